@@ -23,7 +23,7 @@ from benchmark.engine.score_shards import RunReport
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
-from benchmark.leaderboard.consistency import ObserverPair, pair_table, pairs
+from benchmark.leaderboard.consistency import ObserverPair, observer_pairs, pair_table
 from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links import pair_table as link_table
@@ -224,7 +224,7 @@ def consistency(*observers: Names, experiment: str | None = None, db: str | None
     """Error consistency of the observers named (or listed), of all pairs."""
     listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
     asked: Names = listed[0] if len(listed) == 1 else listed
-    compared = tuple(pairs(api.consistency(asked, experiment=experiment, db=db)))
+    compared = tuple(observer_pairs(api.consistency(asked, experiment=experiment, db=db)))
     return Results(
         title=f"error consistency of {counted(len(compared), 'pair')}",
         values=compared,

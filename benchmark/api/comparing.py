@@ -20,7 +20,15 @@ from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_her
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import counted
 from benchmark.engine.plan import Task, plan_tasks
-from benchmark.engine.scoring import PEOPLE, Both, Scorer, alike, compare_observers, discordant_of, network_pairs
+from benchmark.engine.scoring import (
+    PEOPLE,
+    ComparedTrials,
+    Scorer,
+    alike,
+    compare_observers,
+    discordant_of,
+    network_pairs,
+)
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
@@ -427,7 +435,7 @@ class Sampling:
             flipped: list[DiscordantTrial] = []
             for change, task in zip(changes, self._tasks(), strict=True):
                 new, base = self._whole(store, task)
-                flipped += discordant_of(Both(suite=task.suite, a=new, b=base, people={})) if len(new) else []
+                flipped += discordant_of(ComparedTrials(suite=task.suite, a=new, b=base, people={})) if len(new) else []
                 n, of = change.row.comparison.n, len(task.plan.blocks[0].stimuli)
                 end = "all of them" if n == of else f"stopped at {n} of {of} images"
                 unclear = "" if n < of or self._is_known(change) else ", and they do not make it clear"

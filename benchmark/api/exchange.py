@@ -18,7 +18,7 @@ from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
-from benchmark.contracts.trials import held as columns_of
+from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
 from benchmark.engine.reference_trials import suite_trials
 from benchmark.errors import BenchError, UsageError

@@ -144,7 +144,7 @@ def reproduce(
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
     # the newest of several stimulus sets, of those that gave a number
     origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
-    if not origin.again.arguments:
+    if not origin.rerun.arguments:
         says = f"`bench show --provenance {shlex.quote(observer)} {suite}` says"
         if suite.endswith(PAIRED):
             raise BenchError(f"'{suite}' stopped where a verdict was clear: no `bench run` makes it. {says} what does.")
@@ -159,16 +159,16 @@ def reproduce(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
         try:
-            prepared = prepare(RunRequest(**origin.again.arguments), fresh)
+            prepared = prepare(RunRequest(**origin.rerun.arguments), fresh)
         except UnknownName as error:
-            first = "; ".join(origin.again.before)
+            first = "; ".join(origin.rerun.before)
             raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
         if not agreed(prepared):
             return None
         # imported answers that the number rests on: no run makes them
         with reading(settings) as source, open_store(fresh.db) as store, recorded(store, "bench reproduce") as run:
             store.merge_observations(source, keys & {row.key for row in source.observations(suite=IMPORTED)}, run)
-        report = execute(prepared, reporter or Silent(), origin.again.command)
+        report = execute(prepared, reporter or Silent(), origin.rerun.command)
         with reading(fresh) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
@@ -179,7 +179,7 @@ def reproduce(
         NumberAgain(stored=row, again=(again := by_key.get(same(row))), reason="" if again else lacking)
         for row in wanted
     )
-    return Reproduction(numbers=numbers, command=origin.again.command, db=into or "")
+    return Reproduction(numbers=numbers, command=origin.rerun.command, db=into or "")
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
@@ -190,4 +190,4 @@ def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str])
         return f"the suite has another version now than {origin.score.version}"
     if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
         return "the stimuli of that name are others now, or were chosen otherwise"
-    return "; ".join(origin.again.before) or "the same command gave no such number"
+    return "; ".join(origin.rerun.before) or "the same command gave no such number"

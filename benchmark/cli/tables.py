@@ -35,7 +35,7 @@ from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
-from benchmark.leaderboard.summary import near_lines, standing, summary_table
+from benchmark.leaderboard.summary import near_lines, summary_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
@@ -92,7 +92,7 @@ def print_summary(
     """Print models by suites, one table per decision space; returns how many there were. near: whose neighbourhood
     alone is shown (None: all); ran: what is said of those that were run just now."""
     summaries, sizes = api.summary(db=db, **asked), api.parameter_counts(db=db)
-    sentences = [standing(summary, ran) for summary in summaries if ran]
+    sentences = [summary_sentence(summary, ran) for summary in summaries if ran]
     if near is not None:
         summaries = [near_lines(summary, near) for summary in summaries]
         summaries = [summary for summary in summaries if summary.lines or summary.references]

@@ -90,7 +90,7 @@ class Columns(Mapping[str, Array]):
         return len(self.held)
 
 
-def held(columns: Mapping[str, Array]) -> Mapping[str, Column]:
+def as_coded(columns: Mapping[str, Array]) -> Mapping[str, Column]:
     """The columns as they lie in memory."""
     return columns.held if isinstance(columns, Columns) else columns
 
@@ -185,20 +185,20 @@ class Trials:
     training: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(held(self.columns).values()), ()))
+        return len(next(iter(as_coded(self.columns).values()), ()))
 
     def __getitem__(self, column: str) -> Array:
         return self.columns[column]
 
     def where(self, keep: NDArray[np.bool_]) -> Trials:
         """The trials at which `keep` [n] is true."""
-        columns = held(self.columns).items()
+        columns = as_coded(self.columns).items()
         kept = {n: Coded(c.words, c.codes[keep]) if isinstance(c, Coded) else c[keep] for n, c in columns}
         return replace(self, columns=Columns(kept))
 
     def coded(self, column: str) -> Coded:
         """A column of text as codes: in a big table far cheaper than the text, which is made each time it is read."""
-        return coded(held(self.columns)[column])
+        return coded(as_coded(self.columns)[column])
 
     def of(self, role: str) -> Trials:
         """The trials of one role; found once: people are asked for theirs by every observer."""

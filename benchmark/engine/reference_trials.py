@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
-from benchmark.contracts.trials import Columns, held, stacked_codes
+from benchmark.contracts.trials import Columns, as_coded, stacked_codes
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, Store, StoredObservation
 from registry.errors import some_of
@@ -98,7 +98,7 @@ class ImportedAnswers:
             if row.stimuli != sets[role]:
                 trials = trials.where(np.isin(trials["stimulus"], list(self.images(sets[role]))))
             same = Coded(np.array([role]), np.zeros(len(trials), dtype=np.uint8))
-            parts.append({**held(trials.columns), "role": same})
+            parts.append({**as_coded(trials.columns), "role": same})
         # Sorted words: what is counted or drawn word by word does not hang on whose trials were read first.
         joined = stacked_codes(parts).held.items()
         columns = {name: column.in_order() if isinstance(column, Coded) else column for name, column in joined}

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
-from benchmark.contracts.trials import Coded, Column, coded, held
+from benchmark.contracts.trials import Coded, Column, as_coded, coded
 from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, imported_spaces, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
@@ -69,7 +69,7 @@ PEOPLE = "people"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Both:
+class ComparedTrials:
     """Trials of a and of b under one suite (b None: people), and those of the references of both."""
 
     suite: Suite
@@ -223,7 +223,7 @@ class Scorer:
             remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
-    def both(self, a: str, b: str) -> Both | None:
+    def both(self, a: str, b: str) -> ComparedTrials | None:
         """The trials of both on the same sets where there are such; None where one of the two has none. Of several
         collections of sets the largest, of these the newest."""
         shared = [shown for name, shown in self._shown if name == a]
@@ -241,13 +241,15 @@ class Scorer:
         if b == PEOPLE:
             answers = self.answers.imported(sets.stimuli, sets.space) if sets else {}
             people = {name: person.trials for name, person in answers.items() if person.human and name != a}
-            return Both(suite=self.suite, a=own, b=None, people=people) if people else None
+            return ComparedTrials(suite=self.suite, a=own, b=None, people=people) if people else None
         other = self.trials(b, preferred)
         if other is None:
             return None
         paired = self.suite.against is not None and self.suite.against.pair is not None
         peers = self.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
-        return Both(suite=self.suite, a=own, b=other, people={name: answers.trials for name, answers in peers.items()})
+        return ComparedTrials(
+            suite=self.suite, a=own, b=other, people={name: answers.trials for name, answers in peers.items()}
+        )
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, and in
@@ -330,7 +332,7 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
     """The scores, each value with a flag of distrust where the observer, a network or a person, gave one answer to
     nearly all trials and few of these show it, or does not beat chance. Whatever the suite: every one keeps the answers
     as `response`."""
-    columns = held(trials.columns)
+    columns = as_coded(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
         return list(scores)
     flag = _one_answer(columns) or (at_chance(columns, space) and f"{DISTRUST}answers at chance")
@@ -407,7 +409,7 @@ def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison
     return [(a, b, row) for (a, b, _), row in zip(tests, family, strict=True)]
 
 
-def _under(both: Both) -> Iterator[SuiteComparison]:
+def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
     suite, metrics = both.suite, {metric.name: metric for metric in both.suite.metrics}
     for metric in suite.metrics:
         if metric.ratio is None:
@@ -436,7 +438,7 @@ def alike(a: Trials, b: Trials) -> bool:
     return np.array_equal(kept[0][a.by_key], kept[1][b.by_key])
 
 
-def discordant_of(both: Both) -> list[DiscordantTrial]:
+def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
     """Trials of a suite's headline that only one of the two gets right; where the headline has no such trials, those of
     its other metrics that do."""
     if both.b is None:

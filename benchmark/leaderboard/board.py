@@ -1,7 +1,7 @@
 """From stored scores to ranked tables.
 
 One table per suite, decision space and stimulus set of the metric that ranks: scores on other stimuli are never mixed
-in. Networks (run here or published) are ranked; people are held against them."""
+in. Networks are ranked, also published ones; people are reference rows."""
 
 import re
 from collections import Counter, defaultdict
@@ -42,10 +42,10 @@ _AVERAGE = re.compile(r"\d+ of \d+ experiments")
 def boards(
     rows: Sequence[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
-    """The ranked tables of one suite's newest version, the one with most observers first. rows: stored scores (other
-    suites', single conditions' and outdated ones are passed over; those of the suite's reference conditions make rows
-    of their own); sets: digest -> stimulus set; by: the metric that ranks (None: the headline; UnknownName where the
-    suite has no such metric). No rows: no tables."""
+    """Rank the scores of one suite's newest version; the table with most observers comes first. rows: stored scores
+    (scores of other suites, single conditions and older versions are skipped; reference conditions of the suite get
+    their own rows); sets: digest -> stimulus set; by: the metric that ranks (None: the headline; an unknown metric:
+    UnknownName)."""
     names = [metric.name for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
     if not names and by is None:
         raise ValueError(f"suite '{suite.name}' has no headline metric")
@@ -71,9 +71,9 @@ def boards(
 
 
 class _Scores:
-    """The current scores of one suite version in one decision space, without single conditions. by_metric: metric ->
-    digest -> observer -> score; observers: name -> its newest score; beside: condition -> (metric, digest) -> score of
-    what is no observer and is measured beside one: it depends on the stimuli alone, so any observer's will do."""
+    """The current scores of one suite version in one label space, without single conditions. by_metric: metric ->
+    digest -> observer -> score; observers: name -> its newest score; beside: reference condition -> (metric, digest) ->
+    score. Reference conditions depend only on the stimuli, so the score of any observer serves."""
 
     def __init__(self, rows: Iterable[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote]) -> None:
         self.suite, self.sets = suite, sets
@@ -194,7 +194,7 @@ class _Scores:
         )
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
-        """The metric's column. Over how many experiments an average is stands in its title."""
+        """The metric's column. Its title gives the number of experiments in an average."""
         shown = frozenset(self.suite.experiments.values())
         own = shown & {metric.role} if metric.role else shown if metric.parts else frozenset()
         cells = [row.cells[metric.name] for row in rows]
@@ -217,7 +217,7 @@ class _Scores:
         )
 
     def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
-        """What a reader must know of the stimuli and the order."""
+        """Notes on the stimuli and the order of rows."""
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
             if known is not None and is_partial(known) and known.origin != "generated":
@@ -247,7 +247,7 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
 
 
 def _is_reference(row: Row) -> bool:
-    """Whether an observer is held against the ranked ones: scores without trials here may be anybody's invention."""
+    """Whether an observer is a reference row and not ranked. Scores without stored trials could be invented."""
     return UNTRAINED in row.training or row.kind in (*REFERENCE_KINDS, REPORTED)
 
 
@@ -312,8 +312,8 @@ def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: in
 
 
 def flagged_last(board: Board) -> Board:
-    """The board with every row below the others whose ranking score carries a flag of distrust; either part is ranked
-    by itself."""
+    """The board with every row below the others whose ranking score carries a flag of distrust; the two parts are
+    ranked separately."""
     heads = [row.cells[board.by] for row in board.rows]
     pairs = [
         (row, distrust_flags(head.flags)) for row, head in zip(board.rows, heads, strict=True) if head.value is not None
@@ -329,8 +329,8 @@ def flagged_last(board: Board) -> Board:
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
-    """The board with a note on rows that are one network under several names. identities: observer -> digest of what
-    decides its answers."""
+    """The board with a note on rows that are one network under several names. identities: observer -> digest of its
+    weights, preprocessing and labels."""
     names: dict[str, list[str]] = defaultdict(list)
     for row in board.rows:
         if row.observer in identities:
@@ -341,7 +341,7 @@ def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
 
 
 def hinted(board: Board) -> Board:
-    """The board with how to leave out what its flags say was seen in training."""
+    """The board with a note on how to leave out conditions seen in training, if any are flagged."""
     cells = (cell for row in (*board.rows, *board.references) for cell in row.cells.values())
     seen = any("seen" in flag.split() for cell in cells for flag in cell.flags)
     hint = f"flagged numbers include training conditions; without them: bench rank --by {board.suite} --unseen-only"

@@ -81,21 +81,21 @@ def shown_name(observer: str, kind: str) -> str:
 
 
 def _brackets(board: Board) -> str:
-    """What the brackets are; "" where there are none."""
+    """Explain the brackets; "" for a board without intervals."""
     cells = (cell for row in board.rows for cell in row.cells.values())
     levels = sorted({cell.source.level for cell in cells if cell.source is not None and cell.low is not None})
     if not levels:
         return ""
     at = " or ".join(f"{100 * level:g} %" for level in levels)
     ranked = any(row.kind != REPORTED for row in board.rows)
-    ranks = " Rank (best-worst): ranks not ruled out at 95 %, for each row by itself." if ranked else ""
+    ranks = " Rank (best-worst): ranks not ruled out at 95 %, for each row separately." if ranked else ""
     shown = [c for c in board.columns if any(row.cells[c.metric].low is not None for row in board.rows)]
     about = interval_sentence(shown, lambda column: column.title)
     return f"[low, high]: {at} interval {about}; categories are fixed.{ranks}"
 
 
 def _notes(board: Board) -> list[str]:
-    """Columns where less is better, and what the board says of itself."""
+    """Notes below a board: columns in which lower is better, and the board's own notes."""
     lines = []
     group = [cell for row in board.references if row.kind == "group" for cell in row.cells.values()]
     # a mean of people, or all of them pooled; agreement of people with one another is about images, too
@@ -110,9 +110,9 @@ def _notes(board: Board) -> list[str]:
 
 
 def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
-    """The board with people as one row, a choice of published networks, and notes that say so; no row is ranked anew.
-    families: observer -> its family. Of published networks the best of each recipe and family stay, and the lowest of
-    all; every other row stays."""
+    """The board with people as one row and a choice of published networks; notes report the hidden rows. Ranks stay.
+    families: observer -> its family. The best published network of each recipe and family stays, and the lowest; every
+    other row stays."""
     rows, references, notes = board.rows, board.references, ["", ""]
     published = [row for row in rows if row.kind in OTHERS]
     if len(published) > FEW_PUBLISHED:
@@ -146,8 +146,8 @@ def headline_board(board: Board) -> Board:
 def near(
     rows: Sequence[Row], references: Sequence[Row], chosen: Collection[str]
 ) -> tuple[tuple[Row, ...], tuple[Row, ...], int]:
-    """The rows of the chosen with `NEAR` on either side of each, the people and the chance beside them, and how many
-    rows are left out; no row is ranked anew. Without any of the chosen: none."""
+    """The rows of the chosen observers with `NEAR` neighbours on either side, the reference rows of people and chance,
+    and the number of rows left out. Ranks stay. No rows if the board has none of the chosen observers."""
     if not any(row.observer in chosen for row in (*rows, *references)):
         return (), (), 0
     places = [at for at, row in enumerate(rows) if row.observer in chosen]
@@ -242,7 +242,7 @@ def card_line(observer: ObserverRow) -> str:
 
 
 def reported_lines(observer: ObserverRow) -> list[str]:
-    """What a card says that others measured, a line each."""
+    """Scores that a card quotes from others, a line each."""
     return [
         f"reported, not measured here: {claim.get('metric', '')} {claim.get('value', '')} ({claim.get('where', '')})"
         for claim in observer.card.get("reported") or ()

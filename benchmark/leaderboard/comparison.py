@@ -27,7 +27,7 @@ DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")
 
 
 def comparison_tables(tests: Compared) -> list[Table]:
-    """The family of headlines, then the rest under each suite's name, then what holds for all of them."""
+    """The family of headlines, then the other metrics under each suite's name, then notes on all tables."""
     who, caption = f"A: {tests.a}    B: {tests.b}", "the stimuli that both answered, paired"
     tables = [test_table(who, caption, [("", row) for row in tests.headlines])]
     for suite, rows in groupby(tests.secondary, key=lambda row: row.suite):
@@ -100,8 +100,8 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
 
 @dataclass(frozen=True, kw_only=True)
 class PowerRow:
-    """What a comparison of a suite's headline can see. who: whose answers say so; detect: the difference that is asked
-    about; power: the chance of seeing it that is wanted."""
+    """The power of a comparison of a suite's headline. who: observers whose answers it is computed from; detect: the
+    difference to detect; power: the wanted power."""
 
     suite: str
     title: str
@@ -112,20 +112,20 @@ class PowerRow:
 
     @cached_property
     def images(self) -> float | None:
-        """How many images find the difference with that chance, as many people answering; None: none would."""
+        """Images needed to detect the difference with that power, with as many people; None: no number suffices."""
         test = self.comparison.test
         times = None if test is None else needed(test, self.detect, self.power)
         return None if times is None else times * self.comparison.n
 
     @cached_property
     def people(self) -> float | None:
-        """How many times as many people do, on as many images; None: none would, or it is not about people."""
+        """Factor by which the number of people must grow on as many images; None: no number suffices, or no people."""
         test = self.comparison.test
         return None if test is None else needed(test, self.detect, self.power, of="people")
 
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
-    """What each comparison sees as it is, and what it needs."""
+    """The differences that each comparison detects now, and the sample that it needs."""
     detect, power = rows[0].detect, rows[0].power
     pair = rows[0].who if len({row.who for row in rows}) == 1 else ""
     names = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True))
@@ -174,7 +174,7 @@ def better(row: SuiteComparison) -> str:
 def test_table(
     title: str, caption: str, rows: Sequence[tuple[str, SuiteComparison]], suite: str = "", metric: str = ""
 ) -> Table:
-    """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already."""
+    """Paired tests. rows: (name of B if it differs by row, the test); suite, metric: given if the title has them."""
     who = (Field("other", "B", who=True), Field("suite", "" if suite else "suite", who=True), Field("metric"))
     title_field = Field("title", "" if metric else "metric", breaks=10, who=True)
     tested = (Field("difference", "A - B"), *counts("n"), Field("better", "better", breaks=12))
@@ -238,8 +238,8 @@ _WHO = {"a": "the new one", "b": "the base"}  # of a comparison, whose words say
 
 @dataclass(frozen=True)
 class Margin:
-    """How far the new one may lie from the base, in units of each metric: how much worse or, `both`, either way. Raises
-    BenchError unless it is finite and above 0."""
+    """The accepted difference of the new network from the base, in units of each metric: how much worse or, with
+    `both`, either way. Raises BenchError unless it is finite and above 0."""
 
     size: float
     both: bool = False
@@ -249,7 +249,7 @@ class Margin:
             raise BenchError(f"a margin is a finite number above 0, such as 0.01, not {self.size:g}.")
 
     def level(self, suites: int) -> float:
-        """Of each of so many intervals that hold together; two one-sided tests at 5 % are one interval at 90 %."""
+        """Level of each of the simultaneous intervals; two one-sided tests at 5 % are one interval at 90 %."""
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
     def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
@@ -268,7 +268,7 @@ class Margin:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One metric of a suite, new less base. low, high: interval of the difference; verdict, and why it is none."""
+    """One metric of a suite, new minus base. low, high: interval of the difference; reason: why it is inconclusive."""
 
     row: SuiteComparison
     low: float | None
@@ -279,9 +279,9 @@ class Change:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Diff:
-    """A new model against its base. margin: what is asked (None: whether a change is shown at all); flipped: trials of
-    the headlines that one of the two gets right alone (winner "a": the new one); looked: whether the intervals hold at
-    every look, so that sampling could stop once they were clear."""
+    """A new network against its base. margin: the accepted difference (None: any change counts); flipped: trials of the
+    headlines that only one of the two answers correctly (winner "a": the new one); looked: whether the intervals hold
+    at every look, so that sampling could stop early."""
 
     base: str
     new: str
@@ -293,7 +293,7 @@ class Diff:
 
     @property
     def verdict(self) -> str:
-        """The whole in a word or two: the worst of the suites'. Without any, nothing is told."""
+        """The worst of the suites' verdicts; inconclusive without suites."""
         verdicts = {change.verdict for change in self.changes} or {"inconclusive"}
         for bad in ("worse", "not equivalent", "inconclusive"):
             if bad in verdicts:
@@ -319,10 +319,10 @@ class Diff:
 
 
 def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
-    """tests: a the new one, b the base. Each suite is judged by its headline and, where there is one, by its guard:
-    agreement with people does not say whether answers are right. Without a margin a row is worse or better where its
-    paired test says so, adjusted over the rows (Holm). With one, simultaneous intervals (Bonferroni over the rows) are
-    held against it."""
+    """tests: a the new one, b the base. Each suite is judged by its headline and, if it has one, by its guard, since
+    agreement with people does not imply correct answers. Without a margin, the paired test of a row, adjusted over the
+    rows (Holm), decides between worse and better; with a margin, simultaneous intervals (Bonferroni over the rows) are
+    compared with it."""
     guards = [row for row in tests.secondary if row.metric.guard and not row.comparison.condition]
     rows = [
         row
@@ -332,20 +332,20 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     ]
     tested = sum(row.comparison.test is not None for row in rows)
     changes = tuple(_change(row, margin, tested) for row in adjusted(rows))
-    nothing = () if rows else ("there is no headline that both have a score of",)
+    nothing = () if rows else ("the two have no headline in common",)
     remarks = (*nothing, *tests.outdated, *tests.remarks, *_remarked(rows))
     return Diff(base=tests.b, new=tests.a, margin=margin, changes=changes, flipped=tuple(flipped), remarks=remarks)
 
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
-    """The verdict by an interval that holds at every look. whole: whether there are no more images to come."""
+    """The verdict by an interval that holds at every look. whole: whether all images have been shown."""
     if whole and row.comparison.same:
         return Change(row=row, low=low, high=high, verdict="no answer changed")
     return Change(row=row, low=low, high=high, verdict=_by_interval(row.metric.direction, low, high, margin))
 
 
 def nothing_known(suite: Suite, reason: str) -> Change:
-    """The verdict on a suite of which there is nothing to compare."""
+    """The verdict on a suite without anything to compare."""
     row = SuiteComparison(
         suite=suite.name, metric=suite.headline, comparison=Comparison(metric=suite.headline.name, reason=reason)
     )
@@ -353,7 +353,7 @@ def nothing_known(suite: Suite, reason: str) -> Change:
 
 
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
-    """Without an interval nothing passes, unless no answer changed at all."""
+    """A row without an interval is inconclusive, unless no answer changed."""
     paired, direction = row.comparison, row.metric.direction
     if paired.same:
         return Change(row=row, low=paired.low, high=paired.high, verdict="no answer changed")
@@ -378,8 +378,8 @@ def _by_interval(direction: Direction, low: float, high: float, margin: Margin |
 
 
 def diff_markdown(diff: Diff, images: int = 20) -> str:
-    """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code: they mention
-    nobody, link nowhere and mark nothing up."""
+    """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code, so they cannot
+    mention accounts, link or format."""
 
     def values(change: Change) -> tuple[Value, ...]:
         row, paired = change.row, change.row.comparison
@@ -405,7 +405,7 @@ def _verdict_notes(diff: Diff) -> Iterator[str]:
         yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
     elif margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
-        yield "No change shown is no proof of none: `--noninferior X` or `--equivalent X` asks for that."
+        yield "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
     elif margin.both:
         tested = sum(change.row.comparison.test is not None for change in diff.changes)
         risk, level = (f"{100 * share:.4g} %" for share in (RISK / max(1, tested), margin.level(tested)))

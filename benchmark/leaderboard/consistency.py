@@ -42,8 +42,8 @@ class ObserverPair:
 
 
 def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:
-    """The experiments that at least two observers answered, or the one that is asked for. Raises UnknownName where it
-    is none of them, BenchError where there is none at all."""
+    """The experiments that at least two observers answered, or the named one. Raises UnknownName if `experiment` is not
+    among them, BenchError if there are no such experiments."""
     common = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
     if experiment is not None and experiment not in common:
         raise unknown_name("experiment of two or more of these observers", experiment, common)
@@ -52,7 +52,7 @@ def shared(answered: ExperimentTrials, experiment: str | None = None) -> Experim
     return common if experiment is None else {experiment: common[experiment]}
 
 
-def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
+def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
     """Every pair of observers of every experiment, by condition."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
@@ -78,13 +78,13 @@ def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
 
 
 def _averaged(observers: Iterable[Trials]) -> list[str]:
-    """Conditions that enter an experiment's averages: all, where the trials do not say."""
+    """Conditions that enter an experiment's averages; all of them if the trials have no such column."""
     kept = (own["condition"][own.columns.get(AVERAGED, np.ones(len(own), dtype=bool))] for own in observers)
     return [*{name for names in kept for name in names.tolist()}]
 
 
 def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
-    """As `stats.agreement.match`, of stored trials. TrialsError where one observer has two answers to one trial."""
+    """Match stored trials (`stats.agreement.match`). TrialsError if an observer has two answers to one trial."""
     try:
         return match(observers, every=every)
     except ValueError as error:
@@ -140,13 +140,13 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
 
 def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     """Two observers by experiment and condition; experiments without a common image are named below."""
-    compared = list(pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
+    compared = list(observer_pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
     common = {pair.experiment for pair in compared if pair.agreement.table.n}
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)
     table = pair_table(shown, f"Error consistency of a = {a} and b = {b}")
-    return replace(table, notes=(*table.notes, *notes, *_made_again(answered.values())))
+    return replace(table, notes=(*table.notes, *notes, *_derived_images(answered.values())))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
@@ -168,7 +168,10 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         title=f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(f"mean over the conditions that enter the averages; {NOTHING}: no image in common", *_made_again([who])),
+        notes=(
+            f"mean over the conditions that enter the averages; {NOTHING}: no image in common",
+            *_derived_images([who]),
+        ),
     )
 
 
@@ -213,8 +216,8 @@ def likeness_table(board: Board) -> Table:
     )
 
 
-def _made_again(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
-    """A warning where somebody saw images made again from their sources: same names, other pixels."""
+def _derived_images(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
+    """A warning if an observer saw regenerated images, with the same names and other pixels."""
     columns = [trials.columns.get("made") for who in answered for trials in who.values()]
     ways = {text.split()[0] for column in columns if column is not None for text in set(column) - {""}}
     saw = " and ".join(sorted(ways))  # "regenerated", "stylised"

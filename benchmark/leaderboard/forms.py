@@ -51,8 +51,8 @@ def written(tables: Iterable[Table], form: str) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
-    """Records as lines of CSV below a header (names: of its columns, by default those of the first record); text that
-    no spreadsheet runs as a formula."""
+    """Records as lines of CSV below a header (names: its columns, by default the first record's); no spreadsheet runs
+    the text as a formula."""
     rest = iter(rows)
     first = next(rest, None)
     head = list(names or first or ())
@@ -75,7 +75,7 @@ def _csv_value(value: Any) -> Any:
 
 
 def document(table: Table) -> dict[str, Any]:
-    """A table as nested plain data: what holds of it, its columns of numbers, its rows with their scores."""
+    """A table as nested plain data: facts, columns of numbers, rows with their scores."""
     measured = [(at, table.fields[at]) for at in table.numbers]
     rows = []
     for row in table.rows:
@@ -99,7 +99,7 @@ def json_text(data: Any) -> str:
 
 
 def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """(titles, rows, notes) of all that people are shown, where there is room enough."""
+    """(titles, rows, notes) of the visible columns, without cuts."""
     footnotes = Footnotes()
     rows = list(zip(*texts(table, footnotes), strict=True))
     return [printable(table.fields[at].title) for at in table.visible], rows, notes_below(table, footnotes)
@@ -133,7 +133,7 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Text as code in one cell of a Markdown table: it marks nothing up, links nowhere and mentions nobody."""
+    """Text as code in one cell of a Markdown table, which cannot format, link or mention accounts."""
     plain = printable(text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
     space = " " if plain[:1] in ("`", " ", "") or plain[-1:] in ("`", " ") else ""
@@ -198,8 +198,8 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
 
 
 def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all") -> Group:
-    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers (rest:
-    where the others are). What has no room goes on below, in blocks that say again whose row is which."""
+    """Tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option that shows
+    the other rows). Columns without room continue below, in blocks that repeat the names of the rows."""
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
@@ -216,7 +216,8 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
 
 
 def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
-    """Characters of each column: spare ones go from the left to those that may break; the widest give what lacks."""
+    """Characters of each column. Spare ones go to columns that may break, from the left; the widest columns shrink
+    first."""
     sizes = dict(least)
     spare = width + GAP - sum(size + GAP for size in sizes.values())
     for at in sizes:
@@ -230,8 +231,8 @@ def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict
 
 
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
-    """The columns for rich, as many side by side as have room. Names and numbers break only where one of them has no
-    room beside the name. Rows below a divider stand where they have something."""
+    """The columns for rich, as many side by side as have room. Names and numbers break only if one column has no room
+    beside the name. Rows below a divider appear only in blocks in which they have a value."""
     shown = [table.fields[at] for at in table.visible]
     titles = [printable(column.title) for column in shown]
     parts = [

@@ -18,7 +18,7 @@ from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import CLEAN, Cell, Column
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, estimate, number
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, format_interval, number
 from benchmark.stats import mean_interval
 from benchmark.stats.ranks import FEW, Correlation, Method, correlation
 from benchmark.store.rows import ScoreRow
@@ -347,7 +347,7 @@ def _in_words(coefficient: Correlation) -> str:
     n, families, reason = coefficient.n, coefficient.families, coefficient.reason
     if coefficient.value is None:
         return f"{NOTHING} ({reason})"
-    text = estimate(coefficient.value, coefficient.low, coefficient.high)
+    text = format_interval(coefficient.value, coefficient.low, coefficient.high)
     return f"{text} (n = {n} in {families} families{', ' if reason else ''}{reason})"
 
 

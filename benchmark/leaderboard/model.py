@@ -1,4 +1,4 @@
-"""What a ranked table is made of, and what it is made from. Plain values; no drawing here."""
+"""The values of ranked tables: cells, rows, columns, boards."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ from benchmark.contracts.suite import IMAGES
 from benchmark.store.rows import ScoreRow, StimuliNote
 
 #: Of a column in which no observer has a number.
-NOBODY = "nobody has a value here"
+NOBODY = "no observer has a value"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
 _CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
@@ -20,80 +20,69 @@ CLEAN = "clean"
 
 
 class Cell(NamedTuple):
-    """One number of a table. value None: `reason` says why. source: what it was made from, a stored score say; rank:
-    (rank, lowest, highest) among others; sign: how it stands to a baseline."""
+    """One number of a table."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
     n: int = 0
     flags: tuple[str, ...] = ()
-    reason: str = ""
-    source: Any = None
-    rank: tuple[float | None, float | None, float | None] | None = None
-    sign: str = ""
+    reason: str = ""  # why a value is missing
+    source: Any = None  # a stored score or a test
+    rank: tuple[float | None, float | None, float | None] | None = None  # (rank, lowest, highest)
+    sign: str = ""  # comparison with a baseline
 
 
 class Row(NamedTuple):
-    """One observer. rank None: not ranked; `note` says why, or where the numbers come from. rank_low, rank_high: the
-    ranks that the data do not rule out; in a summary the three are means over the suites in which it is ranked. kind:
-    the observer's, or "group" (a mean over people), "reference" (no observer) or "chance". cells: by metric name (in a
-    summary by suite, and `CLEAN`), one for every column."""
+    """One observer of a board or a summary."""
 
-    rank: float | None
-    rank_low: float | None
+    rank: float | None  # None: not ranked; in a summary the mean over its suites
+    rank_low: float | None  # ranks not ruled out by the data
     rank_high: float | None
     observer: str
-    kind: str
+    kind: str  # the observer's, or "group" (a mean over people), "reference" (not an observer), "chance"
     training: tuple[str, ...]
-    cells: Mapping[str, Cell]
-    note: str = ""
+    cells: Mapping[str, Cell]  # by metric; in a summary by suite, and `CLEAN`
+    note: str = ""  # origin of the numbers, or why the row is not ranked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
-    and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
-    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average; over: what its intervals
-    are about others of ("images and people"), "" where only its publisher knows; questions:
-    of a headline what its suite asks of others; suite, stimuli: in a summary, where it is from."""
+    """A metric as a column."""
 
     metric: str
     title: str
     direction: Direction
     chance: float | None = None
-    role: str = ""
+    role: str = ""  # of the stimuli: a key of `Board.sets`
     bounds: tuple[float, float] | None = None
-    clean: bool = False
+    clean: bool = False  # the metric is an accuracy on clean images
     definition: str = ""
     parts: str = ""
-    experiments: frozenset[str] = frozenset()
-    average: str = ""
-    over: str = ""
-    questions: Mapping[str, str] = field(default_factory=dict)
-    suite: str = ""
-    stimuli: str = ""
+    experiments: frozenset[str] = frozenset()  # published experiments whose answers it may use
+    average: str = ""  # "1 of 17 experiments", if this holds for every row; part of the title
+    over: str = ""  # population of the intervals ("images and people"); "" if unknown
+    questions: Mapping[str, str] = field(default_factory=dict)  # of a headline about other suites
+    suite: str = ""  # in a summary
+    stimuli: str = ""  # in a summary
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """Observers that can be ranked together: one suite, one decision space, the same stimuli. sets, digests: role ->
-    its stimuli in words, and their digest; by: the metric that ranks, always the first column; digest: its stimuli;
-    rows: ranked ones in order, then those without a value; references: means over groups of people, then people, ideal
-    observers and untrained networks, then what the suite measures beside observers, then chance."""
+    """Observers that can be ranked together: one suite, one label space, the same stimuli."""
 
     suite: str
     version: int
     space: str
     title: str
-    sets: Mapping[str, str]
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    references: tuple[Row, ...] = ()
+    sets: Mapping[str, str]  # role -> stimuli in words
+    columns: tuple[Column, ...]  # the first one ranks
+    rows: tuple[Row, ...]  # ranked in order, then without a value
+    references: tuple[Row, ...] = ()  # means over people, people, ideal and untrained observers, chance
     notes: tuple[str, ...] = ()
-    by: str = ""
-    digest: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""  # the metric that ranks
+    digest: str = ""  # of that metric's stimuli
+    digests: Mapping[str, str] = field(default_factory=dict)  # role -> digest of its stimuli
 
 
 def cell_of(score: ScoreRow) -> Cell:

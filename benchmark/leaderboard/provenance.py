@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.display import printable
 from benchmark.errors import StoreError
-from benchmark.leaderboard.table import estimate
+from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 from registry.files import canonical, redacted
 
@@ -28,7 +28,7 @@ _TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
 
 
 class _Stated(BaseModel):
-    """What a leaderboard says of a run. Nothing else is taken from it: neither where it runs nor who is asked for a
+    """A run as recorded in a leaderboard. Nothing else is taken from it: neither where it runs nor who is asked for a
     machine."""
 
     model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
@@ -48,8 +48,7 @@ class _StatedLimits(_Stated):
 
 
 class _StatedRequest(_Stated):
-    """One model and those that it rests on, one suite or one of its variants, one kind of device: no glob, no list, no
-    word that stands for several."""
+    """One model and the models that it depends on, one suite or one variant, one kind of device; no globs or lists."""
 
     model: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
     suite: str = Field(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
@@ -58,16 +57,16 @@ class _StatedRequest(_Stated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
-    """What makes a number again. arguments: as fields of a run's request, {} where no run can; command: as it is typed
-    in a shell, without a leaderboard; before: what has to be done first, a line each."""
+class Rerun:
+    """How to reproduce a number. arguments: fields of a run's request ({}: no run reproduces it); command: for a shell,
+    without a leaderboard; before: the steps to do first, a line each."""
 
     arguments: Facts
     command: str
     before: tuple[str, ...] = ()
 
 
-def made_again(
+def rerun_command(
     score: ScoreRow,
     observer: ObserverRow,
     own: Sequence[Facts],
@@ -75,7 +74,7 @@ def made_again(
     commands: Mapping[int, str],
     scored: str,
     builtin: bool,
-) -> Again:
+) -> Rerun:
     """own, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
     of the run that computed or brought the score. Raises StoreError where the leaderboard asks for what no run records:
     another cluster, several models in one name."""
@@ -87,9 +86,9 @@ def made_again(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
-        return Again(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
+        return Rerun(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
     if score.suite.endswith(PAIRED):
-        return Again(
+        return Rerun(
             arguments={},
             command="",
             before=tuple(f"it was looked at while it was made, by: {command}" for command in typed),
@@ -113,7 +112,7 @@ def made_again(
         if name in arguments:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Again(
+    return Rerun(
         arguments=arguments,
         command=shlex.join([*words, *(["--compile"] * request.policy.compile)]),
         before=(*model, *rests_on),
@@ -152,7 +151,7 @@ def _with_templates(command: str, texts: Any, card: Facts) -> str:
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
-    """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
+    """The options with which `bench register` makes a card. A member of a family declares its own input."""
     how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
     given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
     kind = str(given["arch"]).partition(":")[0]
@@ -204,13 +203,13 @@ class Provenance:
     code: str
     keys: tuple[str, ...]
     peers: tuple[str, ...]
-    again: Again
+    rerun: Rerun
 
 
 def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
-    """facts: of the score's set (`Store.provenance`); builtin: whether everybody has the model's card."""
+    """facts: of the score's set (`Store.provenance`); builtin: whether the model's card is part of the package."""
     own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
@@ -229,7 +228,7 @@ def provenance_of(
     policy: Facts = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
     trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
     keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
-    again = made_again(score, observer, own, others, commands, commands[facts["run"]], builtin)
+    rerun = rerun_command(score, observer, own, others, commands, commands[facts["run"]], builtin)
     return Provenance(
         score=score,
         title=title,
@@ -241,7 +240,7 @@ def provenance_of(
         code=facts["code"],
         keys=tuple(keys),
         peers=tuple(peers),
-        again=again,
+        rerun=rerun,
     )
 
 
@@ -254,7 +253,7 @@ def provenance_text(behind: Provenance) -> list[str]:
 
 def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
     score, card = behind.score, behind.observer.card
-    yield "value", f"{estimate(score.value, score.low, score.high)} {score.reason}".strip()
+    yield "value", f"{format_interval(score.value, score.low, score.high)} {score.reason}".strip()
     yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
     if score.low is not None:
         yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
@@ -288,9 +287,9 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
     if components := where.get("components"):
         yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in behind.again.before)
-    if behind.again.command:
-        yield "again", behind.again.command
+    yield from (("first", line) for line in behind.rerun.before)
+    if behind.rerun.command:
+        yield "again", behind.rerun.command
 
 
 def _run_line(run: RunFacts) -> str:
@@ -313,6 +312,6 @@ def provenance_record(behind: Provenance) -> dict[str, Any]:
         "code": behind.code,
         "observations": list(behind.keys),
         "peers": list(behind.peers),
-        "first": list(behind.again.before),
-        "command": behind.again.command,
+        "first": list(behind.rerun.before),
+        "command": behind.rerun.command,
     }

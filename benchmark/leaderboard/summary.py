@@ -1,7 +1,7 @@
 """Models by suites: the headline of every suite side by side, one row per observer.
 
-A summary never mixes what boards keep apart: there is one per decision space, and in each column all numbers are of the
-same stimuli (of a suite's boards, the one with most observers)."""
+There is one summary per label space, and all numbers of a column are of the same stimuli (from the suite's board with
+most observers)."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from benchmark.leaderboard.table import (
     Table,
     Value,
     counts,
-    estimate,
+    format_interval,
     rank_text,
 )
 from benchmark.stimuli.score_tables import known_metrics
@@ -39,9 +39,9 @@ NOWHERE = Cell(reason=NOT_MEASURED)
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The headlines of one decision space. lines: ranked observers by their mean rank, then those without any;
-    references: people, ideal observers, what a suite measures beside observers, chance, as far as they have a value;
-    clean: where the clean accuracy is from (None: nowhere); notes: what the boards say of themselves, once."""
+    """The headlines of one label space. lines: ranked observers by mean rank, then unranked ones; references: rows of
+    people, ideal observers, reference conditions and chance that have a value; clean: the column of clean accuracy, if
+    any; notes: notes of the boards, without repetition."""
 
     space: str
     headlines: tuple[Column, ...]
@@ -52,15 +52,15 @@ class Summary:
 
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
-    """One summary per decision space, the one with most observers first. boards: ranked by their headlines, those of
-    a suite with most observers first (as `boards` gives them)."""
+    """One summary per label space, the one with most observers first. boards: ranked by their headlines, in the order
+    of `boards`."""
     spaces = dict.fromkeys(board.space for board in boards)
     tables = [_summary(space, [board for board in boards if board.space == space]) for space in spaces]
     return sorted(tables, key=lambda summary: -len(summary.lines))
 
 
 def _summary(space: str, every: Sequence[Board]) -> Summary:
-    """every: the boards of the space; of a suite's the first is shown."""
+    """every: the boards of the space; the first board of each suite is shown."""
     first: dict[str, Board] = {}
     notes: dict[str, list[str]] = {}
     for board in every:
@@ -100,7 +100,7 @@ def _headline(board: Board, column: Column) -> Column:
 
 
 def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[Board, Column] | None) -> Iterator[Row]:
-    """rows: those of each board. An observer that a board lacks has an empty cell with the reason."""
+    """rows: by board. An observer that a board lacks has an empty cell with the reason."""
     tables = [{row.observer: row for row in part} for part in rows]
     for name in dict.fromkeys(name for table in tables for name in table):
         own = [table.get(name) for table in tables]
@@ -133,9 +133,9 @@ def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
     return replace(summary, lines=lines, references=references, notes=notes)
 
 
-def standing(summary: Summary, chosen: Collection[str]) -> str:
-    """A summary in a sentence: where the only one of the chosen stands, else who leads in which suite. "" where nobody
-    is ranked."""
+def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
+    """A summary in a sentence: the ranks of the chosen observer if it is the only one, otherwise the leaders of the
+    suites. "" without ranked observers."""
     own = [line for line in summary.lines if line.observer in chosen]
     said: dict[str, list[str]] = {}
     for head in summary.headlines:
@@ -147,7 +147,7 @@ def standing(summary: Summary, chosen: Collection[str]) -> str:
                 stands = rank_text(*rank)  # who may not be the first does not lead
                 place = "leads" if stands == "1" else f"is {stands}"
                 place = f"is {stands} of {len(ranked)}" if len(own) == 1 else place
-                number = estimate(cell.value, cell.low, cell.high)
+                number = format_interval(cell.value, cell.low, cell.high)
                 said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.title} {number})")
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
@@ -155,7 +155,8 @@ def standing(summary: Summary, chosen: Collection[str]) -> str:
 def summary_table(
     summary: Summary, *, baseline: str = "", signs: Signs | None = None, parameters: Mapping[str, int] | None = None
 ) -> Table:
-    """The summary as a table. signs: how each stands to `baseline`; parameters: of the networks that were run here."""
+    """The summary as a table. signs: comparison of each network with `baseline`; parameters: parameter counts of the
+    networks."""
     sizes, signs = parameters or {}, signs or {}
     signed = {suite for _, suite in signs}
     sections = (("ranked", summary.lines), ("reference", summary.references))
@@ -180,7 +181,9 @@ def summary_table(
         head for head in summary.headlines if any(line.cells[head.suite].low is not None for line in summary.lines)
     ]
     about_which = interval_sentence(shown, lambda head: f"{head.suite} {head.title}")
-    about = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is no score"
+    about = (
+        "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is not a score"
+    )
     who = (Field("section"), Field("mean_rank", "mean rank", about, who=True), Field("observer"))
     whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
     clean = (_field(summary.clean, clean=True),) if summary.clean else ()
@@ -188,8 +191,7 @@ def summary_table(
     fields = (*who, *whose, *map(_field, summary.headlines), *clean, *last)
     return Table(
         title=f"models by suites, {summary.space}",
-        caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites, which is no "
-        f"score",
+        caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites (not a score)",
         fields=fields,
         rows=tuple(values(name, line) for name, lines in sections for line in lines),
         dividers=(len(summary.lines),) if summary.lines and summary.references else (),
@@ -238,7 +240,7 @@ def _reading(summary: Summary, baseline: str) -> Iterator[str]:
         yield f"{PUBLISHED} published decisions, not run here"
     yield from (f"Note: {note}" for note in summary.notes)
     if any(cell.value is None for line in summary.lines for cell in line.cells.values()):
-        yield f"{NOTHING} no number; bench show says why"
+        yield f"{NOTHING} no number; bench show has the reason"
 
 
 # Published scores as tables of their own: beside what a suite measures, never among it. A number that a publisher

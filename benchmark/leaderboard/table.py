@@ -1,7 +1,7 @@
-"""One table: what every printed, exported or drawn table is before it has a form.
+"""The one model of tables, for terminal, export and report.
 
-A board, a summary, a comparison, a matrix is made a `Table` once; `benchmark.leaderboard.forms` gives any table any
-form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them."""
+A board, a summary, a comparison or a matrix becomes a `Table` once; `benchmark.leaderboard.forms` writes any table in
+any form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them."""
 
 from __future__ import annotations
 
@@ -34,23 +34,18 @@ Value = Cell | Rank | str | int | float | tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column.
+    """A column."""
 
-    key: its name in data ("": data do not have it, or have it elsewhere); title: what people read ("": they don't);
-    help: what it is. In a terminal: right: aligned so; breaks: characters beyond which a text may break (0: never);
-    who: says whose row it is, and stands again where the table goes on below. code: its texts are names, which Markdown
-    shows as code; said: a remark that the title says already; facts: what holds of all its numbers, for data."""
-
-    key: str
-    title: str = ""
-    help: str = ""
-    right: bool = False
-    breaks: int = 0
-    who: bool = False
-    code: bool = False
-    said: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    measure: Column | None = None
+    key: str  # its name in data; "": not in data
+    title: str = ""  # "": not shown
+    help: str = ""  # its definition
+    right: bool = False  # aligned right in a terminal
+    breaks: int = 0  # characters after which a text may break; 0: never
+    who: bool = False  # identifies the row, and is repeated in blocks below
+    code: bool = False  # texts are names, in Markdown code
+    said: str = ""  # a remark that the title includes
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of all its numbers, for data
+    measure: Column | None = None  # its metric, for pages
 
 
 def counts(*titles: str) -> tuple[Field, ...]:
@@ -60,20 +55,18 @@ def counts(*titles: str) -> tuple[Field, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of as many values as there are fields. dividers: numbers of rows before which a line is drawn; notes: lines
-    below; intervals: what the brackets are. For data: facts: what holds of the whole table; measure: what the field of
-    a number is called ("metric"); origin: what else is told of a number, from the cell or from its source."""
+    """Rows with a value for each field."""
 
     title: str = ""
     caption: str = ""
     fields: tuple[Field, ...] = ()
     rows: tuple[tuple[Value, ...], ...] = ()
-    dividers: tuple[int, ...] = ()
+    dividers: tuple[int, ...] = ()  # indices of rows below a line
     notes: tuple[str, ...] = ()
-    intervals: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    measure: str = "metric"
-    origin: tuple[str, ...] = ()
+    intervals: str = ""  # meaning of the brackets
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of the whole table, for data
+    measure: str = "metric"  # name of a number's field in data
+    origin: tuple[str, ...] = ()  # further attributes of cells and their sources in data
 
     @property
     def heading(self) -> str:
@@ -82,13 +75,13 @@ class Table:
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """Columns in which some row has a number: where another has none, it is no plain value for data either."""
+        """Columns in which some row has a number with an interval."""
         columns = range(len(self.fields))
         return tuple(at for at in columns if any(isinstance(row[at], Cell) for row in self.rows))
 
     @cached_property
     def visible(self) -> list[int]:
-        """Columns that people are shown: those with a title and anything in them."""
+        """Visible columns: those with a title and a value."""
         empty: tuple[Value, ...] = (None, "", (), Rank())
         return [
             at
@@ -109,14 +102,14 @@ class Table:
         return replace(self, rows=tuple(rows), dividers=tuple(dividers[1:])), left_out
 
     def shared(self, at: int) -> list[str]:
-        """Remarks that every measured number of a column has: they are said once, below."""
+        """Remarks that every measured number of a column has; they appear once, below."""
         cells = [cell for row in self.rows if isinstance(cell := row[at], Cell)]
         remarked = [set(remarks(cell)) for cell in cells if cell.value is not None and cell.source is not None]
         common = set.intersection(*remarked) if len(remarked) > 1 else set()
         return sorted(common - {self.fields[at].said})
 
     def explained(self) -> Iterator[str]:
-        """What each column is, a line each."""
+        """Definitions of the columns, a line each."""
         suite = self.facts.get("suite", "")
         return (f"{suite} {column.title}: {column.help}".strip() for column in self.fields if column.help)
 
@@ -130,7 +123,7 @@ def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A value for people: `digits` decimals, fewer above 10; "-" where there is none."""
+    """A value for people: `digits` decimals, fewer above 10; "-" for None."""
     if value is None:
         return NOTHING
     size = abs(value)
@@ -139,7 +132,7 @@ def number(value: float | None, digits: int = 4) -> str:
     return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
-def estimate(value: float | None, low: float | None, high: float | None) -> str:
+def format_interval(value: float | None, low: float | None, high: float | None) -> str:
     """A number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
     interval = "" if value is None or low is None or high is None else f" [{number(low, 3)}, {number(high, 3)}]"
     return number(value) + interval
@@ -153,7 +146,7 @@ def p_value(p: float | None) -> str:
 
 
 def rank_text(rank: float | None, low: float | None, high: float | None) -> str:
-    """ "3 (2-5)", a mean of ranks "2.5 (1.5-3.5)", "1" where the range is one rank, "" where there is no rank."""
+    """ "3 (2-5)", a mean of ranks "2.5 (1.5-3.5)", "1" if the range is one rank, "" without a rank."""
     if rank is None:
         return ""
     own, best, worst = (f"{end:.1f}" if isinstance(end, float) else f"{end}" for end in (rank, low, high))
@@ -161,7 +154,7 @@ def rank_text(rank: float | None, low: float | None, high: float | None) -> str:
 
 
 def remarks(cell: Cell) -> list[str]:
-    """What is to be said of a number: its flags, or why it is missing."""
+    """Notes on a number: its flags, or the reason why it is missing."""
     missing = cell.value is None and cell.reason not in ("", NOT_MEASURED, ELSEWHERE)
     return [*cell.flags, *([cell.reason] if missing else [])]
 
@@ -173,7 +166,7 @@ class Footnotes:
     texts: dict[str, int] = field(default_factory=dict)
 
     def mark(self, cell: Cell, unsaid: Iterable[str] = ()) -> str:
-        """ " *1*2" for the remarks on a cell, but those in `unsaid`; "" where there are none."""
+        """ " *1*2" for the remarks on a cell, except those in `unsaid`."""
         said = [text for text in remarks(cell) if text not in unsaid]
         return "".join(f" *{self.texts.setdefault(text, len(self.texts) + 1)}" for text in said)
 
@@ -189,7 +182,7 @@ def text_of(value: Value, notes: Footnotes, unsaid: Iterable[str] = ()) -> str:
     """A value as people read it; remarks go to `notes`."""
     if isinstance(value, Cell):
         sign = f"{value.sign} " if value.sign else ""
-        return sign + estimate(value.value, value.low, value.high) + notes.mark(value, unsaid)
+        return sign + format_interval(value.value, value.low, value.high) + notes.mark(value, unsaid)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:
@@ -210,16 +203,15 @@ def texts(table: Table, notes: Footnotes) -> list[tuple[str, ...]]:
 
 
 def notes_below(table: Table, footnotes: Footnotes, limit: int | None = None) -> list[str]:
-    """What stands under a table: what the brackets are, its notes, what all rows of a column have in common,
-    footnotes."""
+    """Lines below a table: the meaning of the brackets, notes, remarks that all rows of a column share, footnotes."""
     intervals = [table.intervals] if table.intervals else []
     common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
     return [*intervals, *table.notes, *common, *footnotes.lines(limit)]
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:
-    """A table as data: a record for each number, with its interval and where it comes from; for each row where there
-    are no numbers with intervals."""
+    """A table as data: a record for each number, with its interval and origin; for rows without such numbers, a record
+    for the row."""
     facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}
     blank = dict.fromkeys(name for column in table.fields for name in column.facts)
     for row in table.rows:

@@ -172,7 +172,7 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
         ),
         rows=tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
-        intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
+        intervals="[low, high]: 95 % interval of each checkpoint separately; two of them: bench compare A B",
         measure="column",
         facts={"run": first.run, "space": first.space, "unit": first.unit},
     )

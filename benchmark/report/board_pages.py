@@ -31,7 +31,7 @@ from benchmark.report.figures import (
     training,
 )
 from benchmark.report.image_pages import galleries
-from benchmark.report.writing import Site, estimate, short, slug
+from benchmark.report.writing import Site, short, short_interval, slug
 from benchmark.store import ObserverRow
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
@@ -248,7 +248,7 @@ def facts_of(known: ObserverRow | None) -> dict[str, str]:
 
 
 def address(paper: str) -> str:
-    """Where a card's paper is on the web: an address, an arXiv number or a DOI; "" where it says none."""
+    """The web address of a card's paper, from an address, an arXiv number or a DOI; "" without one."""
     matches = ((re.search(pattern, paper, re.IGNORECASE), to) for pattern, to in PAPERS.items())
     return next((to + match[1] for match, to in matches if match), "")
 
@@ -257,7 +257,7 @@ def address(paper: str) -> str:
 
 
 def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
-    """index.html and the tables' numbers as CSV. figures: by suite, the overviews under ""."""
+    """Write index.html and the tables' numbers as CSV. figures: by suite; overviews under ""."""
     tables, overviews = [], {figure.name: figure for figure in figures.get("", ())}
     for summary in contents.summaries:
         data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
@@ -274,8 +274,8 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
 
 
 def verdict_of(summary: Summary, contents: Contents) -> str:
-    """The leaderboard in one sentence: what people have, and the nearest network. Whether one reaches them is a test:
-    `bench compare NAME people`."""
+    """The leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
+    whether a network reaches people."""
     at, count = likeness(contents, summary), len(summary.lines)
     if at is None:
         first = summary.lines[0].observer if summary.lines else "nobody"
@@ -286,12 +286,12 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
         return ""
     goal = people.cell.value
     nearest = min(lines, key=lambda line: abs((line.cells[head.suite].value or 0.0) - goal))
-    text = f"{head.title} of {people.called}: {estimate(*people.cell[:3])}"
-    return f"{text}; nearest of {len(lines)} networks: {nearest.observer}, {estimate(*nearest.cells[head.suite][:3])}."
+    theirs, own = (short_interval(*cell[:3]) for cell in (people.cell, nearest.cells[head.suite]))
+    return f"{head.title} of {people.called}: {theirs}; nearest of {len(lines)} networks: {nearest.observer}, {own}."
 
 
 def places(summary: Summary) -> dict[str, str]:
-    """Observer -> "1-4": below whoever is better by its mean of worst ranks than this one by that of its best ones."""
+    """Observer -> "1-4". Another observer is above if its mean of worst ranks beats this one's mean of best ranks."""
     ranked = [line for line in summary.lines if line.rank is not None]
     means = {line.observer: (line.rank_low or 0, line.rank_high or 0) for line in ranked}
     lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
@@ -302,7 +302,7 @@ def places(summary: Summary) -> dict[str, str]:
 
 
 def rank_range(best: float | None, worst: float | None) -> str:
-    """ "1-4", "2", "" where there is no rank."""
+    """ "1-4", "2", "" without a rank."""
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
 
@@ -321,8 +321,8 @@ def _summary_page(
 
 
 def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
-    """suites/NAME.html for every suite with scores: its main figure and largest board, other figures, other boards;
-    reported.html, where anybody's published scores are in the leaderboard."""
+    """Write suites/NAME.html for every suite with scores: main figure, largest board, other figures, other boards; and
+    reported.html, if the leaderboard has published scores."""
     kept = None
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name]
@@ -356,8 +356,8 @@ def _suite_page(
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
-    """Every figure but links and training runs, put into the report, by suite, in the order in which they come. What
-    another figure shows as a panel is left to `bench plot`."""
+    """Write every figure except links and training runs into the report, by suite. Figures shown as panels of another
+    one are left to `bench plot`."""
     by_suite: dict[str, list[PlacedFigure]] = {}
     together: set[str] = set()
     for suite, figure in every_figure(contents):
@@ -381,7 +381,7 @@ def _board_page(site: Site, contents: Contents, board: Board, number: int) -> di
 
 
 def links_page(site: Site, contents: Contents) -> None:
-    """links.html, where any two headlines share an observer: what suites ask of one another first."""
+    """Write links.html, if two headlines share an observer; questions of the suites come first."""
     spaces = [_space(site, contents, summary) for summary in contents.linked if contents.links[summary.space]]
     if spaces:
         words = {"caution": CAUTION, "verdict": verdict, "told": correlation_text, "short": short}
@@ -389,7 +389,7 @@ def links_page(site: Site, contents: Contents) -> None:
 
 
 def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
-    """A decision space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
+    """A label space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
     name, pairs = summary.space, contents.links[summary.space]
     compared = contrasts(summary, contents.cards)
     recipes = contrast_table(compared, name)
@@ -404,7 +404,8 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
 
 
 def measures_page(site: Site, contents: Contents) -> None:
-    """measures.html, where a suite has a measure of shape or texture: all of them side by side, and how they agree."""
+    """Write measures.html, if a suite has a measure of shape or texture: the measures side by side, and their
+    agreement."""
     spaces = []
     for cue in contents.cue_measures:
         names = {row.observer for row in (*cue.summary.lines, *cue.summary.references)}
@@ -422,7 +423,7 @@ def measures_page(site: Site, contents: Contents) -> None:
 
 
 def training_page(site: Site, contents: Contents) -> None:
-    """training.html, where there is a training run: every headline over its checkpoints."""
+    """Write training.html, if there is a training run: every headline over its checkpoints."""
     drawn = [put(site, figure, inline=True) for figure in training(contents)]
     runs = []
     for (run, space), part in groupby(contents.curves, key=lambda curve: (curve.run, curve.space)):

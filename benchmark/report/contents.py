@@ -1,6 +1,6 @@
-"""What a report is made from: a leaderboard, read once, and everybody's answers to single images.
+"""The data behind a report: a leaderboard, read once, with the answers of all observers to single images.
 
-Answers are the stored trials of sets that are shown as they are, not degraded."""
+Answers are stored trials of undegraded images."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ FEW, OWN = 7, 12
 
 
 class PeopleScore(NamedTuple):
-    """What people have in a column. called: "people", or "simulated people" where there are no others; how: whose
-    value it is and what its interval covers."""
+    """People's value in a column. called: "people", or "simulated people" without real ones; how: the origin of value
+    and interval."""
 
     called: str
     how: str
@@ -64,8 +64,8 @@ class PeopleScore(NamedTuple):
 def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
 ) -> PeopleScore | None:
-    """What people have, from (observer, kind, cell) of the rows beside a table. pooled: they are scored against one
-    another, so that no interval over persons covers their mean: it is then from the lowest to the highest of them."""
+    """People's value, from (observer, kind, cell) of the reference rows. pooled: people are scored against one another,
+    so no interval over persons covers their mean; the interval is then from the lowest to the highest."""
     valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
     for name, kind, cell in valued:
         if kind == "group":
@@ -82,8 +82,8 @@ def people_among(
 
 
 def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()) -> tuple[str, ...]:
-    """At most so many, evenly spaced over the ranks, the first and the last among them; before them those of `always`,
-    of which there may be `OWN`."""
+    """At most `most` names, evenly spaced over the ranks, with the first and the last; up to `OWN` names of `always`
+    come first."""
     kept = some_evenly([name for name in names if name in always], OWN)
     others = [name for name in names if name not in always]
     room = max(most - len(kept), 0 if kept else 1)
@@ -95,9 +95,9 @@ def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()
 class ImageAnswers:
     """Answers to the images of one role in one space.
 
-    images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by code;
-    code: [observers, n], `ABSENT` where an image was not shown; sets: digest -> name; certainty: [observers, n], the
-    probability that an observer itself gives the right category, NaN where its trials do not say."""
+    images: names [n], sorted; labels: of category, shape and texture [n] ("" without one); words: answers by code;
+    code: [observers, n], `ABSENT` for images not shown; sets: digest -> name; certainty: [observers, n], the observer's
+    own probability of the correct category, NaN if unknown."""
 
     space: str
     role: str
@@ -129,8 +129,8 @@ class ImageAnswers:
 
     @property
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
-        """([observers]: whom networks are held against, what they are called): people, or simulated ones where there
-        are no others."""
+        """(members [observers], name) of the people that networks are compared with; simulated people without real
+        ones."""
         people = self.group(ONE_PERSON)
         if people.any():
             return people, "people"
@@ -148,7 +148,7 @@ class ImageAnswers:
 
 
 def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
-    """By role and space, the one with most observers first. What was answered several times counts by its newest."""
+    """Read the answers by role and space, the pair with most observers first. The newest answers to an image count."""
     known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
     own = {suite.name: {*suite.experiments.values(), NATURAL} for suite in suites if suite.experiments}
@@ -245,11 +245,10 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
 class Contents:
     """A leaderboard as it was at one moment.
 
-    place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
-    observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
-    answers: to single images, by role and space; reported: tables of published scores, which no suite measured; runs:
-    by id, with command and environment; origins: score set -> the runs behind it; own: networks that figures of some
-    always show: those that were run here and are none of the program's."""
+    place: the leaderboard's address, without passwords; suites: with scores; boards: by suite, the largest first;
+    scores: observer -> every current score, single conditions included; sets: digest -> stimuli; answers: to single
+    images, by role and space; reported: tables of published scores without trials; runs: by id, with command and
+    environment; origins: score set -> its runs; own: the reader's own networks, which every figure shows."""
 
     place: str
     suites: tuple[Suite, ...]
@@ -265,9 +264,8 @@ class Contents:
     own: frozenset[str] = frozenset()
 
     def only(self, models: Sequence[str]) -> Contents:
-        """The same leaderboard with these networks alone (names or patterns), and with all reference rows.
-
-        Raises UnknownName where a name fits no network."""
+        """The same leaderboard with only these networks (names or patterns) and all reference rows. Raises UnknownName
+        if a name matches no network."""
         names = {row.observer for board in self.boards for row in board.rows}
         chosen = set()
         for pattern in models:
@@ -285,13 +283,13 @@ class Contents:
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
-        """What people have in a column of a board."""
+        """People's value in a column of a board."""
         bounds = next((column.bounds for column in board.columns if column.metric == metric), None)
         rows = ((row.observer, row.kind, row.cells[metric]) for row in board.references if metric in row.cells)
         return people_among(rows, bounds, self._pooled(board.suite))
 
     def people_at(self, summary: Summary, at: int) -> PeopleScore | None:
-        """What people have in a headline of a summary; past the headlines in the clean accuracy."""
+        """People's value in a headline of a summary; after the last headline, in the clean accuracy."""
         lines, clean = summary.references, at == len(summary.headlines)
         head = summary.clean if clean else summary.headlines[at]
         rows = (
@@ -300,8 +298,8 @@ class Contents:
         return people_among(rows, head.bounds, self._pooled(head.suite)) if head else None
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
-        """(sets that a metric is usually measured on, image -> the share who get it right as it is, and who they are:
-        people or simulated people)."""
+        """(sets that a metric is usually measured on; image -> share of correct answers to the clean image, and by
+        whom: people or simulated people)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
@@ -333,7 +331,7 @@ class Contents:
 
     @cached_property
     def linked(self) -> list[Summary]:
-        """What links are looked for in: the decision spaces, then each publisher's scores by themselves."""
+        """Summaries searched for links: the label spaces, then the scores of each publisher."""
         apart = (
             replace(table, space=f"reported by {table.space.removesuffix(', reported')}")
             for table in reported_summaries(self.reported)
@@ -430,7 +428,7 @@ def read_contents(settings: Settings) -> Contents:
 
 
 def family(observer: ObserverRow | None) -> str:
-    """The line of a network's architecture ("resnet"); its kind for whoever is no network."""
+    """The line of a network's architecture ("resnet"); the kind of another observer."""
     if observer is None:
         return ""
     if observer.kind not in KINDS:
@@ -439,13 +437,13 @@ def family(observer: ObserverRow | None) -> str:
 
 
 def parameters(observer: ObserverRow | None) -> int | None:
-    """How many a network has, where its card says."""
+    """The number of parameters on a network's card."""
     count = observer.card.get("parameters") if observer is not None else None
     return count if isinstance(count, int) else None
 
 
 def source(observer: ObserverRow | None) -> str:
-    """Where the answers come from: "run here", the tables' source, "drawn" for ideal observers."""
+    """The origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
     if observer is None:
         return ""
     if observer.kind in ("network", "simulated"):

@@ -1,7 +1,7 @@
 """Figures as values, and the ways to draw one: rows of dots, curves, strips, a matrix, a scatter plot, differences.
 
 A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert draws it without a
-browser and without the network. Colours and shapes are told apart by every eye, on white and on black."""
+browser and without the network. Colours and shapes are distinct for colour-blind readers, on white and on black."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,9 +66,9 @@ CONFIG: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """name: of its files; caption: stimuli, n, interval, units; drawn: its specification for a width in px; records:
-    the data behind it, one mark each, with the fields `names` in the CSV; half: two of them stand side by side on a
-    wide page; panels: names of figures that it shows together."""
+    """name: of its files; caption: stimuli, n, interval, units; drawn: makes the specification for a width in px;
+    records: the data, one mark each, with the fields `names` in the CSV; half: two fit side by side on a wide page;
+    panels: names of the figures that it combines."""
 
     name: str
     title: str
@@ -96,7 +96,7 @@ def draw(figure: Figure, form: str, column: str = "double") -> bytes:
 
 
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
-    """An SVG at the width of a column of a paper, in another form. A PNG has `DPI` dots per inch, and says so."""
+    """An SVG at the width of a column of a paper, in another form. A PNG has and records `DPI` dots per inch."""
     if form not in FORMATS:
         raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
     root = ElementTree.fromstring(text)  # noqa: S314 - drawn here
@@ -152,8 +152,8 @@ def _printable(data: Any) -> Any:
 
 
 def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
-    """Colour and shape scales; more than eight values begin again with another pairing of the two. places: value -> its
-    place in the scale, where a value looks alike in several figures."""
+    """Colour and shape scales; more than eight values repeat them in another pairing. places: value -> its place in the
+    scale, so that a value looks the same in every figure."""
     at = [(places or {}).get(value, i) for i, value in enumerate(values)]
     colours = [COLOURS[i % len(COLOURS)] for i in at]
     shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in at]
@@ -275,7 +275,7 @@ def curves(
     width: int = WIDTHS["single"], places: Mapping[str, int] | None = None, legend: int = 0,
 ) -> Spec:  # fmt: skip
     """Values with intervals against levels: a line for each observer, people as a band. x: channel of the levels;
-    legend: its width, where it stands above more than this drawing."""
+    legend: its width, if it is above several drawings."""
     y = _number("value", axis(y_title, tickCount=5), domain=[0, 1])
     hue, form = _look("observer", order, legend or width, places)
     ends = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
@@ -389,9 +389,9 @@ def scatter(
     filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
     legend: int = 0,
 ) -> Spec:  # fmt: skip
-    """A point for each observer at (x, y), with its intervals where they are told (x_low, x_high, y_low, y_high),
-    coloured by the field `hue` (values: of all of its values); its name is in the mark's label. people: what they have
-    along x and y; named: observers whose names are written beside their marks; legend: as for `curves`."""
+    """A point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high), coloured by the
+    field `hue` (values: all its values); the mark's label has the name. people: their values along x and y; named:
+    observers whose names appear beside their marks; legend: as for `curves`."""
     values = values or list(dict.fromkeys(str(record[hue]) for record in records))
     colour, form = _look(hue, values, (legend or width) if len(values) <= NAMED else 0)
     x, y = (

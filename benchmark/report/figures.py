@@ -1,4 +1,4 @@
-"""All figures of a leaderboard: the overview, what each suite declares, links, training runs, published scores."""
+"""All figures of a leaderboard: overview, figures declared by suites, links, training runs, published scores."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ from benchmark.report import drawing
 from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
-from benchmark.report.writing import Site, estimate, short, slug
+from benchmark.report.writing import Site, short, short_interval, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.ranks import Correlation
 from benchmark.variables import read_settings
@@ -55,8 +55,8 @@ class PlacedFigure(NamedTuple):
 
 
 def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
-    """figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: in the page, too, where the names of marks
-    show under the pointer."""
+    """Write figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: also in the page, with the names of
+    marks under the pointer."""
     placed, within = [], ""
     for width, ending in (("single", "-narrow"), ("half" if figure.half else "page", "")):
         file, within, across, down = drawing.svg(figure, drawing.WIDTHS[width])
@@ -131,8 +131,8 @@ def plot(
 
 
 def likeness(contents: Contents, summary: Summary) -> int | None:
-    """Place of the headline that says how far networks are from people: of those that people have a value in the one
-    in which the smallest share of networks has a value as good. None where people have none."""
+    """Index of the headline that best separates networks from people: the one in which the smallest share of networks
+    is as good as people. None if people have no value."""
     shares = {}
     for at, head in enumerate(summary.headlines):
         people = contents.people_at(summary, at)
@@ -145,8 +145,8 @@ def likeness(contents: Contents, summary: Summary) -> int | None:
 
 
 def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
-    """Places of the headlines that likeness is drawn against: those that most suites ask about and that people have no
-    value in; else another that people have one in; else any other."""
+    """Indices of the headlines on the other axis: those that most suites ask about and that lack a value of people;
+    failing that, any other."""
     names = [head.suite for head in summary.headlines]
     asked = Counter(name for head in summary.headlines for name in head.questions)
     others = [at for at in range(len(names)) if at != y]
@@ -156,8 +156,8 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
 
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:
-    """The leaderboard in one figure: how like people networks are against how robust they are, with people as a band;
-    where there are fewer than two headlines of different answers, rows of dots."""
+    """The leaderboard in one figure: similarity to people against robustness, with people as a band; rows of dots if
+    fewer than two headlines have different answers."""
     y, heads, space = likeness(contents, summary) or 0, summary.headlines, summary.space
     axes = (y, *robustness(contents, summary, y))
     panels = [panel for x in axes[1:] if (panel := _panel(contents, summary, (x, y))).records]
@@ -183,7 +183,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
 
 
 class OverviewPanel(NamedTuple):
-    """Two headlines against each other. titles, people: of x and y; told: of both, for the caption."""
+    """Two headlines against each other. titles, people: of x and y; told: sentences for the caption."""
 
     titles: Sequence[str]
     people: Sequence[drawing.Band | None]
@@ -242,7 +242,7 @@ def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str,
 
 
 def _overview_spec(panels: Sequence[OverviewPanel], named: Sequence[str], width: int) -> Spec:
-    """The panels side by side, or below one another where there is no room."""
+    """The panels side by side, or in one column on a narrow page."""
     hue = "recipe" if named else "observer"  # of few networks each has a colour
     every = list(dict.fromkeys(record[hue] for panel in panels for record in panel.records))
     columns = len(panels) if width >= 700 else 1
@@ -256,7 +256,7 @@ def _overview_spec(panels: Sequence[OverviewPanel], named: Sequence[str], width:
 
 
 def reported(board: Board, measured: Sequence[Board]) -> Figure:
-    """Published scores as marks of another kind, beside what a suite measures; in no test and in no rank."""
+    """Published scores as marks of another kind beside a suite's own; they are not tested or ranked."""
     columns = board.columns[:REPORTED_PANELS]
     shown = set(featured([row.observer for row in board.rows], MOST))
     rows = [row for row in board.rows if row.observer in shown]
@@ -317,13 +317,13 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
 
 
 def correlation_text(correlation: Correlation) -> str:
-    """ ".80 [.21, .97]", or why there is no number."""
-    shown = estimate(correlation.value, correlation.low, correlation.high)
+    """ ".80 [.21, .97]", or the reason of a missing number."""
+    shown = short_interval(correlation.value, correlation.low, correlation.high)
     return correlation.reason if correlation.value is None else shown
 
 
 def training(contents: Contents, run: str = "") -> Iterator[Figure]:
-    """Headlines over training, a figure for each decision space; the first is called "training". run: of one alone."""
+    """Headlines over training, a figure for each label space; the first is called "training". run: only this one."""
     spaces: dict[str, list[TrainingCurve]] = {}
     for curve in contents.curves:
         if run in ("", curve.run):
@@ -374,8 +374,8 @@ def over_training(
     return Figure(
         name=name,
         title=f"Over training, {space}",
-        caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by "
-        f"itself;{who} dashed: chance. {stimuli}.{notes}",
+        caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
+        f";{who} dashed: chance. {stimuli}.{notes}",
         drawn=spec,
         records=records,
         names=("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set"),

@@ -1,4 +1,4 @@
-"""Pages of images: small pictures of stimuli, the gallery of gradients, and everybody's answers to single images."""
+"""Pages of images: thumbnails of stimuli, the gallery of gradients, and the answers of all observers."""
 
 import io
 import json
@@ -68,7 +68,7 @@ class Pictures:
         return "; ".join(dict.fromkeys(known[2] for name in sets if (known := self._sets.get(name))))
 
     def _open(self, name: str) -> tuple[Stimuli, Mapping[str, int], str] | None:
-        """A set that may be shown, if it is here."""
+        """Open a set that may be shown; None if it is not installed."""
         from benchmark.stimuli.catalogue import find_entry
         from benchmark.stimuli.datasets import open_set
         from benchmark.stimuli.generated import is_generated
@@ -133,7 +133,7 @@ def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[st
 
 
 def _strip(site: Site, place: Path, name: str, identity: str | None) -> Strip | None:
-    """A kept strip, copied into the report; None where there is none, or it shows other weights."""
+    """Copy a stored strip into the report; None if it is missing or shows other weights."""
     from PIL import Image
 
     path = place / f"{name}.png"
@@ -171,8 +171,8 @@ def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:
 
 
 def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, Any]:
-    """A role as a page shows it. crowd: what the people of its columns are called, "" where there are none; rows: the
-    images on which people and networks differ most; answers: JSON for the script."""
+    """A role as a page shows it. crowd: people or simulated people ("": neither); rows: the images on which people and
+    networks differ most; answers: JSON for the script."""
     data, records = f"data/stimuli-{slug(answers.key)}.csv", list(image_records(answers))
     site.table(data, records, list(records[0]))
     members, called = answers.crowd
@@ -210,8 +210,8 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
 
 
 def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
-    """One record per image: for each group the share that is right (None where nobody was shown it), how many they are,
-    and their most frequent answers."""
+    """One record per image: for each group the share of correct answers (None if the image was not shown), n, and the
+    most frequent answers."""
     groups = {name: answers.group(kinds) for name, kinds in GROUPS.items()}
     shares = {name: answers.share(members) for name, members in groups.items()}
     for at, image in enumerate(answers.images.tolist()):

@@ -1,4 +1,4 @@
-"""One page for each observer: card, provenance, all scores, what it answered."""
+"""One page for each observer: card, provenance, all scores, answers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,8 +49,8 @@ MOST, ROLES, LARGEST, SHADES = 3, 3, 24, 5
 def observer_pages(
     site: Site, contents: Contents, pictures: Pictures, partners: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """observers/NAME.html for everybody with a name in the leaderboard. partners: observer -> whom a page compares it
-    with -> that page."""
+    """Write observers/NAME.html for every observer of the leaderboard. partners: observer -> other observer -> the page
+    that compares them."""
     failed: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in contents.outcomes:
         if outcome.status != "done":
@@ -81,7 +81,7 @@ def observer_pages(
 
 
 def _references(contents: Contents, name: str) -> Iterator[str]:
-    """The people whose answers an observer's were held against, suite by suite."""
+    """The people that an observer was compared with, suite by suite."""
     measured = {suite.name for suite in contents.suites if suite.against is not None}
     for board in contents.boards:
         here = board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references))
@@ -90,8 +90,8 @@ def _references(contents: Contents, name: str) -> Iterator[str]:
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
-    """(command, when and with what it ran) of the runs behind an observer's scores, the newest first; of imported
-    scores those of the leaderboard that they come from."""
+    """(command, date and versions) of the runs behind an observer's scores, the newest first; for imported scores, runs
+    of the original leaderboard."""
     sets = dict.fromkeys(row.set_id for row in contents.scores.get(name, ()))
     behind = {run for key in sets for run in contents.origins.get(key, ())}
     for run in sorted(behind, key=lambda run: contents.runs[run]["started"], reverse=True):
@@ -115,7 +115,7 @@ def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
-    """(name, text, where it leads to on the web): first what is done to an image, then how the network was trained."""
+    """(name, text, web address): first the preprocessing, then the training."""
     card = known.card
     if shown := card.get("preprocess"):
         yield "preprocessing", _preprocessing(shown), ""
@@ -182,14 +182,14 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     usual = contents.usual.get((ordered[0].suite, ordered[0].space), {}).values()
 
     def title(row: ScoreRow) -> str:
-        """With the stimuli, where the metric is measured on several."""
+        """The metric's title, with the role if the metric has several."""
         metric = metrics.get(row.metric)
         if metric is None:
             return row.metric
         return metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
 
     def table(rows: Iterable[ScoreRow]) -> str:
-        """What holds of nearly all rows, the suite's usual stimuli, is left out."""
+        """The suite's usual stimuli are left out."""
         names = ("metric", "condition", "", "n", "on", "by")
         lines = []
         for row in rows:
@@ -209,7 +209,7 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         page=f"suites/{slug(first.suite)}.html",
         title=f"{first.suite} (version {first.version}), {first.space}",
         how=f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
-        "on the suite's usual stimuli, where no other is named; 95 % intervals",
+        "on the suite's usual stimuli, unless another set is named; 95 % intervals",
         table=table(row for row in ordered if not row.condition),
         conditions=table(sorted(single.values(), key=ordered.index)) if single else "",
     )
@@ -228,8 +228,8 @@ class Confusion(NamedTuple):
 
 
 class Surprise(NamedTuple):
-    """An image: what was answered, what is right; share: of the others who are right, or the observer's own
-    probability of the right answer."""
+    """An image with the answer and the correct one. share: of the others with a correct answer, or the observer's own
+    probability of it."""
 
     name: str
     answer: str
@@ -239,8 +239,8 @@ class Surprise(NamedTuple):
 
 
 class RoleAnswers(NamedTuple):
-    """One role. alone_right: right where most others are wrong; alone_wrong: the reverse; surest, least_sure (of the
-    first role alone): by the probability that the observer itself gives the right answer."""
+    """One role. alone_right: correct answers to images that most others get wrong; alone_wrong: the reverse; surest,
+    least_sure (only in the first role): by the observer's own probability of the correct answer."""
 
     title: str
     page: str
@@ -252,7 +252,7 @@ class RoleAnswers(NamedTuple):
 
 
 def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[RoleAnswers]:
-    """By role, those with others to compare with."""
+    """Images on which an observer differs from the others, for each role."""
     for place, role in enumerate([role for role in answers if name in role.observers][:ROLES]):
         at = role.observers.index(name)
         seen = role.shown[at]

@@ -99,7 +99,7 @@ def report(
 
 
 def _shared(contents: Contents) -> dict[str, Any]:
-    """What every page shows: the menu, and where the numbers come from."""
+    """Context of every page: the menu and the leaderboard's name."""
     linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
     pages = [
         ("index.html", "Leaderboard", True),
@@ -127,14 +127,14 @@ def _shared(contents: Contents) -> dict[str, Any]:
 
 
 class ComparedPair(NamedTuple):
-    """Two observers, tested against each other; discordant: the images that only one of them gets right."""
+    """Two observers, tested against each other; discordant: the images that only one answers correctly."""
 
     compared: Compared
     discordant: Sequence[DiscordantTrial]
 
     @property
     def page(self) -> str:
-        """Where its page is."""
+        """The path of its page."""
         return "compare/" + slug(f"{self.compared.a} {self.compared.b}") + ".html"
 
 
@@ -145,7 +145,7 @@ def compare(a: str, b: str, db: str) -> ComparedPair:
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:
-    """In each space the network that comes first against the best of the standard recipe, else against the last."""
+    """In each space the first network with the best of the standard recipe, or with the last network."""
     for summary in contents.summaries:
         ranked = [
             line
@@ -158,7 +158,7 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
 
 
 def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
-    """One more comparison in a report that is there; its page. Raises BenchError where the two cannot be compared."""
+    """Add a comparison to a report and return its page. Raises BenchError if the two cannot be compared."""
     pair = compare(a, b, settings.db)
     if not (folder / pair.page).is_file():
         contents = read_contents(settings)
@@ -218,7 +218,7 @@ class Live:
 
     @property
     def folder(self) -> Path:
-        """Where the newest report is."""
+        """The folder of the newest report."""
         return self._folders[-1]
 
     def refresh(self) -> bool:
@@ -244,7 +244,7 @@ class Live:
         return True
 
     def compare(self, a: str, b: str) -> str:
-        """The page of a pair, made where it is not there. Raises BenchError where the two cannot be compared."""
+        """The page of a pair, added if missing. Raises BenchError if the two cannot be compared."""
         with self._lock:
             return add_pair(self._settings, self.folder, a, b)
 
@@ -288,6 +288,6 @@ class Handler(GuardedHandler):
 
 
 def watch(live: Live, stop: threading.Event, every: float) -> None:
-    """Refresh until told to stop."""
+    """Refresh until `stop` is set."""
     while not stop.wait(every):
         live.refresh()

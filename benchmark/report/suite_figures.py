@@ -63,7 +63,7 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
 
 
 def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
-    """Curves as panels with one legend and one caption. What several of their captions say is said once."""
+    """Curves as panels with one legend and one caption, without repeated sentences."""
     titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
     heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
     sentences: dict[str, list[str]] = {}  # of the captions, with the panels of each
@@ -106,23 +106,23 @@ class FigureBoard:
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """Its ranked networks that have trials here, in order."""
+        """Its ranked networks with stored trials, in order."""
         ranked = (row for row in self.board.rows if row.cells[self.board.by].value is not None)
         return tuple(row.observer for row in ranked if row.kind != REPORTED)
 
     @cached_property
     def people(self) -> tuple[str, ...]:
-        """Single people, or simulated ones where there are no others."""
+        """Single people; simulated ones without real ones."""
         kinds = [tuple(row.observer for row in self.board.references if row.kind == kind) for kind in PERSONS]
         return next(filter(None, kinds), ())
 
     @cached_property
     def hues(self) -> dict[str, int]:
-        """Of the networks and of people."""
+        """Places of networks and people in the scale of colours."""
         return {name: at for name, at in self.contents.hues.items() if name in self.networks} | {PEOPLE: 0}
 
     def featured(self, names: Sequence[str], most: int) -> tuple[str, ...]:
-        """At most so many of these networks: a reader's own, those of the report's other figures, evenly spaced."""
+        """At most `most` of these networks, evenly spaced; the reader's own and those of other figures come first."""
         usual = [name for name in names if self.hues[name] < FEW or name in self.contents.own]
         return featured(usual if len(usual) >= min(most, FEW) else names, most, self.contents.own)
 
@@ -151,9 +151,8 @@ class FigureBoard:
 class Marks:
     """The scores of a declared figure as data.
 
-    networks: those that have any; shown: those that are drawn; rows: their scores; records: a record for each, and for
-    the means of people, of which `people` is the last; order: values along the axis; words: groups that part figures.
-    """
+    networks: with scores; shown: drawn ones; rows: their scores; records: of these scores and of people's means
+    (`people`: the last); order: values along the axis; words: groups that separate figures."""
 
     declared: SuiteFigure
     scene: FigureBoard
@@ -166,7 +165,7 @@ class Marks:
     words: Mapping[str, str]
 
     def figure(self, spec: Callable[..., Spec], drawn: str = "") -> Figure:
-        """spec: by width; drawn: where the intervals are, if not in the figure."""
+        """spec: by width; drawn: note on intervals that are not in the figure."""
         declared, board = self.declared, self.scene.board
         where = board.sets.get(self.rows[0].role, "") if self.rows else ""
         flags = {flag for row in self.rows for flag in distrust_flags(row.flags)}
@@ -191,15 +190,15 @@ class Marks:
         )
 
     def titles(self) -> list[str]:
-        """Of the two axes."""
+        """Titles of the two axes."""
         return [title.format(**self.words) for title in self.declared.axes]
 
 
 def marks_of(
     scene: FigureBoard, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
 ) -> Iterator[Marks]:
-    """For each figure its marks, of at most so many networks and of people (the mean). least: how many conditions
-    somebody must have scores of to be among them."""
+    """The marks of each figure, for at most `most` networks and the mean of people. least: number of conditions that an
+    observer must have scores of."""
     pattern, metric = re.compile(declared.conditions), declared.metrics[0]
     axes = {declared.along, declared.across}
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
@@ -339,7 +338,7 @@ def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
 
 
 def _matrix_spec(marks: Marks, width: int) -> Spec:
-    """Cells as wide as there is room for: of one map, or of as many networks as stand side by side."""
+    """Cells of one map, or of as many networks as fit side by side, as wide as possible."""
     across, (x_title, legend) = marks.declared.across, marks.titles()
     columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
     room, count = width - 150, len(marks.shown) if across else 1

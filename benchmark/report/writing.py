@@ -1,4 +1,4 @@
-"""Pages and tables as files. Everything that a name, a card or an import says is text: in HTML and in CSV."""
+"""Pages and tables as files. Names, cards and imports are always text, in HTML and in CSV."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 @dataclass(kw_only=True)
 class Site:
-    """A report being written: files under `folder`. settings: where the leaderboard, its stimuli and its gallery are;
-    written, pictured: bytes of files and of thumbnails; pages: how many there are."""
+    """A report being written: files under `folder`. settings: give leaderboard, stimuli and gallery; written, pictured:
+    bytes of files and of thumbnails; pages: their number."""
 
     settings: Settings
     folder: Path
@@ -48,7 +48,7 @@ class Site:
         depth = path.count("/")
         self.pages += 1
         context = {**self.shared, **context, "root": "../" * depth, "path": path}
-        self.file(path, environment().get_template(template).render(context))
+        self.file(path, templates().get_template(template).render(context))
 
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
         """Records as CSV, without formulas; numbers to six significant digits."""
@@ -88,8 +88,8 @@ def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Si
 
 
 def slug(name: str) -> str:
-    """A file's name for any name: itself where it is plain, else what is plain of it and a digest. No two are alike,
-    also where capitals do not count."""
+    """A file name for any name: the name if it is plain, otherwise its plain characters and a digest. All are distinct,
+    also on file systems that ignore case."""
     if _PLAIN.fullmatch(name):
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
@@ -97,13 +97,13 @@ def slug(name: str) -> str:
 
 
 @cache
-def environment() -> Environment:
-    """The templates. Raises BenchError that names the extra where jinja2 is missing."""
+def templates() -> Environment:
+    """The templates. Raises BenchError that names the extra if jinja2 is missing."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise BenchError(NEEDS) from error
-    templates = Environment(
+    environment = Environment(
         loader=PackageLoader("benchmark.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -112,13 +112,13 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
-    templates.filters |= {
+    environment.filters |= {
         "slug": slug,
         "number": short,
         "share": lambda value: "" if value is None else short(value),
         "broken": broken,
     }
-    return templates
+    return environment
 
 
 def short(value: float | None) -> str:
@@ -127,8 +127,8 @@ def short(value: float | None) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def estimate(value: float | None, low: float | None, high: float | None) -> str:
-    """ ".80 [.21, .97]"; a value without an interval alone."""
+def short_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """ ".80 [.21, .97]"; ".80" without an interval."""
     return short(value) + ("" if low is None or high is None else f" [{short(low)}, {short(high)}]")
 
 
@@ -140,7 +140,7 @@ def broken(name: str) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """What a template may print: text without control characters; None as nothing."""
+    """Values as a template prints them: text without control characters; "" for None."""
     if value is None:
         return ""
     if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):

@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
-from benchmark.contracts.trials import Column, Columns, coded, held, narrowed, stacked, stacked_codes
+from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked, stacked_codes
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode, decode_codes
@@ -551,7 +551,7 @@ def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded
         size += sum((part.codes if isinstance(part, Coded) else part).nbytes for part in parts[-1].values())
         if size > LARGEST:
             raise damaged(f"observation {observation.key}", f"its chunks inflate to more than {LARGEST} bytes")
-    answers = held(_union(parts))
+    answers = as_coded(_union(parts))
     index = np.concatenate([np.arange(row.start, row.start + row.n) for row in chunks])
     columns: Table = {
         name: Coded(np.array([text]), np.zeros(len(index), dtype=np.uint8))

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from benchmark.contracts import Against, Array, Metric, Plan, Score, Shelf, Suite, SuiteFigure, Transform, Trials
-from benchmark.contracts.trials import Coded, Columns, held
+from benchmark.contracts.trials import Coded, Columns, as_coded
 from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
@@ -89,7 +89,7 @@ def steps_of(trials: Trials) -> dict[int, Trials]:
         own = [role.removesuffix(ending) if role.endswith(ending) else "" for role in roles.words.tolist()]
         inside = np.array([role in BY_ROLE for role in own])[roles.codes]
         if inside.any():
-            columns = {**held(trials.columns), "role": Coded(np.array(own), roles.codes)}
+            columns = {**as_coded(trials.columns), "role": Coded(np.array(own), roles.codes)}
             steps[sigma] = replace(trials, columns=Columns(columns)).where(inside)
     return steps
 

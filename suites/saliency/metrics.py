@@ -38,7 +38,7 @@ def exemplars(trials: Trials) -> Mapping[str, Array]:
     return {"shape": np.array([shape for shape, _ in halves]), "texture": np.array([texture for _, texture in halves])}
 
 
-def pairs(trials: Trials) -> Mapping[str, Array]:
+def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
     """As `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
     if PARTNER not in trials.columns:
         return exemplars(trials)
@@ -125,7 +125,7 @@ HEADLINE = "object_reliance"
 EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")
 UNIT, SIGNED, POSITIVE = (0.0, 1.0), (-1.0, 1.0), (0.0, inf)
 _metric = partial(Metric, clusters=exemplars)
-_exchanged = partial(Metric, clusters=pairs, over="pairs of images", chance=0.0, bounds=SIGNED)
+_exchanged = partial(Metric, clusters=exchange_clusters, over="pairs of images", chance=0.0, bounds=SIGNED)
 #: How a gradient is organised: no direction is better.
 _organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
 #: The gradient on the object where the built-in world says which pixels can matter.

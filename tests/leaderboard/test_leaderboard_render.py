@@ -47,7 +47,7 @@ def test_the_caption_and_the_lines_below_explain_the_table(board):
         "Lower is better: error rate.",
         "+ published decisions, not run here",
         "Note: partial set: 320 of the 1280 images of cue-conflict",
-        "ranks not ruled out at 95 %, for each row by itself",
+        "ranks not ruled out at 95 %, for each row separately",
         "rows of people are about other people on the same images",
         "*1 near ties: 3 *2 few trials *3 no trial counts",
         "0.2727 [0.218, 0.335] *1 220",

@@ -7,8 +7,8 @@ from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.summary import standing, summaries, summary_table
-from benchmark.leaderboard.table import estimate, number
+from benchmark.leaderboard.summary import summaries, summary_sentence, summary_table
+from benchmark.leaderboard.table import format_interval, number
 
 
 def plain(name, title="head", direction="higher", clean=False):
@@ -70,7 +70,7 @@ def test_only_who_must_be_the_first_leads(score):
     for right, place in ((60, "leads"), (85, "is 1 (1-2)")):
         rows = [score(name, n, 100, suite="noise", metric="head", role="") for name, n in (("a", 90), ("b", right))]
         (ranked,) = summaries(boards(rows, suite, {}))
-        assert standing(ranked, {"a", "b"}) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
+        assert summary_sentence(ranked, {"a", "b"}) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
 
 
 def test_what_holds_for_every_row_is_said_once(summary):
@@ -103,9 +103,9 @@ def test_numbers_have_no_negative_zero():
     assert number(-0.00001) == "0.0000"
     assert number(-0.0004, 2) == "0.00"
     assert number(-0.25, 2) == "-0.25"
-    assert estimate(0.5, -0.25, 1.0) == "0.5000 [-0.250, 1.000]"
-    assert estimate(0.5, None, None) == "0.5000"
-    assert estimate(None, 0.1, 0.2) == "-"
+    assert format_interval(0.5, -0.25, 1.0) == "0.5000 [-0.250, 1.000]"
+    assert format_interval(0.5, None, None) == "0.5000"
+    assert format_interval(None, 0.1, 0.2) == "-"
 
 
 def test_who_was_shown_other_stimuli_is_named(score):

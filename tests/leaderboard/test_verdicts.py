@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Metric, Trials
-from benchmark.engine.scoring import Both, _under
+from benchmark.engine.scoring import ComparedTrials, _under
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged
 from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
@@ -136,7 +136,9 @@ def test_equal_answers_to_few_trials_are_no_change(few):
     def said(*answers):
         new, base = (conflicts(one, cat, dog) for one in answers)
         found = judged(
-            compared("new", "base", list(_under(Both(suite=SUITE, a=new, b=base, people={})))), [], Margin(0.01)
+            compared("new", "base", list(_under(ComparedTrials(suite=SUITE, a=new, b=base, people={})))),
+            [],
+            Margin(0.01),
         )
         return found.verdict, found.exit_code, found.changes[0].row.comparison.n
 
