@@ -18,7 +18,6 @@ from registry.model import LoadedModel
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.map_plugins import ADDED
 from suites.saliency.maps import gradients
-from suites.saliency.maps.exchange import evidence_columns
 from suites.saliency.maps.localisation import (
     Floats,
     MaskContext,
@@ -28,6 +27,7 @@ from suites.saliency.maps.localisation import (
     rank_accuracy,
     skill,
 )
+from suites.saliency.maps.object_exchange import evidence_columns
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
 

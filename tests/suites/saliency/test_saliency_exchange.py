@@ -12,8 +12,8 @@ from benchmark.testing import ToyView, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners, rank
 from suites.saliency.maps.localisation import context_of
+from suites.saliency.maps.object_exchange import evidence_columns, grounds, moved, partners, rank
 from suites.saliency.metrics import ranked_reliance, reliance, split
 
 SIDE = 32
