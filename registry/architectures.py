@@ -33,7 +33,7 @@ from registry.foreign import reason, shown
 def whole_arch(arch: str) -> str:
     """`arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every folder.
 
-    Raises CardError where there is no such file."""
+    Raises CardError if there is no such file."""
     place, _, function = arch.removeprefix("python:").rpartition(":")
     if not arch.startswith("python:") or not place.endswith(".py"):
         return arch
@@ -169,7 +169,7 @@ def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator
 
 
 def factory(name: str) -> Callable[..., Any]:
-    """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError where it cannot be imported."""
+    """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError if it cannot be imported."""
     place, _, function = name.rpartition(":")
     with its_own_fault(name, "its module cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
@@ -223,7 +223,7 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
 
 
 def random_seed(weights: str | None) -> int | None:
-    """The seed of "random:SEED"; None for weights of another kind. Raises CardError where it is no whole number."""
+    """The seed of "random:SEED"; None for weights of another kind. Raises CardError for an invalid number."""
     if weights is None or not weights.startswith(RANDOM):
         return None
     text = weights.removeprefix(RANDOM)
@@ -243,9 +243,9 @@ def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] |
 
 
 def source_code(arch: str, module: nn.Module) -> str:
-    """Digest of the code of a Python factory and of every class in the network that it made, with all that they import
-    which nobody installed; an installed factory counts by its package's version. "" for the architectures of libraries
-    (their versions are in the environment row)."""
+    """Digest of the code of a Python factory and of every class in the network that it made, with all local files that
+    they import; an installed factory counts by its package's version. "" for the architectures of libraries (their
+    versions are in the environment row)."""
     kind, name = split_arch(arch)
     if kind != "python":
         return ""

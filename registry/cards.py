@@ -1,4 +1,4 @@
-"""Model cards: what is known of a model before it is loaded.
+"""Model cards describe models before they are loaded.
 
 `registry.cards` reads and writes them. Importing this module imports neither torch nor timm."""
 
@@ -44,9 +44,9 @@ BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 class Preprocess(BaseModel):
     """From pixels in [0,1] to the network's input: `(channels(x) * scale - mean) / std`.
 
-    size: side of the square input, in pixels; resize: the side that natural images are brought to before the centre
-    crop: the shorter one, the longer one (what is lacking is filled with `fill`, levels of 0 to 255), or both (squash:
-    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing but
+    size: side of the square input, in pixels; resize: the side to which natural images are scaled before the centre
+    crop: the shorter one, the longer one (the shorter one is padded with `fill`, levels of 0 to 255), or both (squash:
+    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network accepts only
     `size` (a ViT); margin: how half of an odd rest beside the centre crop is rounded: to the nearest even pixel
     (torchvision, timm) or down (transformers)."""
 
@@ -96,7 +96,7 @@ class Reported(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    """Where in a training run a model was saved: the run's name, and the step or epoch."""
+    """The point of a training run at which a model was saved: the run's name, and the step or epoch."""
 
     model_config = _CONFIG
 
@@ -106,7 +106,7 @@ class Checkpoint(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A model: where it comes from, how its input is made, what its outputs mean, who made it.
+    """A model: its origin, preprocessing, label space and authors.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
     "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name; weights: a path, a URL,
@@ -139,25 +139,25 @@ class ModelCard(BaseModel):
     _address: str | None = PrivateAttr(default=None)
 
     def model_post_init(self, _context: Any) -> None:
-        """Keep what is secret in an address apart."""
+        """Keep logins and queries of an address apart."""
         self._address = self.weights
         if self.weights is not None:
             self.__dict__["weights"] = public(self.weights)
 
     @property
     def address(self) -> str | None:
-        """Where its weights come from, logins included: not to be stored or shown."""
+        """The address of its weights, logins included: never store or show it."""
         kept = self._address
         return kept if kept is not None and public(kept) == self.weights else self.weights
 
     @model_serializer(mode="wrap")
     def _without_run(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most models are of no run, and their stored cards say nothing of one."""
+        """Most models belong to no training run; their stored cards leave the field out."""
         return {name: value for name, value in plain(self).items() if name != "checkpoint" or self.checkpoint}
 
     @property
     def simulated(self) -> bool:
-        """Whether it stands for a person: of what it answers, decisions alone count."""
+        """Whether it simulates a person: only its decisions count."""
         return SIMULATED in self.training
 
     @property
@@ -252,7 +252,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _called(path: Path, fields: Mapping[str, Any]) -> str:
-    """What to call a card that may be unusable: its name where that is one, else its file's."""
+    """Return a name for a card that may be unusable: its own if that is valid, otherwise its file's."""
     name = fields.get("name")
     return name if isinstance(name, str) and NAME.fullmatch(name) else shown(path.stem)
 
@@ -273,10 +273,10 @@ def builtin_cards() -> Mapping[str, ModelCard]:
 
 
 def read_cards(user_folder: Path | None) -> CardShelf:
-    """Built-in cards and those of `user_folder` (a missing folder holds none).
+    """Read built-in cards and the cards in `user_folder`, which may be missing.
 
-    A card or file that cannot be read stands in `broken` under its name and hides no other. Where two cards have one
-    name, neither can be chosen: whichever were taken, results of the other would seem to be its own."""
+    A card or file that cannot be read is listed in `broken` under its name and does not hide others. If two cards share
+    a name, neither can be chosen: otherwise results of one would be attributed to the other."""
     shelf = CardShelf(builtin_cards())
     places = dict.fromkeys(shelf, "the built-in cards")
     for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
@@ -304,7 +304,7 @@ def read_cards(user_folder: Path | None) -> CardShelf:
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:
     """Cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in order given.
 
-    Raises UnknownName for a pattern that matches nothing, and the card's own CardError where it is a broken one."""
+    Raises UnknownName for a pattern that matches nothing, and the card's own CardError if it is a broken one."""
     texts = [pattern] if isinstance(pattern, str) else pattern
     broken = cards.broken if isinstance(cards, CardShelf) else {}
     chosen: dict[str, ModelCard] = {}
@@ -320,8 +320,8 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
 
 
 def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
-    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file is there, unless it is
-    to be replaced."""
+    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file exists and may not be
+    replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.yaml"
     if path.exists() and not replace:
@@ -335,8 +335,8 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
 
 
 def card_file(name: str, folder: Path) -> Path:
-    """The file that holds a registered card alone. Raises UnknownName, and CardError for a built-in card or one of a
-    file with several."""
+    """Return the file that contains only this registered card. Raises UnknownName, and CardError for a built-in card or
+    one of a file with several."""
     if name in builtin_cards():
         raise CardError(f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out.")
     if name not in (shelf := read_cards(folder)):
@@ -349,7 +349,7 @@ def card_file(name: str, folder: Path) -> Path:
 
 
 def head_file(name: str, digest: str, folder: Path) -> Path:
-    """Where the head of a card lies. Another head of that name does not take its place: a registration may fail."""
+    """Return the path of a card's head. A new head does not overwrite the old one: a registration may fail."""
     return folder / "heads" / f"{name}-{digest[:12]}.safetensors"
 
 
@@ -380,7 +380,7 @@ def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
 
 def rename_card(name: str, new: str, folder: Path) -> ModelCard:
     """Give a registered card another name and return it; it remembers the old one. Raises as `card_file`, and CardError
-    where the new name is taken or is none."""
+    if the new name is taken or invalid."""
     old, shelf = card_file(name, folder), read_cards(folder)
     if new in shelf:
         raise CardError(f"a model called '{new}' is there already. Choose another name.")

@@ -1,6 +1,6 @@
 """A checkpoint's weights for one network: read safely, chosen, fitted, or refused with the reason.
 
-Nothing here executes what a file says: safetensors, or a pickle of tensors."""
+Reading never executes code from a file: it accepts safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ HARMLESS_MAPPINGS = (
 
 
 class _Inert:
-    """Stands for an object of a checkpoint that is no weights: takes whatever it is given and does nothing."""
+    """Replaces an object of a checkpoint that is not a weight: it accepts any arguments and does nothing."""
 
     def __new__(cls, *_args: object) -> _Inert:
         return super().__new__(cls)
@@ -74,21 +74,21 @@ class _Inert:
 
 
 class _Entries:
-    """Stands for another library's dictionary: calling it makes an ordinary one."""
+    """Replaces another library's dictionary: calling it makes an ordinary one."""
 
     def __new__(cls, *_args: object) -> Any:
         return OrderedDict()
 
 
 class _List:
-    """Stands for another library's list: calling it makes an ordinary one."""
+    """Replaces another library's list: calling it makes an ordinary one."""
 
     def __new__(cls, *_args: object) -> Any:
         return []
 
 
 class _Fields(_Inert):
-    """Stands for the arguments of a training script: its fields are kept, for they may say what the network was fed."""
+    """Replaces the arguments of a training script: it keeps their fields, which may describe the network's input."""
 
     def __setstate__(self, state: object) -> None:
         self.__dict__.update(state if isinstance(state, dict) else {})
@@ -168,7 +168,7 @@ def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] |
 
 
 def refuse_onnx(path: Path) -> None:
-    """Raise WeightsError, with the way in, for an ONNX file where the weights of an architecture are asked for."""
+    """Raise WeightsError, with the way in, for an ONNX file if the weights of an architecture are asked for."""
     if path.suffix == ".onnx":
         raise WeightsError(
             f"{shown(path)} is an ONNX file, a whole network whose weights have lost their names: --arch onnx answers "
@@ -214,9 +214,9 @@ def _unpickled(path: Path) -> Any:
 
 
 def read_content(path: Path) -> Any:
-    """What a checkpoint holds, on the CPU: tensors, containers, plain values and inert objects.
+    """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects.
 
-    Raises WeightsError: no such file, unreadable, a refused pickle, or a program."""
+    Raises WeightsError: missing file, unreadable, a refused pickle, or a program."""
     refuse_onnx(path)
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
@@ -262,8 +262,8 @@ _BOOKKEEPING = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSet:
-    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names are
-    there with the right shape, and how many in all; notes: what was done to them."""
+    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names it
+    has with the right shape, and how many in all; notes: changes made to them."""
 
     path: str
     prefix: str
@@ -278,13 +278,13 @@ class WeightSet:
 
     @property
     def role(self) -> int:
-        """0 for averages over training (EMA, SWA, a mean teacher), 2 for what their authors do not evaluate beside
-        another (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), else 1."""
+        """0 for averages over training (EMA, SWA, a mean teacher), 2 for weights that authors do not evaluate if they
+        have others (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), otherwise 1."""
         return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
 
     @property
     def preference(self) -> tuple[Any, ...]:
-        """Smallest for what fits best, then by role, then the usual wrappers, then the shortest prefix, then the
+        """Sort key: the best fit first, then by role, then the usual wrappers, then the shortest prefix, then the
         outermost."""
         places = [WRAPPERS.index(part) for part in self.path.split(".") if part in WRAPPERS]
         return *(-n for n in self.fits), self.role, places[0] if places else len(WRAPPERS), self.prefix.count(".")
@@ -292,12 +292,12 @@ class WeightSet:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChoice:
-    """The weights that were taken: `state` under the network's own names, with whatever else stands there.
+    """The chosen weights: `state` under the network's own names, with any further tensors beside them.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy; notes: what was
-    done to the weights; outside: names of `state` that stand
-    in the file beside the set; settings: what the training script saved of its own, and the entry where it stands."""
+    networks; statistics: means and standard deviations of the input beside the network, every copy; notes: changes made
+    to the weights; outside: names of `state` that the file has outside the set; settings: the training script's own
+    settings, and the entry that contains them."""
 
     name: str
     state: State
@@ -339,7 +339,7 @@ def _states_in(
 
 
 def _whole(tensor: Tensor) -> Tensor:
-    """A tensor of which the file has all: itself, or the one shard of a DTensor. Raises WeightsError for a part."""
+    """Return a complete tensor: itself, or the only shard of a DTensor. Raises WeightsError for a part."""
     own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     if own.shape != tensor.shape:
         raise WeightsError(
@@ -356,8 +356,8 @@ def _tails(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _respelled(state: State, expected: Tensors) -> tuple[State, list[str]]:
-    """Without the names of what torch wraps around parts of a network, with the dots that LitEma takes out of names,
-    and with weight norm multiplied out where the network has the plain weight; the names of such weights."""
+    """Return the state under plain names: without torch's wrappers, with the dots that LitEma removes, and with weight
+    norm multiplied out if the network has the plain weight. Also return the names of such weights."""
     wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
     flat = {name.replace(".", ""): name for name in expected}
     for name in expected:
@@ -394,7 +394,7 @@ def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
 
 
 def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[WeightSet]:
-    """The sets; averages of parameters alone, as torch_ema and LitEma keep them, with the buffers (statistics of batch
+    """Return the sets; averages that lack buffers (torch_ema, LitEma) get the buffers (statistics of batch
     norms) of the plain weights that fit best."""
     plain = min((each for each in sets if each.role == 1), key=lambda each: each.preference, default=None)
     trained = {name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)}
@@ -413,11 +413,11 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
 def choose(
     content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
-    """The network's weights in what a checkpoint held; None where there are none (under `key`).
+    """Choose the network's weights from a checkpoint's content; None if it has none (under `key`).
 
     expected: the network's own state dict, parameters as such (`keep_vars`); key: a part of the set's name; renew:
-    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError for several networks that
-    nothing tells apart, and for a pattern that no key has."""
+    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError if several networks fit equally
+    well, and if a pattern matches no key."""
     parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
     states = _states_in(content, "", _LEVELS, set(), parameters)
     states = ((path, state) for path, state in states if key or not _BOOKKEEPING.fullmatch(path))
@@ -442,7 +442,7 @@ def choose(
     if alike and best.name and 2 * best.fits[0] > len(expected):
         keys = [f"--key {each.name}" for each in (best, *(other for other in alike if own(other) != own(best)))]
         if keys[1:]:
-            raise WeightsError(f"{len(keys)} networks fit alike; nothing says which to take: {' or '.join(keys[:9])}.")
+            raise WeightsError(f"{len(keys)} networks fit equally well; choose one: {' or '.join(keys[:9])}.")
     choice = _sorted_out(best, rivals, expected, keyed=bool(key), ignore=ignore)
     beside = list[str]()
     if best.path:  # what stands in the file beside all sets of weights
@@ -455,7 +455,7 @@ def choose(
 def _sorted_out(
     best: WeightSet, rivals: Sequence[WeightSet], expected: Tensors, *, keyed: bool, ignore: Sequence[str]
 ) -> WeightChoice:
-    """What stands with a set of weights: the network's, statistics of its input, what is left out, and the rest."""
+    """Sort the tensors of a set: the network's, statistics of its input, ignored ones, and the rest."""
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
     parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
     statistics: dict[str, tuple[str, Tensor]] = {}
@@ -499,7 +499,7 @@ def read_weights(
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 
     key: the set to take where there are several; renew, ignore: as of `choose`. Raises WeightsError: no such file,
-    unreadable, refused pickle, nothing inside that is a state dict, or several networks that nothing tells apart."""
+    unreadable, refused pickle, no state dict inside, or several networks that fit equally well."""
     content = read_content(path)
     with foreign("checkpoint", path, WeightsError):
         choice = choose(content, expected, key, renew, ignore)
@@ -519,8 +519,8 @@ def read_weights(
         odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
-                f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
-                f"{tensor.device}). {_trusted_conversion(path)}"
+                f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
+                f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
     return replace(choice, settings=_settings_in(content))
 
@@ -537,14 +537,14 @@ def _settings_in(content: Any) -> tuple[str, Mapping[str, Any]]:
 def by_order(path: Path, module: nn.Module) -> State:
     """A network of the same layers under other names: tensors pair in the order of construction.
 
-    Every pair must agree in its field (weight, bias, running_mean, ...) and shape, else WeightsError."""
+    Every pair must agree in its field (weight, bias, running_mean, ...) and shape, otherwise WeightsError."""
     have, want = read_weights(path, {}).state, module.state_dict()
     pairs = list(zip(have.items(), want.items(), strict=False))
     for (theirs, tensor), (ours, target) in pairs:
         if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:
             raise WeightsError(
-                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} stands where the architecture has {ours} "
-                f"{tuple(target.shape)}. This release of the package is another network."
+                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} does not match {ours} "
+                f"{tuple(target.shape)}. This release of the package has a different network."
             )
     if len(have) != len(want):
         raise WeightsError(f"checkpoint {path}: expected {len(want)} tensors, found {len(have)}.")
@@ -557,8 +557,8 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:
-    """Where weights and a network differ: names that the file lacks, names that the network lacks, and names whose
-    shapes differ: (in the file, in the network)."""
+    """Differences between weights and a network: names that the file lacks, names that the network lacks, and names
+    whose shapes differ: (in the file, in the network)."""
 
     missing: tuple[str, ...]
     strange: tuple[str, ...]
@@ -566,7 +566,7 @@ class Misfit:
 
     @classmethod
     def between(cls, state: Tensors, want: Tensors) -> Misfit:
-        """Of a file's tensors and a network's; counters of batch norms may lack."""
+        """Compare a file's tensors with a network's; counters of batch norms may be missing."""
         missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
         pairs = {name: (tuple(state[name].shape), tuple(want[name].shape)) for name in want if name in state}
         shapes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -588,8 +588,8 @@ def fit_state(
 ) -> None:
     """Load `state` into `module`, every key and shape accounted for.
 
-    Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from; advice: what
-    to do about a misfit."""
+    Raises WeightsError naming the first missing and unexpected keys and shapes. origin: the file's name for messages;
+    advice: makes the text that explains how to solve a misfit."""
     want = module.state_dict()
     if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."

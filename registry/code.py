@@ -1,8 +1,8 @@
-"""Foreign code as one digest: whole files as they count, what they import locally, data beside them, captured values.
+"""One digest of foreign code: its files, their local imports, data beside them, and captured values.
 
-Comments, docstrings, annotations, what is for type checkers, and the places of files do not count. Installed packages
-count by name, the program's own code by the versions that keys hold. What no reading of files can see is left to stored
-answers, which networks are asked again: docs/identity.md."""
+Comments, docstrings, annotations, code for type checkers, and file paths do not count. Installed packages count by
+name, the program's own code by the versions that keys hold. Changes that files do not show are found by asking networks
+for stored answers again: docs/identity.md."""
 
 import ast
 import importlib.util
@@ -34,7 +34,7 @@ Edge = tuple[str, Path | str]
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module is of the standard library, or of an installed package that is no plug-in of the program."""
+    """Whether a module is of the standard library, or of an installed package that is not a plug-in of gestaltbench."""
     top = module.partition(".")[0]
     if top in OWN_PACKAGES or top in _plugin_packages():
         return False
@@ -102,7 +102,7 @@ def _parsed(path: Path, _stamp: tuple[int, ...]) -> SourceFile:
 
 
 def _executed(body: list[Any]) -> Iterator[Any]:
-    """What does something: no docstrings, no `pass`, nothing for type checkers alone."""
+    """Yield the executable statements: no docstrings, `pass` or code for type checkers."""
     for node in body:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             yield from _executed(node.orelse)
@@ -133,7 +133,8 @@ def _named_module(path: Path, text: Any) -> bool:
 
 
 def _located(by: Path, module: str) -> Path | None:
-    """The file of a local module that `by` imports; None for the program's, an installed one and what is not there."""
+    """Return the file of a local module that `by` imports; None for gestaltbench's own, installed and missing
+    modules."""
     parts = [part for part in module.split(".") if part]
     if level := len(module) - len(module.lstrip(".")):
         places = [by.parents[level - 1]]
@@ -206,7 +207,7 @@ _OPENED: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
 
 @contextmanager
 def opened_files() -> Iterator[set[Path]]:
-    """Collects the files that are read meanwhile, by whatever path: not code, nor what the system or a package has."""
+    """Collect the data files opened within the block, except files of the system and of installed packages."""
     _listen()
     opened = set[Path]()
     token = _OPENED.set(opened)
@@ -237,7 +238,7 @@ def opened_digest(opened: set[Path]) -> str:
 
 @dataclass
 class Codes:
-    """Digests of code, each made once: one object serves one run, and what is edited later counts for the next.
+    """Digests of code, each computed once. One object serves one run; later edits count for the next run.
 
     Values are described as plain data, the same in every process: no addresses, no names of files."""
 
@@ -245,8 +246,8 @@ class Codes:
     _labels: dict[Path, str] = field(default_factory=dict)
 
     def of(self, *values: Any, data: bool = True) -> str:
-        """Digest of functions, classes or objects: their files, and what they hold (captured values, partial
-        arguments, fields). data False: of what they hold, further foreign code alone."""
+        """Return the digest of functions, classes or objects: their files and held values (captured values, partial
+        arguments, fields). data False: of held values only foreign code counts."""
         key = (tuple(map(id, values)), data)
         if key not in self._digests:
             foreign: list[Any] = []
@@ -255,7 +256,8 @@ class Codes:
         return self._digests[key][1]
 
     def place(self, module: str) -> tuple[str, str]:
-        """What stands for a module: its name where others answer for it, the label of a file; nothing of a notebook."""
+        """Return the label of a module: its name if it is installed, its file's label if it is foreign, nothing for a
+        notebook."""
         if module.partition(".")[0] in OWN_PACKAGES:
             return ("own", "")
         path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
@@ -269,9 +271,9 @@ class Codes:
 
 
 class _Description(pickle.Pickler):
-    """Values as bytes that say what they hold and are never read again: without a memory, so that equal values are
-    equal. data: whether anything but foreign code counts; foreign: gets what stands for the foreign code that was met;
-    above: functions and classes that are being described."""
+    """Pickles values to bytes that are only digested. No memo is used, so equal values give equal bytes. data: whether
+    anything but foreign code counts; foreign: collects the labels of foreign code; above: functions and classes being
+    described."""
 
     def __init__(
         self, place: Callable[[str], tuple[str, str]], data: bool, foreign: list[Any], above: list[Any]
@@ -282,7 +284,7 @@ class _Description(pickle.Pickler):
         self.place, self.data, self.foreign, self.above = place, data, foreign, above
 
     def digest(self, *values: Any) -> str:
-        """Of all that the values hold; where they hold themselves, of how they are printed."""
+        """Return the digest of all held values; values that contain themselves count as printed."""
         try:
             self.dump(values)
             return sha256(self.written.getvalue()).hexdigest()
@@ -290,7 +292,7 @@ class _Description(pickle.Pickler):
             return digest_data(_printed(values))
 
     def persistent_id(self, value: Any) -> Any:
-        """What is written of a value; None: itself, or what it reduces to."""
+        """Return what is written in place of a value; None: the value itself, or its reduced form."""
         if type(value) in (str, int, float, bool, bytes, tuple, list, type(None)):
             return None
         if depth := sum(n for n, item in enumerate(self.above, 1) if item is value):
@@ -379,5 +381,6 @@ def _names(code: CodeType) -> set[str]:
 
 
 def code_digest(*values: Any) -> str:
-    """Digest of functions and what they reach and hold, as the files are now (see `Codes.of`)."""
+    """Return the digest of functions, the code that they reach and the values that they hold, with today's files (see
+    `Codes.of`)."""
     return Codes().of(*values)

@@ -1,4 +1,4 @@
-"""Folders that training code writes and that are not read: what each is, and the command that converts it."""
+"""Folders that training code writes and that are not read, and the command that converts each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
 
 def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
     """Raise WeightsError, with the command that converts it, for a folder of training code: a distributed checkpoint
-    (DCP, FSDP), DeepSpeed, an adapter (PEFT), shards, or plain files of which one is to be named (Accelerate).
+    (DCP, FSDP), DeepSpeed, an adapter (PEFT), shards, or plain files (Accelerate), one to be named.
 
     arch, kwargs: the network that the weights are for, as given. Other folders pass."""
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):

@@ -1,4 +1,4 @@
-"""Whether a network answers each image by itself, with logits, and stays what it is.
+"""Checks that a network answers each image independently, with logits, and does not change.
 
 A network in training mode, with active dropout, with outputs that depend on the batch or with buffers that answering
 changes has no score: another batch size or another order would give another one. These checks cost a device batch and
@@ -69,7 +69,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def changed(module: nn.Module, before: Checksum) -> str:
-    """The name of a parameter or buffer that is not what it was; "" where all are."""
+    """Return the name of a changed parameter or buffer, or ""."""
     names, now = list(_tensors(module)), checksum(module)
     if len(now) != len(before):
         return "its set of parameters and buffers"
@@ -88,7 +88,7 @@ FORWARD = "forward pass"
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check: its name, whether it holds, and what there is to say."""
+    """One check: its name, whether it passed, and details."""
 
     name: str
     ok: bool
@@ -133,7 +133,7 @@ def logit_range(values: Tensor) -> Tensor:
 
 
 def _given(values: Tensor) -> Tensor:
-    """Logits, with those of classes that are never given (-1e9, minus infinity) raised to a length that others have."""
+    """Return logits with impossible classes (-1e9, minus infinity) raised to the range of the others."""
     values = torch.nan_to_num(values)
     top = values.topk(min(8, values.shape[1]), dim=1).values
     return values.clamp_min(float(top[:, 0].min() - 100 * (top[:, 0] - top[:, -1]).mean()))
@@ -210,7 +210,7 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
 
 
 def unnormalised(logits: Tensor) -> Check:
-    """Probabilities (rows in [0,1] that sum to 1) and log-probabilities are no logits."""
+    """Check that outputs are not probabilities (rows in [0,1] that sum to 1) or log-probabilities."""
     name = "logits, not probabilities"
     sums = logits.double().sum(dim=1)
     if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
@@ -279,8 +279,8 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
 
 
 def takes_only_its_size(model: LoadedModel) -> bool:
-    """Whether the network refuses images of another size than its own: 224 pixels, or 64 where its own is 224 (sets of
-    stimuli come in both)."""
+    """Whether the network refuses images of another size than its own: 224 pixels, or 64 if its own is 224 (stimulus
+    sets have both sizes)."""
     side = 64 if model.preprocess.size == 224 else 224
     try:
         with torch.no_grad():

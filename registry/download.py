@@ -1,6 +1,6 @@
 """Files from a mirror, or else from their own address: bounded in time and size, checked, put in place whole.
 
-Logins and queries of addresses are used for the transfer alone: nothing that is stored or shown has them."""
+Logins and queries of addresses are used only for the transfer and never stored or shown."""
 
 import hashlib
 import importlib.util
@@ -24,7 +24,7 @@ class NotFetched(OSError):
 
 def download(place: str, target: Path | str, **limits: float) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`. limits: other than usual, as
-    `TransferLimits` has them. Raises OSError; what was written by then is the caller's to remove."""
+    `TransferLimits` has them. Raises OSError; the caller removes a partial file."""
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
@@ -40,8 +40,8 @@ def download(place: str, target: Path | str, **limits: float) -> None:
 def fetch_whole(
     places: Iterator[str], target: Path, sha256: str = "", report: Callable[[str], None] = lambda _line: None
 ) -> None:
-    """Put a file at `target` from the first place that has it whole. sha256: its digest or the beginning of it, where
-    it is known; report: told each place and what was wrong there. Raises NotFetched."""
+    """Put a file at `target` from the first source that has all of it. sha256: its digest or the beginning of it, if
+    known; report: receives each source and its fault. Raises NotFetched."""
     failures = []
     target.parent.mkdir(parents=True, exist_ok=True)
     for place in places:
@@ -60,7 +60,7 @@ def fetch_whole(
 
 
 def _require_file(path: Path, sha256: str) -> None:
-    """Raise ValueError where what came is something else."""
+    """Raise ValueError if what came is something else."""
     with path.open("rb") as file:
         start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
@@ -70,7 +70,7 @@ def _require_file(path: Path, sha256: str) -> None:
 
 
 def mismatch(path: Path, sha256: str) -> str:
-    """What is wrong with a file whose digest does not begin with `sha256`; "" where it does."""
+    """Return the fault of a file whose digest does not begin with `sha256`, or ""."""
     got = digest_file(path) if sha256 else ""
     if got.startswith(sha256):
         return ""
@@ -90,7 +90,7 @@ def _note(path: Path) -> Path:
 
 
 def recorded(path: Path) -> str:
-    """The digest that was recorded for a file; "" where none was."""
+    """The digest that was recorded for a file; "" if none was."""
     try:
         return str(json.loads(_note(path).read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -111,8 +111,8 @@ def forget(path: Path) -> None:
 
 
 def local_path(url: str, folder: Path) -> Path:
-    """Where the file of `url` lies in `folder`. Names without a digest carry one of their address: "model.safetensors"
-    is what half of all networks are called."""
+    """Return the path in `folder` of the file of `url`. Names without a digest carry one of their address:
+    "model.safetensors" is what half of all networks are called."""
     name = Path(file_name(url))
     if _MARK.search(name.name):
         return folder / name
@@ -121,10 +121,10 @@ def local_path(url: str, folder: Path) -> Path:
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
-    """The file of `url` in `folder`, downloaded unless it is there.
+    """The file of `url` in `folder`, downloaded unless it exists.
 
-    sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), else the one that
-    was recorded at first use (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its
+    sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), otherwise the one
+    that was recorded at first use (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its
     reason), a page instead of the file, or another digest."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
@@ -147,9 +147,8 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
 
 @contextmanager
 def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
-    """Keep what is downloaded within the block only if the block succeeds, and record its digest: later uses must find
-    the same content. A file whose digest is known beforehand (`sha256`), or that lay there already, stays whatever
-    happens."""
+    """Keep a file downloaded within the block only if the block succeeds, and record its digest for later uses. A file
+    whose digest is known beforehand (`sha256`), or that lay there already, stays whatever happens."""
     path = local_path(url, folder)
     there = path.is_file()
     try:
@@ -165,7 +164,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
 def package_file(reference: str, install: str) -> Path:
     """The file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package.
 
-    Raises WeightsError where the package or the file is absent; `install` says how to get it."""
+    Raises WeightsError if the package or the file is absent; install: how to get it."""
     package, _, inside = reference.removeprefix("package:").partition("/")
     try:
         # Only top-level names: the parents of others would be imported.

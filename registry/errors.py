@@ -1,14 +1,14 @@
 """What can go wrong for a user, as one tree.
 
     BenchError                  one clear message for a person; never shown with a traceback
-    |-- CardError               a model card is malformed: which file, which field, what was expected
-    |-- WeightsError            a checkpoint cannot be read, does not fit, or is not what its digest says
+    |-- CardError               a model card is malformed
+    |-- WeightsError            a checkpoint cannot be read, does not fit, or has another digest
     |-- LabelError              class lists and label spaces do not fit each other
-    |-- AnswerError             what answers without a network (a function, an endpoint) does not, or not as asked
-    |-- UnknownName             a name that nothing carries; close matches come with it
+    |-- AnswerError             a function or an endpoint does not answer as asked
+    |-- UnknownName             an unknown name; the message has close matches
     `-- (those of the rooms above)
 
-A message says what is wrong, where, what was expected and what to do next.
+A message names the fault, its place, the expected form and the next step.
 """
 
 from collections.abc import Collection, Iterable
@@ -23,7 +23,7 @@ LONGEST = 3_000
 
 
 class BenchError(Exception):
-    """A user's mistake or an environment's limit. `exit_code` is what the command line ends with."""
+    """A user's mistake or an environment's limit. `exit_code` is the exit status of the command line."""
 
     exit_code = 1
 

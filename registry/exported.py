@@ -2,8 +2,8 @@
 
 `torch.export.load` unpickles freely where an archive asks for it, evaluates the text of size expressions and guards,
 and looks operators up by dotted name; some operators write files. So the archive is read here first: members, operators
-and their arguments, expressions. What passes is copied into a fresh archive, and torch opens that copy: what is opened
-is what was checked. What it takes of time and memory a process of its own finds out: no operator of the list loops."""
+and their arguments, expressions. Accepted members are copied into a new archive, and torch opens that checked copy. A
+separate process measures time and memory; no operator of the list loops."""
 
 import ast
 import io
@@ -159,7 +159,7 @@ def _check_graph(document: Any) -> None:
 
 
 def _checked_member(archive: ZipFile, full: str) -> bytes:
-    """What torch is given of a member. Raises ValueError where that would do anything but hold numbers."""
+    """What torch is given of a member. Raises ValueError if that would do anything but hold numbers."""
     name, member = full.partition("/")[2], archive.getinfo(full)
     if not _MEMBERS.fullmatch(name) or ".." in full:
         raise ValueError(f"it holds {full}, which a program of plain tensors does not")
@@ -182,7 +182,7 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
 
 
 def checked_archive(path: Path) -> io.BytesIO:
-    """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it would do
+    """A copy of the archive, after a look at every member. Raises WeightsError if opening or running it would do
     anything but compute with its tensors."""
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
@@ -210,7 +210,7 @@ class FixedBatch(nn.Module):
         self.program, self.batch = program, batch
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (n, 3, h, w) to what the program returns for each image."""
+        """Map (n, 3, h, w) to the program's output for each image."""
         answers = []
         for start in range(0, len(images), self.batch):
             part = images[start : start + self.batch]
@@ -248,7 +248,7 @@ def load_exported(path: Path, side: int, place: WeightSources) -> nn.Module:
     """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export it from
     `model.eval()`.
 
-    Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much memory or time."""
+    Raises WeightsError: missing, refused, unreadable, not for such images, or asking for too much memory or time."""
     refuse_onnx(path)
     content = (copy := checked_archive(path)).getbuffer()
     require_proof("torch", __name__, path, side, place, (sha256(content).hexdigest(), len(content)))

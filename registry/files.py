@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with `~` and `~user` replaced by their folders; as it stands where there is no such user."""
+    """A path with `~` and `~user` replaced by their folders; unchanged for an unknown user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; a name that no file system takes is just not there."""
+    """Whether a regular file exists; a name that is invalid on this file system does not exist."""
     return os.path.isfile(path)  # noqa: PTH113 - Path's own raises OSError there
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; a name that no file system takes is just not there."""
+    """Whether a folder exists; a name that is invalid on this file system does not exist."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def absence(path: Path) -> str:
-    """What is wrong with a path that is no regular file: a pipe, a device or a folder, or nothing is there."""
+    """Describe a path that is not a regular file: a pipe, a device, a folder, or nothing."""
     return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
 
 
 @dataclass(frozen=True)
 class Caches:
-    """Folders of other libraries' downloads. Where one is not named, nothing is looked up there."""
+    """Folders of other libraries' downloads. A folder that is None is not searched."""
 
     torch: Path | None = None  # torch.hub's checkpoints
     hub: Path | None = None  # files of the Hugging Face hub
@@ -69,8 +69,8 @@ NO_CACHES = Caches()
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSources:
-    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
-    that download by themselves; secret: the value of an environment variable that holds a key."""
+    """Sources of weights. mirror: a folder or URL asked first; caches: download folders of other libraries; secret: the
+    value of an environment variable that holds a key."""
 
     weights_folder: Path
     mirror: str | None = None
@@ -107,7 +107,7 @@ def canonical(value: Any, *, ascii: bool = True) -> str:
             return sorted(value)
         if hasattr(value, "tolist"):  # numpy's scalars and arrays
             return value.tolist()
-        raise TypeError(f"{type(value).__name__} is no plain data: {value!r:.80}")
+        raise TypeError(f"{type(value).__name__} is not plain data: {value!r:.80}")
 
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=plain)
 
@@ -151,7 +151,7 @@ def is_url(text: str | None) -> bool:
 def file_name(url: str) -> str:
     """The file's name in the last part of the URL's path, percent-decoded: one plain name.
 
-    Raises ValueError where decoding makes anything else of it: a path, a hidden file, nothing."""
+    Raises ValueError if decoding makes anything else of it: a path, a hidden file, nothing."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
     plain = name.isprintable() and len(name.encode()) <= 200
     if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or not plain:
@@ -238,8 +238,8 @@ def _shapes(value: Any) -> bool:
 
 @contextmanager
 def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """A file beside `target` to write to; it takes the target's place when all went well. private: nobody else on this
-    machine reads it. Raises OSError."""
+    """A file beside `target` to write to; it replaces the target when the block succeeds. private: no other user can
+    read it. Raises OSError."""
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
         with new.open("xb") as file:
@@ -262,7 +262,7 @@ def write_whole(target: Path, content: str | bytes, *, private: bool = False) ->
 
 @contextmanager
 def folder_in(place: Path, prefix: str) -> Iterator[Path]:
-    """A temporary folder in `place`, gone afterwards; so are those of this prefix that dead processes left there."""
+    """A temporary folder in `place`, deleted afterwards, with folders of this prefix left by dead processes."""
     with locked(place):
         for old in filter(is_folder, place.glob(f"{glob.escape(prefix)}*")):
             with suppress(OSError), _opened(old) as number:
@@ -289,8 +289,8 @@ def _opened(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Only one process at a time is in the block for this folder; others wait. Where the system or the disk has no
-    locks, nobody waits."""
+    """Only one process at a time is in the block for this folder; others wait. If the system or the disk has no locks,
+    no process waits."""
     place.mkdir(parents=True, exist_ok=True)
     with _opened(place) as number:
         lock(number, wait=True)
@@ -298,7 +298,7 @@ def locked(place: Path) -> Iterator[None]:
 
 
 def lock(descriptor: int, *, wait: bool = False) -> bool:
-    """Whether the open file is now ours alone, until it is closed. Where there are no locks: no."""
+    """Whether this process now has the file's lock until it is closed; False without locks."""
     try:
         import fcntl
 

@@ -1,8 +1,8 @@
-"""The one boundary to what others wrote: whatever goes wrong in reading a file from elsewhere is a named refusal.
+"""The boundary to foreign files: every failure in reading one becomes an error that names the file and the reason.
 
 Checkpoints, cards, mapping files, annotations, tables, archives and documents are all read within `foreign`. Sizes are
-bounded before anything is built: a few lines of YAML can stand for gigabytes (aliases of aliases), for a number that
-takes minutes to print, or for a file that never ends."""
+bounded before anything is built: a few lines of YAML can expand to gigabytes (aliases of aliases), a number that takes
+minutes to print, or an endless file."""
 
 import errno
 import json
@@ -38,8 +38,8 @@ _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 
 @contextmanager
 def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
-    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them, is an
-    `error` that says what could not be read, where, why, and what was expected or is to be done.
+    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them,
+    becomes an `error` with the file, the reason, the expected form or the next step.
 
     Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
     try:
@@ -54,7 +54,7 @@ def foreign(what: str, path: object, error: type[BenchError], expected: str = ""
 
 
 def reason(problem: BaseException) -> str:
-    """The first line of an error, fit for a terminal, with its kind where the text alone says little."""
+    """The first line of an error, fit for a terminal, with its type if the text is too short."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     lines = str(problem).strip()
@@ -78,7 +78,7 @@ def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_
 
 
 def read_json(path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES) -> Any:
-    """A JSON file as plain data; a name that stands twice in one object is refused."""
+    """A JSON file as plain data; a repeated name in one object is refused."""
     content = read_bytes(path, what, error, most)
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
@@ -90,7 +90,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         twice = next(name for name, n in Counter(names).items() if n > 1)  # a hostile object has many names
-        raise ValueError(f"'{shown(twice)[:80]}' stands twice in one object")
+        raise ValueError(f"'{shown(twice)[:80]}' appears twice in one object")
     return dict(pairs)
 
 
@@ -106,7 +106,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def unprintable(text: str) -> str:
     """The first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
-    surrogates, and what turns the direction of writing (which can hide text)."""
+    surrogates, and changes of the writing direction (which can hide text)."""
     return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
 
 
@@ -129,17 +129,17 @@ def shown(text: object) -> str:
 
 
 def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """How many values a node stands for. `sizes` remembers nodes; 0 is one that is being counted. Raises ValueError for
+    """Count the values of a node. `sizes` remembers nodes; 0 is one that is being counted. Raises ValueError for
     too many."""
     if id(node) in sizes:
         if not sizes[id(node)]:
-            raise ValueError("an alias stands inside what it names")
+            raise ValueError("an alias appears inside its own value")
         return sizes[id(node)]
     sizes[id(node)] = 0
     parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
     count = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_values(part, sizes) for part in parts))
     if count > MOST_VALUES:
-        raise ValueError(f"it stands for more than {MOST_VALUES} values")
+        raise ValueError(f"it expands to more than {MOST_VALUES} values")
     sizes[id(node)] = count
     return count
 
@@ -152,7 +152,7 @@ def _require_plain(value: Any) -> None:
     elif isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("a whole number has more than 63 bits")
     elif not isinstance(value, str | float | int | None):
-        raise ValueError(f"a {type(value).__name__} stands where text, a number or a list should")
+        raise ValueError(f"a {type(value).__name__} was found instead of text, a number or a list")
 
 
 def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
@@ -161,7 +161,7 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
 
 
 def parse_document(content: bytes, path: Path, what: str, error: type[BenchError]) -> Any:
-    """As `read_document`, of a file's content: refused where it is no valid YAML or more than plain data."""
+    """As `read_document`, of a file's content: refused if it is not valid YAML or not plain data."""
     if len(content) > MOST_BYTES:
         raise error(f"{what} {shown(path)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
     with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
@@ -186,7 +186,7 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
     """Plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
 
-    Raises that error for the first field that does not fit its type, is missing, or is none of the class."""
+    Raises that error for the first field that does not fit its type, is missing, or is unknown."""
     try:
         value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
         return value
@@ -196,8 +196,8 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
 
 
 def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
-    """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: what the data
-    are called where no single field is at fault."""
+    """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: name of the data
+    if the fault is not in a single field."""
     clauses = []
     for problem in error.errors():
         field = shown(".".join(map(str, problem["loc"])) or whole)

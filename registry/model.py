@@ -1,4 +1,4 @@
-"""A loaded network behind one boundary: pixels in [0,1] go in, float32 logits come out."""
+"""A loaded network: it maps pixels in [0,1] to float32 logits."""
 
 import copy
 from collections import Counter
@@ -64,7 +64,7 @@ def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -
 def _presented(
     plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
 ) -> NDArray[Plane]:
-    """An image, or what lies over it, by the card's own resizing and crop, by that to 224 px, or as it is."""
+    """Present an image or its mask: by the card's resizing and crop, by those to 224 px, or unchanged."""
     if presentation == "square224":
         return _resized(plane, (224, 224), interpolation)
     if presentation in CROPS_224:
@@ -109,7 +109,7 @@ def present(
 
 def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
     """A mask or graded map [h, w] of an image as the network sees it, by the same geometry: bool by the nearest
-    neighbour, numbers as float32 by the bilinear filter whatever the card says, so that no value leaves their range."""
+    neighbour, numbers as float32, always by the bilinear filter, so that no value leaves their range."""
     how, flags = preprocess, plane.dtype == np.bool_
     whole: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
     shown = _presented(whole, how, presentation, "nearest" if flags else "bilinear")
@@ -129,7 +129,7 @@ _FIELDS = ("logits", "out", "output")
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
-    """What may be the logits in what a network returns, the most likely first."""
+    """Yield candidates for the logits in a network's output, the most likely first."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):
@@ -146,9 +146,9 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 class LoadedModel:
     """A network ready to answer.
 
-    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels: what its outputs
-    stand for; code: digest of what computes besides the weights, where the architecture's name does not say it (an
-    exported program, the module of a Python factory); gradients: whether they reach the input."""
+    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels: the meaning of its
+    outputs; code: digest of its code, if the architecture's name does not identify it (an exported program, the module
+    of a Python factory); gradients: whether they reach the input."""
 
     card: ModelCard
     module: nn.Module
@@ -166,8 +166,8 @@ class LoadedModel:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of what decides the answers: weights, preprocessing, labels, architecture. No name, no path: of a
-        Python factory its own name alone, for `code` says the rest."""
+        """Digest of everything that decides the answers: weights, preprocessing, labels, architecture. Names and paths
+        are excluded; a Python factory counts by its name and `code`."""
         arch = self.card.arch
         if arch.startswith(("python:", "predict:")):
             arch = f"{arch.partition(':')[0]}:{arch.rpartition(':')[2]}"
@@ -187,9 +187,9 @@ class LoadedModel:
         return self.present(images, presentation).to(torch.float32).div_(255)
 
     def fit(self, batch: Tensor) -> Tensor:
-        """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
+        """Bring a batch [n, 3, h, w] in [0,1] to the network's input, if it accepts only one size.
 
-        Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been stored."""
+        Antialiased; the result is rounded to 256 grey levels, as if the resized image had been stored."""
         how = self.preprocess
         square = (how.size, how.size)
         if not how.fixed_size or tuple(batch.shape[-2:]) == square:
@@ -200,7 +200,7 @@ class LoadedModel:
         return torch.round(resized.clamp(0, 1) * 255) / 255
 
     def normalise(self, x: Tensor) -> Tensor:
-        """[n, 3, h, w] in [0,1] -> what the module takes: channel order, scale, mean and standard deviation."""
+        """[n, 3, h, w] in [0,1] -> the module's input: channel order, scale, mean and standard deviation."""
         how = self.preprocess
         if how.channels == "bgr":
             x = x.flip(1)
@@ -229,7 +229,7 @@ class LoadedModel:
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
 
-        Raises LabelError where the network's outputs are not one per class of its label space."""
+        Raises LabelError if the network's outputs are not one per class of its label space."""
         output = self.module(self.normalise(x))
         expected = (len(x), len(self.labels.classes))
         # The output itself, the `logits` of an output object or mapping, or the first such part of a tuple (auxiliary
@@ -320,7 +320,7 @@ def fold_batch_norm(
     images that it takes; or None.
 
     module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224, 224]; layouts: the
-    first in which the copy runs and agrees is taken. None where nothing could be folded, the module cannot be copied or
+    first in which the copy runs and agrees is taken. None if nothing could be folded, the module cannot be copied or
     watched, or the copy's logits differ on `example` by more than 1e-4 of the largest logit (at least 1). `module` is
     left as it was."""
     if module.training or isinstance(module, torch.fx.GraphModule):

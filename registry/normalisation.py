@@ -1,7 +1,7 @@
 """The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
 MadryLab put the mean and standard deviation of the input beside the network.
 
-It says how the network's input was made: a card that assumes another one would score another network."""
+A card with another normalisation would score another network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalis
     """The normalisation that a checkpoint's input statistics state; None if there is not both a mean and a standard
     deviation.
 
-    statistics: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict one another
+    statistics: (key without wrappers, tensor), copies included. Raises WeightsError if copies contradict one another
     or are not one number a channel, with standard deviations above 0."""
     values: dict[str, set[Triple]] = {"mean": set(), "std": set()}
     names: dict[str, str] = {}
@@ -83,14 +83,14 @@ def statistic(key: str) -> str:
 
 
 def unwrapped(key: str, more: Set[str] = frozenset()) -> str:
-    """A key without what wraps its network: the usual attributes, and `more`."""
+    """Return a key without the usual wrapping attributes and those in `more`."""
     while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
         key = key.partition(".")[2]
     return key
 
 
 def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
-    """Raise WeightsError where the network that has this state normalises its input, and the card does so too."""
+    """Raise WeightsError if the network that has this state normalises its input, and the card does so too."""
     how = card.preprocess
     if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
         return

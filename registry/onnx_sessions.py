@@ -48,7 +48,7 @@ def run_session(session: Any, named: Sequence[str] | None, given: Mapping[str, A
 
 
 def prove(path: Path, side: int) -> None:
-    """Run a file on two images, unless its inputs are no images."""
+    """Run a file on two images, unless its inputs are not images."""
     session = open_session(path, threads=2)
     inputs = session.get_inputs()
     if len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].type in TYPES:

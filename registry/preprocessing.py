@@ -1,4 +1,4 @@
-"""What a network is fed, and where each part of that is stated: given, in the file, in a configuration, or nowhere."""
+"""A network's preprocessing, and the source of each part: given, the checkpoint, a configuration, or none."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ Side = Annotated[int, Field(gt=0, le=4096)]
 
 
 class PretrainedConfig(BaseModel):
-    """What timm states of an input; what a file leaves out is timm's own default."""
+    """Convert timm's description of an input; missing fields get timm's defaults."""
 
     model_config = _LOOSE
 
@@ -78,8 +78,8 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
 
 
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
-    """Architecture, weights file and arguments that a folder of timm holds, and what it states of the input. arch: as
-    it was given. Raises CardError or WeightsError where it is none."""
+    """Return architecture, weights file, arguments and input of a folder of timm. arch: as given. Raises CardError or
+    WeightsError for another folder."""
     config = folder / "config.json"
     if not is_file(config):
         raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
@@ -100,7 +100,7 @@ _INPUT = ("mean", "std", "scale")
 
 
 class Overrides(TypedDict, total=False):
-    """Preprocessing that replaces what the architecture's own configuration says (fields of `Preprocess`)."""
+    """Preprocessing that replaces the architecture's own configuration (fields of `Preprocess`)."""
 
     size: int | None
     resize: int | None
@@ -158,11 +158,11 @@ def _of_torchvision(name: str, weights: Path | None, side: int | None) -> Stated
 
 
 def stated_input(arch: str, weights: Path | None = None, side: int | None = None) -> StatedInput:
-    """What the library of an architecture states of its input; no fields where it states none.
+    """Return the input that an architecture's library states; no fields if it states none.
 
-    side: in pixels, where the architecture is not built for its usual size; weights: a file of one's own. The library's
-    default says nothing of it, so all but the size is then the field's usual, unless the name has a tag (timm:NAME.TAG)
-    or the file is one that the library publishes."""
+    side: in pixels, if the architecture is not built for its usual size; weights: the user's file. The library's
+    default does not describe it, so all but the size is then the field's usual, unless the name has a tag
+    (timm:NAME.TAG) or the file is one that the library publishes."""
     if arch == "export":
         return StatedInput({"fixed_size": True}, "an exported program")
     kind, name = split_arch(arch)
@@ -194,7 +194,7 @@ def _pretrained(config: Mapping[str, Any], what: str) -> PretrainedConfig:
     except ValidationError as error:
         problem = error.errors()[0]
         raise CardError(
-            f"{what} states {problem['loc'][0]} {problem['input']!r}, which is not known here: {problem['msg']}."
+            f"{what} states {problem['loc'][0]} {problem['input']!r}, which is unknown: {problem['msg']}."
         ) from error
 
 
@@ -213,9 +213,10 @@ _TIMM = {"model", "img_size", "input_size", "crop_pct", "mean", "std", "interpol
 
 
 def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
-    """What the settings of a training script (its arguments, hyperparameters) say of its network's input.
+    """Return the input described by a training script's settings (its arguments, hyperparameters).
 
-    place: of the settings in the checkpoint; origin: its path. Raises WeightsError for what no card can say."""
+    place: of the settings in the checkpoint; origin: its path. Raises WeightsError for settings that a card cannot
+    express."""
     free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
         if not settings.keys() >= _TIMM:
@@ -229,7 +230,7 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
 
 def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are something else.
-    Raises ValueError for what no card can say."""
+    Raises ValueError for settings that a card cannot express."""
     fields: dict[str, Any] = {}
     given: dict[str, Any] = {
         part: next((settings[name] for name in names if settings.get(name) is not None), None)
@@ -238,7 +239,7 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     sides = given["size"] if isinstance(given["size"], list | tuple) else [given["size"]]
     if sides and all(isinstance(side, int) for side in sides):
         if len(set(sides[-2:])) > 1:
-            raise ValueError(f"its input is no square: {given['size']}")
+            raise ValueError(f"its input is not square: {given['size']}")
         if not 0 < sides[-1] <= 4096:
             raise ValueError("its input has no side from 1 to 4096 pixels")
         fields["size"] = sides[-1]
@@ -249,7 +250,7 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given["interpolation"], str):
         fields["interpolation"] = given["interpolation"].lower().removeprefix("interpolationmode.")
         if fields["interpolation"] not in get_args(Interpolation):
-            raise ValueError(f"a card cannot say the interpolation {given['interpolation']!r}")
+            raise ValueError(f"a card cannot express the interpolation {given['interpolation']!r}")
     if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
         fields |= {name: tuple(map(float, (*given[name], *given[name], *given[name])[:3])) for name in ("mean", "std")}
         fields["scale"] = 255.0 if max(fields["mean"]) > 1.5 else 1.0
@@ -259,9 +260,9 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hub_input(repository: str, cache: Path | None) -> StatedInput:
-    """What a repository of the Hugging Face hub states of its network's input, from the cache or a download.
+    """Return the input that a repository of the Hugging Face hub states, from the cache or a download.
 
-    Raises WeightsError where it is in neither, CardError where it is no repository of timm."""
+    Raises WeightsError if it is in neither, CardError if it is not a repository of timm."""
     from huggingface_hub import hf_hub_download
 
     name, _, revision = repository.partition("@")
@@ -277,7 +278,7 @@ def hub_input(repository: str, cache: Path | None) -> StatedInput:
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:
-    """The overrides that say something, and the resize that belongs to a size."""
+    """Return the overrides that are set, with the resize that matches a given size."""
     given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     if "size" in given and "resize" not in given:
         whole = given.get("resize_mode") in ("squash", "longest")
@@ -286,7 +287,7 @@ def given_fields(overrides: Overrides) -> dict[str, Any]:
 
 
 def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
-    """A `Preprocess` of these fields. Raises CardError naming what lacks or does not fit."""
+    """A `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
         raise CardError(
@@ -303,7 +304,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
 def _require_agreeing(
     arch: str, known: StatedInput, trained: StatedInput, given: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> None:
-    """Raise CardError where what was given, or the only size that the architecture takes, contradicts the training."""
+    """Raise CardError if the given values, or the architecture's only size, contradict the training."""
     wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
     own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
     if own and not wrong and given.keys() & {*_INPUT}:
@@ -312,7 +313,7 @@ def _require_agreeing(
     for name in wrong:
         raise CardError(
             f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given. One of them "
-            f"is wrong, and every score would be of another input: leave --{name} out, or save the weights alone."
+            f"is wrong, and every score would belong to another input: leave --{name} out, or save the weights alone."
         )
     side, only = trained.fields.get("size"), known.fields.get("size")
     if known.fields.get("fixed_size") and only is not None and side not in (None, only):
@@ -329,8 +330,8 @@ def settled(
     stated: Normalisation | None,
     trained: StatedInput = StatedInput(),
 ) -> tuple[Preprocess, list[Check]]:
-    """How the input is made, with a line for each part of it that says where it comes from: what was given, else what
-    the checkpoint holds (`stated`) or its training script saved (`trained`), else what a configuration says."""
+    """How the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
+    (`stated`) or its training script's (`trained`), otherwise a configuration's."""
     explicit = {name: value for name, value in overrides.items() if value is not None}
     given = given_fields(overrides)
     if "resize" not in explicit and {"resize", "resize_mode"} & trained.fields.keys():
@@ -356,7 +357,7 @@ def settled(
 
 
 def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str) -> list[Check]:
-    """What is fed, a line a part, and where it comes from."""
+    """Describe the preprocessing, one line for each part and its source."""
     ways = {
         "squash": f"both sides to {how.resize} px (squash)",
         "longest": f"longer side to {how.resize} px, filled with {how.fill}",

@@ -28,7 +28,7 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True, kw_only=True)
 class CardFolder:
-    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
+    """Folder of cards and sources of weights. replaces: whether a registered card of the same name is replaced."""
 
     cards: Path
     place: WeightSources
@@ -36,7 +36,7 @@ class CardFolder:
 
 
 def require_free(name: str, folder: CardFolder) -> None:
-    """Raise CardError where a card of that name is there and may not give way."""
+    """Raise CardError if a card of that name exists and may not be replaced."""
     if name in cards.read_cards(folder.cards):
         if not folder.replaces:
             raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
@@ -48,8 +48,8 @@ def admit(
 ) -> tuple[ModelCard, list[Check]]:
     """The card as it was written, and `rows` with the checks that the network passed.
 
-    size_is_stated: whether something says if the network takes other sizes than its own; else it is tried. Raises
-    WeightsError where a check fails, and as `load_model`; nothing is written then."""
+    size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried. Raises
+    WeightsError if a check fails, and as `load_model`; nothing is written then."""
     model = load_model(draft, folder.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
@@ -118,7 +118,7 @@ def _opened(
     if not arch:
         raise CardError(
             "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
-            "timm's config.json says it by itself."
+            "timm's config.json contains its architecture."
         )
     own = None if weights is None or random_seed(weights) is not None else expanded(weights)
     side = kwargs.get("img_size", kwargs.get("image_size"))
@@ -145,7 +145,7 @@ def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
 
 
 def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[Draft, ModelCard, list[Check]]:
-    """The draft with what the model's files say, its card, written nowhere, and what a user should know of it."""
+    """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
         how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
@@ -197,7 +197,7 @@ def backbone_card(
     arch_option: Sequence[str] = (),
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
+    """The card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
     given = _of_weights(arch, key, ignore, arch_option)
     require_fitting(arch, {})
@@ -227,8 +227,8 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
     architecture before training; labels: a label space or mapping file ("imagenet1k"); key, ignore: which weights of a
-    file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for the constructor; replaces: take the
-    place of a registered card of that name; options: of a family alone; overrides: fields of `Preprocess`.
+    file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for the constructor; replaces: replace a
+    registered card of that name; options: for families only; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""

@@ -2,7 +2,7 @@
 
 shape-reader answers the shape (the category where a set has no shapes), texture-reader the texture (else a guess),
 uniform-guesser any category, constant-responder always the same, noisy-shape-reader the shape with probability `p`
-(option, 0.75) and any *other* category else. All chance comes from the stimulus's seed."""
+(option, 0.75) and any *other* category else. The stimulus's seed determines all randomness."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class TemplateReader(nn.Module):
     """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers (255:
     all of it), in the order of their categories, equally many of each.
 
-    seed: of its noise; blur: standard deviation in cells; early: of the noise on what it sees, in parts of the grey
+    seed: of its noise; blur: standard deviation in cells; early: of the noise on its input, as a share of the grey
     range; late: of the noise on its correlations."""
 
     templates: Tensor
@@ -82,7 +82,7 @@ class TemplateReader(nn.Module):
 
 
 def template_reader(num_classes: int = 16, *, seed: int, blur: float, early: float, late: float) -> nn.Module:
-    """Return a reader without templates: the card's weights bring them."""
+    """Return a reader without templates: the card's weights provide them."""
     return TemplateReader(num_classes, seed, blur, early, late)
 
 
@@ -149,7 +149,7 @@ def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
 
 
 class _Stimuli(NamedTuple):
-    """What an observer decides from: label columns, a seed each, the categories, the card's options."""
+    """The input of an observer's rule: label columns, a seed for each image, the categories, the card's options."""
 
     labels: Labels
     seeds: Seeds
@@ -164,12 +164,12 @@ class _Stimuli(NamedTuple):
             value = self.labels[column][indices.index(-1)]
             raise LabelError(
                 f"label '{value}' in column '{column}' is none of the {len(place)} categories "
-                f"({', '.join(self.categories[:5])}, ...): stimuli and decision space do not fit."
+                f"({', '.join(self.categories[:5])}, ...): stimuli and label space do not fit."
             )
         return np.asarray(indices, dtype=np.int64)
 
     def chance(self, stream: int) -> NDArray[np.float64]:
-        """A uniform number per stimulus, from the seeds alone; a seed option keeps two copies of an observer apart."""
+        """A uniform number per stimulus, from the seeds only; a seed option keeps two copies of an observer apart."""
         salt = splitmix64(np.asarray([self.options.get("seed", 0)], dtype=np.uint64), 7)[0]
         return uniform(self.seeds ^ np.uint64(salt), stream)
 
@@ -185,7 +185,7 @@ def _shape(stimuli: _Stimuli) -> Indices:
 
 
 def _noisy(stimuli: _Stimuli) -> Indices:
-    """Right with probability p; else the truth plus a uniform step of 1 .. categories - 1."""
+    """Correct with probability p; otherwise the truth plus a uniform step of 1 .. categories - 1."""
     truth, count = _shape(stimuli), len(stimuli.categories)
     wrong = (truth + 1 + stimuli.guess(count - 1)) % count
     return np.where(stimuli.chance(0) < float(stimuli.options.get("p", 0.75)), truth, wrong)
@@ -206,7 +206,7 @@ _RULES: Mapping[str, Callable[[_Stimuli], Indices]] = {
 
 @dataclass(frozen=True)
 class IdealObserver:
-    """An observer whose answers follow a rule. Raises UnknownName for an arch that is none of the rules."""
+    """An observer whose answers follow a rule. Raises UnknownName for an unknown rule."""
 
     card: ModelCard
     gradients: bool = False
@@ -226,8 +226,8 @@ class IdealObserver:
     def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:
         """One-hot answers [n, categories] from label columns [n] and seeds [n].
 
-        A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError where
-        a label that the rule reads is none of the categories."""
+        A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError if a
+        label that the rule reads is not a category."""
         stimuli = _Stimuli(
             labels=labels, seeds=np.asarray(seeds, dtype=np.uint64), categories=categories, options=self.card.options
         )

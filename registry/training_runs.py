@@ -43,7 +43,7 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
     try:
         paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."
-        raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
+        raise WeightsError(f"'{pattern}' is not a glob of files, such as '*.pt' ({error}).") from error
     paths = [path for path in paths if pattern or path.suffix in SUFFIXES]
     files = sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
     own = {path.resolve() for path in files if not path.is_symlink()}
@@ -51,9 +51,10 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
-    """The step of each, or else the epoch: as the name says it, else as the folders within `folder` do, else the file.
+    """The step of each, or the epoch: as the name says it, otherwise as the folders within `folder` do, otherwise
+    the file.
 
-    unit None: steps where all that say anything say a step, else epochs."""
+    unit None: steps if every known position is a step, otherwise epochs."""
     said: dict[Path, Mapping[Unit, int]] = {}
     left_out: dict[Path, str] = {}
     for path in paths:
@@ -79,7 +80,7 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
 
 
 def steps_in_name(path: Path) -> dict[Unit, int]:
-    """ "epoch=3-step=1200.ckpt", "step_10k.pt", "checkpoint-1000.pt", "0010.pt"; {} where the name says nothing."""
+    """ "epoch=3-step=1200.ckpt", "step_10k.pt", "checkpoint-1000.pt", "0010.pt"; {} if the name has none."""
     stem = path.name.partition(".tar")[0]
     return _steps_in(stem.removesuffix(path.suffix), _BARE)
 
@@ -100,7 +101,8 @@ def _steps_in(name: str, bare: re.Pattern[str]) -> dict[Unit, int]:
 
 
 def steps_in_file(path: Path) -> dict[Unit, int]:
-    """What a checkpoint says beside its weights ("step", "epoch", ...). Raises WeightsError where it cannot be read."""
+    """Read the position in training from a checkpoint's entries ("step", "epoch", ...). Raises WeightsError if it
+    cannot be read."""
     from registry.checkpoints import read_content
 
     if path.suffix == ".safetensors" and is_file(path):

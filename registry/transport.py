@@ -1,5 +1,5 @@
-"""The one way to another machine, for downloads and endpoints alike: every request ends within its limits, and neither
-an error nor a log tells its address, login or headers.
+"""Requests to other machines, for downloads and endpoints: each ends within its limits, and errors and logs never show
+its address, login or headers.
 
 requests does the transfer (proxies, redirects, logins). Its timeouts are of single reads: a server that sends a byte
 now and then is stopped by a thread that closes the connection."""
@@ -150,7 +150,7 @@ def _blocks(answer: requests.Response, watch: _Watch) -> Iterator[bytes]:
 
 
 def _why(error: Exception) -> str:
-    """What was wrong, in words of this program and of the system: those of libraries name addresses."""
+    """Return the reason in words of gestaltbench and the system: messages of libraries contain addresses."""
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
         return "cut short on the way"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

@@ -4,9 +4,9 @@ objects at 64 places.
 Input: as of the classifiers. Output, as of torchvision's detectors: per image {"boxes": [b, 4] in pixels (left, top,
 right, bottom), "labels": [b] from 1 (0 is the background), "scores": [b] in (0, 1)}, best first.
 
-Each place of an 8 x 8 grid says how likely an object of each class has its middle there (a sigmoid per class) and how
-far its four sides are (Tian et al. 2019, "FCOS"). The best box of each class is reported: it alone decides an answer,
-and to suppress those that overlap it would cost more than the network."""
+Each cell of an 8 x 8 grid predicts how likely the centre of an object of each class is in it (a sigmoid per class) and
+how far its four sides are (Tian et al. 2019, "FCOS"). The best box of each class is reported: only it decides an
+answer, and suppressing overlapping boxes would cost more than the network."""
 
 from collections.abc import Sequence
 from itertools import pairwise

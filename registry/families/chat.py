@@ -1,8 +1,8 @@
-"""Vision-language models and classifiers behind an API: an endpoint of chat completions is asked what each image shows.
+"""Vision-language models and classifiers behind an API: an endpoint of chat completions classifies each image.
 
-"api:FILE.yaml" describes the endpoint (`Endpoint`), and the card keeps what it says. Every reply is appended to a file
-below BENCH_HOME/answers and is on the disk before anything else happens with it, under the digest of the question
-(address, model, wording, options) and that of the image's pixels: whatever ends a run, no image is paid for twice."""
+"api:FILE.yaml" describes the endpoint (`Endpoint`), and the card stores a copy. Every reply is first appended to a file
+below BENCH_HOME/answers, under the digest of the question (address, model, wording, options) and that of the image's
+pixels: an interrupted run never pays for an image twice."""
 
 import json
 import os
@@ -52,7 +52,7 @@ Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A model behind an API, as FILE.yaml says it.
+    """A model behind an API, as described by FILE.yaml.
 
     url: of the API, without /chat/completions; model: its name there; question: the wording, with {options} once; body:
     further fields of each request. These four are part of the identity. concurrency: requests at a time; retries: of
@@ -93,7 +93,7 @@ class Endpoint:
 @dataclass(frozen=True, kw_only=True)
 class Reply:
     """One line of the file of answers. image: digest of its pixels; answer: an option, "" for none; kind: "answer",
-    "refusal", "other" (a text that is none of the options) or "failed" (a request without a reply, which counts as
+    "refusal", "other" (a text that is not an option) or "failed" (a request without a reply, which counts as
     one); served: the model that answered, as the endpoint calls it; tokens: of input and output."""
 
     image: str
@@ -105,7 +105,7 @@ class Reply:
 
 
 def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
-    """What a card says of an endpoint: all that its file says."""
+    """Return the draft of an endpoint: the card contains its whole file."""
     named = draft.arch.removeprefix(PREFIX)
     if draft.weights is not None or not named:
         raise CardError("--arch api:FILE.yaml: the file is all that there is to say of an endpoint, without --weights.")
@@ -145,8 +145,8 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
 
 
 class Chat(nn.Module):
-    """An endpoint as a network: images in [0,1] go in, decisions come out as logits, the last for no answer. new: it is
-    being registered, and asked once where nothing answers."""
+    """An endpoint as a network: it maps images in [0,1] to decisions as logits, the last for no answer. new: it is
+    being registered, so an unreachable endpoint is asked only once."""
 
     new = False
 
@@ -162,7 +162,7 @@ class Chat(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked.
 
-        Raises AnswerError where the endpoint refuses, gives no answer after all retries, or the cap is reached."""
+        Raises AnswerError if the endpoint refuses, gives no answer after all retries, or the cap is reached."""
         levels = (x * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         digests = [sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest() for image in levels]
         with locked(self.file.parent):  # no other process asks the same meanwhile
@@ -176,14 +176,14 @@ class Chat(nn.Module):
 
     @property
     def remark(self) -> str:
-        """What the endpoint has answered so far, and what it has cost."""
+        """Summary of the endpoint's answers and costs so far."""
         kinds = [reply.kind for reply in self._kept.values()]
         refused, other = kinds.count("refusal"), kinds.count("other")
         silent = f"{refused + other:,} of them no answer ({refused:,} refused, {other:,} none of the options)"
         return f"{len(kinds):,} replies kept, {silent}" + (f"; cost {self._spent:.4f}" if self.endpoint.prices else "")
 
     def read_file(self) -> None:
-        """What this or another process has added. A line that was cut short, or is none, is as if it were not there."""
+        """Read the lines that this or another process has added. A truncated or invalid line is ignored."""
         with suppress(FileNotFoundError), self.file.open("rb") as file:
             file.seek(self._read)
             lines, end, _ = file.read().rpartition(b"\n")
@@ -203,7 +203,7 @@ class Chat(nn.Module):
         self._spent, self._dearest = self._spent + cost, max(self._dearest, cost)
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Several at a time. What fails ends it; requests that are under way are waited for, and their replies kept."""
+        """Several at a time. A failure ends it; pending requests are finished and their replies kept."""
         pool, self._pending, self._cap = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
         self._stop.clear()
         try:
@@ -230,7 +230,7 @@ class Chat(nn.Module):
         return begins
 
     def _end(self, reply: Reply) -> None:
-        """Put what a request has brought on the disk."""
+        """Write the outcome of a request to disk."""
         with self._lock, self.file.open("ab") as file:
             self.file.chmod(0o600)  # texts of others, for nobody else on this machine
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
@@ -241,7 +241,7 @@ class Chat(nn.Module):
             self._add(reply)
 
     def _ask_one(self, digest: str, image: NDArray[np.uint8]) -> None:
-        """Ask about one image, again where the endpoint is busy, unless all has come to an end."""
+        """Ask about one image; ask again if the endpoint is busy, unless the run has ended."""
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
         text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
@@ -268,7 +268,7 @@ class Chat(nn.Module):
                 return
 
     def _posted(self, body: Mapping[str, Any]) -> tuple[int, Any]:
-        """What the endpoint answers to one request: a status, 0 for none, and plain data without the key."""
+        """Send one request and return the status (0 for none) and the answer as plain data without the key."""
         seconds, content = self.endpoint.timeout, BytesIO()
         limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, patience=seconds, silence=seconds)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -296,7 +296,7 @@ class Chat(nn.Module):
         return text
 
     def _completion(self, status: int, plain: Any) -> Any:
-        """The reply of an answer with its status. Raises AnswerError where it is none, or an error."""
+        """The reply of an answer with its status. Raises AnswerError if it is invalid or an error."""
         if status == HTTPStatus.OK:
             return plain
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
@@ -310,7 +310,8 @@ class Chat(nn.Module):
         raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
 
     def _parsed(self, digest: str, plain: Any) -> Reply:
-        """What a reply says. An answer is one of the options and nothing else, but for case, quotes and a full stop."""
+        """Return the text of a reply. An answer is one of the options and nothing else, but for case, quotes and a full
+        stop."""
         try:
             choice, usage, served = plain["choices"][0], plain.get("usage") or {}, str(plain.get("model") or "")
             content = choice["message"].get("content") or ""
@@ -318,18 +319,18 @@ class Chat(nn.Module):
             first, second = (max(0, int(usage.get(name) or 0)) for name in ("prompt_tokens", "completion_tokens"))
             refused = bool(choice["message"].get("refusal")) or choice.get("finish_reason") == "content_filter"
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise AnswerError(f"'{self.name}': a reply is no chat completion ({reason(error)}).") from error
+            raise AnswerError(f"'{self.name}': a reply is not a chat completion ({reason(error)}).") from error
         if self.endpoint.most_cost is not None and not first + second and not refused:
-            raise AnswerError(f"'{self.name}' does not say what a reply has used: give most_requests, not most_cost.")
+            raise AnswerError(f"'{self.name}' does not report a reply's tokens: give most_requests, not most_cost.")
         before = next((reply.served for reply in self._kept.values() if reply.served), served)
         if served not in ("", before):
             raise AnswerError(
                 f"'{self.name}' is answered by '{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before: "
-                "one observer cannot be both. Name a fixed version as `model`, or word the question anew."
+                "one observer cannot be both. Name a fixed version as `model`, or change the question's wording."
             )
         bare = text.strip().strip("\"'`*.").strip().casefold()
         answer = "" if refused else {word.casefold(): word for word in self.words}.get(bare, "")
         kind = "refusal" if refused else "answer" if answer else "other"
         reply = {"image": digest, "answer": answer, "kind": kind, "text": text[:500], "served": served}
-        odd = f"'{self.name}': a reply is no chat completion"
+        odd = f"'{self.name}': a reply is not a chat completion"
         return validated(Reply, reply | {"tokens": (first, second)}, lambda problem: AnswerError(f"{odd} ({problem})."))

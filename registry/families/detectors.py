@@ -5,8 +5,8 @@ of other categories (a person beside the dog) are not looked at. Equal scores: t
 label space, as everywhere. No box from the threshold on: no answer ("na"), which is never right and stays in every
 count. The threshold is the score from which the network itself reports a box, unless another is given.
 
-A category's logit is the log-odds of its best box, so its gradient is that of the score that decides. A last output,
-"nothing", has the log-odds of the threshold: whatever beats it is answered."""
+A category's logit is the log-odds of its best box, so its gradient is the gradient of the deciding score. A last
+output, "nothing", has the log-odds of the threshold: whatever beats it is answered."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Boxes:
 
 
 def is_detector(arch: str) -> bool:
-    """Whether an architecture answers with boxes: a detector of torchvision, or one that is said to be one."""
+    """Whether an architecture answers with boxes: a detector of torchvision, or one declared as such."""
     return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
 
 
@@ -74,7 +74,8 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
         return Boxes.of({"columns": range(1, count + 1), "outputs": count + 1, **plain})
     if "keypoint" in arch:
         raise LabelError(
-            f"arch '{arch}': the published keypoint networks know persons alone. One trained on others needs --labels."
+            f"arch '{arch}': the published keypoint networks detect only people. "
+            "A network for other classes needs --labels."
         )
     published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
     numbered = published.DEFAULT.meta["categories"]

@@ -1,5 +1,4 @@
-"""Families of models that say more of themselves than an architecture: what their members tell, where their files are,
-and which label space their outputs are."""
+"""Families of models whose files describe more than an architecture: their files, preprocessing and label space."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -31,12 +30,11 @@ FAMILIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A card that is being made: what a user says of a model, then what its files say, too.
+    """A card in the making: a user's statements about a model, completed from its files.
 
     weights: a file, a folder, a tag, "random:SEED" or nothing; labels: a label space or mapping file, None while
-    nothing says it; options: of the family alone, then of the card; stated: what the model is fed, as far as its files
-    say; rows: what a user should know; files: that were written for the card; bare: a head follows, so its features
-    alone are wanted and its own classes decide nothing."""
+    unknown; options: the family's, then the card's; stated: the input as described by its files; rows: facts to
+    report; files: files written for the card; bare: only its features are wanted, for a new head."""
 
     name: str
     arch: str
@@ -52,7 +50,7 @@ class Draft:
 
 
 def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
-    """Raise CardError for what was given and would be ignored."""
+    """Raise CardError for an option that would be ignored."""
     kind = arch.partition(":")[0]
     if "templates" in options and kind not in FAMILIES:
         raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
@@ -63,8 +61,8 @@ def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
 
 
 def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
-    """Architecture and weights, where a folder of open_clip or transformers, or an ONNX file, was given as weights: it
-    says itself what it is, as a folder of timm does, and has its weights with it."""
+    """Return architecture and weights if the given weights identify their architecture: a folder of open_clip or
+    transformers, or an ONNX file."""
     if not arch and weights is not None and weights.suffix == ".onnx":
         return "onnx", weights
     folder = None if weights is None else expanded(weights)
@@ -87,7 +85,7 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
 def family_of(arch: str) -> ModuleType | None:
     """The module of an architecture's family; None for those that need no more than an architecture and its weights.
 
-    `describe(draft, folder, place)` gives the draft with what the model's files say, files for the card written to
+    `describe(draft, folder, place)` completes the draft from the model's files and writes files for the card to
     `folder`; `network(card, place, outputs, bare=)` the network with so many outputs, or bare: with features, and the
     digest of what computes besides weights. Both raise CardError, WeightsError, LabelError."""
     module = FAMILIES.get(arch.partition(":")[0])
@@ -95,7 +93,8 @@ def family_of(arch: str) -> ModuleType | None:
 
 
 def library(module: str, extra: str, what: str) -> ModuleType:
-    """A library that only some families need. Raises CardError naming the extra that brings it; what: that needs it."""
+    """A library that only some families need. Raises CardError naming the extra to install; what: the feature that
+    needs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -106,7 +105,7 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
     """A folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for the
-    hub) that it has: from the mirror, else from the Hugging Face hub. Raises CardError for another form of name,
+    hub) that it has: from the mirror, otherwise from the Hugging Face hub. Raises CardError for another form of name,
     WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(
@@ -148,9 +147,9 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
 def labels_of_names(
     names: Sequence[str], labels: str | None, model: str, folder: Path
 ) -> tuple[str, list[Check], list[Path]]:
-    """The label space of outputs with these names: a name or a mapping file, what to tell the user, files written.
+    """The label space of outputs with these names: a name or a mapping file, checks to report, files written.
 
-    labels: what the user says. Raises LabelError where names say nothing and the user neither."""
+    labels: what the user says. Raises LabelError if names say nothing and the user neither."""
     if labels is not None:
         return labels, [Check(name="labels", ok=True, detail=f"{labels}, as given; {_agreement(names, labels)[1]}")], []
     known = spaces_of_size(len(names))
@@ -170,7 +169,7 @@ def labels_of_names(
 
 
 def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
-    """The share of names that are the words, or the WordNet id, of the class at their place, and what to say of it."""
+    """Return the share of names that equal the words or WordNet id of the class at their index, and a text about it."""
     known = label_space(space)
     if len(known.classes) != len(names):
         return 0.0, f"it has {len(known.classes)} classes, the network {len(names)} outputs"
@@ -196,7 +195,7 @@ def labels_of_folders(
     its class in `classes`; files written, below `folder`.
 
     space: the label space that it must be; place: of the folders, which names a space of one's own. Raises LabelError
-    where the classes of `space` are others."""
+    if the classes of `space` are others."""
     if space:
         require_classes(classes, space)
     for name in (space,) if space else ("imagenet1k", "geirhos16"):
@@ -209,7 +208,7 @@ def labels_of_folders(
 
 
 def require_classes(classes: Collection[str], space: str) -> None:
-    """Raise LabelError where the classes, in any order, are not those of the label space."""
+    """Raise LabelError if the classes, in any order, differ from the label space."""
     own = set(label_space(space).classes)
     if own == set(classes):
         return

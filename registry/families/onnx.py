@@ -1,7 +1,7 @@
-"""ONNX files: networks of any library, run by onnxruntime. Decisions alone: no gradient passes through one.
+"""ONNX files: networks of any library, run by onnxruntime. They give only decisions: no gradient passes through them.
 
-The file says the name, layout (channels first or last), type and size of its input; how pixels are scaled it does not
-say. Tensors may lie in other files of its own folder, and nowhere else."""
+The file specifies the name, layout (channels first or last), type and size of its input, but not the scaling of pixels.
+Tensors may be in other files, but only of its own folder."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ _EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], 
 
 
 def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
-    """What a card says of a file: its size and layout. Raises WeightsError, CardError."""
+    """Return the draft of a file: its size and layout. Raises WeightsError, CardError."""
     if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(draft.weights).absolute()
@@ -43,7 +43,7 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The file as a network. Its digest stands in the state, in place of the weights that it does not show."""
+    """The file as a network. The state contains its digest instead of its hidden weights."""
     if bare or card.preprocess is None or card.weights is None:
         raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
     program, size = _Program(Path(card.weights), outputs, place, card.preprocess.size), card.preprocess.size
@@ -102,8 +102,8 @@ class _Program(nn.Module):
 
 
 def files_digest(path: Path) -> tuple[str, int]:
-    """Digest and bytes of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError: not
-    there, unreadable, or naming a file elsewhere."""
+    """Digest and bytes of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError:
+    missing, unreadable, or naming a file in another folder."""
     if not is_file(path):
         raise WeightsError(f"ONNX file {shown(path)} {absence(path)}. Check the path.")
     onnx = library("onnx", "onnx", "arch 'onnx'")
@@ -122,7 +122,7 @@ def files_digest(path: Path) -> tuple[str, int]:
 
 
 def _locations(message: Any) -> Iterator[str]:
-    """Where those tensors of a part of an ONNX file lie that are not in it."""
+    """Yield the files of external tensors in a part of an ONNX file."""
     for field, value in message.ListFields():
         for part in ([value] if hasattr(value, "ListFields") else value) if field.message_type else ():
             if field.name != "external_data":

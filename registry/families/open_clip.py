@@ -32,8 +32,8 @@ _WEIGHTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
-    """Where a model's configuration, weights and tokenizer are. name: as open_clip takes it; file: of the weights, None
-    for random ones; tag: what open_clip knows of published weights."""
+    """The places of a model's configuration, weights and tokenizer. name: as open_clip takes it; file: of the weights,
+    None for random ones; tag: what open_clip knows of published weights."""
 
     name: str
     file: Path | None
@@ -41,7 +41,7 @@ class _Origin:
 
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
-    """What a card says of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
+    """Return the draft of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
     clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
     origin = _origin(arch, weights, place, clip)
     model = _model(origin, weights, clip)
@@ -68,7 +68,8 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The image tower with the frozen class vectors of a card, or the tower alone; and the digest of what was built."""
+    """The image tower with the frozen class vectors of a card, or only the tower, and the digest of its
+    configuration."""
     clip, arch = _open_clip(), card.arch.removeprefix("open_clip:")
     named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
     origin = _origin(named, weights, place, clip)
@@ -169,7 +170,7 @@ def _stated(model: Any, origin: _Origin) -> StatedInput:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's log: that no weights were loaded is meant."""
+    """Silence the library's log: loading no weights is intended."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

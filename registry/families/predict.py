@@ -1,8 +1,9 @@
 """Functions that only decide: `predict(images) -> labels, probabilities or logits`, of a Python file or module.
 
-images: NumPy, [n, 3, h, w] float32 in [0,1], RGB (or what --mean and --std make of it). What comes back may be of
-NumPy, torch, JAX or a list: [n] labels, each the name or number of a class, "na" or -1 for no answer; or [n, classes]
-by the label space: probabilities where all rows are at least 0 and sum to 1 on four pictures at load, else logits."""
+images: NumPy, [n, 3, h, w] float32 in [0,1], RGB (or what --mean and --std make of it). The result may be an array of
+NumPy, torch or JAX, or a list: [n] labels, each the name or number of a class, "na" or -1 for no answer; or [n,
+classes] by the label space: probabilities where all rows are at least 0 and sum to 1 on four pictures at load,
+otherwise logits."""
 
 import inspect
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def predicting(arch: str) -> str:
 
 
 def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
-    """A function whose first parameter is called `images`, or the method `predict` of what a class makes."""
+    """A function whose first parameter is called `images`, or the method `predict` of an instance of a class."""
     value: Any = factory(place)
     with its_own_fault(place, "it cannot be made"):
         if isinstance(value, type):
@@ -48,9 +49,9 @@ def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
 
 
 def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
-    """What a card says of a function: pixels in [0,1], and the size at which classifiers are shown the same images."""
+    """Return the draft of a function: pixels in [0,1] at the size that classifiers are shown."""
     if draft.weights is not None:
-        raise CardError(f"--weights is not for {shown(draft.arch)}: a function has with it what it decides by.")
+        raise CardError(f"--weights is not for {shown(draft.arch)}: a function contains its own weights.")
     arch = PREFIX + whole_arch("python:" + draft.arch.removeprefix(PREFIX)).removeprefix("python:")
     fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     stated = StatedInput(fields, "a function is shown pixels in [0,1]")
@@ -82,7 +83,7 @@ class Function(nn.Module):
         self.places = {word: at for names in (space.words, space.classes) for at, word in enumerate(names)} | {"na": -1}
 
     def values(self, images: Tensor) -> NDArray[Any]:
-        """What the function returns for [n, 3, h, w]. Raises AnswerError for another shape."""
+        """Return the function's answers for [n, 3, h, w]. Raises AnswerError for another shape."""
         given = self.function(np.ascontiguousarray(images.cpu().numpy()))
         values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
         shapes = [(len(images),), (len(images), self.classes)]
@@ -124,7 +125,7 @@ def are_probabilities(values: NDArray[Any]) -> bool:
 
 
 def log_probabilities(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Logits that give these probabilities back. Raises AnswerError where they are none."""
+    """Logits that give these probabilities back. Raises AnswerError if they are none."""
     if not are_probabilities(values):
         raise AnswerError("an observer that answers with probabilities gave rows that are none (at least 0, sum 1).")
     return np.asarray(np.log(values.astype(np.float64).clip(LEAST)), dtype=np.float32)

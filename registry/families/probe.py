@@ -1,4 +1,4 @@
-"""A network without its classifier: what it answers then are features."""
+"""Heads fitted to the features of networks without their classifier."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Head:
 
     @property
     def digest(self) -> str:
-        """Over the numbers, the classes, and what they were fitted to."""
+        """Digest of the numbers, the classes and the backbone."""
         numbers = digest_state({"weight": self.weight, "bias": self.bias})
         return digest_data([numbers, self.classes, self.trained_on, self.backbone])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """weight, bias: as of `Head`. right, held: images answered rightly of those held out while the penalty was chosen;
-    penalty: the chosen one, 0 where there is none."""
+    """weight, bias: as of `Head`. right, held: correct answers among the images held out while the penalty was chosen;
+    penalty: the chosen one, or 0."""
 
     weight: Tensor
     bias: Tensor
@@ -80,12 +80,12 @@ def held_out(targets: Tensor) -> Tensor:
 
 
 def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
-    """Fit a head to features [n, d] and class numbers [n]: first without the images held out, to know what it is worth
-    on others, then on all. Deterministic. Raises WeightsError for features that no head can be fitted to."""
+    """Fit a head to features [n, d] and class numbers [n]: first without the images held out, to measure it on those,
+    then on all. Deterministic. Raises WeightsError for features that no head can be fitted to."""
     if not bool(torch.isfinite(features).all()):
         raise WeightsError("the backbone gave features that are NaN or infinite: nothing is fitted.")
     if classes < 2:
-        raise WeightsError(f"a head needs two classes or more to tell apart, found {classes}.")
+        raise WeightsError(f"a head needs at least two classes, found {classes}.")
     held = held_out(targets)
     usual = PENALTIES[2] if kind == "linear" else 0.0
     right, chosen = -1, usual
@@ -147,7 +147,7 @@ def write_head(head: Head, path: Path) -> None:
 
 
 def read_head(path: Path, outputs: int) -> Head:
-    """The head of a file. Raises WeightsError: no such file, no head, or another number of classes than `outputs`."""
+    """The head of a file. Raises WeightsError: missing file, no head, or another number of classes than `outputs`."""
     if not is_file(path):
         raise WeightsError(
             f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench register --probe`."
@@ -181,8 +181,8 @@ def read_head(path: Path, outputs: int) -> Head:
 def without_head(module: nn.Module, side: int) -> frozenset[str]:
     """Take the classifier off a network, in place, and return the names that its state dict has lost.
 
-    timm's networks say what theirs is. Of others it is the linear layer whose output the network returns; a network
-    that ends in no such layer is a backbone already, and nothing is taken off. side: of the square input, in pixels."""
+    timm's networks name their classifier. For others it is the linear layer whose output the network returns; without
+    such a layer the network is already a backbone and is left unchanged. side: of the square input, in pixels."""
     before = set(module.state_dict())
     reset: Any = getattr(module, "reset_classifier", None)
     if callable(reset) and hasattr(module, "num_classes"):
@@ -209,7 +209,7 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
 
 
 def pooled(output: Any) -> Tensor:
-    """Features [n, d] in what a backbone returns: itself, or the mean over the places of a feature map [n, d, h, w].
+    """Return features [n, d] of a backbone's output: itself, or the mean over positions of a feature map [n, d, h, w].
 
     Raises WeightsError for anything else."""
     if isinstance(output, Tensor) and output.dim() == 2:

@@ -29,8 +29,8 @@ _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
-    """What a folder's preprocessor_config.json states, with what its class adds; no more than the size where there is
-    none. Raises CardError for what no card can say."""
+    """Read a folder's preprocessor_config.json, completed by its class's defaults; without that file, only the size.
+    Raises CardError for settings that a card cannot express."""
     file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
     if file is None:
         side = config.get("image_size")
@@ -52,7 +52,7 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
 
 
 def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Preprocess) -> None:
-    """Raise ValueError where a processor feeds other pixels than a card would: its class may have a rule of its own.
+    """Raise ValueError if a processor feeds other pixels than a card would: its class may have a rule of its own.
     Its resizing in torch differs from Pillow's by a level here and there, which is let pass."""
     for height, width in ((97, 150), (175, 97), (101, 102)):
         rows, columns = np.mgrid[:height, :width]
@@ -62,11 +62,12 @@ def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Prepro
         shown_image = present([image], how, "card")[0][..., :: -1 if how.channels == "bgr" else 1]
         fed = (shown_image / 255 * how.scale - how.mean) / how.std
         if fed.shape != wanted.shape or (np.abs(fed - wanted) * how.std / how.scale).mean() > 1 / 255:
-            raise ValueError(f"a card cannot say what {type(processor).__name__} does to an image")
+            raise ValueError(f"a card cannot express what {type(processor).__name__} does to an image")
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for what is none."""
+    """Fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for an invalid
+    size."""
     given = {name: value for name, value in settings.items() if value is not None}
     # Mean, standard deviation and scale of pixels in [0,1].
     scale, offset = 255.0, 0.0
@@ -84,7 +85,7 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         fields["scale"] = scale
     if "resample" in given:
         if int(given["resample"]) not in _FILTERS:
-            raise ValueError(f"resample {given['resample']} is no filter of a card: {_FILTERS}")
+            raise ValueError(f"resample {given['resample']} is not a filter that a card has: {_FILTERS}")
         fields["interpolation"] = _FILTERS[int(given["resample"])]
     if given.get("do_flip_channel_order"):
         fields["channels"] = "bgr"
@@ -98,7 +99,7 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
     def square(size: Mapping[str, Any] | int) -> int:
         sides = {size} if isinstance(size, int) else {int(size["height"]), int(size["width"])}
         if len(sides) > 1:
-            raise ValueError(f"the input is no square: {size}")
+            raise ValueError(f"the input is not square: {size}")
         return sides.pop()
 
     size = given["size"]
@@ -126,7 +127,8 @@ _SILENT = frozenset(
 
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
-    """What a card says of a model of transformers; the text head of a zero-shot one is frozen to a file in `folder`."""
+    """Return the draft of a model of transformers; the text head of a zero-shot model is frozen to a file in
+    `folder`."""
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
         raise CardError(
@@ -277,8 +279,8 @@ class ImageTower(nn.Module):
 
 
 class Features(nn.Module):
-    """A backbone of transformers. pooled: whether what it pools was trained; else the first token stands for the image
-    (the class token), or the mean over places of a feature map."""
+    """A backbone of transformers. pooled: whether its pooler was trained; otherwise the first token represents the
+    image (the class token), or the mean over places of a feature map."""
 
     def __init__(self, network: nn.Module, *, pooled: bool) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """What zero-shot image-text models share, whichever library has their towers: templates, class vectors that a text
 tower made once and a file keeps, and logits of an image's vector with them.
 
-The label space says which names are asked for: "geirhos16" the 16 categories, "imagenet1k" the 1,000 classes, which are
+The label space determines the names: the 16 categories of "geirhos16", or the 1,000 classes of "imagenet1k", which are
 then grouped. These are two observers."""
 
 import json
@@ -55,7 +55,7 @@ class TextHead:
 
 def templates_of(choice: str) -> tuple[str, ...]:
     """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
-    itself, with {} where the name goes. Raises CardError."""
+    itself, with {} in place of the name. Raises CardError."""
     if choice == "single":
         return ("a photo of a {}.",)
     if choice in NAMED:
@@ -67,7 +67,7 @@ def templates_of(choice: str) -> tuple[str, ...]:
     if not is_file(path):
         raise CardError(
             f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
-            "template with {} where the name goes."
+            "template with {} in place of the name."
         )
     content = read_bytes(path, "templates", CardError)
     with foreign("templates", path, CardError, "Expected text in UTF-8."):
@@ -75,7 +75,7 @@ def templates_of(choice: str) -> tuple[str, ...]:
     odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
     if not lines or odd is not None:
         raise CardError(
-            f"templates {shown(path)}: expected lines of plain text with one {{}} each, where the name goes; found "
+            f"templates {shown(path)}: expected lines of plain text with one {{}} each in place of the name; found "
             f"{shown(odd or 'nothing')[:100]!r}."
         )
     return lines
@@ -96,7 +96,7 @@ def for_each_template(name: str, choice: str) -> dict[str, str]:
 
 
 def read_text_head(path: Path, digest: str) -> TextHead:
-    """The head of a file. Raises WeightsError: no such file, no head, or another one than `digest` says."""
+    """The head of a file. Raises WeightsError: missing file, invalid head, or another digest."""
     from safetensors import safe_open
 
     if not is_file(path):
@@ -183,7 +183,7 @@ def with_text_head(
 
 
 class Tower(nn.Module):
-    """An image tower that answers with its vector alone."""
+    """An image tower that returns only its vector."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class Tower(nn.Module):
 
 
 class ZeroShot(Tower):
-    """Scaled cosines of an image's vector with those of the classes."""
+    """Scaled cosines of an image's vector with the vectors of classes."""
 
     weight: Tensor
     scale: Tensor

@@ -157,7 +157,7 @@ def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
     assert len(model.asked) == 11 and answers(asking(**said, most_cost=1)) == EXPECTED
     assert len(model.asked) == 24
     model.usage = {}
-    with pytest.raises(AnswerError, match="does not say what a reply has used: give most_requests"):
+    with pytest.raises(AnswerError, match="does not report a reply's tokens: give most_requests"):
         asking(**said, most_cost=1, question="{options}")(IMAGES)
 
 
@@ -227,7 +227,7 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
 ])  # fmt: skip
 def test_replies_of_another_kind_are_refused(reply, asking, model):
     model.replies = {NAMES[0]: (200, reply)}
-    with pytest.raises(AnswerError, match="a reply is no chat completion"):
+    with pytest.raises(AnswerError, match="a reply is not a chat completion"):
         asking()(IMAGES[:1])
     assert asking()._kept == {}
 

@@ -471,7 +471,7 @@ ROWS = {
     "Lightning with LitEma": Row(lightning(lambda network: {"model": plain(network), "model_ema": LitEma(network)})),
     "Lightning, two networks": Row(
         lightning(lambda network: {"model": network, "net_b": plain(network)}),
-        "2 networks fit alike.*model or --key state_dict.net_b"),
+        "2 networks fit equally well.*model or --key state_dict.net_b"),
     "Lightning's EMAWeightAveraging": Row(lightning_average, **OF_VIT),
     "torch_ema beside the network": Row(
         saved(lambda network: {"model": plain(network).state_dict(), "ema": shadow_list(network)})),

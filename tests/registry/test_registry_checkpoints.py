@@ -247,7 +247,7 @@ def test_the_choice_does_not_hang_on_the_order(taken, left):
 def test_two_networks_that_nothing_tells_apart(content, tmp_path):
     torch.save(content, tmp_path / "net.pt")
     names = sorted(content) if len(content) > 1 else ["state_dict.a", "state_dict.b.c"]
-    with pytest.raises(WeightsError, match="2 networks fit alike") as caught:
+    with pytest.raises(WeightsError, match="2 networks fit equally well") as caught:
         read_weights(tmp_path / "net.pt", NETWORK)
     assert all(f"--key {name}" in str(caught.value) for name in names)
     assert [read_weights(tmp_path / "net.pt", NETWORK, name).name for name in names] == names

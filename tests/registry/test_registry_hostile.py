@@ -36,7 +36,7 @@ BAD = {
     "nested without end": ("a: " + "[" * 200_000, "20 levels|not valid YAML"),
     "5,000 digits": (GOOD + "year: " + "9" * 5000, "cannot be read"),
     "aliases of aliases": (BOMB, "more than 200000 values"),
-    "an alias inside itself": ("a: &a [*a]", "inside what it names"),
+    "an alias inside itself": ("a: &a [*a]", "inside its own value"),
     "an object": ("a: !!python/object/apply:os.mkdir [executed]", "not valid YAML"),
     "bytes": ("a: !!binary aGVsbG8=", "bytes"),
     "too large": ("a: " + "x" * (MOST_BYTES + 1), "larger than"),

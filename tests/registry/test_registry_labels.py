@@ -117,7 +117,7 @@ def test_the_sixteen_categories_in_ones_own_order(tmp_path):
     ("groups: {a: [0]}", "expected `classes:`"),
     ("classes: [a, a]", "listed twice: a"),
     ("classes: [a, b]\ngroups: {x: [2]}", "an index from 0 to 1"),
-    ("classes: [a, b]\ngroups: {x: [c]}", "'c' is no output"),
+    ("classes: [a, b]\ngroups: {x: [c]}", "'c' is not an output"),
     ("classes: [a, b]\ngroups: {x: [0], y: [0, 1]}", "output 0 is in 'x' and again in 'y'"),
     ("classes: [a, b]\ngroups: {x: 0}", "expected a list of outputs"),
     ("classes: [a, b]\nspace: geirhos16\ngroups: {x: [0]}", "do not fit: airplane"),

@@ -85,7 +85,7 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     how = Preprocess.model_validate(fields_of(json.loads(own.to_json_string())))
     require_same_pixels(own, how)
     for wrong in ({"mean": (0.45, 0.5, 0.5)}, {"channels": "rgb" if how.channels == "bgr" else "bgr"}):
-        with pytest.raises(ValueError, match="a card cannot say"):
+        with pytest.raises(ValueError, match="a card cannot express"):
             require_same_pixels(own, how.model_copy(update=wrong))
 
 
@@ -125,7 +125,7 @@ def test_a_processor_with_a_rule_of_its_own_is_refused(vit, folders, transformer
     folder, strange = vit(processor=False), transformers.PoolFormerImageProcessor(size={"shortest_edge": 400})
     for own in (strange, transformers.CLIPImageProcessor(do_center_crop=False)):
         own.save_pretrained(folder)
-        with pytest.raises(CardError, match=f"a card cannot say what {type(own).__name__} does"):
+        with pytest.raises(CardError, match=f"a card cannot express what {type(own).__name__} does"):
             register("mine", f"hf:{folder}", **folders)
 
 

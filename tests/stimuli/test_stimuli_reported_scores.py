@@ -64,7 +64,7 @@ def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_p
     ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "field 'n': expected"),
     ("t.csv", "observer,metric,value\na,acc,1\na,acc,2\n", "two values of 'acc': 1.0 and 2.0"),
     ("t.json", '{"a": 1}', "expected {metric: value}"),
-    ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
+    ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' appears twice"),
     ("t.json", "3", "expected a list of records"),
     ("t.json", "[" * 100000, "cannot be read"),
 ])  # fmt: skip
