@@ -12,7 +12,7 @@ from benchmark.api.cards import (
 )
 from benchmark.api.comparing import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.databases import check_db, db_status, merge
-from benchmark.api.exchange import consistency, document, export, observer_trials, scores, trials
+from benchmark.api.exchange import consistency, document, export, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import families, reading, show, suites_not_installed

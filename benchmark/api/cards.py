@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -152,12 +151,7 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
             Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
         )
         for suite in suites_with_scores(store):
-            answers = {o.key: o for o in store.observations(observer=name, suite=suite.name)}
-            for scored in store.score_sets(suite.name):
-                owned = [answers[key] for key in scored.keys if key in answers]
-                if scored.observer == known.id and owned and all(store.complete(o.key) for o in owned):
-                    renamed = [with_changes(o, observer=row, observer_name=new) for o in owned]
-                    Scorer(store=store, run=run, suite=suite).observer(renamed, renamed[0].details.get("missing", {}))
+            Scorer(store=store, run=run, suite=suite).own(name, owner=row)
         store.end_run(run, "done")
     return card
 

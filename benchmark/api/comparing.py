@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.leaderboards import Standing, chosen_suites, fits, reading, standing, suites_with_scores
+from benchmark.api.leaderboards import CardStatus, card_status, chosen_suites, fits, reading, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
@@ -32,6 +32,7 @@ from benchmark.engine.scoring import (
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
+from benchmark.observer_trials import newest_keys
 from benchmark.settings import Settings
 from benchmark.stats.comparisons import (
     Compared,
@@ -89,10 +90,10 @@ def _in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compare
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
             (tests,) = compare_observers(store, suites, [(a, b)])
-        return replace(tests, outdated=_remarks(store, standing(store, settings), tests, a, b))
+        return replace(tests, outdated=_remarks(store, card_status(store, settings), tests, a, b))
 
 
-def _remarks(store: Store, now: Standing, tests: Iterable[SuiteComparison], *names: str) -> tuple[str, ...]:
+def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *names: str) -> tuple[str, ...]:
     """Who is outdated, and the flags of distrust on the headlines that are compared: they stand beside a verdict as on
     a board."""
     outdated = [f"{name} is {now.outdated[name]}" for name in names if name in now.outdated]
@@ -114,7 +115,7 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
         raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
     settings = read_settings(db)
     with reading(settings) as store:
-        now = standing(store, settings)
+        now = card_status(store, settings)
         names = [note.name for note in store.observers() if note.name not in now.hidden]
         chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
         if not chosen:
@@ -440,7 +441,7 @@ class Sampling:
                 end = "all of them" if n == of else f"stopped at {n} of {of} images"
                 unclear = "" if n < of or self._is_known(change) else ", and they do not make it clear"
                 ends.append(f"{change.row.suite}: {end}{unclear}")
-            flags = _remarks(store, Standing(), (change.row for change in changes), self.base, self.new)
+            flags = _remarks(store, CardStatus(), (change.row for change in changes), self.base, self.new)
         remarks = (*flags, *self.remarks, *ends)
         every = (*changes, *self.unasked)
         return Diff(
@@ -494,14 +495,15 @@ class Sampling:
 
     def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
         """Trials of both on the images that both have answered in every block."""
-        wanted = {(b.stimuli.digest, b.condition, b.role) for b in task.plan.blocks}
+        wanted = {(b.role, b.stimuli.digest, b.condition) for b in task.plan.blocks}
         pair, held = [], []
         for name in (self.new, self.base):
-            keys = {
-                (o.stimuli, o.condition, o.role): o.key
-                for o in store.observations(observer=name, suite=task.suite.name)
-                if o.space == task.space and (o.stimuli, o.condition, o.role) in wanted
-            }
+            keys = newest_keys(
+                store,
+                task.suite.name,
+                name,
+                lambda row: row.space == task.space and (row.role, row.stimuli, row.condition) in wanted,
+            )
             trials = store.trials(tuple(keys.values())) if keys else Trials(columns={})
             blocks = Counter(trials["stimulus"].tolist()) if len(trials) else Counter[str]()
             held.append({image for image, n in blocks.items() if n == len(task.plan.blocks)})
@@ -518,8 +520,8 @@ def per_image(metric: Metric, trials: Trials) -> Floats:
     num, den, stimulus = ratio_arrays(metric, trials)
     if not len(num):
         return np.zeros(0)
-    _, at = np.unique(stimulus, return_inverse=True)
-    above, below = np.bincount(at, num), np.bincount(at, den)
+    _, image = np.unique(stimulus, return_inverse=True)
+    above, below = np.bincount(image, num), np.bincount(image, den)
     if below.min() <= 0 or not np.allclose(below, below[0]):
         raise ValueError(f"metric '{metric.name}' is no mean over images")
     return above / below

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
+from benchmark.api.leaderboards import card_status, notes_of, reading, require_observer, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
-from benchmark.engine.reference_trials import suite_trials
 from benchmark.errors import BenchError, UsageError
 from benchmark.leaderboard import exchange
 from benchmark.leaderboard.board_tables import board_table, score_table
@@ -29,6 +28,7 @@ from benchmark.leaderboard.exchange import Document
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
+from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trials import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, Store
@@ -45,11 +45,10 @@ if TYPE_CHECKING:
 NAMED_SPACES = ("geirhos16", "world16")
 
 
-def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
-    """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
+def _named_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     require_observer(store, observer)
     check_trials(store, observer)
-    return suite_trials(store, suite, observer)
+    return observer_trials(store, suite, observer)
 
 
 def consistency(
@@ -73,7 +72,7 @@ def consistency(
     with reading(read_settings(db)) as store:
         for name in observers or [note.name for note in store.observers() if note.kind != "reported"]:
             for suite in suites:
-                trials = observer_trials(store, suite, name)
+                trials = _named_trials(store, suite, name)
                 if trials is not None:
                     counts = np.ones(len(trials), bool) if suite.averaged is None else suite.averaged(trials)
                     trials = replace(trials, columns=Columns({**columns_of(trials.columns), AVERAGED: counts}))
@@ -92,7 +91,7 @@ def trials(
 
 
 def _answers(store: Store, suite: Suite, observer: str) -> Trials:
-    if (answers := observer_trials(store, suite, observer)) is None:
+    if (answers := _named_trials(store, suite, observer)) is None:
         raise BenchError(f"'{observer}' has no trials under '{suite.name}'. `bench run` makes them.")
     return answers
 
@@ -198,21 +197,19 @@ def _trials_of(observer: str, suite: str | None, db: str | None) -> pd.DataFrame
         shown = _shown(store, chosen, observer, answers)
         card = next(row.card for row in store.observers(names=(observer,)))
     frame = _spread(answers)
-    for at, (name, values) in enumerate({"observer": card.get("named", observer), **shown}.items()):
-        frame.insert(at, name, values)
+    for i, (name, values) in enumerate({"observer": card.get("named", observer), **shown}.items()):
+        frame.insert(i, name, values)
     return frame
 
 
 def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[str, list[str]]:
-    """Of each trial its experiment, as tables of trials name it ("" for images that they cannot name), and the set and
-    decision space of its image."""
+    """For each trial its experiment, as tables of trials name it ("" for images that they cannot name), and its
+    stimulus set and label space."""
     known = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
     experiments = {role: name for name, role in reversed([*suite.experiments.items()])}
     rows = list(zip(*(answers[name].tolist() for name in ("role", "condition", "stimulus")), strict=True))
-    for held in store.observations(observer=observer):
-        if held.suite not in (suite.name, IMPORTED):
-            continue
-        own, stimuli = suite.experiments.get(held.role, held.role), store.stimuli(held.stimuli)
+    for own, held in counting_observations(store, suite, observer):
+        stimuli = store.stimuli(held.stimuli)
         images = {*stimuli.ids}
         for facts, (role, condition, image) in zip(known, rows, strict=True):
             if role == own and image in images:
@@ -226,7 +223,7 @@ def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:
     """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
     settings = read_settings(db)
     with reading(settings) as store:
-        now = standing(store, settings)
+        now = card_status(store, settings)
         return [now.marked(row) for row in _scores(store, suite)]
 
 
@@ -238,7 +235,7 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
-        run_numbers, set_numbers = ({key: at for at, key in enumerate(keys, 1)} for keys in (order, origins))
+        run_numbers, set_numbers = ({key: i for i, key in enumerate(keys, 1)} for keys in (order, origins))
         return Document(
             program=__version__,
             observers=tuple(
@@ -299,7 +296,7 @@ def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Ta
     settings = read_settings(db)
     texts = ("observer", "condition", "reason", "flags", "method")
     with reading(settings) as store:
-        now, sets = standing(store, settings), notes_of(store)
+        now, sets = card_status(store, settings), notes_of(store)
         for name in _scored(store, suite):
             rows = map(now.marked, store.latest_scores(suite=name))
             if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:

@@ -66,13 +66,11 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What boards leave out and what they mark.
+class CardStatus:
+    """The names that boards hide or flag because of the cards of today."""
 
-    hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores."""
-
-    hidden: frozenset[str] = frozenset()
-    outdated: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()  # shown only on request
+    outdated: Mapping[str, str] = field(default_factory=dict)  # name -> the flag of its scores
 
     def marked(self, row: ScoreRow) -> ScoreRow:
         """The row, flagged if it is outdated."""
@@ -80,8 +78,8 @@ class Standing:
         return row._replace(flags=(*row.flags, remark)) if remark else row
 
 
-def standing(store: Store, settings: Settings) -> Standing:
-    """How the names of a leaderboard stand to the cards of today: retired, renamed, of other weights."""
+def card_status(store: Store, settings: Settings) -> CardStatus:
+    """Compare the names of a leaderboard with the cards of today: retired, renamed, or other weights."""
     cards = read_cards(settings.cards)
     observers = store.observers()
     former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
@@ -90,7 +88,7 @@ def standing(store: Store, settings: Settings) -> Standing:
     stored = [row for row in observers if row.kind == "network" and row.name in cards]
     remarks = {row.name: _remark(row.card, cards[row.name]) for row in stored}
     outdated = {name: remark for name, remark in remarks.items() if remark}
-    return Standing(frozenset(retired | (former - cards.keys())), outdated)
+    return CardStatus(frozenset(retired | (former - cards.keys())), outdated)
 
 
 def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
@@ -107,14 +105,14 @@ def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
 KIND_NAMES = {"network": "model"}
 
 
-def current_rows(scores: Sequence[ScoreRow], now: Standing, models: Names | None) -> list[ScoreRow]:
+def current_rows(scores: Sequence[ScoreRow], now: CardStatus, models: Names | None) -> list[ScoreRow]:
     """The scores of whoever boards rank, outdated ones flagged: of retired networks only of those that are asked for by
     name."""
     hidden = now.hidden - {*_patterns(joined(models))}
     return [now.marked(row) for row in scores if row.observer not in hidden]
 
 
-def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: Standing, filters: Filters) -> list[ScoreRow]:
+def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: CardStatus, filters: Filters) -> list[ScoreRow]:
     """The `current_rows` of the observers that fit the filters. Raises UnknownName for a kind that there is not."""
     rows = current_rows(scores, now, filters.get("models"))
     names = chosen_names(store, {row.observer for row in rows}, filters)
@@ -206,7 +204,7 @@ def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> 
     settings = read_settings(db)
     with reading(settings) as store:
         require_observer(store, observer)
-        now = standing(store, settings)
+        now = card_status(store, settings)
         rows = ObserverScores(now.marked(row) for row in store.latest_scores(observers=[observer]))
         rows.origins = []
         for facts in map(store.provenance, dict.fromkeys(row.set_id for row in rows)):

@@ -7,14 +7,14 @@ from typing import Annotated, Literal, Unpack
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import (
-    Standing,
+    CardStatus,
+    card_status,
     chosen_rows,
     chosen_suites,
     current_rows,
     notes_of,
     reading,
     shown_rows,
-    standing,
     suites_with_scores,
 )
 from benchmark.api.options import (
@@ -105,7 +105,7 @@ def reported(
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
     settings = read_settings(db)
     with reading(settings) as store:
-        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), standing(store, settings), filters)
+        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), card_status(store, settings), filters)
         sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites) if rows else []
@@ -150,7 +150,7 @@ def rank(
             suites = [each for each in suites if by in {metric.name for metric in each.metrics}]
         if unseen_only and suite is None:
             suites = [each for each in suites if each.seen is not None]
-        sets, now = notes_of(store), standing(store, settings)
+        sets, now = notes_of(store), card_status(store, settings)
         ranked: list[Board] = []
         for each in suites:
             rows = _scores_of(store, each, by, now, filters, among_shown=among_shown)
@@ -166,7 +166,7 @@ def rank(
 
 
 def _scores_of(
-    store: Store, suite: Suite, by: str | None, now: Standing, filters: Filters, *, among_shown: bool = False
+    store: Store, suite: Suite, by: str | None, now: CardStatus, filters: Filters, *, among_shown: bool = False
 ) -> list[ScoreRow]:
     """What the boards of a suite are made of: its columns, and `by`. among_shown: only of who fits the filters."""
     metrics = [metric.name for metric in suite.metrics if metric.shown or metric.headline or metric.name == by]
@@ -225,7 +225,7 @@ def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
     they order differently."""
     settings = read_settings(db)
     with reading(settings) as store:
-        sets, now = notes_of(store), standing(store, settings)
+        sets, now = notes_of(store), card_status(store, settings)
         observers = {row.name: row for row in store.observers()}
 
         def ranked(suite: Suite, metric: str) -> Iterator[Board]:

@@ -1,8 +1,8 @@
 """Published trials -> observers in the store. Scored like everything else, without any weights.
 
-A new import of an experiment of a source takes the place of all that was imported of that experiment before: a
-corrected table takes a faulty one's place, and the old one imported again takes it back. What an observer answered in
-several files of one import counts together, such as the sessions of a person."""
+A new import of an experiment from a source replaces all earlier imports of it: a corrected table replaces a faulty one,
+and importing the old table again restores it. An observer's answers in several files of one import count together, such
+as the sessions of a person."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
 from benchmark.contracts.trials import stacked
-from benchmark.engine.reference_trials import left_out
 from benchmark.errors import TrialsError, unknown_name
+from benchmark.observer_trials import left_out
 from benchmark.stimuli.image_names import stimulus_id
 from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
@@ -29,9 +29,9 @@ KEPT = ("response", "session", "trial", "rt")
 
 @dataclass(kw_only=True)
 class ImportReport:
-    """What came in: observers by experiment; `trials` counts rows; `known` observations were there already. sources:
-    where the observers come from; notes: what a user should know, a line each; replaced: observations of earlier
-    imports of the same sources that do not count any more."""
+    """The result of an import. observers: by experiment; trials: new rows; known: observations that were stored before;
+    sources: where the observers come from; notes: one line each for the user; replaced: observations of earlier imports
+    of the same sources that no longer count."""
 
     observers: dict[str, list[str]] = field(default_factory=dict)
     trials: int = 0
@@ -78,15 +78,11 @@ def import_trials(
             else:
                 report.trials += len(file)
                 store.put_observation(run, observation)
-                starts = range(0, observation.n, CHUNK)
-                parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
-                store.put_chunks(
-                    run,
-                    [
-                        Chunk(key=observation.key, index=i, start=i * CHUNK, columns=part)
-                        for i, part in enumerate(parts)
-                    ],
-                )
+                chunks: list[Chunk] = []
+                for i, start in enumerate(range(0, observation.n, CHUNK)):
+                    part = {name: column[start : start + CHUNK] for name, column in columns.items()}
+                    chunks.append(Chunk(key=observation.key, index=i, start=start, columns=part))
+                store.put_chunks(run, chunks)
             report.notes += [f"{file.who}: {remark}" for remark in file.remarks]
             imported.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
             advance(sum(map(len, imported.values())), sum(map(len, groups)))
@@ -178,8 +174,8 @@ def joined(files: Sequence[TrialFile]) -> TrialFile:
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
     """One observer's answers to all images of a set, and their columns, in the set's order."""
     order = np.argsort(file.columns["stimulus"])
-    at = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
-    columns = {name: file.columns[name][at] for name in (*KEPT, MARGIN) if name in file.columns}
+    rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
+    columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}
     details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
     if file.remarks:
         details["remarks"] = list(file.remarks)

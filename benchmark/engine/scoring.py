@@ -13,8 +13,15 @@ from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.trials import Coded, Column, as_coded, coded
-from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, imported_spaces, suite_trials
 from benchmark.identity import Codes, score_code
+from benchmark.observer_trials import (
+    ObserverAnswers,
+    ReferenceTrials,
+    Sets,
+    imported_spaces,
+    observer_trials,
+    scored_trials,
+)
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
@@ -70,7 +77,7 @@ PEOPLE = "people"
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedTrials:
-    """Trials of a and of b under one suite (b None: people), and those of the references of both."""
+    """The trials of two observers under one suite. b: None if a is compared with people; people: the references."""
 
     suite: Suite
     a: Trials
@@ -94,14 +101,14 @@ class Scorer:
 
     @cached_property
     def trials(self) -> Callable[[str, frozenset[tuple[str, str]]], Trials | None]:
-        """(observer, sets to prefer) -> `suite_trials`; those of the last few observers are kept."""
-        return lru_cache(KEPT)(lambda name, sets: suite_trials(self.store, self.suite, name, dict(sets)))
+        """(observer, sets to prefer) -> `observer_trials`; those of the last few observers are kept."""
+        return lru_cache(KEPT)(lambda name, sets: observer_trials(self.store, self.suite, name, dict(sets)))
 
     @cached_property
-    def _shown(self) -> list[tuple[str | None, ScoreSet]]:
-        """The name of an observer, and what it was scored on under the suite: of each score set, the newest first."""
-        names = {row.id: row.name for row in self.store.observers()}
-        return [(names.get(shown.observer), shown) for shown in reversed(self.store.score_sets(self.suite.name))]
+    def _shown(self) -> list[tuple[str, ScoreSet]]:
+        """(observer, score set) of each score set that boards show, the newest first."""
+        shown = reversed(scored_trials(self.store, self.suite))
+        return [(one.observer.name, one.scores) for one in shown]
 
     @cached_property
     def _code(self) -> str:
@@ -130,14 +137,17 @@ class Scorer:
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
-        observed = {(o.observer, o.key): o for o in self.store.observations(suite=self.suite.name)}
+        return self.own() + self.imported()
+
+    def own(self, observer: str | None = None, *, owner: str = "") -> int:
+        """Score the complete runs of one observer again, or of all. owner: the id of the observer that now has them."""
         count = 0
-        for shown in self.store.score_sets(self.suite.name):
-            owned = ((shown.observer, key) for key in shown.keys)
-            observations = [observed[owner] for owner in owned if owner in observed]
-            if observations and all(self.store.complete(o.key) for o in observations):
-                count += self.observer(observations, observations[0].details.get("missing", {}))
-        return count + self.imported()
+        for scored in scored_trials(self.store, self.suite, observer):
+            rows = scored.observations
+            if rows and all(self.store.complete(row.key) for row in rows):
+                owned = [replace(row, observer=owner or row.observer) for row in rows]
+                count += self.observer(owned, rows[0].details.get("missing", {}))
+        return count
 
     def _collection(self, sets: Sets, space: str, each: Callable[[int, int], None]) -> int:
         answers = self.answers.imported(sets, space)
@@ -365,8 +375,8 @@ def at_chance(columns: Mapping[str, Column], space: str) -> bool:
     response, category, *cues = (np.searchsorted(words, column.words)[column.codes] for column in named)
     cues = [np.where(words[cue] == "", category, cue) for cue in cues]  # an image without a texture
     hits, ways = response == category, np.ones(len(response))
-    for at, cue in enumerate(cues):
-        ways += np.all([cue != other for other in (category, *cues[:at])], axis=0)
+    for i, cue in enumerate(cues):
+        ways += np.all([cue != other for other in (category, *cues[:i])], axis=0)
         hits |= response == cue
     classes = len(label_space(space).classes) if space in LABEL_SPACES else len(words)
     right = int(hits.sum())
@@ -396,7 +406,7 @@ def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison
     """The headline of every two networks, published ones too, against the same people (`Against.pairs`): (a, b, test),
     one family (Holm). Pairs without a test are left out."""
     rows = store.observers(kinds=("network", "published", "human"))
-    answers = {row.name: trials for row in rows if (trials := suite_trials(store, suite, row.name)) is not None}
+    answers = {row.name: trials for row in rows if (trials := observer_trials(store, suite, row.name)) is not None}
     sides: dict[bool, dict[str, Trials]] = {True: {}, False: {}}  # people, networks
     for row in rows:
         human = row.kind == "human"
@@ -451,8 +461,8 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
             # Each column once: text is made of its codes whenever it is asked for.
             named = [a[name] for name in ("condition", "stimulus", "category")]
             said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
-            for at, other, winner in pairs:
-                condition, stimulus, category = (str(column[at]) for column in named)
+            for i, j, winner in pairs:
+                condition, stimulus, category = (str(column[i]) for column in named)
                 row = DiscordantTrial(
                     suite=both.suite.name,
                     metric=metric.name,
@@ -460,8 +470,8 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
                     stimulus=stimulus,
                     category=category,
                     winner=winner,
-                    answer_a=str(said[0][at]),
-                    answer_b=str(said[1][other]),
+                    answer_a=str(said[0][i]),
+                    answer_b=str(said[1][j]),
                 )
                 rows.append(row)
     return rows

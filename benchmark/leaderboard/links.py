@@ -307,12 +307,12 @@ def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | Non
 
 def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
-    asked = Table(title=f"links between suites, {space}", notes=tuple(answers(links)))
+    asked = Table(title=f"links between suites, {space}", notes=tuple(question_sentences(links)))
     contrasted = compared.rows or compared.left_out
     return [asked, pair_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
 
 
-def answers(links: Sequence[Link]) -> Iterator[str]:
+def question_sentences(links: Sequence[Link]) -> Iterator[str]:
     """A sentence for each question whose two suites were measured."""
     for link in by_question(links):
         if link.question:

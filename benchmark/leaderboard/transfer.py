@@ -95,10 +95,10 @@ def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: boo
         rows.append(replace(row, cells=tuple(_tested(row, column) for column in columns)))
     # A column of people alone tells nothing of training.
     networks = [row for row in rows if row.kind != "people"]
-    used = [at for at in range(len(columns)) if any(row.cells[at].value is not None for row in networks)]
-    shown = [replace(row, cells=tuple(row.cells[at] for at in used)) for row in rows]
+    used = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in networks)]
+    shown = [replace(row, cells=tuple(row.cells[i] for i in used)) for row in rows]
     kept = sorted((row for row in shown if any(cell.value is not None for cell in row.cells)), key=_place)
-    chosen = tuple(columns[at] for at in used)
+    chosen = tuple(columns[i] for i in used)
     return TransferMatrix(
         title=pool.title, space=pool.space, chance=1 / pool.categories, columns=chosen, rows=tuple(kept)
     )
@@ -126,7 +126,7 @@ def _place(row: TransferRow) -> tuple[int, int, int, str]:
         return 0, 0, 0, row.title
     if row.training in PLAIN:
         return 1, PLAIN.index(row.training), 0, row.title
-    first = next((at for at, cell in enumerate(row.cells) if cell.source.seen), len(row.cells))
+    first = next((i for i, cell in enumerate(row.cells) if cell.source.seen), len(row.cells))
     return (2 if row.training else 3), len(row.training), first, row.title
 
 
@@ -321,9 +321,9 @@ def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tupl
         parts = [part for member in side.members if len(part := answers(member, column))]
         texts = [(part["condition"].tolist(), part["stimulus"].tolist()) for part in parts]
         pairs = ["\x1f".join(pair) for columns in texts for pair in zip(*columns, strict=True)]
-        keys, at = np.unique(np.array(pairs, dtype=str), return_inverse=True)
+        keys, codes = np.unique(np.array(pairs, dtype=str), return_inverse=True)
         right = np.concatenate([part["right"] for part in parts]) if parts else np.zeros(0)
-        sides.append((keys, np.bincount(at, right) / np.bincount(at)))
+        sides.append((keys, np.bincount(codes, right) / np.bincount(codes)))
     (keys, own), (others_keys, others) = sides
     if not len(keys) or not np.array_equal(keys, others_keys):
         return None
@@ -333,9 +333,9 @@ def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tupl
 def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     """The matrix as a table, and what it says below."""
 
-    def tested(at: int, column: TransferColumn) -> Field:
+    def tested(i: int, column: TransferColumn) -> Field:
         """With the trials per cell, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
-        sizes = sorted({row.cells[at].n for row in table.rows if row.kind != "people"} - {0})
+        sizes = sorted({row.cells[i].n for row in table.rows if row.kind != "people"} - {0})
         n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
         facts = {"conditions": "; ".join(column.conditions)}
         return Field(column.title, f"{column.title.replace('_', ' ')} {n}".strip(), facts=facts, right=True)
@@ -354,7 +354,7 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     return Table(
         title=f"Trained on (row), tested on (column): {table.title}",
         caption="",
-        fields=(who, *about, *(tested(at, column) for at, column in enumerate(table.columns))),
+        fields=(who, *about, *(tested(i, column) for i, column in enumerate(table.columns))),
         rows=rows,
         notes=tuple(_notes(table, claims)),
         intervals="[low, high]: 95 % interval.",

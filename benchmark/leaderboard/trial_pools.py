@@ -1,17 +1,17 @@
-"""Every observer's answers to degraded images, right or wrong, gathered in pools that can be compared; and the
-conditions of a pool as columns.
+"""Correct and incorrect answers to degraded images, in pools of comparable observers; and a pool's conditions as
+columns.
 
-A pool is what one matrix may hold: the published experiments (people, published networks, and networks that were shown
-the same experiments), or one collection of sets under one suite. Generated and published images never share one."""
+A pool holds what one matrix may compare: the published experiments (people, published networks, and networks that were
+shown the same experiments), or one collection of stimulus sets under one suite. Generated and published images are
+never in one pool."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from benchmark.display import counted
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.model import Board
+from benchmark.observer_trials import ImportedAnswers, ScoredTrials, scored_trials
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.store import IMPORTED, ObserverRow, ScoreRow, StimuliNote, Store
+from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
 from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).
@@ -45,7 +46,7 @@ WAYS = ("default", "levels", "mean", "half")
 #: Space whose degradations share names, not sizes, with those of the paper.
 SMALL = "world16"
 _DECIMAL = re.compile(r"\d+(\.\d+)?")
-#: Answers of these are no observer's own, or no observer's at all.
+#: Kinds that a pool leaves out: their answers belong to others, or follow from a rule.
 ASIDE = ("ideal", "group")
 
 
@@ -62,7 +63,7 @@ class ObserverTrials:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPool:
-    """Observers of one decision space on comparable stimuli. categories: of the space (chance is 1/categories)."""
+    """Observers of one label space on comparable stimuli. categories: of the label space (chance is 1/categories)."""
 
     title: str
     space: str
@@ -77,9 +78,9 @@ class TrialPool:
 
 
 def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
-    """The published experiments first, then one pool per space and collection of sets of each other suite. suites: of
-    these the ones with degraded images count (`degrades`); judge: the suite whose `seen` tells which published
-    conditions a recipe trains on. Pools of nobody are left out."""
+    """The published experiments, then one pool per label space and collection of sets of each other suite. suites:
+    those with degraded images (`degrades`); judge: the suite whose `seen` decides which published conditions a recipe
+    trains on. Pools without observers are left out."""
     shown = [suite for suite in suites if _shows_experiments(suite)]
     collected = [_published(store, shown, judge)] if shown else []
     for suite in suites:
@@ -89,8 +90,8 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
 
 
 def degrades(suite: Suite) -> bool:
-    """Whether a suite shows degraded images: the published experiments, or conditions that a recipe may have seen. A
-    variant that stops conditions early is not meant: its intervals hold for what it shows, not for a matrix."""
+    """Whether a suite shows degraded images: the published experiments, or conditions that a recipe may have seen.
+    Variants that stop conditions early do not count: their intervals do not hold for a matrix."""
     return (suite.seen is not None or _shows_experiments(suite)) and WITHIN not in suite.name
 
 
@@ -99,67 +100,51 @@ def _shows_experiments(suite: Suite) -> bool:
 
 
 def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
-    """Imported trials, and what networks answered under suites that show the published experiments: of those that have
-    several conditions, each named "experiment/condition"."""
-    names = {note.digest: note.name for note in store.stimuli_names()}
-    keys: dict[str, dict[str, str]] = defaultdict(dict)
-    # Oldest first: of two imports the newer counts. Of several prompts the source's first comes last.
-    stored = store.observations(suite=IMPORTED)
-    stored.sort(key=lambda observation: observation.details.get("order", [-1]), reverse=True)
-    for observation in (row for row in stored if row.space == PUBLISHED_SPACE):
-        keys[observation.observer_name][names[observation.stimuli]] = observation.key
-    parts: dict[str, list[tuple[str | None, Trials]]] = defaultdict(list)
-    for name, by_role in keys.items():
-        parts[name] = [(role, store.trials((key,))) for role, key in by_role.items()]
+    """Imported trials, and answers of networks under suites that show the published experiments. Only graded
+    experiments count; their conditions are named "experiment/condition"."""
+    imports = ImportedAnswers(store=store)
+    keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+    for name, by_role in imports.main.items():
+        keys[name] = {(role,): row.key for role, row in by_role.items()}
     for suite in suites:
-        for name, space, _, trials in _runs(store, suite):
-            if space == PUBLISHED_SPACE:
-                parts[name].append((None, trials))
+        own: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+        for scored in scored_trials(store, suite):  # the oldest first: of several score sets the newest counts
+            if scored.scores.space == PUBLISHED_SPACE:
+                own[scored.observer.name] |= {(row.role, row.condition): row.key for row in scored.observations}
+        for name, blocks in own.items():  # a variant adds the blocks that the plain suite does not show
+            keys[name] = blocks | keys[name]
     members = []
     for row in store.observers():
-        columns = []
-        for role, trials in parts.get(row.name, ()):
-            graded = trials.where(np.asarray(trials["condition"] != "", dtype=bool))
-            roles = graded["role"].tolist() if role is None else [role] * len(graded)
-            levels = [f"{role}/{name}" for role, name in zip(roles, graded["condition"].tolist(), strict=True)]
-            condition = _each(np.array(levels, dtype=str), spelled)
-            if len(graded):
-                columns.append({"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)})
-        if columns and row.kind not in ASIDE:
-            together = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
-            members.append(_member(row, {**together, "role": np.full(len(together["right"]), "")}, judge))
-    order = {name: at for at, name in enumerate(parts)}
+        trials = store.trials(tuple(keys[row.name].values())) if row.name in keys and row.kind not in ASIDE else None
+        graded = trials and trials.where(np.asarray(trials["condition"] != "", dtype=bool))
+        if graded:
+            parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
+            condition = _each(np.array(["/".join(part) for part in parts], dtype=str), spelled)
+            columns = {"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)}
+            members.append(_member(row, {**columns, "role": np.full(len(graded), "")}, judge))
+    order = {name: i for i, name in enumerate(keys)}
     members.sort(key=lambda member: order[member.observer])
     return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
-    """One pool per decision space and collection of stimulus sets that observers were scored on."""
-    observers = {row.name: row for row in store.observers()}
+    """One pool per label space and collection of stimulus sets that observers were scored on."""
     notes = {note.digest: note for note in store.stimuli_names()}
     groups: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, ObserverTrials]] = defaultdict(dict)
-    for name, space, sets, trials in _runs(store, suite):
-        if observers[name].kind not in ASIDE and len(trials):
+    for scored in scored_trials(store, suite):
+        row = scored.observer
+        if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
             columns = {"role": trials["role"], "stimulus": trials["stimulus"], "right": _right(trials)}
             columns["condition"] = _each(trials["condition"], spelled)
-            groups[space, frozenset(sets.items())][name] = _member(observers[name], columns, suite)
-    for (space, shown), members in sorted(groups.items(), key=lambda group: -len(group[1])):
-        used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in shown})
+            shown = scored.scores.space, frozenset(scored.scores.stimuli.items())
+            groups[shown][row.name] = _member(row, columns, suite)
+    for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
+        used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
         on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
         title = f"{suite.name} (version {suite.version}), {space}: {on}"
         yield TrialPool(
             title=title, space=space, categories=1000 if space == "imagenet1k" else 16, members=tuple(members.values())
         )
-
-
-def _runs(store: Store, suite: Suite) -> Iterator[tuple[str, str, Mapping[str, str], Trials]]:
-    """(observer, space, role -> stimuli, trials) of every current score set of an observer's own runs."""
-    names = {row.id: row.name for row in store.observers()}
-    own = {(o.observer, o.key) for o in store.observations(suite=suite.name)}
-    for scores in store.score_sets(suite.name):
-        keys = tuple(key for key in scores.keys if (scores.observer, key) in own)
-        if scores.observer in names and keys:
-            yield names[scores.observer], scores.space, scores.stimuli, store.trials(keys)
 
 
 def _member(row: ObserverRow, columns: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
@@ -194,8 +179,8 @@ def _listed(condition: str) -> str:
 
 
 def _each(conditions: Array, change: Callable[[str], str]) -> Array:
-    names, at = np.unique(conditions, return_inverse=True)
-    return np.array([change(name) for name in names.tolist()], dtype=str)[at]
+    names, codes = np.unique(conditions, return_inverse=True)
+    return np.array([change(name) for name in names.tolist()], dtype=str)[codes]
 
 
 @dataclass(frozen=True)
@@ -259,7 +244,7 @@ def _present(pool: TrialPool) -> dict[str, list[str]]:
     listed = [(entry, level) for name in LISTS for entry in own_list(name).values() for level in entry.levels]
     levels = list(dict.fromkeys(spelled(entry.condition(level)) for entry, level in listed))
     kinds = list(dict.fromkeys(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed))))
-    level_places, kind_places = ({name: at for at, name in enumerate(names)} for names in (levels, kinds))
+    level_places, kind_places = ({name: i for i, name in enumerate(names)} for names in (levels, kinds))
 
     def place(condition: str) -> tuple[int, str, int, float, str]:
         kind, level = degradation_of(condition), condition.rpartition("/")[2]
@@ -293,38 +278,40 @@ def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list
     return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
 
 
-# Boards without the conditions that any of their observers was trained on: all rows stand on the same cells. Nothing
-# stored changes: each observer's trials are scored again without those conditions.
-
-
-class _Scored(NamedTuple):
-    """One score set: a row of it, role -> its stimuli ("": all of them), and the observer's own trials behind it."""
-
-    row: ScoreRow
-    stimuli: Mapping[str, str]
-    trials: Trials
+# Boards without the conditions that any of their observers was trained on: all rows have the same cells. Nothing stored
+# changes: each observer's trials are scored again without those conditions.
 
 
 def unseen_boards(
     store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
-    """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes say which.
-    Scores against references (`Suite.against`) are not made again. Raises BenchError if the suite does not tell what a
-    recipe has seen."""
+    """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes list them.
+    Scores against references (`Suite.against`) are left out. Raises BenchError if the suite does not state which
+    conditions a recipe trains on."""
     if suite.seen is None:
         raise BenchError(
             f"suite '{suite.name}' does not tell which conditions a recipe trains on; --unseen-only needs that it does."
         )
-    groups: dict[tuple[str, str], list[_Scored]] = defaultdict(list)
-    for scored in _score_sets(store, suite, rows):
-        groups[scored.row.space, scored.stimuli[""]].append(scored)
+    first = {row.set_id: row for row in reversed(rows)}
+    whole = {row.set_id: row.stimuli for row in rows if not row.role}
+    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[ScoredTrials, Trials]]] = defaultdict(list)
+    for scored in scored_trials(store, suite):
+        if scored.scores.id in first and scored.observations:
+            shown = scored.scores.space, frozenset(scored.scores.stimuli.items())
+            groups[shown].append((scored, scored.read(store)))
     tables: list[Board] = []
     for members in groups.values():
         seen: set[str] = set()
-        for trials in (scored.trials for scored in members if scored.trials.training and len(scored.trials)):
+        for trials in (trials for _, trials in members if trials.training and len(trials)):
             known = np.asarray(suite.seen(trials.training, trials), dtype=bool)
             seen |= set(np.unique(trials["condition"][known]).tolist())
-        again = [row for scored in members for row in _without(suite, scored, sorted(seen))]
+        again: list[ScoreRow] = []
+        for scored, trials in members:
+            stimuli, stored = scored.scores.stimuli, first[scored.scores.id]
+            digests = {"": whole.get(stored.set_id) or " ".join(sorted(stimuli.values())), **stimuli}
+            left = trials.where(~np.isin(trials["condition"], sorted(seen)))
+            made = (score for score in suite.score(suite.config, left) if not score.condition)
+            again += [stored._replace(**{**vars(one), "stimuli": digests.get(one.role, "")}) for one in made]
         levels = Counter(map(degradation_of, sorted(seen)))
         named = ", ".join(f"{name} ({counted(n, 'level')})" for name, n in levels.items())
         note = f"left out, as an observer here was trained on them: {named}"
@@ -333,33 +320,3 @@ def unseen_boards(
             text = note if seen else "no observer here was trained on any condition"
             tables.append(noted(replace(board, title=title), text))
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
-
-
-def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterable[_Scored]:
-    training = {row.name: row.training for row in store.observers()}
-    newest: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in rows:
-        newest[row.set_id].append(row)
-    own: dict[str, set[str]] = defaultdict(set)
-    for observation in store.observations(suite=suite.name):
-        own[observation.observer_name].add(observation.key)
-    for set_id, scores in newest.items():
-        facts, name = store.provenance(set_id), scores[0].observer
-        observed = [observation for observation in facts["observations"] if observation["key"] in own[name]]
-        if observed:
-            missing = observed[0]["details"].get("missing") or {}
-            trials = store.trials([observation["key"] for observation in observed], missing)
-            stimuli: dict[str, str] = facts["stimuli"]
-            whole = next((row.stimuli for row in scores if not row.role), "") or " ".join(sorted(stimuli.values()))
-            yield _Scored(scores[0], {**stimuli, "": whole}, replace(trials, training=training[name]))
-
-
-def _without(suite: Suite, scored: _Scored, seen: Sequence[str]) -> Iterable[ScoreRow]:
-    """The scores of a score set without some conditions, in the form of stored ones."""
-    left = scored.trials.where(~np.isin(scored.trials["condition"], seen))
-    interval = ("low", "high", "level", "method")
-    names = ("metric", "condition", "role", "value", "reason", *interval, "n", "excluded", "flags")
-    for score in suite.score(suite.config, left):
-        if not score.condition:
-            fields = {name: getattr(score, name) for name in names}
-            yield scored.row._replace(stimuli=scored.stimuli.get(score.role, ""), **fields)

@@ -27,6 +27,7 @@ from benchmark.leaderboard.links import Link, links, parts_of
 from benchmark.leaderboard.model import CLEAN, Cell
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
+from benchmark.observer_trials import commonest, counting_observations
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.experiment_names import SINGLE_CONDITION
@@ -123,7 +124,7 @@ class ImageAnswers:
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """[observers, n]: whether the answer is the image's category."""
-        place = {word: at for at, word in enumerate(self.words)}
+        place = {word: i for i, word in enumerate(self.words)}
         truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
         return np.asarray(self.code == truth[None, :])
 
@@ -148,21 +149,21 @@ class ImageAnswers:
 
 
 def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
-    """Read the answers by role and space, the pair with most observers first. The newest answers to an image count."""
+    """Answers to undegraded images by role and label space, the one with most observers first. They are the answers
+    that boards count; of several own runs on a role the newest."""
     known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
-    own = {suite.name: {*suite.experiments.values(), NATURAL} for suite in suites if suite.experiments}
-    published = {name: role for suite in suites for name, role in suite.experiments.items() if name in SINGLE_CONDITION}
+    found: list[tuple[str, StoredObservation]] = []
+    for suite in (suite for suite in suites if suite.experiments):
+        shown = {*suite.experiments.values(), NATURAL}
+        for role, row in counting_observations(store, suite):
+            single = row.role in SINGLE_CONDITION if row.suite == IMPORTED else role in shown and not row.condition
+            if single and row.observer_name in known:
+                found.append((role, row))
     places: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
-    for observation in store.observations():
-        space, role = observation.space, observation.role
-        if observation.suite == IMPORTED:
-            role = published.get(role, "")
-        elif observation.condition or role not in own.get(observation.suite, ()):
-            continue
-        if role and observation.observer_name in known:
-            places[space, role][observation.observer_name] = observation
-    gathered = [_gathered(store, place, held, known, names) for place, held in places.items()]
+    for role, row in sorted(found, key=lambda pair: pair[1].created):
+        places[row.space, role][row.observer_name] = row
+    gathered = [_gathered(store, place, answers, known, names) for place, answers in places.items()]
     gathered = [answers for answers in gathered if len(answers.images)]
     return sorted(gathered, key=lambda answers: (-len(answers.observers), answers.key))
 
@@ -185,10 +186,10 @@ def _gathered(
     words = sorted({word for table in tables.values() for word in table.coded("response").used})
     code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
     certainty = np.full(code.shape, np.nan, np.float32)
-    for at, table in enumerate(tables.values()):
+    for i, table in enumerate(tables.values()):
         where = np.searchsorted(images, table["stimulus"].astype(str))
-        code[at, where] = np.searchsorted(words, table["response"].astype(str))
-        certainty[at, where] = of_truth(table)
+        code[i, where] = np.searchsorted(words, table["response"].astype(str))
+        certainty[i, where] = of_truth(table)
     return ImageAnswers(
         space=place[0],
         role=place[1],
@@ -276,10 +277,10 @@ class Contents:
         boards = [replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in self.boards]
         answers = []
         for role in self.answers:
-            at = [i for i, name in enumerate(role.observers) if name in chosen or role.kinds[i] not in NETWORKS]
-            observers, kinds = (tuple(held[i] for i in at) for held in (role.observers, role.kinds))
-            certainty = None if role.certainty is None else role.certainty[at]
-            answers.append(replace(role, observers=observers, kinds=kinds, code=role.code[at], certainty=certainty))
+            kept = [i for i, name in enumerate(role.observers) if name in chosen or role.kinds[i] not in NETWORKS]
+            observers, kinds = (tuple(held[i] for i in kept) for held in (role.observers, role.kinds))
+            certainty = None if role.certainty is None else role.certainty[kept]
+            answers.append(replace(role, observers=observers, kinds=kinds, code=role.code[kept], certainty=certainty))
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
@@ -288,10 +289,10 @@ class Contents:
         rows = ((row.observer, row.kind, row.cells[metric]) for row in board.references if metric in row.cells)
         return people_among(rows, bounds, self._pooled(board.suite))
 
-    def people_at(self, summary: Summary, at: int) -> PeopleScore | None:
+    def people_at(self, summary: Summary, i: int) -> PeopleScore | None:
         """People's value in a headline of a summary; after the last headline, in the clean accuracy."""
-        lines, clean = summary.references, at == len(summary.headlines)
-        head = summary.clean if clean else summary.headlines[at]
+        lines, clean = summary.references, i == len(summary.headlines)
+        head = summary.clean if clean else summary.headlines[i]
         rows = (
             ((line.observer, line.kind, line.cells[CLEAN if clean else head.suite]) for line in lines) if head else ()
         )
@@ -322,7 +323,7 @@ class Contents:
         ranked = ([line.observer for line in summary.lines] for summary in self.summaries)
         first = [name for names in ranked for name in featured(names, FEW, self.own)]
         others = [row.observer for board in self.boards for row in board.rows]
-        return {name: at for at, name in enumerate(dict.fromkeys([*first, *others]))}
+        return {name: i for i, name in enumerate(dict.fromkeys([*first, *others]))}
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -369,15 +370,11 @@ class Contents:
     @cached_property
     def usual(self) -> dict[tuple[str, str], dict[str, str]]:
         """(suite, space) -> role -> the stimuli that most observers have a score on."""
-        votes: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+        shown: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
         for rows in self.scores.values():
-            asked = {(row.suite, row.space, row.role, row.stimuli) for row in rows if row.stimuli}
-            for suite, space, role, stimuli in asked:
-                votes.setdefault((suite, space), {}).setdefault(role, Counter())[stimuli] += 1
-        return {
-            place: {role: min(n, key=lambda stimuli: (-n[stimuli], stimuli)) for role, n in sorted(roles.items())}
-            for place, roles in votes.items()
-        }
+            for suite, space, *asked in {(row.suite, row.space, row.role, row.stimuli) for row in rows if row.stimuli}:
+                shown[suite, space].append((asked[0], asked[1]))
+        return {place: commonest(asked) for place, asked in shown.items()}
 
     @cached_property
     def curves(self) -> list[TrainingCurve]:
@@ -387,12 +384,12 @@ class Contents:
 
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
-    from benchmark.api.leaderboards import notes_of, reading, standing, suites_with_scores
+    from benchmark.api.leaderboards import card_status, notes_of, reading, suites_with_scores
     from registry.cards import builtin_cards  # YAML and pydantic are slow to import
 
     with reading(settings) as store:
         suites = suites_with_scores(store)
-        sets, now = notes_of(store), standing(store, settings)
+        sets, now = notes_of(store), card_status(store, settings)
         rows = [
             row._replace(reason=published(row.reason), flags=published(row.flags))
             for row in map(now.marked, store.latest_scores())
@@ -463,6 +460,6 @@ def about(cells: Iterable[Cell]) -> str:
     levels = sorted({source.level for source in sources})
     methods = dict.fromkeys(PARENTHESIS.sub("", source.method) for source in sources if source.method)
     if levels:
-        at = " or ".join(f"{100 * level:g} %" for level in levels)
-        parts.append(f"{at} interval{': ' if methods else ''}{' or '.join(methods)}")
+        level = " or ".join(f"{100 * level:g} %" for level in levels)
+        parts.append(f"{level} interval{': ' if methods else ''}{' or '.join(methods)}")
     return "; ".join(parts)

@@ -214,7 +214,7 @@ def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     """What `latest_scores` shows of a suite, as the sets that were scored."""
     query = (
-        sa.select(*(_SETS[name] for name in ("observer", "version", "space", "code", "stimuli", "observations")))
+        sa.select(*(_SETS[name] for name in ("observer", "version", "space", "code", "stimuli", "observations", "id")))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
         .where(_SETS.suite == suite, _COUNTS)
         .order_by(_SETS.version, _SETS.created, _SETS.id)
@@ -229,8 +229,9 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
             code=code,
             stimuli=role_digests(roles),
             keys=texts(keys),
+            id=number,
         )
-        for observer, version, space, code, roles, keys in newest.values()
+        for observer, version, space, code, roles, keys, number in newest.values()
     ]
 
 

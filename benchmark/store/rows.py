@@ -60,8 +60,8 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSet:
-    """All scores of one observer on one suite, made together. code: digest of the scoring code; stimuli: role ->
-    digest; keys: the observations that were scored."""
+    """All scores of one observer on one suite, computed together. code: digest of the scoring code; stimuli: role ->
+    digest; keys: the observations that were scored; id: "" until it is stored."""
 
     observer: str
     suite: str
@@ -70,6 +70,7 @@ class ScoreSet:
     code: str
     stimuli: Mapping[str, str]
     keys: tuple[str, ...]
+    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

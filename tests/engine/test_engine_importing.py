@@ -6,6 +6,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError, UnknownName
+from benchmark.report.contents import read_contents
 from benchmark.stimuli.published_sources import ObserverName, known_source, resolve_observer
 from benchmark.store import Store
 from benchmark.variables import read_settings
@@ -149,6 +150,8 @@ def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     assert prompts == {"prompt: {}": 0.0, "prompt: a photo of a {}.": 0.5}
     (main,) = (row for row in rows if not row.condition)
     assert "prompt: mean of ImageNet's 80 templates" in main.flags
+    (answers,) = read_contents(read_settings(db)).answers  # the report's pages show the prompt of the board
+    assert answers.right.tolist() == [[True, True, True, False]]
     assert api.import_trials(tmp_path / "vlm_shapebias", db=db).trials == 0
 
 

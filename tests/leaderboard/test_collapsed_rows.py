@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.api.leaderboards import Standing, chosen_rows, shown_rows
+from benchmark.api.leaderboards import CardStatus, chosen_rows, shown_rows
 from benchmark.contracts import Observer
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.board_tables import collapse_rows
@@ -80,9 +80,9 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             ({"family": "resnet"}, ["resnet50", "resnet50 (lab)"]),
             ({"family": "clip", "models": "ViT*"}, ["ViT_L (lab)"]),
         ):
-            assert [one.observer for one in chosen_rows(store, rows, Standing(), patterns)] == kept, patterns
+            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), patterns)] == kept, patterns
         with pytest.raises(UnknownName, match="kind of observer"):
-            chosen_rows(store, rows, Standing(), {"kind": "robot"})
+            chosen_rows(store, rows, CardStatus(), {"kind": "robot"})
 
 
 def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):

@@ -10,7 +10,7 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import answers, contrasts, link_tables, links, observed, parts_of, verdict
+from benchmark.leaderboard.links import contrasts, link_tables, links, observed, parts_of, question_sentences, verdict
 from benchmark.leaderboard.summary import summaries
 from benchmark.stats.ranks import Correlation
 
@@ -91,7 +91,7 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
     assert first.observer not in {one.name for one in found[pair].observers}
     assert found[pair].spearman.n == whole[pair].spearman.n - 1
     assert found[other].spearman == whole[other].spearman
-    assert any(first.observer in line for line in answers(list(found.values())))
+    assert any(first.observer in line for line in question_sentences(list(found.values())))
 
 
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
@@ -180,7 +180,7 @@ def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
 
 
 def test_the_questions_are_answered_with_caution(summary):
-    lines = list(answers(links(summary)))
+    lines = list(question_sentences(links(summary)))
     assert lines[0].startswith("does shape bias buy corruption robustness? ")
     assert "n = 24 in 12 families" in lines[0]
     assert lines[-1].startswith("Observers are no random sample")

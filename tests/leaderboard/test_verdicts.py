@@ -135,11 +135,8 @@ def test_equal_answers_to_few_trials_are_no_change(few):
 
     def said(*answers):
         new, base = (conflicts(one, cat, dog) for one in answers)
-        found = judged(
-            compared("new", "base", list(_under(ComparedTrials(suite=SUITE, a=new, b=base, people={})))),
-            [],
-            Margin(0.01),
-        )
+        both = ComparedTrials(suite=SUITE, a=new, b=base, people={})
+        found = judged(compared("new", "base", list(_under(both))), [], Margin(0.01))
         return found.verdict, found.exit_code, found.changes[0].row.comparison.n
 
     assert said(cat, cat) == said(na, na) == ("no answer changed", 0, few)

@@ -1,0 +1,322 @@
+"""Which trials of an observer count: one place decides for scores, comparisons, pools, the report and exports.
+
+Imported trials: the newest import of an experiment, answered to the prompt that its source puts first. Trials of the
+observer's own runs: those that its newest scores are computed from."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+
+from benchmark.contracts import Coded, Suite, Trials
+from benchmark.contracts.trials import Columns, as_coded, stacked_codes
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
+from benchmark.store import IMPORTED, IMPORTED_KINDS, ObserverRow, ScoreSet, Store, StoredObservation
+from registry.errors import some_of
+from registry.files import digest_data
+
+Sets = Mapping[str, str]  # role -> digest of its stimulus set
+K = TypeVar("K", str, tuple[str, str])
+ByRole = dict[str, StoredObservation]  # role -> an imported observer's answers to it
+Block = tuple[str, str, str]  # role, digest of the stimulus set, condition
+
+#: Kinds of observers whose answers or scores are imported.
+NOT_RUN = (*IMPORTED_KINDS, "reported")
+_SHOWN = 6  # names in a line
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedAnswers:
+    """Imported answers in one label space of a leaderboard. Stimulus sets and trials are read once: scoring a hundred
+    observers asks for each of them a dozen times. observer: read the answers of this observer alone."""
+
+    store: Store
+    space: str = PUBLISHED_SPACE
+    observer: str | None = None
+    _images: dict[str, frozenset[str]] = field(default_factory=dict)
+    _trials: dict[str, Trials] = field(default_factory=dict)
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, str]]:
+        """Imported observer -> (kind, source)."""
+        rows = self.store.observers(kinds=("human", "published"))
+        return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
+
+    @cached_property
+    def by_prompt(self) -> dict[str, dict[str, ByRole]]:
+        """Observer -> experiment -> prompt ("" for a table without prompts) -> the newest import's answers. The prompt
+        that the source puts first comes first."""
+        answers: dict[str, dict[str, ByRole]] = {}
+        for row in self.store.observations(observer=self.observer, suite=IMPORTED):
+            if row.space == self.space:
+                prompts = answers.setdefault(row.observer_name, {}).setdefault(row.role, {})
+                prompts[row.details.get("prompt", "")] = row
+        for experiments in answers.values():
+            for role, prompts in experiments.items():
+                ordered = sorted(prompts.items(), key=lambda prompt: prompt[1].details.get("order", [-1]))
+                experiments[role] = dict(ordered)
+        return answers
+
+    @cached_property
+    def main(self) -> dict[str, ByRole]:
+        """Observer -> experiment -> the answers that count: those to the source's first prompt."""
+        return {
+            name: {experiment: next(iter(prompts.values())) for experiment, prompts in experiments.items()}
+            for name, experiments in self.by_prompt.items()
+        }
+
+    def of(self, suite: Suite) -> dict[str, ByRole]:
+        """Observer -> the suite's role -> the answers that count."""
+        roles = suite.experiments
+        named = {
+            name: {roles[experiment]: row for experiment, row in answers.items() if experiment in roles}
+            for name, answers in self.main.items()
+        }
+        return {name: by_role for name, by_role in named.items() if by_role}
+
+    def images(self, digest: str) -> frozenset[str]:
+        """Names of the images of a stimulus set."""
+        if digest not in self._images:
+            self._images[digest] = frozenset(self.store.stimuli(digest).ids)
+        return self._images[digest]
+
+    def covered(self, by_role: ByRole, sets: Sets) -> ByRole:
+        """The answers in those roles in which the observer answered every image of `sets`. An imported observation
+        answers its whole stimulus set."""
+        return {
+            role: by_role[role]
+            for role, digest in sorted(sets.items())
+            if role in by_role
+            and (by_role[role].stimuli == digest or self.images(digest) <= self.images(by_role[role].stimuli))
+        }
+
+    def trials(self, by_role: ByRole, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
+        """Trials on exactly the images of `sets`, which the answers must cover, with the suite's names of roles."""
+        parts = []
+        for role, row in sorted(by_role.items()):
+            if row.key not in self._trials:
+                self._trials[row.key] = self.store.trials((row.key,))
+            trials = self._trials[row.key]
+            if row.stimuli != sets[role]:
+                trials = trials.where(np.isin(trials["stimulus"], list(self.images(sets[role]))))
+            same = Coded(np.array([role]), np.zeros(len(trials), dtype=np.uint8))
+            parts.append({**as_coded(trials.columns), "role": same})
+        # Words are sorted so that counts and random draws do not depend on whose trials were read first.
+        joined = stacked_codes(parts).held.items()
+        columns = {name: column.in_order() if isinstance(column, Coded) else column for name, column in joined}
+        return Trials(columns=Columns(columns), training=training)
+
+
+def commonest(answered: Iterable[tuple[K, str]]) -> dict[K, str]:
+    """Role or group -> the commonest digest among the (role or group, digest) pairs."""
+    votes: dict[K, Counter[str]] = {}
+    for key, digest in answered:
+        votes.setdefault(key, Counter())[digest] += 1
+    return {key: min(count, key=lambda d: (-count[d], d)) for key, count in sorted(votes.items())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverAnswers:
+    """An observer's answers to a collection of stimulus sets. Trials are read on request: an observer whose scores are
+    stored already is recognised by its observations alone."""
+
+    keys: tuple[str, ...]  # the observations that the trials come from
+    roles: frozenset[str]  # the roles of the sets that were answered
+    training: tuple[str, ...]  # the recipe tags of the observer's card
+    read: Callable[[], Trials]
+    human: bool = False  # a person to compare others with
+    prompt: str = ""  # the prompt that was answered
+    remarks: tuple[str, ...] = ()  # flags of its scores, such as how many trials of a person do not count
+    prompts: Mapping[str, Callable[[], Trials]] = field(default_factory=dict)  # trials by other prompt
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The trials, in the order of the roles."""
+        return self.read()
+
+    def only(self, roles: frozenset[str]) -> "ObserverAnswers":
+        """The answers in these roles alone."""
+        if roles == self.roles:
+            return self
+        return replace(self, roles=roles, read=lambda: self.trials.where(np.isin(self.trials["role"], sorted(roles))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredTrials:
+    """A score set that boards show, and the trials of the observer's own runs that it was computed from."""
+
+    observer: ObserverRow
+    scores: ScoreSet
+    observations: tuple[StoredObservation, ...]  # in the order of scoring; () for imported answers and groups
+
+    def read(self, store: Store) -> Trials:
+        """The trials, with the reasons for roles without trials."""
+        keys, missing = [row.key for row in self.observations], self.observations[0].details.get("missing")
+        return replace(store.trials(keys, missing), training=self.observer.training)
+
+
+def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> list[ScoredTrials]:
+    """Every score set that boards show of a suite, or of one observer under it, the oldest first."""
+    rows = {row.id: row for row in store.observers() if observer in (None, row.name)}
+    own = {(row.observer, row.key): row for row in store.observations(observer=observer, suite=suite.name)}
+    return [
+        ScoredTrials(
+            observer=rows[scores.observer],
+            scores=scores,
+            observations=tuple(own[scores.observer, key] for key in scores.keys if (scores.observer, key) in own),
+        )
+        for scores in store.score_sets(suite.name)
+        if scores.observer in rows
+    ]
+
+
+def newest_keys(
+    store: Store, suite: str, observer: str, counts: Callable[[StoredObservation], bool]
+) -> dict[Block, str]:
+    """Block -> key of the newest observation that counts, whether it is scored or not: a block that was shown again
+    (with another seed) has several."""
+    answered = store.observations(observer=observer, suite=suite)
+    return {(row.role, row.stimuli, row.condition): row.key for row in answered if counts(row)}
+
+
+def counting_observations(
+    store: Store, suite: Suite, observer: str | None = None
+) -> list[tuple[str, StoredObservation]]:
+    """(role, observation) of all answers that boards of a suite are made of, or of one observer's: imported ones first,
+    then those of own runs, the oldest first."""
+    found = list[tuple[str, StoredObservation]]()
+    for imports in imports_by_space(store, observer):
+        found += [pair for by_role in imports.of(suite).values() for pair in by_role.items()]
+    own = {(row.observer, row.key): row for one in scored_trials(store, suite, observer) for row in one.observations}
+    return [*found, *((row.role, row) for row in sorted(own.values(), key=lambda row: row.created))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceTrials:
+    """Answers of other observers under one suite of a leaderboard. Trials are read once per collection of sets."""
+
+    store: Store
+    suite: Suite
+    _read: dict[str, dict[str, ObserverAnswers]] = field(default_factory=dict)
+    _imports: dict[str, ImportedAnswers] = field(default_factory=dict)
+
+    def imports(self, space: str) -> ImportedAnswers:
+        """Imported answers in a label space. Read once."""
+        return self._imports.setdefault(space, ImportedAnswers(store=self.store, space=space))
+
+    def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
+        """The answers from runs of those of the named observers that answered all of these sets. Read once."""
+        place = digest_data([sets, names])
+        if place not in self._read:
+            self._read[place] = {}
+            wanted = set(sets.items())
+
+            def counts(row: StoredObservation) -> bool:
+                return (row.role, row.stimuli) in wanted and self.store.complete(row.key)
+
+            for name in names:
+                keys = newest_keys(self.store, self.suite.name, name, counts)
+                if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
+                    own = tuple(keys.values())
+                    read = partial(self.store.trials, own)
+                    self._read[place][name] = ObserverAnswers(keys=own, roles=frozenset(sets), training=(), read=read)
+        return self._read[place]
+
+    def imported(self, sets: Sets, space: str = PUBLISHED_SPACE) -> dict[str, ObserverAnswers]:
+        """Imported answers to those of these sets that each observer answered in full. Read once."""
+        place = digest_data([space, sets])
+        if place in self._read:
+            return self._read[place]
+        answers = dict[str, ObserverAnswers]()
+        rows, imports = {row.name: row for row in self.store.observers()}, self.imports(space)
+        for name, by_role in imports.of(self.suite).items():
+            answered = imports.covered(by_role, sets)
+            if not answered:
+                continue
+            main = next((row.details["prompt"] for row in by_role.values() if "prompt" in row.details), "")
+            others: dict[str, ByRole] = {}
+            for role, row in by_role.items() if main else ():
+                for prompt, other in list(imports.by_prompt[name][row.role].items())[1:]:
+                    others.setdefault(prompt, {})[role] = other
+            others = {prompt: others[prompt] for prompt in sorted(others) if imports.covered(others[prompt], sets)}
+            prompt_keys = sorted(row.key for roles in others.values() for row in roles.values())
+            owner = rows[name]
+            answers[name] = ObserverAnswers(
+                keys=(*(observation.key for observation in answered.values()), *prompt_keys),
+                roles=frozenset(answered),
+                training=owner.training,
+                read=partial(imports.trials, answered, sets, owner.training),
+                human=owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
+                prompt=main,
+                remarks=tuple(remark for row in answered.values() for remark in row.details.get("remarks", ())),
+                prompts={p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
+            )
+        self._read[place] = answers
+        return answers
+
+    def collections(self, space: str = PUBLISHED_SPACE) -> list[Sets]:
+        """Collections of sets on which imported observers are scored: those that networks were shown, and those that
+        most people, or most networks, of each imported source answered, so that the tables of a source do not depend on
+        other imports. Score sets of imported observers add none: otherwise each scoring would cause more."""
+        kinds = {row.id: row.kind for row in self.store.observers()}
+        collected: list[Sets] = [
+            score_set.stimuli
+            for score_set in self.store.score_sets(self.suite.name)
+            if score_set.space == space and kinds[score_set.observer] not in NOT_RUN
+        ]
+        groups, answers = self.imports(space).groups, self.imports(space).of(self.suite)
+        for group in sorted(set(groups.values())):
+            rows = (by_role.items() for name, by_role in answers.items() if groups[name] == group)
+            collected.append(commonest((role, row.stimuli) for pairs in rows for role, row in pairs))
+        return list({digest_data(sets): sets for sets in collected if sets}.values())
+
+
+def imported_spaces(store: Store, observer: str | None = None) -> list[str]:
+    """Label spaces of imported answers, or of one observer's: that of the published tables first."""
+    spaces = {row.space for row in store.observations(observer=observer, suite=IMPORTED)}
+    return sorted(spaces, key=lambda space: (space != PUBLISHED_SPACE, space))
+
+
+def imports_by_space(store: Store, observer: str | None = None) -> list[ImportedAnswers]:
+    """Imported answers, or one observer's, one value per label space."""
+    spaces = imported_spaces(store, observer)
+    return [ImportedAnswers(store=store, space=space, observer=observer) for space in spaces]
+
+
+def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = None) -> Trials | None:
+    """An observer's trials under a suite: imported ones, otherwise those of its newest scores; None without any. sets:
+    the stimulus sets to prefer if there are several, so that two observers are compared on the same images."""
+    every = imports_by_space(store, who)
+    if imported := [(imports, by_role) for imports in every for by_role in imports.of(suite).values()]:
+        imports, by_role = max(imported, key=lambda pair: len(pair[0].covered(pair[1], sets or {})))
+        training = next(row.training for row in store.observers(names=(who,)))
+        return imports.trials(by_role, {role: row.stimuli for role, row in sorted(by_role.items())}, training)
+    own = [scored for scored in scored_trials(store, suite, who) if scored.observations]
+    preferred = [scored for scored in own if sets and dict(scored.scores.stimuli) == dict(sets)]
+    return (preferred[:1] or own[-1:])[0].read(store) if own else None
+
+
+def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
+    """A line on each experiment in which observers lack images that most of their source answered. No table shows such
+    observers; people who lack images are left out of their group."""
+    lines: list[str] = []
+    for imports, role in product(imports_by_space(store), experiments):
+        answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}
+        voted = commonest((imports.groups[name], row.stimuli) for name, row in answers.items())
+        usual = {group: imports.images(digest) for group, digest in voted.items()}
+        lacking = []
+        for name, row in answers.items():
+            wanted, answered = usual[imports.groups[name]], imports.images(row.stimuli)
+            human = imports.groups[name][0] == "human"
+            if not (wanted <= answered if human else any(images <= answered for images in usual.values())):
+                lacking.append(f"{name} lacks {len(wanted - answered)} of {len(wanted)}")
+        if lacking:
+            lines.append(
+                f"{role}: {some_of(lacking, _SHOWN)} images that most of their source answered: left out of its "
+                "tables; the trials are kept"
+            )
+    return lines
