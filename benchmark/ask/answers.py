@@ -1,4 +1,4 @@
-"""Answers as they arrive: each once, checked against the plan, on the disk before the browser is told so."""
+"""Answers from browsers: each stored once, checked against the plan, and written to disk before the browser is told."""
 
 import csv
 import hashlib
@@ -30,16 +30,16 @@ Row = dict[str, str]
 
 
 class Refused(BenchError):
-    """What a browser sent and is not taken, with the reason."""
+    """A request that is refused, with the reason."""
 
 
 class SentAnswer(BaseModel):
-    """A trial as a page sends it, by the columns of the table. reduced: without a mask, for less motion."""
+    """A trial in the request of a page, by the columns of the table."""
 
     model_config = STRICT
     trial: str
     object_response: Annotated[str, Field(pattern=f"^({'|'.join((*GEIRHOS16, NO_ANSWER))})$")]
-    rt: Annotated[float, Field(ge=0, le=86_400)] | None  # a day, for who comes back to an open page
+    rt: Annotated[float, Field(ge=0, le=86_400)] | None  # up to a day, for a page left open
     frame_ms: Measure
     fixation_ms: Measure
     stimulus_ms: Measure
@@ -48,31 +48,32 @@ class SentAnswer(BaseModel):
     late_frames: Annotated[int, Field(ge=0, le=60_000)]
     degrees: Measure
     distance_cm: Measure
+    #: Shown without a mask, for less motion.
     reduced: bool
 
 
 class Sent(BaseModel):
-    """What a page sends. about: what was asked of the person, as numbers."""
+    """The request of a page."""
 
     model_config = STRICT
     plan: str
     person: int
     key: str
+    #: The person's answers to questions, as numbers.
     about: dict[str, Annotated[str, Field(pattern=r"^(1?[0-9]{1,2})?$")]]
     answers: list[SentAnswer]
 
 
 @contextmanager
 def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
-    """The answers in a folder, new or to be gone on with. A line that a killed server left half written was never
-    confirmed, and is cut off. Raises BenchError where the folder belongs to another plan or another server, or cannot
-    be read."""
+    """Open the answers in a folder, new or to be continued. A half-written last line, which no browser saw confirmed,
+    is removed. Raises BenchError if the folder belongs to another plan or another server, or is not readable."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as opened:
         holder = os.open(folder, os.O_RDONLY)
         opened.callback(os.close, holder)
         if not lock(holder):
-            raise BenchError(f"{folder}: another server keeps its answers there. Name another folder with --answers.")
+            raise BenchError(f"{folder}: another server stores answers in it. Use another folder: --answers.")
         plan = folder / f"plan-session-{session.number}.json"
         if not plan.is_file():
             write_whole(plan, json.dumps({**session.plan, "token": secrets.token_urlsafe(16)}))
@@ -87,7 +88,7 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             keys = [json.loads(line)["key"] for line in lines]
         if not rows:
             _append(table, ",".join(session.plan["columns"]) + "\n")
-        os.fsync(holder)  # the files' names, too, are on the disk
+        os.fsync(holder)  # so that the names of the files are on the disk as well
         yield Answers(
             folder=folder, session=session, token=planned["token"], table=table, people=people, known=known, keys=keys
         )
@@ -95,34 +96,37 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
 
 @dataclass(kw_only=True)
 class Answers:
-    """The answers of a session in a folder: `answers-session-N.csv`, a table that `bench import trials` takes as it is,
-    and `people.jsonl`, with a digest of each person's key. Both only grow. token: what other machines must know, the
-    same when the server is started again; table, people: where they are open; known: person and trial -> row; keys:
-    digests by person."""
+    """The answers of a session in a folder: `answers-session-N.csv`, a table for `bench import trials`, and
+    `people.jsonl` with a digest of each person's key. Both only grow."""
 
     folder: Path
     session: Session
+    #: The secret in the address for other machines; kept over restarts.
     token: str = field(repr=False)
+    #: Open file of the answers.
     table: int
+    #: Open file of the people.
     people: int
+    #: Person and trial -> row.
     known: dict[tuple[str, str], Row] = field(repr=False)
+    #: Digests of keys, by person.
     keys: list[str] = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self) -> tuple[int, str]:
-        """The next person's number, from 1, and the key that proves it."""
+        """Register the next person: their number, from 1, and a key that proves it."""
         key = secrets.token_urlsafe(16)
         with self._lock:
             if len(self.keys) >= MOST_PEOPLE:
-                raise Refused(f"{MOST_PEOPLE} people have begun: no more are taken.")
+                raise Refused(f"{MOST_PEOPLE} people have begun, which is the limit.")
             _append(self.people, json.dumps({"key": _digest(key)}) + "\n")
             self.keys.append(_digest(key))
             return len(self.keys), key
 
     def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
-        """(trials that are on the disk now, trial -> why it is not taken) of what a page sent, a `Sent` as JSON. Raises
-        Refused where it is no page's, or another person's, and OSError where the disk is full: nothing of it is kept.
-        """
+        """Store the answers in a request (a `Sent` as JSON); return the stored trials, and trial -> reason for refused
+        ones. Raises Refused if the request has another form or the key of another person, and OSError, storing nothing,
+        if the disk is full."""
         try:
             sent = Sent.model_validate_json(data)
         except ValidationError as error:
@@ -158,7 +162,7 @@ class Answers:
         return stored, refused
 
     def _row(self, sent: Sent, answer: SentAnswer) -> Row:
-        """A row of the table; empty where there is no such trial."""
+        """Build a row of the table; empty if there is no such trial."""
         if (row := self.session.row(sent.person, answer.trial)) is None:
             return {}
         measured = answer.model_dump(exclude={"trial", "reduced"})
@@ -172,7 +176,7 @@ class Answers:
 
 
 def _append(number: int, text: str) -> None:
-    """Put lines at the end of a file, on the disk; all of them or none."""
+    """Append lines to a file and flush them to disk, all or none."""
     size, data = os.fstat(number).st_size, text.encode()
     try:
         while data:
@@ -188,7 +192,7 @@ def _digest(key: str) -> str:
 
 
 def _grown(path: Path, opened: ExitStack) -> tuple[int, list[str]]:
-    """A file that only grows, open, and its whole lines; what is behind them is cut off."""
+    """Open a file that only grows and return its complete lines; a partial last line is removed."""
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     opened.callback(os.close, number)
     whole, end, rest = path.read_bytes().rpartition(b"\n")

@@ -1,4 +1,4 @@
-"""`bench ask`: the page as a file, or served to several people whose answers are kept in a folder."""
+"""`bench ask`: the page as a file, or a server for several people that stores their answers in a folder."""
 
 import base64
 import hashlib
@@ -32,23 +32,25 @@ from benchmark.variables import read_settings
 from registry.files import write_whole
 from registry.foreign import foreign, read_document
 
-#: Bytes of what a browser sends at once, and seconds in which it must have come.
+#: Limits of a request: bytes, and seconds to arrive.
 LARGEST, PATIENCE = 65_536, 10.0
-#: What one address may ask in so many seconds: a class behind one of them sends 25 answers a second.
+#: Requests of one address in this many seconds; a class behind one address sends 25 answers a second.
 MOST, WINDOW = 600, 10.0
-#: Requests that one for a new person counts as.
+#: A new person counts as this many requests.
 START = 5
-#: Images without --trials, some ten minutes.
+#: Default of --trials, about ten minutes.
 TRIALS = 240
 ABOUT = ("age", "eyesight")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A page to be opened. session: what it shows; html: the page; boards: suites that score the answers."""
+    """A page to open."""
 
     session: Session
+    #: The page.
     html: str = field(repr=False)
+    #: Suites that score the answers.
     boards: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -104,7 +106,7 @@ def ask(
 
 
 def milliseconds(option: str, text: str) -> int:
-    """ "200ms" or "1.5s" as milliseconds, from 1 to 60,000. Raises UsageError."""
+    """Convert a time such as 200ms or 1.5s to milliseconds, from 1 to 60,000. Raises UsageError."""
     import pandas as pd
 
     try:
@@ -118,14 +120,14 @@ def milliseconds(option: str, text: str) -> int:
 
 @dataclass(kw_only=True)
 class Flood:
-    """How much each address has asked in this window of time."""
+    """Requests of each address in the current window of time."""
 
     _window: int = 0
     _asked: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def allow(self, address: str, cost: int = 1) -> bool:
-        """Whether one more request is answered; one for a new person costs more."""
+        """Count a request and return whether it may be answered. cost: more than 1 for a new person."""
         with self._lock:
             if (window := int(time.monotonic() / WINDOW)) != self._window:
                 self._window, self._asked = window, Counter()
@@ -134,17 +136,17 @@ class Flood:
 
 
 class AskHandler(GuardedHandler):
-    """The page, numbers for people, and what they answer. token: what a request must know, "" on loopback."""
+    """Serves the page, numbers for people, and the storage of answers. token: secret of a request, "" on loopback."""
 
     timeout = PATIENCE
-    policy = "frame-ancestors 'none'"  # the page says the rest of its own
+    policy = "frame-ancestors 'none'"  # the page itself contains the rest of the policy
 
     def __init__(self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, **more: Any) -> None:
         self._html, self._answers, self._flood, self._token = html, answers, flood, token
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
-        """The page."""
+        """Serve the page."""
         if parts := self.asked():
             token = parse_qs(parts.query).get("token", [""])[0]
             self._answer(lambda: self._page(parts.path, token), "text/html; charset=utf-8")
@@ -152,7 +154,7 @@ class AskHandler(GuardedHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:  # noqa: N802
-        """A new person, or answers."""
+        """Register a new person, or store answers."""
         if parts := self.asked():
             self._answer(lambda: self._taken(parts.path), "application/json")
 
@@ -182,7 +184,8 @@ class AskHandler(GuardedHandler):
         return self._html
 
     def _taken(self, path: str) -> bytes:
-        """A page elsewhere cannot send the header X-Ask without asking first, which nothing here answers."""
+        """Handle a POST. A page of another origin cannot send the header X-Ask without a preflight request, which this
+        server refuses."""
         origin, length, token = (self.headers.get(name) for name in ("Origin", "Content-Length", "X-Ask"))
         if token is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
             raise Refused("sent by another page.")
@@ -195,17 +198,16 @@ class AskHandler(GuardedHandler):
         return json.dumps({"stored": stored, "refused": refused}).encode()
 
 
-# The page of an experiment: one HTML file with its pictures, texts and programs, which asks no other host.
-
-
 LANGUAGES = ("en", "de", "ar")
 LIBRARY = "jspsych-8.3.0.min.js"
 _ROOM = files("benchmark.ask")
 
 
 def page(session: Session, language: str, consent: Path | None = None, *, served: bool = False) -> str:
-    """The page as HTML. consent: Markdown, in place of the language's own text; served: by `bench ask --serve`, which
-    collects the answers; else they are kept in the browser and saved as a file."""
+    """Build the page as HTML.
+
+    consent: Markdown that replaces the language's own text; served: the page sends answers to `bench ask --serve`;
+    otherwise the browser saves them as a file."""
     text, decode = read_language(language), session.stimuli.decode
     plan = {
         **session.plan, "text": {**text, "consent": markdown(text["consent"], consent)}, "served": served,
@@ -215,11 +217,11 @@ def page(session: Session, language: str, consent: Path | None = None, *, served
     }  # fmt: skip
     names = ("static/ask.css", f"vendor/{LIBRARY}", "static/ask.js", "vendor/LICENSE", "static/ask.html")
     style, library, script, licence, form = ((_ROOM / name).read_text(encoding="utf-8") for name in names)
-    # What the page may load: these very programs, pictures of its own, nothing of another host.
+    # The page may run only these programs, show only its own images, and load nothing from another host.
     own = f"script-src {_source(library)} {_source(script)}; style-src {_source(style)}"
     connect = "self" if served else "none"
     policy = f"default-src 'none'; img-src data:; {own}; connect-src '{connect}'; base-uri 'none'; form-action 'none'"
-    # "<" as an escape: no text of a label or a consent form leaves its element.
+    # Escaping "<" keeps labels and consent forms inside their element.
     data = json.dumps(plan, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     texts = {"title": text["titles"]["main"], "code": text["code"], "none": text["noScript"], "policy": policy}
     shown = {name: html.escape(value, quote=False) for name, value in texts.items()}
@@ -236,8 +238,8 @@ def _address(data: bytes) -> str:
 
 
 def markdown(text: str, path: Path | None = None) -> str:
-    """Markdown (of a file where there is one) as HTML; HTML in it is shown as text, and pictures are left out. Raises
-    BenchError where the file cannot be read."""
+    """Render Markdown (from a file if there is one) as HTML. HTML in the text is escaped, and images are removed.
+    Raises BenchError if the file is not readable."""
     from markdown_it import MarkdownIt
 
     if path is not None:
@@ -247,8 +249,8 @@ def markdown(text: str, path: Path | None = None) -> str:
 
 
 def read_language(name: str) -> Mapping[str, Any]:
-    """The texts of a language that is built in, or of a YAML file laid out like those (`benchmark/ask/languages`), with
-    its "code". Raises BenchError naming what is missing."""
+    """Read the texts of a built-in language, or of a YAML file of the same form (`benchmark/ask/languages`), with its
+    "code". Raises BenchError with the missing text."""
     built_in = name in LANGUAGES
     path = Path(str(_ROOM / "languages" / f"{name}.yaml")) if built_in else Path(name)
     if not built_in and not path.is_file():
@@ -265,7 +267,7 @@ def read_language(name: str) -> Mapping[str, Any]:
 
 
 def _form(text: Any, key: str) -> object:
-    """How a text is built: of which parts, or of how many."""
+    """Return the structure of a text: its parts, or their number."""
     value = text.get(key) if isinstance(text, dict) else None
     if isinstance(value, dict):
         return {part: type(own) for part, own in value.items()}

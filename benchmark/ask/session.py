@@ -1,4 +1,4 @@
-"""One session of an experiment: which images of a set, in which orders, under which masks, with which checks."""
+"""One session of an experiment: its images, and the orders, masks and checks of its people."""
 
 import io
 import re
@@ -20,11 +20,11 @@ from benchmark.stimuli.items import SIXTEEN, sample_order
 from benchmark.stimuli.trials import AGAIN, ASKED
 from registry.files import digest_data
 
-#: People take turns in so many orders of the images; of so many draws of each the first that is balanced is taken.
+#: Number of orders that people take in turn; number of draws among which the first balanced order is used.
 ORDERS, ATTEMPTS = 16, 20
-#: Noise images, a power of two: they are shared out by halving (`balanced_masks`).
+#: Noise images, a power of two, as they are assigned by halving (`balanced_masks`).
 MASKS, MASK_SIDE = 8, 256
-#: An attention check follows each so many trials, a break each so many.
+#: Trials between attention checks, and between breaks.
 CHECK_EVERY, BREAK_EVERY = 40, 80
 PRACTICE = 8
 #: Columns of the table of answers: those of a published table, then `ASKED`, then how the trial was shown.
@@ -37,20 +37,22 @@ _TRIAL = re.compile(rf"(c?)([1-9]\d{{0,5}})({AGAIN}?)")
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """How a trial is shown: times in ms (answer: 0 is without limit), degrees of visual angle of an image's side.
-    about: what people are asked of themselves ("age", "eyesight")."""
+    """How a trial is shown; times are in ms."""
 
     presentation: int = 200
     mask: Literal["noise", "none"] = "noise"
+    #: Time for an answer; 0 is unlimited.
     answer: int = 1500
+    #: Visual angle of an image's side.
     degrees: float = 3.0
+    #: Questions to the person ("age", "eyesight").
     about: tuple[str, ...] = ()
     fixation: int = 300
     mask_time: int = 200
 
 
 class Shown(NamedTuple):
-    """An image of a session, as a table of trials names it."""
+    """An image of a session, under the columns of a table of trials."""
 
     imagename: str
     condition: str
@@ -60,18 +62,20 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A session of `experiment`. stimuli: its images; number: 1 for the first part of the set; seed: of orders, masks
-    and checks."""
+    """A session of an experiment."""
 
+    #: Its images.
     stimuli: Stimuli
     experiment: str
     procedure: Procedure
+    #: 1 for the first part of the set.
     number: int
+    #: Seed of orders, masks and checks.
     seed: int
 
     @cached_property
     def images(self) -> tuple[Shown, ...]:
-        """The images, in the set's order. Raises StimuliError where a name does not carry its condition."""
+        """The images, in the set's order. Raises StimuliError if a name lacks its condition."""
         labels, empty = self.stimuli.labels, np.full(len(self.stimuli), "")
         columns = labels.get("condition", empty).tolist(), labels["category"].tolist(), self.stimuli.items
         images = []
@@ -86,8 +90,8 @@ class Session:
 
     @cached_property
     def orders(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the images by trial, for each of `ORDERS`: every front part has its share of each category and
-        condition to within one image, or nearly so where conditions cross categories unevenly."""
+        """Positions of the images by trial, for each of `ORDERS`. Every front part has its share of each category and
+        condition to within one image, or almost, if conditions and categories are crossed unevenly."""
         labels, n = self.stimuli.labels, len(self.stimuli)
         columns = {name: labels[name] for name in ("category", "condition") if name in labels}
 
@@ -106,21 +110,21 @@ class Session:
 
     @cached_property
     def masks(self) -> tuple[tuple[int, ...], ...]:
-        """The mask of each trial, for each of `ORDERS`: each as often as any other in a category and in a condition."""
+        """The mask of each trial, for each of `ORDERS`; masks are equally frequent in a category and in a condition."""
         category, condition = (np.array([getattr(x, name) for x in self.images]) for name in ("category", "condition"))
         chance = np.random.default_rng([self.seed, self.number, 1])
         return tuple(tuple(balanced_masks(category, condition, chance)[list(order)].tolist()) for order in self.orders)
 
     @cached_property
     def checks(self) -> tuple[tuple[str, ...], ...]:
-        """The category that each attention check asks for, for each of `ORDERS`."""
+        """The category of each attention check, for each of `ORDERS`."""
         chance = np.random.default_rng([self.seed, self.number, 2])
         drawn = chance.choice(GEIRHOS16, (ORDERS, len(self.images) // CHECK_EVERY)).tolist()
         return tuple(map(tuple, drawn))
 
     @cached_property
     def plan(self) -> dict[str, Any]:
-        """Everything that the page must know of the session but the pictures, as plain data. "id" is its digest."""
+        """The session without pictures as plain data for the page. "id" is its digest."""
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment, "seed": self.seed,
             "session": self.number, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
@@ -131,7 +135,7 @@ class Session:
         return {**plan, "id": digest_data(plan)[:16], "study": digest_data(study)[:16]}
 
     def row(self, person: int, trial: str) -> dict[str, str] | None:
-        """What the session knows of a trial of a person; None where there is no such trial."""
+        """Return the planned columns of a person's trial; None if there is no such trial."""
         check, number, again = parts.groups() if (parts := _TRIAL.fullmatch(trial)) else ("", "0", "")
         order, at = person % ORDERS, int(number) - 1
         fixed = {"subj": f"subject-{person:02d}", "session": str(self.number), "trial": trial,
@@ -148,11 +152,11 @@ class Session:
 def open_session(
     stimuli: Stimuli, experiment: str, procedure: Procedure, trials: int, number: int, seed: int
 ) -> Session:
-    """A session of `trials` images. The first shows those that `--limit` shows, the next goes on from there. Raises
-    StimuliError where people cannot be asked in the set's space, or no image is left."""
+    """Build a session of `trials` images: the first has those of `--limit`, the next the following ones. Raises
+    StimuliError if people cannot answer in the set's label space, or no image is left."""
     if stimuli.space not in SIXTEEN:
         expected = " or ".join(sorted(SIXTEEN))
-        raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can be asked in {expected}.")
+        raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can answer in {expected}.")
     order = sample_order(stimuli.ids, stimuli.labels, trials * number)[trials * (number - 1) :]
     if not order:
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
@@ -166,11 +170,11 @@ def open_session(
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
-    """A mask [n] for each image, of labels [n]: in each category, in each condition and over all, two masks differ by
-    one image at most.
+    """Assign a mask [n] to each image by its labels [n]: two masks differ by at most one image in each category, in
+    each condition and in total.
 
-    The images are halved again and again, in each half of equally many of a level: two images of a category are paired,
-    and two of a condition; along the chain of pairs (a path, or a circle of even length) images take turns."""
+    The images are halved repeatedly, and each half has equally many of a level: two images of a category are paired,
+    and two of a condition; images alternate along the chain of pairs (a path, or a circle of even length)."""
     masks = np.zeros(len(category), dtype=np.int64)
     for _ in range(MASKS.bit_length() - 1):
         halves = np.zeros_like(masks)
@@ -182,7 +186,7 @@ def balanced_masks(category: Array, condition: Array, chance: np.random.Generato
 
 
 def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np.int64]:
-    """0 or 1 for each image [n], as often in every level of both columns."""
+    """Return 0 or 1 for each image [n], balanced in every level of both columns."""
     n = len(columns[0])
     partner: list[dict[int, int]] = [{}, {}]
     for pairs, column in zip(partner, columns, strict=True):
@@ -201,7 +205,8 @@ def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np
 
 
 def noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
-    """Noise whose amplitude falls with the spatial frequency, 1/f, [side, side] grey: mean 127.5, deviation 45."""
+    """Generate 1/f noise, whose amplitude falls with the spatial frequency: [side, side] grey, mean 127.5, deviation
+    45."""
     white = np.fft.rfft2(np.random.default_rng([seed, 1]).standard_normal((side, side)))
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij"))
     frequency[0, 0] = np.inf
@@ -210,14 +215,14 @@ def noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
 
 
 def practice() -> list[tuple[bytes, str]]:
-    """Pictures and categories to practise with: of the built-in world, and of no set that is shown."""
+    """Images and categories for practice, from the built-in world and in no set that is shown."""
     stimuli = training_stimuli(len(GEIRHOS16))
     chosen = range(0, len(stimuli), len(GEIRHOS16) // PRACTICE)
     return [(picture(stimuli.decode(at)), str(stimuli.labels["category"][at])) for at in chosen]
 
 
 def picture(pixels: NDArray[np.uint8]) -> bytes:
-    """Lossless WebP of HWC or HW uint8."""
+    """Encode HWC or HW uint8 as lossless WebP."""
     from PIL import Image
 
     out = io.BytesIO()

@@ -1,8 +1,8 @@
-"""The public types: what a suite, a stimulus set, a block, a trial table and a score are.
+"""The public types of suites, stimulus sets, blocks, trial tables and scores.
 
-Data flow: `Suite.plan` states blocks, the engine shows each block to each observer, `Suite.observe` turns one batch (a
-`View`) into columns per trial, the store keeps them, `Suite.score` turns stored `Trials` into `Score`s. `plan` and
-`score` are pure; `observe` is the only part that touches a model."""
+`Suite.plan` returns blocks, the engine shows each block to each observer, `Suite.observe` turns one batch (a `View`)
+into columns per trial, the store keeps them, and `Suite.score` turns stored `Trials` into `Score`s. `plan` and `score`
+are pure; only `observe` uses a model."""
 
 from benchmark.contracts.shown import CHUNK, Array, Block, OtherNetwork, Plan, Presentation, Shelf, Stimuli, Transform
 from benchmark.contracts.suite import (

@@ -13,41 +13,45 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[Any]
-#: whole: shown as it is, resized to the network's input only where it cannot take the size (psychophysics);
-#: card: the card's own resize and crop (natural images); crop224: resize 256, centre crop 224, then any
-#: transform, then resized to the network's input (published corruption protocol); square224: squeezed to 224 x 224.
+#: whole: unchanged, or resized if the network's input has another size (psychophysics); card: the card's own resize and
+#: crop (natural images); crop224: resize 256, centre crop 224, any transform, then resize to the network's input
+#: (published corruption protocol); square224: squeezed to 224 x 224.
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224"]
 CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stimuli:
-    """An ordered set of labelled images.
+    """An ordered set of labelled images."""
 
-    name: catalogue name; digest: SHA-256 over the order, each item's digest and labels (a subset has another); space:
-    the decision space that its labels live in ("geirhos16", "imagenet1k", "world16"); ids: unique image names; items:
-    one content digest per image; labels: columns of str, one value per image ("category" always; "shape" and "texture"
-    on cue-conflict sets); decode(i): HWC uint8 RGB; mask(i): HW bool of the decoded image's size, where the set has
-    object masks; ignored(i): HW bool, the pixels that are neither object nor background (never overlaps the mask), None
-    where every pixel counts; importance(i): HW float32 >= 0, how much people used each pixel, where the set has such
-    maps: only their order has a meaning; whole: how many images the full published set has (n of total is shown where
-    they differ)."""
-
+    #: Catalogue name.
     name: str
+    #: SHA-256 over the order, each item's digest and labels (a subset has another).
     digest: str
+    #: The label space of its labels ("geirhos16", "imagenet1k", "world16").
     space: str
+    #: Unique image names.
     ids: tuple[str, ...]
+    #: One content digest per image.
     items: Sequence[str]
+    #: Columns of str, one value per image: always "category"; on cue-conflict sets also "shape" and "texture".
     labels: Mapping[str, Array]
+    #: decode(i): HWC uint8 RGB.
     decode: Callable[[int], NDArray[np.uint8]]
+    #: mask(i): HW bool of the decoded image's size, if the set has object masks.
     mask: Callable[[int], NDArray[np.bool_]] | None = None
+    #: ignored(i): HW bool, the pixels that are neither object nor background (disjoint from the mask); None: every
+    #: pixel counts.
     ignored: Callable[[int], NDArray[np.bool_]] | None = None
+    #: importance(i): HW float32 >= 0, how much people used each pixel, if the set has such maps; only the order
+    #: matters.
     importance: Callable[[int], NDArray[np.float32]] | None = None
+    #: Number of images in the complete published set; shown as "n of total" if they differ.
     whole: int | None = None
+    #: Origin in words: "catalogue", "generated", "added", "trial tables".
     origin: str = ""
-    """Where it came from, in words: "catalogue", "generated", "added", "trial tables"."""
+    #: Whether it is in random order (`--limit`, `--precision-target`), so that every front part is proportional.
     sampled: bool = False
-    """In random order (`--limit`, `--precision-target`): every front part has the proportions of the whole."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,22 +61,23 @@ class Stimuli:
 class Transform:
     """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
 
-    Batched, on the images' device; the result for one image depends on that image and its seed alone. stored: `apply`
-    takes and gives images as they are stored, uint8, and nothing is converted on the way."""
+    It works on a batch on the images' device; the result for an image depends only on that image and its seed."""
 
     name: str
     params: Mapping[str, Any]
     apply: Callable[[torch.Tensor, NDArray[np.uint64]], torch.Tensor]
+    #: `apply` takes and returns images as stored, uint8, without conversion.
     stored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherNetwork:
-    """Another network than the one that is tested. identity: digest of its weights, preprocessing, labels and code;
-    load(device): the network there, a `registry.model.LoadedModel`."""
+    """Another network than the tested one."""
 
     name: str
+    #: Digest of its weights, preprocessing, labels and code.
     identity: str
+    #: load(device): the network there, a `registry.model.LoadedModel`.
     load: Callable[[str], Any] = field(repr=False, compare=False)
 
 
@@ -84,37 +89,37 @@ class Block:
     condition: str = ""
     transform: Transform | None = None
     presentation: Presentation = "whole"
+    #: The block's role in the suite's trial table ("cue-conflict", "edges", ...).
     role: str = ""
-    """What the suite calls this block in its trial table ("cue-conflict", "edges", ...)."""
+    #: The other networks whose answers the suite uses on these images (perturbations made on them).
     networks: tuple[OtherNetwork, ...] = ()
-    """The other networks whose answers the suite uses on these images (perturbations made on them)."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite asks for. `missing`: role -> why its stimuli are not there and how to get them."""
+    """The blocks that a suite needs."""
 
     blocks: tuple[Block, ...]
+    #: Role -> why its stimuli are missing, and how to get them.
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
 class Shelf(Protocol):
-    """The stimulus sets that one observer can answer in one decision space."""
+    """The stimulus sets that one observer can answer in one label space."""
 
     @property
     def space(self) -> str:
-        """Decision space, e.g. "geirhos16"."""
+        """Label space, e.g. "geirhos16"."""
 
     def find(self, role: str) -> Stimuli:
-        """The set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
+        """Open the set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
-        """The sets of a role that lies in several folders: `parts("imagenet-c")["gaussian_noise/3"]`. Raises
-        MissingStimuli with the remedy."""
+        """Open the cells of a role: `parts("imagenet-c")["fog/3"]`. Raises MissingStimuli with the remedy."""
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
-        """The networks of those names that answer in this space and have their weights on this disk, loaded once."""
+        """Return the named networks that answer in this label space and have installed weights, loaded once."""
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
-        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order. Raises
-        MissingStimuli with the remedy, StimuliError where a file is not the published one."""
+        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, in their published order. Raises
+        MissingStimuli with the remedy, StimuliError if a file is not the published one."""

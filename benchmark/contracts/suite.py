@@ -1,4 +1,4 @@
-"""What a suite is: a value with three functions, and two optional ones beside them."""
+"""The type of a suite: a value with three functions and two optional ones."""
 
 from __future__ import annotations
 
@@ -19,36 +19,39 @@ if TYPE_CHECKING:
 
 
 Direction = Literal["higher", "lower", "none"]
-#: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
+#: Prefix of flags that put the meaning of a number in doubt; `bench rank --flagged-last` uses it.
 DISTRUST = "trust: "
-#: What most intervals are about others of.
+#: Default of `Metric.over`: most intervals are over other images.
 IMAGES = "images"
 _ROUNDING = 1e-9
 
 
 def distrust_flags(flags: Iterable[str]) -> list[str]:
-    """Those of the flags that say that a number may not mean what it says."""
+    """Select the flags that put the meaning of a number in doubt."""
     return [flag for flag in flags if flag.startswith(DISTRUST)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One number with its uncertainty. `value` None: undefined, and `reason` says why (never 0, never dropped).
-
-    low, high: bounds of the interval at `level`; method: how the interval was made; n: trials that count; excluded:
-    trials that do not; role: the stimulus role that it was measured on; flags: short warnings."""
+    """One number with its uncertainty. An undefined `value` is None with a `reason` (never 0, never dropped)."""
 
     metric: str
     value: float | None
     reason: str = ""
+    #: Bounds of the interval at `level`.
     low: float | None = None
     high: float | None = None
     level: float = 0.95
+    #: Method of the interval.
     method: str = ""
+    #: Trials that count.
     n: int = 0
+    #: Trials that do not count.
     excluded: int = 0
     condition: str = ""
+    #: Role of the measured stimuli.
     role: str = ""
+    #: Short warnings.
     flags: tuple[str, ...] = ()
 
 
@@ -58,45 +61,47 @@ ClustersOf = Callable[[Trials], Mapping[str, Array]]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric's definition, for tables and tests.
-
-    ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function Trials -> (numerator
-    [n], denominator [n]). Intervals, paired tests and rescoring derive from it. chance: what a uniform guesser gets;
-    shown: whether the suite's default table has a column for it. clusters: what several stimuli share (factor -> level
-    of each trial [n]): intervals are then about other shapes and textures. None: the label columns that end in
-    "_exemplar" (`benchmark.stats.clusters`). bounds: the lowest and the highest value there is, where it has both:
-    intervals over people stay within. span: the same where no interval is held to it (inf: no end; None: `bounds`);
-    what is imported is held to either. clean: whether it is accuracy on images as they are: a summary shows it once for
-    all suites. guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing
-    of how many answers are right. over: what is sampled, so that its intervals are about others of it, unless stimuli
-    share a part (`clusters`). parts: condition of the scores of single experiments, one a role, whose plain mean it
-    is; "" where it is none. cue: "shape" or "texture" where more means that answers hang on it more: such metrics of
-    all suites stand side by side ("which shape bias?")."""
+    """A metric's definition, for tables and tests."""
 
     name: str
     title: str
     definition: str
     direction: Direction = "higher"
+    #: The role whose trials it measures; "" for all.
     role: str = ""
+    #: Whether it ranks the board.
     headline: bool = False
+    #: Value of a uniform guesser.
     chance: float | None = None
+    #: Whether the suite's default table has a column for it.
     shown: bool = True
+    #: Trials -> (numerator [n], denominator [n]), if value = sum(numerator) / sum(denominator) over the trials of
+    #: `role`. Intervals, paired tests and rescoring derive from it.
     ratio: Ratio | None = None
+    #: Factors that stimuli share -> level of each trial [n]; intervals are then over other shapes and textures. None:
+    #: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
     clusters: ClustersOf | None = None
+    #: The lowest and the highest possible value; intervals over people are kept within them.
     bounds: tuple[float, float] | None = None
+    #: Whether it is accuracy on clean images, which a summary shows once for all suites.
     clean: bool = False
+    #: Range of imported values if it differs from `bounds` (inf: unlimited); intervals are not limited to it.
     span: tuple[float, float] | None = None
+    #: Whether a verdict on a new model also requires it, as agreement does not show how many answers are correct.
     guard: bool = False
+    #: What is sampled and thus the subject of intervals, unless `clusters` apply.
     over: str = IMAGES
+    #: Condition of the scores of single experiments, one a role, if the value is their plain mean; otherwise "".
     parts: str = ""
+    #: "shape" or "texture" if a higher value means more use of that cue; such metrics of all suites are compared.
     cue: str = ""
 
     def own(self, trials: Trials) -> Trials:
-        """The trials that it is measured on."""
+        """Select the trials that it measures."""
         return trials.of(self.role) if self.role and len(trials) else trials
 
     def outside(self, value: float) -> str:
-        """Why no value of this metric can be so, in words; "" where it can."""
+        """Return why this metric cannot have a value, in words; "" if it can."""
         low, high = self.span or self.bounds or (-inf, inf)
         if low - _ROUNDING <= value <= high + _ROUNDING:
             return ""
@@ -105,12 +110,12 @@ class Metric:
 
 
 class View(Protocol):
-    """What a suite sees of one chunk: at most CHUNK stimuli. Lazy fields are computed at most once, in device batches,
-    and shared by all suites. A suite's own forward passes go in parts of `batch` images."""
+    """One chunk of a block for a suite: at most CHUNK stimuli. Lazy fields are computed at most once, in device
+    batches, and shared by all suites. A suite's own forward passes go in parts of `batch` images."""
 
     @property
     def block(self) -> Block:
-        """What is shown."""
+        """The block of this chunk."""
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -130,15 +135,15 @@ class View(Protocol):
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of the decision space, in order."""
+        """Names of the label space, in order."""
 
     @property
     def outputs(self) -> tuple[tuple[int, ...], ...]:
-        """outputs[c]: the columns of `logits` whose mean probability answers for `categories[c]`."""
+        """outputs[c]: the columns of `logits` whose mean probability is that of `categories[c]`."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """[n, categories] by the space's decision rule."""
+        """[n, categories] by the decision rule of the label space."""
 
     @property
     def responses(self) -> Array:
@@ -153,23 +158,23 @@ class View(Protocol):
         """[n, classes] float32."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
+        """Run the network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
-        """As `forward`, without gradient, by the network as it was loaded: float32, nothing folded or compiled."""
+        """Run `forward` without gradient on the network as loaded: float32, nothing folded or compiled."""
 
     def picture(self, position: int) -> torch.Tensor:
-        """The image at any position of `block.stimuli`, [3, h, w] as in `images`, without the block's transform."""
+        """Return the image at any position of `block.stimuli`, [3, h, w] as in `images`, without the transform."""
 
     def mask(self, position: int) -> NDArray[np.bool_]:
-        """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
-        through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks."""
+        """Return the object mask at any position of `block.stimuli` at the network's input: [h, w] of `images`, with
+        the same resize and crop by nearest neighbour. Raises MissingStimuli if the set has no masks."""
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
-        """The pixels that are neither object nor background, as `mask`; none where the set names none."""
+        """Return the pixels that are neither object nor background, as `mask`; all false if the set names none."""
 
     def importance(self, position: int) -> NDArray[np.float32]:
-        """The graded human map, as `mask` but bilinear. Raises MissingStimuli where the set has no such maps."""
+        """Return the graded human map, as `mask` but bilinear. Raises MissingStimuli if the set has no such maps."""
 
 
 Needs = Literal["decisions", "logits", "gradients"]
@@ -178,33 +183,35 @@ FigureKind = Literal["dots", "curve", "strip", "matrix", "path", "agreement", "g
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteFigure:
-    """A figure of a suite as plain data: the report draws it for every board that has its scores.
+    """A figure of a suite as plain data, drawn by the report for every board that has its scores."""
 
-    kind: "dots": `metrics` over all conditions, a panel for each, a row for each observer; "curve": the first metric
-    against levels, a line for each network and a band for people; "strip": a row for each condition, in it a mark for
-    each network and one for people; "path": the second metric against the first, a line for each network through its
-    conditions, and one through a third and a fourth that all share; "matrix": a cell for each condition, coloured by
-    the first metric; "agreement": error consistency of all pairs of observers, from their trials; "gallery": pictures
-    kept by `bench plot gallery`.
-    name: what its files are called; caption: what the numbers are (n, intervals, stimuli and people are added); source:
-    the paper that it is after. conditions: a regular expression for the whole name of a condition, with named groups.
-    along: the group along the axis (levels of a curve, rows of a strip or matrix); across: the group of a matrix's
-    columns, a panel for each network ("": networks are the columns). Other groups have a figure for each of their
-    values ("1": without a part). order: of the values along the axis, others follow (numbers need none). axes: titles
-    of the axis of conditions and of that of values; they and `title` may name groups in braces. line: a value that is
-    dashed, and what it is."""
-
+    #: "dots": `metrics` over all conditions, a panel for each, a row for each observer; "curve": the first metric
+    #: against levels, a line for each network and a band for people; "strip": a row for each condition with a mark for
+    #: each network and one for people; "path": the second metric against the first, a line for each network through its
+    #: conditions, and one through a third and a fourth that all share; "matrix": a cell for each condition, coloured by
+    #: the first metric; "agreement": error consistency of all pairs of observers, from their trials; "gallery":
+    #: pictures kept by `bench plot gallery`.
     kind: FigureKind
+    #: Stem of its files.
     name: str
     title: str
+    #: Meaning of the numbers; n, intervals, stimuli and people are added.
     caption: str = ""
     metrics: tuple[str, ...] = ()
+    #: Regular expression for the full name of a condition, with named groups. Groups other than `along` and `across`
+    #: have a figure for each value ("1": without a part).
     conditions: str = "(?P<condition>.+)"
+    #: Group on the axis: levels of a curve, rows of a strip or matrix.
     along: str = "condition"
+    #: Group of a matrix's columns, with a panel for each network; "": the networks are the columns.
     across: str = ""
+    #: Order of the values on the axis, others follow; numbers need none.
     order: tuple[str, ...] = ()
+    #: Titles of the axis of conditions and of that of values; they and `title` may name groups in braces.
     axes: tuple[str, str] = ("", "")
+    #: A dashed value, and its meaning.
     line: tuple[float, str] | None = None
+    #: The paper of the original figure.
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -217,45 +224,42 @@ class SuiteFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Against:
-    """Measures against other observers that answered the same stimuli: people; in the built-in world simulated people.
-    Each takes name -> trials of the references, never with the observer itself.
+    """Measures against other observers of the same stimuli: people, or simulated people in the built-in world.
+    References are name -> trials and never include the observer."""
 
-    scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of each),
-    where pooling their trials is not the measure; pair: paired tests of two observers against the same references
-    (`benchmark.stats.Comparison`), where a metric is no ratio of sums: (a, b, references); b None: the references as a
-    group; pairs: the headline's test for every two observers, (name -> trials of each, references) -> (a, b, test)."""
-
+    #: Scores of one observer: (config, its trials, references).
     scores: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]]
+    #: Scores of people as a group (name -> trials of each), if pooling their trials is not the measure.
     group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
+    #: Paired tests of two observers against the same references (`benchmark.stats.Comparison`), for metrics that are
+    #: not ratios of sums: (a, b, references); b None: the references as a group.
     pair: Callable[[Trials, Trials | None, Mapping[str, Trials]], Sequence[Any]] | None = None
+    #: The headline's test for every two observers: (name -> trials of each, references) -> (a, b, test).
     pairs: Callable[[Mapping[str, Trials], Mapping[str, Trials]], Sequence[tuple[str, str, Any]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStop:
-    """Sampling a condition only until its interval is narrow enough.
+    """Sampling a condition only until its interval is narrow enough."""
 
-    within: X -> the variant "NAME:within-X", whose intervals end at most +-X wide; settled: whether one block needs no
-    further trials, (config, its trials so far), asked after every stored chunk; shuffle: whether the headline is a mean
-    over images of values in [0, 1] and the plan's images may come in random order, so that two networks are compared
-    only as far as the answer needs."""
-
+    #: X -> the variant "NAME:within-X", whose intervals have a half-width of at most X.
     within: Callable[[float], Suite] | None = None
+    #: Whether one block needs no further trials, (config, its trials so far); called after every stored chunk.
     settled: Callable[[Any, Trials], bool] | None = None
+    #: Whether the headline is a mean over images of values in [0, 1] and images may have random order, so that
+    #: comparing two networks can stop early.
     shuffle: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A test suite: a frozen value with three plain functions.
-
-    version: raised whenever scores change; trial_version: raised whenever what `plan` shows or `observe` keeps changes
-    (of a plug-in its files say that by themselves); needs: what an observer must offer; experiments: names under which
-    published trial tables carry this suite's stimuli, each mapped to (set name, role)."""
+    """A test suite: a frozen value with three plain functions."""
 
     name: str
+    #: Raised whenever scores change.
     version: int
     summary: str
+    #: What an observer must offer.
     needs: Needs
     metrics: tuple[Metric, ...]
     plan: Callable[[Any, Shelf], Plan]
@@ -263,29 +267,31 @@ class Suite:
     score: Callable[[Any, Trials], Sequence[Score]]
     config: Any = None
     spaces: tuple[str, ...] = ("geirhos16", "world16")
+    #: Whether it also runs on sets labelled with a model's own classes.
     own_space: bool = False
-    """Whether it also runs on a set that is labelled in a model's own classes."""
+    #: Stimulus set name -> role, for trials of people and published networks.
     experiments: Mapping[str, str] = field(default_factory=dict)
-    """Stimulus set name -> role, for trials of people and published networks."""
+    #: Trials [n] -> whether their condition enters an experiment's averages (None: all do).
     averaged: Callable[[Trials], Array] | None = None
-    """Which trials [n] are of conditions that enter an experiment's averages (None: all)."""
     against: Against | None = None
+    #: Condition -> name: scores under it are not an observer's, but those of an edge map, a blob or noise on the same
+    #: stimuli. They depend on the stimuli alone; boards show them as rows under the ranking.
     references: Mapping[str, str] = field(default_factory=dict)
-    """Condition -> name: scores under it are no observer's own but what an edge map, a blob or noise gets on the same
-    stimuli. They depend on the stimuli alone; boards show them as rows under the ranking."""
+    #: Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run.
     passes: float = 1.0
-    """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
+    #: Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own.
     variants: Mapping[str, Suite] = field(default_factory=dict)
-    """Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own."""
     stopping: EarlyStop = EarlyStop()
+    #: Raised whenever the images that `plan` selects or the columns of `observe` change (a plug-in's files are compared
+    #: instead).
     trial_version: int = 1
+    #: [n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials).
     seen: Callable[[Sequence[str], Trials], Array] | None = None
-    """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
 
+    #: What the report draws of it; its headline where this is empty.
     figures: tuple[SuiteFigure, ...] = ()
-    """What the report draws of it; its headline where this is empty."""
+    #: Another suite -> what is asked of the two headlines over networks: "does shape bias buy robustness?".
     questions: Mapping[str, str] = field(default_factory=dict)
-    """Another suite -> what is asked of the two headlines over networks: "does shape bias buy robustness?"."""
 
     @property
     def headline(self) -> Metric:
@@ -293,7 +299,7 @@ class Suite:
         return next(metric for metric in self.metrics if metric.headline)
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name (KeyError where there is none)."""
+        """Return the metric of that name. Raises KeyError."""
         for metric in self.metrics:
             if metric.name == name:
                 return metric

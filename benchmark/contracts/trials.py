@@ -1,4 +1,4 @@
-"""Who answers, and what is stored of it: observers, the policy of a run, trials."""
+"""Observers, the policy of a run, and stored trials."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 
 from benchmark.contracts.shown import Array
 
-# Columns of a big trial table: text as a vocabulary and whole numbers, so that 50,000 images under 76 conditions take
-# tens of megabytes and not gigabytes.
+# Big trial tables store text as a vocabulary and integers, so that 50,000 images under 76 conditions take tens of
+# megabytes, not gigabytes.
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of text. words: [k] different texts, of which some may not occur; codes: [n] each trial's place among
-    them, whole numbers of any width."""
+    """A column of text."""
 
+    #: [k] different texts; some may be unused.
     words: Array
+    #: [n] each trial's position in `words`, integers of any width.
     codes: Array
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def plain(self) -> Array:
-        """[n] the text itself."""
+        """Return the text [n]."""
         text: Array = self.words[self.codes]
         return text
 
@@ -40,7 +41,7 @@ class Coded:
         return words
 
     def in_order(self) -> Coded:
-        """The same text with the words that occur, sorted: as `coded` gives it of plain text."""
+        """Return the same text with its used words sorted, as `coded` returns plain text."""
         places, codes = np.unique(self.codes, return_inverse=True)
         words, place = np.unique(self.words[places], return_inverse=True)
         return Coded(words, narrowed(place.reshape(-1)[codes.reshape(-1)], len(words)))
@@ -50,7 +51,7 @@ Column = Array | Coded
 
 
 def coded(column: Column) -> Coded:
-    """A column of text as codes. Of a plain one the words are sorted."""
+    """Convert a column of text to codes. The words of plain text are sorted."""
     if isinstance(column, Coded):
         return column
     words, codes = np.unique(np.asarray(column).astype(str), return_inverse=True)
@@ -58,12 +59,12 @@ def coded(column: Column) -> Coded:
 
 
 def narrowed(codes: Array, count: int) -> Array:
-    """Places among `count` words in the narrowest whole numbers."""
+    """Convert positions among `count` words to the narrowest integers."""
     return codes.astype(np.min_scalar_type(max(0, count - 1)), copy=False)
 
 
 def alike(a: Column, b: Column) -> NDArray[np.bool_]:
-    """[n] whether two columns of text hold the same text."""
+    """[n] whether two columns hold equal text."""
     a, b = coded(a), coded(b)
     place = {word: at for at, word in enumerate(b.words.tolist())}
     same = np.array([place.get(word, -1) for word in a.words.tolist()], dtype=np.int32)
@@ -71,7 +72,7 @@ def alike(a: Column, b: Column) -> NDArray[np.bool_]:
 
 
 class Columns(Mapping[str, Array]):
-    """Columns by name, text kept as codes. A column of text is made anew each time that it is asked for."""
+    """Columns by name, with text as codes. Each access to a column of text builds the text."""
 
     def __init__(self, held: Mapping[str, Column]) -> None:
         self.held = dict(held)
@@ -91,23 +92,20 @@ class Columns(Mapping[str, Array]):
 
 
 def as_coded(columns: Mapping[str, Array]) -> Mapping[str, Column]:
-    """The columns as they lie in memory."""
+    """Return the columns as stored in memory, without building text."""
     return columns.held if isinstance(columns, Columns) else columns
 
 
-# Tables below one another. A table: column name -> one value per trial along the first axis.
-
-
 def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The parts below one another, columns in order of first mention; none: {}.
+    """Concatenate tables, columns in order of first mention; no table: {}.
 
-    A column that a part lacks is "" there (text) or NaN (numbers and flags, which become numbers: nobody measured
-    them). Raises ValueError where a column is text in one part and numbers in another, or of other shapes."""
+    A column missing from a part is filled with "" (text) or NaN (numbers and flags, which become numbers). Raises
+    ValueError if a column is text in one part and numbers in another, or has several shapes."""
     return dict(stacked_codes(parts))
 
 
 def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
-    """As `stacked`, with text left as codes."""
+    """Concatenate tables as `stacked`, but keep text as codes."""
     names = dict.fromkeys(name for part in parts for name in part)
     sizes = [len(next(iter(part.values()), ())) for part in parts]
     return Columns({name: _column(name, [part.get(name) for part in parts], sizes) for name in names})
@@ -130,7 +128,7 @@ def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) ->
 
 
 def _below(parts: Iterable[Coded]) -> Coded:
-    """Columns of text below one another: the words in order of first mention."""
+    """Concatenate columns of text, with words in order of first mention."""
     place: dict[str, int] = {}
     codes: list[Array] = []
     last: tuple[Array, Array] | None = None
@@ -144,27 +142,28 @@ def _below(parts: Iterable[Coded]) -> Coded:
 
 
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
-#: group: several people as one observer (all their trials pooled); simulated: a network that stands for a person
+#: group: several people as one observer (all their trials pooled); simulated: a network in the place of a person
 ObserverKind = Literal["network", "human", "published", "reported", "ideal", "simulated", "group"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observer:
-    """Anything that answers trials. identity: digest of what decides its answers (weights, preprocessing, labels;
-    for imported observers: their trials' source name). card: the model card as plain data, {} for people."""
+    """Anything that answers trials."""
 
     name: str
     kind: ObserverKind
+    #: Digest of what decides its answers: weights, preprocessing, labels; for imported observers, the name of their
+    #: source.
     identity: str
+    #: The model card as plain data; {} for people.
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How numbers are computed; part of an observation's identity.
+    """How numbers are computed; part of an observation's identity."""
 
-    device: "cpu", "cuda", "mps" (never an index); precision: "fp32", "tf32" or "bf16"."""
-
+    #: "cpu", "cuda" or "mps", without an index.
     device: str = "cpu"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: bool = False
@@ -173,15 +172,16 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """Stored responses of one observer: columns of equal length, always with "role", "condition", "stimulus" (image
-    name) and the label columns; then what `observe` returned. Where the stimuli have a label column "condition" (one
-    set, many conditions), it stands for the block's.
+    """Stored responses of one observer: columns of equal length.
 
-    A column that a block does not have is filled with "" (text) or NaN (numbers). missing: role -> why there are no
-    trials of it; training: the recipe tags of the observer's card."""
+    Columns always include "role", "condition", "stimulus" (image name) and the label columns, then the results of
+    `observe`. A label column "condition" (one set, many conditions) replaces that of the block. A column that a block
+    lacks is filled with "" (text) or NaN (numbers)."""
 
     columns: Mapping[str, Array]
+    #: Role -> why it has no trials.
     missing: Mapping[str, str] = field(default_factory=dict)
+    #: Recipe tags of the observer's card.
     training: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -191,17 +191,17 @@ class Trials:
         return self.columns[column]
 
     def where(self, keep: NDArray[np.bool_]) -> Trials:
-        """The trials at which `keep` [n] is true."""
+        """Select the trials at which `keep` [n] is true."""
         columns = as_coded(self.columns).items()
         kept = {n: Coded(c.words, c.codes[keep]) if isinstance(c, Coded) else c[keep] for n, c in columns}
         return replace(self, columns=Columns(kept))
 
     def coded(self, column: str) -> Coded:
-        """A column of text as codes: in a big table far cheaper than the text, which is made each time it is read."""
+        """Return a column of text as codes: for a big table far cheaper than building the text."""
         return coded(as_coded(self.columns)[column])
 
     def of(self, role: str) -> Trials:
-        """The trials of one role; found once: people are asked for theirs by every observer."""
+        """Select the trials of one role. The result is cached, as every observer asks for those of people."""
         if role not in self._by_role:
             roles = self.coded("role")
             own = np.asarray(roles.words == role, dtype=bool)[roles.codes]
@@ -216,11 +216,11 @@ class Trials:
 
     @cached_property
     def keys(self) -> Array:
-        """[n] what each answered, as one text: role, condition and stimulus with KEY between them."""
+        """[n] identity of each trial as one text: role, condition and stimulus with KEY between them."""
         named = (self[name].tolist() for name in ("role", "condition", "stimulus"))
         return np.array([KEY.join(parts) for parts in zip(*named, strict=True)], dtype=str)
 
     @cached_property
     def by_key(self) -> Array:
-        """[n] the places of the trials in the order of their keys."""
+        """[n] positions of the trials in the order of their keys."""
         return np.argsort(self.keys, kind="stable")

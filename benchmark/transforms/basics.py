@@ -1,4 +1,4 @@
-"""Grey levels and the number type that a transform works in. Images are NCHW."""
+"""Random numbers, spectra, filters and grey levels that transforms share. Images are NCHW."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,13 @@ _BITS, _GUIDE_BITS = 24, 10
 
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
-    """Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability exceeds the
-    uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: whole numbers 0..255;
-    uniform: int32 in [0, 2**24), of the same shape."""
-    # A guide table gives the answer for all but the few uniforms that share their bin with a threshold: a fourth of the
-    # time of a search.
+    """Return Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability
+    exceeds the uniform.
+
+    Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: integers 0..255; uniform: int32 in
+    [0, 2**24), of the same shape."""
+    # A guide table answers all but the few uniforms that share a bin with a threshold, in a fourth of the time of a
+    # search.
     guide, thresholds = _tables(peak, levels.device)
     flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
     packed = guide.index_select(0, (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS)))
@@ -44,15 +46,15 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
     return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
 
 
-# Random numbers per image: a draw follows from the image's seed, a label and its place in line.
+# Random numbers per image: a draw depends on the image's seed, a label and its position in the stream.
 #
-# A counter is hashed on the images' device with 32-bit integer arithmetic, which is the same everywhere, so numbers do
-# not depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
+# A counter is hashed on the images' device with 32-bit integer arithmetic, which is equal everywhere, so numbers do not
+# depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
 # error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
 # constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
 class Streams:
-    """Counter-based random numbers, one independent stream per image. seeds: uint64 [n]; label: what the numbers are
-    for, e.g. "gaussian_noise/3" (other labels, other numbers)."""
+    """Counter-based random numbers, one independent stream per image. seeds: uint64 [n]; label: purpose of the numbers,
+    e.g. "gaussian_noise/3" (each label has other numbers)."""
 
     def __init__(self, seeds: NDArray[np.uint64], label: str, device: torch.device) -> None:
         name = np.uint64(int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "little"))
@@ -61,7 +63,7 @@ class Streams:
         self._calls = 0
 
     def bits(self, *shape: int) -> torch.Tensor:
-        """Int32 [n, *shape]: 32 random bits each. Every call is the next in line."""
+        """Return int32 [n, *shape]: 32 random bits each. Every call continues the stream."""
         with np.errstate(over="ignore"):
             keys = splitmix64(self._keys + np.uint64(self._calls) * np.uint64(0x9E3779B97F4A7C15))
         self._calls += 1
@@ -75,7 +77,7 @@ class Streams:
         return self._top(*shape).float().mul_(2.0**-24)
 
     def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Uniforms as above; the coins are a bit of the same draw that they do not use."""
+        """Return uniforms as above, and coins from an unused bit of the same draw."""
         bits = self.bits(*shape)
         coin = bits.bitwise_and(16).bool()
         return bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24), coin
@@ -109,14 +111,15 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
     return x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF))
 
 
-# Working through a batch in parts, so that what a step touches stays in the processor's cache.
+# A batch is processed in parts that fit the CPU's cache.
 Seeds = NDArray[np.uint64]
 
 
 def in_parts(
     images: torch.Tensor, seeds: Seeds, together: int, change: Callable[[torch.Tensor, Seeds], torch.Tensor]
 ) -> torch.Tensor:
-    """`change` of `together` images at a time; other devices take the whole batch, or 1 where it is 1."""
+    """Apply `change` to `together` images at a time on the CPU; on other devices to the complete batch, or one by one
+    if `together` is 1."""
     if not len(images):
         return images.clone()
     whole = images.device.type != "cpu" and together > 1
@@ -132,9 +135,10 @@ FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
 
 
 def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
-    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W]. As published, the shifts of the second half of the
-    spectrum are subtracted in the same order as those of the first are added, which is not the mirrored order that a
-    real image needs; the real part is taken. So contrast falls with the width as well."""
+    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
+
+    As published, the shifts of the second half of the spectrum are those of the first, negated in the same order, not
+    in the mirrored order of a real image; the real part is used. So contrast also falls with the width."""
     height, side = grey.shape[-2:]
     count = (height - 1) * (side - 1)
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
@@ -146,15 +150,15 @@ def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
 
 
 def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.Tensor:
-    """Keep each phase, set each amplitude to `spectrum` [H, W] (centred, as `fftshift` puts it)."""
+    """Keep each phase and set each amplitude to `spectrum` [H, W] (centred as by `fftshift`)."""
     amplitude = natural_amplitude(*grey.shape[-2:]) if spectrum is None else spectrum
     phase = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1)).angle()
     return _image(torch.polar(torch.from_numpy(amplitude).to(grey).expand_as(phase).contiguous(), phase))
 
 
 def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
-    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of 224 px. Stands in
-    for the authors' own average over their stimuli, which is a file of theirs."""
+    """Return the mean amplitude of photographs, [H, W] centred, by a formula fitted to 500 ImageNet crops of 224 px. It
+    replaces the authors' average over their stimuli, which is in a file of theirs."""
     rows = np.arange(-(height // 2), height - height // 2)[:, None]
     columns = np.arange(-(width // 2), width - width // 2)[None, :]
     radius, turn = np.hypot(rows, columns), np.arctan2(rows, columns)
@@ -172,7 +176,7 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
 
 # Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border rule.
 #
-# The rule is folded into the matrix, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
+# The matrix includes the border rule, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
 # "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "mirror" without it, "zero" adds
 # nothing (a constant border c is `c + filter(image - c)`).
 Floats = NDArray[np.float64]
@@ -180,7 +184,7 @@ Floats = NDArray[np.float64]
 
 @lru_cache(maxsize=256)
 def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Floats:
-    """[size, size] float64: a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5) px."""
+    """Build a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5) px, [size, size] float64."""
     radius = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
@@ -193,7 +197,7 @@ def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Flo
 
 
 def folded(index: NDArray[np.int64], size: int, border: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where an index beyond the border reads from, and which indices read anything."""
+    """Map indices beyond the border to those read, with a flag for indices that read anything."""
     inside = np.ones(index.shape, dtype=bool)
     if border == "nearest":
         return np.clip(index, 0, size - 1), inside
@@ -215,7 +219,7 @@ def _placed(
 
 
 def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0) -> torch.Tensor:
-    """Gaussian blur of `sigma` px of [..., H, W], channels apart; sigma 0 leaves the images as they are."""
+    """Blur [..., H, W] by a Gaussian of `sigma` px, each channel separately; sigma 0 leaves images unchanged."""
     if sigma == 0:
         return images
     height, width = images.shape[-2:]
@@ -225,21 +229,21 @@ def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0)
 
 
 def working(images: torch.Tensor) -> torch.Tensor:
-    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded file has. Devices
-    without float64 work in float32."""
+    """Convert images to the precision of the published code, float64, on the 1/255 grid of a decoded file. Devices
+    without float64 use float32."""
     exact = images.device.type != "mps"
     return grey_levels(images).to(torch.float64 if exact else torch.float32) / 255
 
 
 def grey_levels(images: torch.Tensor) -> torch.Tensor:
-    """Images in [0,1], or uint8 -> whole numbers 0..255 as float, the file that was decoded."""
+    """Convert images in [0,1], or uint8, to integers 0..255 as float, as in the decoded file."""
     if images.dtype == torch.uint8:
         return images.float()
     return (images * 255).round_().clamp_(0, 255)
 
 
 def stored_levels(images: torch.Tensor) -> torch.Tensor:
-    """Images in [0,1], or uint8 -> uint8 levels: the file that was decoded."""
+    """Convert images in [0,1], or uint8, to uint8 levels, as in the decoded file."""
     if images.dtype == torch.uint8:
         return images
     half = torch.tensor(0.5, device=images.device)
@@ -247,16 +251,16 @@ def stored_levels(images: torch.Tensor) -> torch.Tensor:
 
 
 def rounded(images: torch.Tensor) -> torch.Tensor:
-    """Clip to [0,1] and store as uint8 by rounding half up, as float32 in [0,1]."""
+    """Clip to [0,1] and round half up to uint8, as float32 in [0,1]."""
     return ((images.clamp(0, 1) * 255 + 0.5).floor() / 255).float()
 
 
 def truncated(images: torch.Tensor) -> torch.Tensor:
-    """Clip to [0,1] and store as uint8 by dropping the fraction, as float32 in [0,1]."""
+    """Clip to [0,1] and drop the fraction of uint8, as float32 in [0,1]."""
     return ((images.clamp(0, 1) * 255).floor() / 255).float()
 
 
 def luminance(images: torch.Tensor) -> torch.Tensor:
-    """[n, 1, H, W]: .2125 R + .7154 G + .0721 B, the grey of scikit-image's `rgb2gray`."""
+    """Return .2125 R + .7154 G + .0721 B, [n, 1, H, W], the grey of scikit-image's `rgb2gray`."""
     red, green, blue = images.unbind(1)
     return (0.2125 * red + 0.7154 * green + 0.0721 * blue).unsqueeze(1)

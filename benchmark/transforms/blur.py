@@ -1,4 +1,4 @@
-"""Blurs of ImageNet-C that need no random numbers: Gaussian, defocus, zoom."""
+"""Blurs and warps of ImageNet-C."""
 
 import math
 from functools import lru_cache
@@ -13,7 +13,7 @@ from benchmark.transforms.basics import Streams, blur
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian of `sigma` px, edges repeated."""
+    """Blur by a Gaussian of `sigma` px, with edges repeated."""
     return blur(images, sigma, "nearest")
 
 
@@ -32,9 +32,10 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
 
 @lru_cache(maxsize=8)
 def disc(radius: int, softness: float) -> NDArray[np.float32]:
-    """The published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px. Where the disc touches
-    the grid's edge the blur mirrors weight back in, so the kernels of radius 8 and 10 sum to 1.013 and 1.011: images
-    get that much brighter, as in the published set."""
+    """Build the published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px.
+
+    If the disc touches the grid's edge, the blur mirrors weight back, so the kernels of radius 8 and 10 sum to 1.013
+    and 1.011: images become that much brighter, as in the published set."""
     reach, taps = (8, 3) if radius <= 8 else (radius, 5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask: NDArray[np.float32] = (x**2 + y**2 <= radius**2).astype(np.float32)
@@ -58,7 +59,7 @@ def disc(radius: int, softness: float) -> NDArray[np.float32]:
 def _spectrum(
     radius: int, softness: float, size: tuple[int, ...], device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Spectrum of the kernel turned round, so that the product correlates."""
+    """Spectrum of the rotated kernel, so that the product correlates."""
     flat = torch.from_numpy(disc(radius, softness)).to(torch.float64)
     spectrum: torch.Tensor = torch.fft.rfft2(flat, s=size).conj().resolve_conj()
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
@@ -66,9 +67,8 @@ def _spectrum(
 
 
 def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
-    """Mean of the image and its enlargements by 1, 1 + step, ... below `stop`. The list is numpy's `arange`, whose
-    rounding lets 1.11 into the first severity. The image itself counts twice: once as it is, once as the enlargement by
-    1."""
+    """Average the image and its enlargements by 1, 1 + step, ... below `stop`. The factors are numpy's `arange`, whose
+    rounding includes 1.11 in the first severity. The image counts twice: unchanged, and as the enlargement by 1."""
     factors = np.arange(1, stop, step)
     height, width = images.shape[-2:]
     side_by_side = images.reshape(1, -1, height, width).contiguous(memory_format=torch.channels_last)
@@ -79,7 +79,7 @@ def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
 
 
 def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
-    """The centre of the images enlarged to their own size, bilinear between corners."""
+    """Enlarge the centre of the images to their own size, bilinear between corners."""
     height, width = images.shape[-2:]
     crops = [math.ceil(length / factor) for length in (height, width)]
     tops = [(length - crop) // 2 for length, crop in zip((height, width), crops, strict=True)]
@@ -93,7 +93,7 @@ def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
 def elastic_transform(
     images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Streams
 ) -> torch.Tensor:
-    """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
+    """Warp the images. strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
     corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
     tilted = _affine(images, corners.numpy())
@@ -106,11 +106,10 @@ def elastic_transform(
 
 
 def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
-    """Move three points of each image by `shifts` [n, 3, 2] (x, y) px; borders mirror, no edge twice."""
+    """Move three points of each image by `shifts` [n, 3, 2] (x, y) px; borders are mirrored without the edge."""
     height, width = images.shape[-2:]
-    # Where each pixel (x, y, 1) of the result lies in the image, px [n, 2, 3]. The three points are given as (rows //
-    # 2, columns // 2) plus or minus a third of the shorter side, and read as (x, y), as published; the two differ only
-    # where images are not square.
+    # Source of each pixel (x, y, 1) of the result, px [n, 2, 3]. The three points are (rows // 2, columns // 2) plus or
+    # minus a third of the shorter side, used as (x, y), as published; this matters only for images that are not square.
     centre, third = np.array([height // 2, width // 2], dtype=np.float32), min(height, width) // 3
     start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third]).astype(np.float32)
     moved = start + shifts.astype(np.float32)
@@ -134,7 +133,7 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Streams) -> torch.Tensor:
-    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, blur again."""
+    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second time."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()
     origin: torch.Tensor | None = None
@@ -151,8 +150,10 @@ def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draw
 
 
 def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
-    """Where each pixel's value comes from after one pass: [n, H * W]. steps [n, H - 2 delta, W - 2 delta, 2]: columns
-    and rows to move by, of the visited pixels in raster order (rows and columns delta + 1 to size - delta)."""
+    """Return the source of each pixel's value after one pass, [n, H * W].
+
+    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, for the visited pixels in raster order (rows
+    and columns delta + 1 to size - delta)."""
     count, total = len(steps), height * width
     own = torch.arange(total, device=steps.device).reshape(height, width)
     source = own.repeat(count, 1, 1)
@@ -183,12 +184,12 @@ def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Streams)
 
 
 def angles(draws: Streams, low: float, high: float) -> list[float]:
-    """One angle per image, degrees, uniform between two bounds."""
+    """Draw one angle per image, degrees, uniform between two bounds."""
     return [low + (high - low) * u for u in draws.uniform(1)[:, 0].tolist()]
 
 
 def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float]) -> torch.Tensor:
-    """Whole levels [n, C, H, W] -> whole levels, blurred along one angle per image."""
+    """Blur integer levels [n, C, H, W] along one angle per image, to integer levels."""
     reach = 2 * radius + 1
     padded = F.pad(images, (reach,) * 4, mode="replicate")
     height, width = images.shape[-2:]
@@ -201,7 +202,7 @@ def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float
 
 
 def taps(radius: int, sigma: float, angle: float) -> dict[tuple[int, int], float]:
-    """(rows, columns) to read away from a pixel -> weight, at one angle; taps that fall on one pixel are one."""
+    """Map (rows, columns) from a pixel to weights, at one angle; taps on the same pixel are added."""
     steps = np.arange(2 * radius + 1)
     weights = np.exp(-(steps**2) / (2.0 * sigma**2))
     weights /= weights.sum()

@@ -1,4 +1,4 @@
-"""Silhouettes cut at a horizontal line and put together otherwise (after Baker and Elder 2022, iScience 25:104913)."""
+"""Silhouettes cut at a horizontal line and rearranged (after Baker and Elder 2022, iScience 25:104913)."""
 
 from functools import partial
 
@@ -19,10 +19,11 @@ VERSION = 1
 
 
 def rearranged(name: str) -> Transform:
-    """Dark objects on a light ground -> black on white, in the middle: "whole"; "fragmented": the lower half moved down
-    from the cut; "frankenstein": the lower half mirrored about the middle of the cut, so that the outline stays closed;
-    "inverted": upside down. An object of which one arrangement would leave the frame is smaller in all of them. Raises
-    UnknownName."""
+    """Rearrange dark objects on a light background and show them black on white in the middle. Raises UnknownName.
+
+    "whole"; "fragmented": the lower half is moved down from the cut; "frankenstein": the lower half is mirrored about
+    the middle of the cut, so that the outline is closed; "inverted": upside down. An object with an arrangement beyond
+    the frame is reduced in all of them."""
     if name not in ARRANGEMENTS:
         raise unknown_name("arrangement", name, ARRANGEMENTS)
     return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
@@ -35,8 +36,10 @@ def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tenso
 
 
 def cut_of(mask: Mask) -> tuple[int, int, int]:
-    """(the last row of the upper half, the first and the last column of the object there): of the middle half of the
-    object's rows that nearest to the middle in which it is in one piece; where it is nowhere, the middle row."""
+    """Choose the cut: the last row of the upper half, the first and the last column of the object in it.
+
+    Among the middle half of the object's rows, it is the row nearest to the middle that has the object in one piece;
+    without such a row, the middle row."""
     rows = np.flatnonzero(mask.any(axis=1))
     middle, quarter = (rows[0] + rows[-1]) / 2, (rows[-1] - rows[0]) / 4
     rows = rows[np.abs(rows - middle) <= quarter] if (np.abs(rows - middle) <= quarter).any() else rows
@@ -48,7 +51,7 @@ def cut_of(mask: Mask) -> tuple[int, int, int]:
 
 
 def _points(mask: Mask, name: str) -> NDArray[np.int64]:
-    """[n, 2] row and column of the object's pixels in an arrangement, from 0."""
+    """Row and column of the object's pixels in an arrangement, [n, 2], from 0."""
     points, (cut, first, last) = np.argwhere(mask), cut_of(mask)
     lower = points[:, 0] > cut
     if name == "frankenstein":
@@ -61,7 +64,7 @@ def _points(mask: Mask, name: str) -> NDArray[np.int64]:
 
 
 def _drawn(mask: Mask, name: str) -> torch.Tensor:
-    """[1, 1, h, w]: the object in the middle of a frame in which each of its arrangements has room."""
+    """Draw the object in the middle of a frame that fits each of its arrangements, [1, 1, h, w]."""
     if not mask.any():
         return torch.zeros(1, 1, *mask.shape)
     extents = [_points(mask, other).max(axis=0) + 1 for other in ARRANGEMENTS]

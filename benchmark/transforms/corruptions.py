@@ -1,6 +1,6 @@
-"""The table of ImageNet-C's corruptions: functions, units and the published constants.
+"""ImageNet-C's corruptions: functions, units and the published constants.
 
-Its names are those of the list `imagenet_c.yaml`, which has their families and order and is read without torch."""
+Their names are those of `imagenet_c.yaml`, which has families and order and is read without torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,14 +26,14 @@ Pixels = NDArray[np.uint8]
 
 
 def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Draw each channel towards its own mean over the image."""
+    """Move each channel towards its own mean over the image."""
     mean = images.mean(dim=(-2, -1), keepdim=True)
     return (images - mean).mul_(share).add_(mean)
 
 
 def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
-    """Raise the HSV value by a share of the range, hue and saturation kept: RGB * V' / V. The result follows from a
-    pixel's level and its largest channel alone, so it is a table."""
+    """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V. The result depends only
+    on a pixel's level and its largest channel, so it is a table."""
     table = _brightened(rise, images.device, images.dtype)
     most = images.amax(dim=1, keepdim=True)
     return table[(most * 256 + images).int()]
@@ -50,9 +50,11 @@ def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
-    """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept. Grey pixels have hue 0, so a rise turns
-    them reddish, as published. Many results are whole levels in exact arithmetic and are stored one lower where a
-    rounding falls short, so the way through hue and its six sectors is followed step by step."""
+    """Set HSV saturation S to S * factor + rise within [0, 1] at constant hue and value. Grey pixels have hue 0, so a
+    rise makes them reddish, as published.
+
+    Many results are integers in exact arithmetic, and rounding errors store them one lower, so the published steps
+    through hue and its six sectors are repeated exactly."""
     images = images / 255
     red, green, blue = images.unbind(1)
     value, least = images.amax(dim=1), images.amin(dim=1)
@@ -80,7 +82,7 @@ _SECTORS = ((0, 3, 2), (1, 0, 2), (2, 0, 3), (2, 1, 0), (3, 2, 0), (0, 2, 1))
 
 
 def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Shrink uint8 images to `share` of the size and enlarge again, both by PIL's box average."""
+    """Shrink uint8 images to `share` of the size and enlarge them, both by PIL's box average."""
     height, width = images.shape[-2:]
     small = (int(width * share), int(height * share))
 
@@ -92,7 +94,7 @@ def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:
-    """Apply PIL to uint8 images [n, 3, H, W] on the processor, on as many threads as torch has: a GPU waits for it."""
+    """Apply PIL to uint8 images [n, 3, H, W] on the CPU, with as many threads as torch has; a GPU waits for it."""
     pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     out = np.empty_like(pixels)
 
@@ -111,7 +113,7 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
         file = BytesIO()
         image = Image.fromarray(pixels)
         image.save(file, "JPEG", quality=quality)
-        # what it is, and its size, need not be read from it
+        # the format and the size are known
         return Image.frombytes("RGB", image.size, file.getbuffer(), "jpeg", "RGB", "")
 
     return by_pil(images, again)
@@ -119,8 +121,8 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 
 # Noise of ImageNet-C: independent for every pixel and channel.
 #
-# Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any float type, the
-# level's constants and the draws, and gives grey levels before clipping and storing.
+# Every function of a corruption takes integer grey levels 0..255 [n, 3, H, W] of any float type, the constants of the
+# severity and the draws, and returns grey levels before clipping and storing.
 def gaussian_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:
     """Add normal noise; sd: share of the grey range."""
     return draws.normal(*images.shape[1:]).to(images).mul_(255 * sd).add_(images)
@@ -147,18 +149,20 @@ Function = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One corruption. function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing;
-    constants: per severity, in the order of `units`; random: whether it takes draws; dtype: what the function is given:
-    float32; float64 where float32 would change stored levels; uint8 where PIL does the work; whole: gives whole levels
-    0..255, nothing left to clip or cut; together: how many images at a time on the processor (few stay in its cache).
-    """
+    """One corruption."""
 
+    #: (integer levels [n, 3, H, W], *constants, draws if random) -> levels before storing.
     function: Function = field(repr=False)
     units: tuple[str, ...]
+    #: Per severity, in the order of `units`.
     constants: tuple[tuple[Any, ...], ...]
+    #: Whether it takes draws.
     random: bool = False
+    #: The function's input: float32; float64 if float32 would change stored levels; uint8 if PIL does the work.
     dtype: torch.dtype = torch.float32
+    #: Whether it returns integers 0..255 without clipping.
     whole: bool = False
+    #: Number of images at a time on the CPU; few fit its cache.
     together: int = 4
 
 
@@ -229,10 +233,12 @@ def corruption(
     jpeg85: bool = False,
     quantise: str = "truncate",
 ) -> Transform:
-    """The transform of one corruption at one severity, 1 to 5. Its `apply` gives uint8 for uint8 and float32 in [0,1]
-    for floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, as files or pictures
-    (HWC uint8 RGB), for the corruption "frost"; jpeg85: store the result as the published folder does, as a JPEG of
-    quality 85; quantise: drop the fraction of a level ("truncate", as published) or "round"."""
+    """Build the transform of one corruption at severity 1 to 5. It returns uint8 for uint8, and float32 in [0,1] for
+    floating-point images in [0,1].
+
+    frost: the published textures, frost1 to frost5 or frost6, as files or images (HWC uint8 RGB), for the corruption
+    "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the fraction
+    of a level ("truncate", as published) or "round"."""
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     if severity not in (1, 2, 3, 4, 5) or quantise not in ("truncate", "round"):
@@ -244,7 +250,7 @@ def corruption(
     if name == "frost":
         textures = load_textures(frost)
         constants = (*constants, textures)
-        # The shape counts, too: 2 x 8 and 4 x 4 px have the same bytes.
+        # The shape is included, as 2 x 8 and 4 x 4 px may have equal bytes.
         texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
         params["textures"] = [sha256(text).hexdigest()[:16] for text in texts]
     levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
@@ -264,7 +270,7 @@ def corruption(
 
 
 def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
-    """The textures, decoded where they are files. Only the first five count, as in the published code."""
+    """Load the textures; files are decoded. Only the first five are used, as in the published code."""
     if len(textures) < weather.FROST_USED:
         raise StimuliError(
             f"the corruption 'frost' needs {weather.FROST_USED} published textures (frost1.png to frost5.jpg of the "
@@ -279,8 +285,11 @@ def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weat
 def corrupted(
     what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
-    """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws: for
-    what is random; half: what is added before, 0.5 to round. Levels given in float64 are worked on in float64."""
+    """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
+    fraction.
+
+    draws: for a random corruption; half: added before storing, 0.5 to round. Levels in float64 are processed in
+    float64."""
     extra = (draws,) if what.random else ()
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)

@@ -20,8 +20,8 @@ VERSION = 1
 
 
 def masked(name: str, level: float, *, whole: bool = False) -> Transform:
-    """Grey, a fifth of the contrast, around a mean of .449 (whole: the image as it is); plus noise of one octave, alike
-    in the channels, whose standard deviation is `level` in every band. Raises UnknownName."""
+    """Reduce images to grey at a fifth of the contrast around a mean of .449 (whole: leave them unchanged) and add
+    noise of one octave, equal in the channels, with standard deviation `level` in every band. Raises UnknownName."""
     if name not in {UNMASKED, *CENTRES}:
         raise unknown_name("band", name, [UNMASKED, *CENTRES])
     params = {"level": level, "centre": CENTRES.get(name, 0.0), "whole": whole, "version": VERSION}
@@ -34,7 +34,7 @@ def _masked(images: torch.Tensor, seeds: Seeds, *, name: str, level: float, whol
     grey = luminance(images)
     shown = images if whole else (grey - grey.mean(dim=(-2, -1), keepdim=True)) * CONTRAST + MEAN
     if name != UNMASKED and len(images):
-        # The label names the band alone: levels of a band are one noise, weaker and stronger.
+        # The label has only the band, so that the levels of a band scale one noise.
         white = Streams(seeds, name, images.device).normal(1, *grey.shape[-2:])
         noise = torch.fft.ifft2(torch.fft.fft2(white) * _octave(grey, CENTRES[name])).real
         shown = shown + noise * (level / noise.square().mean(dim=(-2, -1), keepdim=True).sqrt())
@@ -42,7 +42,7 @@ def _masked(images: torch.Tensor, seeds: Seeds, *, name: str, level: float, whol
 
 
 def _octave(images: torch.Tensor, centre: float) -> torch.Tensor:
-    """[H, W] as `fft2` orders it: whether a frequency lies within half an octave of the centre."""
+    """Select the frequencies within half an octave of the centre, [H, W] in the order of `fft2`."""
     height, width = images.shape[-2:]
     down, across = (torch.fft.fftfreq(side, 1 / side, device=images.device) for side in (height, width))
     cycles = torch.hypot(down[:, None], across)
@@ -50,8 +50,8 @@ def _octave(images: torch.Tensor, centre: float) -> torch.Tensor:
 
 
 def hybrid(low: NDArray[np.uint8], high: NDArray[np.uint8], cycles: float) -> NDArray[np.uint8]:
-    """The frequencies of `low` below `cycles` per image and those of `high` above, both HWC uint8 of one size (Oliva,
-    Torralba and Schyns 2006). The filters are Gaussian, add up to 1, and cross at a half."""
+    """Combine the frequencies of `low` below `cycles` per image with those of `high` above, both HWC uint8 of one size
+    (Oliva, Torralba and Schyns 2006). The Gaussian filters add up to 1 and cross at a half."""
     sigma = low.shape[0] * math.sqrt(2 * math.log(2)) / (2 * math.pi * cycles)
     first, second = (torch.tensor(x).permute(2, 0, 1).double() for x in (low, high))
     mixed = blur(first, sigma, "reflect") + second - blur(second, sigma, "reflect")

@@ -1,7 +1,7 @@
 """The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al. 2021).
 
-`GEIRHOS` is the table: per experiment its conditions as the published trial files spell them, their levels and unit.
-`degradation(experiment, condition)` gives the transform."""
+`GEIRHOS` lists for each experiment its conditions in the spelling of the published trial files, their levels and unit.
+`degradation(experiment, condition)` returns the transform."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,24 +35,24 @@ from benchmark.transforms.basics import (
 #
 # `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes are pixels of the
 # image that is shown (224 px in the experiments).
-BACKGROUND = 0.4423  # mean grey of the experiments' photographs: what lies beyond the border
+BACKGROUND = 0.4423  # mean grey of the experiments' photographs, used beyond the border
 NOISE_CONTRAST = 0.3  # noise is added to images of this contrast
 
 
 def contrast(images: torch.Tensor, level: float) -> torch.Tensor:
-    """Grey images drawn towards 0.5; `level` 1 is full contrast."""
+    """Reduce grey images to contrast `level` around 0.5; `level` 1 is full contrast."""
     return (1 - level) / 2 + luminance(images) * level
 
 
 def uniform_noise(images: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
-    """Low-contrast grey images plus noise uniform in +-`width` per pixel."""
+    """Add noise uniform in +-`width` per pixel to low-contrast grey images."""
     grey = contrast(images, NOISE_CONTRAST)
     noise = draws.uniform(1, *grey.shape[-2:]).to(grey)
     return (grey + (2 * noise - 1) * width).clamp(0, 1)
 
 
 def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
-    """Low-contrast grey images with a `share` of the pixels replaced, half white and half black."""
+    """Replace a `share` of the pixels of low-contrast grey images, half by white and half by black."""
     grey = contrast(images, NOISE_CONTRAST)
     place = draws.uniform(1, *grey.shape[-2:]).to(grey)
     white, black = place >= 1 - share / 2, place < share / 2
@@ -60,12 +60,12 @@ def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch
 
 
 def low_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Grey images blurred by a Gaussian of `sigma` px, grey beyond the border."""
+    """Blur grey images by a Gaussian of `sigma` px, with mean grey beyond the border."""
     return blur(luminance(images) - BACKGROUND, sigma, "zero") + BACKGROUND
 
 
 def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Grey images minus their blur of `sigma` px, moved to the mean grey; infinite sigma: plain grey."""
+    """Subtract the blur of `sigma` px from grey images and restore the mean grey; infinite sigma: plain grey."""
     grey = luminance(images)
     if math.isinf(sigma):
         return grey
@@ -74,7 +74,7 @@ def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Grey square images turned counter-clockwise by a multiple of 90 degrees, pixel for pixel."""
+    """Turn grey square images counter-clockwise by a multiple of 90 degrees, pixel for pixel."""
     return torch.rot90(luminance(images), int(degrees) // 90, dims=(-2, -1))
 
 
@@ -96,12 +96,12 @@ class Plane:
 
     @property
     def margin(self) -> int:
-        """Px from the plane's edge to the image."""
+        """Distance in px from the plane's edge to the image."""
         return (self.side - self.size) // 2
 
 
 def plane_of(size: int) -> Plane:
-    """The toolbox's plane for a square image: scales from 1/sqrt(2) px by factors sqrt(2) up to a quarter of it."""
+    """Build the toolbox's plane of a square image: scales from 1/sqrt(2) px to a quarter of it, by factors sqrt(2)."""
     nominal = 1 << math.ceil(math.log2(size))
     widest = nominal / 4
     count = math.ceil(2 * math.log2(widest))
@@ -110,14 +110,16 @@ def plane_of(size: int) -> Plane:
 
 
 def luma(levels: torch.Tensor) -> torch.Tensor:
-    """[n, H, W]: PIL's integer grey of whole RGB levels 0..255 [n, 3, H, W]."""
+    """Return PIL's integer grey of integer RGB levels 0..255 [n, 3, H, W], as [n, H, W]."""
     red, green, blue = levels.unbind(1)
     return ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()
 
 
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
-    """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W. reach, grain: px; coherence
-    in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws nothing."""
+    """Make eidolons [n, 1, H, W] in grey levels 0..255 from integer RGB levels [n, 3, H, W], H = W.
+
+    reach, grain: px; coherence in [0, 1]. Draws follow the toolbox's order; a kind of noise with weight 0 draws
+    nothing."""
     plane = plane_of(levels.shape[-1])
     pad = plane.margin
     # Mirror `pad` px (at most the image's side) on every side, the edge repeated.
@@ -141,7 +143,7 @@ def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float,
 def _displacements(
     plane: Plane, coherence: float, grain: float, draws: Streams, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row and column displacements [n, scales, S, S] for a reach of 1."""
+    """Return row and column displacements [n, scales, S, S] for a reach of 1."""
     shape = (len(plane.scales), plane.side, plane.side)
     down, across = like.new_zeros(()), like.new_zeros(())
     if coherence > 0:
@@ -157,7 +159,7 @@ def _displacements(
 
 
 def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
-    """Blurred noise; `normals` [n, planes, S, S]; one scale per plane, or one for all (px)."""
+    """Blur noise; `normals` [n, planes, S, S]; one scale in px per plane, or one for all."""
     peak = normals.abs().amax(dim=(-2, -1), keepdim=True)
     blurred = _blur((127.5 * normals / peak).clamp_(-127, 127), scales)
     mean = blurred.mean(dim=(-2, -1), keepdim=True)
@@ -166,7 +168,7 @@ def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
 
 
 def _blur(planes: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
-    """Circular convolution of each flattened plane with a sampled Gaussian."""
+    """Convolve each flattened plane circularly with a sampled Gaussian."""
     side = planes.shape[-1]
     kernels = torch.stack([_kernel(side, scale) for scale in scales])
     kernels = kernels.to(planes.device, torch.complex128 if planes.dtype == torch.float64 else torch.complex64)
@@ -188,8 +190,8 @@ def _kernel(side: int, scale: float) -> torch.Tensor:
 # False (opponent) colour: the red-green and blue-yellow axes of a photograph turned round, luminance kept.
 #
 # Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes (DKL), two axes
-# negated, and back. The monitor's curve was measured by the authors (a table of 256 values, a file of theirs); without
-# it a power law of exponent 2.2 stands in.
+# negated, and back. The authors measured the monitor's curve (a file with 256 values); without it, a power law of
+# exponent 2.2 is used.
 #: rows L, M, S; columns the monitor's red, green, blue primaries at full light.
 CONES = np.array([
     [0.1619982647, 0.208049264, 0.0389347448],
@@ -205,7 +207,7 @@ POWER_LAW = (np.arange(256) / 255.0) ** 2.2  # grey level -> light
 
 
 def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tensor:
-    """Opponent colours of [n, 3, H, W] in [0,1]; `curve` [256]: grey level -> light in [0,1], ascending."""
+    """Convert [n, 3, H, W] in [0,1] to opponent colours; `curve` [256]: grey level -> light in [0,1], ascending."""
     table = torch.from_numpy(np.asarray(curve, dtype=np.float64)).to(images)
     light = table[(images * 255).round().long()]
     # The whole chain on monitor light is affine: a matrix [3, 3] and an offset [3].
@@ -229,17 +231,20 @@ Degrade = Callable[[torch.Tensor, Any, Streams, Curve | None], torch.Tensor]
 
 @dataclass(frozen=True)
 class DegradedExperiment:
-    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is unimpaired. humans:
-    whether people did it; square: needs square images; together: how many images at a time (1: many megabytes per
-    image); table: which file of the authors it uses, where there is one; without it a formula stands in."""
+    """One experiment."""
 
     title: str
     unit: str
+    #: Condition -> level in `unit`; the first is unimpaired.
     conditions: Mapping[str, Any]
     degrade: Degrade = field(repr=False)
+    #: Whether people did it.
     humans: bool = True
+    #: Whether it needs square images.
     square: bool = False
+    #: Number of images at a time; 1 if an image needs many megabytes.
     together: int = 4
+    #: The file of the authors that it can use; a formula replaces it.
     table: str = ""
 
 
@@ -250,10 +255,12 @@ def degradation(
     curve: NDArray[np.float64] | None = None,
     spectrum: NDArray[np.float64] | None = None,
 ) -> Transform:
-    """The transform of one condition; some experiments need square images. condition: the published string, or another
-    spelling of its number ("0.1" for "0.10"). quantise: "round" as the stimuli of the experiments were saved,
-    "truncate" as today's published code does. curve [256]: grey level -> light of the experiments' monitor
-    (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes (`mean_power_spectrum_grey.npy`)."""
+    """Build the transform of one condition; some experiments need square images.
+
+    condition: the published string, or another spelling of its number ("0.1" for "0.10"); quantise: "round" as the
+    stimuli of the experiments were saved, "truncate" as in today's published code; curve [256]: grey level -> light of
+    the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes
+    (`mean_power_spectrum_grey.npy`)."""
     if experiment not in GEIRHOS:
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]
@@ -285,7 +292,7 @@ def degradation(
 
 
 def spelled(experiment: str, condition: str) -> str:
-    """The published spelling of a condition. Raises UnknownName."""
+    """Return the published spelling of a condition. Raises UnknownName."""
 
     def plain(text: str) -> float | str:
         with suppress(ValueError):
@@ -344,7 +351,7 @@ GEIRHOS: Mapping[str, DegradedExperiment] = {
         square=True, table="spectrum"),
     "rotation": DegradedExperiment("Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate),
         square=True),
-    # Without the authors' measured monitor curve a power law stands in.
+    # A power law replaces the monitor curve that the authors measured.
     "false-colour": DegradedExperiment("Opponent colour", "", {"true": "true", "false": "opponent"},
         lambda x, level, _, table: x if level == "true" else false_colour(x, POWER_LAW if table is None else table),
         table="curve"),

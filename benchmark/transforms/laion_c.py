@@ -1,7 +1,7 @@
 """The distortions of LAION-C (Li et al. 2025, arXiv:2506.16950), on images of 224 px.
 
-Mosaic and stickers take small pictures from a natural set of the user's: their images are not the published ones.
-What is random follows from each image's seed, where the authors draw anew; glitches are theirs, seed 1 for all."""
+Mosaic and stickers use small pictures from the user's natural set, so their images are not the published ones. Random
+choices follow from each image's seed, unlike the authors'; glitches use the authors' seed 1 for all."""
 
 import math
 import random
@@ -25,7 +25,7 @@ GLITCH = (2, 4, 5, 8, 10)
 TILES = (4, 6, 8, 16, 28)
 STICKERS, STICKER = (100, 200, 400, 600, 1200), 16
 LINES = ((224, 1), (178, 2), (112, 4), (84, 6), (60, 8))
-REACH = 40  # px to the left by which a line of a black cell is bent
+REACH = 40  # px to the left at a black cell
 SHAPES = (150, 300, 600, 800, 1000)
 BRIGHTER = ((0, 50), (50, 100), (100, 125), (125, 150), (150, 255))
 CHECKER = 14
@@ -35,12 +35,12 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class TilePictures:
-    """The natural set that small pictures are taken from: its first MOST_PICTURES images."""
+    """The natural set of the small pictures: its first MOST_PICTURES images."""
 
     stimuli: Stimuli
 
     def shrunk(self, side: int) -> Pixels:
-        """[k, side, side, 3]: shorter side 256, centre crop 224, then shrunk (bilinear, antialiased)."""
+        """Return [k, side, side, 3]: shorter side 256, centre crop 224, then shrunk (bilinear, antialiased)."""
         return _shrunk(self, side)
 
 
@@ -55,8 +55,8 @@ def _shrunk(pictures: TilePictures, side: int) -> Pixels:
 
 
 def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
-    """One of the six at intensity 1 to 5. Raises UnknownName; PluginError where glitches lack their library, or mosaic
-    and stickers the natural set."""
+    """Build one of the six at intensity 1 to 5. Raises UnknownName; PluginError if glitches lack their library, or
+    mosaic and stickers the natural set."""
     if name not in DISTORTIONS:
         raise unknown_name("distortion", name, DISTORTIONS)
     if name == "glitched" and find_spec("glitch_this") is None:
@@ -67,13 +67,13 @@ def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Tra
     change = partial(_EACH[name], level=level)
     if name in ("mosaic", "stickers"):
         if pictures is None:
-            raise PluginError(f"{name} needs a natural set that its small pictures are taken from")
+            raise PluginError(f"{name} needs a natural set for its small pictures")
         change = partial(change, pictures=TilePictures(pictures))
     return Transform(name=f"{name}/{level}", params=params, apply=partial(_each, change=change))
 
 
 def _each(images: torch.Tensor, seeds: Seeds, *, change: Callable[..., Pixels]) -> torch.Tensor:
-    """One image after the other, HWC uint8, each with a generator of its own."""
+    """Change each image, HWC uint8, with its own generator."""
     pixels = stored_levels(images).permute(0, 2, 3, 1).cpu().numpy()
     shown = [change(image, np.random.default_rng(int(seed))) for image, seed in zip(pixels, seeds, strict=True)]
     if not shown:
@@ -82,7 +82,7 @@ def _each(images: torch.Tensor, seeds: Seeds, *, change: Callable[..., Pixels]) 
 
 
 def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
-    """Rows shifted, colours apart, scan lines (glitch_this, seed 1)."""
+    """Shift rows and separate colours, with scan lines (glitch_this, seed 1)."""
     from glitch_this import ImageGlitcher
 
     state = random.getstate()  # the library seeds the interpreter's own
@@ -95,8 +95,8 @@ def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
 
 
 def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
-    """Each tile replaced by the small picture whose mean colour is nearest to it. Where tiles do not divide the side,
-    the image is first scaled to the next multiple and cropped again."""
+    """Replace each tile by the small picture with the nearest mean colour. If tiles do not divide the side, the image
+    is scaled to the next multiple, then cropped."""
     from scipy.spatial import KDTree
 
     side, height, width = TILES[level - 1], *image.shape[:2]
@@ -110,7 +110,7 @@ def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: Ti
 
 
 def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
-    """Small pictures of 16 px at random places, over one another."""
+    """Paste small pictures of 16 px at random places, overlapping."""
     shown, tiles = image.copy(), pictures.shrunk(STICKER)
     chosen = rng.integers(0, len(tiles), STICKERS[level - 1])
     rows, columns = (rng.integers(0, side - STICKER, len(chosen)) for side in image.shape[:2])
@@ -120,7 +120,7 @@ def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: T
 
 
 def vertical_lines(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
-    """Lines downward on black, bent to the left where the image is dark, in the mean colour of each cell."""
+    """Draw lines downward on black, bent to the left in dark parts, in the mean colour of each cell."""
     lines, step = LINES[level - 1]
     height, width = image.shape[:2]
     grey = np.asarray(Image.fromarray(image).convert("L"))
@@ -140,7 +140,7 @@ def vertical_lines(image: Pixels, _rng: np.random.Generator, *, level: int) -> P
 
 
 def geometric_shapes(image: Pixels, rng: np.random.Generator, *, level: int) -> Pixels:
-    """Triangles, squares, five-pointed stars and circles of 6 to 15 px, of any colour; stars are turned."""
+    """Draw triangles, squares, rotated five-pointed stars and circles of 6 to 15 px in any colour."""
     canvas, count = Image.fromarray(image.copy()), SHAPES[level - 1]
     draw, (height, width) = ImageDraw.Draw(canvas), image.shape[:2]
     kinds, sizes, turns = rng.integers(0, 4, count), rng.integers(6, 16, count), rng.integers(0, 360, count)

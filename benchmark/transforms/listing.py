@@ -1,8 +1,8 @@
-"""Lists of corruptions as data: what a sweep can show, ours and a third party's, read without torch.
+"""Lists of corruptions as data: the built-in ones and those of plug-ins, read without torch.
 
 A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
-`CorruptionEntry`). A third party ships one as `corruptions.yaml` inside a package that it names under the entry-point
-group `bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
+`CorruptionEntry`). A plug-in is a package with `corruptions.yaml` and the entry-point group `bench.corruptions`; its
+function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
-#: Lists that the package brings: name -> file beside this module.
+#: Built-in lists: name -> file beside this module.
 OWN = {
     "imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml", "bands": "bands.yaml",
     "laion-c": "laion_c.yaml",
@@ -38,23 +38,29 @@ OWN = {
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionEntry:
-    """One corruption of a list. name, level: together a condition, "fog/3"; family: what it is averaged with; levels:
-    from the mildest, numbers or texts; unit: of the level; plain: levels that change nothing (they belong to the
-    experiment, and no average counts them); ordered: whether neighbouring levels are more alike than others; citation:
-    where it was published; version: raised whenever any pixel changes. function: "package.module:name" of f(images,
-    level, seeds) -> images; or transform: "package.module:name" of f(name, level, **options) -> Transform, which may
-    take `options`."""
+    """One corruption of a list. It has either a `function` or a `transform`."""
 
+    #: With a level it makes a condition: "fog/3".
     name: str
+    #: Corruptions that are averaged together.
     family: str
+    #: From the mildest: numbers or texts.
     levels: tuple[Level, ...]
+    #: Unit of the level.
     unit: str
+    #: Its publication.
     citation: str
+    #: "package.module:name" of f(images, level, seeds) -> images.
     function: str = ""
+    #: "package.module:name" of f(name, level, **options) -> Transform.
     transform: str = ""
+    #: Options that `transform` takes.
     options: tuple[str, ...] = ()
+    #: Levels without change, which belong to the experiment but to no average.
     plain: tuple[Level, ...] = ()
+    #: Whether neighbouring levels are more similar than others.
     ordered: bool = True
+    #: Raised whenever any pixel changes.
     version: int = 1
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
@@ -70,7 +76,7 @@ class CorruptionEntry:
             raise ValueError(f"`plain` names levels that are not in `levels`: {odd}")
 
     def condition(self, level: Any) -> str:
-        """How trials name it: "fog/3", "uniform-noise/0.1"."""
+        """Return the condition's name in trials: "fog/3", "uniform-noise/0.1"."""
         return f"{self.name}/{level}"
 
     @property
@@ -84,14 +90,14 @@ Entries = Mapping[str, CorruptionEntry]
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """A third party's function at one level, as a `Transform.apply`; what it returns is checked."""
+    """A plug-in's function at one level, as a `Transform.apply`; its result is checked."""
 
-    func: Callable[[torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor]  # where the code's digest looks for it
+    func: Callable[[torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor]  # the digest of code reads this field
     level: Any
     condition: str
 
     def __call__(self, images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
-        """NCHW float32 in [0,1] -> the same."""
+        """Change NCHW float32 in [0,1]."""
         out = self.func(images, self.level, seeds)
         if out.shape != images.shape or not out.is_floating_point():
             raise PluginError(
@@ -104,8 +110,8 @@ class Applied:
 
 
 def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
-    """The transform of an entry at one of its levels; options beyond those that it takes are left out. Raises
-    PluginError where its function cannot be imported."""
+    """Build the transform of an entry at one of its levels; options that it does not take are left out. Raises
+    PluginError if its function does not import."""
     if entry.transform:
         taken = {name: value for name, value in options.items() if name in entry.options}
         transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
@@ -117,19 +123,19 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
 
 @cache
 def own_list(name: str) -> Entries:
-    """A list of the package's own: "imagenet-c", "human" (the experiments of Geirhos et al. 2018), "suppression" (cues
-    taken away)."""
+    """Read a built-in list: "imagenet-c", "human" (the experiments of Geirhos et al. 2018), "suppression" (removed
+    cues) or another of OWN."""
     text = files("benchmark.transforms").joinpath(OWN[name]).read_text(encoding="utf-8")
     return parse(text, OWN[name])
 
 
 def plugin_names() -> tuple[str, ...]:
-    """The packages that ship corruptions, without reading any of them."""
+    """Names of the packages with corruptions; none of them is imported."""
     return tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
 def plugins() -> tuple[Entries, Mapping[str, str]]:
-    """What third parties ship, by name; and package or corruption -> why it cannot be used."""
+    """Read the corruptions of all plug-ins by name; also package or corruption -> why it is not usable."""
     entries: dict[str, CorruptionEntry] = {}
 
     def shipped_list(point: EntryPoint) -> Entries:
@@ -147,7 +153,7 @@ def plugins() -> tuple[Entries, Mapping[str, str]]:
 
 
 def parse(text: str, where: str) -> Entries:
-    """A list's entries by name, in its order. Raises PluginError: file, entry, what was expected."""
+    """Read a list's entries by name, in its order. Raises PluginError with file, entry and expectation."""
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -176,5 +182,5 @@ def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
     if not callable(function):
-        raise PluginError(f"corruption '{entry.name}': {path} is no function")
+        raise PluginError(f"corruption '{entry.name}': {path} is not a function")
     return function

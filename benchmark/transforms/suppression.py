@@ -1,9 +1,9 @@
-"""One cue taken away: global shape, texture or colour (Burgert et al. 2025, arXiv:2509.20234), alone and in pairs.
+"""Removal of one or two cues: global shape, texture or colour (Burgert et al. 2025, arXiv:2509.20234).
 
-The authors' filters are OpenCV's, on 8-bit images; these are the same to a grey level, batched on the images' device.
-What is random (grid, turns, channels) follows from the image's seed, where the authors draw anew without a seed.
+The authors' filters are OpenCV's, on 8-bit images; these are equal to a grey level, batched on the images' device.
+Random choices (grid, turns, channels) follow from the image's seed; the authors use none.
 
-All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images on the 1/255 grid."""
+All functions: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images on the 1/255 grid."""
 
 import math
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from torch.nn import functional
 
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, rounded
 
-#: Diameter of the bilateral filter -> its deviation in colour; that in space is 75 px throughout.
+#: Diameter of the bilateral filter -> its deviation in colour; the deviation in space is always 75 px.
 SIGMA_COLOUR = {4: 50, 6: 80, 8: 110, 10: 140, 12: 170, 14: 200}
 SIGMA_SPACE = 75.0
-#: Cells a side of the patch shuffle -> diameter of the bilateral filter that the paper pairs with it.
+#: Grid of the patch shuffle -> diameter of the bilateral filter with which the paper combines it.
 PAIRED = dict(zip((2, 4, 6, 8, 10, 12), SIGMA_COLOUR, strict=True))
-STRONG = 12  # the filter that it pairs with every grid
+STRONG = 12  # the filter with which the paper combines every grid
 #: Side of the Gaussian kernel -> its deviation, px.
 SIGMA_BLUR = {3: 0.33, 5: 0.66, 7: 1.0, 9: 1.33, 11: 1.66, 13: 2.0, 15: 2.33}
-#: Half sides of what non-local means compares, and of where it looks. The authors ask for a template of 14 px, which
-#: OpenCV makes 15; theirs is the variant for grey images, which on a colour image takes the three channels together.
+#: Half sides of the template and the search window of non-local means. The authors ask for a template of 14 px, which
+#: OpenCV makes 15; they use the variant for grey images, which combines the three channels of a colour image.
 TEMPLATE, SEARCH = 7, 10
-LEAST_WEIGHT = 0.001  # OpenCV drops what weighs less
+LEAST_WEIGHT = 0.001  # OpenCV drops smaller weights
 
 
 def patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
-    """The cells of a `grid` x `grid` grid permuted at random, cells of equal size among one another: borders lie at
-    whole pixels, so that cells differ by one where the grid does not divide the side (albumentations 1.4.1)."""
+    """Permute the cells of a `grid` x `grid` grid at random among cells of equal size. Borders are at integer pixels,
+    so cells differ by one if the grid does not divide the side (albumentations 1.4.1)."""
     height, width = images.shape[-2:]
     (rows, tops, heights), (columns, lefts, widths) = (_cells(side, grid, images.device) for side in (height, width))
     draws = Streams(seeds, f"patch-shuffle/{grid}", images.device).uniform(grid * grid)
@@ -47,15 +47,15 @@ def patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor
 
 
 def _cells(side: int, grid: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(the cell of each pixel [side], the first pixel of each cell [grid], the size of each cell [grid])."""
+    """Return the cell of each pixel [side], and the first pixel and the size of each cell [grid]."""
     borders = torch.tensor([side * i // grid for i in range(grid + 1)], device=device)
     sizes = borders.diff()
     return torch.arange(grid, device=device).repeat_interleave(sizes), borders[:-1], sizes
 
 
 def patch_rotation(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
-    """Each cell of a `grid` x `grid` grid turned by a random multiple of 90 degrees. Where the grid does not divide the
-    side, the image is first scaled to the next multiple, and back afterwards (bilinear, as OpenCV does)."""
+    """Turn each cell of a `grid` x `grid` grid by a random multiple of 90 degrees. If the grid does not divide the
+    side, the image is scaled to the next multiple, and back afterwards (bilinear, as in OpenCV)."""
     n, channels, height, width = images.shape
     side = -(-max(height, width) // grid) * grid
     cell = side // grid
@@ -74,8 +74,8 @@ def _scaled(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor:
-    """The mean over a disc, near in colour and place counting most (Tomasi and Manduchi 1998, as OpenCV has it: the
-    distance of two colours is the sum over channels)."""
+    """Average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as in OpenCV:
+    the distance of two colours is the sum over channels)."""
     radius, colour = diameter // 2, -0.5 / SIGMA_COLOUR[diameter] ** 2
 
     def smoothed(images: torch.Tensor, _seeds: Seeds) -> torch.Tensor:
@@ -93,7 +93,7 @@ def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor
 
 
 def _together(images: torch.Tensor) -> int:
-    """How many images at a time fill a processor's cache: one of 224 px."""
+    """Number of images at a time that fill a CPU's cache: one of 224 px."""
     return max(1, 224**2 // images[0, 0].numel()) if len(images) else 1
 
 
@@ -102,7 +102,7 @@ def _mirrored(levels: torch.Tensor, margin: int) -> torch.Tensor:
 
 
 def _around(padded: torch.Tensor, reach: int) -> Iterator[tuple[float, torch.Tensor]]:
-    """Every shift by up to `reach` px each way: its length, and what is then seen of an image with such a margin."""
+    """Yield every shift by up to `reach` px each way: its length, and the view of an image with that margin."""
     height, width = padded.shape[-2] - 2 * reach, padded.shape[-1] - 2 * reach
     for y in range(2 * reach + 1):
         for x in range(2 * reach + 1):
@@ -110,8 +110,8 @@ def _around(padded: torch.Tensor, reach: int) -> Iterator[tuple[float, torch.Ten
 
 
 def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.Tensor:
-    """The mean over places whose surroundings look alike (Buades et al. 2005, as OpenCV has it, with its rounding of
-    distances and its least weight)."""
+    """Average over places with similar surroundings (Buades et al. 2005, with OpenCV's rounding of distances and least
+    weight)."""
 
     side = 2 * TEMPLATE + 1
 
@@ -125,7 +125,7 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
                 sums = functional.pad(apart, margin).cumsum(dim, dtype=torch.int32)
                 count = sums.shape[dim] - side
                 apart = sums.narrow(dim, side, count) - sums.narrow(dim, 0, count)
-            # OpenCV divides by the power of two above the template's size, drops the fraction and makes up for it.
+            # OpenCV divides by the power of two above the template's size, drops the fraction and corrects the scale.
             distance = (apart >> 8).float().mul_(256 / side**2)
             weight = distance.mul_(-1 / (strength**2 * images.shape[1])).exp_()
             weight *= weight >= LEAST_WEIGHT
@@ -137,8 +137,8 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
 
 
 def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tensor:  # noqa: ARG001 - all take seeds
-    """A Gaussian cut at `kernel` px: texture and edges fade alike. As in OpenCV its weights are whole 256ths: what
-    rounding takes from one goes to the next, the rest to the middle."""
+    """Blur by a Gaussian cut at `kernel` px, which removes texture and edges. As in OpenCV, weights are multiples of
+    1/256: the rounding error of one is added to the next, the remainder to the middle."""
     half = kernel // 2
     exact = [math.exp(-0.5 * (x / SIGMA_BLUR[kernel]) ** 2) for x in range(-half, half + 1)]
     weights, left = [], 0.0
@@ -153,7 +153,7 @@ def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tens
 
 
 def grey(images: torch.Tensor, share: float, seeds: Seeds) -> torch.Tensor:  # noqa: ARG001
-    """Blended with grey (.299 R + .587 G + .114 B); `share` 1 is all grey. Stored by dropping the fraction."""
+    """Blend with grey (.299 R + .587 G + .114 B); `share` 1 is all grey. Stored by dropping the fraction."""
     levels = grey_levels(images)
     red, green, blue = levels.unbind(1)
     plain = (0.299 * red + 0.587 * green + 0.114 * blue).round_()[:, None]
@@ -161,26 +161,26 @@ def grey(images: torch.Tensor, share: float, seeds: Seeds) -> torch.Tensor:  # n
 
 
 def channel_shuffle(images: torch.Tensor, channels: int, seeds: Seeds) -> torch.Tensor:
-    """The three channels in one of their six orders, the right one among them."""
+    """Permute the three channels by one of their six orders, including the original."""
     order = Streams(seeds, "channel-shuffle", images.device).uniform(channels).argsort(dim=1)
     return images.gather(1, order[:, :, None, None].expand_as(images))
 
 
 def patch_shuffle_grey(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
-    """Global shape and colour taken away."""
+    """Remove global shape and colour."""
     return grey(patch_shuffle(images, grid, seeds), 1, seeds)
 
 
 def bilateral_patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
-    """Texture, then global shape taken away, at strengths that grow together."""
+    """Remove texture, then global shape, at strengths that grow together."""
     return patch_shuffle(bilateral(images, PAIRED[grid], seeds), grid, seeds)
 
 
 def strong_bilateral_patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
-    """Texture taken away by one strong filter, then global shape."""
+    """Remove texture by one strong filter, then global shape."""
     return patch_shuffle(bilateral(images, STRONG, seeds), grid, seeds)
 
 
 def bilateral_grey(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor:
-    """Texture and colour taken away."""
+    """Remove texture and colour."""
     return grey(bilateral(images, diameter, seeds), 1, seeds)

@@ -1,4 +1,4 @@
-"""Weather of ImageNet-C: snow, frost, fog."""
+"""Weather of ImageNet-C: snow, frost, fog, spatter."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -24,9 +24,10 @@ def snow(
     kept: float,
     draws: Streams,
 ) -> torch.Tensor:
-    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. flakes: mean and sd of the normal
-    field they are cut from; zoom: their size; threshold: below it nothing; motion: radius and sigma, px; kept: share of
-    the image that is not whitened."""
+    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees.
+
+    flakes: mean and sd of the normal field behind them; zoom: their size; threshold: lower values become 0; motion:
+    radius and sigma, px; kept: share of the image that is not whitened."""
     height, width = images.shape[-2:]
     field = draws.normal(1, height, width).to(images) * flakes[1] + flakes[0]
     layer = enlarged(field, zoom)
@@ -40,7 +41,7 @@ def snow(
 
 def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams) -> torch.Tensor:
     """Mix `share` of the image with `ice` of a random crop of one of the first five textures. textures: HWC uint8 RGB,
-    not resized, each larger than the images on both sides."""
+    unscaled, each larger than the images on both sides."""
     height, width = images.shape[-2:]
     check_textures(textures, height, width)
     crops = []
@@ -74,9 +75,10 @@ def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> 
 
 
 def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
-    """Clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid. uniforms [n, side**2 - 1] in the
-    order of the published loop: per level squares, then the two sets of diamonds. Noise has the amplitude w**2, not w,
-    so each level decays by decay**2, as published."""
+    """Generate clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid.
+
+    uniforms [n, side**2 - 1] in the order of the published loop: per level squares, then the two sets of diamonds. As
+    published, noise has the amplitude w**2, not w, so each level decays by decay**2."""
     grid = uniforms.new_zeros((len(uniforms), side, side))
     step, wobble, used = side, 100.0, 0
     while step >= 2:
@@ -100,8 +102,7 @@ def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
 
 # Spatter of ImageNet-C (an extra corruption): drops of water or mud on the lens.
 #
-# Water needs OpenCV for its edges, distances and equalisation, whose exact rules are OpenCV's own; it runs on the
-# processor. Mud needs nothing.
+# Water needs OpenCV, on the CPU, for its exact rules of edges, distances and equalisation. Mud needs no library.
 WATER, MUD = (175.0, 238.0, 238.0), (63.0, 42.0, 20.0)
 
 
@@ -114,8 +115,8 @@ def spatter(
     mud: bool,
     draws: Streams,
 ) -> torch.Tensor:
-    """Cover parts of the image. field: mean and sd of a normal field, blurred by `smooth` px, whose values above
-    `threshold` are liquid; strength: opacity of water, or the softness of mud's edge in px."""
+    """Cover parts of the image. field: mean and sd of a normal field, blurred by `smooth` px, which is liquid above
+    `threshold`; strength: opacity of water, or the softness of mud's edge in px."""
     height, width = images.shape[-2:]
     normals = draws.normal(1, height, width).to(images)
     liquid = blur(normals * field[1] + field[0], smooth, "nearest")

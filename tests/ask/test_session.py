@@ -76,7 +76,7 @@ def test_a_trial_is_known_by_person_and_number(session):
 
 
 def test_who_answers_with_other_categories_cannot_be_asked():
-    with pytest.raises(StimuliError, match="people can be asked in geirhos16 or world16"):
+    with pytest.raises(StimuliError, match="people can answer in geirhos16 or world16"):
         open_session(replace(generated_set("world-edges"), space="imagenet1k"), "x", Procedure(), 4, 1, 0)
     labels = {"category": np.array(["cat"]), "condition": np.array(["c50"])}
     odd = replace(generated_set("world-edges"), ids=("cat1.png",), items=("0",), labels=labels)
