@@ -59,7 +59,7 @@ def timed(work: Callable[[], object], threads: int) -> Seconds:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def images_of(prepared: api.Prepared) -> list[tuple[Callable[[int], np.ndarray], int]]:
+def images_of(prepared: api.RunPlan) -> list[tuple[Callable[[int], np.ndarray], int]]:
     """Every image of the plan: what decodes it, and its number there."""
     found = []
     for block in (block for task in prepared.tasks for block in task.plan.blocks):
@@ -90,7 +90,7 @@ def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel
             run(torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255))
 
 
-def harness(prepared: api.Prepared, settings: Settings) -> None:
+def harness(prepared: api.RunPlan, settings: Settings) -> None:
     """One whole run into a fresh leaderboard."""
     with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
         report = execute(prepared.tasks, store, settings, RunOptions(device="cpu", policy=Policy()), api.Silent())
@@ -169,7 +169,7 @@ def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings
                 images = list(pool.map(decode, range(at, min(at + 256, many))))
                 model.present(images, "card", pool.map)
 
-    elsewhere, most = model.card.model_copy(update=idle), devices.processors()
+    elsewhere, most = model.card.model_copy(update=idle), devices.cores()
     torch._register_device_module("meta", SimpleNamespace())
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run

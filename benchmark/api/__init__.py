@@ -13,10 +13,10 @@ from benchmark.api.cards import (
 from benchmark.api.comparing import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.exchange import consistency, document, export, scores, trials
+from benchmark.api.execution import execute, run
 from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import families, reading, show, suites_not_installed
-from benchmark.api.parallel import array_script, execute, run
 from benchmark.api.ranking import (
     against,
     correlate,
@@ -31,5 +31,6 @@ from benchmark.api.ranking import (
     transfer,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import DEFAULT_MODELS, Prepared, RunRequest, Silent, estimates, prepare
+from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
+from benchmark.api.slurm import array_script
 from benchmark.api.training import sweep

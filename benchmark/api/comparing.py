@@ -16,7 +16,7 @@ from benchmark import plugins
 from benchmark.api.leaderboards import CardStatus, card_status, chosen_suites, fits, reading, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
-from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
+from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import counted
 from benchmark.engine.plan import Task, plan_tasks
@@ -277,7 +277,7 @@ def diff(
     device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
     db: Db = None,
     reporter: RunReporter | None = None,
-    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
     command: str = "gestaltbench.diff",
 ) -> Diff | None:
     """Test whether NEW is worse than BASE; exit code for CI.
@@ -417,11 +417,11 @@ class Sampling:
     new: str
     margin: Margin | None
     target: float
-    prepared: Prepared
+    prepared: RunPlan
     remarks: tuple[str, ...] = ()
     unasked: tuple[Change, ...] = ()
 
-    def run(self, reporter: RunReporter, agreed: Callable[[Prepared], bool], command: str) -> Diff | None:
+    def run(self, reporter: RunReporter, agreed: Callable[[RunPlan], bool], command: str) -> Diff | None:
         """Run both, and judge. None if `agreed` refuses."""
         if not agreed(self.prepared):
             return None

@@ -57,6 +57,8 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     for chosen in suites.values():
         try:
             done = complete_parts(store, run, [chosen], codes)
+            for error in done.failed.values():
+                raise error
             total.new_sets += done.new_sets + Scorer(store=store, run=run, suite=chosen, codes=codes).again()
             total.waiting |= done.waiting
         except BenchError:

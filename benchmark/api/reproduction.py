@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
+from benchmark.api.execution import execute
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import notes_of, reading, require_observer
 from benchmark.api.options import Db, Option
-from benchmark.api.parallel import execute
-from benchmark.api.running import Prepared, RunRequest, Silent, prepare
+from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.model import title_under
 from benchmark.leaderboard.provenance import PAIRED, Provenance, provenance_of
@@ -131,7 +131,7 @@ def reproduce(
     ] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
-    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.
 

@@ -20,7 +20,6 @@ from benchmark.engine.plan import (
     plan_digest,
     plan_tasks,
     split,
-    stated_cost,
 )
 from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
@@ -34,15 +33,15 @@ from benchmark.variables import keep_cublas_repeatable
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
-    from benchmark.engine.estimating import CostEstimate
-    from benchmark.engine.run import RunReporter, StoredElsewhere
+    from benchmark.engine.costs import CostEstimate
+    from benchmark.engine.run import RunReporter
 
 
 #: What `bench run` takes without --model: everything that needs no download.
 DEFAULT_MODELS = "bundled"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RunRequest:
     """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
 
@@ -117,7 +116,7 @@ LONG_ENOUGH = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class RunPlan:
     """A plan that can be looked at (dry run) or carried out. only: names of the planned suites that are meant (none:
     all); part: which shard of the plan this is, in words."""
 
@@ -129,7 +128,7 @@ class Prepared:
     only: tuple[str, ...] = ()
     part: str = ""
 
-    def planned(self) -> Prepared:
+    def planned(self) -> RunPlan:
         """With every card under every suite: suites and stimuli do not travel, so another process plans by names."""
         request, pattern = self.request, joined(self.request.suites)
         shelf = plugins.find_suites(pattern)
@@ -139,25 +138,25 @@ class Prepared:
         tasks = plan_tasks(self.cards, suites, self.settings, request.limit, stimuli)
         return replace(self, tasks=tasks, suites=shelf)
 
-    def without_plan(self, **request: Any) -> Prepared:
-        """What travels to another process."""
+    def for_pickling(self, **request: Any) -> RunPlan:
+        """Return the plan without its tasks, with changes of its request: what travels to another process."""
         return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
 
-    def on_all_cores(self) -> Prepared:
+    def on_all_cores(self) -> RunPlan:
         """The plan by two processes, where the device is left open, is a processor of several cores, and what is owed
         takes long enough: a small network keeps one core busy. Not of endpoints, whose cap is one process's; and for
         commands only, for a script would be run again in each process."""
-        from benchmark.engine.devices import processors
+        from benchmark.engine.devices import cores
 
         request = self.request
-        if request.device != "auto" or self.part or processors() < 2:
+        if request.device != "auto" or self.part or cores() < 2:
             return self
         if devices_and_policy(request)[0] != ("cpu",) or any(card.source == "api" for card in self.cards):
             return self
         is_long = bool(estimates(self, least=LONG_ENOUGH))
         return replace(self, request=replace(request, device="cpu,cpu")) if is_long else self
 
-    def steps(self) -> list[Prepared]:
+    def steps(self) -> list[RunPlan]:
         """The plan as it is carried out: suite by suite on this machine; as a whole by a cluster, or where it stands
         for shards that a leaderboard lacks."""
         if self.part or self.request.executor == "ray":
@@ -168,7 +167,7 @@ class Prepared:
                     return [self]
         return self.by_suite()
 
-    def by_suite(self) -> list[Prepared]:
+    def by_suite(self) -> list[RunPlan]:
         """The plan suite by suite, the cheapest first: what costs little is seen early."""
         costs = self._passes(lambda task: task.suite.name)
         return [
@@ -178,7 +177,7 @@ class Prepared:
 
     def summary(self) -> str:
         """What is to be done, in a line: observers, suites, answers, and the time with nothing stored."""
-        from benchmark.engine.estimating import expected_seconds
+        from benchmark.engine.costs import expected_seconds
 
         tasks = [task for task in self.tasks if task.plan.blocks]
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
@@ -197,7 +196,7 @@ class Prepared:
         return self._passes(lambda task: task.card.name) if self.request.executor != "ray" else {}
 
     def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
-        from benchmark.engine.estimating import passes_of
+        from benchmark.engine.costs import passes_of
 
         passes: dict[str, float] = {}
         for task in self.tasks:
@@ -205,7 +204,7 @@ class Prepared:
         return passes
 
 
-def prepare(request: RunRequest, settings: Settings) -> Prepared:
+def prepare(request: RunRequest, settings: Settings) -> RunPlan:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
     shard = parse_shard(request.shard) if request.shard is not None else None
     # Options that do not go together.
@@ -225,7 +224,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     if not on_ray and (request.address is not None or request.gpus_per_task != 1):
         raise BenchError("--address and --gpus-per-task are for --executor ray: leave them out, or name that executor.")
     cards = tuple(choose_cards(joined(request.models), settings))
-    prepared = Prepared(tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards).planned()
+    prepared = RunPlan(tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
@@ -233,7 +232,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
                 f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
                 "of these suites to any of these models."
             )
-    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
+    return cut_plan(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:
@@ -246,9 +245,11 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     require_usable(settings.db)
 
 
-def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
-    """The shards of a plan, each with what it is called."""
-    cost = stated_cost(prepared.tasks)
+def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
+    """Cut a plan into shards of about equal cost, each with its name."""
+    from benchmark.engine.costs import operations
+
+    cost = operations(prepared.tasks)
     plan = plan_digest(prepared.tasks, policy, cost)
     return [
         replace(prepared, tasks=tasks, part=part_name(Shard(index, n), plan))
@@ -263,10 +264,10 @@ def _lacks_parts(store: Store) -> bool:
 
 
 def run_here(
-    prepared: Prepared,
+    prepared: RunPlan,
     reporter: RunReporter,
     command: str = "bench run",
-    known: Mapping[str, StoredElsewhere] | None = None,
+    known: Mapping[str, str] | None = None,
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
     """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by key:
@@ -282,7 +283,7 @@ def run_here(
         # A whole run in a leaderboard that lacks parts of a plan is called the one part of its own. Nobody asks
         # otherwise, and the operations of each architecture would be counted.
         is_note = not prepared.part and _lacks_parts(store)
-        whole = parts_of(prepared, policy, 1)[0].part if is_note else ""
+        whole = cut_plan(prepared, policy, 1)[0].part if is_note else ""
         kept = {name: value for name, value in asked.items() if value}
         options = RunOptions(
             device=devices[0],
@@ -302,18 +303,16 @@ def run_here(
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 
-def estimates(prepared: Prepared, *, least: float | None = None) -> list[CostEstimate]:
+def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:
     """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. least: [] of a plan
     whose rest takes fewer seconds, and of a cluster's, whose time is not known here."""
-    from benchmark.engine import estimating
+    from benchmark.engine import costs
 
     if least is not None and prepared.request.executor != "local":
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
-    if least is not None:
-        return estimating.long_plan(planned, prepared.settings, devices[0], policy, least)
-    return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
+    return costs.estimates(planned, prepared.settings, devices[0], policy, least or 0.0)
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

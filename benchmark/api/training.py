@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from benchmark.api.cards import register_card
+from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
-from benchmark.api.parallel import execute
-from benchmark.api.running import Prepared, RunRequest, Silent, prepare, require_possible
+from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
 from benchmark.errors import FAILURES, BenchError
 from benchmark.settings import Settings
@@ -55,7 +55,7 @@ def sweep(
     db: Db = None,
     reporter: RunReporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
-    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
     command: str = "gestaltbench.sweep",
     **said: Unpack[CheckpointOptions],
 ) -> SweepReport | None:
@@ -154,7 +154,7 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self.report = SweepReport(run=self.run)
 
-    def once(self, agreed: Callable[[Prepared], bool] = lambda _prepared: True) -> SweepReport | None:
+    def once(self, agreed: Callable[[RunPlan], bool] = lambda _prepared: True) -> SweepReport | None:
         """Register and run the checkpoints that are there; None if `agreed` says no. Raises BenchError: no such folder,
         no checkpoint, none that says a step."""
         self._require()
@@ -237,7 +237,7 @@ class TrainingRun:
         return order.steps
 
     def run_cheapest_first(
-        self, cards: Sequence[ModelCard], agreed: Callable[[Prepared], bool] = lambda _prepared: True
+        self, cards: Sequence[ModelCard], agreed: Callable[[RunPlan], bool] = lambda _prepared: True
     ) -> bool:
         """All checkpoints under the suite that costs least, then under the next: curves of the cheap ones come first.
         False if `agreed` says no."""

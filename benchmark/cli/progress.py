@@ -17,32 +17,32 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from benchmark import api
-from benchmark.api import Prepared, Silent
+from benchmark.api import RunPlan, Silent
 from benchmark.cli.printing import safe_console, say, table_console
 from benchmark.display import duration
 from registry.files import redacted
 
 if TYPE_CHECKING:
-    from benchmark.engine.estimating import CostEstimate
+    from benchmark.engine.costs import CostEstimate
 
 #: Rows of the estimate that are shown before a run: the costliest.
 SHOWN = 20
 
 
-def agreed(prepared: Prepared, *, yes: bool) -> bool:
+def agreed(prepared: RunPlan, *, yes: bool) -> bool:
     """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
-    from benchmark.engine import estimating
+    from benchmark.engine import costs
 
-    lines = api.estimates(prepared, least=estimating.LONG)
+    lines = api.estimates(prepared, least=costs.LONG)
     if not lines:
         return True
     # unknown costs come first, then the greatest
-    owed = [line for line in lines if line.cached < line.trials]
-    owed.sort(key=lambda line: (float("inf") if line.seconds is None else line.seconds, line.trials), reverse=True)
+    owed = [line for line in lines if line.cached < line.task.trials]
+    owed.sort(key=lambda line: (float("inf") if line.seconds is None else line.seconds, line.task.trials), reverse=True)
     table_console(stderr=True).print(estimate_table(owed[:SHOWN], "this run takes long"))
     if len(owed) > SHOWN:
         say(f"and {len(owed) - SHOWN} more rows: `bench run --dry-run` lists them all", err=True)
-    say(estimating.total(lines), err=True)
+    say(costs.total_line(lines), err=True)
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return click.confirm("Start?", default=False, err=True)
@@ -54,7 +54,7 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
     for column in ("trials", "cached", "about"):
         table.add_column(column, justify="right")
     for row in lines:
-        table.add_row(row.model, row.suite, row.space, str(row.trials), str(row.cached), row.note)
+        table.add_row(*row.task.work, str(row.task.trials), str(row.cached), row.note)
     return table
 
 

@@ -94,17 +94,17 @@ def run(
     return 3 if strict and report.skipped and not report.failed else report.exit_code
 
 
-def _show_plan(prepared: api.Prepared) -> None:
-    from benchmark.engine.estimating import total
+def _show_plan(prepared: api.RunPlan) -> None:
+    from benchmark.engine.costs import total_line
 
     lines = api.estimates(prepared)
     table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
-    say(total(lines))
+    say(total_line(lines))
     unplanned = [task for task in prepared.tasks if not task.plan.blocks]
     _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
 
 
-def _carry_out(prepared: api.Prepared, near: Collection[str] | None, *, quiet: bool) -> RunReport:
+def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
     """Step by step, each with its headline board as soon as it is scored."""
     db = prepared.settings.db
     say(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
@@ -123,7 +123,7 @@ def _carry_out(prepared: api.Prepared, near: Collection[str] | None, *, quiet: b
     return report
 
 
-def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None:
+def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
     """The boards of what was run, what was seen, and what to do next."""
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))

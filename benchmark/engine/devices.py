@@ -1,5 +1,5 @@
-"""Device and precision of a run; the batch and threads of a network on it; checks that its answers depend on the image
-alone."""
+"""The device and precision of a run, the batch and threads of a network on it, and checks that a network's answers
+depend on the image only."""
 
 import contextlib
 import copy
@@ -31,7 +31,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 
 def choose_device(wanted: str) -> str:
-    """ "auto" -> "cuda", "mps" or "cpu", whichever is there first. A device that is not there is an error."""
+    """ "auto" -> "cuda", "mps" or "cpu", whichever is available first. Raises BenchError if a device is not."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
@@ -44,8 +44,8 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
-    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); else the one that `choose_device`
-    gives. A device that is named twice has two workers. Raises BenchError."""
+    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); otherwise that of `choose_device`. A
+    device that is named twice has two workers. Raises BenchError."""
     if wanted == "cuda:all" and torch.cuda.is_available():
         return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
     devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
@@ -71,8 +71,8 @@ def make_policy(device: str, precision: str, *, compile_model: bool = False, see
 
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
-    """Set the precision of matrix products, the choice of kernels and how networks are compiled, and put back what was
-    set before."""
+    """Set the precision of matrix products, the choice of kernels and how networks are compiled; restore the former
+    settings at the end."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
         if policy.device != "cpu":
@@ -109,8 +109,8 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _repeatable() -> Iterator[None]:
-    """On an accelerator: kernels that give the same twice, gradients included, as far as torch has them, chosen without
-    a clock. One that has no such kernel is named in a warning by torch. A processor's are so anyway."""
+    """On an accelerator, use deterministic kernels, gradients included, as far as torch has them, and choose them
+    without a clock. torch warns of an operation without one. Kernels of a CPU are deterministic anyway."""
     cudnn, memory = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
     before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
     mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -123,38 +123,14 @@ def _repeatable() -> Iterator[None]:
         torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
 
 
-def processors() -> int:
-    """Cores that this process may use."""
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pinned(pixels: Tensor, device: str) -> Tensor:
-    """Pixels on the processor where a device with streams can fetch them beside its work."""
-    return pixels.pin_memory() if _has_streams(device) else pixels
-
-
-def sent(pixels: Tensor, device: str) -> Callable[[], Tensor]:
-    """Send pixels to a device, on a stream of their own: it computes on while they arrive. What is returned gives them
-    there, and makes the device's work wait for them."""
-    if not _has_streams(device):
-        return lambda: pixels.to(device)
-    module: Any = torch.get_device_module(device)
-    own = module.Stream(device)
-    with module.stream(own):
-        there = pinned(pixels, device).to(device, non_blocking=True)
-
-    def arrived() -> Tensor:
-        work = module.current_stream(device)
-        work.wait_stream(own)
-        there.record_stream(work)  # its memory is not free before that work is done
-        return there
-
-    return arrived
-
-
-def _has_streams(device: str) -> bool:
-    kind = device.partition(":")[0]
-    return kind != "cpu" and hasattr(torch.get_device_module(kind), "Stream")
+    """Pixels in memory that a GPU fetches while it computes."""
+    return pixels.pin_memory() if device.startswith("cuda") else pixels
 
 
 def limit_malloc() -> None:
@@ -169,9 +145,9 @@ def limit_malloc() -> None:
         libc.mallopt(parameter, size)
 
 
-# Batch size and threads are tuned per model and device, in seconds. The form of a network is not: batch norms are
-# folded, and on a CPU channels come last, so that a clock has no say in any number. Batch size and threads move float
-# noise at most; decisions do not change with them, what lies near a tie is decided on the plain path (`model_view`).
+# Batch size and threads are tuned per model and device, by the clock. The form of a network is not, so that a clock
+# decides no number: batch norms are always folded, and on a CPU channels always come last. Batch size and threads move
+# float noise at most, and no decision: near-ties are decided on the plain path (`model_view`).
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
 API_BATCH = 32
@@ -185,8 +161,7 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a model is fed; threads: those of this process, unless stated. None of it is part of an observation's
-    identity."""
+    """The batch and threads of a model. They are not part of an observation's identity."""
 
     batch: int
     threads: int = field(default_factory=torch.get_num_threads)
@@ -194,17 +169,17 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class TunedModel:
-    """A module in its tuned form. `run(images NCHW in [0,1]) -> logits`. state: of its parameters and buffers."""
+    """A model in its tuned form."""
 
     model: LoadedModel
     tuning: Tuning
-    run: Run
+    run: Run  # images NCHW in [0,1] -> logits
     module: nn.Module | None = None
-    state: Checksum = ()
+    state: Checksum = ()  # of its parameters and buffers when the run began
 
     @property
     def moved(self) -> str:
-        """A parameter or buffer of the module that is not what it was when the run began; "" for none."""
+        """Name a parameter or buffer that has changed since the run began; "" for none."""
         return "" if self.module is None else changed(self.module, self.state)
 
 
@@ -223,9 +198,9 @@ def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run
 
 
 def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
-    """A model as it is fed, and the memory layout of its images: batch norms folded; on a CPU, whose convolutions are
-    quickest so, channels last where the network takes that. It depends on the network and the kind of device alone:
-    float noise is part of saliency and of attacks."""
+    """Return the tuned form of a model and the memory layout of its images: batch norms are folded, and on a CPU, whose
+    convolutions are fastest so, channels come last if the network takes that. The form depends only on the network and
+    the kind of device, because float noise affects saliency and attacks."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
@@ -252,7 +227,7 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
 
 @contextlib.contextmanager
 def working_threads(count: int) -> Iterator[None]:
-    """Compute with so many threads, and put back what was set before: networks of one run differ in it."""
+    """Compute with so many threads, and restore the former number: networks of one run differ in it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -262,30 +237,31 @@ def working_threads(count: int) -> Iterator[None]:
 
 
 def example(model: LoadedModel, batch: int) -> torch.Tensor:
-    """Grey-level noise at the model's input: [batch, 3, size, size] in [0,1], always the same."""
+    """Return fixed noise at the model's input: [batch, 3, size, size] in [0,1]."""
     size = model.preprocess.size
     noise = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     return noise.to(next((weight.device for weight in model.module.parameters()), torch.device("cpu")))
 
 
-def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None) -> Tuning:
-    """The remembered setting of this architecture on this device, or a new one, measured (`begins` is called before)
-    and remembered. An endpoint, whose answers cost money, is not timed."""
-    if model.card.source == "api":
-        return Tuning(API_BATCH, 1)
-    if known := remembered(model.card, device, notes):
+def known_tuning(model: LoadedModel, device: str, notes: Path) -> Tuning | None:
+    """The setting of a model that needs no measuring. An endpoint, whose answers cost money, is not timed."""
+    return Tuning(API_BATCH, 1) if model.card.source == "api" else remembered(model.card, device, notes)
+
+
+def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
+    """Return the remembered setting of this architecture on this device, or measure and remember it."""
+    if known := known_tuning(model, device, notes):
         return known
     with contextlib.ExitStack() as alone:
-        with contextlib.suppress(OSError):  # of processes that feed this architecture one measures
+        with contextlib.suppress(OSError):  # of several processes that run this architecture, one measures
             alone.enter_context(locked(notes.with_suffix("") / digest_data(_key(model.card, device))[:16]))
-        return remembered(model.card, device, notes) or _measured(model, device, notes, begins)
+        return remembered(model.card, device, notes) or _measured(model, device, notes)
 
 
-def _measured(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None]) -> Tuning:
-    begins()
+def _measured(model: LoadedModel, device: str, notes: Path) -> Tuning:
     with torch.inference_mode():
         best, seconds = _search(model, device)
-    with contextlib.suppress(OSError), locked(notes.parent):  # what is not kept costs a few seconds next time
+    with contextlib.suppress(OSError), locked(notes.parent):  # a setting that is not kept costs seconds next time
         entry = {_key(model.card, device): {"tuning": asdict(best), "seconds": seconds}}
         write_whole(notes, json.dumps(_read(notes) | entry, indent=1))
     return best
@@ -324,9 +300,9 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Batch, then threads at the best batch; and seconds per image. On a CPU the batch is judged by one thread's
-    processor time, which other work on the machine does not disturb, and so are the seconds, by that of all threads;
-    only the number of threads needs the wall clock."""
+    """Choose the batch, then the threads at the best batch, and measure seconds per image. On a CPU, batch and seconds
+    are judged by CPU time, which other work on the machine does not disturb. Only the number of threads needs the wall
+    clock."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
     run = _runner(*_form(model, device), device)
     clock = time.perf_counter if gpu else time.process_time
@@ -343,18 +319,18 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
 
 
 def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
-    """Seconds per image, the best of a few passes after one that warms up; infinite where the device cannot hold the
-    batch."""
+    """Measure seconds per image, the best of a few passes after a first one that warms up; infinite if the device
+    cannot hold the batch."""
     best, spent = float("inf"), 0.0
     with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
         images = example(model, tuning.batch)
-        for at in range(_PASSES + 1):
+        for i in range(_PASSES + 1):
             _wait(images.device)
             start = clock()
             run(images)
             _wait(images.device)
             taken = clock() - start
-            if at:  # the first warms up
+            if i:  # the first warms up
                 best, spent = min(best, taken), spent + taken
             if spent > _SECONDS:
                 break
@@ -362,7 +338,7 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
 
 
 def _wait(device: torch.device) -> None:
-    """Until an accelerator has done all that it was given."""
+    """Wait until an accelerator has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)  # this one, which need not be the current one
 
@@ -375,12 +351,12 @@ _LARGEST_BATCH = 64
 
 
 class Unsound(ModelFailure):
-    """A network whose answers depend on its batch, on chance or on what it was shown before."""
+    """A network whose answers depend on its batch, on chance or on earlier images."""
 
 
 def require_sound(feed: TunedModel, precision: str) -> None:
-    """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check. Want of memory and a
-    forward pass that fails are the run's to deal with: nothing is judged then."""
+    """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check. The run itself handles
+    lack of memory and a failing forward pass: they are not judged here."""
     batch = min(feed.tuning.batch, _LARGEST_BATCH)
     try:
         rows = check_load(feed.model, feed.run, batch, ROUNDING[precision])
@@ -394,8 +370,8 @@ def require_sound(feed: TunedModel, precision: str) -> None:
 
 
 def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: Callable[[slice], Tensor]) -> None:
-    """Show one of the images again, alone; which, if any, follows from the seeds. Raises Unsound where its logits in
-    the run and alone differ by more than rounding."""
+    """Show one of the images again, by itself; the seeds decide which, if any. Raises Unsound if its logits in the batch
+    and by itself differ by more than rounding."""
     row = int(seeds[0] % np.uint64(REPLAYED))
     if row >= len(seeds):
         return

@@ -1,4 +1,4 @@
-"""Published trials -> observers in the store. Scored like everything else, without any weights.
+"""Published trials -> observers in the store, which are scored like networks, without any weights.
 
 A new import of an experiment from a source replaces all earlier imports of it: a corrected table replaces a faulty one,
 and importing the old table again restores it. An observer's answers in several files of one import count together, such
@@ -29,18 +29,15 @@ KEPT = ("response", "session", "trial", "rt")
 
 @dataclass(kw_only=True)
 class ImportReport:
-    """The result of an import. observers: by experiment; trials: new rows; known: observations that were stored before;
-    sources: where the observers come from; notes: one line each for the user; replaced: observations of earlier imports
-    of the same sources that no longer count."""
+    """The outcome of an import of trials."""
 
-    observers: dict[str, list[str]] = field(default_factory=dict)
-    trials: int = 0
-    known: int = 0
+    observers: dict[str, list[str]] = field(default_factory=dict)  # by experiment
+    trials: int = 0  # new rows
+    known: int = 0  # observations that were stored already
     sources: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
-    replaced: int = 0
-    unfit: list[str] = field(default_factory=list)
-    """Why files that should hold trials were left out, one line each."""
+    notes: list[str] = field(default_factory=list)  # for the user, a line each
+    replaced: int = 0  # observations of earlier imports of the same sources that no longer count
+    unfit: list[str] = field(default_factory=list)  # why files that should hold trials were left out, a line each
 
 
 def import_trials(
@@ -51,10 +48,11 @@ def import_trials(
     stated: TableHints = NO_HINTS,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
-    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError. training: recipes
-    of published networks by their name in the tables or here. They go before training.yaml beside the tables, that
-    before the recipe that is stored, and that before what a name states. stated: what the user says of the tables;
-    advance: told how many pieces of how many are stored."""
+    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
+
+    training: recipes of published networks, by their name in the tables or in the leaderboard. They precede
+    training.yaml beside the tables, then the stored recipe, then the recipe in a name. stated: the user's hints on the
+    tables; advance: called with how many of how many pieces are stored."""
     tables = read_tables(path, stated)
     files = tables.files
     report = ImportReport(sources=tuple(sorted({file.who.source for file in files})))
@@ -112,8 +110,8 @@ def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
-    """Files of one experiment whose observers answered the same images; all that one observer answered there, asked in
-    one way, is one file."""
+    """Group the files of one experiment whose observers answered the same images. All answers of one observer to one
+    prompt are one file."""
     same: dict[tuple[str, str, ObserverName, str], list[TrialFile]] = {}
     for file in files:
         same.setdefault((file.space, file.experiment, file.who, file.prompt), []).append(file)
@@ -124,8 +122,8 @@ def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
 
 
 def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, required: Recipes) -> dict[str, str]:
-    """Every observer under its name, with its source and the recipe on its card; name -> id. Raises TrialsError and
-    UnknownName where one of the `required` recipes is of no network in the tables."""
+    """Store every observer with its source and the recipe on its card, and return name -> id. Raises TrialsError or
+    UnknownName if a `required` recipe does not belong to a network in the tables."""
     people, networks = set[str](), set[str]()
     for file in files:
         (people if file.kind == "human" else networks).update((file.observer, str(file.who)))
@@ -159,20 +157,20 @@ def _described(observer: ObserverName) -> dict[str, object]:
 
 
 def joined(files: Sequence[TrialFile]) -> TrialFile:
-    """One file of several: each image once, as it was first answered. One image under eight degradations is eight
+    """Join several files into one, with the first answer to each image. One image under eight degradations is eight
     stimuli: "c05/n02134084_5274.png"."""
     columns = stacked([file.columns for file in files])
     pairs = list(zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True))
     first: dict[tuple[str, str], int] = {}
-    for place, pair in enumerate(pairs):
-        first.setdefault(pair, place)
+    for i, pair in enumerate(pairs):
+        first.setdefault(pair, i)
     columns = {name: values[list(first.values())] for name, values in columns.items()}
     columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
     return replace(files[0], columns=columns, remarks=tuple(remark for file in files for remark in file.remarks))
 
 
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
-    """One observer's answers to all images of a set, and their columns, in the set's order."""
+    """Return one observer's answers to all images of a set, and their columns, in the set's order."""
     order = np.argsort(file.columns["stimulus"])
     rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}
@@ -180,7 +178,7 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
     if file.remarks:
         details["remarks"] = list(file.remarks)
     answers: list[object] = [columns["response"].tolist()]
-    if MARGIN in columns:  # what was imported without them is another observation
+    if MARGIN in columns:  # an import without margins is another observation
         answers.append(columns[MARGIN].tobytes().hex())
     if file.prompt:  # and by what the prompts of one observer are ordered
         answers.append(file.prompt)
@@ -210,13 +208,13 @@ Key = tuple[str, str, str]  # role, metric, condition
 
 @dataclass(kw_only=True)
 class ScoresReport:
-    """What came in. scores: new numbers; known: those that were there; changed: those that had another value."""
+    """The outcome of an import of scores."""
 
     observers: list[str] = field(default_factory=list)
     sources: tuple[str, ...] = ()
-    scores: int = 0
-    known: int = 0
-    changed: int = 0
+    scores: int = 0  # new numbers
+    known: int = 0  # numbers that were stored already
+    changed: int = 0  # numbers that had another value
     notes: list[str] = field(default_factory=list)
 
 
@@ -230,11 +228,11 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
     report = ScoresReport(sources=tuple(sorted({observer.source for observer in by_observer})))
     before: dict[str, dict[Key, Score]] = {}
     for stored in store.latest_scores(suite=REPORTED):
-        if stored.value is None:  # altered in the leaderboard
+        if stored.value is None:  # somebody altered the leaderboard
             continue
         before.setdefault(stored.observer, {})[stored.role, stored.metric, stored.condition] = _score(stored)
     for observer, new in by_observer.items():
-        name = f"{observer.name} ({observer.source}, {REPORTED})"  # no name that one with trials has
+        name = f"{observer.name} ({observer.source}, {REPORTED})"  # different from the name of an observer with trials
         report.observers.append(name)
         held = before.get(name, {})
         report.known += sum(held.get(key) == score for key, score in new.items())

@@ -33,16 +33,15 @@ from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
-# and suite would pay it again. So equal-sized images of small sets are kept decoded, some to a file, by the digest of
-# their set: what is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes
-# that are not those of the set's digest; and a damaged file is decoded anew.
+# and suite would pay it again. So equal-sized images of small sets are kept decoded, several to a file, by the digest
+# of their set. The cache cannot hold another set's pixels, because decoding reads a file once and refuses bytes that do
+# not match the set's digest. Damaged files of the cache are decoded again.
 Image = NDArray[np.uint8]
 Images = list[Image]
-Made = Callable[[Images], Any]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
 PART, SUM = 16, 4  # images to a file; bytes at its end
-FORMAT = 3  # raised where the same files give other pixels
+FORMAT = 3  # raised when the same files give other pixels
 
 
 def decoded_chunks(
@@ -50,20 +49,18 @@ def decoded_chunks(
     chunks: Sequence[int],
     cache: Path | None,
     each: Each = map,
-    made: Made = lambda images: images,
-    *,
-    backwards: bool = False,
+    prepared: Callable[[Images], Any] = lambda images: images,
 ) -> Iterator[Any]:
-    """What is made of the images of each chunk, in order, the next two always under way, so that no decoder waits for
-    the last image of a chunk: memory holds three, however large the set, and what is kept (at most `SET_BYTES`) of one
-    that it was picked from. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None; each: as
-    `map`, by several threads; backwards: the last images of a chunk first, so that of two processes each does half."""
-    read, way = _reader(stimuli, cache)[0], -1 if backwards else 1
+    """Yield `prepared(images)` of each chunk, in order. The next two chunks are always under way, so that no decoder
+    waits for the last image of a chunk: memory holds three chunks, however large the set, and at most `SET_BYTES` of
+    the set from which this one was picked. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None;
+    each: like `map`, on several threads."""
+    read = _reader(stimuli, cache)[0]
 
     def load(chunk: int) -> Any:
         index = chunk_index(stimuli, chunk).tolist()
-        parts = [index[at : at + PART] for at in range(0, len(index), PART)]
-        return made(list(chain.from_iterable(list(each(read, parts[::way]))[::way])))
+        parts = [index[i : i + PART] for i in range(0, len(index), PART)]
+        return prepared(list(chain.from_iterable(each(read, parts))))
 
     with ThreadPoolExecutor(2) as ahead:
         waiting: deque[Future[Any]] = deque()
@@ -76,18 +73,18 @@ def decoded_chunks(
 
 
 def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]], Images], Callable[[int], Image]]:
-    """What gives the images of a part: from the cache, which then has them; and what gives a single image."""
+    """Return two functions: one reads the images of a part, through the cache; one reads a single image."""
     from PIL import __version__ as pillow
 
     def place(digest: str, part: int) -> Path | None:
-        """Named by a set's digest, and by what makes pixels of its files."""
+        """The file of a part, named by the set's digest and the versions that decide pixels."""
         return cache / f"{digest[:32]}-{FORMAT}-{pillow}" / f"{part:06d}.npy" if cache else None
 
     picked = stimuli.decode if isinstance(stimuli.decode, Picked) else None
 
     @kept  # each file is read and checked once
     def of_whole(part: int) -> Images | None:
-        """What is kept of the set that this one was picked from."""
+        """Images in the cache of the set from which this one was picked."""
         digest, size = picked.whole if picked else ("", 0)
         return _stored(place(digest, part), min(PART, size - part * PART))
 
@@ -120,7 +117,7 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]],
 
 
 def _stored(place: Path | None, size: int) -> Images | None:
-    """Images from a file, checked against the sum at its end; None where they are not there or not whole."""
+    """Read images from a file of the cache, checked against the sum at its end; None if it is missing or damaged."""
     if place is None:
         return None
     with suppress(StimuliError, OSError), foreign("decoded images", place, StimuliError):
@@ -132,7 +129,7 @@ def _stored(place: Path | None, size: int) -> Images | None:
 
 
 def _store(place: Path, images: Images, whole: int, *, look: bool) -> None:
-    """Keep images of a small set. look: whether the cache is full, which is then emptied first. Raises OSError."""
+    """Keep images of a small set. look: empty the cache first if it is full. Raises OSError."""
     if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
         return
     written, cache = BytesIO(), place.parents[1]
@@ -145,23 +142,21 @@ def _store(place: Path, images: Images, whole: int, *, look: bool) -> None:
 
 @dataclass(kw_only=True)
 class LoadedObserver:
-    """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer. `batch`
-    shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`: what ended
-    all of it."""
+    """An observer in memory."""
 
     name: str
     observer: TunedModel | IdealObserver
-    row: str = ""
-    size: int = 0
+    row: str = ""  # its id in the store
+    size: int = 0  # bytes
     tasks: Sequence[Task] = ()
-    batch: int = CHUNK
-    failure: str = ""
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    batch: int = CHUNK  # shrinks when the device runs out of memory
+    failure: str = ""  # what ended all its work
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)  # (suite, space) -> what ended that work
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Job:
-    """One observation still to be made: which chunks of which block, for which observer and suite."""
+    """The missing chunks of one observation: a block for one observer and suite."""
 
     loaded: LoadedObserver
     suite: Suite
@@ -169,21 +164,27 @@ class Job:
     block: Block
     key: str
     chunks: frozenset[int]
+    settled: bool = False  # its suite needs no further answers
 
     @property
     def failed(self) -> bool:
-        """Whether this work has ended early."""
+        """Whether a failure has ended this work."""
         return bool(self.loaded.failure) or (self.suite.name, self.space) in self.loaded.failures
 
+    @property
+    def over(self) -> bool:
+        """Whether no further chunk is asked."""
+        return self.failed or self.settled
+
     def fail(self, error: BaseException) -> None:
-        """End this observer's work under this suite; its other work goes on, unless it is unsound."""
+        """End this observer's work under this suite. Its other work continues, unless the network is unsound."""
         if isinstance(error, Unsound):
             self.loaded.failure = self.loaded.failure or failure_line(error)
         self.loaded.failures.setdefault((self.suite.name, self.space), failure_line(error))
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
-    """Jobs by a key, in the order of their first."""
+    """Group jobs by a key, in the order in which the keys first appear."""
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
@@ -194,16 +195,16 @@ Passed = Callable[[int], None]
 
 
 class Reporter(Protocol):
-    """What the loop tells of its progress."""
+    """Receives the progress of the loop."""
 
     def tuning(self, observer: str) -> None:
-        """The batch size of `observer` is being measured, which takes seconds."""
+        """The batch size of `observer` is about to be measured, which takes seconds."""
 
     def advance(self, observer: str, trials: int) -> None:
         """`trials` more answers of `observer` are stored."""
 
     def work(self, observer: str, passes: float) -> None:
-        """A device batch of `observer` is done: so much of the forward passes that its trials may cost."""
+        """A device batch of `observer` is done: so many of the forward passes that its trials may cost."""
 
     def note(self, text: str) -> None:
         """One line for the user."""
@@ -211,7 +212,7 @@ class Reporter(Protocol):
 
 @dataclass(kw_only=True)
 class _Decoded:
-    """A chunk's images, and their pixels where every network is shown the same. each: as of `decoded_chunks`."""
+    """A chunk's images, and their pixels if every network is shown the same. each: as in `decoded_chunks`."""
 
     images: Images
     each: Each
@@ -220,23 +221,19 @@ class _Decoded:
 
 @dataclass(kw_only=True)
 class InferenceLoop:
-    """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works. over: whether a
-    job needs no further answers, asked before each chunk; decoders: threads that decode and resize images; backwards:
-    the last chunk of a set first, where no order is asked for."""
+    """One run's loop over blocks."""
 
     seed: int
     device: str
     reporter: Reporter
     cache: Path | None = None
     codes: Codes = field(default_factory=Codes)
-    over: Callable[[Job], bool] = lambda job: job.failed
-    decoders: int = 2
-    backwards: bool = False
-    decoded: int = field(default=0)
+    decoders: int = 2  # threads that decode and resize images
+    decoded: int = 0  # images so far: each once, however many observers see it
 
     def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
-        """Make every observation of `jobs`; yields the jobs that were asked one chunk of one block, which chunk, and
-        their answers, to be stored together. A failure is noted on the observer; other work goes on."""
+        """Make every observation of `jobs`. Yields the jobs that were asked one chunk of one block, the chunk, and
+        their answers, to be stored together. A failure is noted on the observer, and other work continues."""
         for same_images in grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
             with ThreadPoolExecutor(self.decoders) as pool:
                 yield from self._show_stimuli(same_images, pool.map)
@@ -244,32 +241,30 @@ class InferenceLoop:
     def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
-        backwards = self.backwards and not any(job.suite.stopping.settled for job in jobs)
-        chunks = sorted(set().union(*(job.chunks for job in jobs)), reverse=backwards)
+        chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
         presentation = jobs[0].block.presentation
         networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
 
-        def made(images: Images) -> tuple[Images, Callable[[], torch.Tensor | None]]:
-            """Images, and what gives their pixels on the device, where these are the same for every network."""
+        def made(images: Images) -> tuple[Images, torch.Tensor | None]:
+            """Images, and their pixels on the device if these are the same for every network."""
             if presentation == "whole" and len({image.shape for image in images}) == 1:
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
                 pixels = networks[0].present(images, presentation, each)
             else:
-                return images, lambda: None
-            return images, devices.sent(pixels, self.device)
+                return images, None
+            return images, devices.pinned(pixels, self.device).to(self.device, non_blocking=True)
 
-        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made, backwards=backwards)
+        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made)
         for chunk in chunks:
-            jobs = [job for job in jobs if not self.over(job)]
+            jobs = [job for job in jobs if not job.over]
             if not jobs:
                 break
             ready = _Decoded(images=[], each=each)
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
-                    ready.images, arrived = next(decoded)
-                    ready.pixels = arrived()
+                    ready.images, ready.pixels = next(decoded)
                 except FAILURES as error:  # the boundary of one set's images
                     for job in filter(_sees_pixels, jobs):
                         job.fail(error)
@@ -282,9 +277,9 @@ class InferenceLoop:
     def shown_again(
         self, job: Job, index: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], Mapping[str, Array]]]:
-        """Rows of `index`, and what a network's job keeps of the images there. Whole images are shown as they are, and
-        then as beside images of other sizes, which brings a chunk to the network's size. A failure is noted on the
-        observer."""
+        """Yield rows of `index` and the columns of a network's job for the images there. Whole images are shown at
+        their own size, and then at the network's size, as in a chunk with images of other sizes. A failure is noted on
+        the observer."""
         block, feed, rows = job.block, job.loaded.observer, np.arange(len(index))
         assert isinstance(feed, TunedModel)
         try:
@@ -306,13 +301,13 @@ class InferenceLoop:
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
-        for same_observer in grouped([job for job in jobs if not self.over(job)], lambda job: id(job.loaded)):
+        for same_observer in grouped([job for job in jobs if not job.over], lambda job: id(job.loaded)):
             loaded, block = same_observer[0].loaded, same_observer[0].block
             index = chunk_index(block.stimuli, chunk)
             owed = len(index) * sum(job.suite.passes for job in same_observer)
 
             def passed(passes: float, name: str = loaded.name) -> None:
-                """Tell work as it is done: never more in all than the chunk may cost, and all of it at its end."""
+                """Report work as it is done: never more in total than the chunk may cost, and all of it at its end."""
                 nonlocal owed
                 if (counted := min(passes, owed)) > 0:
                     owed -= counted
@@ -336,8 +331,8 @@ class InferenceLoop:
         return rows
 
     def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
-        """The images of a chunk as a network is shown them: resized and cropped, in its own way where that is not alike
-        for every network; and transformed."""
+        """Return the images of a chunk as a network is shown them: resized and cropped, in the network's own way if
+        networks differ in it, and transformed."""
         pixels, transform = ready.pixels, block.transform
         if pixels is None:
             pixels = devices.pinned(feed.model.present(ready.images, block.presentation, ready.each), self.device)
@@ -345,15 +340,15 @@ class InferenceLoop:
             return pixels
         pixels = pixels.to(self.device)
         seeds = seeds_of(block.stimuli, index, self.seed)
-        # The run's precision is the network's: what it is shown is the same in each. More threads than the network
-        # is fed with would wait for one another on its images, too.
+        # The run's precision is the network's: images are the same in each. With more threads than the network uses,
+        # they would wait for one another on its images also.
         with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
             return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
     def _answer(
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
-        """One observer's answers under every suite that asks, by key; those whose work failed are left out."""
+        """Return one observer's answers under every suite that asks, by key, without failed work."""
         loaded = jobs[0].loaded
         network = loaded.observer if isinstance(loaded.observer, TunedModel) else None
         while True:
@@ -361,7 +356,7 @@ class InferenceLoop:
                 with working_threads(network.tuning.threads if network else torch.get_num_threads()):
                     answers = self._columns(jobs, index, pixels, passed)
                 break
-            except RuntimeError as error:  # out of memory: halve the device batch and go on
+            except RuntimeError as error:  # out of memory: halve the device batch and continue
                 if loaded.batch == 1:
                     what = f"{loaded.name} does not fit on {self.device} even one image at a time"
                     raise ModelFailure(what) from error
@@ -385,7 +380,7 @@ class InferenceLoop:
             try:
                 if job.space not in views and isinstance(observer, IdealObserver):
                     classes = label_space(job.space).classes
-                    # which refuses what it has not
+                    # An ideal view raises when a suite asks for an attribute that it lacks.
                     views[job.space] = cast(
                         View,
                         IdealView(observer=observer, block=job.block, index=index, categories=classes, seed=self.seed),

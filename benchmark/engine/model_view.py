@@ -1,4 +1,4 @@
-"""Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
+"""Views: a suite's access to one chunk. Everything is computed when it is first asked for, and only once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NEAR_TIE = 1e-3
 
 
 class _ChunkOfStimuli:
-    """What every observer is shown of a chunk: the block, the positions in it, their labels and seeds."""
+    """The part of a view that observers share: the block, positions in it, their labels and seeds."""
 
     block: Block
     index: NDArray[np.int64]
@@ -43,19 +43,17 @@ class _ChunkOfStimuli:
 
 @dataclass(eq=False, kw_only=True)
 class NetworkView(_ChunkOfStimuli):
-    """A network on one chunk, seen in device batches of `batch` images. pixels: NCHW before the network's own resize,
-    uint8 or float32 in [0,1]; device: where the network is; passed: told the forward passes of each device batch (a
-    backward counts two)."""
+    """A network on one chunk, which it sees in device batches of `batch` images."""
 
     feed: TunedModel
     block: Block
     index: NDArray[np.int64]
-    pixels: torch.Tensor
+    pixels: torch.Tensor  # NCHW before the network's own resize, uint8 or float32 in [0,1]
     grouping: Grouping
     seed: int
     batch: int = CHUNK
     device: str = "cpu"
-    passed: Callable[[int], None] = lambda _passes: None
+    passed: Callable[[int], None] = lambda _passes: None  # called with the passes of each batch; a backward counts two
 
     def __post_init__(self) -> None:
         self.categories, self.outputs = self.grouping.categories, self.grouping.indices
@@ -67,8 +65,8 @@ class NetworkView(_ChunkOfStimuli):
 
     @cached_property
     def logits(self) -> torch.Tensor:
-        """[n, classes] float32, finite. About one image in `devices.REPLAYED` is shown again, alone and on the plain
-        path: the answer must be the same."""
+        """[n, classes] float32, finite. About one image in `devices.REPLAYED` is shown again by itself on the plain
+        path, and the answer must be the same."""
         parts = []
         with torch.inference_mode():
             for i in range(0, len(self.index), self.batch):
@@ -89,7 +87,7 @@ class NetworkView(_ChunkOfStimuli):
 
     @cached_property
     def _decided(self) -> Grouping:
-        """Between what the network decides: the categories, and nothing."""
+        """The alternatives of the network's decision: the categories, and nothing if it may find nothing."""
         if self.grouping.nothing is None:
             return self.grouping
         outputs = (*self.outputs, (self.grouping.nothing,))
@@ -97,7 +95,7 @@ class NetworkView(_ChunkOfStimuli):
 
     @cached_property
     def _answers(self) -> NDArray[np.float32]:
-        """[n, categories], and a column for nothing where the network may say so; near-ties from the plain path."""
+        """[n, alternatives], near-ties from the plain path."""
         values = decide(self.logits, self._decided).float().cpu().numpy().copy()
         for row in near_ties(values).tolist():
             with torch.inference_mode():
@@ -112,7 +110,7 @@ class NetworkView(_ChunkOfStimuli):
 
     @cached_property
     def responses(self) -> Array:
-        """[n] category names; "na" where a network that may find nothing found nothing."""
+        """[n] category names; "na" if a network that may find nothing found nothing."""
         return chosen(self._decided.categories, self._answers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -169,8 +167,8 @@ class NetworkView(_ChunkOfStimuli):
 
 @dataclass(eq=False, kw_only=True)
 class IdealView(_ChunkOfStimuli):
-    """An ideal observer on one chunk: answers from labels; its categories are all its classes, and its answers all that
-    it has of logits."""
+    """An ideal observer on one chunk. It answers from labels, its categories are all its classes, and its logits are
+    its answers."""
 
     observer: IdealObserver
     block: Block
@@ -192,7 +190,7 @@ class IdealView(_ChunkOfStimuli):
     @property
     def outputs(self) -> tuple[tuple[int, ...], ...]:
         """One for each category."""
-        return tuple((at,) for at in range(len(self.categories)))
+        return tuple((i,) for i in range(len(self.categories)))
 
     @property
     def logits(self) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Cards x suites -> tasks: what each observer is shown, or why a suite does not apply; and the shards of a plan.
+"""Plans: a task for each card and suite, with its images or the reason why the suite does not apply; and their shards.
 
-Every machine makes the same plan and cuts it the same way, so that nobody has to tell them who does what. Nothing that
+Every machine makes the same plan and cuts it in the same places, so machines need not talk to each other. Nothing that
 differs between machines decides a cut: no measured speed, no stored answer, no cache. Shards are stretches of the plan,
 so that a shard loads few networks."""
 
@@ -33,33 +33,37 @@ def chunk_count(stimuli: Stimuli) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there. only:
-    place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
-    process's."""
+    """One observer under one suite in one label space."""
 
     card: ModelCard
     suite: Suite
     space: str
-    plan: Plan
-    reason: str = ""
+    plan: Plan  # empty if the suite does not apply
+    reason: str = ""  # why the suite does not apply
+    #: Index in `plan.blocks` -> the chunks of that block that this process shows; None: all. Others show the rest.
     only: Mapping[int, frozenset[int]] | None = None
 
     @property
+    def work(self) -> tuple[str, str, str]:
+        """Names of the observer, the suite and the space."""
+        return self.card.name, self.suite.name, self.space
+
+    @property
     def shown(self) -> dict[int, Block]:
-        """Place in the plan -> block, of those that are shown here."""
+        """Index in the plan -> block, of the blocks that this process shows."""
         blocks = enumerate(self.plan.blocks)
         return {i: block for i, block in blocks if self.only is None or i in self.only}
 
-    def chunks(self, place: int) -> frozenset[int]:
-        """Chunks that are shown here of the block at a place."""
+    def chunks(self, i: int) -> frozenset[int]:
+        """Chunks of a block that this process shows."""
         if self.only is not None:
-            return self.only[place]
-        return frozenset(range(chunk_count(self.plan.blocks[place].stimuli)))
+            return self.only[i]
+        return frozenset(range(chunk_count(self.plan.blocks[i].stimuli)))
 
     @property
     def trials(self) -> int:
         """How many stimuli are shown."""
-        shown = ((block, chunk) for place, block in self.shown.items() for chunk in self.chunks(place))
+        shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.chunks(i))
         return sum(len(chunk_index(block.stimuli, chunk)) for block, chunk in shown)
 
 
@@ -70,9 +74,9 @@ def plan_tasks(
     limit: int | None,
     wanted: Collection[str] = (),
 ) -> list[Task]:
-    """Every card under every suite: one task per space in which the card can answer and whose stimuli are here; else
-    one with the reason. Plans of one suite and space are made once, for opening a set reads every file's digest.
-    wanted: names of stimulus sets that play their roles before all others."""
+    """Plan every card under every suite: one task per label space in which the card can answer and whose stimuli are
+    installed, or one with the reason if there is none. Plans of one suite and space are made once, because opening a
+    set reads every file's digest. wanted: names of stimulus sets that are preferred in their roles."""
     folder = cache(lambda space: Resolver(space, settings, limit, wanted))
     plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
     tasks: list[Task] = []
@@ -106,7 +110,7 @@ def suites_of(tasks: Sequence[Task]) -> list[Suite]:
 
 
 def _lacking_classes(card: ModelCard, suite: Suite, space: str, plan: Plan) -> str:
-    """Why a set in the model's own space cannot be shown: it has classes that the model has not. "" where it can."""
+    """Why a set in the model's own space cannot be shown: it has classes that the model lacks. "" if it can."""
     known = set() if space in suite.spaces else set(label_space(card.labels).classes)
     for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values() if known else ():
         if strange := sorted(set(map(str, stimuli.labels["category"])) - known):
@@ -118,7 +122,7 @@ def _lacking_classes(card: ModelCard, suite: Suite, space: str, plan: Plan) -> s
 
 
 def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
-    """The spaces in which a card answers what a suite shows; or why there is none."""
+    """Return the label spaces that a card and a suite share; or why there is none."""
     if card.source == "ideal":
         if suite.needs == "decisions":
             return suite.spaces, ""
@@ -138,10 +142,8 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     )
 
 
-#: One block of one task -> what it costs, in any whole unit.
+#: One block of one task -> its cost, in any whole unit.
 Cost = Callable[[Task, Block], int]
-_SHOWING = 100_000_000  # operations: about what decoding and transforming one image costs
-_GUESSING = 1_000_000  # an ideal observer's answer
 
 
 @dataclass(frozen=True)
@@ -166,23 +168,23 @@ def parse_shard(text: str) -> Shard:
 
 
 def part_name(shard: Shard, plan: str) -> str:
-    """A part of a plan in words, as its run is noted in the leaderboard. plan: as `plan_digest` names it."""
+    """Name a part of a plan, as the leaderboard's row of its run does. plan: from `plan_digest`."""
     return f"shard {shard} of plan {plan}"
 
 
 def whole_name(part: str) -> str:
-    """What the plan of a part is called where it is carried out whole; part: as `part_name` gives it."""
+    """Name the whole plan of a part, as its only part. part: from `part_name`."""
     return part_name(Shard(1, 1), part.rpartition(" ")[2])
 
 
 def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
-    """Which parts of plans came to their end. runs: status and note of each that has ended."""
+    """Names of the shards that were finished. runs: status and note of each run that has ended."""
     return [note for status, note in runs if named_parts([note]) and status != "interrupted"]
 
 
 def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab". Both
-    are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none."""
+    """Name the parts that `there` lacks of the plans in `wanted`: "shard 2/3 of plan 0123456789ab". Both are notes of
+    runs; other notes are ignored. A plan that was carried out as a whole lacks none."""
     present = named_parts(there)
     return [
         part_name(Shard(index, of), plan)
@@ -194,23 +196,21 @@ def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
 
 
 def named_parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
-    """(part, number of parts, plan) of the notes that name one, in their order."""
+    """Return (part, number of parts, plan) of the notes that name a part, in their order."""
     named = (re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note) for note in notes)
     return {(int(match[1]), int(match[2]), match[3]): None for match in named if match}
 
 
-def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
-    """The plan in `n` stretches of about equal cost; some may be empty. Each chunk of each block of each task is in
-    exactly one part; a task of which several parts have something is in each of them, with `only` saying what is meant.
-    A block that may be settled is never cut: whether it is, is asked chunk by chunk. cost: `stated_cost` unless given.
-    """
-    cost = cost or stated_cost(tasks)
-    items: list[tuple[Task, int | None]] = []  # with the place of a block; None where a suite does not apply
+def split(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
+    """Cut a plan into `n` stretches of about equal cost; some may be empty. Each chunk of each block is in exactly one
+    part. A task that is cut is in several parts, with the chunks of each in `only`. A block that its suite may settle
+    early is never cut, because the suite is asked chunk by chunk."""
+    items: list[tuple[Task, int | None]] = []  # with the index of a block; None if the suite does not apply
     prices: list[tuple[int, int]] = []
     for task in tasks:
-        for place, block in task.shown.items():
+        for i, block in task.shown.items():
             pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
-            items.append((task, place))
+            items.append((task, i))
             prices.append((-(-cost(task, block) // pieces), pieces))
         if not task.plan.blocks:
             items.append((task, None))
@@ -218,7 +218,7 @@ def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[
     parts: list[dict[int, tuple[Task, dict[int, frozenset[int]]]]] = [{} for _ in range(n)]
     total, before = max(1, sum(price * pieces for price, pieces in prices)), 0
     for (task, shown), (price, pieces) in zip(items, prices, strict=True):
-        for piece in range(pieces):  # lies in the part that its middle falls into
+        for piece in range(pieces):  # each is in the part that its middle falls into
             part = min(n - 1, (2 * (before + price * piece) + price) * n // (2 * total))
             _, chunks = parts[part].setdefault(id(task), (task, {}))
             if shown is not None:
@@ -228,31 +228,9 @@ def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[
     return [[replace(task, only=chunks) for task, chunks in part.values()] for part in parts]
 
 
-def stated_cost(tasks: Sequence[Task]) -> Cost:
-    """What a block costs by what is stated of it: trials x passes of the suite x operations of the architecture."""
-    from registry.loading import forward_flops  # torch, which planning does without
-
-    def arch(card: ModelCard) -> str:
-        size = card.preprocess.size if card.preprocess else 0
-        return digest_data([card.source, card.arch, card.options.get("kwargs"), size])
-
-    archs = {name: arch(card) for name, card in {task.card.name: task.card for task in tasks}.items()}
-    cards = {archs[task.card.name]: task.card for task in tasks}  # checkpoints of one architecture cost the same
-
-    @cache  # of those that are shown anything
-    def flops(arch: str) -> int:
-        return forward_flops(cards[arch])
-
-    def cost(task: Task, block: Block) -> int:
-        if task.card.source == "ideal":
-            return len(block.stimuli) * _GUESSING
-        return len(block.stimuli) * (_SHOWING + round(task.suite.passes * flops(archs[task.card.name])))
-
-    return cost
-
-
-def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost) -> str:
-    """What machines must agree on to carry out parts of one plan: all that is asked, and what it costs. 12 digits."""
+def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost = lambda _task, _block: 0) -> str:
+    """Digest, in 12 digits, what machines must agree on to carry out parts of one plan: all that is asked, and the
+    costs by which each machine cuts it."""
     asked: list[list[object]] = []
     for task in tasks:
         row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]

@@ -1,9 +1,8 @@
-"""One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
+"""One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -11,7 +10,7 @@ from benchmark.contracts import Block, Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
-from benchmark.engine.plan import Task, chunk_index, named_parts, suites_of
+from benchmark.engine.plan import Task, chunk_index, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
 from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
@@ -30,83 +29,86 @@ CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
 
-class StoredElsewhere(NamedTuple):
-    """An observation that is in another leaderboard."""
-
-    complete: bool
-    canary: str
-
-
-def known_observations(store: Store, observers: Iterable[str]) -> dict[str, StoredElsewhere]:
-    """What a leaderboard has of observers, by key."""
-    return {
-        row.key: StoredElsewhere(store.complete(row.key), str(row.details.get("canary", "")))
-        for name in observers
-        for row in store.observations(observer=name)
-    }
+def complete_observations(store: Store, observers: Iterable[str]) -> dict[str, str]:
+    """Key -> canary answers, of the complete observations of observers."""
+    rows = (row for name in observers for row in store.observations(observer=name))
+    return {row.key: str(row.details.get("canary", "")) for row in rows if store.complete(row.key)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored.
+    """How a run is made."""
 
-    part: which shard of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
-    `engine.score_shards` scores them where the other shards' are, too. "": the run is whole, and scored. note: kept
-    with the end of a whole run. asked: what else a command needs to show the same stimuli again ("limit", "stimuli",
-    "batch"), kept with the trials. known: what another leaderboard has of the observers, by key; what is complete there
-    is not made again. enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it
-    says yes, the run ends there and scores nothing. decoders: threads that decode and resize images."""
-
-    device: str
-    policy: Policy
-    batch: int | None = None
+    device: str  # as torch names it ("cuda:1")
+    policy: Policy  # as stored
+    batch: int | None = None  # None: tuned
     command: str = "bench run"
+    #: The shard of a plan that this run is ("shard 2/3 of plan 0123456789ab"): it stores trials and what they belong
+    #: to, and `engine.score_shards` scores them together with the other shards'. "": the run is complete, and scored.
     part: str = ""
-    note: str = ""
+    note: str = ""  # stored with the end of a complete run
+    #: What else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), stored with the trials.
     asked: Mapping[str, Any] = field(default_factory=dict)
-    known: Mapping[str, StoredElsewhere] = field(default_factory=dict)
+    #: Observations that another leaderboard has complete, and that are not made again: key -> canary answers.
+    known: Mapping[str, str] = field(default_factory=dict)
+    #: Asked before anything is shown and whenever a chunk of all blocks is stored; True ends the run, without scores.
     enough: Callable[[Store], bool] | None = None
-    decoders: int = field(default_factory=devices.processors)
+    decoders: int = field(default_factory=devices.cores)  # threads that decode and resize images
 
 
 class _Enough(Exception):
-    """What is stored answers the question."""
+    """The stored trials answer the question of the run."""
 
 
 class RunReporter(Reporter, Protocol):
-    """The loop's reporter, told beforehand how many answers an observer still owes."""
+    """The loop's reporter, which also learns how much work an observer has left."""
 
     def expect(self, observer: str, trials: int, passes: float) -> None:
-        """`observer` owes `trials` answers, which cost about so many forward passes."""
+        """`observer` still owes `trials` answers, which cost about so many forward passes."""
 
     def done(self, observer: str) -> None:
-        """`observer` owes nothing more: all is stored, was enough, or has failed."""
+        """`observer` has finished: its answers are stored or were enough, or it has failed."""
 
 
 def execute(
     tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
 ) -> RunReport:
-    """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
+    """Carry out a plan. Every failure becomes a row, and other work continues. The same call resumes an interrupted
+    run."""
     limit_malloc()
     run = store.begin_run(options.command, environment_record(options.device, torch.get_num_threads()))
-    outcomes = Outcomes(store=store, run=run)
+    loop = InferenceLoop(
+        seed=options.policy.seed,
+        device=options.device,
+        reporter=reporter,
+        cache=settings.decoded,
+        decoders=options.decoders,
+    )
+    whole = _Run(
+        store=store,
+        run=run,
+        settings=settings,
+        options=options,
+        reporter=reporter,
+        outcomes=Outcomes(store=store, run=run),
+        loop=loop,
+        codes=loop.codes,
+    )
     status = "interrupted"
     try:
         with numerics(options.policy), one_blas_thread():
-            _Run(store=store, run=run, settings=settings, options=options, reporter=reporter, outcomes=outcomes).all(
-                tasks
-            )
-        status = outcomes.report.status
+            whole.all(tasks)
+        status = whole.outcomes.report.status
     except _Enough:
         status = "enough"
     finally:
         store.end_run(run, status, options.part or options.note)
-    return outcomes.report
+    return whole.outcomes.report
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answered:
-    """A task whose trials are stored, or whose observer failed. The network itself is no longer needed."""
+    """A task whose trials are stored, or whose observer failed. It does not hold the network, whose memory is free."""
 
     row: str
     failure: str
@@ -123,30 +125,13 @@ class _Run:
     options: RunOptions
     reporter: RunReporter
     outcomes: Outcomes
-    codes: Codes = field(default_factory=Codes)
+    loop: InferenceLoop
+    codes: Codes
     _planned: dict[tuple[str, int], list[Observation]] = field(default_factory=dict)
     _canary: dict[tuple[str, str], str] = field(default_factory=dict)
-    _settled: set[str] = field(default_factory=set)
-
-    @cached_property
-    def loop(self) -> InferenceLoop:
-        """What shows images to networks."""
-        seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
-        # Parts of a plan begin at the two ends of a set: where they meet, the other has decoded the rest.
-        backwards = any(index % 2 == 0 for index, _, _ in named_parts([self.options.part]))
-        return InferenceLoop(
-            seed=seed,
-            device=device,
-            reporter=self.reporter,
-            cache=cache,
-            codes=self.codes,
-            over=self._over,
-            decoders=self.options.decoders,
-            backwards=backwards,
-        )
 
     def all(self, tasks: Sequence[Task]) -> None:
-        """Load, show, store, and then score."""
+        """Load, show and store, and then score."""
         answered = [task for group in self._groups(tasks) for task in self._show(group)]
         self.outcomes.report.decoded = self.loop.decoded
         scorers = {
@@ -180,7 +165,8 @@ class _Run:
             yield group
 
     def _load(self, card: ModelCard, tasks: Sequence[Task]) -> LoadedObserver | None:
-        """Loaded and not yet tuned; None where nothing is left to ask. What fails or does not suit is recorded."""
+        """Load an observer, not yet tuned. None if no task is left for it: failures and tasks that do not apply are
+        recorded."""
         wanted = [task for task in tasks if task.plan.blocks]
         for task in tasks:
             if not task.plan.blocks:
@@ -207,7 +193,7 @@ class _Run:
                 return None
             weights = list(observer.module.parameters())
             described["parameters"] = sum(weight.numel() for weight in weights)
-            # Twice: the tuned form is kept beside the plain one.
+            # Twice, because the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
             known = devices.remembered(card, self.options.device, self.settings.tuning)
             threads = known.threads if known else torch.get_num_threads()
@@ -217,14 +203,15 @@ class _Run:
         return LoadedObserver(name=card.name, observer=answering, row=row, size=size, tasks=wanted)
 
     def _show(self, group: Sequence[LoadedObserver]) -> list[_Answered]:
-        """Make every missing observation of the group. Scores wait until everybody has answered."""
+        """Make every missing observation of the group. Scores wait until all observers have answered, because some are
+        scored against others."""
         jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
         for observer in group:
             self._tune(observer, [job for job in jobs if job.loaded is observer])
         enough, before, worked = self.options.enough, None, {job.key for job in jobs}
         if not enough:
             self._begin(group, worked)
-        for job in jobs:  # a run that was cut short stops where an uninterrupted one would have
+        for job in jobs:  # a resumed run settles a block where an uninterrupted one would have
             self._settle(job, min(job.chunks))
         if enough and jobs and enough(self.store):
             raise _Enough
@@ -255,32 +242,29 @@ class _Run:
                 )
         return answered
 
-    def _over(self, job: Job) -> bool:
-        return job.failed or job.key in self._settled
-
     def _settle(self, job: Job, chunks: int) -> None:
-        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at each
-        eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid."""
+        """End a block whose first `chunks` chunks are enough for its suite. The rule is asked at every chunk at first,
+        then after each eighth more: the looks depend on the chunk grid only, and any schedule of looks is valid."""
         rule = job.suite.stopping.settled
-        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self._over(job):
+        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or job.over:
             return
         try:
             trials = self.store.trials((job.key,))
             if rule(job.suite.config, trials):
                 self.store.settle(self.run, job.key, len(trials))
-                self._settled.add(job.key)
+                job.settled = True
         except FAILURES as error:  # the boundary of one suite's rule
             job.fail(error)
 
     def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
         model, batch, device = loaded.observer, self.options.batch, self.options.device
+        notes = self.settings.tuning
         if jobs and isinstance(model, TunedModel):
             try:
-                if batch:
-                    setting = devices.Tuning(batch)
-                else:
-                    notes = self.settings.tuning
-                    setting = devices.tune(model.model, device, notes, lambda: self.reporter.tuning(loaded.name))
+                setting = devices.Tuning(batch) if batch else devices.known_tuning(model.model, device, notes)
+                if setting is None:
+                    self.reporter.tuning(loaded.name)  # it takes seconds
+                    setting = devices.tune(model.model, device, notes)
                 compiled = self.options.policy.compile
                 with devices.working_threads(setting.threads):
                     tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)
@@ -294,32 +278,33 @@ class _Run:
 
     def _jobs(self, observer: LoadedObserver, task: Task) -> Iterator[Job]:
         observations = self._observations(observer, task)
-        for place, block in task.shown.items():
-            key = observations[place].key
-            if key in self.options.known and self.options.known[key].complete:
+        for i, block in task.shown.items():
+            key = observations[i].key
+            if key in self.options.known:
                 continue
             there = self.store.chunks(key)
-            chunks = task.chunks(place) - there
+            chunks = task.chunks(i) - there
             if chunks and not self.store.complete(key):
                 if not there:
                     self.store.put_stimuli(block.stimuli)
-                    self.store.put_observation(self.run, observations[place])
+                    self.store.put_observation(self.run, observations[i])
                 yield Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
 
     def _observations(self, observer: LoadedObserver, task: Task) -> list[Observation]:
-        """What the task asks of the observer, one per block; once, for keys take time."""
-        at = (observer.row, id(task))
-        if at in self._planned:
-            return self._planned[at]
+        """Return what the task asks of the observer, one per block. Kept, because keys take time."""
+        asked = (observer.row, id(task))
+        if asked in self._planned:
+            return self._planned[asked]
         policy, blocks, network = self.options.policy, task.plan.blocks, observer.observer
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
         identity = network.model.identity if isinstance(network, TunedModel) else network.identity
         keys = [observation_key(identity, block, task.suite, policy, self.codes) for block in blocks]
+        # A network that answers otherwise than is stored under its keys gets others, and so on until they are its own.
         while not self._gives_its_answers(observer, task, keys):
             keys = [digest_data([key, "answers otherwise"]) for key in keys]
-        self._planned[at] = [
+        self._planned[asked] = [
             Observation(
                 key=key,
                 observer=observer.row,
@@ -336,11 +321,11 @@ class _Run:
             )
             for block, key in zip(blocks, keys, strict=True)
         ]
-        return self._planned[at]
+        return self._planned[asked]
 
     def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
-        """Whether what is stored under the keys may be served and continued: the observer answers a sample of the
-        images as it did. An endpoint is not asked again, for it would be paid for each time."""
+        """Whether the answers stored under the keys may be served and continued: the observer still gives them to a
+        sample of the images. An endpoint is not asked again, because each request costs money."""
         network, known, precision = observer.observer, self.options.known, self.options.policy.precision
         if not isinstance(network, TunedModel) or network.model.card.source == "api":
             return True
@@ -349,7 +334,7 @@ class _Run:
         said = f"{wrong} of {shown} images"
         for key in (key for key in keys if key in known and not shown):  # in another leaderboard
             now = self._canaries(observer, key, blocks[key]).get("canary", "")
-            if now and known[key].canary and canaries_differ(known[key].canary, now):
+            if now and known[key] and canaries_differ(known[key], now):
                 wrong, said = PICTURES, f"{PICTURES} fixed images"
         if wrong:
             self.reporter.note(
@@ -359,18 +344,18 @@ class _Run:
         return not wrong
 
     def _canaries(self, observer: LoadedObserver, key: str, block: Block) -> dict[str, str]:
-        """The canary answers that are kept with what is stored from now on."""
-        network, at = observer.observer, (observer.row, block.presentation)
+        """Return the canary answers to store with a new observation."""
+        network, shown = observer.observer, (observer.row, block.presentation)
         if not isinstance(network, TunedModel) or network.model.card.source == "api" or self.store.chunks(key):
             return {}
-        if at not in self._canary:
+        if shown not in self._canary:
             with devices.working_threads(network.tuning.threads):
-                self._canary[at] = canary_answers(network.model, block.presentation, self.options.device)
-        return {"canary": self._canary[at]} if self._canary[at] else {}
+                self._canary[shown] = canary_answers(network.model, block.presentation, self.options.device)
+        return {"canary": self._canary[shown]} if self._canary[shown] else {}
 
     def _begin(self, group: Sequence[LoadedObserver], asked: Collection[str]) -> None:
-        """Before any answer: which observations are to be scored together, whoever makes them and if this run is cut
-        short."""
+        """Store, before any answer, which observations are scored together, even if another run makes some of them or
+        this run is interrupted."""
         for observer in group:
             for task in observer.tasks:
                 observations = self._observations(observer, task)
@@ -380,11 +365,11 @@ class _Run:
                     self.store.put_outcome(self.run, observer.row, names, "partial", self.options.part or "begun", owed)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
-        """Score a task. Of a shard's task, the other shards make the rest."""
+        """Score a task. A task of a shard is only noted as partial: other shards have the rest of its trials."""
         row, task, failure = answered.row, answered.task, answered.failure
         owed, part, fresh = owed_text(answered.observations, task.plan.missing), self.options.part, False
         if part and not failure:
-            work = task.card.name, task.suite.name, task.space
+            work = task.work
             self.outcomes.report.add(work, "partial" if answered.worked else "cached", part)
             self.store.put_outcome(self.run, row, work, "partial", part, owed)
             return
@@ -394,5 +379,5 @@ class _Run:
             except FAILURES as error:  # the boundary of one scoring: recorded
                 failure = f"scoring failed: {failure_line(error)}"
         status: Status = "failed" if failure else "done" if fresh or answered.worked else "cached"
-        # The detail ends what `_begin` has noted.
+        # The same detail closes the outcome "partial" that `_begin` stored.
         self.outcomes.record(row, task, status, failure, "" if part else owed)

@@ -1,14 +1,13 @@
-"""Scores of what several processes answered together: shards of a plan are observed apart and scored as one.
+"""Scoring of trials that several runs have stored: the shards of a plan, or a killed run and the one that resumed it.
 
-A part of a suite's trials would make numbers that look like the whole suite's. So every run notes before its first
-answer which observations belong together (an outcome "partial"), and they are scored where all of them are: shards, and
-runs that were killed."""
+Scores of a part of a suite's trials would look like the whole suite's. So every run stores before its first answer
+which observations belong together (an outcome "partial"), and these are scored once all of them are complete."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,10 +26,9 @@ Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 
 @dataclass(kw_only=True)
 class RunReport:
-    """What a run did: per task "done", "cached", "not applicable", "failed" (with the reasons of these two), or
-    "partial": answered by a shard, and left to be scored."""
+    """The outcome of each task of a run. "partial" tasks were answered by a shard and are not scored yet."""
 
-    tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)
+    tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)  # with a reason
     failed: dict[str, str] = field(default_factory=dict)
     decoded: int = 0
 
@@ -54,17 +52,17 @@ class RunReport:
 
     @property
     def status(self) -> str:
-        """How its run ended."""
+        """The status of the run in the store."""
         return {0: "done", 1: "failed"}.get(self.exit_code, "partial")
 
     def join(self, other: RunReport) -> None:
-        """What another part of the same run did."""
+        """Add the outcomes of another part of the same run."""
         self.tasks |= other.tasks
         self.failed |= other.failed
         self.decoded += other.decoded
 
     def add(self, work: Work, status: Status, reason: str = "") -> None:
-        """What became of a task."""
+        """Add the outcome of a task."""
         self.tasks[work] = (status, reason)
         if status == "failed":
             self.failed[f"{work[0]} under {work[1]}"] = reason
@@ -72,21 +70,21 @@ class RunReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """Where one run's outcomes go: to its report, and to the store unless nothing new came of the task."""
+    """Puts the outcomes of a run into its report, and into the store unless the task gave nothing new."""
 
     store: Store
     run: str
     report: RunReport = field(default_factory=RunReport)
 
     def record(self, row: str | None, task: Task, status: Status, reason: str = "", detail: str = "") -> None:
-        """What became of a task. row: its observer's in the store, None where that was not loaded."""
-        work = task.card.name, task.suite.name, task.space
+        """Record the outcome of a task. row: the observer's id in the store, None if it was not loaded."""
+        work = task.work
         self.report.add(work, status, reason)
         if status != "cached":
             self.store.put_outcome(self.run, row, work, status, reason, detail)
 
     def score_imported(self, scorer: Scorer) -> None:
-        """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
+        """Score imported observers on the sets that were shown. An error there does not affect the run's own scores."""
         try:
             scorer.imported()
         except FAILURES as error:  # the boundary of one scoring: recorded
@@ -97,35 +95,26 @@ class Outcomes:
 
 
 def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -> str:
-    """What is to be scored together, as the detail of an outcome: observations in the order of their plan, and the
-    plan's missing roles with why."""
+    """Write, as the detail of an outcome, which observations are scored together, in the order of their plan, and why
+    roles of the plan are missing."""
     return canonical({"observations": [row.key for row in observations], "missing": missing}, ascii=False)
 
 
 @dataclass(kw_only=True)
 class Completed:
-    """new_sets: of scores; scored: work that is whole; fresh: of it, what is scored anew; waiting: "MODEL under SUITE"
-    -> what is not there yet."""
+    """What became of the work that was answered in parts."""
 
-    new_sets: int = 0
-    scored: set[Work] = field(default_factory=set)
-    fresh: set[Work] = field(default_factory=set)
-    waiting: dict[str, str] = field(default_factory=dict)
+    new_sets: int = 0  # of scores
+    scored: set[Work] = field(default_factory=set)  # complete work
+    fresh: set[Work] = field(default_factory=set)  # complete work that has new scores
+    waiting: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE" -> what is missing
+    failed: dict[Work, BaseException] = field(default_factory=dict)  # errors of scoring
 
 
-def complete_parts(
-    store: Store,
-    run: str,
-    suites: Sequence[Suite],
-    codes: Codes | None = None,
-    on_error: Callable[[Outcome, BaseException], None] | None = None,
-) -> Completed:
-    """Score whatever was answered in parts and is whole now, as one run would have, and say what is not. on_error: told
-    a part that could not be scored, and the error; without it, an error of a suite's code is raised."""
-    done, scorers = (
-        Completed(),
-        {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes or Codes()) for suite in suites},
-    )
+def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes) -> Completed:
+    """Score whatever was answered in parts and is complete now, as one run would have, and report the rest."""
+    done = Completed()
+    scorers = {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes) for suite in suites}
     for part in _open_parts(store):
         if part.suite not in scorers:
             continue
@@ -145,9 +134,7 @@ def complete_parts(
         try:
             fresh = scorers[part.suite].observer(observations, missing)
         except FAILURES as error:  # the boundary of one scoring
-            if on_error is None:
-                raise
-            on_error(part, error)
+            done.failed.setdefault(names, error)
             continue
         done.scored.add(names)
         if fresh:
@@ -160,8 +147,8 @@ def complete_parts(
 def score_shards(
     tasks: Sequence[Task], shards: Sequence[RunReport], store: Store, command: str, note: str
 ) -> RunReport:
-    """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan. shards:
-    their reports, in their order; note: of the run, where nothing has failed."""
+    """Score the trials that the shards of a plan have stored, and return the outcome of each task. shards: their
+    reports, in order; note: stored with the run if nothing has failed."""
     run = store.begin_run(command, environment_record("none", 1))
     outcomes, codes, suites = Outcomes(store=store, run=run), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
@@ -170,18 +157,16 @@ def score_shards(
     failed = {work: why for work, (status, why) in rows if status == "failed"}
     answered = {work for work, (status, _) in rows if status == "partial"}
 
-    def fail(part: Outcome, error: BaseException) -> None:
-        failed.setdefault((part.observer_name, part.suite, part.space), f"scoring failed: {failure_line(error)}")
-
     ended = "interrupted"
     try:
-        done = complete_parts(store, run, suites, codes, fail)
-        for part in _open_parts(store):  # what other shards have answered of a task that failed is not waited for
+        done = complete_parts(store, run, suites, codes)
+        failed = {work: f"scoring failed: {failure_line(error)}" for work, error in done.failed.items()} | failed
+        for part in _open_parts(store):  # a task that failed on one shard does not wait for the others
             work = part.observer_name, part.suite, part.space
             if work in failed:
                 store.put_outcome(run, part.observer, work, "failed", failed[work], part.detail)
         for task in tasks:
-            work = task.card.name, task.suite.name, task.space
+            work = task.work
             status, reason = stated.get(work, ("failed", "its shard did not come to its end"))
             if work in failed:
                 status, reason = "failed", failed[work]
@@ -202,7 +187,8 @@ def score_shards(
 
 
 def _open_parts(store: Store) -> list[Outcome]:
-    """Outcomes "partial" that nobody has scored or given up since, each plan of an observer once, oldest first."""
+    """Return outcomes "partial" that were neither scored nor given up since, oldest first, once for each plan of an
+    observer."""
     waiting: dict[tuple[str | None, str, str], Outcome] = {}
     for outcome in store.outcomes(latest=False):
         work = (outcome.observer, outcome.suite, outcome.detail)

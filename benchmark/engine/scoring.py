@@ -35,13 +35,13 @@ from registry.labels import LABEL_SPACES, label_space
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
-    """A ratio metric over all people's trials together; the interval is about other people on the same images. None:
-    not measured. n: trials that count, of all people. Interval: variance of the ratio over people to first order, t
-    quantile (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more."""
+    """Return a ratio metric over all people's trials together, with an interval over people on the same images; None if
+    it was not measured. n: the trials of all people that count. Interval: variance of the ratio over people to first
+    order, t quantile (`stats.clusters`). A person without any answer or any trial that counts is left out."""
     if metric.ratio is None:
         return None
     parts = [metric.own(trials) for trials in people]
-    # what is measured without answers counts as one
+    # a column measured without answers counts as answered
     parts = [part for part in parts if len(part) and any_answer(part.columns.get("response", ("measured",)))]
     if len(parts) < 2:
         return None
@@ -61,10 +61,10 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")
 
 
-#: Who gives one answer to this share of at least so many trials does not look: a standard ResNet-50 says "knife" to
-#: 91 % of published edge images, and to no more than 26 % of all images of any published suite.
+#: An observer that gives one answer to this share of at least so many trials ignores the images: a standard ResNet-50
+#: answers "knife" to 91 % of published edge images, and to no more than 26 % of all images of any published suite.
 NEARLY_ALL, ENOUGH = 0.9, 20
-#: Who beats chance gets so many answers right with less than this chance by guessing.
+#: An observer beats chance if guessing gives as many correct answers with less than this probability.
 GUESSED = 0.05
 LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
@@ -96,7 +96,7 @@ class Scorer:
 
     @cached_property
     def answers(self) -> ReferenceTrials:
-        """What others answered under the suite."""
+        """Answers of other observers under the suite."""
         return ReferenceTrials(store=self.store, suite=self.suite)
 
     @cached_property
@@ -115,7 +115,7 @@ class Scorer:
         return score_code(self.suite, self.codes)
 
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
-        """Score an observer that was run. False where the very same scores are stored already."""
+        """Score an observer that was run. False if exactly these scores are stored already."""
         first, sets = observations[0], {o.role: o.stimuli for o in observations}
         row = next((row for row in self.store.observers() if row.id == first.observer), None)
         name, training = (row.name, row.training) if row else ("", ())
@@ -129,9 +129,9 @@ class Scorer:
         return True
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
-        """Score every imported observer on its own stimuli and on each collection that networks were shown. A set of
-        which some images are not in the imported trials is left out: an observer is compared on all images of a set or
-        on none. each: told "so many of so many are done" of each collection. Returns the number of new score sets."""
+        """Score every imported observer on its own stimuli and on each collection that networks were shown. Sets with
+        images that the imported trials lack are left out: an observer is compared on all images of a set or on none.
+        each: called with (done, total) of each collection. Returns the number of new score sets."""
         spaces = imported_spaces(self.store)
         return sum(self._collection(sets, space, each) for space in spaces for sets in self.answers.collections(space))
 
@@ -154,7 +154,7 @@ class Scorer:
         ids = {row.name: row.id for row in self.store.observers()}
         count = 0
         for done, (name, own) in enumerate(answers.items(), 1):
-            # People on what this observer answered: two collections that agree on it give one set of scores.
+            # Only the sets that this observer answered: collections that agree on them give one set of scores.
             shown = {role: stimuli for role, stimuli in sets.items() if role in own.roles}
             peers = self.peers(space, shown, name)
             target = self._target(ids[name], space, shown, (*own.keys, *_keys_of(peers)), own.training)
@@ -171,7 +171,7 @@ class Scorer:
         return count + self._people(sets, space, {name: other for name, other in answers.items() if other.human})
 
     def _people(self, sets: Sets, space: str, people: Mapping[str, ObserverAnswers]) -> int:
-        """All people as one observer: their trials pooled, or the suite's own measure of a group."""
+        """Score all people as one observer: their trials pooled, or the suite's own measure of a group."""
         if len(people) < 2:
             return 0
         suite = self.suite
@@ -197,7 +197,7 @@ class Scorer:
         self, observer: str, space: str, sets: Sets, keys: tuple[str, ...], training: tuple[str, ...]
     ) -> ScoreSet:
         suite, code = self.suite, self._code
-        if suite.seen is not None:  # then scores depend on what the card says of the training, too
+        if suite.seen is not None:  # then scores depend on the training on the card also
             code = digest_data([code, training])
         return ScoreSet(
             observer=observer,
@@ -216,11 +216,11 @@ class Scorer:
             scores = list(suite.score(suite.config, trials))
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
-        # What `against` says of a metric stands for what score said of it ("needs references").
+        # A score of `against` replaces the one without value that `score` gave ("needs references").
         return flagged({_place(score): score for score in scores}.values(), trials, space)
 
     def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers, space: str) -> list[Score]:
-        """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
+        """Add the prompt to the scores' flags, and add the main scores of every other prompt."""
         remark = f"prompt: {answers.prompt}"
         remarked = [
             replace(score, flags=(*score.flags, remark)) if not score.condition and score.value is not None else score
@@ -262,8 +262,9 @@ class Scorer:
         )
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
-        """Who an observer is compared with: whom the suite's configuration names as `references`; else people, and in
-        the built-in world simulated people in those roles that fewer than two people answered. Never `names`."""
+        """Return the answers that an observer is compared with: those of the `references` of the suite's configuration;
+        otherwise those of people, and in the built-in world of simulated people in roles that fewer than two people
+        answered. Never those of `names`."""
         if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)
@@ -279,11 +280,11 @@ class Scorer:
             peers = {name: answers.only(answers.roles - asked) for name, answers in simulated.items()}
             peers |= {name: answers.only(answers.roles & asked) for name, answers in people.items()}
             peers = {name: answers for name, answers in peers.items() if answers.roles}
-        # Networks that the suite holds others against, beside people.
+        # Networks that the suite compares others with, beside people.
         peers |= self.answers.run(sets, tuple(getattr(self.suite.config, "standards", ())))
         return {other: answers for other, answers in peers.items() if other not in names}
 
-    # What `ScoreChecker` does otherwise.
+    # `ScoreChecker` overrides the following methods.
 
     def _wanted(self, target: ScoreSet) -> bool:
         return not self.store.has_scores(target)
@@ -297,11 +298,10 @@ class Scorer:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreChecker(Scorer):
-    """Computes stored scores again and writes nothing. Score sets that other code made, or on other references, are
-    passed over: they are no longer what this program would store."""
+    """Recomputes stored scores and writes nothing. Score sets of other code, or with other references, are skipped,
+    because gestaltbench would no longer store them."""
 
-    different: list[str] = field(default_factory=list)
-    """What is stored otherwise than it is computed, a line each."""
+    different: list[str] = field(default_factory=list)  # scores that differ from the stored ones, a line each
 
     def _wanted(self, target: ScoreSet) -> bool:
         return self.store.has_scores(target)
@@ -329,7 +329,7 @@ def _place(score: Score) -> tuple[str, str, str]:
 
 
 def _same(stored: Score, computed: Score) -> bool:
-    """Whether two scores agree; another processor moves the last digits of a number."""
+    """Whether two scores agree; the last digits of a number differ between CPUs."""
     for name in ("value", "low", "high"):
         a, b = getattr(stored, name), getattr(computed, name)
         if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)):
@@ -352,7 +352,7 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
 
 
 def _one_answer(columns: Mapping[str, Column]) -> str:
-    """The flag of whom gave one answer to nearly all trials; "" where others did."""
+    """The flag of an observer that gave one answer to nearly all trials; "" if it did not."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
@@ -364,8 +364,8 @@ def _one_answer(columns: Mapping[str, Column]) -> str:
 
 
 def at_chance(columns: Mapping[str, Column], space: str) -> bool:
-    """Whether answers do not beat chance: who guesses gives as many answers by the category or a cue of the image
-    (shape, texture) in more than `GUESSED` of cases. Over all trials, undegraded ones among them."""
+    """Whether answers do not beat chance: guessing gives as many answers that match the category or a cue of the image
+    (shape, texture) with a probability above `GUESSED`. All trials count, with undegraded ones."""
     from scipy.special import bdtrc
 
     named = [coded(columns[name]) for name in ("response", *LABELS) if name in columns]
@@ -388,8 +388,8 @@ def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
 
 
 def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
-    """Each pair (a, b) under every suite that both have answered; b may be `PEOPLE`. Empty where there is none.
-    Remarks: devices, precisions and seeds that differ between the two."""
+    """Compare each pair (a, b) under every suite that both have answered; b may be `PEOPLE`. Remarks: devices,
+    precisions and seeds that differ between the two."""
     scorers = [Scorer(store=store, run="", suite=suite) for suite in suites]
     for a, b in pairs:
         shared = [both for scorer in scorers if (both := scorer.both(a, b)) is not None]
@@ -403,8 +403,8 @@ def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tup
 
 
 def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison]]:
-    """The headline of every two networks, published ones too, against the same people (`Against.pairs`): (a, b, test),
-    one family (Holm). Pairs without a test are left out."""
+    """Test the headline of every two networks, published ones included, against the same people (`Against.pairs`):
+    (a, b, test), one family (Holm). Pairs without a test are left out."""
     rows = store.observers(kinds=("network", "published", "human"))
     answers = {row.name: trials for row in rows if (trials := observer_trials(store, suite, row.name)) is not None}
     sides: dict[bool, dict[str, Trials]] = {True: {}, False: {}}  # people, networks
@@ -426,7 +426,7 @@ def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
             continue
         others = list(both.people.values()) if both.b is None else [both.b]
         own, theirs = metric.own(both.a), [part for trials in others if len(part := metric.own(trials))]
-        if len(own) and theirs:  # a lone person is no group, which the row says
+        if len(own) and theirs:  # a single person is not a group, which the row reports
             row = compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
             same = row.same and alike(metric.own(both.a), metric.own(both.b or both.a))
             yield SuiteComparison(suite=suite.name, metric=metric, comparison=replace(row, same=same))
@@ -439,7 +439,7 @@ def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
 
 
 def alike(a: Trials, b: Trials) -> bool:
-    """Whether both answered the very same trials and, where answers are kept, gave the same ones."""
+    """Whether both answered exactly the same trials and, if answers are kept, gave the same ones."""
     if len(a) != len(b) or not np.array_equal(a.keys[a.by_key], b.keys[b.by_key]):
         return False
     kept = [trials.columns.get("response") for trials in (a, b)]
@@ -458,7 +458,7 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
     for metric in [metric for metric in ratios if metric.headline] or ratios:
         a, b = metric.own(both.a), metric.own(both.b)
         if pairs := differing(metric, a, b):
-            # Each column once: text is made of its codes whenever it is asked for.
+            # Each column once, because it is decoded into text whenever it is asked for.
             named = [a[name] for name in ("condition", "stimulus", "category")]
             said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
             for i, j, winner in pairs:
@@ -477,12 +477,12 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
     return rows
 
 
-# One thread for numpy's and scipy's matrix products: here they are small, and on a busy machine threads that wait for
-# one another cost thirty to a hundred times the product. torch keeps the threads that it was given.
+# One thread for numpy's and scipy's matrix products: they are small in scoring, and on a busy machine threads that wait
+# for one another cost thirty to a hundred times the product. torch keeps its own number of threads.
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within it, BLAS uses the calling thread alone: numpy's and scipy's."""
+    """Let the BLAS of numpy and scipy use only the calling thread."""
     limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
     return limited
 

@@ -1,9 +1,9 @@
 """Whether a network still gives its stored answers: some of the same images are shown to it again.
 
-Weights and code may be the same and the answers others: an environment variable, a patch, another version of a library.
-So before stored answers are served or continued, a seeded sample of their images is answered again. Where nothing is
-stored yet, the answers to 16 fixed pictures are kept (canary answers): they say of two leaderboards whether one network
-filled both."""
+Answers may change although weights and code do not: by an environment variable, a patch or another version of a
+library. So before stored answers are served or continued, a seeded sample of their images is answered again. When
+nothing is stored yet, the answers to 16 fixed images are kept (canary answers): they show whether one network filled
+two leaderboards."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ from registry.determinism_checks import canary_text, logit_range, pictures
 from registry.files import digest_data
 from registry.model import LoadedModel, Presentation
 
-#: Images of a suite that are shown again, and the share of a long set's; images at once, for no batch is tuned yet.
+#: Images of a suite that are shown again, and the share of a long set; images at once, as no batch is tuned yet.
 LEAST, SHARE, BATCH = 64, 0.02, 16
 #: One image in four may move by ten times what rounding explains: a quantising layer takes another step.
 SOME, TIMES = 0.25, 10.0
@@ -36,8 +36,8 @@ PICTURES = 16
 
 
 def sampled(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
-    """Key -> positions of its block that are shown again; the same for the same chunks. stored: key -> its block and
-    those of its chunks that are stored."""
+    """Return, for each key, the positions of its block that are shown again: always the same for the same chunks.
+    stored: key -> its block and the stored chunks of it."""
     index = {
         key: np.concatenate([chunk_index(block.stimuli, chunk) for chunk in sorted(chunks)])
         for key, (block, chunks) in stored.items()
@@ -50,15 +50,15 @@ def sampled(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, ND
     count = min(len(owner), max(LEAST, ceil(SHARE * len(owner))))
     chosen = np.sort(random.choice(len(owner), count, replace=False))
     every = np.concatenate(list(index.values()))
-    parts = {key: every[chosen[owner[chosen] == at]] for at, key in enumerate(index)}
+    parts = {key: every[chosen[owner[chosen] == i]] for i, key in enumerate(index)}
     return {key: part for key, part in parts.items() if len(part)}
 
 
 def changed_answers(
     store: Store, loop: InferenceLoop, task: Task, loaded: LoadedObserver, blocks: Mapping[str, Block], precision: str
 ) -> tuple[int, int]:
-    """How many images the network answers otherwise than is stored under their keys, and how many it was shown again;
-    (0, n) where they differ by rounding alone. What fails is noted on the observer, as in a run."""
+    """Count the images to which the network no longer gives the answer stored under their keys, and the images that it
+    was shown again; (0, n) if answers differ only by rounding. A failure is noted on the observer, as in a run."""
     asked, parts = replace(loaded, batch=BATCH), [np.ones((0, 2), dtype=bool)]
     for key, index in sampled({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
         agreement = partial(_agreement, task.suite, store.answers(key, index), index, ROUNDING[precision])
@@ -87,16 +87,16 @@ def changed_answers(
 def _agreement(
     suite: Suite, stored: Mapping[str, Array], index: NDArray[np.int64], rounding: float, config: Any, view: View
 ) -> Mapping[str, Array]:
-    """Column agreeing [n, 2]: whether the answer and the probabilities are those stored of `index` but for rounding,
-    and but for `TIMES` as much. A suite of gradients compares answers alone: all else would cost hundreds of passes."""
+    """Column agreeing [n, 2]: whether the answer and the probabilities are those stored of `index` except for rounding,
+    and except for `TIMES` as much. Suites of gradients compare only answers: other columns cost hundreds of passes."""
     before = {name: values[np.searchsorted(index, view.index)] for name, values in stored.items()}
     now = {"response": view.responses} if suite.needs == "gradients" else suite.observe(config, view)
     probabilities, n = view.probabilities.astype(np.float64), len(view.index)
     answers = [np.asarray(each.get("response", np.zeros(n))) for each in (before, now)]
-    place = {name: at for at, name in enumerate(view.categories)}
-    at = np.array([place.get(name, -1) for name in answers[0].tolist()], dtype=np.int64)
-    second = np.sort(probabilities, axis=1)[:, -2:][:, 0]  # of an answer that is none of the categories
-    own = np.where(at < 0, second, probabilities[np.arange(n), at])
+    index_of = {name: i for i, name in enumerate(view.categories)}
+    chosen = np.array([index_of.get(name, -1) for name in answers[0].tolist()], dtype=np.int64)
+    second = np.sort(probabilities, axis=1)[:, -2:][:, 0]  # for an answer that is not a category
+    own = np.where(chosen < 0, second, probabilities[np.arange(n), chosen])
     scale, agreeing = logit_range(view.logits).cpu().numpy(), []
     for times in (1.0, TIMES):
         slack = np.minimum(MOST, 2 * times * rounding * scale)
@@ -111,7 +111,7 @@ def _agreement(
 
 
 def canary_answers(model: LoadedModel, presentation: Presentation, device: str) -> str:
-    """What a network says to the fixed pictures, presented so; "" where it fails, which the run itself will say."""
+    """Return a network's answers to the fixed images, presented so; "" if it fails, which the run itself will report."""
     shown = (pictures(PICTURES, model.preprocess.size).permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     try:
         pixels = model.present(list(shown.numpy()), presentation).to(device)

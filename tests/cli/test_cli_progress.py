@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmark.cli.progress import Bars, Heartbeat
 from benchmark.display import duration
-from benchmark.engine import estimating
+from benchmark.engine import costs
 
 
 def beats(planned):
@@ -81,7 +81,7 @@ RUN = ["run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q"]
 
 @pytest.fixture
 def long_from_nothing(monkeypatch):
-    monkeypatch.setattr(estimating, "LONG", 0.0)
+    monkeypatch.setattr(costs, "LONG", 0.0)
 
 
 def at_terminal(monkeypatch, answer):

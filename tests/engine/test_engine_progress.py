@@ -6,7 +6,7 @@ from engine_toys import Told, ideal, network, toy_suite
 
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Policy
-from benchmark.engine import devices, estimating
+from benchmark.engine import costs, devices
 from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
 from benchmark.store import open_store
@@ -39,8 +39,8 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
     def long_plan(n):
         suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
         tasks = [Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))]
-        lines = estimating.long_plan(tasks, settings, "cpu", policy, 300.0)
-        return [(line.trials, line.cached, line.note, line.seconds) for line in lines]
+        lines = costs.estimates(tasks, settings, "cpu", policy, 300.0)
+        return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
 
     monkeypatch.setattr(devices, "tune", lambda model, device, notes: None)
     monkeypatch.setattr(devices, "remembered_seconds", lambda cards, device, notes: {})  # 3 ms a pass are assumed

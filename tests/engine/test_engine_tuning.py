@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -121,23 +120,6 @@ def test_kernels_of_an_accelerator_give_the_same_twice():
             assert now() == inside
             assert kind == "cpu" or torch.is_deterministic_algorithms_warn_only_enabled()
         assert now() == before
-
-
-def test_pixels_travel_beside_the_devices_work(monkeypatch):
-    """On a stream of their own, for which the network's waits; their memory stays until that is done with it."""
-    device = MagicMock()
-    monkeypatch.setattr(devices.torch, "get_device_module", lambda _device: device.module)
-    arrived = devices.sent(device.pixels, "cuda:1")
-    assert [name for name, *_ in device.mock_calls] == [
-        "module.Stream", "module.stream", "module.stream().__enter__",
-        "pixels.pin_memory", "pixels.pin_memory().to", "module.stream().__exit__",
-    ]  # fmt: skip
-    own, there, work = device.module.Stream(), device.pixels.pin_memory().to, device.module.current_stream()
-    device.module.stream.assert_called_once_with(own)
-    there.assert_called_once_with("cuda:1", non_blocking=True)
-    assert arrived() is there()
-    work.wait_stream.assert_called_once_with(own)
-    there().record_stream.assert_called_once_with(work)
 
 
 def test_files_that_are_networks_are_told_apart(model):

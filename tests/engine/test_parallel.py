@@ -61,7 +61,7 @@ def test_two_processes_on_one_leaderboard_are_one_run(home, tmp_path):
 
 
 def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "cores", lambda: 2)
 
     def chosen(**asked):
         plan = api.prepare(api.RunRequest(**{**MIXED, "suites": "cue-conflict", **asked}), read_settings(str(db)))
@@ -73,7 +73,7 @@ def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypa
     assert [chosen(), chosen(device="cpu"), chosen(shard="1/2")] == ["cpu,cpu", "cpu", "auto"]
     api.run(db=str(db), suites="cue-conflict", **MIXED)
     assert chosen() == "auto"  # all is stored
-    monkeypatch.setattr(devices, "processors", lambda: 1)
+    monkeypatch.setattr(devices, "cores", lambda: 1)
     assert chosen(limit=5) == "auto"
 
 
@@ -94,7 +94,8 @@ def test_a_process_that_is_killed_is_started_again_and_in_the_end_left(home, tmp
     assert [len(list(flags.iterdir())) for flags in (once, thrice)] == [1, 3]
     assert len([line for line in told.notes() if line.endswith("was killed (SIGKILL)")]) == 4
     assert (report.exit_code, report.counts) == (3, {"done": 1, "failed": 1})
-    assert "was killed (SIGKILL) 3 times" in report.failed["process 1"]
+    (lost,) = (why for name, why in report.failed.items() if name.startswith("shard "))
+    assert "was killed (SIGKILL) 3 times" in lost
     assert report.failed["b-thrice under cue-conflict"] == "its shard did not come to its end"
     report = api.run(db=str(tmp_path / "a.db"), device="cpu", **asked)
     assert (report.failed, report.counts) == ({}, {"cached": 1, "done": 1})

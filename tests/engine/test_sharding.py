@@ -8,9 +8,9 @@ import torch
 from engine_toys import ideal, network
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.api import parallel
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
-from benchmark.engine.plan import Task, plan_digest, split, stated_cost
+from benchmark.engine.costs import operations
+from benchmark.engine.plan import Task, plan_digest, split
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import forward_flops, load_model
@@ -51,7 +51,7 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
     for settled, shares in ((None, [CHUNK, CHUNK + 10]), (lambda *_: False, [0, 2 * CHUNK + 10])):
         suite = toys.toy_suite(stimuli, stopping=EarlyStop(settled=settled))
         task = Task(card=ideal(), suite=suite, space="world16", plan=suite.plan(None, None))
-        parts = split([task], 2)
+        parts = split([task], 2, operations([task]))
         assert [sum(one.trials for one in part) for part in parts] == shares
 
 
@@ -63,24 +63,15 @@ def test_operations_of_own_networks_are_those_that_torch_counts(name):
     assert forward_flops(card) == counter.get_total_flops()
 
 
-def test_work_is_told_some_times_a_second_and_all_of_it():
-    said = []
-    reporter = parallel._ShardReporter(say=lambda *words: said.append(words))
-    for _ in range(1000):
-        reporter.work("net", 2.0)
-    reporter.done("net")
-    assert sum(words[2] for words in said[:-1]) == 2000 and said[-1] == ("done", "net") and len(said) < 100
-
-
 def test_the_digest_names_the_plan_and_how_it_is_run():
     tasks, policy = plan([network("net", "Readout", seed=1)]), Policy(device="cpu", seed=0)
-    digest = plan_digest(tasks, policy, stated_cost(tasks))
+    digest = plan_digest(tasks, policy, operations(tasks))
     again = plan([network("net", "Readout", seed=1)])
-    assert plan_digest(again, policy, stated_cost(again)) == digest
+    assert plan_digest(again, policy, operations(again)) == digest
     assert len(digest) == 12
     smaller = plan([network("net", "Readout", seed=1)], sizes=(10, 20, 29))
     others = [
-        plan_digest(tasks, Policy(device="cpu", seed=1), stated_cost(tasks)),
+        plan_digest(tasks, Policy(device="cpu", seed=1), operations(tasks)),
         plan_digest(tasks, policy, lambda task, block: 1),
         plan_digest(smaller, policy, lambda task, block: 1),
         plan_digest(plan([network("other", "Readout")]), policy, lambda task, block: 1),

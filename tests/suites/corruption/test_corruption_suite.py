@@ -5,7 +5,7 @@ import pytest
 import torch
 from corruption_tables import CELLS, COMMON, by_name, hits, table
 
-from benchmark.api import Prepared, RunRequest, Silent, execute, prepare
+from benchmark.api import RunPlan, RunRequest, Silent, execute, prepare
 from benchmark.contracts import Block, Trials
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.store import open_store
@@ -82,7 +82,7 @@ def test_the_answer_among_16_is_the_registrys_decision():
 def ran(tmp_path, models, suites="corruption", **request):
     """Run into a fresh leaderboard: observer -> scores."""
     settings = read_settings(str(tmp_path / "r.db"))
-    prepared: Prepared = prepare(RunRequest(models=models, suites=suites, **request), settings)
+    prepared: RunPlan = prepare(RunRequest(models=models, suites=suites, **request), settings)
     report = execute(prepared, Silent())
     assert not report.failed
     (name,) = {task.suite.name for task in prepared.tasks}

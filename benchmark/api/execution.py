@@ -1,0 +1,289 @@
+"""Carry out a plan where its request says: in this process, in a process for each of several devices, or on Ray.
+
+There is one way to be parallel: shards. An executor cuts the plan, each worker stores the trials of its shard, and what
+all of them have stored is scored once, as one run would have scored it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from multiprocessing import forkserver
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import benchmark
+from benchmark.api.running import RunPlan, RunRequest, Silent, cut_plan, devices_and_policy, prepare, run_here
+from benchmark.api.shard_work import Executor, Result, ShardWork
+from benchmark.engine.plan import plan_digest, whole_name
+from benchmark.engine.score_shards import RunReport, score_shards
+from benchmark.errors import BenchError
+from benchmark.store import open_store
+from benchmark.variables import outside_the_working_folder, read_settings
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.process import BaseProcess
+
+    from benchmark.contracts import Policy
+    from benchmark.engine.run import RunReporter
+
+P = ParamSpec("P")
+ATTEMPTS = 3  # of a shard whose process is killed
+PATIENCE = 10.0  # s that a process has to end in when it is asked to
+#: What the processes of a CPU would each import.
+PRELOADED = [
+    "benchmark.engine.run", "benchmark.cli.running", "benchmark.transforms.corruptions", "benchmark.transforms.human",
+    "scipy.linalg", "suites.adversarial.attack_images", "suites.corruption", "suites.cue_conflict",
+    "suites.human_comparison", "suites.saliency.saliency_columns",
+]  # fmt: skip
+#: The folder that this very program is imported from.
+PROGRAM = str(Path(benchmark.__file__).parents[1])
+
+
+def execute(plan: RunPlan, reporter: RunReporter, command: str = "bench run") -> RunReport:
+    """Carry out a plan. Raises BenchError if its devices or its cluster are not there."""
+    with _executor(plan, reporter) as executor:
+        if executor is None:
+            return run_here(plan, reporter, command)
+        parts = cut_plan(plan, executor.policy, executor.shards)
+        work = []
+        for i, part in enumerate(parts):
+            threads, changed = executor.share(i)
+            shard = ShardWork(
+                plan=part.for_pickling(**changed),
+                shown={task.work: task.only for task in part.tasks},
+                digest=plan_digest(part.tasks, executor.policy),
+                command=f"{command} (shard {i + 1}/{len(parts)})",
+                threads=threads,
+            )
+            work.append(shard)
+        reports, lost = dict[int, RunReport](), dict[str, str]()
+        with closing(executor.results(work, parts)) as results:
+            for i, result in results:
+                try:
+                    reports[i] = result()
+                except BenchError as error:
+                    lost[parts[i].part] = str(error)
+                    reporter.note(str(error))
+    if not reports:
+        raise BenchError(f"no shard was finished; {next(iter(lost.values()), 'the plan is empty')}")
+    with open_store(plan.settings.db) as store:
+        ended = [reports[i] for i in sorted(reports)]
+        report = score_shards(plan.tasks, ended, store, command, whole_name(parts[0].part))
+    report.failed |= lost
+    return report
+
+
+def _executor(plan: RunPlan, reporter: RunReporter) -> AbstractContextManager[Executor | None]:
+    if plan.request.executor == "ray":
+        from benchmark.api.ray_cluster import ray_cluster
+
+        return ray_cluster(plan, reporter)
+    devices, policy = devices_and_policy(plan.request)
+    if len(devices) == 1:
+        return nullcontext()
+    return nullcontext(Processes(devices=devices, policy=policy, reporter=reporter, plan=plan))
+
+
+def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
+    """The function `run`, which takes what a request takes."""
+
+    @wraps(make)
+    def run(*args: P.args, **stated: P.kwargs) -> RunReport:
+        request = make(*args, **stated)
+        plan = prepare(replace(request, reporter=None), read_settings(request.db))
+        return execute(plan, request.reporter or Silent(), "gestaltbench.run")
+
+    return run
+
+
+run = _runs(RunRequest)
+
+
+@dataclass(kw_only=True)
+class Processes:
+    """A process of this machine for each device; all write to the plan's leaderboard. Ctrl-C ends them all; what they
+    have stored stays."""
+
+    devices: Sequence[str]
+    policy: Policy
+    reporter: RunReporter
+    plan: RunPlan
+    _owed: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)  # observer -> shard -> trials, passes
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def shards(self) -> int:
+        """One for each device."""
+        return len(self.devices)
+
+    def share(self, index: int) -> tuple[int, dict[str, Any]]:
+        """They share threads and cores evenly."""
+        import torch
+
+        from benchmark.engine.devices import cores
+
+        decoders = self.plan.request.decoders or max(1, cores() // self.shards)
+        threads = max(1, torch.get_num_threads() // self.shards)
+        return threads, {"device": self.devices[index], "decoders": decoders}
+
+    def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:  # noqa: ARG002
+        """Start all at once, each again if it is killed."""
+        with open_store(self.plan.settings.db):  # created before several processes open it
+            pass
+        context = _context(self.devices[0])
+        shards: dict[Future[RunReport], tuple[int, _Process]] = {}
+        sys.path.insert(0, PROGRAM)  # new processes get this path: a folder `benchmark` elsewhere does not count
+        with ThreadPoolExecutor(self.shards) as pool:
+            try:
+                for index, device in enumerate(self.devices):
+                    name = f"{device} ({index + 1} of {self.shards})" if self.devices.count(device) > 1 else device
+                    process = _Process(name=name, context=context, work=work[index], tell=self._tell)
+                    shards[pool.submit(process.run)] = index, process
+                for future in as_completed(shards):
+                    yield shards[future][0], future.result
+            except BaseException:
+                for _, process in shards.values():
+                    process.end()
+                raise
+            finally:
+                sys.path.remove(PROGRAM)
+
+    def _tell(self, shard: str, method: str, subject: str, *numbers: float) -> None:
+        """Pass a worker's call on to the reporter. The shards of one observer are reported as one."""
+        with self._lock:
+            parts = self._owed.setdefault(subject, {})
+            if method == "expect":
+                parts[shard] = numbers
+                numbers = tuple(map(sum, zip(*parts.values(), strict=True)))
+            elif method == "done":
+                parts.pop(shard, ())
+                if parts:
+                    return
+            elif method == "note":
+                subject = f"{shard}: {subject}"
+            getattr(self.reporter, method)(subject, *numbers)
+
+
+def _context(device: str) -> SpawnContext | ForkServerContext:
+    """Choose how processes start: as new ones; on the CPU, if the system can, as forks of one that has imported this
+    program and waits, because each suite starts its processes again."""
+    if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with outside_the_working_folder():  # a folder `benchmark` there does not count
+        forkserver.ensure_running()
+    return context
+
+
+@dataclass(kw_only=True)
+class _Process:
+    """One shard's process, started again if it is killed."""
+
+    name: str
+    context: SpawnContext | ForkServerContext
+    work: ShardWork
+    tell: Callable[..., None]  # passes on the calls of the worker's reporter
+    _process: BaseProcess | None = None
+    _ended: Event = field(default_factory=Event)
+
+    def run(self) -> RunReport:
+        """Return the shard's report. Raises BenchError with what stopped it."""
+        for _ in range(ATTEMPTS):
+            ours, theirs = self.context.Pipe(duplex=False)
+            given = theirs, dict(os.environ), self.work
+            self._process = process = self.context.Process(target=shard_process, args=given, daemon=True)
+            process.start()
+            theirs.close()
+            if self._ended.is_set():  # `end` was called while it started
+                process.terminate()
+            with suppress(EOFError):  # the process is gone
+                while True:
+                    kind, *words = ours.recv()
+                    if kind == "error":
+                        raise BenchError(f"{self.name}: {words[0]}")
+                    if kind == "report":
+                        report: RunReport = words[0]
+                        return report
+                    self.tell(self.name, kind, *words)
+            process.join()
+            code = process.exitcode or 0
+            if self._ended.is_set() or code >= 0:
+                raise BenchError(f"the process on {self.name} ended with code {code}")
+            how = signal.Signals(-code).name
+            self.tell(self.name, "note", f"the process was killed ({how})")
+        raise BenchError(
+            f"the process on {self.name} was killed ({how}) {ATTEMPTS} times. Its stored answers are kept: run the "
+            "same command to resume."
+        )
+
+    def end(self) -> None:
+        """Ask the process to end, and kill it if it does not."""
+        self._ended.set()
+        if self._process is not None and self._process.pid is not None:
+            self._process.terminate()
+            self._process.join(PATIENCE)
+            self._process.kill()
+
+
+def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:
+    """Run a shard in this process: send each call of its reporter to the parent, then its report. The process ends when
+    its parent does. environ: the parent's, as it is now."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    multiprocessing.current_process().daemon = False  # a network's code may start processes, as it may in one process
+    os.environ.clear()
+    os.environ.update(environ)
+    os.dup2(2, 1)  # what a network's code prints is no output of the command
+    code = 130
+    with suppress(KeyboardInterrupt):
+        Thread(target=_end_with_parent, daemon=True).start()
+
+        def send(*words: object) -> None:
+            try:
+                connection.send(words)
+            except OSError as error:  # the parent is gone: not a failure of the network
+                raise KeyboardInterrupt from error
+
+        try:
+            if (device := work.plan.request.device).startswith("cuda"):
+                import torch
+
+                torch.cuda.set_device(device)
+            reporter: Any = _ShardReporter(send)
+            send("report", work.carry_out(reporter))
+        except BenchError as error:
+            send("error", str(error))
+        code = 0
+    sys.stderr.flush()
+    os._exit(code)  # a library's own work at the end may be interrupted, and would report so at length
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(130)
+
+
+@dataclass(frozen=True)
+class _ShardReporter:
+    """A reporter that sends every call to the parent."""
+
+    send: Callable[..., None]
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        return lambda *words: self.send(method, *words)

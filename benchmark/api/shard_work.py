@@ -1,0 +1,61 @@
+"""What every executor carries out: shards of a plan, each as a value that travels to another process or machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmark.api.running import RunPlan, devices_and_policy, run_here
+from benchmark.engine.plan import plan_digest
+from benchmark.engine.score_shards import RunReport
+from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Policy
+    from benchmark.engine.run import RunReporter
+    from benchmark.store.rows import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWork:
+    """One shard of a plan as it travels to another process or machine, which plans it again by names: suites and
+    stimuli do not travel."""
+
+    plan: RunPlan  # without tasks
+    shown: Mapping[Work, Mapping[int, frozenset[int]] | None]  # what the shard has of each task, as `Task.only`
+    digest: str  # of what these tasks ask
+    command: str
+    threads: int
+
+    def carry_out(self, reporter: RunReporter, known: Mapping[str, str] | None = None) -> RunReport:
+        """Plan again and run. Raises BenchError if this machine makes another plan."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        plan = self.plan.planned()
+        tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
+        if (digest := plan_digest(tasks, devices_and_policy(plan.request)[1])) != self.digest:
+            raise BenchError(f"{plan.part} was planned as {digest} there: machines have other folders or programs")
+        return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
+
+
+class Executor(Protocol):
+    """Where the shards of a plan are carried out."""
+
+    @property
+    def policy(self) -> Policy:
+        """How its numbers are computed."""
+
+    @property
+    def shards(self) -> int:
+        """Into how many shards a plan is cut."""
+
+    def share(self, index: int) -> tuple[int, dict[str, Any]]:
+        """Return the threads of a shard, and the fields in which its request differs from the plan's."""
+
+    def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:
+        """Carry out the shards; yield (index, what gives its report or raises BenchError) as each ends."""
+
+
+Result = Callable[[], RunReport]

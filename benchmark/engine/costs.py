@@ -1,0 +1,158 @@
+"""What a plan costs: its forward passes, times the price of one pass of each network.
+
+A pass has two prices. Operations are the same on every machine, so they decide where a plan is cut into shards. Seconds
+are measured on this device, so they are shown before a run."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+from benchmark.contracts import Block, Policy
+from benchmark.display import duration
+from benchmark.engine import devices
+from benchmark.engine.plan import Cost, Task, chunk_index
+from benchmark.errors import FAILURES
+from benchmark.identity import Codes, observation_key
+from benchmark.settings import Settings
+from benchmark.store import open_store
+from benchmark.store.versions import is_there
+from registry.cards import ModelCard
+from registry.files import digest_data
+from registry.loading import availability, forward_flops, load_observer
+from registry.model import LoadedModel
+
+IDEAL_SECONDS = 1.0  # at most, for any suite
+LONG = 300.0  # seconds of computing from which a run is announced before it starts
+#: Seconds of a forward pass at an unknown speed, and forward passes under which no speed is measured.
+USUAL, FEW_PASSES = 0.003, 3_000
+SHOWING = 100_000_000  # operations: about the cost of decoding and transforming one image
+GUESSING = 1_000_000  # operations of an ideal observer's answer
+
+
+def passes_of(task: Task, trials: int | None = None) -> float:
+    """Return about how many forward passes so many trials of a task cost (None: all)."""
+    return task.suite.passes * (task.trials if trials is None else trials)
+
+
+def operations(tasks: Sequence[Task]) -> Cost:
+    """Return what gives the operations of a block: trials x passes of the suite x operations of the architecture."""
+
+    def arch(card: ModelCard) -> str:
+        size = card.preprocess.size if card.preprocess else 0
+        return digest_data([card.source, card.arch, card.options.get("kwargs"), size])
+
+    archs = {name: arch(card) for name, card in {task.card.name: task.card for task in tasks}.items()}
+    cards = {archs[task.card.name]: task.card for task in tasks}  # checkpoints of one architecture cost the same
+
+    @cache  # only networks that are shown something are counted, and each architecture once
+    def flops(arch: str) -> int:
+        return forward_flops(cards[arch])
+
+    def cost(task: Task, block: Block) -> int:
+        if task.card.source == "ideal":
+            return len(block.stimuli) * GUESSING
+        return len(block.stimuli) * (SHOWING + round(task.suite.passes * flops(archs[task.card.name])))
+
+    return cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostEstimate:
+    """One line of the dry run."""
+
+    task: Task
+    cached: int  # trials that are stored already
+    note: str
+    seconds: float | None  # for the other trials; None: the speed is not known
+
+
+def estimates(
+    tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, least: float = 0.0
+) -> list[CostEstimate]:
+    """Return one line per task that applies; [] if the missing trials take less than `least` seconds. Speeds are those
+    that tuning measured on this device."""
+    if least and expected_seconds(tasks, settings, device) < least:
+        return []  # before any model is loaded to find out what is stored
+    cached = _stored_trials(tasks, settings, policy)
+    owed = [task.trials - stored for task, stored in zip(tasks, cached, strict=True)]
+    if least and expected_seconds(tasks, settings, device, owed) < least:
+        return []
+    speeds, lines = _speeds(tasks, settings, device), list[CostEstimate]()
+    for task, n in zip(tasks, owed, strict=True):
+        speed, there = speeds.get(task.card.name), availability(task.card, settings.place)
+        seconds = None if speed is None else speed * passes_of(task, n)
+        if not n:
+            note, seconds = "stored", 0.0
+        elif not there.on_disk:
+            note, seconds = there.note, None
+        elif task.card.source == "ideal":
+            note, seconds = "< 1 s", IDEAL_SECONDS
+        elif task.card.source == "api":
+            note = f"at most {n:,} requests"
+        elif seconds is None:
+            note = "not timed yet: its first run tunes it"
+        else:
+            note = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+        lines.append(CostEstimate(task=task, cached=task.trials - n, note=note, seconds=seconds))
+    return lines
+
+
+def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) -> list[int]:
+    """Count the trials of each task that the leaderboard has, by the keys that a run would use. A model is loaded for
+    its identity only if the leaderboard has answers of its name: weights or code may have changed since."""
+    if not is_there(settings.db):
+        return [0] * len(tasks)
+    codes, identities, counts = Codes(), dict[str, str](), list[int]()
+    with open_store(settings.db, write=False) as store:
+        known = {row.name for row in store.observers(latest=False)}
+        for name, card in {task.card.name: task.card for task in tasks}.items():
+            if name in known and availability(card, settings.place).on_disk:
+                with suppress(*FAILURES):  # the run will report why the model does not load
+                    identities[name] = load_observer(card, settings.place).identity
+        for task in tasks:
+            count = 0
+            for i, block in task.shown.items() if task.card.name in identities else ():
+                key = observation_key(identities[task.card.name], block, task.suite, policy, codes)
+                # Complete chunks need no computing, and none does if fewer trials settled the block.
+                chunks = task.chunks(i)
+                stored = chunks if store.complete(key) else chunks & store.chunks(key)
+                count += sum(len(chunk_index(block.stimuli, chunk)) for chunk in stored)
+            counts.append(count)
+    return counts
+
+
+def expected_seconds(
+    tasks: Sequence[Task], settings: Settings, device: str, owed: Sequence[int] | None = None
+) -> float:
+    """Return about how long a plan takes, by the trials that each task owes (None: all). If no speed is known, that of
+    the network with most to do is measured; an unknown speed counts as the mean of the known ones, or as `USUAL`."""
+    trials = owed or [task.trials for task in tasks]
+    passes = [(passes_of(t, n), t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
+    most, card = max(passes, key=lambda row: row[0], default=(0.0, None))
+    speeds = _speeds(tasks, settings, device)
+    if card and most > FEW_PASSES and not speeds and availability(card, settings.place).on_disk:
+        with suppress(*FAILURES):  # the run will report why the model does not load
+            observer = load_observer(card, settings.place, device=device)
+            if isinstance(observer, LoadedModel):
+                devices.tune(observer, device, settings.tuning)
+                speeds = _speeds(tasks, settings, device)
+    usual = sum(speeds.values()) / len(speeds) if speeds else USUAL
+    return sum(speeds.get(card.name, usual) * count for count, card in passes)
+
+
+def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
+    cards = {task.card.name: task.card for task in tasks}
+    return devices.remembered_seconds(cards.values(), device, settings.tuning)
+
+
+def total_line(lines: Sequence[CostEstimate]) -> str:
+    """Return the last line of the dry run: the cost of the whole plan, as far as it is known."""
+    owed = [line for line in lines if line.cached < line.task.trials]
+    timed = [line.seconds for line in owed if line.seconds is not None]
+    if not owed:
+        return "nothing to compute: every trial is stored"
+    if not timed:
+        return "no speed is known yet: the first run measures it"
+    rows = "" if len(timed) == len(owed) else f" for the {len(timed)} of {len(owed)} rows whose speed is known"
+    return f"about {duration(sum(timed))} of computing{rows}"
