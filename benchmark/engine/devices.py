@@ -370,7 +370,7 @@ def require_sound(feed: TunedModel, precision: str) -> None:
 
 
 def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: Callable[[slice], Tensor]) -> None:
-    """Show one of the images again, by itself; the seeds decide which, if any. Raises Unsound if its logits in the batch
+    """Show one image again, by itself; the seeds decide which, if any. Raises Unsound if its logits in the batch
     and by itself differ by more than rounding."""
     row = int(seeds[0] % np.uint64(REPLAYED))
     if row >= len(seeds):

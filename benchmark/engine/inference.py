@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache as kept
+from functools import cache as memoised
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -82,7 +82,7 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]],
 
     picked = stimuli.decode if isinstance(stimuli.decode, Picked) else None
 
-    @kept  # each file is read and checked once
+    @memoised  # each file is read and checked once
     def of_whole(part: int) -> Images | None:
         """Images in the cache of the set from which this one was picked."""
         digest, size = picked.whole if picked else ("", 0)
@@ -105,7 +105,7 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]],
                     _store(file, images, len(stimuli), look=positions[0] % CHUNK == 0)  # looking takes time
         return images
 
-    @kept
+    @memoised
     def of_own(part: int) -> Images | None:
         return _stored(place(stimuli.digest, part), min(PART, len(stimuli) - part * PART))
 

@@ -111,7 +111,7 @@ def _agreement(
 
 
 def canary_answers(model: LoadedModel, presentation: Presentation, device: str) -> str:
-    """Return a network's answers to the fixed images, presented so; "" if it fails, which the run itself will report."""
+    """Return a network's answers to the fixed images, presented so; "" if it fails: the run will report it."""
     shown = (pictures(PICTURES, model.preprocess.size).permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     try:
         pixels = model.present(list(shown.numpy()), presentation).to(device)
