@@ -1,4 +1,4 @@
-"""What is measured: one room per suite, each plugged in through the entry-point group `bench.suites`."""
+"""The suites: one package per suite, each registered under the entry-point group `bench.suites`."""
 
 from registry import OWN_PACKAGES
 

@@ -1,10 +1,10 @@
 """Do two observers err on the same images? Contingency table, observed and expected consistency, kappa.
 
 Error consistency: Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3. For observers a and b with accuracies p_a,
-p_b on the same n images: c_obs is the share of images on which both are right or both are wrong, c_exp = p_a p_b + (1 -
-p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). Only right or wrong enters, not which wrong answer. Where c_obs =
-1 kappa is 1 by definition (this covers c_exp = 1: both perfect, both always wrong). Kappa is negative where two
-observers agree less than chance; it is left so."""
+p_b on the same n images: c_obs is the share of images on which both are correct or both incorrect, c_exp = p_a p_b + (1
+- p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). It depends only on correctness, not on which incorrect answer is
+given. If c_obs = 1, kappa is 1 by definition (this covers c_exp = 1: both perfect, both always incorrect). A negative
+kappa (less agreement than chance) is kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,10 +44,10 @@ class Contingency:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Two observers on `table.n` common images. kappa None: undefined, `reason` says why. low, high: 95 % interval of
-    kappa, made by `method` (None from fewer than two images). least, most: the kappas that the two accuracies allow;
-    unbiased: kappa of that estimator; p: of the test that kappa is 0; copied, copied_low, copied_high: how often one
-    copies the other (`copy_probability`; None where the more accurate one is always right, or always wrong)."""
+    """Two observers on `table.n` common images. kappa None: undefined, see `reason`. low, high: 95 % interval of kappa,
+    made by `method` (None from fewer than two images). least, most: the kappas that the two accuracies allow; unbiased:
+    kappa of that estimator; p: of the test that kappa is 0; copied, copied_low, copied_high: how often one copies the
+    other (`copy_probability`; None if the more accurate one is always correct, or never)."""
 
     table: Contingency
     accuracy_a: float | None = None
@@ -156,13 +156,14 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
 def agreement(
     a: Array, b: Array, clusters: Sequence[Array] = (), *, strata: Array | None = None, resamples: int = RESAMPLES
 ) -> Agreement:
-    """Kappa of right answers a, b [n] bool on the same images, with a 95 % interval and the p of no agreement beyond
-    chance. strata: [n] conditions, whose mean every number but the counts is (None: one): pooled, conditions of
-    different difficulty make independent observers agree.
+    """Kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no agreement beyond
+    chance. strata: [n] conditions; every number except the counts is a mean over them (None: one), because pooled
+    conditions of different difficulty make independent observers agree.
 
-    Interval and p are one score test (`_tested`). clusters: what images share, [n] each (`benchmark.stats.clusters`):
-    an image then counts for as many as give kappa its two-way cluster-robust variance. ValueError where the lengths
-    differ. The copy model is of one condition; its interval that of the four counts under Jeffreys' prior (`PRIOR`)."""
+    Interval and p are one score test (`_tested`). clusters: shared components of images, [n] each
+    (`benchmark.stats.clusters`): images are then weighted so that kappa has its two-way cluster-robust variance.
+    ValueError if the lengths differ. The copy model refers to one condition; its interval is that of the four counts
+    under Jeffreys' prior (`PRIOR`)."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table=table, reason="no image in common")
@@ -187,9 +188,9 @@ def agreement(
 
 
 def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
-    """(low, high, p) of the mean kappa of conditions [k, 4] from one score test: kappa is x where (kappa - x)^2 is
-    within 1.96^2 variances, each condition's taken under kappa x at its accuracies (with `PRIOR`), as far as they allow
-    it. At x = 0 they are those of independent answers."""
+    """(low, high, p) of the mean kappa of conditions [k, 4] from one score test: kappa is x if (kappa - x)^2 is within
+    1.96^2 variances, each condition's under kappa x at its accuracies (with `PRIOR`), as far as they allow it. At x = 0
+    they are the variances of independent answers."""
     p, q, _, chance, _ = _of_counts(counts + PRIOR)
     least, most = attainable(p, q)
     at = np.linspace(-1, 1, POINTS)
@@ -245,8 +246,8 @@ def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Arra
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     """Trials by (role, condition, stimulus); right: response equals category. every: only the trials that all observers
-    have; else all that anybody has (absent ones are not right). ValueError where one observer has two answers to one
-    (role, condition, stimulus)."""
+    have; otherwise the trials of any observer (missing ones are not correct). ValueError if one observer has two
+    answers to one (role, condition, stimulus)."""
     keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     join = np.intersect1d if every else np.union1d

@@ -1,6 +1,6 @@
-"""How well confidence fits correctness: calibration error, proper losses, accuracy on what is answered with confidence.
+"""How well confidence matches correctness: calibration error, proper losses, accuracy on the most confident answers.
 
-Each estimate comes with the influence of every trial, so that means over several tables of the same images, and their
+Each estimate has the influence of every trial, so that means over several tables of the same images, and their
 intervals over images, derive from one function (`pooled`)."""
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: what the
-    value may still be too high by; calibrated: what it is too high by if every bin is calibrated."""
+    """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: the
+    largest remaining bias upwards; calibrated: the bias upwards if every bin is calibrated."""
 
     value: float
     influence: Floats
@@ -29,11 +29,11 @@ class Estimate:
 def calibration_error(confidence: Array, right: Array) -> Estimate:
     """Expected calibration error, debiased: the mean over trials of |accuracy - confidence| of their bin.
 
-    confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin.
-    A bin's gap d is known with a standard error s, and the mean of |d| is above its size by E|N(d, s)| - |d| (Kumar,
-    Liang and Ma 2019, NeurIPS, section 5: debiasing by the normal approximation; its mean here in closed form, that of
-    the folded normal distribution). What is left of the bias is taken from the lower end of the interval: where the bin
-    is calibrated 2 (sqrt 2 - 1) / sqrt(pi) = .467 s of .798 s stay, as d itself is not known."""
+    confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin. A
+    bin's gap d has a standard error s, and the mean of |d| exceeds its size by E|N(d, s)| - |d| (Kumar, Liang and Ma
+    2019, NeurIPS, section 5: debiasing by the normal approximation; its mean in closed form, by the folded normal
+    distribution). The remaining bias is subtracted from the lower end of the interval: in a calibrated bin 2 (sqrt 2 -
+    1) / sqrt(pi) = .467 s of .798 s remain, as d itself is unknown."""
     from scipy.special import ndtr
 
     n = len(confidence)
@@ -69,8 +69,8 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
     """The accuracy on the most confident trials, for each of some shares of all trials in (0, 1] (Geifman and El-Yaniv
     2017, NeurIPS: selective classification).
 
-    confidence, right: [n], n x each coverage >= 1. Of trials of equal confidence each counts in part, so that their
-    order has no say. The influence holds that of the threshold, with the accuracy near it."""
+    confidence, right: [n], n x each coverage >= 1. Trials of equal confidence count in part, independent of their
+    order. The influence includes the threshold's, with the accuracy near it."""
     n = len(confidence)
     order = np.argsort(-confidence, kind="stable")
     _, group = np.unique(-confidence[order], return_inverse=True)

@@ -30,8 +30,8 @@ Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 @dataclass(frozen=True, kw_only=True)
 class Variance:
     """The variance of an estimate and the degrees of freedom of its t quantile: the smallest number of clusters minus
-    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110). people: the part that only more people make smaller;
-    crossed: the part that more people and more images do (what each person makes of each image)."""
+    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110). people: the part that only more people reduce;
+    crossed: the part that more people and more images reduce (each person's response to each image)."""
 
     value: float
     df: float
@@ -41,7 +41,7 @@ class Variance:
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
     """The factors by which a metric's intervals are clustered on these trials (those that count, of the metric's role):
-    name -> level of each trial [n]. Empty where every stimulus stands for itself."""
+    name -> level of each trial [n]. Empty if stimuli share nothing."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
@@ -49,8 +49,8 @@ def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
 
 
 def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
-    """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
-    stimulus: [n] names; those without a level ("") are a cluster each."""
+    """The factors with two levels or more, at least one of them shared by several stimuli: name -> level [n]. stimulus:
+    [n] names; a stimulus without a level ("") is its own cluster."""
     levels = {}
     for name, column in named.items():
         levels[name], stated = np.asarray(column), np.asarray(column) != ""
@@ -61,22 +61,23 @@ def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
 
 
 def exemplar_columns(trials: Trials) -> dict[str, Array]:
-    """The label columns that name what an image is made of: `shape_exemplar`, `texture_exemplar` or any other."""
+    """The label columns that name an image's components: `shape_exemplar`, `texture_exemplar` or any other."""
     named = {name: trials[name] for name in trials.columns if name.endswith(EXEMPLAR)}
     return {name: values for name, values in named.items() if (values != "").any()}
 
 
 def ratio_influence(num: Floats, den: Floats) -> Floats:
-    """What each trial [n] adds to sum(num) / sum(den), to first order; sums to 0. The denominator must not be 0."""
+    """The influence of each trial [n] on sum(num) / sum(den), to first order; sums to 0. The denominator must not be
+    0."""
     total = den.sum()
     return np.asarray((num - num.sum() / total * den) / total)
 
 
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each). The
-    sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
-    small, even below 0, where clusters matter little: it is never taken below the variance over single stimuli. Leave
-    out trials that do not count. ValueError: no factor, or one of a single level."""
+    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each): the
+    sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too small, even below
+    0, if clusters matter little: it is never below the variance over single stimuli. Leave out trials that do not
+    count. ValueError: no factor, or one of a single level."""
     cells = list(overlaps(clusters))
     sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
     if min(sizes, default=0) < 2:
@@ -101,9 +102,9 @@ def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
 
 
 def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """As `clustered_variance`, of fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli and what
-    each factor adds to it. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above
-    its estimate (as in `crossed_variance`), at least those of the factor with fewest levels: where textures matter
+    """Like `clustered_variance`, for fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli plus
+    the addition of each factor. Degrees of freedom are Satterthwaite's with every factor's variance one standard error
+    above its estimate (as in `crossed_variance`), at least those of the factor with fewest levels: if textures matter
     little, three of them must not stretch the interval by the t quantile of two."""
     *_, (_, crossed) = overlaps(clusters)
     single = clustered_variance(influence, [crossed]).value
@@ -117,15 +118,16 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
 
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
-    """Of an estimate from n images and k people, both drawn from more, to first order.
+    """The variance of an estimate from random samples of n images and k people, to first order.
 
-    images: [n] what each image adds to it, people as they are; persons: [n, k] what each image adds through each
-    person, who would be drawn anew; people: [k] what each person adds, beyond the mean person. factors: what images
-    share, label arrays [n] (none: nothing). With one person the variance is about images alone.
+    images: [n] contribution of each image, with the people fixed; persons: [n, k] contribution of each image through
+    each person, if people were resampled; people: [k] contribution of each person, beyond the mean person. factors:
+    shared components of images, label arrays [n] (none: nothing). With one person the variance is only over images.
 
-    Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), as what people
-    differ by holds the noise of their answers to these images, which V_images holds already. Drawing images and people
-    with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386)."""
+    Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), because differences
+    between people contain the noise of their answers to these images, which V_images contains already. Resampling
+    images and people with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics
+    1:386)."""
     shared = list(factors) or [np.arange(len(images))]
     of_images = clustered_variance(images, shared)
     k = len(people)
@@ -160,8 +162,8 @@ def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
 
 def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
-    value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, where
-    no variance is seen, each cluster of the factor with fewest counts as one trial."""
+    value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, with
+    no visible variance, each cluster of the factor with fewest counts as one trial."""
     if value in (0.0, 1.0) or spread.value <= 0:
         n = round(spread.df) + 1
         return wilson(round(value * n), n, level)
@@ -192,8 +194,8 @@ def t_interval(value: float, spread: Variance, level: float = 0.95) -> tuple[flo
 def mean_interval(
     values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float]:
-    """Interval of a mean over observers: t (Student 1908, Biometrika 6:1), or with `bounds` on the values that the mean
-    can take the like of `clustered_wilson`, which stays within. values: [k] finite, k >= 2, within the bounds (else
+    """Interval of a mean over observers: t (Student 1908, Biometrika 6:1), or, with `bounds` on the values of the mean,
+    a form like `clustered_wilson`, which remains within them. values: [k] finite, k >= 2, within the bounds (otherwise
     ValueError)."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():

@@ -1,4 +1,4 @@
-"""What a comparison of two observers says: value, interval, p, verdict; and families of them (Holm)."""
+"""The result of a comparison of two observers: value, interval, p, verdict; and families of them (Holm)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +12,15 @@ from benchmark.stats.differences import Test
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric, observer a against observer b, on the trials that both have.
+    """One metric, observer a against observer b, on their common trials.
 
     a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its interval at `level`; p:
     two-sided, for no difference; p_holm: p adjusted within a family (`adjust`), None before; n: common trials that
-    count for at least one of the two; only_a, only_b: trials that the other one lacks; verdict: the outcome in words;
-    discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; same: whether both gave
-    the same answer to every trial of either; remark: why the test says less than others; average: over how many
-    experiments it is ("3 of 17 experiments"), "" where it is no average; test: where interval and p come from; data:
-    what was tested, up to sign and scale: equal texts are one hypothesis on the same data."""
+    count for at least one of the two; only_a, only_b: trials missing from the other; verdict: the outcome in words;
+    discordant: trials on which only a, and only b, scores, for yes-or-no metrics; same: whether both gave the same
+    answer to every trial of either; remark: a reason for a weaker test; average: number of experiments ("3 of 17
+    experiments"), "" if it is not an average; test: the method of interval and p; data: the tested data, up to sign and
+    scale: equal texts are one hypothesis on the same data."""
 
     metric: str
     condition: str = ""
@@ -54,10 +54,10 @@ def decided(start: Comparison, test: Test, method: str, data: str = "") -> Compa
 
 
 def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
-    """The comparisons of one family with `p_holm`, and intervals and verdicts that rest on it. Each interval is at the
-    level at which Holm's procedure tests its row, 1 - (1 - level) / (rows that are left at its step; those after the
-    first that stands: at that one's), so it leaves out 0 exactly where p_holm < 1 - level, and covers at least `level`
-    on its own."""
+    """The comparisons of one family with `p_holm`, and intervals and verdicts that depend on it. Each interval has the
+    level at which Holm's procedure tests its row, 1 - (1 - level) / (rows left at its step; after the first retained
+    row: that row's level), so it excludes 0 exactly if p_holm < 1 - level, and covers at least `level` for its own
+    row."""
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
     family = list(comparisons)
     pvalues = np.array([comparisons[i].p for i in at], dtype=float)
@@ -78,7 +78,7 @@ def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Compa
 
 def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
     """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65). Raises
-    ValueError unless all lie in [0, 1]."""
+    ValueError unless all are in [0, 1]."""
     p = np.asarray(pvalues, dtype=float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p values must be a flat list of numbers between 0 and 1")
@@ -90,7 +90,7 @@ def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
 
 
 def undecided(comparison: Comparison) -> Comparison:
-    """`comparison`, whose `reason` says why there is no test, with that as its verdict."""
+    """`comparison` without a test, with its `reason` as the verdict."""
     return replace(comparison, verdict=f"not compared: {comparison.reason}")
 
 
@@ -131,10 +131,10 @@ class SuiteComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted apart;
-    left_out: tests that would be made twice, each with the one that stands for it; remarks: what the two differ in
-    besides what they are (device, precision, seed); outdated: whose answers are not of today's card, or
-    not to be trusted, and why."""
+    """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted separately;
+    left_out: duplicate tests, each with the one that represents it; remarks: other differences between the two (device,
+    precision, seed); outdated: observers whose answers are not of today's card, or not to be trusted, and the
+    reason."""
 
     a: str
     b: str
@@ -154,7 +154,7 @@ class Compared:
 @dataclass(frozen=True, kw_only=True)
 class ComparedToEach:
     """Observer a against each of several, by the suites' headlines: one family of tests. rows: (the other observer, the
-    comparison); alone: others with nothing in common; remarks, outdated: as of `Compared`, of any of them."""
+    comparison); alone: others without common trials; remarks, outdated: like `Compared`, for any of them."""
 
     a: str
     rows: tuple[tuple[str, SuiteComparison], ...]
@@ -165,8 +165,8 @@ class ComparedToEach:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscordantTrial:
-    """A trial that only one of two observers gets right (or answers by shape, or withstands): `winner` "a" or "b".
-    answer_a, answer_b: what each said, where the suite keeps answers."""
+    """A trial that only one of two observers answers correctly (or by shape, or withstands): `winner` "a" or "b".
+    answer_a, answer_b: the answers, if the suite stores them."""
 
     suite: str
     metric: str
@@ -179,7 +179,7 @@ class DiscordantTrial:
 
 
 def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
-    """The two families of `rows`, which stand in the order of their suites."""
+    """The two families of `rows`, which are in the order of their suites."""
     first = [row for row in rows if _is_headline(row)]
     kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])
     families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
@@ -214,8 +214,8 @@ def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
 def _once(
     rows: Sequence[SuiteComparison],
 ) -> tuple[list[SuiteComparison], list[tuple[SuiteComparison, SuiteComparison]]]:
-    """Rows to keep, and those left out, each with the row that stands for it: equal data up to sign and scale are one
-    hypothesis; so is a metric of one name in two suites (the one with more trials stays, or else a headline)."""
+    """Rows to keep, and duplicates, each with the row that represents it: equal data up to sign and scale are one
+    hypothesis; so is a metric of one name in two suites (the one with more trials is kept, otherwise a headline)."""
     largest: dict[tuple[str, str, str], SuiteComparison] = {}
     names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
     for name, row in zip(names, rows, strict=True):

@@ -178,8 +178,8 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
 
 
 def assumed(share: float) -> Discordant:
-    """The test of two observers of which nothing is stored: one image, which only one of the two gets right with the
-    chance `share`; images share nothing."""
+    """The test of two observers without stored trials: one image, which only one of the two answers correctly with the
+    probability `share`; images share nothing."""
     return Discordant(b=share / 2, c=share / 2, n=1)
 
 

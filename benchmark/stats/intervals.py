@@ -38,8 +38,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided exact McNemar test (1947, Psychometrika 12:153) that b of b + c discordant pairs is one half: p in
-    (0, 1]. b, c: pairs that only one of the two got right (>= 0, else ValueError)."""
+    """Two-sided exact McNemar test (1947, Psychometrika 12:153) that b of b + c discordant pairs is one half: p in (0,
+    1]. b, c: pairs that only one of the two answers correctly (>= 0, otherwise ValueError)."""
     from scipy.special import bdtr
 
     if b < 0 or c < 0:
@@ -49,8 +49,8 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1]. b, c: pairs
-    that only a, that only b got right (b + c <= n, n >= 1, else ValueError). At b = c = 0 it still has width: nothing
-    seen is not nothing there."""
+    that only a, that only b answers correctly (b + c <= n, n >= 1, otherwise ValueError). At b = c = 0 it still has
+    width: none seen does not mean none exist."""
     if min(b, c) < 0 or n < 1 or b + c > n:
         raise ValueError(f"paired counts need 0 <= b + c <= n and n >= 1, got b={b}, c={c}, n={n}")
     z = normal_quantile(level)

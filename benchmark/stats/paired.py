@@ -51,10 +51,11 @@ class _Pairs:
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
     """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
 
-    Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a score
-    test over whole stimuli: the variance of the linearised difference is taken under the difference tested, so ratios
-    with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST` trials that
-    count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials yourself."""
+    Correct and incorrect answers on the same trials, each stimulus once: McNemar's score test and Tango's interval.
+    Otherwise a score test over whole stimuli: the variance of the linearised difference is computed under the
+    difference tested, so ratios with different denominators keep their size. No common trial, an undefined value, or
+    fewer than `FEWEST` trials that count for one of the two: no test, with the `reason`. `condition` is a label: filter
+    the trials yourself."""
     if metric.ratio is None:
         return undecided(
             Comparison(metric=metric.name, condition=condition, reason="the metric has no value per trial")
@@ -89,8 +90,8 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
-    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys. Both
-    of the metric's role alone. Empty for a metric that is no yes or no."""
+    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys. Only
+    trials of the metric's role are used. Empty unless the metric is yes or no."""
     pairs = _paired(metric, a, b)
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
@@ -122,8 +123,8 @@ def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
 
 
 def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
-    """Sums of num and den at each of the sorted keys [k, 2]. The ratio is given the trials of these keys alone: it may
-    weigh a trial by how many others there are."""
+    """Sums of num and den at each of the sorted keys [k, 2]. The ratio receives only the trials of these keys: it may
+    weigh a trial by the number of others."""
     if not len(trials) or not len(keys):
         return np.zeros((len(keys), 2))
     there = np.isin(trials.keys, keys)
@@ -133,7 +134,7 @@ def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
 
 
 def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
-    """What the stimuli of the keys share, nothing else than themselves if need be, and the stimuli."""
+    """The shared components of the stimuli of the keys, or the stimuli themselves, and the stimuli."""
     stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)
     if not len(keys):
         return (stimulus,), stimulus
@@ -144,7 +145,7 @@ def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, 
 
 
 def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
-    """How often a alone and b alone scores; None unless every trial is a yes or a no."""
+    """How often only a and only b score; None unless every trial is a yes or a no."""
     num_a, den_a, num_b, den_b = pairs.sums.T
     if not (indicators(num_a, den_a) and indicators(num_b, den_b)):
         return None
@@ -208,8 +209,8 @@ def _data(pairs: _Pairs, values: Floats) -> str:
 
 
 def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Comparison:
-    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered. No
-    test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people."""
+    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and at least one person
+    answered. No test, with the reason: not a ratio, no such trial, nothing that counts, fewer than two people."""
     if metric.ratio is None:
         return undecided(Comparison(metric=metric.name, reason="the metric has no value per trial"))
     (keys, own), *others = (_keyed(metric, observer) for observer in (a, *people))

@@ -20,14 +20,14 @@ def rank_intervals(
     higher_is_better: bool = True,
     level: float = 0.95,
 ) -> tuple[Ranks, Ranks, Ranks]:
-    """(rank, low, high), each [n] int; 0 where a value is None or NaN (unranked).
+    """(rank, low, high), each [n] int; 0 if a value is None or NaN (unranked).
 
-    values, ses: [n] estimates and their standard errors (>= 0, else ValueError; None, NaN: separable from none). Equal
-    values share the better rank. [low, high] holds the true rank of one given entry with probability >= `level`: its
+    values, ses: [n] estimates and their standard errors (>= 0, otherwise ValueError; None, NaN: not separable). Equal
+    values share the better rank. [low, high] contains the true rank of one given entry with probability >= `level`: its
     differences from the other n - 1 are tested two-sided, Bonferroni-corrected, and low = 1 + those certainly better,
     high = n - those certainly worse: the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm (2024, Review of
-    Economic Studies 91:476). The estimates are taken as independent; on common stimuli they correlate positively, so
-    the intervals are then wider than they need be."""
+    Economic Studies 91:476). The estimates are treated as independent; on common stimuli they correlate positively, so
+    the intervals are then wider than necessary."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     if x.shape != se.shape or x.ndim != 1:
         raise ValueError(f"one standard error per value needed, got {x.shape} and {se.shape}")
@@ -126,9 +126,8 @@ ALL = 0.995
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """value: in [-1, 1], None where undefined, and `reason` says why; low, high: its interval, None where there is
-    none (then `reason` says why too); n: observers; families: how many there are; without: the correlation with each
-    family left out, None where it is undefined."""
+    """value: in [-1, 1], None if undefined (see `reason`); low, high: its interval, None if missing (see `reason`); n:
+    observers; families: their number; without: the correlation without each family, None if undefined."""
 
     value: float | None
     low: float | None
@@ -144,10 +143,10 @@ def correlation(
 ) -> Correlation:
     """Correlation of x and y [n], finite, over observers in `families` [n].
 
-    method: "spearman" (of mid-ranks) or "pearson". given: [n] what is held constant: the partial correlation, that of
-    the residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and
-    minus Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, a whole family left
-    out at a time. Of families of very different sizes a bootstrap of families is too sure of itself and this is not
+    method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant: the partial correlation, of the
+    residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and minus
+    Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, without one whole family at
+    a time. With families of very different sizes a bootstrap of families has too little coverage and this has not
     (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`). Raises ValueError
     if lengths differ or a value is not finite."""
     columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])

@@ -23,16 +23,15 @@ from benchmark.stats.intervals import Floats, wilson
 def ratio_score(
     metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
 ) -> Score:
-    """The score of `metric` on `trials` (of its role, where it has one), with a 95 % interval.
+    """The score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
 
-    condition: where blocks were shown under conditions, the score is of the trials of this one; where no trial has a
-    condition, it only names the score (a category, an epsilon), and `trials` are those that it names. n: trials whose
-    denominator is not 0; excluded: the other trials, plus `excluded` that the caller left out before. No trials, or a
-    denominator of 0: value None with the reason. Interval: where stimuli share a shape, a texture or the like
-    (`stats.clusters`): cluster-robust; else Wilson where num and den are 0/1 with num <= den and no stimulus counts
-    twice; else t with the variance over whole stimuli, in Wilson's form for a proportion or a metric with bounds; none
-    from a single stimulus (flagged). ValueError: the metric has no ratio, or its numerator or denominator is not
-    finite."""
+    condition: if blocks have conditions, only its trials are scored; if no trial has a condition, it only names the
+    score (a category, an epsilon), and `trials` must be its trials. n: trials whose denominator is not 0; excluded: the
+    other trials, plus `excluded` of the caller. No trials, or a denominator of 0: value None with the reason. Interval:
+    cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`); otherwise Wilson if num and den
+    are 0/1 with num <= den and each stimulus counts once; otherwise t with the variance over whole stimuli, in Wilson's
+    form for a proportion or a metric with bounds; none from a single stimulus (flagged). ValueError: the metric has no
+    ratio, or its numerator or denominator is not finite."""
     trials, missing = metric.own(trials), ""
     shown = trials.columns.get("condition")
     if condition and shown is not None and (shown != "").any():
@@ -117,7 +116,7 @@ def indicators(num: Floats, den: Floats) -> bool:
 
 
 def _robust(score: Score, num: Floats, den: Floats, clusters: Clusters, metric: Metric, how: str) -> Score:
-    """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
+    """`score` with its value and t with the cluster-robust variance, within any bounds."""
     value = float(num.sum() / den.sum())
     levels = {len(set(at.tolist())): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
     least, influence = min(levels), ratio_influence(num, den)

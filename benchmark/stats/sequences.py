@@ -1,16 +1,16 @@
-"""Confidence sequences: intervals of a proportion that hold at every n at once, so that sampling may stop at will.
+"""Confidence sequences: intervals of a proportion that hold at every n at once, so that sampling may stop at any time.
 
-A Wilson interval holds at an n that was fixed beforehand. Whoever looks after every chunk and stops once the interval
-is narrow needs intervals (low_n, high_n) with P(truth in all of them) >= level: these.
+A Wilson interval holds at an n that was fixed beforehand. To look after every chunk and stop once the interval is
+narrow, intervals (low_n, high_n) with P(truth in all of them) >= level are needed.
 
-Of a source of independent draws: the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
-likelihood of the draws so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality it
-ever reaches 1/alpha with a probability of at most alpha; the p at which it has not are the interval (Robbins 1970,
+A source of independent samples uses the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
+likelihood of the samples so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality
+it ever reaches 1/alpha with a probability of at most alpha; the p at which it has not are the interval (Robbins 1970,
 Annals of Mathematical Statistics 41:1397; Howard, Ramdas, McAuliffe and Sekhon 2021, Annals of Statistics 49:1055).
 
-Of a finite set that is drawn in random order without replacement: the prior-posterior ratio (Waudby-Smith and Ramdas
-2020, NeurIPS 33), with the beta-binomial prior that the same mixture gives on the number of successes in the set.
-Narrower, and exact once the whole set was drawn."""
+A finite set in random order without replacement uses the prior-posterior ratio (Waudby-Smith and Ramdas 2020, NeurIPS
+33), with the beta-binomial prior of the same mixture on the number of successes in the set. It is narrower, and exact
+once the whole set was sampled."""
 
 from collections.abc import Callable
 from math import log
@@ -30,13 +30,13 @@ HALVINGS = 60  # an interval of length 1 is then shorter than the spacing of flo
 def confidence_sequence(
     successes: ArrayLike, n: ArrayLike, level: float = 0.95, size: int | None = None
 ) -> tuple[Any, Any]:
-    """(low, high) after `successes` of `n` draws, each [...] in [0, 1]: floats for numbers, arrays for arrays; n = 0
-    gives (0, 1).
+    """(low, high) after `successes` of `n` samples, each [...] in [0, 1]: floats for numbers, arrays for arrays; n = 0
+    returns (0, 1).
 
     With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
-    None: draws are independent, the truth is the source's p. size N: draws are those of a set of N without replacement,
-    in an order that was random and not chosen by their outcomes; the truth is the proportion in the set. ValueError:
-    level outside (0, 1), counts that are not whole or not 0 <= successes <= n (<= size)."""
+    None: samples are independent, the truth is the source's p. size N: samples are those of a set of N without
+    replacement, in an order that was random and not chosen by their outcomes; the truth is the proportion in the set.
+    ValueError: level outside (0, 1), counts that are not whole or not 0 <= successes <= n (<= size)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     k, m = np.broadcast_arrays(successes, n)
@@ -52,12 +52,12 @@ def confidence_sequence(
 
 
 def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float, float]:
-    """(low, high) of the mean of paired differences, each in [-1, 1], as they come: holds at every n at once.
+    """(low, high) of the mean of paired differences, each in [-1, 1], in sequence: holds at every n at once.
 
-    differences: [n], of draws in an order that their values had no part in; none gives (-1, 1). Gains and losses are
-    bounded apart, each at half the risk. The mixture above holds for any values in [0, 1], not for 0 and 1 alone: the
-    likelihood ratio is convex in the value, so its mean under p is at most that of a draw of 0 or 1. ValueError: a
-    value outside [-1, 1], level outside (0, 1)."""
+    differences: [n], in an order independent of their values; none returns (-1, 1). Gains and losses are bounded
+    separately, each at half the risk. The mixture above holds for any values in [0, 1], not only for 0 and 1: the
+    likelihood ratio is convex in the value, so its mean under p is at most that of a 0 or a 1. ValueError: a value
+    outside [-1, 1], level outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     values = np.asarray(differences, dtype=float)

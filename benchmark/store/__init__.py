@@ -1,4 +1,4 @@
-"""The leaderboard's data base: the only room that knows SQL.
+"""The leaderboard's database: the only package with SQL.
 
 Append-only: a row that is written is never changed. What counts as current is the newest row."""
 

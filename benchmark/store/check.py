@@ -1,4 +1,4 @@
-"""A leaderboard as a data base: what is in it, whether it is sound, and its room on disk given back."""
+"""Inspect a leaderboard, check its integrity, and free unused disk space."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ _SHOWN = 20  # problems of one kind that are told one by one
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What a leaderboard is. revision: of its schema, newest: of this program's; size: bytes on disk; counts: rows by
-    table, and "trials"; open_runs: runs without an end, going on or killed; incomplete: observations that lack trials.
-    """
+    """Facts on a leaderboard. revision: of its schema, newest: of this gestaltbench; size: bytes on disk; counts: rows
+    by table, and "trials"; open_runs: runs without an end, running or killed; incomplete: observations that lack
+    trials."""
 
     place: str
     server: str
@@ -42,7 +42,7 @@ class Status:
 
 
 def status(url_or_path: str) -> Status:
-    """What a leaderboard of any version is; nothing is changed. Raises StoreError."""
+    """Describe a leaderboard of any version without changing it. Raises StoreError."""
     with (
         closing(connect(parse_location(url_or_path), write=False, create=False)) as database,
         database.reading() as connection,
@@ -83,7 +83,7 @@ def _size(connection: sa.Connection) -> int:
 
 
 def vacuum(database: Database) -> tuple[int, int]:
-    """Give room that nothing uses back to the disk, and refresh what queries are planned by; bytes before and after."""
+    """Return unused space to the disk, and refresh the statistics of the query planner; bytes before and after."""
     with database.reading() as connection:
         before = _size(connection)
     sqlite = database.location.server is None
@@ -97,7 +97,7 @@ def vacuum(database: Database) -> tuple[int, int]:
 
 
 def problems(database: Database) -> Iterator[str]:
-    """What is wrong with a leaderboard, a line each: pages, keys, references, seals, contents. Reads all of it once."""
+    """Faults of a leaderboard, a line each: pages, keys, references, checksums, contents. Reads all of it once."""
     with database.reading() as connection:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
@@ -136,8 +136,7 @@ def _schema(connection: sa.Connection) -> Iterator[str]:
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:
-    """Keys that stand more than once, and references to rows that are not there: a copy of a table may have lost the
-    rules against them."""
+    """Repeated keys, and references to missing rows: a copy of a table may have lost its constraints."""
     for table in schema.METADATA.sorted_tables:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
@@ -164,7 +163,7 @@ def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
 
 
 def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
-    """What is wrong with one row: its seal, its types, what it holds. Nothing is taken for granted of a foreign one."""
+    """Faults of one row: its checksum, its types, its contents. Nothing is assumed of a foreign row."""
     keys = [str(row._mapping[column]) for column in table.primary_key.columns]
     what = f"chunk {keys[1]} of observation {keys[0]}" if table is schema.CHUNKS else f"{table.name} {' '.join(keys)}"
     try:
@@ -195,7 +194,7 @@ _JSON: dict[str, dict[str, type]] = {
 
 
 def _overlapping(connection: sa.Connection) -> Iterator[str]:
-    """Chunks that lie over one another, or beyond the trials of their observation."""
+    """Chunks that overlap, or exceed the trials of their observation."""
     table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
     query = sa.select(table.observation, table.position, table.start, table.n, observed.n)
     query = query.join(schema.OBSERVATIONS, observed.key == table.observation)
@@ -223,8 +222,8 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _unscored(connection: sa.Connection) -> Iterator[str]:
-    """Whose trials have no scores though they had: its run has come to its end, or others
-    who answered the same are scored."""
+    """Observers whose trials lack scores although they should have them: their run is finished, or others with the same
+    answers are scored."""
     sets, outcomes, observed = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c
     scored: dict[str, list[tuple[str, str, set[str]]]] = defaultdict(list)
     for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):

@@ -1,8 +1,8 @@
 """Columns of arrays <-> one compressed block of bytes. No pickle; equal columns give equal bytes.
 
 Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header | arrays). The header is JSON: per
-column its name, dtype and shape. Numbers lie as raw little-endian arrays, bit for bit (NaN included); text lies as a
-sorted vocabulary in the header and unsigned codes."""
+column its name, dtype and shape. Numbers are raw little-endian arrays, bit for bit (NaN included); text is a sorted
+vocabulary in the header and unsigned codes."""
 
 import json
 import math
@@ -29,7 +29,7 @@ _COLUMNS, _DIMENSIONS = 1000, 8
 
 
 def encode(columns: Mapping[str, Array]) -> bytes:
-    """The columns as bytes, in their order. Raises StoreError on what is neither numbers nor text."""
+    """The columns as bytes, in their order. Raises StoreError for values that are neither numbers nor text."""
     heads: list[dict[str, Any]] = []
     bodies: list[bytes] = []
     for name, given in columns.items():

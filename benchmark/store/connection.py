@@ -71,7 +71,7 @@ class Database:
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """The connections. Raises StoreError where they need what is not installed."""
+        """The connections. Raises StoreError if a required package is not installed."""
         url, path = self.location.server, self.location.path
         if url is None:
             # memory: one connection is the data base
@@ -90,7 +90,7 @@ class Database:
             raise StoreError(f"{self.location.shown} needs a driver: pip install 'gestaltbench[postgres]'") from error
 
     def read(self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`query` in a reading transaction. What is unavailable at present is waited for."""
+        """Run `query` in a reading transaction; wait for an unavailable server."""
         return self._tried(self.reading, lambda connection: query(connection, *args, **kwargs))
 
     def look(self, query: Callable[[sa.Connection], T]) -> T:
@@ -98,8 +98,8 @@ class Database:
         return self._tried(self.reading, query, opening=True)
 
     def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where a
-        server had taken the first one and could not say so, the same rows are there once."""
+        """Run `step` as one transaction; wait for an unavailable server and repeat the step. If the server had
+        committed the first attempt without confirming it, the same rows are stored once."""
         return self._tried(self.writing, lambda connection: step(connection, *args, **kwargs))
 
     def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T], *, opening: bool = False) -> T:
@@ -179,7 +179,7 @@ def _file_number(path: str) -> tuple[int, int] | None:
 
 
 def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
-    """A connection to the file (None: to a data base in memory). Raises sqlite3.Error if there is none."""
+    """A connection to the file (None: to a database in memory). Raises sqlite3.Error if the file is missing."""
 
     def opened(mode: str) -> sqlite3.Connection:
         name = "file::memory:" if path is None else f"file:{quote(os.fsencode(path))}?{mode}"

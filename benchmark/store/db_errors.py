@@ -1,4 +1,4 @@
-"""What a driver's error means: what happened, where, what to do; and waiting for what is unavailable at present."""
+"""Translate a driver's error into the problem, its place and the remedy; wait for an unavailable server."""
 
 import logging
 import shutil
@@ -34,8 +34,8 @@ class Broken(Unavailable):
 
 
 def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
-    """What `work` returns; it is tried again while the data base `shown` is unavailable, at most `LONGEST_WAIT`
-    seconds. A line says so. opening: one that was never reached is not waited for."""
+    """Return the result of `work`; repeat it while the database `shown` is unavailable, at most `LONGEST_WAIT` seconds,
+    and print a line. opening: do not wait for a server that was never reached."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:
@@ -57,7 +57,7 @@ def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
 
 
 def server_gone(error: BaseException) -> bool:
-    """Whether a driver's error says that the server cannot be reached at present, rather than that it refuses."""
+    """Whether a driver's error means that the server is unreachable at present, rather than that it refuses."""
     state = getattr(error, "sqlstate", None)
     if state is None:
         # The connection was not made, or broke: only then the driver has no code of the server's.
@@ -67,8 +67,8 @@ def server_gone(error: BaseException) -> bool:
 
 @contextmanager
 def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[None]:
-    """Turns SQLAlchemy's errors into StoreError: what happened, where, what to do. reading: what this program wrote is
-    read; what has another form is damage, not a mistake of the reader."""
+    """Turn SQLAlchemy's errors into StoreError: problem, place and remedy. reading: the data were written by
+    gestaltbench, so another form is damage, not a mistake of the reader."""
     try:
         yield
     except sa.exc.IntegrityError as error:
@@ -96,7 +96,7 @@ def damaged(what: str, why: str) -> StoreError:
 
 
 def no_leaderboard(shown: str) -> StoreError:
-    """The error for reading what nobody has made yet."""
+    """The error for reading a leaderboard that does not exist yet."""
     return StoreError(f"no leaderboard at {shown}: `bench run` makes one")
 
 

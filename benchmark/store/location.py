@@ -1,4 +1,4 @@
-"""Where a leaderboard is: a SQLite file, or a PostgreSQL."""
+"""The location of a leaderboard: an SQLite file, or a PostgreSQL database."""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
-"""One leaderboard brought into another. Keys are digests, so what both have is one row: new rows are inserted, known
-ones ignored, and what contradicts something that is here is named and left out.
+"""Merge one leaderboard into another. Keys are digests, so common contents are one row: new rows are inserted, known
+ones ignored, and contradictions are named and skipped.
 
-All of it is one transaction of the target: a merge that is refused or cut short leaves nothing behind."""
+A merge is one transaction of the target: one that is refused or interrupted changes nothing."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,8 +33,8 @@ Row = Mapping[str, Any]
 
 @dataclass(kw_only=True)
 class Merged:
-    """What one leaderboard brought: new observations and trials, trials that were here already (`known`), score sets
-    that came as they were. conflicts: what was left out, a line each."""
+    """The result of merging one leaderboard: new observations and trials, trials known before (`known`), unchanged
+    score sets. conflicts: skipped contents, a line each."""
 
     place: str
     observations: int = 0
@@ -107,8 +107,8 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
 
 
 class _People:
-    """Observers of a leaderboard. rows: all that a name ever stood for, by id, of which the name is part; now: by name
-    its newest registration."""
+    """Observers of a leaderboard. rows: every registration of every name, by id; now: the newest registration by
+    name."""
 
     def __init__(self, connection: sa.Connection) -> None:
         cards = schema.REGISTRATIONS
@@ -118,7 +118,7 @@ class _People:
 
 
 def _other_observers(theirs: _People, ours: _People, strangers: Collection[str], place: str) -> Iterator[str]:
-    """Names that stand for another observer there than here, or for the same one with another card."""
+    """Names that mean another observer in the two leaderboards, or the same one with another card."""
     for name in sorted(theirs.now.keys() & ours.now.keys()):
         there, here = theirs.now[name], ours.now[name]
         if name in strangers:
@@ -156,7 +156,8 @@ def _copy(
     comes: Callable[[Any], bool] = lambda _: True,
     owners: Mapping[str | None, str | None] | None = None,
 ) -> None:
-    """Insert the rows of a table that are not here yet. comes: whether one does; owners: observer there -> here."""
+    """Insert the new rows of a table. comes: whether one is wanted; owners: observer's id in the source -> in the
+    target."""
     (key,) = table.primary_key.columns
     for page in batches(all_rows(source, table), 1 if table is schema.STIMULI else 200):
         known = {*target.scalars(sa.select(key).where(key.in_([row._mapping[key] for row in page])))}
@@ -166,7 +167,7 @@ def _copy(
 
 
 def _moved(table: sa.Table, row: Any, change: Row) -> Row:
-    """Their row as it stands here. Raises StoreError where it is damaged."""
+    """A source's row with the target's ids. Raises StoreError if it is damaged."""
     _refuse(row_problems(table, row))
     plain = dict(row._mapping)
     return sealed(table, {**plain, **change}) if any(plain[name] != value for name, value in change.items()) else plain
@@ -188,10 +189,10 @@ def _copy_trials(
     run: str | None = None,
     keys: Collection[str] | None = None,
 ) -> list[str]:
-    """Bring in observations, chunks, and what settled them, some at a time; a line on each observer and suite whose
-    answers differ from what is here: of these nothing comes in, for an observation's chunks are all of one kind.
-    observers: their id -> id here, of those that come; run: whose work they become (None: their own runs'); keys: those
-    that are wanted (None: all)."""
+    """Import observations, chunks, and their settlements, some at a time; return a line on each observer and suite
+    whose answers differ from the target's. Such observations are skipped, because an observation's chunks are all of
+    one kind. observers: their id -> the target's id; run: the run that they become part of (None: their own runs');
+    keys: those that are wanted (None: all)."""
     table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
     wanted = (row for row in all_rows(source, table) if row.observer in observers and (keys is None or row.key in keys))
 
@@ -269,8 +270,8 @@ def _differing(there: Any, here: Any) -> int:
 
 
 def _copy_scores(source: sa.Connection, target: sa.Connection, observers: Mapping[str, str], done: Merged) -> None:
-    """Their score sets of these observers, where nothing is scored here of the same, and the trials that they were made
-    of are those that are here."""
+    """Import the score sets of these observers, if the target has no scores of the same and holds exactly their
+    trials."""
     table = schema.SCORE_SETS
     parts = ("observer", "suite", "version", "space", "stimuli", "observations")
     known = {*map(tuple, fetched(target, sa.select(*(table.c[name] for name in parts))))}

@@ -1,5 +1,5 @@
-"""What is read: observers, stimulus sets, observations, scores, outcomes, provenance. Each query runs in a caller's
-transaction, and every value is held against the type that the schema states."""
+"""Queries: observers, stimulus sets, observations, scores, outcomes, provenance. Each query runs in a caller's
+transaction, and every value is checked against the type in the schema."""
 
 import hashlib
 import logging
@@ -53,8 +53,8 @@ _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
 def _registered(latest: bool = True) -> sa.FromClause:
-    """What each observer name stands for now: its newest registration, and whose that is. Without `latest` the newest
-    registration of every observer there ever was."""
+    """Each observer name's newest registration and its observer. Without `latest`, the newest registration of every
+    observer that was ever registered."""
     group = _OBSERVERS.name if latest else _OBSERVERS.id
     place = sa.func.row_number().over(partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc()))
     owned = schema.REGISTRATIONS.join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
@@ -65,7 +65,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
 
 
 def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRow]:
-    """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""
+    """Observers by name: each name's current observer, or (`latest=False`) all that it ever had."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
     # Sorted here, for a server's order of names is that of its language.
@@ -104,8 +104,8 @@ def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
 def observations(
     connection: sa.Connection, *, observer: str | None = None, suite: str | None = None
 ) -> list[StoredObservation]:
-    """Observations of current observers, by name, the oldest first; two names of one identity share them. Of imported
-    ones those that the newest import of their source brought, in the order of the imports."""
+    """Observations of current observers, by name, the oldest first; two names of one identity share them. Imported ones
+    are those of the newest import of their source, in the order of the imports."""
     owners = schema.OBSERVERS.alias("owners")
     same = sa.and_(owners.c.identity == _OBSERVERS.identity, owners.c.kind == _OBSERVERS.kind)
     own = {"observer": _OBSERVERS.id.label("observer"), "observer_name": _OBSERVERS.name.label("observer_name")}
@@ -156,7 +156,7 @@ def counting_chunks(*columns: Any) -> sa.Select[Any]:
 
 
 def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """Digest of the chunks of some observations, those beyond what settled them left out; "" where none is here."""
+    """Digest of the chunks of some observations, without those beyond a settlement; "" if there are none."""
     rows = fetched_of(connection, counting_chunks(_CHUNKS.checksum), _CHUNKS.observation, keys)
     checksums = sorted(checksum for (checksum,) in rows)
     return digest_of(checksums) if checksums else ""
@@ -290,7 +290,7 @@ def role_digests(text: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def collection_digest(text: str) -> str:
-    """Identity of all sets of a score set together (JSON of role -> digest): what a score of no role is on."""
+    """Identity of all sets of a score set together (JSON of role -> digest): the stimuli of a score without a role."""
     digests = list(role_digests(text).values())
     return digests[0] if len(digests) == 1 else hashlib.sha256(text.encode()).hexdigest()
 
@@ -303,8 +303,8 @@ def latest_scores(
     observers: Collection[str] | None = None,
     conditions: Collection[str] | None = None,
 ) -> list[ScoreRow]:
-    """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
-    for now. By observer name, then in the order of storing. conditions: e.g. ("",) leaves out scores per category,
+    """For each (observer name, suite, label space, stimuli) and the name's current observer, the newest set of the
+    newest version. Ordered by observer name, then by storing. conditions: e.g. ("",) excludes scores per category,
     which most tables do not show."""
     ordered = _grouped_sets(connection, suite, observers)
     details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
@@ -333,7 +333,7 @@ def latest_scores(
 
 
 def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Collection[str] | None) -> list[list[Any]]:
-    """All score sets that there ever were of each (observer name, suite, space, stimuli), the newest last."""
+    """All score sets ever stored of each (observer name, suite, label space, stimuli), the newest last."""
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
     owner = _OBSERVERS.id.label("owner"), _CARDS.id.label("registration")
@@ -354,13 +354,13 @@ def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Colle
 
 
 def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
-    """Which of these rows are not what their digest says."""
+    """Rows that do not match their digest."""
     rows = fetched_of(connection, sa.select(table), table.c.id, ids)
     return {row.id for row in rows if row_digest(table, row._mapping) != row.id}
 
 
 def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:
-    """Score set -> the rows of its scores, in their order; and the sets of which something was altered."""
+    """Score set -> the rows of its scores, in their order; and the sets with altered contents."""
     query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids)).order_by(_SCORES.score_set, _SCORES.position)
     by_set: dict[str, list[Any]] = {}
     for row in fetched(connection, query):
@@ -394,7 +394,7 @@ def _policy(details: str) -> str:
 
 
 def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterable[ScoreRow]:
-    """The rows of a set. A text is held once: the driver makes it anew for each row."""
+    """The rows of a set. Each text is held once, because the driver creates a copy for each row."""
     shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
     digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
     for row in scores:
@@ -417,8 +417,8 @@ def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
-    """Where a score set came from: its own run, and every run that computed its trials. Each observation says whose
-    it is ("observer": the name at the time; "identity")."""
+    """The origin of a score set: its own run, and every run that computed its trials. Each observation names its
+    observer ("observer": the name at the time; "identity")."""
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
         raise StoreError(f"the leaderboard has no score set {set_id}")
@@ -523,7 +523,7 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
 
 
 def chunk_columns(row: Any) -> Table:
-    """The columns of a row of `chunks`. Raises StoreError if it is not what was stored there."""
+    """The columns of a row of `chunks`. Raises StoreError if it differs from the stored row."""
     what = f"chunk {row.position} of observation {row.observation}"
     columns = decode_codes(bytes(row.payload), row.n, what)
     if row_digest(schema.CHUNKS, row._mapping) != row.checksum:
@@ -532,7 +532,7 @@ def chunk_columns(row: Any) -> Table:
 
 
 def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Array]:
-    """What was kept of single images of an observation, by their positions in its set, in ascending order."""
+    """The stored columns of single images of an observation, by their positions in its set, in ascending order."""
     query = sa.select(schema.CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.start)
     parts = []
     for row in fetched_of(connection, query, _CHUNKS.position, (index // CHUNK).tolist()):

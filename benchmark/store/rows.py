@@ -1,4 +1,4 @@
-"""What goes into the store and what comes out, as plain values. No SQL here."""
+"""Input and output of the store, as plain values. No SQL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +19,9 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One observer's answers to one block: what was asked. The answers themselves are its chunks. key: the
-    observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest; transform: JSON text, ""
-    where there is none; n: stimuli in the block; details: JSON-able (policy, configuration, ...), kept for provenance.
-    """
+    """One observer's task on one block; the answers are its chunks. key: the observation's identity (a digest);
+    observer: id from `put_observer`; stimuli: digest; transform: JSON text, "" without one; n: stimuli in the block;
+    details: JSON-able (policy, configuration, ...), kept for provenance."""
 
     key: str
     observer: str
@@ -102,12 +101,12 @@ class StimuliRecord:
 
 
 class ScoreRow(NamedTuple):
-    """One score with what is needed to show and rank it; score fields as in `contracts.Score`. A named tuple: tables
+    """One score with all that is needed to show and rank it; score fields like `contracts.Score`. A named tuple: tables
     have 100,000 rows.
 
     training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role); created: when the set
     was stored (ISO 8601, UTC); set_id: for `Store.provenance`; policy: how the observer was run ("cpu fp32, seed 0"),
-    "" where its trials were imported; replaced: other ways in which it was run before, on the same stimuli."""
+    "" for imported trials; replaced: other ways in which it was run before, on the same stimuli."""
 
     observer: str
     kind: str
@@ -167,14 +166,14 @@ class ObserverRow(NamedTuple):
 
 
 def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a card says of the training, as tags; a single text is one tag."""
+    """The card's training as tags; a single text is one tag."""
     tags = card.get("training") or ()
     return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
 
 
 def fault(score: Any) -> str:
-    """What is wrong with the numbers of a score (a `Score` or a row of `scores`); "" where nothing is. Kept when it is
-    written, and looked at again when it is read."""
+    """The fault in the numbers of a score (a `Score` or a row of `scores`); "" without one. Checked at writing and at
+    reading."""
     ends = (score.value, score.low, score.high, score.level)
     if any(number is not None and number != number for number in ends):
         return "NaN is no score; undefined is None with a reason"

@@ -1,8 +1,8 @@
 """The tables. Rows are inserted, never updated or deleted; "newest" means the latest `created`.
 
-Keys are digests: equal rows of two leaderboards have equal keys, so that a merge inserts what is new and ignores the
-rest. A row's seal (`id`, or `checksum` where the row has another key) is the digest of its other columns, so that a
-changed row is found. A change here needs a numbered migration in `migrations/versions` and a higher `HEAD`."""
+Keys are digests: equal rows of two leaderboards have equal keys, so that a merge inserts new rows and ignores the
+others. A row's checksum (`id`, or `checksum` if the row has another key) is the digest of its other columns, so that a
+changed row is found. A change of the tables needs a numbered migration in `migrations/versions` and a higher `HEAD`."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text

@@ -27,7 +27,7 @@ _last = ""
 
 
 def dump(value: Any) -> str:
-    """Canonical JSON, readable as it stands: equal values give equal text."""
+    """Canonical, readable JSON: equal values give equal text."""
     return canonical(value, ascii=False)
 
 
@@ -76,7 +76,7 @@ def _part(value: Any) -> bytes:
 
 @lru_cache(maxsize=2**14, typed=True)
 def _kept_part(value: str | int | None) -> bytes:
-    """Of a value that comes again and again, in scores."""
+    """Shared copies of values that repeat in scores."""
     part = json.dumps(value).encode()
     return b"%d:" % len(part) + part
 
@@ -98,7 +98,7 @@ def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts rows; one that is there already (by any unique constraint) stays as it is."""
+    """Insert rows; an existing one (by any unique constraint) is left unchanged."""
     if not rows:
         return
     if connection.dialect.name == "postgresql":
@@ -109,8 +109,8 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
 
 
 def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()) -> Sequence[Any]:
-    """The rows of a query. Raises ValueError on a value of another type than the schema's: SQLite stores what it is
-    given. optional: columns that may be empty though the schema forbids it (of an outer join)."""
+    """The rows of a query. Raises ValueError on a value of another type than the schema's, because SQLite stores any
+    value. optional: columns that may be empty although the schema forbids it (of an outer join)."""
     rows = connection.execute(query).all()
     # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
@@ -155,8 +155,8 @@ def now() -> str:
 
 
 def later(moment: str, than: str | None) -> str:
-    """The moment, or the microsecond after `than` where that is not earlier: "newest" then means what was stored last,
-    also after a clock was set back."""
+    """The moment, or the microsecond after `than` if that is not earlier: "newest" then means stored last, even after a
+    clock was set back."""
     if not than or moment > than:
         return moment
     after = datetime.fromisoformat(than) + timedelta(microseconds=1)

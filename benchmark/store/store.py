@@ -1,4 +1,4 @@
-"""The store: what the rest of the program sees of the data base. Every method is one transaction."""
+"""The store: the interface of the database for the other packages. Every method is one transaction."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
 
 
 class Store:
-    """A leaderboard. One per process; its methods may be called from several threads. Methods raise StoreError with
-    what happened, where and what to do. Nothing stored is ever changed."""
+    """A leaderboard. One per process; its methods may be called from several threads. Methods raise StoreError with the
+    problem, its place and the remedy. Stored rows are never changed."""
 
     # One query or step each, described there.
 
@@ -81,7 +81,7 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it is, for messages; no password."""
+        """The location, for messages, without a password."""
         return self._database.location.shown
 
     def __enter__(self) -> Self:
@@ -97,8 +97,8 @@ class Store:
     def observers(
         self, *, latest: bool = True, names: Collection[str] | None = None, kinds: Collection[str] | None = None
     ) -> list[ObserverRow]:
-        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. names, kinds: only
-        these. A store that is open for reading alone reads them once."""
+        """Observers by name: each name's current observer, or (`latest=False`) all that it ever had. names, kinds:
+        filters. A store that is open only for reading reads them once."""
         rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
         if not self._database.write:
             self._observers[latest] = rows
@@ -117,11 +117,11 @@ class Store:
             self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
 
     def put_observation(self, run: str, observation: Observation) -> None:
-        """What is going to be asked, once per key. Its observer and stimuli must be there."""
+        """Record a task before its answers, once per key. Its observer and stimuli must be stored."""
         self._database.change(write.put_observation, run, observation)
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
-        """All of the chunks, or none. A chunk that is there already stays as it is."""
+        """Store all of the chunks, or none. An existing chunk is left unchanged."""
         encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
         self._database.change(write.put_chunks, run, encoded)
 
@@ -149,8 +149,8 @@ class Store:
         self._database.change(write.put_outcome, outcome)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
-        """Bring in all that other leaderboards have and this one lacks, or nothing of any; what differs is named and
-        left out. others: opens them, one after another."""
+        """Import all new contents of other leaderboards, or nothing; differences are named and skipped. others: opens
+        them, one after another."""
         return self._database.change(lambda here: merge.merge(here, (other._database for other in others())))
 
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
@@ -158,7 +158,7 @@ class Store:
         self._database.change(merge.merge_observations, other._database, keys, run)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the data base, a line each; all of it is read once."""
+        """Faults of the database, a line each; all of it is read once."""
         return check.problems(self._database)
 
     def vacuum(self) -> tuple[int, int]:
@@ -168,7 +168,7 @@ class Store:
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
-        """The stored trials of the observations as one table, in the order of the keys. missing: role -> why there are
-        no trials of it; passed on. Raises StoreError on an unknown key, a damaged chunk (which), and a column that is
+        """The stored trials of the observations as one table, in the order of the keys. missing: role -> reason for
+        missing trials; passed on. Raises StoreError on an unknown key, a damaged chunk (named), and a column that is
         text in one block and numbers in another."""
         return self._database.read(queries.trials, keys, missing or {}, self._known_sets)

@@ -119,8 +119,8 @@ _KNOWN = {
 
 
 def revision(connection: sa.Connection, location: Location) -> str | None:
-    """The schema's number, None for an empty data base. Raises StoreError if it is another program's, or holds what no
-    leaderboard has: a trigger or a view may change what is written or read, a unique index what is kept."""
+    """The schema's number, None for an empty database. Raises StoreError if it belongs to another program, or contains
+    foreign objects: a trigger or a view may change reads and writes, a unique index the stored rows."""
     found = _found(connection, location)
     tables = found["table"]
     if not any(found.values()):

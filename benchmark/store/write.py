@@ -46,7 +46,7 @@ def end_run(connection: sa.Connection, run: str, status: str, note: str = "") ->
 
 
 def put_observer(connection: sa.Connection, observer: Observer) -> str:
-    """The observer's id; its name now stands for this identity and card."""
+    """Return the observer's id; its name now refers to this identity and card."""
     names = {"name": observer.name, "kind": observer.kind, "identity": observer.identity}
     number = _inserted(connection, schema.OBSERVERS, {**names, "created": now()})
     registrations, observers = schema.REGISTRATIONS, schema.OBSERVERS
@@ -80,7 +80,7 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
 
 
 def put_observation(connection: sa.Connection, run: str, observation: Observation) -> None:
-    """An observation, unless its key is there."""
+    """Store an observation, unless its key exists."""
     plain = ("key", "observer", "suite", "space", "stimuli", "role", "condition", "presentation", "transform")
     row: dict[str, Any] = {name: str(getattr(observation, name)) for name in plain}
     row |= {name: int(getattr(observation, name)) for name in ("version", "n")}
@@ -127,7 +127,7 @@ def _observed(connection: sa.Connection, keys: Collection[str]) -> dict[str, tup
 
 
 def put_import(connection: sa.Connection, run: str, source: str, keys: Collection[str]) -> int:
-    """These observations are what counts of a source from now on; how many of those before do not count any more."""
+    """Let only these observations count for a source from now on; return how many earlier ones no longer count."""
     if lost := sorted({*keys} - _observed(connection, keys).keys()):
         raise StoreError(f"there is no observation {lost[0]} to import")
     content, before = dump(sorted({*keys})), newest_imports(connection).get(source)
@@ -188,8 +188,8 @@ def put_scores(
 
 
 def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]) -> str:
-    """The id of a row, inserted as later than all of its group; one that is there already (its transaction is made
-    again) stays as it is."""
+    """Insert a row as the newest of its group and return its id. An existing row (a retried transaction) is left
+    unchanged."""
     number = str(sealed(table, row)["id"])
     if has(connection, table, "id", number):
         return number

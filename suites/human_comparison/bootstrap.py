@@ -1,20 +1,20 @@
 """Resampling images within conditions and people within experiments, for all pairs of observers at once.
 
-Row 0 of every array is the sample itself, rows 1..B are the resamples, so that value and interval come from the same
-lines. Images get random weights, the same for all observers (they saw the same ones): Rubin 1981 (Annals of Statistics
-9:130). Equal rows of right and wrong are weighted as one, so the result depends neither on the order of the images nor
-on their names. Where images share shapes and textures, shapes and textures get the weights: Owen 2007 (Annals of
-Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges, silhouettes and cue
-conflict are made from the same 160.
+Row 0 of every array is the sample, rows 1..B are the resamples, so that value and interval are computed by the same
+lines. Images get random weights, the same for all observers (they saw the same images): Rubin 1981 (Annals of
+Statistics 9:130). Equal rows of correct and incorrect answers are weighted as one, so the result depends neither on the
+order of the images nor on their names. If images share shapes and textures, shapes and textures get the weights: Owen
+2007 (Annals of Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges,
+silhouettes and cue conflict are made from the same 160.
 
-People are not drawn with replacement: of four that gives three quarters of the variance, without the tails of Student's
-t, and counts the noise of their answers twice. What they differ by is drawn from its generalised pivot: the variance is
-s^2 (k - 1) / chi^2 less the noise that the weights of images bring already, the effect normal (Weerahandi 1993, J.
-American Statistical Association 88:899).
+People are not resampled with replacement: with four people that gives three quarters of the variance, without the tails
+of Student's t, and counts the noise of their answers twice. Differences between people are sampled from their
+generalised pivot: the variance is s^2 (k - 1) / chi^2 minus the noise that the weights of images add already, the
+effect normal (Weerahandi 1993, J. American Statistical Association 88:899).
 
-Near the ceiling a table of two observers has hardly an image on which one errs, and no weighting of images finds what
-was not drawn. Where one of the four cells of a table has fewer than FEW images, each gets Jeffreys' half image more,
-itself random: then cells are drawn from a Dirichlet distribution with the prior of Jeffreys."""
+Near the ceiling a table of two observers has hardly any image with one error, and no weighting of images adds images
+that were not sampled. If one of the four cells of a table has fewer than FEW images, each cell gets Jeffreys' half
+image more, itself random: cells are then sampled from a Dirichlet distribution with the prior of Jeffreys."""
 
 import zlib
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ from suites.human_comparison.experiments import BY_ROLE
 @dataclass(frozen=True, kw_only=True)
 class ConditionAnswers:
     """One condition. kept: whether it enters the averages; right: [images, observers] bool, images in order of name;
-    clusters: what the images are made of (shape, texture), [images] each, none where each stands for itself;
-    stimuli: [images] names."""
+    clusters: components of the images (shape, texture), [images] each, none without shared ones; stimuli: [images]
+    names."""
 
     condition: str
     kept: bool
@@ -60,7 +60,7 @@ class ConditionAnswers:
 class ExperimentAnswers:
     """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
 
-    left_out: how many people answered this experiment but not all of the images; reason: why there are no answers."""
+    left_out: number of people who answered this experiment but not all of the images; reason: for missing answers."""
 
     role: str
     observers: tuple[str, ...]
@@ -75,7 +75,7 @@ class ExperimentAnswers:
 
 
 def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> ExperimentAnswers:
-    """The answers to one experiment. People take part with the images that the observer answered, all or none."""
+    """The answers to one experiment. People are included if they answered all images that the observer answered."""
     own, experiment = trials.of(role), BY_ROLE[role]
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys = set(own.keys.tolist())
@@ -107,7 +107,7 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
 
 
 def answered(trials: Trials) -> bool:
-    """Whether there is an answer among the trials: agreement with who never gave one says nothing."""
+    """Whether the trials contain an answer: agreement with an observer without answers is meaningless."""
     return bool(len(trials)) and any_answer(trials["response"])
 
 
@@ -117,8 +117,8 @@ FEW = 5  # images
 
 @dataclass(frozen=True)
 class Crowd:
-    """People of one experiment, drawn anew. effects: [1 + B, k], standard normal, 0 in the sample; inverse: [1 + B], k
-    - 1 over a chi squared of k - 1 degrees of freedom, 1 in the sample."""
+    """Resampled people of one experiment. effects: [1 + B, k], standard normal, 0 in the sample; inverse: [1 + B], k -
+    1 over a chi squared of k - 1 degrees of freedom, 1 in the sample."""
 
     effects: Floats
     inverse: Floats
@@ -199,10 +199,10 @@ def _student(df: int, count: int) -> Floats:
 
 
 def pairs_among(pairs: Floats, people: Crowd) -> Floats:
-    """Mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN where h = 1.
+    """Mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN if h = 1.
 
-    What a person adds to it is 2 (h - 1) / (h - 2) times how far the pairs with him lie from the mean: the jackknife of
-    a mean over pairs. Of two people there is one pair, and no telling how others would differ."""
+    A person's contribution is 2 (h - 1) / (h - 2) times the distance of that person's pairs from the mean: the
+    jackknife of a mean over pairs. Two people are one pair, which has no information on other people."""
     h = pairs.shape[1]
     if h < 2:
         return np.full(len(pairs), np.nan)
@@ -214,8 +214,8 @@ def pairs_among(pairs: Floats, people: Crowd) -> Floats:
 
 
 def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters) -> Floats:
-    """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images are
-    made of ([n] each; then of one condition): shapes and textures are drawn."""
+    """Accuracy of an experiment over its images [n], resampled within conditions: [1 + B]. clusters: components of the
+    images ([n] each; then of one condition), which are resampled."""
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
         weights = crossed_weights(clusters, RESAMPLES, rng)
@@ -228,10 +228,10 @@ def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters
 
 
 def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tuple[float, float] | None:
-    """Percentile interval of `draws` [1 + B], widened where needed to hold its value draws[0].
+    """Percentile interval of `draws` [1 + B], widened if needed to hold its value draws[0].
 
-    centred: resamples are first moved by their mean's distance from the value. For squared differences: noise of
-    sampling adds to them, so that resamples lie above the value as a whole. None where nothing varies."""
+    centred: resamples are first shifted by the distance of their mean from the value. Sampling noise adds to squared
+    differences, so that resamples are systematically above the value. None without variation."""
     value, resamples = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
     if not len(resamples) or np.ptp(resamples) == 0:
         return None
@@ -242,8 +242,8 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
 
 
 def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> dict[str, Floats]:
-    """Kappa and what belongs to it, of all pairs [1 + B, k, k], from the weight of images on which both are right or
-    both wrong [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B]."""
+    """Kappa and related measures of all pairs [1 + B, k, k], from the weight of images on which both are correct or
+    both incorrect [1 + B, k, k], on which each is correct [1 + B, k], and of all images [1 + B]."""
     own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
     # Twice the images on which both are right, neither, the first alone, the second alone.
     cells = (
@@ -274,7 +274,7 @@ def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator)
 
 
 def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
-    """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
+    """Weights of images in the sample and the resamples, [1 + B, n]: the product of the weights of their components."""
     weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)
@@ -288,7 +288,7 @@ def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator
 
 @lru_cache(maxsize=2**11)
 def _shape_weights(level: str, resamples: int) -> Floats:
-    """Of one shape [B], whichever experiment shows it and whoever answers."""
+    """Weights of one shape [B], equal in all experiments and for all observers."""
     return np.random.default_rng([_number(SHAPE), _number(level)]).standard_exponential(resamples)
 
 

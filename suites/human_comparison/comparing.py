@@ -1,9 +1,9 @@
 """Scores of one observer against people, and of people with one another: accuracy difference, observed and error
 consistency, ceiling.
 
-Averages in the published order: conditions, then people, then experiments. Every value has resamples beside it (images
-within conditions, people within experiments), so that the intervals of averages and of the fraction of the ceiling come
-from the same draws."""
+Averages in the published order: conditions, then people, then experiments. Every value has resamples (images within
+conditions, people within experiments), so that the intervals of averages and of the share of the ceiling use the same
+resamples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +61,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
     """Scores per experiment and condition, per experiment (condition "kept"), and over experiments.
 
     references: name -> trials, never the observer's own. Only people who answered all images that the observer answered
-    take part. Nothing to compare with: scores without value, with the reason."""
+    are included. Without people, scores have no value but the reason."""
     scores: list[Score] = []
     averages: list[Averages] = []
     answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []
@@ -108,8 +108,8 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
 
 
 def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
-    """Conditions of all experiments by how right people are in them (Xu et al. 2026): means over the conditions of each
-    regime, kept in the averages or not. Simulated people's undistorted accuracy is that of the controls."""
+    """Conditions of all experiments by people's accuracy in them (Xu et al. 2026): means over the conditions of each
+    regime, kept in the averages or not. Simulated people's undistorted accuracy is measured in the controls."""
     names = [name for answers, _ in parts for name in answers.observers[1:]]
     flags = () if any(name.startswith(PEOPLE) for name in names) else (SIMULATED,)
     undistorted, regimes = UNDISTORTED, dict[str, list[tuple[Floats, Floats, int]]]()
@@ -156,10 +156,10 @@ def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
 
 
 def share_of_ceiling(values: Values) -> Floats | None:
-    """Error consistency over its ceiling; None where the ceiling is not above 0.
+    """Error consistency over its ceiling; None if the ceiling is not above 0.
 
-    Where nobody errs, both vary by the half images alone, which are the same for all pairs: their ratio would be 1
-    without any spread, out of no information. Each is then held against the other's next resample."""
+    If no observer errs, both vary only by the half images, which are the same for all pairs: their ratio would be 1
+    without any spread. Each is therefore divided by the other's next resample."""
     own, ceiling = values["error_consistency"], values[CEILING]
     if own is None or ceiling is None or ceiling[0] <= 0:
         return None

@@ -26,7 +26,7 @@ class HumanExperiment:
 
     @property
     def control(self) -> str | None:
-        """The undistorted condition, where there is one."""
+        """The undistorted condition, if there is one."""
         return None if self.single else next(iter(self.levels))
 
     @property

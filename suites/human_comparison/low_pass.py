@@ -1,7 +1,9 @@
-"""Is it human, or just blurred? Every human-likeness score of a network along a low-pass ladder before it.
+"""Is a network similar to people, or is blur sufficient? Every human-similarity score of a network behind a low-pass
+ladder.
 
-Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR (arXiv:2602.13859): blurring images at test time alone raises error
-consistency and shape bias. Each network is therefore its own control, and a standard network, blurred, that of others.
+Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR (arXiv:2602.13859): blurring images at test time raises error
+consistency and shape bias. Each network is therefore its own control, and a blurred standard network is the control of
+others.
 
 Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, and shared with the plain suite."""
 
@@ -50,7 +52,7 @@ TOO_FEW = "too few images for two halves of them"
 
 @dataclass(frozen=True)
 class LowPassConfig:
-    """standards: networks of the standard recipe, of which the first that was run is others' control."""
+    """standards: networks of the standard recipe; the first one with a run is the control of others."""
 
     standards: tuple[str, ...] = ("resnet50", "efficientnet-lite0", "world-standard-0")
 
@@ -95,12 +97,12 @@ def steps_of(trials: Trials) -> dict[int, Trials]:
 
 
 def _conditions(sigma: int) -> tuple[str, ...]:
-    """Of the scores of a step; the first is that of the network, too."""
+    """Conditions of a step's scores; those of the first step are also the network's."""
     return (STEP.format(sigma), *([""] if sigma == 0 else []))
 
 
 def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
-    """What needs no people: OOD accuracy and shape bias at each step."""
+    """The scores that need no people: OOD accuracy and shape bias at each step."""
     scores = [Score(metric=KAPPA, value=None, reason=NEEDS_PEOPLE)]
     for sigma, own in steps_of(trials).items():
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
@@ -115,8 +117,8 @@ Ladders = Mapping[str, Mapping[str, Floats]]
 
 
 def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """Agreement with people at each step, at the best one (chosen on one half of the images, taken on the other, and
-    the other way round), and beyond a blurred standard network; what is attainable at all."""
+    """Agreement with people at each step, at the best one (chosen on one half of the images, measured on the other,
+    both ways), and beyond a blurred standard network; the attainable values."""
     others = {name: own for name, own in references.items() if name not in config.standards}
     standard = next((name for name in config.standards if name in references), "")
     own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
@@ -164,7 +166,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
 
 
 def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
-    """The experiments that all of these observers, and people, answered; observers stand before people."""
+    """The experiments answered by all of these observers and by people; observers precede people."""
     first = next(iter(observers), "")
     answers = []
     for role in BY_ROLE if first else ():

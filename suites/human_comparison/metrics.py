@@ -1,8 +1,8 @@
 """The metrics of the suite as data.
 
-error_consistency is the headline: of the three human metrics it alone corrects for the agreement that two observers of
-these accuracies reach by chance, so neither a network that is merely accurate nor one that is merely as weak as people
-ranks high by it."""
+error_consistency is the headline: only this one of the three human metrics corrects for the agreement that two
+observers of these accuracies reach by chance. Neither a network that is merely accurate nor one that is merely as weak
+as people therefore ranks high."""
 
 import zlib
 from functools import partial
@@ -197,8 +197,8 @@ MARGINS = ("margin_consistency", "margin_corrected")
 
 
 def margin_draws(trials: Trials, answers: ExperimentAnswers) -> dict[str, Floats | None]:
-    """`MARGINS`, each a mean over the kept conditions [1 + B]; {} where margins are not known or a condition has no
-    spread; None for the corrected one where people's answers are all noise, as far as they tell."""
+    """`MARGINS`, each a mean over the kept conditions [1 + B]; {} if margins are unknown or a condition has no spread;
+    None for the corrected one if people's answers cannot be distinguished from noise."""
     if MARGIN not in trials.columns or not answers.kept:
         return {}
     draws, most = [], []

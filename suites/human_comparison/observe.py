@@ -1,4 +1,4 @@
-"""What is kept of each answer."""
+"""The stored columns of each answer."""
 
 from collections.abc import Mapping
 

@@ -1,11 +1,12 @@
 """Two observers against the same people, or one against people as a group: differences of the human metrics.
 
-Images and people are both taken as drawn from more (`benchmark.stats.clusters`): each difference is linearised, and p
-and interval come from the same t statistic. Experiments have people of their own; edges, silhouettes and cue conflict
-are made from the same 160 shapes, so that over them variances do not simply add.
+Images and people are both random samples (`benchmark.stats.clusters`): each difference is linearised, and p and
+interval follow from the same t statistic. Experiments have different people; edges, silhouettes and cue conflict share
+160 shapes, so their variances do not simply add.
 
-Agreement with people says nothing of how many answers are right: a network that is always wrong agrees with people as
-well as one that is always right, kappa 0 both. So the difference in accuracy on the same images stands beside it."""
+Agreement with people does not depend on the number of correct answers: a network that is always incorrect agrees with
+people as much as one that is always correct, kappa 0 both. The difference in accuracy on the same images is therefore
+shown too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,9 +32,9 @@ from suites.human_comparison.score import counted, roles_of
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
-    """Values of one observer with each of k others [k], and n times what each image adds to them [n, k].
+    """Values of one observer with each of k others [k], and n times the contribution of each image to them [n, k].
 
-    one: [n], others: [n, k], bool: who was right. The additions sum to 0 over images."""
+    one: [n], others: [n, k], bool: correct answers. The contributions sum to 0 over images."""
     x, y = one.astype(float)[:, None], others.astype(float)
     p, q = x.mean(axis=0), y.mean(axis=0)
     if metric == "accuracy_difference":
@@ -59,8 +60,8 @@ NO_GROUP = "fewer than three people answered the same images: no agreement of pe
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One metric in one experiment: values of the two, the variance of their difference, images; shapes: what the
-    images of each shape that other experiments show, too, add to the difference."""
+    """One metric in one experiment: values of the two, the variance of their difference, images; shapes: contribution
+    to the difference of the images of each shape that other experiments show too."""
 
     a: float
     b: float
@@ -71,7 +72,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """What images share. factors: level of each image, [n] each; shapes: the shape of each, "" where it has none."""
+    """The components that images share. factors: level of each image, [n] each; shapes: the shape of each, "" if
+    unknown."""
 
     factors: tuple[Array, ...]
     shapes: Array
@@ -129,8 +131,8 @@ def _differences(
 
 
 def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]) -> list[tuple[str, str, Comparison]]:
-    """Error consistency of every two networks over the experiments of which they answered the very same images, and
-    people did: (a, b, test of a minus b), as `compare_pair` has it."""
+    """Error consistency of every two networks over the experiments in which they and people answered exactly the same
+    images: (a, b, test of a minus b), like `compare_pair`."""
     parts: dict[tuple[str, str], list[Difference]] = {}
     sampled = slice(None) if _sampled(references) else slice(1)
     for role in BY_ROLE:
@@ -155,7 +157,7 @@ def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]
 
 
 def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
-    """What the images of the kept conditions, in the order of the answers, have in common."""
+    """The shared components of the images of the kept conditions, in the order of the answers."""
     parts = []
     for part in answers.kept:
         shown = own.where(own["condition"] == part.condition)

@@ -2,9 +2,9 @@
 
 Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core): p(x) = g + (1 - g - l) /
 (1 + exp(-s (x - m))), g = 1/16 for guessing, l in [0, 0.45] for lapses, x the level or its logarithm. It is fitted by
-maximum likelihood with the threshold t, where p(t) = 1/2, as a parameter in m's place; the interval of t is that of the
-profile likelihood. Levels that the logarithm sends to infinity (the undistorted control and no noise) sit at the end of
-the curve, where p = 1 - l."""
+maximum likelihood with the threshold t, p(t) = 1/2, as a parameter instead of m; the interval of t is the profile
+likelihood's. Levels with an infinite logarithm (the undistorted control and no noise) are placed at the end of the
+curve, with p = 1 - l."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -35,9 +35,9 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PsychometricCurve:
-    """A fitted curve. threshold, low, high: levels in the experiment's unit; a bound is None where it is open.
+    """A fitted curve. threshold, low, high: levels in the experiment's unit; an open bound is None.
 
-    threshold None: `reason` says why. slope: per unit of x at the core's midpoint, signed; poor: whether the data lie
+    threshold None: see `reason`. slope: per unit of x at the core's midpoint, signed; poor: whether the data are
     further from the curve than chance explains."""
 
     threshold: float | None = None
@@ -50,7 +50,7 @@ class PsychometricCurve:
 
 
 def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
-    """The curve of one observer in one experiment; one with a reason where there is none to be had."""
+    """Fit one observer's curve in one experiment; without a fit, the curve carries the reason."""
     if not experiment.scale:
         return PsychometricCurve(reason="the conditions are not levels of one quantity")
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
@@ -163,7 +163,8 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
 
 
 def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
-    """Where the profile likelihood of the threshold has fallen by DROP, between it and the edge; None: nowhere."""
+    """The level at which the profile likelihood of the threshold has fallen by DROP, between it and the edge; None if
+    there is none."""
     from scipy.optimize import brentq
 
     @cache

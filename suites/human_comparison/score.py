@@ -1,4 +1,4 @@
-"""Scores of one observer alone: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
+"""Scores of one observer without people: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,8 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer alone. The headline has no value here: `compare` gives it, where people are known."""
+    """Scores of one observer without people. The headline has no value yet: `compare` computes it if people are
+    known."""
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials)]
     present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
@@ -58,7 +59,7 @@ def _among(trials: Trials) -> list[str]:
 
 
 def regenerated(trials: Trials) -> tuple[str, ...]:
-    """A flag where some images were not the published files but made again from their sources."""
+    """A flag if some images were not the published files but regenerated from their sources."""
     return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
 
 
@@ -68,7 +69,7 @@ def counted(roles: int) -> tuple[str, ...]:
 
 
 def ood_accuracy(trials: Trials) -> Score:
-    """Mean over experiments of the accuracy pooled over the kept conditions (the experiments that are there)."""
+    """Mean over the installed experiments of the accuracy pooled over the kept conditions."""
     if not roles_of(trials):
         return Score(metric="ood_accuracy", value=None, reason=SILENT if len(trials) else "no trials")
     own, draws = trials.where(kept(trials)), []

@@ -1,5 +1,5 @@
-"""What is shown and how much is kept: roles, counts, names of columns, and the suite's configuration. Imported where a
-leaderboard is read, so nothing here imports torch."""
+"""Roles, counts, names of columns, and the suite's configuration. Reading a leaderboard imports this module, so it
+never imports torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class SaliencyConfig:
 
 
 def has_board(block: Block) -> bool:
-    """Whether the main metrics of a block rank: SmoothGrad is computed on those alone."""
+    """Whether the main metrics of a block rank: SmoothGrad is computed only on such blocks."""
     return block.role == BOARDS[0] or (block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN))
 
 
@@ -55,5 +55,5 @@ def columns_of(name: str) -> tuple[str, str]:
 
 
 def added_column(name: str) -> str:
-    """Where the values of another package's map or measure are: never a column of the suite's own."""
+    """The column of another package's map or measure: never a column of the suite's own."""
     return f"added_{name}"

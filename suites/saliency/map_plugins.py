@@ -55,14 +55,14 @@ class AddedMaps:
 
     @property
     def signatures(self) -> tuple[tuple[str, str], ...]:
-        """(name, digest of its code) of each: they decide what is stored of an image."""
+        """(name, digest of its code) of each: they are part of an image's identity."""
         code: dict[str, Callable[..., Any]] = {name: own.make for name, own in self.maps.items()}
         code |= {name: own.measure for name, own in self.measures.items()}
         return tuple((name, code_digest(function)) for name, function in sorted(code.items()))
 
 
 def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
-    """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
+    """Load every entry point. One that cannot be used is reported with the reason and affects no other."""
     loaded, broken = load_each(entries, _load)
     maps = {name: own for name, own in loaded.items() if isinstance(own, Map)}
     measures = {name: own for name, own in loaded.items() if isinstance(own, Measure)}

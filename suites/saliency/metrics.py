@@ -48,21 +48,21 @@ def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
 
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
-    """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
+    """The roles with a board: the built-in world's natural images, otherwise all installed roles."""
     present = trials.coded("role").used if len(trials) else []
     roles = tuple(role for role in BOARDS if role in present)
     return roles[:1] if NATURAL in roles else roles
 
 
 def stored(trials: Trials, column: str) -> Array:
-    """[n] numbers of a column; NaN where the trials are older than what fills it (another package's measure)."""
+    """[n] numbers of a column; NaN if the trials are older than the column's source (another package's measure)."""
     values = trials.columns.get(column)
     return np.full(len(trials), np.nan) if values is None else values.astype(float)
 
 
 def reliance(trials: Trials) -> Array:
-    """[n] (O - P) / (|O| + |P|): O what the object adds to the margin of its category, P what the outline of another
-    image's object adds at the same place and size (`exchange`); 0 where the ground alone moves it."""
+    """[n] (O - P) / (|O| + |P|): O the object's contribution to the margin of its category, P that of another image's
+    outline at the same position and size (`exchange`); 0 if only the background changes the margin."""
     of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_place)
 
@@ -73,7 +73,7 @@ def ranked_reliance(trials: Trials) -> Array:
 
 
 def split(trials: Trials) -> Array:
-    """[n] (O - G) / (|O| + |G|): G what the ground adds. Knows nothing of place."""
+    """[n] (O - G) / (|O| + |G|): G the background's contribution. It ignores position."""
     of_object, of_ground, _ = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_ground)
 
@@ -93,8 +93,8 @@ def correct(trials: Trials) -> Array:
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
-    """The mean of values [n] over the images that count: whose value is defined and (masked) whose object covers
-    between 1 % and 95 % of it; main: on the main role alone where a table holds several."""
+    """The mean of values [n] over the images that count: with a defined value and (masked) an object that covers
+    between 1 % and 95 %; main: only the main role, if a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         own = values(trials)

@@ -1,4 +1,4 @@
-"""What is kept of each image: a door that opens without torch, for reading a leaderboard imports it."""
+"""The columns of each image; it imports torch only when called, because reading a leaderboard imports it."""
 
 from collections.abc import Mapping
 

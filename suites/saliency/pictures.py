@@ -1,7 +1,7 @@
-"""Other maps, for pictures only. They are not scored: docs/suites/saliency.md says what each of them measures instead.
+"""Other maps, only for galleries. They are not scored; docs/suites/saliency.md gives the reasons.
 
-A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, classes] bool.
-"""
+A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, classes]
+bool."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,8 +81,8 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """Where features may be: of a transformer the input of its last attention, for what comes after it reaches the
-    class token alone; of other networks every layer."""
+    """The layers with possible features: of a transformer the input of its last attention, because later layers reach
+    only the class token; of other networks every layer."""
     blocks = getattr(module, "blocks", None)
     if hasattr(module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential):
         last = getattr(blocks[-1], "norm1", None)
@@ -134,8 +134,8 @@ class GalleryRow:
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
     """rows: the figure, images first; shown: a small strip of the images; strips: model name -> a strip of its maps, in
-    their order; warning: why such a map is no score ("" where it is one); categories: the right answers; captions:
-    model name -> what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
+    their order; warning: why such a map is not a score ("" if it is one); categories: the correct answers; captions:
+    model name -> the text below its maps; masks: a strip of the objects, None if the set has no masks."""
 
     rows: tuple[GalleryRow, ...]
     shown: Image.Image

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
-    """Images with object masks: conflict images, whole, so that the masks lie pixel on pixel; where the user has them,
-    photographs with masks, cropped as the card says, and images with maps of people's clicks; in the built-in world
-    natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
+    """Plan images with object masks: conflict images, whole, so that masks match pixel by pixel; photographs with
+    masks, if the user has them, cropped as the card states, and images with maps of people's clicks. In the built-in
+    world these are natural images, and conflict images with the texture only on the object (alpha 0) or everywhere
+    (alpha 1).
 
-    Raises MissingStimuli where none of a space's sets is here."""
+    Raises MissingStimuli if none of a label space's sets is installed."""
     counts, blocks = SHOWN.get(shelf.space, OWN), []
     sets, missing = sets_of(shelf, counts)
     for role, whole_set in sets.items():

@@ -1,4 +1,4 @@
-"""What is kept of each gradient. Imported when a network is shown something, for it needs torch."""
+"""The stored columns of each gradient. Imported only when a network is run, because it needs torch."""
 
 import copy
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
 
 
 def _added(name: str, view: View, context: MaskContext, maps: Array, given: tuple[Any, ...]) -> dict[str, Floats]:
-    """The columns of another package's map or measure. given: what a map is made of beside the network."""
+    """The columns of another package's map or measure. given: the inputs of a map beside the network."""
     measure = ADDED.measures.get(name)
     values: Any = measure.measure(maps, context.masks) if measure else ADDED.maps[name].make(view.forward, *given)
     values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
@@ -121,10 +121,10 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
-    """`model` with random weights from `seed`, drawn as its architecture draws them before training.
+    """`model` with random weights from `seed`, initialised as by its architecture.
 
-    Where the architecture cannot be built from its name (an exported program), each layer is initialised anew as its
-    class does it. Evaluation mode, no parameter requires a gradient; torch's own random state stays as it was."""
+    If the architecture cannot be built from its name (an exported program), each layer is initialised by its class.
+    Evaluation mode, no parameter requires a gradient; torch's own random state is unchanged."""
     try:
         module = build_untrained(model.card.arch, len(model.labels.classes), seed, model.card.options.get("kwargs"))
     except BenchError:

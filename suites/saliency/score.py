@@ -71,7 +71,7 @@ def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
 
 
 def _answered(trials: Trials) -> Iterator[Score]:
-    """Where the gradient lies when the answer was the shape, the texture or something else."""
+    """The position of the gradient if the answer was the shape, the texture or another category."""
     shape, texture, response = trials["shape"], trials["texture"], trials["response"]
     conflict = shape != texture
     answers: dict[str, Array] = {

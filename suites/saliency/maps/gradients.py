@@ -65,7 +65,7 @@ def input_gradients(
 
 
 def part_size(device: torch.device) -> int:
-    """At most how many images take their gradient at once."""
+    """The largest number of images whose gradients are computed at once."""
     return CPU_PART if device.type == "cpu" else GPU_PART
 
 
@@ -78,7 +78,7 @@ def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Seq
 
 
 def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigma: float) -> NDArray[np.float32]:
-    """[draws, n, *shape] Gaussian noise of standard deviation sigma; an image's depends on its seed alone."""
+    """[draws, n, *shape] Gaussian noise of standard deviation sigma; an image's noise depends only on its seed."""
     noise = np.empty((draws, len(seeds), *shape), dtype=np.float32)
     for place, seed in enumerate(seeds):
         stream = np.random.Generator(np.random.Philox(key=int(seed)))
@@ -89,7 +89,7 @@ def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigm
 
 
 def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
-    """[categories, classes] bool: outputs[c] are the columns of the logits that stand for category c."""
+    """[categories, classes] bool: outputs[c] are the columns of the logits for category c."""
     table = torch.zeros(len(outputs), classes, dtype=torch.bool)
     for row, columns in enumerate(outputs):
         table[row, list(columns)] = True
@@ -97,7 +97,7 @@ def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
 
 
 def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tensor:
-    """[n, classes] bool: the outputs of each named category. ModelFailure where a name is none of them."""
+    """[n, classes] bool: the outputs of each named category. ModelFailure for an unknown name."""
     place = {name: row for row, name in enumerate(categories)}
     unknown = sorted({str(name) for name in names} - place.keys())
     if unknown:

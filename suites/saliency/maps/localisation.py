@@ -1,8 +1,8 @@
-"""Where a map lies, against an object's mask: pure functions that give one value per image.
+"""The position of a map relative to an object's mask: pure functions that return one value per image.
 
-maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false where
-a pixel is neither object nor ground and so counts for nothing (None: every pixel counts). Computed in float64. An image
-has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full."""
+maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false if a
+pixel is neither object nor background and is ignored (None: every pixel counts). Computed in float64. An image has no
+value (NaN) if its map is zero or not finite everywhere, or if its mask is empty or full."""
 
 from dataclasses import dataclass, replace
 
@@ -37,7 +37,7 @@ def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 
 
 def _mean_ranks(values: Array) -> Floats:
-    """[p] as scipy's `rankdata`, in less than half its time, which is most of what a map costs."""
+    """[p] like scipy's `rankdata`, in less than half its time, which is most of the cost of a map."""
     order = np.argsort(values)
     ordered = values[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -71,10 +71,10 @@ def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 def mean_auc_of_others(
     ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
 ) -> Floats:
-    """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
+    """[n] mean AUC of each map against the masks of other categories: the value of its position.
 
-    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN
-    where the pool has no other category."""
+    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN if
+    the pool has no other category."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     total = np.where(other, areas, 0.0).sum(axis=1)
@@ -82,7 +82,7 @@ def mean_auc_of_others(
 
 
 def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of the map's mass that lies on the object; chance is the object's area share."""
+    """[n] share of the map's mass on the object; chance is the object's area share."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1).astype(np.float64), masks.reshape(len(masks), -1)
     share = _ratio(np.where(inside, flat, 0.0).sum(axis=1), flat.sum(axis=1))
@@ -90,7 +90,7 @@ def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of the valid pixels that is object; 0 where there is none."""
+    """[n] share of object pixels among the valid pixels; 0 without valid pixels."""
     inside = np.count_nonzero(_valid(masks, valid), axis=(1, 2))
     whole = masks.shape[1] * masks.shape[2] if valid is None else np.count_nonzero(valid, axis=(1, 2))
     return np.asarray(inside / np.maximum(whole, 1))
@@ -108,9 +108,9 @@ def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of the m strongest pixels that are object, m the object's size (Arras et al. 2022).
+    """[n] share of object pixels among the m strongest, m the object's size (Arras et al. 2022).
 
-    Of pixels tied at the m-th place, the share that belongs to the object counts."""
+    Of pixels tied at rank m, the share on the object counts."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     shares = np.full(len(maps), np.nan)

@@ -1,15 +1,15 @@
-"""Which part of an image the answer comes from: the object alone, or its ground alone, is exchanged for another's.
+"""Which part of an image determines the answer: only the object, or only the background, is exchanged for another's.
 
-A game of two players, object and ground of image i, against those of another image j: four pictures, (i on i), (i on
-j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) splits all of the
-evidence, (i on i) - (j on j), into the object's part and the ground's. Each part adds a whole and a pasted picture and
-takes away a pasted and a whole one, so what pasting itself does to a network cancels.
+A game of two players, object and background of image i, against those of another image j: four images, (i on i), (i on
+j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) divides all of the
+evidence, (i on i) - (j on j), between the object and the background. Each part adds a whole and a pasted image and
+subtracts a pasted and a whole one, so the effect of pasting itself cancels.
 
-The same game with the outlines of other images, moved to where the two objects are and brought to their size, says what
-the place alone is worth: a network that sees only a disk in the middle finds as much evidence there.
+The same game with the outlines of other images, moved to the positions of the two objects and scaled to their size,
+measures the value of position: a network that sees only a central disk finds as much evidence in it.
 
-Answers alone decide: a backward pass that is not the network's own changes nothing here. Imported when a network is
-shown something, for it needs torch."""
+Only answers count: a modified backward pass changes nothing. Imported only when a network is run, because it needs
+torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
@@ -56,17 +56,17 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def rank(logits: Tensor, inside: Tensor) -> Tensor:
-    """[n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). What keeps the
-    order of an image's outputs leaves it alone."""
+    """[n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). A change that
+    keeps the order of an image's outputs does not affect it."""
     best = logits.masked_fill(~inside, float("-inf")).amax(dim=1, keepdim=True)
     below = (~inside * ((logits < best).float() + (logits <= best).float())).sum(dim=1) / 2
     return torch.where(logits.isnan().any(dim=1), float("nan"), below / (~inside).sum(dim=1))
 
 
 def partners(view: View) -> dict[int, int]:
-    """Image of the set -> the one that it exchanges with. Two images of one chunk exchange with one another: what
-    depends on both is a pair's own, so that pairs can be drawn where an interval is made. In the order of the images'
-    digests, the same whatever part of a set is viewed."""
+    """Return the exchange partner of each image of the set. Two images of one chunk exchange with one another: values
+    of both belong to the pair, so that an interval can resample pairs. The order is that of the images' digests,
+    whichever part of a set is viewed."""
     stimuli = view.block.stimuli
     digests = [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
@@ -75,8 +75,8 @@ def partners(view: View) -> dict[int, int]:
 
 
 def matched(order: Sequence[int], category: Array) -> dict[int, int]:
-    """Pairs of different categories: each takes the next that is free. Those left at the end are of one category: two
-    of them split the first pair that has none of it."""
+    """Pairs of different categories: each image takes the next free one. The remaining images are of one category: two
+    of them split the first pair without it."""
     pairs: dict[int, int] = {}
     free, left = list(order), []
     while free:
@@ -115,8 +115,8 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
 
 
 def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
-    """Image -> the next one whose outline is put in its place: of a third category where there is one, else of
-    another than its own; only where there is such an image."""
+    """Image -> the next one whose outline replaces its own: of a third category if possible, otherwise of another
+    category; missing if no image fits."""
     order, lent = list(pairs), {}
     for n, i in enumerate(order):
         others = order[n + 1 :] + order[:n]
@@ -140,8 +140,8 @@ def moved(outline: Flags, onto: Flags) -> Flags:
 
 
 def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:
-    """[5, rows] the object's, the ground's and the place's part of the margin, the object's and the place's part of the
-    rank; NaN where there is none of any."""
+    """[5, rows] the object's, the background's and the position's part of the margin, the object's and the position's
+    part of the rank; NaN if all are missing."""
     here = [int(i) for i in view.index[rows]]
     there = [pairs[i] for i in here]
     forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))
@@ -157,7 +157,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
     start, end = (margin(logits, target) for logits in ends)
 
     def carried(masks: Mapping[int, Flags]) -> tuple[Tensor, Tensor]:
-        """What the pixels within the masks carry of start - end: of the margin, of the rank."""
+        """The part of start - end (margin and rank) that the pixels within the masks carry."""
         logits = _pasted(view, [pair for pair in needed if set(pair) <= masks.keys()], masks)
         nothing = torch.full_like(ends[0][0], float("nan"))
         on_other, others = (torch.stack([logits.get(pair, nothing) for pair in way]) for way in (forth, back))
@@ -183,7 +183,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
 
 
 def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]) -> dict[tuple[int, int], Tensor]:
-    """Logits of what lies within the first image's mask on the second, out of which its own mask is filled."""
+    """Logits of the first image's masked pixels pasted on the second image, after its own mask is filled."""
     rows = {int(position): row for row, position in enumerate(view.index)}
 
     def picture(i: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Maps that know no network: what a metric gives to edges, to darkness, to the image's middle and to noise."""
+"""Maps independent of a network: edges, darkness, the image's middle and noise, as references for each metric."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -131,5 +131,5 @@ def alignment(maps: Array, human: Array) -> Floats:
 
 
 def _bilinear(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Without antialiasing, pixel centres aligned: what TensorFlow's resize does."""
+    """Without antialiasing, pixel centres aligned, like TensorFlow's resize."""
     return functional.interpolate(maps, list(size), mode="bilinear", align_corners=False)

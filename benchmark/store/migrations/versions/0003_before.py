@@ -5,4 +5,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Nothing: a leaderboard of this schema is there already."""
+    """Do nothing: a leaderboard of this schema exists already."""

@@ -1,7 +1,7 @@
-"""Keys are digests, rows are sealed, an import replaces its source.
+"""Keys are digests, rows have checksums, an import replaces its source.
 
-Each table is made anew beside the old one, and its rows are brought over with the keys that they have now. A later
-change of the tables freezes here what `schema` says today."""
+A new version of each table is built beside the old one, and its rows are copied with their new keys. A later change of
+the tables must freeze today's `schema` in this file."""
 
 import json
 from collections.abc import Iterator
@@ -88,7 +88,8 @@ def _rows(connection: sa.Connection, table: sa.Table) -> Iterator[dict[str, Any]
 
 
 def _imports(connection: sa.Connection, old: dict[str, sa.Table], keys: Ids, runs: Ids) -> None:
-    """Of each source what counted: of an observer's experiment, asked in one way, the observation asserted last."""
+    """For each source, the observations that counted: for an observer's experiment and prompt, the one asserted
+    last."""
     observations = {row["id"]: row for row in _rows(connection, old["observations"])}
     last: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
     for row in _rows(connection, old["assertions"]):
@@ -104,7 +105,7 @@ def _imports(connection: sa.Connection, old: dict[str, sa.Table], keys: Ids, run
 
 
 def _score_sets(connection: sa.Connection, old: dict[str, sa.Table], observers: Ids, runs: Ids) -> Ids:
-    """Bring score sets over with their scores, bound to them and to the trials that are here."""
+    """Copy score sets with their scores, bound to them and to the stored trials."""
     sets: Ids = {}
     scores = old["scores"]
     for row in _rows(connection, old["score_sets"]):
