@@ -164,7 +164,7 @@ def findings(board: Board, db: str, tests: Tests, links: Sequence[Link], ladder:
 
 def links_of(db: str) -> list[Link]:
     """Shape bias against error consistency, on other images than those of shape bias."""
-    (_, links, _), *_ = api.correlate(db=db)
+    (_, links, _), *_ = api.correlate(api.Selection(db))
     return [link for link in links if link.x.column.metric == "shape_bias" and link.spearman.n]
 
 
@@ -235,11 +235,11 @@ def csv_rows(boards: Sequence[tuple[Board, Columns]], tests: Tests, links: Seque
 
 def made(db: str, ladder: Path | None) -> dict[Path, str]:
     """Page, CSV and README as they should be."""
-    cue = api.rank("cue-conflict", db=db)[0]
-    human = next(b for b in api.rank("human-comparison", db=db) if _whole(b))
+    cue = api.rank(api.Selection(db), "cue-conflict")[0]
+    human = next(b for b in api.rank(api.Selection(db), "human-comparison") if _whole(b))
     tests, links = tests_of(cue, db), links_of(db)
     people = [row for row in cue.references if row.kind in ("group", "chance")]
-    shown = collapse_rows(cue, api.families(db=db)).rows
+    shown = collapse_rows(cue, api.families(api.Selection(db))).rows
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",

@@ -100,15 +100,18 @@ def measured(db: str, block: Block) -> Iterator[tuple[str, str, int, float | Non
     from benchmark import api
     from benchmark.errors import BenchError
 
+    leaderboard = api.Selection(db)
     for observer in block.observers:
         a, _, b = observer.partition(" - ")
         try:
             if b:
-                tests = api.compare(a, b, suite=block.suite, db=db)
+                tests = api.compare(leaderboard, a, b, suite=block.suite)
                 held = {(t.metric, t.condition): (t.n, t.difference, t.low, t.high)
                         for row in (*tests.headlines, *tests.secondary) for t in [row.comparison]}  # fmt: skip
             else:
-                rows = sorted((row for row in api.show(a, db=db) if row.suite == block.suite), key=lambda row: row.n)
+                rows = sorted(
+                    (row for row in api.show(leaderboard, a) if row.suite == block.suite), key=lambda row: row.n
+                )
                 held = {(row.metric, row.role if row.condition == "kept" else row.condition):
                         (row.n, row.value, row.low, row.high) for row in rows}  # fmt: skip
         except BenchError:
@@ -123,7 +126,7 @@ def agreements(db: str, block: Block) -> Iterator[tuple[str, str, int, float | N
     from benchmark import api
     from benchmark.leaderboard.cue_measures import disagreement
 
-    for cue in api.measures(db=db):
+    for cue in api.measures(api.Selection(db)):
         for link in cue.links if cue.summary.space == block.suite else ():
             other = [side.title for side in (link.x, link.y) if side.title != BASE]
             if len(other) == 1 and other[0] in {head.title for head in cue.summary.headlines}:

@@ -4,6 +4,7 @@
 
     gb.run(models="tf_efficientnet_lite0", suites="cue-conflict")
     gb.rank("cue-conflict").frame()
+    gb.Leaderboard("results.db").rank("cue-conflict").where(recipe="stylised").to("latex")
     gb.compare("tf_efficientnet_lite0", "resnet50")
 
 What `bench` runs, ranks, compares and imports is a function here, with the same names and the same results. Results
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gestaltbench.verbs import *
 
 __all__ = [
-    "__version__", "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
+    "Leaderboard", "__version__", "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
     "import_leaderboard", "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank",
     "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials",

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from benchmark.api.options import Names
 from benchmark.cli.printing import safe_console
 from benchmark.display import counted
-from benchmark.leaderboard.forms import html, terminal
+from benchmark.errors import UsageError
+from benchmark.leaderboard.forms import DATA, html, terminal, written
 from benchmark.leaderboard.table import Table, records, table_of
 
 if TYPE_CHECKING:
@@ -27,12 +29,24 @@ STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbenc
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Results(Sequence[T], Generic[T]):
     """Values of one verb. title: what they are; tables: the values as tables; shown: as people read them, where that is
-    another one."""
+    another one; again: the same verb with more filters."""
 
     title: str
     values: tuple[T, ...]
     tables: Callable[[Sequence[T]], Iterable[Table]]
     shown: Callable[[Sequence[T]], Iterable[Table]] | None = None
+    again: Callable[[Mapping[str, Any]], Results[T]] | None = None
+
+    def where(self, **filters: Names | None) -> Results[T]:
+        """The same verb, with filters besides: hide, kind, source, recipe, family, models."""
+        if self.again is None:
+            raise UsageError(f"{self.title}: no leaderboard is behind it that filters could choose from.")
+        return self.again(filters)
+
+    def to(self, form: str) -> str:
+        """The tables as "csv", "json", "markdown", "latex" or "html": data have one row per number."""
+        draw = self.tables if form in DATA else self.shown or self.tables
+        return "".join(written(draw(self.values), form))
 
     def frame(self) -> pd.DataFrame:
         """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.

@@ -11,19 +11,21 @@ from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from itertools import groupby, starmap
-from typing import Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from benchmark import api
-from benchmark.api.leaderboards import ObserverScores
-from benchmark.api.options import Names, explained, fields
+from benchmark.api.leaderboards import ObserverScores, Selection
+from benchmark.api.options import Filters, Names, explained, fields
 from benchmark.ask import serving
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
+from benchmark.errors import UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
-from benchmark.leaderboard.consistency import ObserverPair, observer_pairs, pair_table
+from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, observer_pairs, pair_table
 from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links import pair_table as link_table
@@ -62,16 +64,59 @@ def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
 
 
 def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
-    """The verb's parameters with plain types, the filters by their names, and what is given back: for `help` and
-    completion."""
+    """The verb's parameters with plain types, its leaderboard and filters by their names, and what is given back: for
+    `help` and completion."""
     own, known = signature(verb), {field.name: field.hint for field in fields(verb)}
     given = [p.replace(annotation=known.get(p.name, p.annotation)) for p in own.parameters.values()]
     by_name = partial(Parameter, kind=Parameter.KEYWORD_ONLY, default=None)
     given += [by_name(name, annotation=hint) for name, hint in known.items() if name not in own.parameters]
-    given = [parameter for parameter in given if parameter.kind is not Parameter.VAR_KEYWORD]
+    given = [p for p in given if p.kind is not Parameter.VAR_KEYWORD and p.name != "leaderboard"]
     given.sort(key=lambda parameter: (parameter.kind, parameter.name == "db"))
     shown = signature(show).return_annotation
     return own.replace(parameters=given, return_annotation=own.return_annotation if shown == "R" else shown)
+
+
+FILTERS = tuple(Filters.__annotations__)
+
+
+def _method(
+    verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]
+) -> Callable[Concatenate[Selection, P], S]:
+    """A verb of `benchmark.api` that reads a leaderboard, as its method; the result is shown."""
+    filtered = any(field.name in FILTERS for field in fields(verb))
+
+    @wraps(verb)
+    def method(self: Selection, /, *args: P.args, **given: P.kwargs) -> S:
+        if self.filters and not filtered:
+            stated = ", ".join(name for name, value in self.filters.lists.items() if value)
+            raise UsageError(f"`{verb.__name__}` takes no filters ({stated}): its parameters say what it reads.")
+        result = show(verb(self, *args, **given))
+        if not isinstance(result, Results):
+            return result
+        again: Any = lambda filters: method(self.where(**filters), *args, **given)  # noqa: E731  # of this very call
+        return cast(S, replace(result, again=again))
+
+    method.__doc__ = explained(verb)
+    vars(method)["shorthand"] = short = _signature(verb, show)
+    own = [parameter for name, parameter in short.parameters.items() if name not in ("db", *FILTERS)]
+    vars(method)["__signature__"] = short.replace(parameters=[Parameter("self", Parameter.POSITIONAL_ONLY), *own])
+    return method
+
+
+def _shorthand(method: Callable[Concatenate[Selection, P], S]) -> Callable[..., S]:
+    """A method of the leaderboard `db`; filters are given with the verb's parameters. Without parameters by position
+    the first is `models`."""
+    first = next((field.name for field in fields(method) if field.positional), "models")
+
+    @wraps(method)
+    def face(*args: Any, db: str | Path | None = None, **given: Any) -> S:
+        if args and first == "models":
+            given["models"], args = args[0], args[1:]
+        filters = {name: given.pop(name) for name in FILTERS if name in given}
+        return method(Leaderboard(db).where(**filters), *args, **given)
+
+    vars(face)["__signature__"] = vars(method)["shorthand"]
+    return face
 
 
 def _itself(result: R) -> R:
@@ -190,24 +235,64 @@ def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
     return in_rows(drawn, "figure", lambda figure: {name: getattr(figure, name) for name in names})
 
 
+@wraps(api.consistency)
+def _consistency(leaderboard: Selection, *observers: Names, experiment: str | None = None) -> ExperimentTrials:
+    """As `api.consistency`, of observers that are named one by one, too."""
+    listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
+    return api.consistency(leaderboard, listed[0] if len(listed) == 1 else listed, experiment=experiment)
+
+
+def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
+    compared = tuple(observer_pairs(answered))
+    title = f"error consistency of {counted(len(compared), 'pair')}"
+    return Results(title=title, values=compared, tables=lambda some: [pair_table(some)])
+
+
+class Leaderboard(Selection):
+    """A leaderboard, and whose rows its verbs show.
+
+        gb.Leaderboard("results.db").rank("cue-conflict").where(recipe="stylised").to("latex")
+
+    location: a file or a database URL (None: BENCH_DB, else results.db in the working folder); each verb opens it anew.
+    `where` gives the same leaderboard with filters: hide, kind, source, recipe, family, models. Every verb that shows
+    rows obeys them; one that is told what to read refuses them."""
+
+    rank = _method(api.rank, partial(_boards, "ranked board"))
+    reported = _method(api.reported, partial(_boards, "reported table"))
+    summary = _method(api.summary, _summary)
+    correlate = _method(api.correlate, _correlate)
+    measures = _method(api.measures, _measures)
+    training_curves = _method(api.training_curves, _training_curves)
+    consistency = _method(_consistency, _pairs)
+    compare = _method(api.compare, _compare)
+    power = _method(api.power, _power)
+    diff = _method(api.diff, _certain)
+    show = _method(api.show, _show)
+    provenance = _method(api.provenance, _provenance)
+    trials = _method(api.trials, _itself)
+    transfer = _method(api.transfer, _transfer)
+    export = _method(api.export, _itself)
+
+
+rank = _shorthand(Leaderboard.rank)
+reported = _shorthand(Leaderboard.reported)
+summary = _shorthand(Leaderboard.summary)
+correlate = _shorthand(Leaderboard.correlate)
+measures = _shorthand(Leaderboard.measures)
+training_curves = _shorthand(Leaderboard.training_curves)
+consistency = _shorthand(Leaderboard.consistency)
+compare = _shorthand(Leaderboard.compare)
+power = _shorthand(Leaderboard.power)
+diff = _shorthand(Leaderboard.diff)
+show = _shorthand(Leaderboard.show)
+provenance = _shorthand(Leaderboard.provenance)
+trials = _shorthand(Leaderboard.trials)
+transfer = _shorthand(Leaderboard.transfer)
+export = _shorthand(Leaderboard.export)
 run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
 register = _face(api.register, lambda registered: registered[0])
 reproduce = _face(api.reproduce, _certain)
-rank = _face(api.rank, partial(_boards, "ranked board"))
-reported = _face(api.reported, partial(_boards, "reported table"))
-summary = _face(api.summary, _summary)
-correlate = _face(api.correlate, _correlate)
-measures = _face(api.measures, _measures)
-training_curves = _face(api.training_curves, _training_curves)
-compare = _face(api.compare, _compare)
-power = _face(api.power, _power)
-diff = _face(api.diff, _certain)
-show = _face(api.show, _show)
-provenance = _face(api.provenance, _provenance)
-trials = _face(api.trials, _itself)
-transfer = _face(api.transfer, _transfer)
-export = _face(api.export, _itself)
 models = _face(api.models, _models)
 gallery = _face(draw, _itself)
 plot = _face(figures.plot, _plot)
@@ -218,21 +303,6 @@ import_scores = _face(api.import_scores, _itself)
 import_leaderboard = _face(api.import_leaderboard, _itself)
 reference = _face(api.reference, _itself)
 rescore = _face(api.rescore, _itself)
-
-
-def consistency(*observers: Names, experiment: str | None = None, db: str | None = None) -> Results[ObserverPair]:
-    """Error consistency of the observers named (or listed), of all pairs."""
-    listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
-    asked: Names = listed[0] if len(listed) == 1 else listed
-    compared = tuple(observer_pairs(api.consistency(asked, experiment=experiment, db=db)))
-    return Results(
-        title=f"error consistency of {counted(len(compared), 'pair')}",
-        values=compared,
-        tables=lambda some: [pair_table(some)],
-    )
-
-
-consistency.__doc__ = explained(api.consistency)
 
 
 def suites() -> Results[Suite]:

@@ -16,7 +16,7 @@ from benchmark.api.exchange import consistency, document, export, scores, trials
 from benchmark.api.execution import execute, run
 from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.leaderboards import families, reading, show, suites_not_installed
+from benchmark.api.leaderboards import Selection, families, reading, show, suites_not_installed
 from benchmark.api.ranking import (
     against,
     correlate,

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.leaderboards import CardStatus, card_status, chosen_suites, fits, reading, suites_with_scores
-from benchmark.api.options import Db, Option, SuiteName, joined
+from benchmark.api.leaderboards import (
+    Filtered,
+    Selection,
+    CardStatus,
+    chosen_names,
+    chosen_suites,
+    fits,
+    reading,
+    card_status,
+    suites_with_scores,
+)
+from benchmark.api.options import Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
@@ -48,7 +58,6 @@ from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled
 from benchmark.store import IMPORTED, Store
-from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
@@ -61,36 +70,35 @@ METHOD = "confidence sequence of paired differences, by image"
 
 
 def compare(
+    leaderboard: Selection,
     a: Annotated[str, Option("An observer.")],
     b: Annotated[str, Option('Another observer; "people" are all people as a group.')],
     *,
     suite: SuiteName = None,
-    db: Db = None,
 ) -> Compared:
     """Compare A with B in paired tests on shared stimuli.
 
     "people" means all people as a group. The suites' headlines and all other metrics are two families of tests, each
     Holm-adjusted. If B is a pattern ('net-*', or names with commas), A is compared with each of them by the headlines
     alone, as one family."""
-    settings = read_settings(db)
-    tests = _in_common(a, b, suite, settings)
+    tests = _in_common(leaderboard, a, b, suite)
     if not len(tests):
-        raise BenchError(_nothing(f"'{tests.a}' and '{tests.b}' have", settings))
+        raise BenchError(_nothing(leaderboard, f"'{tests.a}' and '{tests.b}' have"))
     return tests
 
 
-def _nothing(who: str, settings: Settings) -> str:
-    return f"{who} no stimuli in common in {settings.db}. `bench show NAME` lists what each has."
+def _nothing(leaderboard: Selection, who: str) -> str:
+    return f"{who} no stimuli in common in {leaderboard.settings.db}. `bench show NAME` lists what each has."
 
 
-def _in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared:
+def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Compared:
     """As `compare`; no tests where they have no stimuli in common."""
     a, b = _pair(a, b)
-    with reading(settings) as store:
+    with leaderboard.reading() as store:
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
             (tests,) = compare_observers(store, suites, [(a, b)])
-        return replace(tests, outdated=_remarks(store, card_status(store, settings), tests, a, b))
+        return replace(tests, outdated=_remarks(store, card_status(store, leaderboard.settings), tests, a, b))
 
 
 def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *names: str) -> tuple[str, ...]:
@@ -107,15 +115,14 @@ def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *n
     return tuple(dict.fromkeys([*outdated, *flags]))
 
 
-def compare_each(a: str, others: str, *, suite: str | None = None, db: str | None = None) -> ComparedToEach:
+def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | None = None) -> ComparedToEach:
     """Paired tests of one observer against each of several by the suites' headlines: one family of tests.
 
     others: names or globs with commas; `a` itself and models that boards do not show are left out."""
     if a == PEOPLE:
         raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
-    settings = read_settings(db)
-    with reading(settings) as store:
-        now = card_status(store, settings)
+    with leaderboard.reading() as store:
+        now = card_status(store, leaderboard.settings)
         names = [note.name for note in store.observers() if note.name not in now.hidden]
         chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
         if not chosen:
@@ -124,7 +131,7 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
         with _as_suites_write(f"'{a}' or one of '{others}'"):
             tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
-            raise BenchError(_nothing(f"'{a}' and '{others}' have", settings))
+            raise BenchError(_nothing(leaderboard, f"'{a}' and '{others}' have"))
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
 
 
@@ -133,6 +140,7 @@ PLANNED = 12
 
 
 def power(
+    leaderboard: Selection,
     a: Annotated[str | None, Option("An observer. The default is networks like those in the leaderboard.")] = None,
     b: Annotated[str | None, Option('Another observer; "people" are all people as a group.')] = None,
     *,
@@ -142,7 +150,6 @@ def power(
     discordant: Annotated[
         float | None, Option("Share of images that only one of the two answers correctly.", above=0, most=1)
     ] = None,
-    db: Db = None,
 ) -> list[PowerRow]:
     """Estimate the images and people a comparison needs.
 
@@ -167,11 +174,8 @@ def power(
                 power=power,
             )
         ]
-    settings = read_settings(db)
     if a and b:
-        tests = _in_common(a, b, suite, settings)
-        if not len(tests):
-            raise BenchError(_nothing(f"'{tests.a}' and '{tests.b}' have", settings))
+        tests = compare(leaderboard, a, b, suite=suite)
         return [
             PowerRow(
                 suite=r.suite,
@@ -183,7 +187,7 @@ def power(
             )
             for r in tests.headlines
         ]
-    with reading(settings) as store:
+    with leaderboard.reading() as store:
         if a:
             _compared_suites(store, suite, a)
         rows = []
@@ -209,17 +213,20 @@ def power(
                 row = order[int(share * (len(order) - 1))]
                 rows.append(replace(row, who=f"{called} of {counted(len(tests_of), 'pair')}: {row.who}"))
     if not rows:
-        raise BenchError(f"no two networks have answers in common in {settings.db}; --discordant plans without.")
+        raise BenchError(
+            f"no two networks have answers in common in {leaderboard.settings.db}; --discordant plans without."
+        )
     return rows
 
 
-def differences(suite: str = "human-comparison", *, db: str | None = None) -> list[tuple[str, str, Comparison]]:
+def differences(leaderboard: Filtered, suite: str = "human-comparison") -> list[tuple[str, str, Comparison]]:
     """Every two networks compared by their agreement with people: (a, b, test), one family of tests."""
-    settings = read_settings(db)
-    with reading(settings) as store, _as_suites_write("a network or a person"):
+    with leaderboard.reading() as store, _as_suites_write("a network or a person"):
         tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
+        names = chosen_names(store, {name for a, b, _ in tests for name in (a, b)}, leaderboard.filters)
+    tests = [(a, b, test) for a, b, test in tests if {a, b} <= names]
     if not tests:
-        raise BenchError(f"no two networks and people answered the same images in {settings.db}.")
+        raise BenchError(f"no two networks and people answered the same images in {leaderboard.settings.db}.")
     return tests
 
 
@@ -235,10 +242,10 @@ def _as_suites_write(whose: str) -> Iterator[None]:
         ) from error
 
 
-def discordant(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[DiscordantTrial]:
+def discordant(leaderboard: Selection, a: str, b: str, *, suite: str | None = None) -> list[DiscordantTrial]:
     """The images behind the headlines that only one of the two gets right, with what each answered."""
     a, b = _pair(a, b)
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         pairs = (Scorer(store=store, run="", suite=each).both(a, b) for each in _compared_suites(store, suite, a, b))
         return [row for both in pairs if both is not None for row in discordant_of(both)]
 
@@ -266,6 +273,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
 
 def diff(
+    leaderboard: Selection,
     base: Annotated[str, Option('A model, or "people" for all people as a group.')],
     new: Annotated[str, Option("The model that may have changed.")],
     *,
@@ -275,7 +283,6 @@ def diff(
     suite: SuiteName = None,
     limit: Annotated[int | None, Option("Show this many images at most (with --precision-target).", least=1)] = None,
     device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
-    db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
     command: str = "gestaltbench.diff",
@@ -291,27 +298,26 @@ def diff(
         raise BenchError("not inferior or equivalent: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent
     margin = None if size is None else Margin(size, equivalent is not None)
-    settings = read_settings(db)
     if precision_target is not None:
         request = RunRequest(models=f"{base},{new}", suites=suite or "all", limit=limit, device=device)
-        sampling = _sample(base, new, precision_target, margin, request, settings)
+        sampling = _sample(base, new, precision_target, margin, request, leaderboard.settings)
         return sampling.run(reporter or Silent(), agreed, command)
     if limit is not None or device != "auto":
         raise BenchError("--limit and --device need --precision-target, which runs both.")
     if new == PEOPLE:
         raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
-    tests = _in_common(new, base, suite, settings)
-    tests = replace(tests, headlines=(*tests.headlines, *_untested(tests, base, new, suite, settings)))
-    return judged(tests, discordant(new, base, suite=suite, db=db), margin)
+    tests = _in_common(leaderboard, new, base, suite)
+    tests = replace(tests, headlines=(*tests.headlines, *_untested(leaderboard, tests, base, new, suite)))
+    return judged(tests, discordant(leaderboard, new, base, suite=suite), margin)
 
 
 def _untested(
-    tests: Compared, base: str, new: str, pattern: str | None, settings: Settings
+    leaderboard: Selection, tests: Compared, base: str, new: str, pattern: str | None
 ) -> Iterator[SuiteComparison]:
     """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
     run that failed is no proof that nothing became worse."""
     tested = {row.suite for row in tests.headlines}
-    with reading(settings) as store:
+    with leaderboard.reading() as store:
         suites = suites_with_scores(store, pattern)
         rows = store.latest_scores(observers=[base, new], conditions=("",))
     values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.leaderboards import card_status, notes_of, reading, require_observer, suites_with_scores
-from benchmark.api.options import By, Db, Option, SuiteName, Unseen
+from benchmark.api.leaderboards import (
+    Filtered,
+    Selection,
+    chosen_names,
+    notes_of,
+    require_observer,
+    card_status,
+    suites_with_scores,
+)
+from benchmark.api.options import By, Filters, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
@@ -32,7 +40,6 @@ from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trials import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, Store
-from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.labels import label_space
 
@@ -52,12 +59,12 @@ def _named_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
 
 
 def consistency(
+    leaderboard: Filtered,
     observers: Annotated[Sequence[str], Option("Two or more observers. The default is all.")] = (),
     *,
     experiment: Annotated[
         str | None, Option("Use only this experiment (edges, contrast, ...).", "--experiment", "-e")
     ] = None,
-    db: Db = None,
 ) -> ExperimentTrials:
     """Compute error consistency (kappa) between observers.
 
@@ -69,8 +76,10 @@ def consistency(
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
     answers: dict[str, dict[str, Trials]] = {}
-    with reading(read_settings(db)) as store:
-        for name in observers or [note.name for note in store.observers() if note.kind != "reported"]:
+    with leaderboard.reading() as store:
+        every = observers or [note.name for note in store.observers() if note.kind != "reported"]
+        shown = chosen_names(store, every, leaderboard.filters)
+        for name in [name for name in every if name in shown]:
             for suite in suites:
                 trials = _named_trials(store, suite, name)
                 if trials is not None:
@@ -82,10 +91,12 @@ def consistency(
 
 
 def trials(
-    observer: Annotated[str, Option("An observer.")], suite: Annotated[str, Option("Use this suite.")], *, db: Db = None
+    leaderboard: Selection,
+    observer: Annotated[str, Option("An observer.")],
+    suite: Annotated[str, Option("Use this suite.")],
 ) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
         return _spread(_answers(store, chosen, observer))
 
@@ -120,6 +131,7 @@ ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": 
 
 
 def export(
+    leaderboard: Filtered,
     suite: SuiteName = None,
     *,
     by: By = None,
@@ -134,7 +146,6 @@ def export(
         str | None, Option("Export every trial under --suite.", "--trials", metavar="OBSERVER")
     ] = None,
     output: Annotated[str | Path | None, Option("Write to this file.", "--output", "-o", kind="new file")] = None,
-    db: Db = None,
 ) -> str:
     """Export ranked tables, scores or trials.
 
@@ -143,18 +154,20 @@ def export(
 
     Returns the text, or "" if an output file has it."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
+    if trials_of and leaderboard.filters:
+        raise UsageError("--trials OBSERVER names whose trials are exported: no filters.")
     if (every_score or trials_of) and (by or unseen_only):
         raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
     if form == "parquet" and output is None:
         raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
-    frame = _trials_of(trials_of, suite, db) if trials_of else None
+    frame = _trials_of(leaderboard, trials_of, suite) if trials_of else None
     if every_score or trials_of:
-        tables: Iterable[Table] = score_tables(suite, db) if every_score else ()
+        tables: Iterable[Table] = score_tables(leaderboard, suite) if every_score else ()
     else:  # published scores, too, unless something is asked that these cannot say
-        more = [] if by or unseen_only else reported(suite, db=db)
-        tables = map(board_table, (*rank(suite, by=by, unseen_only=unseen_only, db=db), *more))
+        more = [] if by or unseen_only else reported(leaderboard, suite)
+        tables = map(board_table, (*rank(leaderboard, suite, by=by, unseen_only=unseen_only), *more))
     if form == "parquet":
         import pandas as pd
 
@@ -170,7 +183,7 @@ def export(
         # a carriage return inside a name is quoted only where all texts are
         pieces: Iterable[str] = [frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text]
     elif every_score and form == "json":
-        plain = document(suite, db=db).model_dump(mode="json")
+        plain = document(leaderboard, suite).model_dump(mode="json")
         pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
     else:
         pieces = written(tables, form)
@@ -181,10 +194,10 @@ def export(
     return ""
 
 
-def _trials_of(observer: str, suite: str | None, db: str | None) -> pd.DataFrame:
+def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.DataFrame:
     """`trials` under a suite, or under the only one that there is, with what `bench import trials` needs to know of
     them. Raises UsageError if there are several suites, or none."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         if suite is None:
             names = {held.suite for held in store.observations() if held.observer_name == observer}
             names.discard(IMPORTED)  # answers to the stimuli of several suites
@@ -219,18 +232,17 @@ def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[s
     return {name: [facts[name] for facts in known] for name in SHOWN}
 
 
-def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:
+def scores(leaderboard: Filtered, suite: SuiteName = None) -> list[ScoreRow]:
     """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
-    settings = read_settings(db)
-    with reading(settings) as store:
-        now = card_status(store, settings)
-        return [now.marked(row) for row in _scores(store, suite)]
+    with leaderboard.reading() as store:
+        now = card_status(store, leaderboard.settings)
+        return [now.marked(row) for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)]
 
 
-def document(suite: str | None = None, *, db: str | None = None) -> Document:
+def document(leaderboard: Filtered, suite: str | None = None) -> Document:
     """Every current score with its conditions, intervals and provenance: `benchmark.leaderboard.exchange`."""
-    with reading(read_settings(db)) as store:
-        rows = _scores(store, suite)
+    with leaderboard.reading() as store:
+        rows = [row for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)]
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
@@ -277,8 +289,10 @@ def _stated(facts: Mapping[str, Any], part: type[BaseModel]) -> dict[str, Any]:
     return {name: facts[name] for name in part.model_fields if name not in own and _finite(facts.get(name)) is not None}
 
 
-def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
-    return [row for name in _scored(store, suite) for row in store.latest_scores(suite=name)]
+def _of_suite(store: Store, suite: str, filters: Filters) -> list[ScoreRow]:
+    rows = store.latest_scores(suite=suite)
+    names = chosen_names(store, {row.observer for row in rows}, filters)
+    return [row for row in rows if row.observer in names]
 
 
 def _scored(store: Store, suite: str | None) -> list[str]:
@@ -291,13 +305,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Table]:
-    """What `scores` gives as tables, one for each suite."""
-    settings = read_settings(db)
+def score_tables(leaderboard: Selection, suite: str | None = None) -> Iterator[Table]:
+    """Every current score, single conditions included, those of older weights flagged: a table for each suite."""
     texts = ("observer", "condition", "reason", "flags", "method")
-    with reading(settings) as store:
-        now, sets = card_status(store, settings), notes_of(store)
+    with leaderboard.reading() as store:
+        now, sets = card_status(store, leaderboard.settings), notes_of(store)
         for name in _scored(store, suite):
-            rows = map(now.marked, store.latest_scores(suite=name))
+            rows = map(now.marked, _of_suite(store, name, leaderboard.filters))
             if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:
                 yield score_table(safe, sets)

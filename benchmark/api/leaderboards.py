@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from benchmark import plugins
-from benchmark.api.options import KINDS, Db, Filters, Names, Option, joined
+from benchmark.api.options import KINDS, Filters, Names, Option, joined
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.scoring import PEOPLE
@@ -22,6 +23,39 @@ from benchmark.settings import Settings
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, read_cards
+
+#: Filters that leave nobody out.
+EVERYBODY = Filters()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A leaderboard, and whose rows its verbs show. location: a file or a database URL (None: BENCH_DB, else results.db
+    here)."""
+
+    location: str | Path | None = None
+    filters: Filters = EVERYBODY
+
+    @property
+    def settings(self) -> Settings:
+        """Where things are on this machine, with this leaderboard."""
+        return read_settings(str(self.location) if self.location else None)
+
+    def reading(self) -> Store:
+        """The leaderboard, read only; a context manager."""
+        return reading(self.settings)
+
+    def where(self, **filters: Names | None) -> Self:
+        """The same leaderboard with these filters besides (None takes one away). Raises UnknownName for a filter that
+        there is not."""
+        for name in filters:
+            if name not in Filters.__annotations__:
+                raise unknown_name("filter", name, Filters.__annotations__)
+        return replace(self, filters=replace(self.filters, **filters))
+
+
+#: Of a verb that shows the rows that the filters choose; one that takes a `Selection` alone refuses filters.
+Filtered = Annotated[Selection, Filters]
 
 
 def reading(settings: Settings) -> Store:
@@ -41,9 +75,9 @@ def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
     return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
 
 
-def suites_not_installed(*, db: str | None = None) -> list[str]:
+def suites_not_installed(leaderboard: Selection) -> list[str]:
     """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         return sorted(scored - {suite.name for suite in suites_with_scores(store)})
 
@@ -114,7 +148,7 @@ def current_rows(scores: Sequence[ScoreRow], now: CardStatus, models: Names | No
 
 def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: CardStatus, filters: Filters) -> list[ScoreRow]:
     """The `current_rows` of the observers that fit the filters. Raises UnknownName for a kind that there is not."""
-    rows = current_rows(scores, now, filters.get("models"))
+    rows = current_rows(scores, now, filters.models)
     names = chosen_names(store, {row.observer for row in rows}, filters)
     return [row for row in rows if row.observer in names]
 
@@ -122,7 +156,7 @@ def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: CardStatus, filte
 def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[str]:
     """Those of the observers that fit the filters; of a recipe's tags one must. Raises UnknownName for a kind that
     there is not."""
-    hide, kind, source, recipe, line, models = _stated(filters)
+    hide, kind, source, recipe, line, models = filters.lists.values()
     for name in _patterns(kind):
         if name not in KINDS:
             raise unknown_name("kind of observer", name, KINDS, "`bench rank --kind`.")
@@ -142,7 +176,7 @@ def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[st
 def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
     """The board with the rows that fit the filters; no row is ranked anew. People, as a group if there is one, and
     chance stay beside them; `hide` and `kind` leave people out, too. None where no row fits."""
-    hide, kind, *_, models = _stated(filters)
+    hide, kind, *_, models = filters.lists.values()
     rows = (*board.rows, *board.references)
     chosen = chosen_names(store, {row.observer for row in rows}, filters)
     group = any(row.kind == "group" for row in board.references)
@@ -162,14 +196,9 @@ def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
     return noted(replace(board, rows=kept, references=tuple(beside)), note if hidden else "")
 
 
-def _stated(filters: Filters) -> list[str]:
-    """A comma list for each filter, in their order; "" for one that is not given."""
-    return [joined(filters.get(name)) for name in Filters.__annotations__]  # type: ignore[arg-type]
-
-
-def families(*, db: str | None = None) -> dict[str, str]:
+def families(leaderboard: Selection) -> dict[str, str]:
     """Observer -> family, of observers that a board may fold away."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         return {row.name: family(row) for row in store.observers(kinds=OTHERS)}
 
 
@@ -199,12 +228,11 @@ class ObserverScores(list["ScoreRow"]):
     origins: list[str]
 
 
-def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> ObserverScores:
+def show(leaderboard: Selection, observer: Annotated[str, Option("An observer.")]) -> ObserverScores:
     """Every current score of one observer, with intervals, reasons and where the numbers come from."""
-    settings = read_settings(db)
-    with reading(settings) as store:
+    with leaderboard.reading() as store:
         require_observer(store, observer)
-        now = card_status(store, settings)
+        now = card_status(store, leaderboard.settings)
         rows = ObserverScores(now.marked(row) for row in store.latest_scores(observers=[observer]))
         rows.origins = []
         for facts in map(store.provenance, dict.fromkeys(row.set_id for row in rows)):

@@ -59,15 +59,17 @@ class VerbParameter:
 
 
 def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
-    """The parameters of a verb that have an `Option`, in their order."""
+    """The parameters of a verb that have an `Option`, in their order; of `leaderboard` its place and its filters."""
     # names that only type checkers import are anything
     known = defaultdict(lambda: Any, {**vars(builtins), **vars(sys.modules[verb.__module__])})
     said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
     hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
     parameters = dict(signature(verb).parameters)
     for name, hint in list(hints.items()):
-        if get_origin(hint) is Unpack:
-            more = get_type_hints(get_args(hint)[0], include_extras=True)
+        if get_origin(hint) is Unpack or name == "leaderboard":
+            parts = get_args(hint)[:1] if name != "leaderboard" else getattr(hint, "__metadata__", ())
+            more = {name: hint for part in parts for name, hint in get_type_hints(part, include_extras=True).items()}
+            more |= {"db": Db} if name == "leaderboard" else {}
             hints |= more
             kind = Parameter.KEYWORD_ONLY
             parameters |= {name: Parameter(name, kind, default=None) for name in more}
@@ -157,20 +159,24 @@ LABELS = "imagenet1k (default), geirhos16, world16, a YAML mapping, a list of na
 KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 
 
-class Traits(TypedDict, total=False):
-    """Whose rows a table shows besides `Observers`: names, globs, comma lists, or a list of any of these."""
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Whose rows a table shows: names, globs, comma lists, or a list of any of these."""
 
-    hide: Annotated[Names | None, Option("Hide these observers.", metavar="PATTERN")]
-    kind: Annotated[Names | None, Option(f"Show only these kinds: {', '.join(KINDS)}.", metavar="PATTERN")]
-    source: Annotated[Names | None, Option("Show only this published collection.", metavar="PATTERN")]
-    recipe: Annotated[Names | None, Option("Show only this recipe tag, such as 'adversarial*'.", metavar="PATTERN")]
-    family: Annotated[Names | None, Option("Show only this family: resnet, vit, clip.", metavar="PATTERN")]
+    hide: Annotated[Names | None, Option("Hide these observers.", metavar="PATTERN")] = None
+    kind: Annotated[Names | None, Option(f"Show only these kinds: {', '.join(KINDS)}.", metavar="PATTERN")] = None
+    source: Annotated[Names | None, Option("Show only this published collection.", metavar="PATTERN")] = None
+    recipe: Annotated[Names | None, Option("Show only this recipe tag: 'adversarial*'.", metavar="PATTERN")] = None
+    family: Annotated[Names | None, Option("Show only this family: resnet, vit, clip.", metavar="PATTERN")] = None
+    models: Observers = None
 
+    @property
+    def lists(self) -> dict[str, str]:
+        """Filter -> a comma list; "" for one that is not given."""
+        return {name: joined(value) for name, value in vars(self).items()}
 
-class Filters(Traits, total=False):
-    """All that chooses rows of a table."""
-
-    models: Observers
+    def __bool__(self) -> bool:
+        return any(self.lists.values())
 
 
 class CheckpointOptions(TypedDict, total=False):

@@ -1,36 +1,25 @@
 """Ranked boards and transfer matrices from stored scores."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Unpack
+from typing import Annotated, Literal
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import (
+    Filtered,
+    Selection,
     CardStatus,
-    card_status,
+    chosen_names,
     chosen_rows,
     chosen_suites,
     current_rows,
     notes_of,
-    reading,
     shown_rows,
     suites_with_scores,
 )
-from benchmark.api.options import (
-    AmongShown,
-    By,
-    Db,
-    Filters,
-    FlaggedLast,
-    Names,
-    Observers,
-    Option,
-    Traits,
-    Unseen,
-    command_line,
-    joined,
-)
+from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
 from benchmark.contracts import Suite
 from benchmark.engine.importing import ScoresReport, put_scores
 from benchmark.engine.scoring import compare_observers
@@ -52,7 +41,7 @@ from benchmark.leaderboard.summary import (
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import training_curves as curves_of
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
-from benchmark.leaderboard.trial_pools import degrades, pools, unseen_boards
+from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools, unseen_boards
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import ScoreRow, Store, open_store
@@ -97,15 +86,13 @@ def import_scores(
 
 
 def reported(
+    leaderboard: Filtered,
     suite: Annotated[str | None, Option("Show tables on this suite's subject. All by default.")] = None,
-    *,
-    db: Db = None,
-    **filters: Unpack[Filters],
 ) -> list[Board]:
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
-    settings = read_settings(db)
-    with reading(settings) as store:
-        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), card_status(store, settings), filters)
+    with leaderboard.reading() as store:
+        now = card_status(store, leaderboard.settings)
+        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), now, leaderboard.filters)
         sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites) if rows else []
@@ -119,25 +106,23 @@ def check_trials(store: Store, *names: str) -> None:
 
 
 def rank(
+    leaderboard: Filtered,
     suite: Annotated[str | None, Option("Show this suite's boards. The default is all suites.")] = None,
     *,
     by: By = None,
     unseen_only: Unseen = False,
     flagged_last: FlaggedLast = False,
     among_shown: AmongShown = False,
-    db: Db = None,
-    **filters: Unpack[Filters],
 ) -> list[Board]:
     """Print ranked tables with intervals and flags.
 
     There is one table for each label space and stimulus set: rows of different stimuli are never ranked together.
     People and chance are reference rows. Filters hide rows: ranks are those of the whole board, and people stay (unless
     --hide or --kind leaves them out)."""
-    asked = any(map(joined, filters.values()))  # type: ignore[arg-type]
-    if among_shown and not asked:
+    filters = leaderboard.filters
+    if among_shown and not filters:
         raise UsageError("--among-shown is for a table of some: choose rows with -m, --hide, --kind, ...")
-    settings = read_settings(db)
-    with reading(settings) as store:
+    with leaderboard.reading() as store:
         scored = store.suites() if by is None else None  # by: may name any suite
         shelf = plugins.find_suites(suite, scored=scored)
         if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
@@ -150,14 +135,14 @@ def rank(
             suites = [each for each in suites if by in {metric.name for metric in each.metrics}]
         if unseen_only and suite is None:
             suites = [each for each in suites if each.seen is not None]
-        sets, now = notes_of(store), card_status(store, settings)
+        sets, now = notes_of(store), card_status(store, leaderboard.settings)
         ranked: list[Board] = []
         for each in suites:
             rows = _scores_of(store, each, by, now, filters, among_shown=among_shown)
             tables = unseen_boards(store, each, rows, sets, by) if unseen_only else boards(rows, each, sets, by=by)
             if flagged_last:
                 tables = [board.flagged_last(table) for table in tables]
-            if asked:
+            if filters:
                 shown = filter(None, [shown_rows(store, table, filters) for table in tables])
                 tables = sorted(shown, key=lambda table: -len(table.rows))
             ranked += tables if unseen_only else map(board.hinted, tables)
@@ -171,7 +156,7 @@ def _scores_of(
     """What the boards of a suite are made of: its columns, and `by`. among_shown: only of who fits the filters."""
     metrics = [metric.name for metric in suite.metrics if metric.shown or metric.headline or metric.name == by]
     rows = store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics)
-    rows = chosen_rows(store, rows, now, filters) if among_shown else current_rows(rows, now, filters.get("models"))
+    rows = chosen_rows(store, rows, now, filters) if among_shown else current_rows(rows, now, filters.models)
     if suite.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
         one_each = {(row.space, row.stimuli): row.observer for row in rows}
         conditions, names = tuple(suite.references), {*one_each.values()}
@@ -180,13 +165,12 @@ def _scores_of(
 
 
 def transfer(
+    leaderboard: Filtered,
     suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
     conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
     by_model: Annotated[bool, Option("Show one row per observer, not per recipe.")] = False,
-    models: Observers = None,
     claims: Annotated[Sequence[tuple[str, str]], Option(CLAIM, "--claim", metavar="TRAIN TEST")] = (),
-    db: Db = None,
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
     """Print accuracy by training recipe and degradation.
 
@@ -195,41 +179,42 @@ def transfer(
     from training against one noise carries over to another."""
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
         if suite and not chosen:
             raise BenchError(f"suite '{suite}' shows no degraded images that a matrix could be made of.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
-        pooled = pools(store, chosen, judge)
-    kept = [pool.only(joined(models).split(",")) if models else pool for pool in pooled]
-    matrices = [item for pool in kept if (item := matrix(pool, ways, by_model=by_model)).columns]
+        pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
+    matrices = [item for pool in pooled if (item := matrix(pool, ways, by_model=by_model)).columns]
     return judged(matrices, claims)
 
 
+def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
+    """Those of the pool that fit the filters; people stay unless `hide` or `kind` leaves them out."""
+    people = {member.observer for member in pool.members if member.kind == "human"}
+    names = chosen_names(store, {member.observer for member in pool.members}, filters)
+    names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
+    return replace(pool, members=tuple(member for member in pool.members if member.observer in names))
+
+
 def summary(
-    models: Observers = None,
-    *,
-    flagged_last: FlaggedLast = False,
-    among_shown: AmongShown = False,
-    db: Db = None,
-    **traits: Unpack[Traits],
+    leaderboard: Filtered, *, flagged_last: FlaggedLast = False, among_shown: AmongShown = False
 ) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
-    return summaries(rank(models=models, flagged_last=flagged_last, among_shown=among_shown, db=db, **traits))
+    return summaries(rank(leaderboard, flagged_last=flagged_last, among_shown=among_shown))
 
 
-def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
+def measures(leaderboard: Filtered) -> list[CueMeasures]:
     """Compare all measures of shape and texture.
 
     The tables show the measures of all suites and variants side by side, their rank correlations, and the networks that
     they order differently."""
-    settings = read_settings(db)
-    with reading(settings) as store:
-        sets, now = notes_of(store), card_status(store, settings)
+    with leaderboard.reading() as store:
+        sets, now = notes_of(store), card_status(store, leaderboard.settings)
         observers = {row.name: row for row in store.observers()}
 
         def ranked(suite: Suite, metric: str) -> Iterator[Board]:
-            rows = _scores_of(store, suite, metric, now, {"models": models}, among_shown=True)
+            rows = _scores_of(store, suite, metric, now, leaderboard.filters, among_shown=True)
             return map(board.hinted, boards(rows, suite, sets, by=metric))
 
         tables = cue_boards(suites_with_scores(store), ranked)
@@ -238,19 +223,18 @@ def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
     return measured(noted, {name: row.card for name, row in observers.items()})
 
 
-def parameter_counts(*, db: str | None = None) -> dict[str, int]:
+def parameter_counts(leaderboard: Selection) -> dict[str, int]:
     """Observer -> the number of its parameters, of networks that were run here."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         counts = {row.name: row.card.get("parameters") for row in store.observers()}
     return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def correlate(
-    models: Observers = None,
+    leaderboard: Filtered,
     *,
     method: Annotated[Literal["spearman", "pearson"], Option("Choose the partial correlation.")] = "spearman",
     reported: Annotated[bool, Option("Correlate published scores instead, within each source.", "--reported")] = False,
-    db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
     """Correlate the suites' headlines over all networks.
 
@@ -258,8 +242,8 @@ def correlate(
     families of networks. Headlines that share answers are never correlated: one of them is computed without the
     experiment that they share. Below, recipes (stylised, adversarial, noise, ...) are compared with the standard one,
     paired by source, architecture and seed."""
-    tables = _reported(models, db) if reported else summary(models=models, db=db)
-    with reading(read_settings(db)) as store:
+    tables = _reported(leaderboard) if reported else summary(leaderboard)
+    with leaderboard.reading() as store:
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
     return [
@@ -267,33 +251,31 @@ def correlate(
     ]
 
 
-def _reported(models: Names | None, db: str | None) -> list[Summary]:
-    return reported_summaries(reported(models=models, db=db))
+def _reported(leaderboard: Selection) -> list[Summary]:
+    return reported_summaries(reported(leaderboard))
 
 
 def training_curves(
-    run: Annotated[str | None, Option("Show this training run.")] = None, *, db: Db = None
+    leaderboard: Filtered, run: Annotated[str | None, Option("Show this training run.")] = None
 ) -> list[TrainingCurve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         rows = {row.name: row for row in store.observers()}
     runs = runs_of({name: row.card for name, row in rows.items()})
     if run is not None and run not in runs:
         raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-    return [curve for curve in curves_of(rank(db=db), rows) if run in (None, curve.run)]
+    return [curve for curve in curves_of(rank(leaderboard), rows) if run in (None, curve.run)]
 
 
-def is_run(name: str, *, db: str | None = None) -> bool:
+def is_run(leaderboard: Selection, name: str) -> bool:
     """Whether a training run, and no observer, is called so."""
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         if any(note.name == name for note in store.observers()):
             return False
         return name in runs_of({row.name: row.card for row in store.observers()})
 
 
-def against(
-    tables: Sequence[Summary], baseline: str, *, db: str | None = None
-) -> dict[str, dict[tuple[str, str], str]]:
+def against(leaderboard: Selection, tables: Sequence[Summary], baseline: str) -> dict[str, dict[tuple[str, str], str]]:
     """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
 
     The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName if no summary has the
@@ -303,7 +285,7 @@ def against(
     if baseline not in known:
         raise unknown_name("baseline", baseline, known, "`bench rank --summary` lists the observers.")
     signs = {"A": BETTER, "B": WORSE}
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         suites = suites_with_scores(store)
         pairs = {
             space: [(name, baseline) for name in in_space if name != baseline]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from benchmark import plugins
 from benchmark.api.execution import execute
 from benchmark.api.importing import recorded
-from benchmark.api.leaderboards import notes_of, reading, require_observer
+from benchmark.api.leaderboards import Selection, notes_of, reading, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName, unknown_name
@@ -30,19 +30,18 @@ if TYPE_CHECKING:
 
 
 def provenance(
+    leaderboard: Selection,
     observer: Annotated[str, Option("An observer.")],
     suite: Annotated[str | None, Option("Use this suite. The default is each suite's headline.")] = None,
     metric: Annotated[str | None, Option("Use this metric (default: the headline).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
-    *,
-    db: Db = None,
 ) -> list[Provenance]:
     """Show everything behind a number, for each stimulus set.
 
     That is weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval, and the command that
     reproduces it."""
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
-    with reading(read_settings(db)) as store:
+    with leaderboard.reading() as store:
         require_observer(store, observer)
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         suites = {known.name: known for known in scored_suites(sorted(scored), plugins.find_suites(scored=scored))}
@@ -139,7 +138,7 @@ def reproduce(
 
     Returns None if `agreed` refuses the run."""
     settings = read_settings(db)
-    origins = provenance(observer, suite, metric, condition, db=db)
+    origins = provenance(Selection(db), observer, suite, metric, condition)
     if not origins:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
     # the newest of several stimulus sets, of those that gave a number

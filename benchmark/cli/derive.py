@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from inspect import Parameter
+from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from click.core import ParameterSource
 
-from benchmark.api.options import Names, Option, Triple, VerbParameter, fields
+from benchmark.api.leaderboards import Selection
+from benchmark.api.options import Filters, Names, Option, Triple, VerbParameter, fields
 
 _NEEDS = re.compile(r"\(with (--[\w-]+)\)")
 #: Paths of a command line by `Option.kind`.
@@ -116,9 +117,21 @@ def command(
         text = (text or "").partition("\n\n    Returns ")[0]  # what a Python function returns is not for a terminal
         title = name or show.__name__.replace("_", "-")
         options = {field.name: field.option for field in known.values()}
-        return Command(title, callback=show, params=parameters, help=text, parts=parts, options=options)
+        reads = any("leaderboard" in signature(verb).parameters for verb in verbs)
+        callback = _on_leaderboard(show) if reads else show
+        return Command(title, callback=callback, params=parameters, help=text, parts=parts, options=options)
 
     return derived
+
+
+def _on_leaderboard(show: Callable[..., int]) -> Callable[..., int]:
+    """A command whose --db and filters are one value, the leaderboard that it reads."""
+
+    def called(db: str | None, **given: Any) -> int:
+        filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
+        return show(leaderboard=Selection(db).where(**filters), **given)
+
+    return called
 
 
 def parameter(field: VerbParameter) -> click.Parameter:

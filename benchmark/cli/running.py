@@ -115,7 +115,7 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
         with reporting(quiet=quiet, planned=step.passes()) as reporter:
             report.join(api.execute(step, reporter, as_typed()))
         if len(steps) > 1 and not quiet:
-            print_boards(step.only[0], brief=True, near=near, db=db)
+            print_boards(api.Selection(db), step.only[0], brief=True, near=near)
     pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
     say(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)
@@ -128,9 +128,9 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
-        print_boards(suites[0], near=near, db=db)
+        print_boards(api.Selection(db), suites[0], near=near)
     else:
-        print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
+        print_summary(api.Selection(db), near=near, ran={card.name for card in prepared.cards})
     pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
     following = (*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); a pair: bench compare A B")
     say_each(following if near is None else (), err=True)
@@ -177,7 +177,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
             )
     except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
         with suppress(BenchError):
-            print_curves(run_name(asked["folder"], asked["name"]), db)
+            print_curves(api.Selection(db), run_name(asked["folder"], asked["name"]))
         raise
     if done is None:
         say("not started.", err=True)
@@ -185,7 +185,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
     say(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
     _say_failed(done.failed)
     if done.counts["done"] + done.counts["cached"]:
-        print_curves(done.run, db)
+        print_curves(api.Selection(db), done.run)
     return done.exit_code
 
 

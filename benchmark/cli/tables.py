@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import click
 
 from benchmark import api
-from benchmark.api.options import Filters, Option, SuiteName
+from benchmark.api.leaderboards import Selection
+from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_tables, put_in, put_out, say, say_each
 from benchmark.errors import BenchError
@@ -48,6 +49,7 @@ Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", 
 
 @command(api.rank)
 def rank(
+    leaderboard: Selection,
     *,
     suite: str | None = None,
     also_suite: SuiteName = None,
@@ -63,16 +65,16 @@ def rank(
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
     suite, limit = suite or also_suite, None if all else LIMIT
     if not (summary or baseline):
-        shown = print_boards(suite, limit=limit, explain=explain, **asked)
+        shown = print_boards(leaderboard, suite, limit=limit, explain=explain, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary is of all suites, each by its headline.")
     else:
-        shown = print_summary(limit=limit, baseline=baseline, explain=explain, **asked)
+        shown = print_summary(leaderboard, limit=limit, baseline=baseline, explain=explain, **asked)
     if shown:
         return 0
-    if missing := api.suites_not_installed(db=asked["db"]):
+    if missing := api.suites_not_installed(leaderboard):
         say(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
-    if filters := [asked[name] for name in Filters.__annotations__ if asked[name]]:
+    if filters := [*filter(None, leaderboard.filters.lists.values())]:
         say(f"no scores of observers like '{' '.join(filters)}'; `bench rank --summary` lists all.", err=True)
     elif not missing:
         say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
@@ -80,23 +82,23 @@ def rank(
 
 
 def print_summary(
+    leaderboard: Selection,
     *,
     limit: int | None = LIMIT,
     baseline: str | None = None,
     explain: bool = False,
     near: Collection[str] | None = None,
     ran: Collection[str] = (),
-    db: str | None = None,
     **asked: Any,
 ) -> int:
     """Print models by suites, one table per decision space; returns how many there were. near: whose neighbourhood
     alone is shown (None: all); ran: what is said of those that were run just now."""
-    summaries, sizes = api.summary(db=db, **asked), api.parameter_counts(db=db)
+    summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
     sentences = [summary_sentence(summary, ran) for summary in summaries if ran]
     if near is not None:
         summaries = [near_lines(summary, near) for summary in summaries]
         summaries = [summary for summary in summaries if summary.lines or summary.references]
-    marks = api.against(summaries, baseline, db=db) if baseline else {}
+    marks = api.against(leaderboard, summaries, baseline) if baseline else {}
     for at, summary in enumerate(summaries):
         signs = marks.get(summary.space)
         against = (baseline or "") if summary.space in marks else ""
@@ -109,28 +111,27 @@ def print_summary(
 
 
 def print_boards(
+    leaderboard: Selection,
     suite: str | None,
     *,
     limit: int | None = LIMIT,
     explain: bool = False,
     near: Collection[str] | None = None,
     brief: bool = False,
-    db: str | None = None,
     **asked: Any,
 ) -> int:
     """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
     have; returns how many there were. near: whose neighbourhood alone is shown (None: all); brief: headlines alone."""
-    boards = api.rank(suite, db=db, **asked)
+    boards = api.rank(leaderboard, suite, **asked)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]
         boards = [board for board in boards if board.rows or board.references]
     if brief:
         boards = [headline_board(board) for board in boards]
     if not (near or brief or asked.get("by") or asked.get("unseen_only")):
-        filters = {name: asked[name] for name in Filters.__annotations__ if name in asked}
-        boards = [*boards, *api.reported(suite, db=db, **filters)]
+        boards = [*boards, *api.reported(leaderboard, suite)]
     if limit is not None:
-        families = api.families(db=db)
+        families = api.families(leaderboard)
         ranked = any(board.rows for board in boards)
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
     tables = list(map(board_table, boards))
@@ -143,6 +144,7 @@ def print_boards(
 
 @command(api.provenance)
 def show(
+    leaderboard: Selection,
     observer: Annotated[str, Option("An observer, or a training run.", metavar="MODEL")],
     suite: str | None = None,
     metric: str | None = None,
@@ -150,7 +152,6 @@ def show(
     *,
     provenance: Annotated[bool, Option("Show the provenance of its headlines, or of one number.")] = False,
     as_json: Annotated[bool, Option("Print a JSON list, one object per number (with --provenance).", "--json")] = False,
-    db: str | None = None,
 ) -> int:
     """Show one observer's scores, or a number's provenance.
 
@@ -163,8 +164,8 @@ def show(
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")
-        return _show(observer, db)
-    behind = api.provenance(observer, suite, metric, condition, db=db)
+        return _show(leaderboard, observer)
+    behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
         put_out(json.dumps([provenance_record(number) for number in behind], indent=1))
         return 0
@@ -176,11 +177,11 @@ def show(
     return 0
 
 
-def _show(observer: str, db: str | None) -> int:
-    if api.is_run(observer, db=db):
-        print_curves(observer, db)
+def _show(leaderboard: Selection, observer: str) -> int:
+    if api.is_run(leaderboard, observer):
+        print_curves(leaderboard, observer)
         return 0
-    rows = api.show(observer, db=db)
+    rows = api.show(leaderboard, observer)
     say_each((card_line(rows.observer), *reported_lines(rows.observer)))
     if (heads := headline_table(rows, rows.suites)).rows:
         print_tables([heads], apart=True)
@@ -190,17 +191,17 @@ def _show(observer: str, db: str | None) -> int:
     return 0
 
 
-def print_curves(run: str, db: str | None) -> None:
+def print_curves(leaderboard: Selection, run: str) -> None:
     """The curves of a training run."""
-    if curves := api.training_curves(run, db=db):
+    if curves := api.training_curves(leaderboard, run):
         print_tables(training_tables(curves))
 
 
 @command(api.consistency)
 def consistency(
+    leaderboard: Selection,
     observers: tuple[str, ...],
     experiment: str | None,
-    db: str | None,
     matrix: Annotated[
         bool,
         Option(
@@ -223,17 +224,17 @@ def consistency(
     ] = False,
 ) -> int:
     if differences:
-        print_tables([difference_table(api.differences(db=db))])
+        print_tables([difference_table(api.differences(leaderboard))])
         return 0
     if ranks:
-        boards = [b for b in api.rank(db=db) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
+        boards = [b for b in api.rank(leaderboard) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:
             raise BenchError("no network is compared with people here: `bench run` does it.")
         print_tables(map(likeness_table, boards))
         return 0
     if not matrix and len(observers) != 2:
         raise click.UsageError("name two observers, or use --matrix.")
-    answered = api.consistency(observers, experiment=experiment, db=db)
+    answered = api.consistency(leaderboard, observers, experiment=experiment)
     if matrix:
         print_tables(kappa_table(role, who) for role, who in answered.items())
     else:
@@ -296,22 +297,22 @@ def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
 
 @command(api.compare, parts=(consistency, transfer, correlate, measures))
 def compare(
+    leaderboard: Selection,
     a: str,
     b: str,
     suite: str | None,
-    db: str | None,
     images: Annotated[bool, Option("List images that only one of the two answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
 ) -> int:
     if set(b) & set("*?[,"):
         if images or measures:
             raise click.UsageError("--images and --measures are for two observers: name one as B.")
-        print_tables(each_tables(api.compare_each(a, b, suite=suite, db=db)))
+        print_tables(each_tables(api.compare_each(leaderboard, a, b, suite=suite)))
         return 0
-    tests = api.compare(a, b, suite=suite, db=db)
+    tests = api.compare(leaderboard, a, b, suite=suite)
     print_tables([measure_comparison(tests)] if measures else comparison_tables(tests))
     if images:
-        differing = api.discordant(a, b, suite=suite, db=db)
+        differing = api.discordant(leaderboard, a, b, suite=suite)
         print_tables(discordant_tables(differing, tests.a, tests.b), apart=True)
     return 0
 

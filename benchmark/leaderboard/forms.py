@@ -31,7 +31,8 @@ from benchmark.leaderboard.table import (
     texts,
 )
 
-FORMATS = ("csv", "json", "markdown", "latex")
+DATA = ("csv", "json")
+FORMATS = (*DATA, "markdown", "latex", "html")
 FOOTNOTES = 12  # of a table that is cut
 GAP = 2  # characters between two columns of a terminal
 FORMULA = ("=", "+", "-", "@")
@@ -39,14 +40,14 @@ NO_PAGES: Mapping[str, str] = MappingProxyType({})
 
 
 def written(tables: Iterable[Table], form: str) -> Iterator[str]:
-    """Tables as "csv", "json", "markdown" or "latex", piece by piece (another `form`: UnknownName)."""
+    """Tables as "csv", "json", "markdown", "latex" or "html", piece by piece (another `form`: UnknownName)."""
     if form not in FORMATS:
         raise unknown_name("export format", form, FORMATS)
     if form == "csv":
         return csv_lines(record for table in tables for record in records(table))
     if form == "json":
         return iter([json_text([document(table) for table in tables])])
-    draw = markdown if form == "markdown" else latex
+    draw = {"markdown": markdown, "latex": latex, "html": html}[form]
     return (("\n" if at else "") + draw(table) for at, table in enumerate(tables))
 
 

@@ -70,12 +70,6 @@ class TrialPool:
     categories: int
     members: tuple[ObserverTrials, ...]
 
-    def only(self, patterns: Sequence[str]) -> TrialPool:
-        """People, and the observers that match one of the patterns."""
-        globs = [pattern.strip() for pattern in patterns]
-        kept = (m for m in self.members if m.kind == "human" or any(fnmatchcase(m.observer, glob) for glob in globs))
-        return replace(self, members=tuple(kept))
-
 
 def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
     """The published experiments, then one pool per label space and collection of sets of each other suite. suites:

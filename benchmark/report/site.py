@@ -140,8 +140,9 @@ class ComparedPair(NamedTuple):
 
 def compare(a: str, b: str, db: str) -> ComparedPair:
     """Paired tests and discordant images of two observers."""
-    tests = api.compare(a, b, db=db)
-    return ComparedPair(tests, [] if "people" in (a, b) else api.discordant(tests.a, tests.b, db=db))
+    leaderboard = api.Selection(db)
+    tests = api.compare(leaderboard, a, b)
+    return ComparedPair(tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b))
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:

@@ -35,9 +35,9 @@ def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path):
     db = str(tmp_path / "results.db")
     api.run(db=db, models="world-standard-0", suites="cue-conflict", limit=48)
     assert api.import_trials(tmp_path / "lab", db=db).trials == 48
-    stored = api.trials("subject-07 (lab)", "cue-conflict", db=db)
+    stored = api.trials(api.Selection(db), "subject-07 (lab)", "cue-conflict")
     assert dict(zip(stored["stimulus"].tolist(), stored["response"].tolist(), strict=True)) == said
-    (board,) = (board for board in api.rank("cue-conflict", db=db) if board.space == "world16")
+    (board,) = (board for board in api.rank(api.Selection(db), "cue-conflict") if board.space == "world16")
     cells = {row.observer: row.cells["shape_bias"] for row in (*board.rows, *board.references)}
     shape, texture = (np.array([said[name] == name.split("-")[at] for name in said]) for at in (0, 1))
     assert cells["subject-07 (lab)"].value == pytest.approx(shape.sum() / (shape.sum() + texture.sum()))

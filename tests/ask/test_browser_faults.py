@@ -92,4 +92,7 @@ def test_several_people_at_once_are_as_many(visit, browser, tmp_path):
     db = str(tmp_path / "results.db")
     assert api.import_trials(folder, source="lab", db=db).trials == 32
     shown = [row["imagename"] for row in table(folder / "answers-session-1.csv") if row["subj"] == "subject-02"]
-    assert set(api.trials("subject-01 (lab)", "human-comparison", db=db)["stimulus"]) == set(shown) and len(shown) == 16
+    assert (
+        set(api.trials(api.Selection(db), "subject-01 (lab)", "human-comparison")["stimulus"]) == set(shown)
+        and len(shown) == 16
+    )

@@ -85,10 +85,10 @@ def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, boa
     plain, listed = bench(*words), bench(*words, "--images")
     assert listed.out.startswith(plain.out)
     assert plain.out.splitlines()[0] == "A: world-standard-0    B: ideal-shape"
-    found = api.discordant("world-standard-0", "ideal-shape", suite="cue-conflict", db=board)
-    by_shape = api.trials("ideal-shape", "cue-conflict", db=board)
+    found = api.discordant(api.Selection(board), "world-standard-0", "ideal-shape", suite="cue-conflict")
+    by_shape = api.trials(api.Selection(board), "ideal-shape", "cue-conflict")
     by_shape = by_shape[by_shape.role == "cue-conflict"].set_index("stimulus")
-    mine = api.trials("world-standard-0", "cue-conflict", db=board)
+    mine = api.trials(api.Selection(board), "world-standard-0", "cue-conflict")
     mine = mine[mine.role == "cue-conflict"].set_index("stimulus")
     conflict = by_shape["shape"] != by_shape["texture"]
     lost = sorted(by_shape.index[conflict & (mine["response"] != mine["shape"])])
@@ -207,9 +207,9 @@ def test_power_of_a_pair_of_all_pairs_and_of_a_plan(bench, tmp_path):
     shown = bench("power", *pair, "--detect", "0.3")
     assert shown.code == 0 and shown.out.startswith("Power")
     compared = bench("compare", *pair).out
-    (row,) = api.power("ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.3, db=board)
+    (row,) = api.power(api.Selection(board), "ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.3)
     assert f"{row.comparison.n}" in compared
-    more = api.power("ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.1, db=board)
+    more = api.power(api.Selection(board), "ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.1)
     assert more[0].images > row.images
     assert "the middle of" in bench("power", "-s", "cue-conflict", "--detect", "0.3", "--db", board).out
     assert "2,941" in bench("power", "--discordant", "0.15").out

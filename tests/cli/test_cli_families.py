@@ -99,11 +99,11 @@ class Board:
         return self.bench("run", name, "--suite", suite, *how)
 
     def trials(self, name, suite, role=None):
-        table = api.trials(name, suite, db=self.db)
+        table = api.trials(api.Selection(self.db), name, suite)
         return table if role is None else table[table["role"] == role]
 
     def headlines(self, suite):
-        (board,) = api.rank(suite, db=self.db)
+        (board,) = api.rank(api.Selection(self.db), suite)
         assert board.space == "world16"
         return {row.observer: row.cells[board.by] for row in (*board.rows, *board.references)}
 
@@ -233,9 +233,9 @@ def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
     answered.bench("run", "sixteen,asked.*", *many)
     table = answered.bench("compare", "sixteen", "asked.*", "--suite", "cue-conflict")
     assert "cue-conflict: shape bias A: sixteen" in table
-    found = api.compare_each("sixteen", "asked.*", suite="cue-conflict", db=answered.db)
+    found = api.compare_each(api.Selection(answered.db), "sixteen", "asked.*", suite="cue-conflict")
     assert [name for name, _ in found.rows] == names
-    single = [api.compare("sixteen", name, db=answered.db).headlines[0].comparison for name in names]
+    single = [api.compare(api.Selection(answered.db), "sixteen", name).headlines[0].comparison for name in names]
     for (_, row), one in zip(found.rows, single, strict=True):
         assert (row.comparison.difference, row.comparison.p) == (one.difference, one.p)
         assert one.p is not None

@@ -43,7 +43,7 @@ def unwrapped(result):
 
 
 def rows(**how):
-    return {row.observer: row for board in api.rank("cue-conflict", **how) for row in board.rows}
+    return {row.observer: row for board in api.rank(api.Selection().where(**how), "cue-conflict") for row in board.rows}
 
 
 def flags(row):

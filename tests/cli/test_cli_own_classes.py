@@ -75,7 +75,7 @@ def test_it_is_scored_there(suite, home):
     bench("data", "add", "mine-masks", home / "masked", "--space", "photos")
     result = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
     assert result.return_value == 0, result.stderr
-    (board,) = api.rank(suite)
+    (board,) = api.rank(api.Selection(), suite)
     assert board.space == "photos" and board.rows[0].cells[board.by].n > 0
 
 

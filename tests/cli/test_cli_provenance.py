@@ -24,7 +24,7 @@ NAMES = ("world-standard-0", "cue-conflict")
 def test_everything_behind_a_headline_is_said(bench, board):
     ended = bench("show", "--provenance", *NAMES, "--db", board)
     assert ended.code == 0, ended.err
-    (found,) = api.provenance(*NAMES, db=board)
+    (found,) = api.provenance(api.Selection(board), *NAMES)
     assert ended.out.startswith("world-standard-0 cue-conflict shape_bias\n")
     for text in (
         repr(found.score.value), found.observer.identity, str(found.observer.card["sha256"]), found.score.stimuli,
@@ -39,7 +39,10 @@ def test_everything_behind_a_headline_is_said(bench, board):
 def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
     ended = bench("reproduce", *NAMES, "shape_bias", "-q", "--into", "again.db", "--db", board)
     assert ended.code == 0 and "equal bit for bit" in ended.out, ended.err
-    assert repr(api.provenance(*NAMES, db=board)[0].score.value) in ended.out and (tmp_path / "again.db").exists()
+    assert (
+        repr(api.provenance(api.Selection(board), *NAMES)[0].score.value) in ended.out
+        and (tmp_path / "again.db").exists()
+    )
     again = bench("reproduce", *NAMES, "-q", "--into", "again.db", "--db", board)
     assert again.code == 1 and "'again.db' exists" in again.err
 
@@ -57,7 +60,7 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     assert bench("register", "m", "--weights", weights, *arch, *given, *more).code == 0
     run = ("run", "-m", "m", "-s", "cue-conflict", "--limit", "4", "-q")
     assert bench(*run, "--db", tmp_path / "r.db").code == 0
-    (before,) = api.provenance("m", "cue-conflict", db=str(tmp_path / "r.db"))
+    (before,) = api.provenance(api.Selection(str(tmp_path / "r.db")), "m", "cue-conflict")
     (first,) = before.again.before
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(weights.parent)
@@ -66,7 +69,7 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     for command in (first.partition(": ")[2], before.again.command):
         ended = bench(*shlex.split(command)[1:])
         assert ended.code == 0, ended.err
-    (after,) = api.provenance("m", "cue-conflict", db="results.db")
+    (after,) = api.provenance(api.Selection("results.db"), "m", "cue-conflict")
     assert after.observer.identity == before.observer.identity
     assert after.observer.card["training"] == ["noise(uniform)"]
 
@@ -165,7 +168,7 @@ def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_pe
     names = ("ideal-guesser", "human-comparison")
     (stored,) = [
         row
-        for row in api.show(names[0], db=beside_people)
+        for row in api.show(api.Selection(beside_people), names[0])
         if (row.space, *_which(row)) == ("geirhos16", "error_consistency", "kept", "edges")
     ]
     assert stored.value is not None

@@ -132,7 +132,7 @@ def test_a_person_alone_stands_beside_the_readers_and_moves_no_network(world, tm
     accuracy = scores(db, "cue-conflict", "edges_accuracy")
     assert accuracy["subject-01 (lab)"].value == 12 / 16
     assert accuracy["subject-01 (lab)"].stimuli == accuracy["world-standard-0"].stimuli
-    board = next(board for board in api.rank("cue-conflict", db=db) if board.space == "world16")
+    board = next(board for board in api.rank(api.Selection(db), "cue-conflict") if board.space == "world16")
     cell = next(row for row in board.references if row.observer.startswith("subject")).cells["edges_accuracy"]
     assert cell.value == 0.75 and cell.low < 0.75 < cell.high
 
@@ -156,7 +156,7 @@ def test_two_people_take_the_readers_place_in_what_they_answered(world, tmp_path
     assert group.value == pytest.approx(ceiling) and group.space == "world16"
     pooled = scores(db, "cue-conflict", "edges_accuracy")["people (pooled)"]
     assert pooled.value == pytest.approx(22 / 32) and pooled.low is not None
-    tests = api.compare("world-standard-0", "people", suite="human-comparison", db=db)
+    tests = api.compare(api.Selection(db), "world-standard-0", "people", suite="human-comparison")
     assert tests.headlines
 
 

@@ -64,14 +64,15 @@ def test_the_newest_import_counts_also_when_it_was_there_before_and_none_that_wa
         "count any more; import all tables of an experiment together"
     ]
     both = {"suite": "human-comparison", "trials_of": "resnet50 (lab)"}
-    text = api.export(**both, output=tmp_path / "trials.csv", db=db) or (tmp_path / "trials.csv").read_text()
+    assert not api.export(api.Selection(db), **both, output=tmp_path / "trials.csv")
+    text = (tmp_path / "trials.csv").read_text()
     assert text.count("resnet50,") == 8  # of both experiments
     report = api.import_trials(tmp_path / "trials.csv", source="lab", db=f"{db}2")
     assert (report.trials, sorted(report.observers)) == (8, ["cue-conflict", "stylized"])
-    assert api.export(**both, db=f"{db}2") == text
+    assert api.export(api.Selection(f"{db}2"), **both) == text
     with pytest.raises(UnknownName, match=r"no experiment is called 'nonsense'.*cue-conflict"):
         api.import_trials(good, source="lab", experiment="nonsense", db=db)
-    assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
+    assert len(api.trials(api.Selection(db), "resnet50 (lab)", "cue-conflict")) == 4
 
 
 @pytest.mark.slow
@@ -102,7 +103,7 @@ def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
     assert "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most of their source answered" in ended.out
     assert biases(db, "people (pooled)") == [0.75]
     assert biases(db, "subject-03 (lab)") == []
-    assert len(api.trials("subject-03 (lab)", "cue-conflict", db=db)) == 3
+    assert len(api.trials(api.Selection(db), "subject-03 (lab)", "cue-conflict")) == 3
 
 
 def test_contradictions_within_one_import_name_both_files(tmp_path, db):

@@ -70,6 +70,40 @@ def test_boards_as_a_tidy_table(db):
     assert "<td>1<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
 
 
+#: Every verb of a leaderboard and what it is asked here.
+ASKED = {
+    "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
+    "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
+    "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"),
+}  # fmt: skip
+REFUSE = {"compare", "diff", "power", "provenance", "show", "trials"}
+
+
+@pytest.mark.slow
+def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
+    leaderboard, table = gb.Leaderboard(db), gb.rank("cue-conflict", recipe="stylised", db=db).to("latex")
+    assert leaderboard.rank("cue-conflict").where(recipe="stylised").to("latex") == table
+    assert table.startswith(r"\begin{table}") and NETS[1] in table and NETS[0] not in table
+    assert gb.rank("cue-conflict", db=db).to("csv").count(NETS[0]) and "<table>" in leaderboard.rank().to("html")
+    assert {name for name in vars(gb.Leaderboard) if not name.startswith("_")} == set(ASKED)
+    some = leaderboard.where(hide=[NETS[0]], kind="model,ideal").where(hide=NETS[0])
+    for name, given in ASKED.items():
+        whole = str(getattr(leaderboard, name)(*given))
+        assert whole == str(getattr(gb, name)(*given, db=db)), name
+        if name in REFUSE:
+            with pytest.raises(gb.errors.UsageError, match=rf"`{name}` takes no filters \(hide, kind\)"):
+                getattr(some, name)(*given)
+        else:
+            shown = str(getattr(some, name)(*given))
+            assert NETS[0] not in shown, name
+            assert (NETS[0] in whole) == (name not in ("measures", "reported", "training_curves")), name
+            assert shown == str(getattr(gb, name)(*given, db=db, hide=NETS[0], kind="model,ideal")), name
+    with pytest.raises(gb.errors.UnknownName, match=r"no filter is called 'recipes'\. Did you mean: recipe\?"):
+        leaderboard.rank().where(recipes="stylised")
+    with pytest.raises(gb.errors.UsageError, match="no leaderboard is behind it"):
+        gb.suites().where(kind="model")
+
+
 @pytest.mark.slow
 def test_a_summary_has_a_column_per_suite(db):
     (found,) = gb.summary(db=db)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.api.leaderboards import CardStatus, chosen_rows, shown_rows
+from benchmark.api.options import Filters
 from benchmark.contracts import Observer
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.board_tables import collapse_rows
@@ -80,9 +81,9 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             ({"family": "resnet"}, ["resnet50", "resnet50 (lab)"]),
             ({"family": "clip", "models": "ViT*"}, ["ViT_L (lab)"]),
         ):
-            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), patterns)] == kept, patterns
+            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), Filters(**patterns))] == kept, patterns
         with pytest.raises(UnknownName, match="kind of observer"):
-            chosen_rows(store, rows, CardStatus(), {"kind": "robot"})
+            chosen_rows(store, rows, CardStatus(), Filters(kind="robot"))
 
 
 def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
@@ -101,7 +102,7 @@ def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
             )
 
         def shown(**filters):
-            found = shown_rows(store, whole, filters)
+            found = shown_rows(store, whole, Filters(**filters))
             return found and [*(f"{r.rank} {r.observer}" for r in found.rows), *(r.observer for r in found.references)]
 
         people, every = ["people (mean of 2)", "chance"], [f"{r.rank} {r.observer}" for r in whole.rows]
@@ -111,4 +112,5 @@ def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
         assert shown(hide="net*,people") == ["11 mine", "subject-1", "chance"]
         assert shown(kind="published") == [line for line in every if "mine" not in line] + ["chance"]
         assert shown(kind="human") == ["people (mean of 2)", "subject-1", "chance"]
-        assert shown_rows(store, whole, {"models": "mine"}).notes[0].startswith("20 rows hidden; ranks are those of")
+        (note, *_) = shown_rows(store, whole, Filters(models="mine")).notes
+        assert note.startswith("20 rows hidden; ranks are those of")

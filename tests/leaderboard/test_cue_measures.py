@@ -57,7 +57,7 @@ def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
 def test_ideal_observers_hang_on_their_cue_by_every_measure(tmp_path):
     db = str(tmp_path / "results.db")
     api.run(models="ideal-shape,ideal-texture", suites="cue-conflict", db=db, limit=320)
-    (cue,) = api.measures(db=db)
+    (cue,) = api.measures(api.Selection(db))
     rows = {row.observer: row for row in cue.summary.references}
     for head in cue.summary.headlines:
         shape, texture = (rows[name].cells[head.suite].value for name in ("ideal-shape", "ideal-texture"))

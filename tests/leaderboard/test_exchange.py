@@ -27,12 +27,12 @@ def test_the_published_schema_is_that_of_the_program():
 
 def test_a_document_has_every_score_and_fits_the_schema(db):
     jsonschema = pytest.importorskip("jsonschema")
-    plain = api.document(db=db).model_dump(mode="json")
+    plain = api.document(api.Selection(db)).model_dump(mode="json")
     jsonschema.validate(plain, json.loads(SCHEMA.read_text()))
     assert (plain["form"], plain["version"]) == ("gestaltbench-leaderboard", 1)
-    rows = api.scores(db=db)
+    rows = api.scores(api.Selection(db))
     assert len(plain["scores"]) == len(rows) > 10
-    assert Document.model_validate(plain) == api.document(db=db)
+    assert Document.model_validate(plain) == api.document(api.Selection(db))
     stored = {(r.observer, r.metric, r.condition, r.role): r for r in rows}
     for one in plain["scores"]:
         row = stored[one["observer"], one["metric"], one["condition"], one["role"]]
@@ -54,7 +54,7 @@ def test_the_ending_chooses_the_form(db, bench, tmp_path):
     assert bench("export", "--db", db, "-o", tmp_path / "b.tex").code == 0
     assert (tmp_path / "b.tex").read_text().startswith("\\begin{table}")
     with (tmp_path / "a.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(api.scores(db=db))
+        assert len(list(csv.DictReader(file))) == len(api.scores(api.Selection(db)))
 
 
 def test_a_document_of_empty_objects_is_refused_at_the_first(tmp_path):

@@ -45,7 +45,7 @@ def theirs(folder):
     """A folder with another laboratory's leaderboard, lab.db, and its export, lab.json."""
     db = str(folder / "lab.db")
     write(db, ["net-0", "net-1"])
-    (folder / "lab.json").write_text(json.dumps(api.document(db=db).model_dump(mode="json")))
+    (folder / "lab.json").write_text(json.dumps(api.document(api.Selection(db)).model_dump(mode="json")))
     return folder
 
 
@@ -77,7 +77,7 @@ def numbers(document, rename=lambda name: name):
 @pytest.mark.slow
 def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
     report = api.import_leaderboard(lab, db="mine.db")
-    before, after = api.document(db="lab.db"), api.document(db="mine.db")
+    before, after = api.document(api.Selection("lab.db")), api.document(api.Selection("mine.db"))
     assert (report.scores, report.known, report.conflicts) == (len(before.scores), 0, [])
     assert numbers(after, lambda name: name.removesuffix(" (lab)")) == numbers(before)
     assert {one.kind for one in after.observers} == {"reported"}
@@ -90,7 +90,7 @@ def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
     assert (run["command"], run["environment"]["packages"]) == ("bench run -m theirs", {"torch": "2"})
     again = api.import_leaderboard(lab, db="mine.db")
     assert (again.scores, again.known, again.observers) == (0, report.scores, [])
-    assert api.document(db="mine.db") == after
+    assert api.document(api.Selection("mine.db")) == after
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_what_is_imported_stands_beside_ones_own_with_a_remark(lab):
     report = api.import_leaderboard(lab, db="mine.db")
     assert report.observers == ["net-0 (lab)", "net-1 (lab)"] and not report.conflicts
     assert "net-0: another network than yours of that name; theirs stands as net-0 (lab)" in report.notes
-    (board,) = api.rank("cue-conflict", db="mine.db")
+    (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
     assert [row.observer for row in board.rows] == ["net-0"]  # a number without trials here was ranked second
     kinds = {row.observer: row.kind for row in (*board.rows, *board.references) if row.kind != "chance"}
     assert kinds == {"net-0": "network", "net-0 (lab)": "reported", "net-1 (lab)": "reported"}
@@ -112,7 +112,7 @@ def test_what_is_imported_stands_beside_ones_own_with_a_remark(lab):
 @pytest.mark.parametrize("db", ["lab.db", "mine.db"])
 def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench, db):
     api.import_leaderboard(lab, db="mine.db")
-    before = api.document(db=db)
+    before = api.document(api.Selection(db))
 
     def lower(plain):
         one = next(s for s in plain["scores"] if s["observer"] == "net-1" and s["metric"] == "shape_bias")
@@ -122,7 +122,7 @@ def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench
     assert said.code == 3
     assert "conflict: net-1: cue-conflict shape_bias is 0.0 in the document and 0.39" in said.err
     assert "nothing was imported" in said.err
-    assert api.document(db=db) == before
+    assert api.document(api.Selection(db)) == before
 
 
 @pytest.mark.slow
@@ -146,9 +146,9 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
     assert "version 1000000 of the suite 'cue-conflict'" in said.err
     assert "the suite 'their-own' is not installed here" in said.err
     assert "not taken: 1 scores of reference maps" in said.out
-    (board,) = api.rank("cue-conflict", db="mine.db")
+    (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
     assert [row.observer for row in board.rows] == ["mine"]  # not hidden by a card, nor by a higher version
-    (other,) = api.rank("saliency", db="mine.db")
+    (other,) = api.rank(api.Selection("mine.db"), "saliency")
     assert {row.observer for row in other.rows} == {"mine"}
     assert "net-1 (lab)" in {row.observer for row in other.references}
 
@@ -178,12 +178,12 @@ HOSTILE = {
 @pytest.mark.parametrize("message", HOSTILE)
 def test_what_does_not_fit_is_one_error_and_nothing_comes_in(lab, message):
     write("mine.db", ["mine"], 7)
-    before = api.document(db="mine.db")
+    before = api.document(api.Selection("mine.db"))
     wanted = "no leaderboard document" if message == "not of this form" else message
     with pytest.raises(ScoresError, match=wanted) as raised:
         api.import_leaderboard(changed(lab, HOSTILE[message]), db="mine.db")
     assert len(str(raised.value)) < 1000 and str(raised.value).isprintable()
-    assert api.document(db="mine.db") == before
+    assert api.document(api.Selection("mine.db")) == before
 
 
 def test_an_object_of_many_names_of_which_one_stands_twice_is_refused_at_once(tmp_path):
@@ -269,7 +269,7 @@ def test_fuzzed_documents_are_taken_or_refused_whole(theirs, home, part):
             ended["refused"] += 1
             continue
         ended["taken" if report.scores else "left out"] += 1
-        api.rank(db=db)
-        assert len(api.document(db=db).scores) == scores_in(db) >= report.scores, seed
+        api.rank(api.Selection(db))
+        assert len(api.document(api.Selection(db)).scores) == scores_in(db) >= report.scores, seed
     print(f"200 documents: {dict(ended)}")
     assert ended["refused"] > 200 / 3 and ended["taken"] > 0

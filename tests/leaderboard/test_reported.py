@@ -5,11 +5,11 @@ import io
 
 import pytest
 
+import gestaltbench as gb
 from benchmark import api
-from benchmark.api.exchange import scores
+from benchmark.api.exchange import score_tables
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board_tables import board_table
-from benchmark.leaderboard.forms import written
 from benchmark.store import open_store
 
 TABLE = """observer,metric,value,low,high,n,suite,note
@@ -37,8 +37,8 @@ def stored(db):
 def test_they_stand_in_tables_of_their_own_unranked(table):
     report = api.import_scores(table, db="a.db")
     assert (report.scores, report.known, len(report.observers)) == (3, 0, 2)
-    assert not any(board.rows for board in api.rank(db="a.db"))
-    loose, board = api.reported(db="a.db")
+    assert not any(board.rows for board in api.rank(api.Selection("a.db")))
+    loose, board = api.reported(api.Selection("a.db"))
     assert board.title == "cue-conflict, reported by lab" and board.suite == "cue-conflict"
     assert [(row.observer, row.kind, row.rank) for row in board.rows] == [
         ("vit (lab, reported)", "reported", None),
@@ -51,8 +51,8 @@ def test_they_stand_in_tables_of_their_own_unranked(table):
     assert "of own images" in table.shared(at)
     assert not any("Rank" in line for line in (table.intervals, *table.notes))
     assert loose.title == "other scores, reported by lab"
-    assert [b.title for b in api.reported("cue-conflict", db="a.db")] == [board.title]
-    assert not api.reported("corruption", db="a.db")
+    assert [b.title for b in api.reported(api.Selection("a.db"), "cue-conflict")] == [board.title]
+    assert not api.reported(api.Selection("a.db"), "corruption")
 
 
 @pytest.mark.slow
@@ -69,21 +69,23 @@ def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(t
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
     table.write_text("observer,metric,value,suite\nvit,rank of shape,0.5,cue-conflict:ranks\n")
     api.import_scores(table, db="a.db")
-    assert [board.suite for board in api.reported("cue-conflict:ranks", db="a.db")] == ["cue-conflict:ranks"]
+    assert [board.suite for board in api.reported(api.Selection("a.db"), "cue-conflict:ranks")] == [
+        "cue-conflict:ranks"
+    ]
 
 
 def test_a_paired_test_is_one_clear_error(table):
     api.import_scores(table, db="a.db")
     for ask in (
-        lambda: api.compare("vit (lab, reported)", "resnet50 (lab, reported)", db="a.db"),
-        lambda: api.compare("vit (lab, reported)", "people", db="a.db"),
-        lambda: api.trials("vit (lab, reported)", "cue-conflict", db="a.db"),
-        lambda: api.consistency(["vit (lab, reported)"], db="a.db"),
+        lambda: api.compare(api.Selection("a.db"), "vit (lab, reported)", "resnet50 (lab, reported)"),
+        lambda: api.compare(api.Selection("a.db"), "vit (lab, reported)", "people"),
+        lambda: api.trials(api.Selection("a.db"), "vit (lab, reported)", "cue-conflict"),
+        lambda: api.consistency(api.Selection("a.db"), ["vit (lab, reported)"]),
     ):
         with pytest.raises(BenchError, match="only scores are published, no trials"):
             ask()
     with pytest.raises(BenchError, match="no common experiment"):
-        api.consistency(db="a.db")
+        api.consistency(api.Selection("a.db"))
 
 
 @pytest.mark.slow
@@ -107,10 +109,10 @@ def test_a_network_with_trials_and_one_with_scores_alone_are_two(table):
 def test_filters_exports_and_the_command(table, bench):
     ended = bench("import", "scores", table, "--db", "a.db")
     assert ended.code == 0 and "3 scores of 2 observers imported from lab, 0 were already there" in ended.out
-    boards = api.reported(kind="reported", source="lab", family="vit", db="a.db")
+    boards = api.reported(api.Selection("a.db").where(kind="reported", source="lab", family="vit"))
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
-    assert not api.reported(kind="published", db="a.db")
-    records = csv.DictReader(io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv"))))
+    assert not api.reported(api.Selection("a.db").where(kind="published"))
+    records = csv.DictReader(io.StringIO(gb.reported(db="a.db").to("csv")))
     assert {record["section"] for record in records} == {"reported"}
     shown = bench("rank", "cue-conflict", "--db", "a.db").out
     assert "cue-conflict, reported by lab" in shown and "not ranked" in shown
@@ -121,11 +123,11 @@ def test_correlations_only_where_they_are_asked_for_and_within_a_source(table):
     rows = [f"net{i},{name},{rank / 7},cue-conflict" for i, name, rank in pairs]
     table.write_text("observer,metric,value,suite\n" + "\n".join(rows) + "\n")
     api.import_scores(table, db="a.db")
-    assert not api.correlate(db="a.db")
-    ((summary, (link,), _),) = api.correlate(reported=True, db="a.db")
+    assert not api.correlate(api.Selection("a.db"))
+    ((summary, (link,), _),) = api.correlate(api.Selection("a.db"), reported=True)
     assert (summary.space, link.spearman.n) == ("lab, reported", 7)
     assert {link.x.title, link.y.title} == {"x", "y"}
-    assert {row.kind for row in scores(db="a.db")} == {"reported"}
-    assert not scores("cue-conflict", db="a.db")
+    assert len([*score_tables(api.Selection("a.db"))]) == 1
+    assert not [*score_tables(api.Selection("a.db"), "cue-conflict")]
     # ranks of i and of 3 i mod 7: 0..6 against 0 3 6 2 5 1 4; sum of squared differences 42
     assert link.spearman.value == pytest.approx(1 - 6 * 42 / (7 * 48))

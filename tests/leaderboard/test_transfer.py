@@ -57,7 +57,7 @@ def published(folder):
 @pytest.fixture(scope="module")
 def told(published):
     """Its transfer matrix, and the claims that it makes unasked."""
-    (found,) = api.transfer(db=published)
+    (found,) = api.transfer(api.Selection(published))
     return found
 
 
@@ -80,7 +80,7 @@ def test_the_published_matrix_comes_out(told):
 @pytest.mark.slow
 def test_the_claim_of_the_paper(published):
     """Salt-and-pepper against uniform noise, one command: .794 on itself, .102 there, .062 the other way round."""
-    ((_, claims),) = api.transfer(db=published, claims=[("salt-and-pepper", "uniform-noise")])
+    ((_, claims),) = api.transfer(api.Selection(published), claims=[("salt-and-pepper", "uniform-noise")])
     (claim,) = claims
     assert (claim.own.value, claim.other.value, claim.base.value) == pytest.approx((0.794, 0.102, 0.062))
     assert claim.against == "colour"
@@ -88,7 +88,7 @@ def test_the_claim_of_the_paper(published):
     assert claim.gain.value == pytest.approx(0.04)
     assert claim.by == UNIFORM  # what training on uniform noise gains is what there was to gain
     assert (claim.share.value, claim.verdict) == (pytest.approx(0.04 / (0.803 - 0.062)), "does not transfer")
-    (back,) = api.transfer(db=published, claims=[(UNIFORM, "salt-and-pepper/0.20")])[0][1]
+    (back,) = api.transfer(api.Selection(published), claims=[(UNIFORM, "salt-and-pepper/0.20")])[0][1]
     assert (back.own.value, back.other.value) == pytest.approx((0.803, 0.062))
     assert back.verdict == "does not transfer"
 

@@ -24,14 +24,14 @@ def db(folder):
 
 def by_hand(db, observer, without):
     """Mean over the cells that are left, and the trials in them, from the trials themselves."""
-    frame = api.trials(observer, "corruption", db=db)
+    frame = api.trials(api.Selection(db), observer, "corruption")
     kept = frame[~frame["condition"].str.partition("/")[0].isin(without) & (frame["condition"] != "clean")]
     right = kept["response"] == kept["category"]
     return right.groupby(kept["condition"]).mean().mean(), len(kept)
 
 
 def test_all_rows_stand_on_the_same_cells(db):
-    (board,) = api.rank(by="corruption", unseen_only=True, db=db)
+    (board,) = api.rank(api.Selection(db), by="corruption", unseen_only=True)
     rows = {row.observer: row.cells[board.by] for row in board.rows}
     assert set(rows) == {PLAIN, UNIFORM, SANDP}
     for name, cell in rows.items():
@@ -44,31 +44,31 @@ def test_all_rows_stand_on_the_same_cells(db):
 
 
 def test_the_stored_board_stays_and_says_how(db):
-    before = api.rank("corruption", db=db)
-    api.rank("corruption", unseen_only=True, db=db)
-    (board,) = after = api.rank("corruption", db=db)
+    before = api.rank(api.Selection(db), "corruption")
+    api.rank(api.Selection(db), "corruption", unseen_only=True)
+    (board,) = after = api.rank(api.Selection(db), "corruption")
     assert before == after
     flags = {row.observer: row.cells[board.by].flags for row in board.rows}
     assert flags[PLAIN] == ()
     assert any("seen" in flag for flag in flags[UNIFORM])
     assert "--unseen-only" in board.notes[-1]
-    (plain,) = api.rank("corruption", models=PLAIN, db=db)
+    (plain,) = api.rank(api.Selection(db).where(models=PLAIN), "corruption")
     assert not any("--unseen-only" in note for note in plain.notes)
 
 
 def test_a_suite_must_know_what_was_seen(db, bench):
     with pytest.raises(BenchError, match="saliency"):
-        api.rank("saliency", unseen_only=True, db=db)
+        api.rank(api.Selection(db), "saliency", unseen_only=True)
     ended = bench("rank", "--suite", "saliency", "--unseen-only", "--db", db)
     assert ended.code == 1 and len(ended.errors) == 1
-    assert len(api.rank(unseen_only=True, db=db)) == 1  # of all suites, those that know
+    assert len(api.rank(api.Selection(db), unseen_only=True)) == 1  # of all suites, those that know
 
 
 def test_a_run_as_a_transfer_matrix(db):
-    ((made, claims),) = api.transfer(db=db)
+    ((made, claims),) = api.transfer(api.Selection(db))
     assert "corruption" in made.title and made.space == "world16"
     assert [row.title for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
-    frame = api.trials(SANDP, "corruption", db=db)
+    frame = api.trials(api.Selection(db), SANDP, "corruption")
     right = frame["response"] == frame["category"]
     columns = {column.degradation: column for column in made.columns}
     assert made.columns[0].title == "clean"
@@ -85,8 +85,8 @@ def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     copy = tmp_path / "two.db"
     copy.write_bytes(Path(db).read_bytes())
     api.run(db=str(copy), models="world-standard-1", suites="corruption", limit=4)
-    found = api.transfer(db=str(copy))
+    found = api.transfer(api.Selection(str(copy)))
     assert [made.rows[0].observers for made, _ in found] == [(PLAIN,), ("world-standard-1",)]
     assert len({made.title for made, _ in found}) == 2
     with pytest.raises(BenchError, match="within"):
-        api.transfer("corruption:within-0.1", db=str(copy))
+        api.transfer(api.Selection(str(copy)), "corruption:within-0.1")

@@ -70,4 +70,4 @@ def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
 def test_no_test_takes_them(contents, settings):
     contents(SAME, "shape_bias")
     with pytest.raises(BenchError, match="only scores are published"):
-        api.compare("net-0 (lab, reported)", "net-1", db=settings.db)
+        api.compare(api.Selection(settings.db), "net-0 (lab, reported)", "net-1")

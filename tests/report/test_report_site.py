@@ -147,8 +147,8 @@ def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp
         store.end_run(run, "done")
     build(settings, tmp_path / "out")
     texts = [p.read_text() for p in (tmp_path / "out").rglob("*") if p.suffix in (".html", ".csv", ".json", ".js")]
-    texts.append(api.document(db=settings.db).model_dump_json())
-    texts.append(api.export(every_score=True, db=settings.db))
+    texts.append(api.document(api.Selection(settings.db)).model_dump_json())
+    texts.append(api.export(api.Selection(settings.db), every_score=True))
     for text in texts:
         assert not re.search(r"/home/|lovelace|hunter2|s3cret|db\.lab", text), text[:300]
     assert "net.py:build" in "".join(texts) and "--labels birds.yaml" in "".join(texts)

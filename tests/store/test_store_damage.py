@@ -111,7 +111,7 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
             file.truncate(Path(path).stat().st_size // 2)
     found = told(lambda: api.check_db(path))
     assert any(re.search(said, line) for line in found), found
-    for act in (lambda: api.rank("cue-conflict", db=path), lambda: api.check_db(path, rescore=True)):
+    for act in (lambda: api.rank(api.Selection(path), "cue-conflict"), lambda: api.check_db(path, rescore=True)):
         told(act)  # an answer or a refusal
     merged = told(lambda: api.merge([path], str(tmp_path / "into.db")))
     if name.startswith(("an altered", "a reference", "doubled")):
@@ -149,7 +149,7 @@ def altered_sets(connection):
 def test_altered_scores_are_marked_not_ranked_and_made_again(damaged, bench, tmp_path, change):
     """They were printed by all of these, with exit code 0."""
     path = damaged(change)
-    (board,) = api.rank("cue-conflict", db=path)
+    (board,) = api.rank(api.Selection(path), "cue-conflict")
     cells = {row.observer: row.cells["shape_bias"] for row in (*board.rows, *board.references)}
     assert (cells["ideal-shape"].value, cells["ideal-shape"].reason) == (None, "altered since it was stored")
     assert cells["ideal-texture"].value == 0.0

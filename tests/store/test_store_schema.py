@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+import gestaltbench as gb
 from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
@@ -187,6 +188,6 @@ def test_what_no_leaderboard_has_is_refused_whenever_one_is_opened(url, tmp_path
     with database(url) as made, made.writing() as connection:
         connection.exec_driver_sql(statement.format(when=WHEN[url.startswith("sqlite")]))
     ours = str(tmp_path / "ours.db")
-    for act in (api.check_db, api.db_status, api.rank, api.rescore, open_store, lambda url: api.merge([url], ours)):
+    for act in (api.check_db, api.db_status, gb.rank, api.rescore, open_store, lambda url: api.merge([url], ours)):
         with pytest.raises(StoreError, match=f"is damaged: {said} is none of a leaderboard's"):
             act(db=url) if act.__module__.startswith("benchmark.api") else act(url)

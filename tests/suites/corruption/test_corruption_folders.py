@@ -5,7 +5,7 @@ import shutil
 import pytest
 from corruption_tables import write_images
 
-from benchmark.api import RunRequest, Silent, compare, execute, prepare
+from benchmark.api import RunRequest, Selection, Silent, compare, execute, prepare
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.labels import label_space
@@ -64,7 +64,7 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
     assert found["mce", ""].value is None and "224 px" in found["mce", ""].reason
     assert found["mce_partial", ""].flags == ("without 224 px",)
     db = str(tmp_path / "r.db")
-    rows = compare("ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=db)
+    rows = compare(Selection(db), "ideal-shape", "ideal-constant", suite="corruption:imagenet-c")
     made = [row.comparison for row in rows]
     assert "corruption_accuracy" in {one.metric for one in made if one.difference is not None}
     assert not [one for one in made if one.metric == "mce" and one.difference is not None]

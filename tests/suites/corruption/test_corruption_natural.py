@@ -144,7 +144,7 @@ def test_each_set_has_a_board_with_interval_and_n(ran):
     n = dict(zip(NAMES, (5, 5, 4, 6, 3), strict=True))
     for name in NAMES:
         assert shown[f"corruption:{name}"] == [(name, "card", n[name]), ("natural", "card", natural[name])]
-        (board,) = api.rank(f"corruption:{name}", db=db)
+        (board,) = api.rank(api.Selection(db), f"corruption:{name}")
         first = next(row for row in board.references if row.observer == "ideal-shape")
         cell = first.cells["accuracy"]
         assert (cell.value, cell.n) == (1.0, n[name])
@@ -152,7 +152,7 @@ def test_each_set_has_a_board_with_interval_and_n(ran):
         assert first.cells["validation_accuracy"].n == natural[name]
         other = {"imagenet-a": "accuracy_of_all", "imagenet-r": "accuracy_of_all", "objectnet": "accuracy_among"}
         assert set(first.cells) == {"accuracy", "validation_accuracy", *([other[name]] if name in other else [])}
-    (summary,) = api.summary(db=db)
+    (summary,) = api.summary(api.Selection(db))
     assert {head.suite for head in summary.headlines} == {f"corruption:{name}" for name in NAMES}
 
 

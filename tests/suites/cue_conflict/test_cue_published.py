@@ -56,7 +56,7 @@ def published(folder, tmp_path_factory):
 
 def bias(db, observer):
     """The observer's shape bias over all images of the published set."""
-    (row,) = (r for r in api.show(observer, db=db) if r.metric == "shape_bias" and not r.condition)
+    (row,) = (r for r in api.show(api.Selection(db), observer) if r.metric == "shape_bias" and not r.condition)
     return row
 
 
@@ -73,15 +73,20 @@ def test_people_to_four_digits(published):
 @pytest.mark.slow
 def test_the_human_row_stands_on_the_board(published):
     name = "people (among themselves)"
-    row = {r.metric: r for r in api.show(name, db=published) if r.suite == "human-comparison" and not r.role}
+    row = {
+        r.metric: r for r in api.show(api.Selection(published), name) if r.suite == "human-comparison" and not r.role
+    }
     assert round(row["error_consistency"].value, 4) == 0.3311 and row["error_consistency"].n == 12800
-    boards = api.rank("human-comparison", db=published)
+    boards = api.rank(api.Selection(published), "human-comparison")
     assert name in {reference.observer for board in boards for reference in board.references}
-    said = [board_table(api.rank(suite, db=published)[0]).intervals for suite in ("human-comparison", "cue-conflict")]
+    said = [
+        board_table(api.rank(api.Selection(published), suite)[0]).intervals
+        for suite in ("human-comparison", "cue-conflict")
+    ]
     assert said[0].startswith("[low, high]: 95 % interval over images and people;")
     assert said[1].startswith("[low, high]: 95 % interval over shapes and textures; cues agree: over textures;")
     over = {metric.name: metric.over for metric in find_suites("human-comparison").suites["human-comparison"].metrics}
-    for score in api.scores("human-comparison", db=published):
+    for score in api.scores(api.Selection(published), "human-comparison"):
         assert score.low is None or ("people" in score.method) == ("people" in over[score.metric]), score
 
 
@@ -156,7 +161,7 @@ def test_efficientnet_lite_decides_as_a_straight_line_script(folder, tmp_path, m
     monkeypatch.setenv("BENCH_DATA", str(folder))
     db = str(tmp_path / "results.db")
     assert api.run(db=db, models="efficientnet-lite0", suites="cue-conflict", limit=8, batch=8).exit_code == 0
-    table = api.trials("efficientnet-lite0", "cue-conflict", db=db)
+    table = api.trials(api.Selection(db), "efficientnet-lite0", "cue-conflict")
     table = table[table["role"] == "cue-conflict"]
     decisions = dict(zip(table["stimulus"], table["response"], strict=True))
     assert len(decisions) == 8 and decisions == straight_line(0, folder / "cue-conflict", decisions)

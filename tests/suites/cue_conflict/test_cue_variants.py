@@ -120,7 +120,7 @@ def test_the_worlds_observers_lean_as_they_are_known_to(tmp_path, monkeypatch):
     db = str(tmp_path / "results.db")
     names = ["ideal-shape", "ideal-texture", "world-standard-0", "world-stylised-0"]
     api.run(db=db, models=names, suites="cue-conflict:ranks", limit=64)
-    found = {(row.observer, row.metric): row.value for row in api.scores(db=db) if not row.condition}
+    found = {(row.observer, row.metric): row.value for row in api.scores(api.Selection(db)) if not row.condition}
     assert found["ideal-shape", "shape_mrr"] == found["ideal-texture", "texture_mrr"] == 1
     assert found["ideal-shape", "texture_mrr"] == pytest.approx(1 / 9)  # fifteen share the places 2 to 16
     leaning = {name: found[name, "relative_shape_mrr"] for name in names}

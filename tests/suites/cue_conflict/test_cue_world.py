@@ -20,7 +20,7 @@ def scores(tmp_path_factory):
         return {
             (row.observer, row.metric): row
             for name in names
-            for row in api.show(name, db=db)
+            for row in api.show(api.Selection(db), name)
             if row.condition == "" and row.space == "world16"
         }
 

@@ -87,7 +87,7 @@ def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
     api.import_trials(tmp_path / "again" / "contrast", db=board)
 
     def said(base, new, **asked):
-        return api.diff(base, f"{new} (contrast)", suite="human-comparison", db=board, **asked)
+        return api.diff(api.Selection(board), base, f"{new} (contrast)", suite="human-comparison", **asked)
 
     lost = said("net-right (contrast)", "net-wrong", noninferior=0.05)
     assert [(c.row.metric.name, c.verdict) for c in lost.changes] == [

@@ -43,7 +43,7 @@ def tiny(bench):
 def run(bench):
     ended = bench("run", "-m", "tiny", "-s", "saliency", "--batch-size", "4")
     assert ended.code == 0, ended.err
-    return {(row.space, row.role, row.metric, row.condition): row for row in api.show("tiny")}
+    return {(row.space, row.role, row.metric, row.condition): row for row in api.show(api.Selection(), "tiny")}
 
 
 def test_a_folder_with_masks_has_a_board(tiny, tmp_path):
@@ -56,7 +56,7 @@ def test_a_folder_with_masks_has_a_board(tiny, tmp_path):
     assert headline.low < headline.value < headline.high
     assert scores["imagenet1k", "natural-masked", "sg_object_auc_excess", ""].value is not None
     assert scores["imagenet1k", "natural-masked", "object_auc", "reference: sobel"].value is not None
-    (board,) = [board for board in api.rank("saliency") if board.space == "imagenet1k"]
+    (board,) = [board for board in api.rank(api.Selection(), "saliency") if board.space == "imagenet1k"]
     assert [row.observer for row in board.references] == [
         "tiny", "Sobel edges", "darkness", "blob in the middle", "noise", "chance",
     ]  # fmt: skip
