@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,6 +157,7 @@ def power(
     The variance of the paired test is estimated from the stored answers of both. With only A, it is estimated from A
     and every other network; without observers, from every two networks (the median pair, and the one at 90 %). With
     --discordant, that share is enough, and nothing has to be run before."""
+    planned = partial(PowerRow, detect=detect, power=power)
     if discordant is not None:
         if a or b or suite:
             raise BenchError("--discordant is a plan by itself: without observers and without a suite.")
@@ -165,28 +167,15 @@ def power(
             )
         test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
         return [
-            PowerRow(
-                suite="",
-                title="right or wrong",
-                who=f"alone on {discordant:g} of the images",
-                comparison=test,
-                detect=detect,
-                power=power,
-            )
+            planned(suite="", title="right or wrong", who=f"alone on {discordant:g} of the images", comparison=test)
         ]
+
+    def rows_of(tests: Compared) -> list[PowerRow]:
+        who = f"{tests.a}, {tests.b}"
+        return [planned(suite=r.suite, title=r.title, who=who, comparison=r.comparison) for r in tests.headlines]
+
     if a and b:
-        tests = compare(leaderboard, a, b, suite=suite)
-        return [
-            PowerRow(
-                suite=r.suite,
-                title=r.title,
-                who=f"{tests.a}, {tests.b}",
-                comparison=r.comparison,
-                detect=detect,
-                power=power,
-            )
-            for r in tests.headlines
-        ]
+        return rows_of(compare(leaderboard, a, b, suite=suite))
     with leaderboard.reading() as store:
         if a:
             _compared_suites(store, suite, a)
@@ -196,18 +185,7 @@ def power(
             names = [r.observer for r in scores if r.metric == chosen.headline.name and r.value is not None]
             names = list(dict.fromkeys(names))[:: max(1, -(-len(names) // PLANNED))]
             pairs = [(a, name) for name in names if name != a] if a else list(combinations(names, 2))
-            tests_of = [
-                PowerRow(
-                    suite=chosen.name,
-                    title=row.title,
-                    who=f"{tests.a}, {tests.b}",
-                    comparison=row.comparison,
-                    detect=detect,
-                    power=power,
-                )
-                for tests in compare_observers(store, [chosen], pairs)
-                for row in tests.headlines
-            ]
+            tests_of = [row for tests in compare_observers(store, [chosen], pairs) for row in rows_of(tests)]
             order = sorted((row for row in tests_of if row.images), key=lambda row: row.images or 0)
             for share, called in ((0.5, "the middle"), (0.9, "90 %")) if order else ():
                 row = order[int(share * (len(order) - 1))]
