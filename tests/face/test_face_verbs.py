@@ -96,7 +96,7 @@ def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
         else:
             shown = str(getattr(some, name)(*given))
             assert NETS[0] not in shown, name
-            assert shown != whole or name in ("measures", "reported", "training_curves"), name
+            assert shown != whole or name in ("measures", "reported", "training_curves", "transfer"), name
             assert shown == str(getattr(gb, name)(*given, db=db, hide=NETS[0], kind="model,ideal")), name
     with pytest.raises(gb.errors.UnknownName, match=r"no filter is called 'recipes'\. Did you mean: recipe\?"):
         leaderboard.rank().where(recipes="stylised")
