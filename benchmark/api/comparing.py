@@ -15,14 +15,14 @@ import numpy as np
 
 from benchmark import plugins
 from benchmark.api.leaderboards import (
+    CardStatus,
     Filtered,
     Selection,
-    CardStatus,
+    card_status,
     chosen_names,
     chosen_suites,
     fits,
     reading,
-    card_status,
     suites_with_scores,
 )
 from benchmark.api.options import Option, SuiteName, joined

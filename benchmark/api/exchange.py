@@ -16,10 +16,10 @@ from benchmark import plugins
 from benchmark.api.leaderboards import (
     Filtered,
     Selection,
+    card_status,
     chosen_names,
     notes_of,
     require_observer,
-    card_status,
     suites_with_scores,
 )
 from benchmark.api.options import By, Filters, Option, SuiteName, Unseen
@@ -236,7 +236,9 @@ def scores(leaderboard: Filtered, suite: SuiteName = None) -> list[ScoreRow]:
     """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
     with leaderboard.reading() as store:
         now = card_status(store, leaderboard.settings)
-        return [now.marked(row) for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)]
+        return [
+            now.marked(row) for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)
+        ]
 
 
 def document(leaderboard: Filtered, suite: str | None = None) -> Document:

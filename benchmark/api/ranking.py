@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import (
+    CardStatus,
     Filtered,
     Selection,
-    CardStatus,
+    card_status,
     chosen_names,
     chosen_rows,
     chosen_suites,

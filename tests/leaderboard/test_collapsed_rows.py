@@ -81,7 +81,9 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             ({"family": "resnet"}, ["resnet50", "resnet50 (lab)"]),
             ({"family": "clip", "models": "ViT*"}, ["ViT_L (lab)"]),
         ):
-            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), Filters(**patterns))] == kept, patterns
+            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), Filters(**patterns))] == kept, (
+                patterns
+            )
         with pytest.raises(UnknownName, match="kind of observer"):
             chosen_rows(store, rows, CardStatus(), Filters(kind="robot"))
 
