@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -39,7 +40,8 @@ from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trials import SHOWN
-from benchmark.store import IMPORTED, ScoreRow, Store
+from benchmark.store import IMPORTED, ScoreRow, StimuliNote, Store, StoredObservation
+from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.labels import label_space
 
@@ -248,18 +250,23 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
+        observations = _with_trials(store, {key for facts in origins.values() for key in facts["keys"]})
+        names = {row.observer for row in rows} | {row.observer_name for row in observations}
+        asked = {row.stimuli for row in observations}
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
         run_numbers, set_numbers = ({key: i for i, key in enumerate(keys, 1)} for keys in (order, origins))
         return Document(
             program=__version__,
             observers=tuple(
-                exchange.ExportedObserver(name=row.name, kind=row.kind, identity=row.identity, card=published(row.card))
-                for row in store.observers(names={row.observer for row in rows})
+                exchange.ExportedObserver(
+                    **_stated({**row._asdict(), "card": published(row.card)}, exchange.ExportedObserver)
+                )
+                for row in store.observers(names=names)
             ),
             stimuli=tuple(
-                exchange.ExportedStimuli.model_validate(note, from_attributes=True)
+                exchange.ExportedStimuli(**_named_images(store, digest, note) if digest in asked else note._asdict())
                 for digest, note in notes_of(store).items()
-                if digest in {row.stimuli for row in rows}
+                if digest in asked | {row.stimuli for row in rows}
             ),
             runs=tuple(
                 exchange.ExportedRun(run=run_numbers[run], **_stated(published(runs[run]), exchange.ExportedRun))
@@ -282,7 +289,38 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
                 )
                 for row in rows
             ),
+            observations=tuple(
+                exchange.ExportedObservation(
+                    **_stated(
+                        {**asdict(row), "observer": row.observer_name, "details": published(row.details)},
+                        exchange.ExportedObservation,
+                    )
+                )
+                for row in observations
+            ),
+            chunks=tuple(
+                exchange.ExportedChunk(
+                    observation=row.key,
+                    index=chunk.index,
+                    n=len(next(iter(chunk.columns.values()))),
+                    payload=b64encode(encode(chunk.columns)).decode(),
+                )
+                for row in observations
+                for chunk in store.stored_chunks(row.key)
+            ),
         )
+
+
+def _with_trials(store: Store, keys: Set[str]) -> list[StoredObservation]:
+    """Those of these observations that are whole, each once."""
+    lacking = store.incomplete()
+    return [*{row.key: row for row in store.observations() if row.key in keys and row.key not in lacking}.values()]
+
+
+def _named_images(store: Store, digest: str, note: StimuliNote) -> dict[str, Any]:
+    """A stimulus set with the names and labels of its images, which its trials need."""
+    shown = store.stimuli(digest)
+    return {**note._asdict(), "ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
 
 
 def _stated(facts: Mapping[str, Any], part: type[BaseModel]) -> dict[str, Any]:

@@ -52,15 +52,21 @@ def import_leaderboard(**asked: Any) -> int:
     report = api.import_leaderboard(**asked)
     say_each(report.notes)
     say_each(report.left_out, "left out: ", err=True)
+    say_each(report.different, "differs: ", err=True)
+    say_each(report.refused, "refused: ", err=True)
     say_each(report.conflicts, "conflict: ", err=True)
     if report.conflicts:
         say("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
         return 3
-    say(
-        f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'network')} imported "
-        f"from {report.source} (another name: --source NAME), {report.known} were already here"
-    )
-    return 3 if report.left_out else 0
+    if report.trials or not (report.observers or report.known):
+        trials, sets = counted(sum(report.trials.values()), "trial"), counted(report.scored, "score set")
+        say(f"{trials} of {counted(len(report.trials), 'observer')} imported and scored: {sets}")
+    if report.observers or report.known:
+        say(
+            f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'network')} imported as reported "
+            f"from {report.source} (another name: --source NAME), {report.known} were already here"
+        )
+    return 3 if report.left_out or report.different or report.refused else 0
 
 
 @click.group("import", commands=[import_trials, import_scores, import_leaderboard])

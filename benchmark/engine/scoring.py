@@ -313,7 +313,7 @@ class ScoreChecker(Scorer):
         name = next((row.name for row in self.store.observers() if row.id == target.observer), target.observer)
         for place in sorted(stored.keys() | computed.keys()):
             here, again = stored.get(place), computed.get(place)
-            if here is None or again is None or not _same(here, again):
+            if here is None or again is None or not same_score(here, again):
                 where = " ".join(filter(None, place[1:]))
                 self.different.append(
                     f"{name} under {target.suite}: {place[0]} ({where}) is "
@@ -328,7 +328,7 @@ def _place(score: Score) -> tuple[str, str, str]:
     return score.metric, score.role, score.condition
 
 
-def _same(stored: Score, computed: Score) -> bool:
+def same_score(stored: Any, computed: Any) -> bool:
     """Whether two scores agree; the last digits of a number differ between CPUs."""
     for name in ("value", "low", "high"):
         a, b = getattr(stored, name), getattr(computed, name)

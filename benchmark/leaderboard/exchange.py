@@ -1,7 +1,8 @@
-"""A whole leaderboard as one document that other programs can read: every score with its conditions and provenance.
+"""A whole leaderboard as one document that other programs can read: every score with its conditions, its provenance
+and the trials that it was made of.
 
-The form is versioned: a reader of version 1 reads every document that says 1. `docs/leaderboard-1.schema.json` is its
-JSON schema, made from the types below."""
+The form is versioned: version 1 has no trials. `docs/leaderboard-2.schema.json` is the JSON schema of both, made from
+the types below."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError
 
+from benchmark.contracts import CHUNK
+from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from registry.foreign import foreign, read_json
@@ -33,13 +36,14 @@ class ExportedObserver(StrictModel):
     """Whoever answered. identity: digest of what decides the answers; card: the model card, {} for people."""
 
     name: str
-    kind: str
+    kind: ObserverKind
     identity: Digest
     card: dict[str, Any] = {}
 
 
 class ExportedStimuli(StrictModel):
-    """A stimulus set. n: images that were shown; whole: images of the published set, where it is known."""
+    """A stimulus set. n: images that were shown; whole: images of the published set, where it is known; ids, labels:
+    names of the images and columns of their labels, where trials of the set are in the document."""
 
     digest: Digest
     name: str
@@ -47,6 +51,8 @@ class ExportedStimuli(StrictModel):
     n: Whole = Field(ge=0)
     whole: Whole | None = None
     origin: str = ""
+    ids: tuple[str, ...] = ()
+    labels: dict[str, tuple[str, ...]] = {}
 
 
 class ExportedRun(StrictModel):
@@ -100,6 +106,34 @@ class ExportedScore(StrictModel):
     score_set: Whole
 
 
+class ExportedObservation(StrictModel):
+    """An observer's answers to one block: what was asked. transform: JSON text, "" where there is none; n: images of
+    the block; details: how it was run, or from where it was imported ("source")."""
+
+    key: Digest
+    observer: str
+    suite: str
+    version: Whole
+    space: str
+    stimuli: Digest
+    role: str
+    condition: str = ""
+    presentation: str
+    transform: str = ""
+    n: Whole = Field(ge=1)
+    details: dict[str, Any] = {}
+
+
+class ExportedChunk(StrictModel):
+    """Trials of an observation: the `index`th 256 of its images, or the rest. payload: their columns in base64, as
+    docs/stored-trials.md describes."""
+
+    observation: Digest
+    index: Whole = Field(ge=0)
+    n: Whole = Field(ge=1, le=CHUNK)
+    payload: str
+
+
 #: The first fault is enough: a list of 300,000 empty objects has some million.
 Rows = Annotated[tuple[T, ...], FailFast()]
 
@@ -108,13 +142,15 @@ class Document(StrictModel):
     """A leaderboard. program: the version that wrote it."""
 
     form: Literal["gestaltbench-leaderboard"] = "gestaltbench-leaderboard"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     program: str
     observers: Rows[ExportedObserver]
     stimuli: Rows[ExportedStimuli]
     runs: Rows[ExportedRun]
     score_sets: Rows[ExportedScoreSet]
     scores: Rows[ExportedScore]
+    observations: Rows[ExportedObservation] = ()
+    chunks: Rows[ExportedChunk] = ()
 
 
 def json_schema() -> dict[str, Any]:
@@ -140,29 +176,31 @@ def read_document(path: Path) -> Document:
             "in with `bench import scores`."
         )
     version = plain.get("version")
-    if version != 1 or isinstance(version, bool):
+    if version not in (1, 2) or isinstance(version, bool):
         raise ScoresError(
-            f"{path}: version {printable(str(version))[:40]} of the form; this program reads version 1. "
-            "Update it, or ask for an export in version 1."
+            f"{path}: version {printable(str(version))[:40]} of the form; this program reads versions 1 and 2. "
+            "Update it, or ask for an export in version 2."
         )
     # Raises ScoresError for a value that no store holds: a text without end, of half characters, a number beyond
     # all counts, or nesting without end.
-    ahead: list[tuple[Any, int]] = [(plain, 0)]
+    ahead: list[tuple[Any, int, Any]] = [(plain, 0, "")]
     while ahead:
-        value, depth = ahead.pop()
+        value, depth, name = ahead.pop()
         if depth > DEEPEST:
             raise ScoresError(f"{path}: nested deeper than {DEEPEST}.")
         if isinstance(value, dict | list):
-            parts = value if isinstance(value, list) else [*value, *value.values()]
-            ahead += ((part, depth + 1) for part in parts)
-        elif isinstance(value, str) and (len(value) > LONGEST or _UNSTORABLE.search(value)):
+            parts = value.items() if isinstance(value, dict) else (("", part) for part in value)
+            ahead += ((each, depth + 1, key) for key, part in parts for each in (key, part))
+        elif isinstance(value, str) and (
+            len(value) > (LARGEST if (depth, name) == (3, "payload") else LONGEST) or _UNSTORABLE.search(value)
+        ):
             raise ScoresError(
                 f"{path}: the text {printable(value[:40])!r} has more than {LONGEST} characters, or some that no "
                 "leaderboard holds."
             )
         elif isinstance(value, int | float) and not abs(value) <= WIDEST:
             raise ScoresError(f"{path}: a number that is not finite, or beyond 2^53.")
-    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."):
+    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-2.schema.json."):
         try:
             document = Document.model_validate(plain)
         except ValidationError as error:
@@ -178,17 +216,32 @@ def _faults(document: Document) -> Iterator[str]:
     """What does not fit together."""
     observers = {observer.name for observer in document.observers}
     sets = {scored.id: scored for scored in document.score_sets}
-    digests = {stimuli.digest for stimuli in document.stimuli}
+    digests = {stimuli.digest: stimuli for stimuli in document.stimuli}
+    observed = {observation.key: observation for observation in document.observations}
     for noun, unique, every in (
         ("an observer", observers, document.observers),
         ("a stimulus set", digests, document.stimuli),
         ("a score set", sets, document.score_sets),
+        ("an observation", observed, document.observations),
+        ("a chunk", {(chunk.observation, chunk.index) for chunk in document.chunks}, document.chunks),
     ):
         if len(unique) < len(every):
             yield f"{noun} stands twice in it"
     for name in observers:
         if not name.strip() or len(name) > LONGEST_NAME:
             yield f"an observer's name is empty or longer than {LONGEST_NAME}: '{name[:40]}'"
+    for stimuli in document.stimuli:
+        if stimuli.ids and any(len(names) != stimuli.n for names in (stimuli.ids, *stimuli.labels.values())):
+            yield f"stimulus set '{stimuli.name}' has not one name and one label for each of {stimuli.n} images"
+    for each in document.observations:
+        if each.observer not in observers or each.stimuli not in digests or not digests[each.stimuli].ids:
+            yield f"observation {each.key[:12]} names no observer, or no stimulus set with names of images"
+    for chunk in document.chunks:
+        block = observed.get(chunk.observation)
+        if block is None or chunk.n != min(CHUNK, block.n - chunk.index * CHUNK):
+            yield f"chunk {chunk.index} is of no observation of it, or has too many trials ({chunk.observation[:12]})"
+    if lacking := observed.keys() - {chunk.observation for chunk in document.chunks}:
+        yield f"observation {min(lacking)[:12]} has no trials"
     owners: dict[int, str] = {}
     seen: set[tuple[int, str, str, str]] = set()
     for score in document.scores:

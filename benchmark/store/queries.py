@@ -22,6 +22,7 @@ from benchmark.store.codec import decode, decode_codes
 from benchmark.store.db_errors import damaged
 from benchmark.store.rows import (
     IMPORTED,
+    Chunk,
     ObserverRow,
     Outcome,
     ScoreRow,
@@ -147,6 +148,25 @@ def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> 
 def chunks(connection: sa.Connection, key: str) -> set[int]:
     """Which chunks of an observation are stored."""
     return set(connection.scalars(sa.select(_CHUNKS.position).where(_CHUNKS.observation == key)))
+
+
+def chunk_seals(connection: sa.Connection, keys: Collection[str]) -> dict[str, set[tuple[int, str]]]:
+    """Of each of these observations that is here the place and checksum of every chunk."""
+    query = sa.select(_OBSERVED.key, _CHUNKS.position, _CHUNKS.checksum)
+    query = query.join(schema.CHUNKS, _CHUNKS.observation == _OBSERVED.key, isouter=True)
+    seals: dict[str, set[tuple[int, str]]] = {}
+    for key, position, checksum in connection.execute(query.where(_OBSERVED.key.in_(keys))):
+        seals.setdefault(key, set()).update([] if checksum is None else [(position, checksum)])
+    return seals
+
+
+def stored_chunks(connection: sa.Connection, key: str) -> list[Chunk]:
+    """The chunks of an observation that count, in their order. Raises StoreError on a damaged one."""
+    query = counting_chunks(*_CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.position)
+    return [
+        Chunk(key=key, index=row.position, start=row.start, columns=Columns(chunk_columns(row)))
+        for row in fetched(connection, query)
+    ]
 
 
 def counting_chunks(*columns: Any) -> sa.Select[Any]:

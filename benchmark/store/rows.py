@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from benchmark.contracts import Array
+from benchmark.contracts import Array, Stimuli
 
 #: How a piece of work ended; the piece: observer, suite, decision space.
 Ending = Literal["done", "not applicable", "failed", "partial"]
@@ -98,6 +98,11 @@ class StimuliRecord:
     labels: Mapping[str, Array]
     whole: int | None
     origin: str
+
+    def shows(self, other: "StimuliRecord | Stimuli") -> bool:
+        """Whether another set has the same image names and labels."""
+        mine, theirs = ({name: values.tolist() for name, values in each.labels.items()} for each in (self, other))
+        return self.ids == other.ids and mine == theirs
 
 
 class ScoreRow(NamedTuple):

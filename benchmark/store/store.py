@@ -9,11 +9,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import sqlalchemy as sa
 
 from benchmark.contracts import Score, Stimuli, Trials
+from benchmark.errors import StoreError
 from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets
 from benchmark.store.rows import Chunk, Ending, Observation, ObserverRow, Outcome, ScoreSet, Work
-from benchmark.store.sql import insert_new, now
+from benchmark.store.sql import batches, insert_new, now
 from benchmark.store.versions import prepared
 
 P = ParamSpec("P")
@@ -56,6 +57,7 @@ class Store:
     collections = _reading(queries.collections)
     observations = _reading(queries.observations)
     chunks = _reading(queries.chunks)
+    stored_chunks = _reading(queries.stored_chunks)
     answers = _reading(queries.answers)
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
@@ -115,6 +117,16 @@ class Store:
         """A stimulus set's names and labels, once per digest; images are not stored."""
         if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
             self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
+        elif not self.stimuli(stimuli.digest).shows(stimuli):
+            raise StoreError(
+                f"stimulus set '{stimuli.name}' ({stimuli.digest[:12]}) has other image names or labels in "
+                f"{self.place}: they came from another leaderboard, and are wrong. Start a new one with `--db`"
+            )
+
+    def chunk_seals(self, keys: Collection[str]) -> dict[str, set[tuple[int, str]]]:
+        """Of each of these observations that is here the place and checksum of every chunk."""
+        parts = (self._database.read(queries.chunk_seals, part) for part in batches(keys))
+        return {key: seals for part in parts for key, seals in part.items()}
 
     def put_observation(self, run: str, observation: Observation) -> None:
         """Record a task before its answers, once per key. Its observer and stimuli must be stored."""

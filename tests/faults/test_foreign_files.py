@@ -312,14 +312,18 @@ CONFIG = json.dumps(
 SCORES = json.dumps([{"observer": "net", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}]).encode()
 DOCUMENT = json.dumps(
     {
-        "form": "gestaltbench-leaderboard", "version": 1, "program": "1",
+        "form": "gestaltbench-leaderboard", "version": 2, "program": "1",
         "observers": [{"name": "net", "kind": "network", "identity": "0" * 64, "card": {"arch": "x"}}],
-        "stimuli": [{"digest": "1" * 64, "name": "s", "space": "geirhos16", "n": 3}],
+        "stimuli": [{"digest": "1" * 64, "name": "s", "space": "geirhos16", "n": 3,
+                     "ids": ["a", "b", "c"], "labels": {"category": ["cat", "dog", "cat"]}}],
         "runs": [{"run": 1, "command": "bench run", "started": "2026-01-01"}],
         "score_sets": [{"id": 1, "suite": "s", "version": 1, "space": "geirhos16", "code": "2" * 64,
                         "created": "2026-01-01", "stimuli": {"s": "1" * 64}, "runs": [1]}],
         "scores": [{"observer": "net", "suite": "s", "version": 1, "space": "geirhos16", "metric": "accuracy",
                     "value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "score_set": 1, "stimuli": "1" * 64}],
+        "observations": [{"key": "3" * 64, "observer": "net", "suite": "s", "version": 1, "space": "geirhos16",
+                          "stimuli": "1" * 64, "role": "s", "presentation": "once", "n": 3}],
+        "chunks": [{"observation": "3" * 64, "index": 0, "n": 3, "payload": "R0JDMQ=="}],
     }
 ).encode()  # fmt: skip
 

@@ -10,7 +10,7 @@ from benchmark import api
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.exchange import Document, json_schema, read_document
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-1.schema.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-2.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_document_has_every_score_and_fits_the_schema(db):
     jsonschema = pytest.importorskip("jsonschema")
     plain = api.document(api.Selection(db)).model_dump(mode="json")
     jsonschema.validate(plain, json.loads(SCHEMA.read_text()))
-    assert (plain["form"], plain["version"]) == ("gestaltbench-leaderboard", 1)
+    assert (plain["form"], plain["version"]) == ("gestaltbench-leaderboard", 2)
     rows = api.scores(api.Selection(db))
     assert len(plain["scores"]) == len(rows) > 10
     assert Document.model_validate(plain) == api.document(api.Selection(db))

@@ -155,7 +155,7 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
 
 HOSTILE = {
     "not of this form": lambda plain: plain.update(form="x"),
-    "reads version 1": lambda plain: plain.update(version=2),
+    "reads versions 1 and 2": lambda plain: plain.update(version=3),
     "stands twice": lambda plain: plain["observers"].append(plain["observers"][0]),
     "another suite": lambda plain: plain["scores"][0].update(version=99),
     "no observer": lambda plain: plain["scores"][0].update(observer="nobody"),
@@ -190,7 +190,7 @@ def test_an_object_of_many_names_of_which_one_stands_twice_is_refused_at_once(tm
     pairs = ",".join(f'"k{i}": 1' for i in range(50_000))  # each against each took minutes
     path = tmp_path / "twice.json"
     path.write_text(f'{{{pairs}, "k49999": 2}}')
-    with pytest.raises(ScoresError, match="'k49999' stands twice in one object"):
+    with pytest.raises(ScoresError, match="'k49999' appears twice in one object"):
         read_document(path)
 
 
