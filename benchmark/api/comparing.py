@@ -149,7 +149,8 @@ def power(
     detect: Annotated[float, Option("Detect this difference.", above=0, most=2)] = 0.02,
     power: Annotated[float, Option("Detect it with this probability.", above=0.05, most=1)] = 0.8,
     discordant: Annotated[
-        float | None, Option("Share of images that only one of the two answers correctly.", above=0, most=1)
+        float | None,
+        Option("Share of images that only one of the two answers correctly.", above=0, most=1, without=("db",)),
     ] = None,
 ) -> list[PowerRow]:
     """Estimate the images and people a comparison needs.

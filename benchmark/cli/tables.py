@@ -261,7 +261,7 @@ def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, outp
 
 @command(api.correlate)
 def correlate(
-    contrasts: Annotated[bool, Option("Write the contrasts of recipes, not the pairs (csv).", "--contrasts")] = False,
+    contrasts: Annotated[bool, Option("Show the contrasts of recipes, not the pairs.", "--contrasts")] = False,
     form: Form = None,
     output: Output = None,
     **asked: Any,
@@ -275,12 +275,12 @@ def correlate(
             err=True,
         )
         return 0
-    shown = (table for summary, links, pairs in spaces for table in link_tables(links, pairs, summary.space))
-    plain = (
+    plain = [
         contrast_table(pairs, summary.space) if contrasts else pair_table(links, summary.space)
         for summary, links, pairs in spaces
-    )
-    _give(shown, plain, form, output)
+    ]
+    shown = (table for summary, links, pairs in spaces for table in link_tables(links, pairs, summary.space))
+    _give(plain if contrasts else shown, plain, form, output)
     return 0
 
 

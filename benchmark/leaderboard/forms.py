@@ -53,15 +53,23 @@ def written(tables: Iterable[Table], form: str) -> Iterator[str]:
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
     """Records as lines of CSV below a header (names: its columns, by default the first record's); no spreadsheet runs
-    the text as a formula."""
+    the text as a formula. Records that lack a column follow an empty line and a header of their own."""
     rest = iter(rows)
     first = next(rest, None)
     head = list(names or first or ())
-    values = ([_csv_value(record[name]) for name in head] for record in chain([first], rest) if record)
-    for row in chain([head], values):
-        line = StringIO()
-        csv.writer(line, lineterminator="\n").writerow(row)
-        yield line.getvalue()
+    yield _csv_line(head)
+    for record in chain([first], rest):
+        if record and not record.keys() >= {*head}:
+            head = list(record)
+            yield "\n" + _csv_line(head)
+        if record:
+            yield _csv_line([_csv_value(record[name]) for name in head])
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()
 
 
 def _csv_value(value: Any) -> Any:

@@ -1,10 +1,17 @@
-"""No option is ignored in silence: beside, or without, one that decides whether it counts it is refused."""
+"""No option is ignored in silence: each changes what a command asks for or prints, or is refused. A new option needs
+no entry where it reaches its verb, and one of the table below where it does not."""
+
+import inspect
+from itertools import pairwise
+from pathlib import Path
 
 import click
 import pytest
 
+from benchmark import api
 from benchmark.cli import COMMANDS, cli
 from benchmark.cli.derive import _NEEDS, Command
+from benchmark.errors import BenchError
 
 
 def commands(group, words=()):
@@ -15,6 +22,141 @@ def commands(group, words=()):
         yield from commands(each, (*words, name)) if isinstance(each, click.Group) else [((*words, name), each)]
         for part in getattr(each, "parts", {}).values():
             yield (*words, name, part.name), part
+
+
+#: Options that the command reads itself, or behind a first look at names -> words that are run with and without them on
+#: one leaderboard; a file of tests that tells the effect; or that they name what the command is about.
+NET, OTHER = "world-standard-0", "world-stylised-0"
+PAIRS = {
+    "rank explain": "rank cue-conflict",
+    "compare images": f"compare {NET} {OTHER}", "compare measures": f"compare {NET} {OTHER}",
+    "compare consistency experiment": f"compare consistency {NET} {OTHER}",
+    "compare correlate contrasts": "compare correlate", "compare correlate form": "compare correlate",
+    "compare measures form": "compare measures", "power form": f"power {NET} {OTHER}",
+    "show metric": f"show {NET} cue-conflict", "show condition": f"show {NET} cue-conflict shape_bias",
+    "run dry_run": f"run --model {NET} --suite cue-conflict --limit 12",
+}  # fmt: skip
+VALUES = {"experiment": "edges", "form": "csv", "metric": "shape_bias", "condition": "bear"}
+TOLD = {
+    "run": ("arch labels strict", "cli/test_cli_mistakes.py"),
+    "run ": ("print_array tasks", "engine/test_parallel.py"),
+    "rank": ("all", "cli/test_cli_display.py"),
+    "compare transfer": ("form", "leaderboard/test_transfer.py"),
+    "models retire": ("undo", "cli/test_cli_model_life.py"),
+    "report": ("out live host", "report/test_report_serving.py"),
+    "plot": ("models column", "face/test_face_verbs.py"),
+    "ask": ("trials answer_time served host port language consent out", "ask/test_serving.py"),
+    "ask ": ("mask seed", "ask/test_session.py"),
+    "data add": ("role space", "cli/test_cli_own_classes.py"),
+    "data add ": ("layout", "stimuli/test_stimuli_sets.py"),
+    "data stylize": ("name strength size crop seed limit workers", "stimuli/test_stimuli_stylised_sets.py"),
+    "data verify": ("sample full", "stimuli/test_stimuli_verifying.py"),
+}  # fmt: skip
+#: Options whose effect no test tells yet.
+UNTOLD = {
+    "ask degrees",
+    "ask session",
+    "data fetch only",
+    "data regenerate source",
+    "data regenerate trials",
+    "data stylize role",
+    "report every",
+    "report port",
+    "suites new kind",
+}
+ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}
+ABOUT |= {"figure", "experiment", "output", "out", "db", "yes", "quiet"}
+
+
+class Asked(Exception):
+    """What a command asks of a verb."""
+
+
+def sample(each, other=False):
+    """A value of an option that is not its default."""
+    kind = each.type
+    if getattr(each, "is_flag", False):
+        return True
+    if isinstance(kind, click.Choice):
+        value = next(choice for choice in kind.choices if choice != each.default)
+    elif isinstance(kind, click.IntRange) or kind is click.INT:
+        value = 7
+    elif isinstance(kind, click.FloatRange):
+        value = 0.25
+    elif getattr(getattr(kind, "func", None), "__name__", "") == "numbers":
+        value = (0.1, 0.2, 0.3)
+    else:
+        value = Path("xy"[other]) if isinstance(kind, click.Path) else "xy"[other]
+    return (value,) if each.nargs == -1 or getattr(each, "multiple", False) else value
+
+
+def asked(command, **more):
+    """The verb that a command calls first, with its arguments; or that it refuses."""
+    given = {each.name: sample(each) if each.required else each.default for each in command.params}
+    many = {each.name for each in command.params if each.nargs == -1 or getattr(each, "multiple", False)}
+    given |= {name: () if name in many else None for name in given if type(given[name]).__name__ == "Sentinel"}
+    try:
+        return command.callback(**{**given, **more})
+    except Asked as error:
+        return str(error)
+    except (BenchError, click.ClickException) as error:
+        return f"refused: {error}"
+
+
+@pytest.fixture
+def verbs(monkeypatch, tmp_path):
+    """Verbs that say what is asked of them."""
+    found = [*commands(cli)]  # their signatures are read first
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+
+    def stub(name):
+        def verb(*given, **named):
+            raise Asked(repr((name, given, sorted(named.items()))))
+
+        return verb
+
+    for name, verb in [*vars(api).items()]:
+        if inspect.isfunction(verb):
+            monkeypatch.setattr(api, name, stub(name))
+    return found
+
+
+@pytest.mark.slow
+def test_every_option_reaches_its_verb_or_has_an_entry(verbs):
+    told = {f"{words.strip()} {name}": file for words, (names, file) in TOLD.items() for name in names.split()}
+    left = []
+    for words, command in verbs:
+        options = [each for each in command.params if each.name not in ABOUT]
+        if not options or not isinstance(command, Command):
+            continue
+        base = asked(command)
+        for each in options:
+            if asked(command, **{each.name: sample(each, other=True)}) == base:
+                left.append(" ".join((*words, each.name)))
+    assert not {*left} - PAIRS.keys() - told.keys() - UNTOLD, "an option without an entry"
+    assert told.keys() | PAIRS.keys() <= {" ".join((*words, each.name)) for words, c in verbs for each in c.params}
+    lost = []
+    for key, file in told.items():
+        *words, name = key.split()
+        flags = next(each.opts for known, c in verbs if [*known] == words for each in c.params if each.name == name)
+        text = (Path(__file__).parents[1] / file).read_text()
+        if not any(said in text for said in (*flags, f"{name}=", f'"{name}"')):
+            lost.append((key, file))
+    assert not lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", PAIRS)
+def test_an_option_that_the_command_reads_changes_what_it_prints(board, bench, key):
+    *_, name = key.split()
+    command = next(each for words, each in commands(cli) if " ".join(words) == key.removesuffix(f" {name}"))
+    each = next(each for each in command.params if each.name == name)
+    flag = [] if isinstance(each, click.Argument) else [each.opts[0]]
+    value = [] if getattr(each, "is_flag", False) else [VALUES[name]]
+    words = PAIRS[key].split()
+    ended = [bench(*words, *more, "--db", board) for more in ([], [*flag, *value])]
+    assert all(before.out != after.out or after.code == 2 for before, after in pairwise(ended)), ended
 
 
 @pytest.mark.slow
