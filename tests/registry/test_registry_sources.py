@@ -86,7 +86,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
     state = dict(tiny.state_dict())
     names = list(state)
     torch.save({names[1]: state[names[1]], names[0]: state[names[0]], **state}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match="another network"):
+    with pytest.raises(WeightsError, match="a different network"):
         by_order(tmp_path / "net.pt", tiny)
     torch.save({n: state[n] for n in names[:-1]}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=f"expected {len(names)} tensors"):
