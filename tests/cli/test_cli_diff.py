@@ -146,7 +146,7 @@ def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
     assert "adversarial: all of them" in ended.out
     (found,) = gb.provenance("world-standard-0", "adversarial:paired")  # its headline is there
     assert found.score.metric == "robust_accuracy" and "(shuffled)" in str(found.stimuli)
-    assert found.again.command == "" and "bench diff" in found.again.before[0]
+    assert found.rerun.command == "" and "bench diff" in found.rerun.before[0]
     refused = bench("reproduce", "world-standard-0", "adversarial:paired")
     assert refused.code == 1 and "stopped where a verdict was clear" in refused.err
 
