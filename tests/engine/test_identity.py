@@ -146,7 +146,7 @@ RECOMPUTES = {
     "score": ("scoring.py", "0.0625", "0.125", SCORES),
     "a ratio": ("scoring.py", "61 + power", "60 + power", SCORES),
     "an instance that is called": ("weights.py", "factor = 65", "factor = 66", SCORES),
-    "a metric's name": ("suite.py", '"accuracy", "accuracy"', '"share", "accuracy"', SCORES),
+    "a metric's name": ("suite.py", 'name="accuracy", title', 'name="share", title', SCORES),
     "the version of scores": ("suite.py", "version=1", "version=2", SCORES),
     "the version of trials": ("suite.py", "version=1", "version=1, trial_version=2", TRIALS),
     "a network's class": ("net.py", "x.flatten(1)", "x.flatten(1) * 2", NETWORK),

@@ -16,7 +16,7 @@ from benchmark.contracts import Block, Metric, Plan, Score, Suite
 
 
 def plan(config, shelf):
-    return Plan((Block(shelf.find("edges"), role="edges"),))
+    return Plan((Block(stimuli=shelf.find("edges"), role="edges"),))
 
 
 def observe(config, view):
@@ -93,7 +93,7 @@ def on_object(maps, masks):
     return (maps * masks).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
 
 
-MASS = Measure("mass share", "share of the mass on the object", on_object)
+MASS = Measure(title="mass share", definition="share of the mass on the object", measure=on_object)
 """
 MAPS = """[bench.saliency]
 my_map = my_map:MAP

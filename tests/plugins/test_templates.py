@@ -51,7 +51,7 @@ def scores() -> float:
 
 
 def plan(config: None, shelf: Shelf) -> Plan:
-    return Plan((Block(subset(shelf.find("natural"), 10), role="natural"),))
+    return Plan((Block(stimuli=subset(shelf.find("natural"), 10), role="natural"),))
 
 
 wrong: int = gb.summary()

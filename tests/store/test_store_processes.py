@@ -25,25 +25,27 @@ WRITE = """if True:
     from benchmark.store import Chunk, Observation, ScoreSet, open_store
     path, name, blocks, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), 64
     ids = tuple(f"i{number}" for number in range(size))
-    stimuli = Stimuli("s", "d1", "geirhos16", ids, ids, {"category":
-    np.array(["cat"] * size)}, None)
+    stimuli = Stimuli(name="s", digest="d1", space="geirhos16", ids=ids, items=ids,
+        labels={"category": np.array(["cat"] * size)}, decode=None)
     with open_store(path) as store:
         run = store.begin_run("bench run", {"python": "3"})
-        observer = store.put_observer(Observer(name, "network", name))
+        observer = store.put_observer(Observer(name=name, kind="network", identity=name))
         store.put_stimuli(stimuli)
         keys = [f"{name}/{block}" for block in range(blocks)]
         for key in keys:
             store.put_observation(run, Observation(
-                key, observer, "cue", 1, "geirhos16", "d1", "cue", "whole", size))
+                key=key, observer=observer, suite="cue", version=1, space="geirhos16", stimuli="d1", role="cue",
+                presentation="whole", n=size))
             there = store.chunks(key)
             for index in set(range(8)) - there:
                 values = np.arange(index * 8, index * 8 + 8)
                 print("computes", key, index, flush=True)
                 sys.stdin.read(1)  # leave to go on, where somebody gives it
-                store.put_chunks(run, [Chunk(key, index, index * 8, {"p": values})])
+                store.put_chunks(run, [Chunk(key=key, index=index, start=index * 8, columns={"p": values})])
         trials = store.trials(keys)
-        made = ScoreSet(observer, "cue", 1, "geirhos16", "c", {"cue": "d1"}, tuple(keys))
-        store.put_scores(run, made, [Score("sum", float(trials["p"].sum()), n=len(trials))])
+        made = ScoreSet(observer=observer, suite="cue", version=1, space="geirhos16", code="c",
+            stimuli={"cue": "d1"}, keys=tuple(keys))
+        store.put_scores(run, made, [Score(metric="sum", value=float(trials["p"].sum()), n=len(trials))])
         store.put_outcome(run, observer, (name, "cue", "geirhos16"), "done", "")
         store.end_run(run, "done")
 """

@@ -50,7 +50,9 @@ def walk(limit, steps):
 
 
 stages = st.lists(
-    st.builds(Stage, st.sampled_from(["ce", "margin"]), st.integers(1, 4), st.sampled_from(["last", "clean"])),
+    st.builds(
+        Stage, loss=st.sampled_from(["ce", "margin"]), steps=st.integers(1, 4), start=st.sampled_from(["last", "clean"])
+    ),
     min_size=1,
     max_size=3,
 )
