@@ -25,9 +25,9 @@ def observe(config, view):
 
 def score(config, trials):
     if not len(trials):
-        return [Score("hits", None, "no trials", role="edges")]
+        return [Score(metric="hits", value=None, reason="no trials", role="edges")]
     right = trials["response"] == trials["category"]
-    return [Score("hits", float(right.mean()), n=len(trials), role="edges")]
+    return [Score(metric="hits", value=float(right.mean()), n=len(trials), role="edges")]
 
 
 SUITE = Suite(
