@@ -31,12 +31,17 @@ PAIRS = {
     "rank explain": "rank cue-conflict",
     "compare images": f"compare {NET} {OTHER}", "compare measures": f"compare {NET} {OTHER}",
     "compare consistency experiment": f"compare consistency {NET} {OTHER}",
+    **{
+        f"compare consistency {name}": "compare consistency --matrix"
+        for name in ("hide", "kind", "source", "recipe", "family", "models")
+    },
     "compare correlate contrasts": "compare correlate", "compare correlate form": "compare correlate",
     "compare measures form": "compare measures", "power form": f"power {NET} {OTHER}",
     "show metric": f"show {NET} cue-conflict", "show condition": f"show {NET} cue-conflict shape_bias",
     "run dry_run": f"run --model {NET} --suite cue-conflict --limit 12",
 }  # fmt: skip
-VALUES = {"experiment": "edges", "form": "csv", "metric": "shape_bias", "condition": "bear"}
+VALUES = {"hide": NET, "kind": "model", "source": "lab", "recipe": "stylised", "family": "vit", "models": NET}
+VALUES |= {"experiment": "edges", "form": "csv", "metric": "shape_bias", "condition": "bear"}
 TOLD = {
     "run": ("arch labels strict", "cli/test_cli_mistakes.py"),
     "run ": ("print_array tasks", "engine/test_parallel.py"),
