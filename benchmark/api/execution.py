@@ -62,6 +62,7 @@ def execute(plan: RunPlan, reporter: RunReporter, command: str = "bench run") ->
             shard = ShardWork(
                 plan=part.for_pickling(**changed),
                 shown={task.work: task.only for task in part.tasks},
+                policy=executor.policy,
                 digest=plan_digest(part.tasks, executor.policy),
                 command=f"{command} (shard {i + 1}/{len(parts)})",
                 threads=threads,

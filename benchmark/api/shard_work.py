@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmark.api.running import RunPlan, devices_and_policy, run_here
+from benchmark.api.running import RunPlan, run_here
 from benchmark.engine.plan import plan_digest
 from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
@@ -24,6 +24,7 @@ class ShardWork:
 
     plan: RunPlan  # without tasks
     shown: Mapping[Work, Mapping[int, frozenset[int]] | None]  # what the shard has of each task, as `Task.only`
+    policy: Policy  # of the whole plan: a worker may know its device by another name
     digest: str  # of what these tasks ask
     command: str
     threads: int
@@ -35,7 +36,7 @@ class ShardWork:
         torch.set_num_threads(self.threads)
         plan = self.plan.planned()
         tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
-        if (digest := plan_digest(tasks, devices_and_policy(plan.request)[1])) != self.digest:
+        if (digest := plan_digest(tasks, self.policy)) != self.digest:
             raise BenchError(f"{plan.part} was planned as {digest} there: machines have other folders or programs")
         return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
 
