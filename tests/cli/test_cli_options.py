@@ -139,7 +139,8 @@ def test_every_option_reaches_its_verb_or_has_an_entry(verbs):
         for each in options:
             if asked(command, **{each.name: sample(each, other=True)}) == base:
                 left.append(" ".join((*words, each.name)))
-    assert not {*left} - PAIRS.keys() - told.keys() - UNTOLD, "an option without an entry"
+    unknown = {*left} - PAIRS.keys() - told.keys() - UNTOLD
+    assert not unknown, "an option without an entry"
     assert told.keys() | PAIRS.keys() <= {" ".join((*words, each.name)) for words, c in verbs for each in c.params}
     lost = []
     for key, file in told.items():

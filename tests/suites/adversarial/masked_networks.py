@@ -339,7 +339,7 @@ ODD = {
     "sigmoid of twice the logits": (outputs(lambda z: (2 * z).sigmoid()), "outputs lie between two ends"),
     "probabilities": (outputs(lambda z: z.softmax(dim=1)), "outputs are probabilities"),
     "8 levels, straight-through gradient": (through(levels), "rough gradient"),
-    "4 levels, straight-through gradient": (through(lambda x: levels(x, 4)), "rough gradient"),
+    "4 levels, straight-through gradient": (through(lambda x: levels(x, 4)), "masked gradient"),
     "JPEG, straight-through gradient": (through(jpeg), "rough gradient"),
     "logits in whole numbers": (outputs(straight(torch.round)), "rough gradient"),
 }
