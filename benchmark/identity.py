@@ -51,7 +51,8 @@ def _block(block: Block, codes: Codes) -> dict[str, Any]:
 
 
 def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
-    """Key of one observer's answers to one block under one suite. No name, path, host, batch size or worker count.
+    """Return the key of one observer's answers to one block under one suite. No name, path, host, batch size or worker
+    count.
 
     codes: digests of code that are made already; without it they are made anew."""
     codes = codes or Codes()

@@ -30,7 +30,7 @@ class GuardedHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, **more)
 
     def asked(self) -> SplitResult | None:
-        """The address that is asked for; None where the request was refused and answered."""
+        """Return the address that is asked for; None where the request was refused and answered."""
         try:
             with foreign("request", "", BenchError):
                 name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
@@ -71,8 +71,8 @@ class LocalServer(ThreadingHTTPServer):
 
 
 def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:
-    """A server that is bound and not yet running; handler: made of http.server's arguments and `hosts`. BenchError
-    where the address cannot be had."""
+    """Return a server that is bound and not yet running; handler: made of http.server's arguments and `hosts`.
+    BenchError where the address cannot be had."""
     hosts = LOOPBACK if host in LOOPBACK else ()
     try:
         return LocalServer((host, port), partial(handler, hosts=hosts))

@@ -85,8 +85,8 @@ class ImportedAnswers:
         return self._images[digest]
 
     def covered(self, by_role: ByRole, sets: Sets) -> ByRole:
-        """The answers in those roles in which the observer answered every image of `sets`. An imported observation
-        answers its whole stimulus set."""
+        """Return the answers in those roles in which the observer answered every image of `sets`. An imported
+        observation answers its whole stimulus set."""
         return {
             role: by_role[role]
             for role, digest in sorted(sets.items())
@@ -139,7 +139,7 @@ class ObserverAnswers:
         return self.read()
 
     def only(self, roles: frozenset[str]) -> "ObserverAnswers":
-        """The answers in these roles alone."""
+        """Return the answers in these roles alone."""
         if roles == self.roles:
             return self
         return replace(self, roles=roles, read=lambda: self.trials.where(np.isin(self.trials["role"], sorted(roles))))
@@ -154,13 +154,13 @@ class ScoredTrials:
     observations: tuple[StoredObservation, ...]  # in the order of scoring; () for imported answers and groups
 
     def read(self, store: Store) -> Trials:
-        """The trials, with the reasons for roles without trials."""
+        """Return the trials, with the reasons for roles without trials."""
         keys, missing = [row.key for row in self.observations], self.observations[0].details.get("missing")
         return replace(store.trials(keys, missing), training=self.observer.training)
 
 
 def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> list[ScoredTrials]:
-    """Every score set that boards show of a suite, or of one observer under it, the oldest first."""
+    """Return every score set that boards show of a suite, or of one observer under it, the oldest first."""
     rows = {row.id: row for row in store.observers() if observer in (None, row.name)}
     own = {(row.observer, row.key): row for row in store.observations(observer=observer, suite=suite.name)}
     return [
@@ -209,7 +209,7 @@ class ReferenceTrials:
         return self._imports.setdefault(space, ImportedAnswers(store=self.store, space=space))
 
     def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
-        """The answers from runs of those of the named observers that answered all of these sets. Read once."""
+        """Return the answers from runs of those of the named observers that answered all of these sets. Read once."""
         place = digest_data([sets, names])
         if place not in self._read:
             self._read[place] = {}
@@ -259,9 +259,10 @@ class ReferenceTrials:
         return answers
 
     def collections(self, space: str = PUBLISHED_SPACE) -> list[Sets]:
-        """Collections of sets on which imported observers are scored: those that networks were shown, and those that
-        most people, or most networks, of each imported source answered, so that the tables of a source do not depend on
-        other imports. Score sets of imported observers add none: otherwise each scoring would cause more."""
+        """Return the collections of sets on which imported observers are scored: those that networks were shown, and
+        those that most people, or most networks, of each imported source answered, so that the tables of a source do
+        not depend on other imports. Score sets of imported observers add none: otherwise each scoring would cause
+        more."""
         kinds = {row.id: row.kind for row in self.store.observers()}
         collected: list[Sets] = [
             score_set.stimuli
@@ -301,8 +302,8 @@ def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = No
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """A line on each experiment in which observers lack images that most of their source answered. No table shows such
-    observers; people who lack images are left out of their group."""
+    """Return a line on each experiment in which observers lack images that most of their source answered. No table
+    shows such observers; people who lack images are left out of their group."""
     lines: list[str] = []
     for imports, role in product(imports_by_space(store), experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}

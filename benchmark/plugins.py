@@ -54,7 +54,7 @@ def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
 
 
 def named_suite(name: str, shelf: SuiteShelf) -> Suite:
-    """The suite or the variant of that name. Raises UnknownName with close matches, PluginError."""
+    """Return the suite or the variant of that name. Raises UnknownName with close matches, PluginError."""
     plain, _, variant = name.partition(":")
     if plain in shelf.broken:
         raise PluginError(f"suite '{plain}': {shelf.broken[plain]}")
@@ -90,7 +90,7 @@ def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> l
 
 
 def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
-    """Every plain suite, then the variants among the names of a leaderboard's suites that are known here."""
+    """Return every plain suite, then the variants among the names of a leaderboard's suites that are known here."""
     variants = []
     for name in names:
         if ":" in name:

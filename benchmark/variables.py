@@ -76,6 +76,6 @@ def keep_cublas_repeatable() -> None:
 
 
 def _cache(variable: str, default: str) -> Path:
-    """The folder that a variable names, or the default in the user's cache."""
+    """Return the folder that a variable names, or the default in the user's cache."""
     own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return expanded(own or f"{base}/{default}")

@@ -125,7 +125,7 @@ def gallery(
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:
-    """The set in whose decision space all of the models can answer."""
+    """Return the set in whose decision space all of the models can answer."""
     answers = [label_space(card.labels).answers for card in cards]
     for space, name in SETS.items():
         if all(space in spaces for spaces in answers):

@@ -49,7 +49,8 @@ class Results(Sequence[T], Generic[T]):
         return "".join(written(draw(self.values), form))
 
     def frame(self) -> pd.DataFrame:
-        """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.
+        """Return one row per number (per trial, per model), with its interval, n, method and provenance where it has
+        them.
 
         Tuples become text joined by "; "; a missing number is NaN, and its row says why."""
         import pandas as pd
@@ -82,7 +83,7 @@ class Results(Sequence[T], Generic[T]):
         return f"{text.get()}<{self.title}; .frame() for pandas>"
 
     def _repr_html_(self) -> str:
-        """The tables of a notebook: every name as text, never as markup."""
+        """Return the tables of a notebook: every name as text, never as markup."""
         if not self.values:
             return f"<p>{escape(self.title)}</p>"
         tables = "".join(map(html, (self.shown or self.tables)(self.values)))

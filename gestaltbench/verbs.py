@@ -52,7 +52,7 @@ S = TypeVar("S")
 
 
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
-    """A verb of `benchmark.api` whose result is shown."""
+    """Return a verb of `benchmark.api` whose result is shown."""
 
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
@@ -130,7 +130,7 @@ def _certain(result: R | None) -> R:
 
 
 def _run(report: RunReport) -> Results[Record]:
-    """The counts of a run, then one row per model and suite that failed or does not apply."""
+    """Return the counts of a run, then one row per model and suite that failed or does not apply."""
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
     for status, names in (("failed", report.failed), ("not applicable", report.skipped)):
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
@@ -228,7 +228,7 @@ def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
 
 
 def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
-    """The figure that was asked for, or a list of all."""
+    """Return the figure that was asked for, or a list of all."""
     if len(drawn) == 1:
         return drawn[0]
     names = ("name", "title", "caption")
@@ -306,7 +306,7 @@ rescore = _face(api.rescore, _itself)
 
 
 def suites() -> Results[Suite]:
-    """The installed suites, ours and third parties'."""
+    """Return the installed suites, ours and third parties'."""
 
     def record(suite: Suite) -> Record:
         names = ("version", "needs", "summary")
@@ -317,7 +317,7 @@ def suites() -> Results[Suite]:
 
 
 def data() -> Results[Entry]:
-    """The stimulus sets that are known: whether they are on this disk, and under which licence."""
+    """Return the stimulus sets that are known: whether they are on this disk, and under which licence."""
     settings = read_settings()
 
     def record(entry: Entry) -> Record:

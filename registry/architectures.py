@@ -44,8 +44,8 @@ def whole_arch(arch: str) -> str:
 
 
 def module_of_file(place: str) -> ModuleType:
-    """The module of a .py file by its whole path; imported once. Whatever its code raises passes through; CardError
-    where its name or a neighbour's is taken by another module."""
+    """Return the module of a .py file by its whole path; imported once. Whatever its code raises passes through;
+    CardError where its name or a neighbour's is taken by another module."""
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
@@ -169,7 +169,7 @@ def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator
 
 
 def factory(name: str) -> Callable[..., Any]:
-    """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError if it cannot be imported."""
+    """Return the callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError if it cannot be imported."""
     place, _, function = name.rpartition(":")
     with its_own_fault(name, "its module cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
@@ -223,7 +223,7 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
 
 
 def random_seed(weights: str | None) -> int | None:
-    """The seed of "random:SEED"; None for weights of another kind. Raises CardError for an invalid number."""
+    """Return the seed of "random:SEED"; None for weights of another kind. Raises CardError for an invalid number."""
     if weights is None or not weights.startswith(RANDOM):
         return None
     text = weights.removeprefix(RANDOM)

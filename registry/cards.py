@@ -230,8 +230,8 @@ class CardShelf(dict[str, ModelCard]):
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    """The fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels) become
-    relative to the card file. Raises CardError."""
+    """Return the fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels)
+    become relative to the card file. Raises CardError."""
     data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
@@ -267,7 +267,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
 
 @cache
 def builtin_cards() -> Mapping[str, ModelCard]:
-    """The cards that come with the package, by name, in the order of their files."""
+    """Return the cards that come with the package, by name, in the order of their files."""
     cards = [_card(path, fields) for path in sorted(BUILTIN_FOLDER.glob("*.yaml")) for fields in _entries(path)]
     return {card.name: card for card in cards}
 

@@ -123,7 +123,7 @@ PACKED = "_packed_params._packed_params"
 
 
 def conversion(source: Path, target: Path, **options: Any) -> str:
-    """The command that converts a file or folder with `registry.convert`, and the file to register instead.
+    """Return the command that converts a file or folder with `registry.convert`, and the file to register instead.
 
     options: of that command; empty ones are left out."""
     words = [word for name, value in options.items() if value for word in (f"--{name}", _as_text(value))]
@@ -496,7 +496,8 @@ def _sorted_out(
 def read_weights(
     path: Path, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice:
-    """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
+    """Return the weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has
+    `expected`.
 
     key: the set to take where there are several; renew, ignore: as of `choose`. Raises WeightsError: no such file,
     unreadable, refused pickle, no state dict inside, or several networks that fit equally well."""

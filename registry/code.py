@@ -34,7 +34,8 @@ Edge = tuple[str, Path | str]
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module is of the standard library, or of an installed package that is not a plug-in of gestaltbench."""
+    """Return whether a module is of the standard library, or of an installed package that is not a plug-in of
+    gestaltbench."""
     top = module.partition(".")[0]
     if top in OWN_PACKAGES or top in _plugin_packages():
         return False
@@ -49,7 +50,7 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def _places(top: str) -> list[Path]:
-    """The folders of a package; of a module its file without ".py"."""
+    """Return the folders of a package; of a module its file without ".py"."""
     if loaded := getattr(sys.modules.get(top), "__file__", None):
         path = Path(loaded)
         return [path.parent if path.stem == "__init__" else path.with_suffix("")]
@@ -152,14 +153,14 @@ def _located(by: Path, module: str) -> Path | None:
 
 
 def _packages(path: Path) -> list[Path]:
-    """The folders of the packages that a file is in, the innermost first."""
+    """Return the folders of the packages that a file is in, the innermost first."""
     folders = list(path.parents)
     depth = next(n for n, item in enumerate(folders) if not (item / "__init__.py").is_file())
     return folders[:depth]
 
 
 def _target(by: Path, module: str, name: str, depth: int = 0) -> Edge:
-    """Where `from module import name` leads, through packages that only pass the name on."""
+    """Return where `from module import name` leads, through packages that only pass the name on."""
     path = _located(by, module)
     if path is not None and path.name == "__init__.py" and name != "*" and depth < 32:
         for bound, further, inner in _read(path).imports:
@@ -187,7 +188,7 @@ def file_label(root: Path) -> str:
 
 
 def _data(path: Path) -> list[str]:
-    """Names and digests of the data in the folders of a file's packages."""
+    """Return the names and digests of the data in the folders of a file's packages."""
     files = {str(item.relative_to(folder)): item for folder in _packages(path) for item in _data_below(folder)}
     return sorted(f"{name} {digest_file(item)}" for name, item in files.items())
 
@@ -319,7 +320,7 @@ class _Description(pickle.Pickler):
         return (type(value), said) if isinstance(said, str) else None
 
     def reducer_override(self, value: Any) -> Any:
-        """The fields of a data class; what else an object is pickled from, or how it is printed."""
+        """Return the fields of a data class; what else an object is pickled from, or how it is printed."""
         if is_dataclass(value):
             return tuple, ((type(value), {item.name: getattr(value, item.name, None) for item in fields(value)}),)
         with suppress(TypeError, AttributeError, ValueError, NotImplementedError, RuntimeError):

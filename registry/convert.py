@@ -19,7 +19,7 @@ State = dict[str, Tensor]
 
 
 def _tensors_in(content: Any, prefix: str = "") -> State:
-    """Tensors by name in modules, wrappers, DTensors, and the packed layers of quantised networks."""
+    """Return the tensors by name in modules, wrappers, DTensors, and the packed layers of quantised networks."""
     if isinstance(content, Tensor):
         return {prefix[:-1]: content.full_tensor() if hasattr(content, "full_tensor") else content}
     if hasattr(content, "state_dict"):
@@ -51,7 +51,7 @@ def _joined_shards(index: Path) -> State:
 
 
 def _from_numpy(source: Path, name: str, kwargs: dict[str, Any]) -> State:
-    """The state of timm's network NAME, which reads the arrays of JAX and Flax."""
+    """Return the state of timm's network NAME, which reads the arrays of JAX and Flax."""
     import numpy
 
     timm: Any = import_module("timm")
@@ -93,7 +93,8 @@ def _merge_adapter(source: Path, target: Path, arch: str, kwargs: dict[str, Any]
 
 
 def _changed(given: Namespace) -> State:
-    """The tensors of a readable checkpoint with modules renamed, or with a stem for luminance made one for RGB."""
+    """Return the tensors of a readable checkpoint with modules renamed, or with a stem for luminance made one for
+    RGB."""
     name, shape = next(iter(json.loads(given.like).items()))
     state = read_weights(given.source, {name: torch.empty(shape)}, given.key).state
     if given.stem:

@@ -26,7 +26,7 @@ Checksum = tuple[int, ...]
 
 
 def checksum(module: nn.Module) -> Checksum:
-    """A number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
+    """Return a number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
     sums: list[int | Tensor] = []
     for tensor in _tensors(module).values():
         flat = tensor.detach()
@@ -127,7 +127,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 
 def logit_range(values: Tensor) -> Tensor:
-    """[n]: the logit of each image that is farthest from the middle of them."""
+    """Return [n]: the logit of each image that is farthest from the middle of them."""
     given = _given(values)
     return (given - given.median(dim=1, keepdim=True).values).abs().amax(dim=1)
 
@@ -279,8 +279,8 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
 
 
 def takes_only_its_size(model: LoadedModel) -> bool:
-    """Whether the network refuses images of another size than its own: 224 pixels, or 64 if its own is 224 (stimulus
-    sets have both sizes)."""
+    """Return whether the network refuses images of another size than its own: 224 pixels, or 64 if its own is 224
+    (stimulus sets have both sizes)."""
     side = 64 if model.preprocess.size == 224 else 224
     try:
         with torch.no_grad():

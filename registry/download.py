@@ -78,7 +78,7 @@ def mismatch(path: Path, sha256: str) -> str:
 
 
 def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:
-    """Where to look for a file, in order: MIRROR/NAME, then its own address."""
+    """Yield where to look for a file, in order: MIRROR/NAME, then its own address."""
     if mirror and (is_url(mirror) or is_file(expanded(mirror.removeprefix("file://")) / name)):
         yield f"{mirror.rstrip('/')}/{name}"
     if url:
@@ -90,7 +90,7 @@ def _note(path: Path) -> Path:
 
 
 def recorded(path: Path) -> str:
-    """The digest that was recorded for a file; "" if none was."""
+    """Return the digest that was recorded for a file; "" if none was."""
     try:
         return str(json.loads(_note(path).read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -121,7 +121,7 @@ def local_path(url: str, folder: Path) -> Path:
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
-    """The file of `url` in `folder`, downloaded unless it exists.
+    """Return the file of `url` in `folder`, downloaded unless it exists.
 
     sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), otherwise the one
     that was recorded at first use (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its
@@ -162,7 +162,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
 
 
 def package_file(reference: str, install: str) -> Path:
-    """The file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package.
+    """Return the file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package.
 
     Raises WeightsError if the package or the file is absent; install: how to get it."""
     package, _, inside = reference.removeprefix("package:").partition("/")

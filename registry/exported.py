@@ -182,7 +182,7 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
 
 
 def checked_archive(path: Path) -> io.BytesIO:
-    """A copy of the archive, after a look at every member. Raises WeightsError if opening or running it would do
+    """Return a copy of the archive, after a look at every member. Raises WeightsError if opening or running it would do
     anything but compute with its tensors."""
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
@@ -223,7 +223,7 @@ class FixedBatch(nn.Module):
 
 
 def _opened(copy: io.BytesIO) -> tuple[nn.Module, int | None]:
-    """The program of a checked archive as a module, and how many images it takes, None for any."""
+    """Return the program of a checked archive as a module, and how many images it takes, None for any."""
     # torch writes the traceback of an archive that it cannot read into its log, before it raises it.
     log = logging.getLogger("torch.export")
     before, log.disabled = log.disabled, True
@@ -245,8 +245,8 @@ def prove(path: Path, side: int) -> None:
 
 
 def load_exported(path: Path, side: int, place: WeightSources) -> nn.Module:
-    """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export it from
-    `model.eval()`.
+    """Return the program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export
+    it from `model.eval()`.
 
     Raises WeightsError: missing, refused, unreadable, not for such images, or asking for too much memory or time."""
     refuse_onnx(path)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with `~` and `~user` replaced by their folders; unchanged for an unknown user."""
+    """Return a path with `~` and `~user` replaced by their folders; unchanged for an unknown user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
 
 
@@ -49,12 +49,12 @@ class Caches:
     hub: Path | None = None  # files of the Hugging Face hub
 
     def torch_file(self, name: str) -> Path | None:
-        """The checkpoint NAME, where torch has downloaded it."""
+        """Return the checkpoint NAME, where torch has downloaded it."""
         path = self.torch / name if self.torch and name else None
         return path if path and is_file(path) else None
 
     def hub_has(self, repository: str) -> bool:
-        """Whether the hub's cache holds weights of ORG/NAME."""
+        """Return whether the hub's cache holds weights of ORG/NAME."""
         if self.hub is None:
             return False
         snapshots = self.hub / f"models--{repository.replace('/', '--')}" / "snapshots"
@@ -144,12 +144,12 @@ _LARGEST = 4096
 
 
 def is_url(text: str | None) -> bool:
-    """Whether a card's `weights` is to be downloaded."""
+    """Return whether a card's `weights` is to be downloaded."""
     return bool(text) and str(text).lower().startswith(("http://", "https://"))
 
 
 def file_name(url: str) -> str:
-    """The file's name in the last part of the URL's path, percent-decoded: one plain name.
+    """Return the file's name in the last part of the URL's path, percent-decoded: one plain name.
 
     Raises ValueError if decoding makes anything else of it: a path, a hidden file, nothing."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
@@ -165,7 +165,7 @@ _UNQUOTED = re.compile(r"(https?://)\S*@([^?#]*)", re.IGNORECASE)
 
 
 def public(url: str) -> str:
-    """An address without what only its owner may know: user, password, query. Other text stays as it is."""
+    """Return an address without what only its owner may know: user, password, query. Other text stays as it is."""
     found = is_url(url) and (_ADDRESS.match(url) or _UNQUOTED.match(url) or re.match(r"()([^?#]*)", url))
     return f"{found[1]}{found[2]}" if found else url
 
@@ -186,7 +186,7 @@ _SECRETS = tuple((re.compile(pattern, re.IGNORECASE), mask) for pattern, mask in
 
 
 def redacted(text: str) -> str:
-    """Text in which every secret of an address, or of a request's header, is replaced by asterisks."""
+    """Return the text in which every secret of an address, or of a request's header, is replaced by asterisks."""
     for pattern, mask in _SECRETS if set(":@?") & set(text) or " " in text else ():
         text = pattern.sub(mask, text)
     return text
@@ -298,7 +298,7 @@ def locked(place: Path) -> Iterator[None]:
 
 
 def lock(descriptor: int, *, wait: bool = False) -> bool:
-    """Whether this process now has the file's lock until it is closed; False without locks."""
+    """Return whether this process now has the file's lock until it is closed; False without locks."""
     try:
         import fcntl
 

@@ -54,7 +54,7 @@ def foreign(what: str, path: object, error: type[BenchError], expected: str = ""
 
 
 def reason(problem: BaseException) -> str:
-    """The first line of an error, fit for a terminal, with its type if the text is too short."""
+    """Return the first line of an error, fit for a terminal, with its type if the text is too short."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     lines = str(problem).strip()
@@ -66,7 +66,7 @@ def reason(problem: BaseException) -> str:
 
 
 def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file of at most `most` bytes. what: as a person calls the file ("card file")."""
+    """Return the content of a regular file of at most `most` bytes. what: as a person calls the file ("card file")."""
     with foreign(what, path, error):
         if not is_file(path):
             raise error(f"{what} {shown(path)} {absence(path)}. Check the path.")
@@ -105,13 +105,13 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def unprintable(text: str) -> str:
-    """The first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
+    """Return the first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
     surrogates, and changes of the writing direction (which can hide text)."""
     return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text of nested plain data, keys among them."""
+    """Yield every text of nested plain data, keys among them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -156,7 +156,7 @@ def _require_plain(value: Any) -> None:
 
 
 def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
-    """The content of a YAML file as plain data. Raises `error` as `read_bytes` and `parse_document`."""
+    """Return the content of a YAML file as plain data. Raises `error` as `read_bytes` and `parse_document`."""
     return parse_document(read_bytes(path, what, error), path, what, error)
 
 

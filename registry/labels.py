@@ -66,7 +66,7 @@ class LabelSpace:
         return tuple(self.groupings)
 
     def grouping(self, space: str) -> Grouping:
-        """The grouping onto `space`. Raises LabelError if the classes do not cover it."""
+        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it."""
         if space not in self.groupings:
             raise LabelError(
                 f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in '{space}'; it answers in "
@@ -82,7 +82,7 @@ class LabelSpace:
 
 
 def with_nothing(space: LabelSpace) -> LabelSpace:
-    """The same classes and one more output, the last, for nothing found."""
+    """Return the same classes and one more output, the last, for nothing found."""
     at = len(space.classes)
     groupings = {name: replace(grouping, nothing=at) for name, grouping in space.groupings.items()}
     words = (*space.words, "nothing") if space.words else ()
@@ -90,7 +90,7 @@ def with_nothing(space: LabelSpace) -> LabelSpace:
 
 
 def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
-    """The label space of these classes, with all decision spaces that they cover."""
+    """Return the label space of these classes, with all decision spaces that they cover."""
     own = Grouping(space=name, categories=tuple(classes), indices=tuple((index,) for index in range(len(classes))))
     return LabelSpace(
         name=name, classes=tuple(classes), groupings={name: own, **by_classes(classes)}, words=tuple(words)
@@ -105,9 +105,9 @@ def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
 
 @cache
 def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
-    """Of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet", "laion-c"):
-    class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct for it; empty
-    for every other set."""
+    """Return the of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
+    "laion-c"): class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct
+    for it; empty for every other set."""
     table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()
     if isinstance(table, dict):
         return {folder: _outputs(items) for folder, items in table.items()}
@@ -120,7 +120,7 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def _outputs(items: Sequence[Any]) -> tuple[int, ...]:
-    """Outputs of a list of such as 7 and "80-100"."""
+    """Return the outputs of a list of such as 7 and "80-100"."""
     ends = [str(item).partition("-")[::2] for item in items]
     return tuple(i for first, last in ends for i in range(int(first), int(last or first) + 1))
 
@@ -136,7 +136,7 @@ def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
-    """The known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
+    """Return the known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
     wnids, _ = _imagenet1k()
     place = {name: index for index, name in enumerate(classes)}
     groups = geirhos_groups()
@@ -157,7 +157,7 @@ def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
 
 @cache
 def built_in_space(name: str) -> LabelSpace:
-    """The label space of one of `LABEL_SPACES`."""
+    """Return the label space of one of `LABEL_SPACES`."""
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
         own = Grouping(space=name, categories=names, indices=tuple((index,) for index in range(len(names))))
@@ -237,7 +237,7 @@ def read_mapping(path: Path) -> LabelSpace:
 def _grouping(
     name: str, data: dict[str, Any], places: dict[str, int], count: int, wrong: Callable[[str], LabelError]
 ) -> Grouping:
-    """The field `groups` of a mapping file of `count` classes. places: class or word -> output."""
+    """Return the field `groups` of a mapping file of `count` classes. places: class or word -> output."""
     raw, known = data["groups"], tuple(geirhos_groups())
     if not isinstance(raw, dict) or not raw:
         raise wrong("field 'groups': expected category -> list of outputs")
@@ -275,7 +275,7 @@ LEAST = 1e-30
 
 
 def label_space(name_or_path: str) -> LabelSpace:
-    """A built-in label space by name, or a user's from a mapping file (see `registry.labels`).
+    """Return a built-in label space by name, or a user's from a mapping file (see `registry.labels`).
 
     Raises UnknownName for a name that is neither, LabelError for a file that cannot be used."""
     if name_or_path in LABEL_SPACES:
@@ -298,7 +298,7 @@ def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
 
 
 def decide(logits: Tensor, grouping: Grouping) -> Tensor:
-    """Probabilities per category: logits [n, classes] -> float32 [n, categories], same device.
+    """Return the probabilities per category: logits [n, classes] -> float32 [n, categories], same device.
 
     Softmax in float64 (float32 on devices without it) over all classes, then the mean at each category's outputs. The
     answer is `argmax` over the categories, which takes the *first* of exact ties; the reference toolbox takes the
@@ -338,7 +338,7 @@ class ClassList:
 
 
 def is_class_list(labels: str) -> bool:
-    """Whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
+    """Return whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
     if labels in LABEL_SPACES:
         return False
     path = expanded(labels)

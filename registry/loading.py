@@ -50,7 +50,7 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
 
 
 def is_file_reference(weights: str) -> bool:
-    """Whether weights are named by a file or an address, and not by a library's word for them."""
+    """Return whether weights are named by a file or an address, and not by a library's word for them."""
     return files.is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
 
 
@@ -104,7 +104,7 @@ def labels_of(card: ModelCard) -> LabelSpace:
 
 
 def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.Module:
-    """The card's architecture, with random weights of a seed, or with weights that are to be filled."""
+    """Return the card's architecture, with random weights of a seed, or with weights that are to be filled."""
     boxes, kwargs = card.options.get("boxes"), card.options.get("kwargs")
     outputs = len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
     if seed is not None:
@@ -126,7 +126,7 @@ def stated_weights(
 def _weights(
     card: ModelCard, place: WeightSources, module: nn.Module, *, bare: bool
 ) -> tuple[checkpoints.WeightChoice, Path]:
-    """The weights for a network, which loses its classifier where it is to be bare, and their file."""
+    """Return the weights for a network, which loses its classifier where it is to be bare, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
         choice = checkpoints.WeightChoice(name="", state=checkpoints.by_order(path, module))
@@ -223,7 +223,7 @@ class Availability:
 
 
 def availability(card: ModelCard, place: WeightSources) -> Availability:
-    """Whether the card's weights are on this machine, without importing timm or torchvision."""
+    """Return whether the card's weights are on this machine, without importing timm or torchvision."""
     weights, caches = card.weights or "", place.caches
     if card.source == "ideal":
         return Availability(True, "needs no weights")
@@ -344,7 +344,7 @@ def _head(module: nn.Module) -> set[str]:
 
 
 def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str]]:
-    """Arguments of the architecture that the names and shapes of the file speak of."""
+    """Yield the arguments of the architecture that the names and shapes of the file speak of."""
     embedding: Any = getattr(module, "patch_embed", None)
     for name, (theirs, ours) in misfit.shapes.items():
         if name.endswith(("pos_embed", "pos_embedding")) and len(theirs) == len(ours) == 3:
@@ -359,7 +359,7 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 
 
 def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> dict[str, str]:
-    """Modules of the file -> those of the network that match uniquely by shape; {} if any is ambiguous."""
+    """Return the modules of the file -> those of the network that match uniquely by shape; {} if any is ambiguous."""
 
     def by_shapes(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[object, list[str]]:
         fields, grouped = defaultdict[str, set[object]](set), defaultdict[object, list[str]](list)
@@ -404,7 +404,7 @@ def _of_shapes(
 
 
 def _conversion(card: ModelCard, choice: WeightChoice, path: Path, **change: Any) -> str:
-    """The command that writes the chosen weights with a change beside their file."""
+    """Return the command that writes the chosen weights with a change beside their file."""
     name, tensor = next((n, t) for n, t in choice.state.items() if n not in choice.outside)
     like, key = {name: list(tensor.shape)}, card.options.get("key")
     return conversion(path, path.with_suffix(".fitted.safetensors"), like=like, key=key, **change)

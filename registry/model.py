@@ -200,7 +200,7 @@ class LoadedModel:
         return torch.round(resized.clamp(0, 1) * 255) / 255
 
     def normalise(self, x: Tensor) -> Tensor:
-        """[n, 3, h, w] in [0,1] -> the module's input: channel order, scale, mean and standard deviation."""
+        """Return [n, 3, h, w] in [0,1] -> the module's input: channel order, scale, mean and standard deviation."""
         how = self.preprocess
         if how.channels == "bgr":
             x = x.flip(1)
@@ -227,7 +227,7 @@ class LoadedModel:
         return self._stats[device, width]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
+        """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
 
         Raises LabelError if the network's outputs are not one per class of its label space."""
         output = self.module(self.normalise(x))
@@ -307,7 +307,7 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
 
 
 def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """The module itself, its weights laid out so in memory."""
+    """Return the module itself, its weights laid out so in memory."""
     to: Any = module.to  # torch's stubs do not know all of its forms
     moved: nn.Module = to(memory_format=layout)
     return moved
@@ -316,8 +316,8 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 def fold_batch_norm(
     module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = (torch.contiguous_format,)
 ) -> tuple[nn.Module, torch.memory_format] | None:
-    """A copy of `module` with every foldable batch normalisation folded, and the layout of its weights and of the
-    images that it takes; or None.
+    """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and of
+    the images that it takes; or None.
 
     module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224, 224]; layouts: the
     first in which the copy runs and agrees is taken. None if nothing could be folded, the module cannot be copied or

@@ -45,8 +45,8 @@ def as_text(how: Preprocess | Normalisation) -> str:
 
 
 def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalisation | None:
-    """The normalisation that a checkpoint's input statistics state; None if there is not both a mean and a standard
-    deviation.
+    """Return the normalisation that a checkpoint's input statistics state; None if there is not both a mean and a
+    standard deviation.
 
     statistics: (key without wrappers, tensor), copies included. Raises WeightsError if copies contradict one another
     or are not one number a channel, with standard deviations above 0."""

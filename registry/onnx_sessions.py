@@ -14,7 +14,7 @@ _FATAL = 4
 
 
 def open_session(path: Path, threads: int, device: str = "cpu", *, basic: bool = False) -> Any:
-    """The file as a session. basic: without the optimisations that compute in 8-bit integers."""
+    """Return the file as a session. basic: without the optimisations that compute in 8-bit integers."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_FATAL)
@@ -29,7 +29,7 @@ def open_session(path: Path, threads: int, device: str = "cpu", *, basic: bool =
 
 
 def run_session(session: Any, named: Sequence[str] | None, given: Mapping[str, Any], seconds: float) -> list[Any]:
-    """The outputs `named`, or all. Raises TimeoutError after so many seconds, and the library's errors."""
+    """Return the outputs `named`, or all. Raises TimeoutError after so many seconds, and the library's errors."""
     from onnxruntime import RunOptions
 
     options = RunOptions()

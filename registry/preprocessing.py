@@ -36,7 +36,7 @@ class PretrainedConfig(BaseModel):
     std: Triple = (0.229, 0.224, 0.225)
 
     def fields(self) -> dict[str, Any]:
-        """Fields of `Preprocess`."""
+        """Return the fields of `Preprocess`."""
         size = self.input_size[-1]
         fields: dict[str, Any] = {name: getattr(self, name) for name in ("interpolation", "mean", "std")}
         fields |= {"size": size, "resize": int(size / self.crop_pct), "fixed_size": self.fixed_input_size}
@@ -121,7 +121,7 @@ UNSTATED = "nothing states it: the field's usual evaluation"
 
 
 def _published(urls: Iterable[str | None], weights: Path) -> str | None:
-    """The address of the file: torch.hub's end in "-" and the first digits of its digest."""
+    """Return the address of the file: torch.hub's end in "-" and the first digits of its digest."""
     digest = digest_file(weights)
     digits = ((url, re.search(r"-([0-9a-f]{8,})\.\w+$", url or "")) for url in urls)
     return next((url for url, match in digits if match and digest.startswith(match[1])), None)
@@ -287,7 +287,7 @@ def given_fields(overrides: Overrides) -> dict[str, Any]:
 
 
 def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
-    """A `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
+    """Return a `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
         raise CardError(

@@ -46,7 +46,7 @@ def require_free(name: str, folder: CardFolder) -> None:
 def admit(
     draft: ModelCard, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool
 ) -> tuple[ModelCard, list[Check]]:
-    """The card as it was written, and `rows` with the checks that the network passed.
+    """Return the card as it was written, and `rows` with the checks that the network passed.
 
     size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried. Raises
     WeightsError if a check fails, and as `load_model`; nothing is written then."""
@@ -167,8 +167,8 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
 def _of_weights(
     arch: str, key: str | None, ignore: str | Sequence[str] | None, arch_option: Sequence[str]
 ) -> dict[str, Any]:
-    """Options of a card. Raises CardError for an option without a value, and for members of families, which are taken
-    whole."""
+    """Return the options of a card. Raises CardError for an option without a value, and for members of families, which
+    are taken whole."""
     if (key or ignore or arch_option) and family_of(arch) is not None:
         raise CardError(f"--key, --ignore and --arch-option are for plain architectures; {arch} is taken whole.")
     kwargs: dict[str, Any] = {}
@@ -197,7 +197,7 @@ def backbone_card(
     arch_option: Sequence[str] = (),
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """The card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
+    """Return the card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
     given = _of_weights(arch, key, ignore, arch_option)
     require_fitting(arch, {})
@@ -222,7 +222,7 @@ def register(
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
+    """Return the register a network and return its card, as written to `cards_folder`, and the checks that it passed.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the

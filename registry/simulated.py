@@ -98,13 +98,13 @@ def blurred(cells: Tensor, sigma: float) -> Tensor:
 
 
 def contrast(cells: Tensor) -> Tensor:
-    """[n, 1, h, w] with mean 0 and length 1 each."""
+    """Return [n, 1, h, w] with mean 0 and length 1 each."""
     centred = cells - cells.mean((-2, -1), keepdim=True)
     return centred / (centred.square().sum((-2, -1), keepdim=True).sqrt() + 1e-6)  # an image may have no contrast
 
 
 def normal(keys: Tensor, count: int, stream: int) -> Tensor:
-    """[n, count] standard normal numbers of a stream of each key, float32 (Box & Muller 1958)."""
+    """Return [n, count] standard normal numbers of a stream of each key, float32 (Box & Muller 1958)."""
     at = torch.arange(count, device=keys.device)
     base = mixed(keys + stream)[:, None] + 2 * at
     first, second = _unit(base), _unit(base + 1)
@@ -125,7 +125,7 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
 
 
 def _unit(z: Tensor) -> Tensor:
-    """A number in (0, 1) of each, 23 random bits and never either end."""
+    """Return a number in (0, 1) of each, 23 random bits and never either end."""
     return (_shifted(mixed(z), 41).to(torch.float32) + 0.5) * 2.0**-23
 
 
@@ -144,7 +144,7 @@ def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
 
 
 def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
-    """A number in [0, 1) per seed, with 53 random bits."""
+    """Return a number in [0, 1) per seed, with 53 random bits."""
     return (splitmix64(seeds, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -157,7 +157,7 @@ class _Stimuli(NamedTuple):
     options: Mapping[str, Any]
 
     def read(self, column: str) -> Indices:
-        """Positions of a column's labels among the categories."""
+        """Return the positions of a column's labels among the categories."""
         place = {name: index for index, name in enumerate(self.categories)}
         indices = [place.get(str(value), -1) for value in self.labels[column]]
         if -1 in indices:
@@ -174,7 +174,7 @@ class _Stimuli(NamedTuple):
         return uniform(self.seeds ^ np.uint64(salt), stream)
 
     def guess(self, count: int) -> Indices:
-        """A uniform guess among `count`."""
+        """Return a uniform guess among `count`."""
         return (self.chance(1) * count).astype(np.int64)
 
 

@@ -38,8 +38,8 @@ class Placed:
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
-    """Files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others of them
-    ("last.pt"). Raises WeightsError."""
+    """Return the files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others
+    of them ("last.pt"). Raises WeightsError."""
     try:
         paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."

@@ -141,7 +141,7 @@ def transfer(method: str, url: str, target: BinaryIO, limits: TransferLimits, **
 
 
 def _blocks(answer: requests.Response, watch: _Watch) -> Iterator[bytes]:
-    """The body, piece by piece, until it is beyond a limit."""
+    """Yield the body, piece by piece, until it is beyond a limit."""
     for block in answer.iter_content(1 << 14):
         watch.received += len(block)
         if watch.check():
@@ -164,6 +164,6 @@ def _why(error: Exception) -> str:
 
 
 def status_text(status: int) -> str:
-    """A status in words: "HTTP status 404 (Not Found)"."""
+    """Return a status in words: "HTTP status 404 (Not Found)"."""
     known = status in set(HTTPStatus)
     return f"HTTP status {status}" + (f" ({HTTPStatus(status).phrase})" if known else "")

@@ -215,7 +215,7 @@ def noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
 
 
 def practice() -> list[tuple[bytes, str]]:
-    """Images and categories for practice, from the built-in world and in no set that is shown."""
+    """Return the images and categories for practice, from the built-in world and in no set that is shown."""
     stimuli = training_stimuli(len(GEIRHOS16))
     chosen = range(0, len(stimuli), len(GEIRHOS16) // PRACTICE)
     return [(picture(stimuli.decode(at)), str(stimuli.labels["category"][at])) for at in chosen]

@@ -64,7 +64,7 @@ def narrowed(codes: Array, count: int) -> Array:
 
 
 def alike(a: Column, b: Column) -> NDArray[np.bool_]:
-    """[n] whether two columns hold equal text."""
+    """Return [n] whether two columns hold equal text."""
     a, b = coded(a), coded(b)
     place = {word: at for at, word in enumerate(b.words.tolist())}
     same = np.array([place.get(word, -1) for word in a.words.tolist()], dtype=np.int32)

@@ -129,7 +129,7 @@ def cores() -> int:
 
 
 def pinned(pixels: Tensor, device: str) -> Tensor:
-    """Pixels in memory that a GPU fetches while it computes."""
+    """Return the pixels in memory that a GPU fetches while it computes."""
     return pixels.pin_memory() if device.startswith("cuda") else pixels
 
 
@@ -244,7 +244,7 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
 
 
 def known_tuning(model: LoadedModel, device: str, notes: Path) -> Tuning | None:
-    """The setting of a model that needs no measuring. An endpoint, whose answers cost money, is not timed."""
+    """Return the setting of a model that needs no measuring. An endpoint, whose answers cost money, is not timed."""
     return Tuning(API_BATCH, 1) if model.card.source == "api" else remembered(model.card, device, notes)
 
 
@@ -268,7 +268,7 @@ def _measured(model: LoadedModel, device: str, notes: Path) -> Tuning:
 
 
 def remembered(card: ModelCard, device: str, notes: Path) -> Tuning | None:
-    """The setting of this architecture on this device, if it was ever measured."""
+    """Return the setting of this architecture on this device, if it was ever measured."""
     known = _read(notes).get(_key(card, device))
     most = torch.get_num_threads()  # a process beside others has its share
     return Tuning(known["tuning"]["batch"], min(known["tuning"]["threads"], most)) if known else None

@@ -77,14 +77,14 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]],
     from PIL import __version__ as pillow
 
     def place(digest: str, part: int) -> Path | None:
-        """The file of a part, named by the set's digest and the versions that decide pixels."""
+        """Return the file of a part, named by the set's digest and the versions that decide pixels."""
         return cache / f"{digest[:32]}-{FORMAT}-{pillow}" / f"{part:06d}.npy" if cache else None
 
     picked = stimuli.decode if isinstance(stimuli.decode, Picked) else None
 
     @memoised  # each file is read and checked once
     def of_whole(part: int) -> Images | None:
-        """Images in the cache of the set from which this one was picked."""
+        """Return the images in the cache of the set from which this one was picked."""
         digest, size = picked.whole if picked else ("", 0)
         return _stored(place(digest, part), min(PART, size - part * PART))
 
@@ -247,7 +247,7 @@ class InferenceLoop:
         networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
 
         def made(images: Images) -> tuple[Images, torch.Tensor | None]:
-            """Images, and their pixels on the device if these are the same for every network."""
+            """Return the images, and their pixels on the device if these are the same for every network."""
             if presentation == "whole" and len({image.shape for image in images}) == 1:
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):

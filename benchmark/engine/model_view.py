@@ -114,7 +114,7 @@ class NetworkView(_ChunkOfStimuli):
         return chosen(self._decided.categories, self._answers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The tuned network on other images; differentiable."""
+        """Return the tuned network on other images; differentiable."""
         logits = self.feed.run(images)
         self.passed(len(images) * (3 if images.requires_grad else 1))
         return logits
@@ -125,25 +125,26 @@ class NetworkView(_ChunkOfStimuli):
             return self.feed.model.forward(images.contiguous())
 
     def picture(self, position: int) -> torch.Tensor:
-        """The image at a position of the stimuli, [3, h, w] at the network's input, without the block's transform."""
+        """Return the image at a position of the stimuli, [3, h, w] at the network's input, without the block's
+        transform."""
         model, decoded = self.feed.model, self.block.stimuli.decode(position)
         shown = model.present([decoded], self.block.presentation)
         return model.fit(unit(shown.to(self.device)))[0]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
-        """The object mask of a position of the stimuli, [h, w] of the network's input."""
+        """Return the object mask of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.mask is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
         return self._shown(self.block.stimuli.mask(position))
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
-        """The pixels that are neither object nor background, [h, w] of the network's input."""
+        """Return the pixels that are neither object nor background, [h, w] of the network's input."""
         if self.block.stimuli.ignored is None:
             return np.zeros(self._size, dtype=np.bool_)
         return self._shown(self.block.stimuli.ignored(position))
 
     def importance(self, position: int) -> NDArray[np.float32]:
-        """The graded human map of a position of the stimuli, [h, w] of the network's input."""
+        """Return the graded human map of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.importance is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no maps of what people used")
         return self._shown(self.block.stimuli.importance(position))
@@ -213,7 +214,7 @@ def chosen(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Arr
 
 
 def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows of [n, categories] whose best two are within `NEAR_TIE` of each other, relative to the best."""
+    """Return the rows of [n, categories] whose best two are within `NEAR_TIE` of each other, relative to the best."""
     if probabilities.shape[1] < 2:
         return np.empty(0, dtype=np.int64)
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T

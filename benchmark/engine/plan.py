@@ -22,7 +22,7 @@ from registry.labels import label_space
 
 
 def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
-    """Positions of a chunk on the fixed grid."""
+    """Return the positions of a chunk on the fixed grid."""
     return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
 
 
@@ -55,7 +55,7 @@ class Task:
         return {i: block for i, block in blocks if self.only is None or i in self.only}
 
     def chunks(self, i: int) -> frozenset[int]:
-        """Chunks of a block that this process shows."""
+        """Return the chunks of a block that this process shows."""
         if self.only is not None:
             return self.only[i]
         return frozenset(range(chunk_count(self.plan.blocks[i].stimuli)))
@@ -105,7 +105,7 @@ def plan_tasks(
 
 
 def suites_of(tasks: Sequence[Task]) -> list[Suite]:
-    """The suites of a plan, each once."""
+    """Return the suites of a plan, each once."""
     return list({task.suite.name: task.suite for task in tasks}.values())
 
 
@@ -178,7 +178,7 @@ def whole_name(part: str) -> str:
 
 
 def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of the shards that were finished. runs: status and note of each run that has ended."""
+    """Return the names of the shards that were finished. runs: status and note of each run that has ended."""
     return [note for status, note in runs if named_parts([note]) and status != "interrupted"]
 
 
@@ -229,8 +229,8 @@ def split(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
 
 
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost = lambda _task, _block: 0) -> str:
-    """Digest, in 12 digits, what machines must agree on to carry out parts of one plan: all that is asked, and the
-    costs by which each machine cuts it."""
+    """Return the digest, in 12 digits, what machines must agree on to carry out parts of one plan: all that is asked,
+    and the costs by which each machine cuts it."""
     asked: list[list[object]] = []
     for task in tasks:
         row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]

@@ -144,7 +144,7 @@ class _Run:
             self.outcomes.score_imported(scorer)
 
     def _groups(self, tasks: Sequence[Task]) -> Iterator[list[LoadedObserver]]:
-        """Observers in groups whose weights fit in memory together, so that they share decoding."""
+        """Yield the observers in groups whose weights fit in memory together, so that they share decoding."""
         budget = CPU_BYTES
         if self.options.device.startswith("cuda"):
             budget = int(torch.cuda.mem_get_info(self.options.device)[0] * GPU_SHARE)

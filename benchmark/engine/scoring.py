@@ -234,8 +234,8 @@ class Scorer:
         return remarked
 
     def both(self, a: str, b: str) -> ComparedTrials | None:
-        """The trials of both on the same sets where there are such; None where one of the two has none. Of several
-        collections of sets the largest, of these the newest."""
+        """Return the trials of both on the same sets where there are such; None where one of the two has none. Of
+        several collections of sets the largest, of these the newest."""
         shared = [shown for name, shown in self._shown if name == a]
         if b == PEOPLE:
             spaces = imported_spaces(self.store)
@@ -329,7 +329,7 @@ def _place(score: Score) -> tuple[str, str, str]:
 
 
 def same_score(stored: Any, computed: Any) -> bool:
-    """Whether two scores agree; the last digits of a number differ between CPUs."""
+    """Return whether two scores agree; the last digits of a number differ between CPUs."""
     for name in ("value", "low", "high"):
         a, b = getattr(stored, name), getattr(computed, name)
         if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)):
@@ -352,7 +352,7 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
 
 
 def _one_answer(columns: Mapping[str, Column]) -> str:
-    """The flag of an observer that gave one answer to nearly all trials; "" if it did not."""
+    """Return the flag of an observer that gave one answer to nearly all trials; "" if it did not."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
@@ -439,7 +439,7 @@ def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
 
 
 def alike(a: Trials, b: Trials) -> bool:
-    """Whether both answered exactly the same trials and, if answers are kept, gave the same ones."""
+    """Return whether both answered exactly the same trials and, if answers are kept, gave the same ones."""
     if len(a) != len(b) or not np.array_equal(a.keys[a.by_key], b.keys[b.by_key]):
         return False
     kept = [trials.columns.get("response") for trials in (a, b)]
@@ -449,8 +449,8 @@ def alike(a: Trials, b: Trials) -> bool:
 
 
 def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
-    """Trials of a suite's headline that only one of the two gets right; where the headline has no such trials, those of
-    its other metrics that do."""
+    """Return the trials of a suite's headline that only one of the two gets right; where the headline has no such
+    trials, those of its other metrics that do."""
     if both.b is None:
         return []
     ratios = [metric for metric in both.suite.metrics if metric.ratio is not None]

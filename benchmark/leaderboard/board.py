@@ -113,7 +113,7 @@ class _Scores:
         }
 
     def board(self, metrics: Sequence[Metric], digest: str, members: Sequence[str], notes: Sequence[str]) -> Board:
-        """The table of some observers. digest: the stimuli of the first metric, which ranks."""
+        """Return the table of some observers. digest: the stimuli of the first metric, which ranks."""
         suite, head, first = self.suite, metrics[0], self.observers[members[0]]
         digests = {**self.digests(metrics, members), head.role: digest}
         rows = _marked([self._row(name, metrics, digests) for name in members], head.name)
@@ -194,7 +194,7 @@ class _Scores:
         )
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
-        """The metric's column. Its title gives the number of experiments in an average."""
+        """Return the metric's column. Its title gives the number of experiments in an average."""
         shown = frozenset(self.suite.experiments.values())
         own = shown & {metric.role} if metric.role else shown if metric.parts else frozenset()
         cells = [row.cells[metric.name] for row in rows]
@@ -229,7 +229,7 @@ class _Scores:
 
 
 def _marked(rows: Sequence[Row], head: str) -> list[Row]:
-    """The rows, flagged at the metric that ranks where they were run otherwise than most (of equally many ways,
+    """Return the rows, flagged at the metric that ranks where they were run otherwise than most (of equally many ways,
     otherwise than `PLAIN`), or otherwise than before."""
     policies = [row.cells[head].source.policy if row.cells[head].source else "" for row in rows]
     ways = Counter(filter(None, policies))
@@ -247,13 +247,13 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
 
 
 def _is_reference(row: Row) -> bool:
-    """Whether an observer is a reference row and not ranked. Scores without stored trials could be invented."""
+    """Return whether an observer is a reference row and not ranked. Scores without stored trials could be invented."""
     return UNTRAINED in row.training or row.kind in (*REFERENCE_KINDS, REPORTED)
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The mean over two or more people with an interval over persons; nothing where some saw one experiment and some
-    all."""
+    """Return the mean over two or more people with an interval over persons; nothing where some saw one experiment and
+    some all."""
     heads = [row.cells[columns[0].metric] for row in people]
     sizes = [cell.source.n + cell.source.excluded for cell in heads if cell.source]
     if len(people) < 2 or (sizes and max(sizes) > ALIKE * min(sizes)):
@@ -329,8 +329,8 @@ def flagged_last(board: Board) -> Board:
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
-    """The board with a note on rows that are one network under several names. identities: observer -> digest of its
-    weights, preprocessing and labels."""
+    """Return the board with a note on rows that are one network under several names. identities: observer -> digest of
+    its weights, preprocessing and labels."""
     names: dict[str, list[str]] = defaultdict(list)
     for row in board.rows:
         if row.observer in identities:
@@ -341,7 +341,7 @@ def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
 
 
 def hinted(board: Board) -> Board:
-    """The board with a note on how to leave out conditions seen in training, if any are flagged."""
+    """Return the board with a note on how to leave out conditions seen in training, if any are flagged."""
     cells = (cell for row in (*board.rows, *board.references) for cell in row.cells.values())
     seen = any("seen" in flag.split() for cell in cells for flag in cell.flags)
     hint = f"flagged numbers include training conditions; without them: bench rank --by {board.suite} --unseen-only"

@@ -22,7 +22,7 @@ TAGS_MAX, TEXT_MAX = 24, 28  # characters beyond which tags and texts may break
 
 
 def board_table(board: Board) -> Table:
-    """A board as a table: rows with a value, without, references."""
+    """Return a board as a table: rows with a value, without, references."""
     valued = [("ranked", row) for row in board.rows if row.cells[board.by].value is not None]
     without = [("ranked", row) for row in board.rows if row.cells[board.by].value is None]
     blocks = [block for block in (valued, without, [("reference", row) for row in board.references]) if block]
@@ -76,7 +76,7 @@ def board_table(board: Board) -> Table:
 
 
 def shown_name(observer: str, kind: str) -> str:
-    """The observer's name, marked where its decisions were published by others."""
+    """Return the observer's name, marked where its decisions were published by others."""
     return f"{observer} {PUBLISHED}" if kind == "published" else observer
 
 
@@ -138,7 +138,7 @@ def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
 
 
 def headline_board(board: Board) -> Board:
-    """The board with its first column, of observers and whom they are held against."""
+    """Return the board with its first column, of observers and whom they are held against."""
     references = tuple(row for row in board.references if row.kind in ("human", "group", "chance"))
     return replace(board, columns=board.columns[:1], references=references)
 
@@ -146,8 +146,8 @@ def headline_board(board: Board) -> Board:
 def near(
     rows: Sequence[Row], references: Sequence[Row], chosen: Collection[str]
 ) -> tuple[tuple[Row, ...], tuple[Row, ...], int]:
-    """The rows of the chosen observers with `NEAR` neighbours on either side, the reference rows of people and chance,
-    and the number of rows left out. Ranks stay. No rows if the board has none of the chosen observers."""
+    """Return the rows of the chosen observers with `NEAR` neighbours on either side, the reference rows of people and
+    chance, and the number of rows left out. Ranks stay. No rows if the board has none of the chosen observers."""
     if not any(row.observer in chosen for row in (*rows, *references)):
         return (), (), 0
     places = [at for at, row in enumerate(rows) if row.observer in chosen]
@@ -158,7 +158,7 @@ def near(
 
 
 def near_rows(board: Board, chosen: Collection[str]) -> Board:
-    """The board with the rows of the chosen and their neighbours."""
+    """Return the board with the rows of the chosen and their neighbours."""
     rows, references, hidden = near(board.rows, board.references, chosen)
     return noted(replace(board, rows=rows, references=references), f"{hidden} others: bench rank" if hidden else "")
 
@@ -166,7 +166,8 @@ def near_rows(board: Board, chosen: Collection[str]) -> Board:
 def observer_tables(
     rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suites: Sequence[Suite] = ()
 ) -> list[Table]:
-    """All scores of one observer: a table per suite, version and space, newest first; metrics in the suite's order."""
+    """Return all scores of one observer: a table per suite, version and space, newest first; metrics in the suite's
+    order."""
     parts: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         parts[row.suite, -row.version, row.space].append(row)
@@ -216,7 +217,7 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
 
 
 def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
-    """The headline of every suite that the observer has a score in."""
+    """Return the headline of every suite that the observer has a score in."""
     heads = {(suite.name, suite.headline.name): suite.headline for suite in suites}
     who = (Field(name, name, who=True) for name in ("suite", "headline"))
     fields = (*who, Field("value", "value"), *counts("n"))

@@ -36,7 +36,7 @@ def comparison_tables(tests: Compared) -> list[Table]:
 
 
 def measure_comparison(tests: Compared) -> Table:
-    """Every measure of shape or texture that both have, one family of tests."""
+    """Return every measure of shape or texture that both have, one family of tests."""
     rows = adjusted([row for row in tests if row.metric.cue and not row.comparison.condition])
     if not rows:
         raise BenchError(f"'{tests.a}' and '{tests.b}' have no measure of shape or texture in common.")
@@ -47,7 +47,7 @@ def measure_comparison(tests: Compared) -> Table:
 
 
 def each_tables(tests: ComparedToEach) -> list[Table]:
-    """A table for each suite's headline: a row for each of the others, highest first."""
+    """Return a table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = defaultdict(list)
     missing: dict[str, list[str]] = defaultdict(list)
     for name, row in tests.rows:
@@ -78,7 +78,7 @@ def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Tabl
 
 
 def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
-    """The images that only one of the two gets right, by suite and metric."""
+    """Return the images that only one of the two gets right, by suite and metric."""
     tables = []
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
@@ -125,7 +125,7 @@ class PowerRow:
 
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
-    """The differences that each comparison detects now, and the sample that it needs."""
+    """Return the differences that each comparison detects now, and the sample that it needs."""
     detect, power = rows[0].detect, rows[0].power
     pair = rows[0].who if len({row.who for row in rows}) == 1 else ""
     names = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True))
@@ -338,14 +338,14 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
 
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
-    """The verdict by an interval that holds at every look. whole: whether all images have been shown."""
+    """Return the verdict by an interval that holds at every look. whole: whether all images have been shown."""
     if whole and row.comparison.same:
         return Change(row=row, low=low, high=high, verdict="no answer changed")
     return Change(row=row, low=low, high=high, verdict=_by_interval(row.metric.direction, low, high, margin))
 
 
 def nothing_known(suite: Suite, reason: str) -> Change:
-    """The verdict on a suite without anything to compare."""
+    """Return the verdict on a suite without anything to compare."""
     row = SuiteComparison(
         suite=suite.name, metric=suite.headline, comparison=Comparison(metric=suite.headline.name, reason=reason)
     )
@@ -353,7 +353,7 @@ def nothing_known(suite: Suite, reason: str) -> Change:
 
 
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
-    """A row without an interval is inconclusive, unless no answer changed."""
+    """Return a row without an interval is inconclusive, unless no answer changed."""
     paired, direction = row.comparison, row.metric.direction
     if paired.same:
         return Change(row=row, low=paired.low, high=paired.high, verdict="no answer changed")
@@ -378,8 +378,8 @@ def _by_interval(direction: Direction, low: float, high: float, margin: Margin |
 
 
 def diff_markdown(diff: Diff, images: int = 20) -> str:
-    """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code, so they cannot
-    mention accounts, link or format."""
+    """Return the verdict, a table of suites, and up to so many images that flipped per suite. Names are code, so they
+    cannot mention accounts, link or format."""
 
     def values(change: Change) -> tuple[Value, ...]:
         row, paired = change.row, change.row.comparison

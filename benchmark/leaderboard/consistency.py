@@ -42,8 +42,8 @@ class ObserverPair:
 
 
 def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:
-    """The experiments that at least two observers answered, or the named one. Raises UnknownName if `experiment` is not
-    among them, BenchError if there are no such experiments."""
+    """Return the experiments that at least two observers answered, or the named one. Raises UnknownName if `experiment`
+    is not among them, BenchError if there are no such experiments."""
     common = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
     if experiment is not None and experiment not in common:
         raise unknown_name("experiment of two or more of these observers", experiment, common)
@@ -53,7 +53,7 @@ def shared(answered: ExperimentTrials, experiment: str | None = None) -> Experim
 
 
 def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
-    """Every pair of observers of every experiment, by condition."""
+    """Yield every pair of observers of every experiment, by condition."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
             for condition, kappa in by_condition(who[a], who[b]):
@@ -92,7 +92,7 @@ def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
 
 
 def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
-    """Kappa of pairs under each condition, with the counts that it is made of."""
+    """Return the kappa of pairs under each condition, with the counts that it is made of."""
     sides = (Field(side, "" if title else side, who=True) for side in ("a", "b"))
     shown = (Field(name, name, who=True) for name in ("experiment", "condition"))
     four = ("both right", "only a", "only b", "both wrong")
@@ -150,7 +150,7 @@ def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
-    """Kappa of all pairs on the images that both of a pair answered, the mean over conditions."""
+    """Return the kappa of all pairs on the images that both of a pair answered, the mean over conditions."""
     names = sorted(who)
     table = matched([who[name] for name in names], every=False)
     kept = [table.condition == condition for condition in _averaged(who.values())]
@@ -202,7 +202,7 @@ def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
 
 
 def likeness_table(board: Board) -> Table:
-    """The two published rankings of a board's networks."""
+    """Return the two published rankings of a board's networks."""
     metrics = (*HUMAN_METRICS, "ood_accuracy")
     rows = {row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics} for row in board.rows}
     titles = {"mean_rank": "mean rank", "place": "place", "accuracy_place": "place by OOD accuracy"}
@@ -217,7 +217,7 @@ def likeness_table(board: Board) -> Table:
 
 
 def _derived_images(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
-    """A warning if an observer saw regenerated images, with the same names and other pixels."""
+    """Return a warning if an observer saw regenerated images, with the same names and other pixels."""
     columns = [trials.columns.get("made") for who in answered for trials in who.values()]
     ways = {text.split()[0] for column in columns if column is not None for text in set(column) - {""}}
     saw = " and ".join(sorted(ways))  # "regenerated", "stylised"

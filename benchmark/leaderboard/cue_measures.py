@@ -38,7 +38,7 @@ class CueMeasures:
 
 
 def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[Board]]) -> list[tuple[Metric, Board]]:
-    """Every measure of shape or texture with its boards. ranked: those of a suite by a metric."""
+    """Return every measure of shape or texture with its boards. ranked: those of a suite by a metric."""
     measures = ((suite, metric) for suite in suites for metric in suite.metrics if metric.cue in CUES)
     return [(metric, board) for suite, metric in measures for board in ranked(suite, metric.name)]
 
@@ -108,7 +108,7 @@ def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
 
 
 def measure_tables(cue: CueMeasures) -> list[Table]:
-    """The measures side by side, how they agree in rank, and where they do not."""
+    """Return the measures side by side, how they agree in rank, and where they do not."""
     space = cue.summary.space
     caption = f"ordered by {cue.summary.headlines[0].title}"
     side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)

@@ -154,7 +154,7 @@ class Document(StrictModel):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a document (draft 2020-12)."""
+    """Return the JSON schema of a document (draft 2020-12)."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
 
@@ -167,7 +167,8 @@ _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")  # and halves of characters
 
 
 def read_document(path: Path) -> Document:
-    """The document in a file. Raises ScoresError where it is none, is larger than any, or does not fit together."""
+    """Return the document in a file. Raises ScoresError where it is none, is larger than any, or does not fit
+    together."""
     plain = read_json(path, "leaderboard document", ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None
     if form != "gestaltbench-leaderboard":

@@ -84,7 +84,7 @@ def _csv_value(value: Any) -> Any:
 
 
 def document(table: Table) -> dict[str, Any]:
-    """A table as nested plain data: facts, columns of numbers, rows with their scores."""
+    """Return a table as nested plain data: facts, columns of numbers, rows with their scores."""
     measured = [(at, table.fields[at]) for at in table.numbers]
     rows = []
     for row in table.rows:
@@ -136,7 +136,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text for one cell of a Markdown table: no markup, no HTML, no column break."""
+    """Return the text for one cell of a Markdown table: no markup, no HTML, no column break."""
     escaped = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -159,13 +159,13 @@ LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
 
 
 def latex_text(text: str) -> str:
-    """Text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
+    """Return the text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
     escaped = "".join(LATEX.get(character, character) for character in printable(text))
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 
 
 def latex(table: Table) -> str:
-    """A table environment for the booktabs package, a rule at each divider."""
+    """Return a table environment for the booktabs package, a rule at each divider."""
     head, rows, notes = whole(table)
     lines = [r"\begin{table}", r"\centering"]
     lines += [rf"\caption{{{latex_text(table.heading)}}}"] if table.heading else []
@@ -225,8 +225,8 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
 
 
 def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
-    """Characters of each column. Spare ones go to columns that may break, from the left; the widest columns shrink
-    first."""
+    """Return the characters of each column. Spare ones go to columns that may break, from the left; the widest columns
+    shrink first."""
     sizes = dict(least)
     spare = width + GAP - sum(size + GAP for size in sizes.values())
     for at in sizes:

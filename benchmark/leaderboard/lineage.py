@@ -57,9 +57,9 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
-    """The line of architectures that a network is of: "resnet" for resnet50 and resnet101. The family, or the training
-    run, that its card states; else the known line that its name or else its factory is called after; else what the name
-    begins with ("world" for world-stylised-2)."""
+    """Return the line of architectures that a network is of: "resnet" for resnet50 and resnet101. The family, or the
+    training run, that its card states; else the known line that its name or else its factory is called after; else what
+    the name begins with ("world" for world-stylised-2)."""
     if stated := card.get("family"):
         return str(stated)
     if (checkpoint := card.get("checkpoint")) and isinstance(checkpoint, Mapping):

@@ -116,7 +116,8 @@ class Contrasts(NamedTuple):
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
-    """The headlines in their order, then clean accuracy. A published score, which is no suite's, has its own title."""
+    """Return the headlines in their order, then clean accuracy. A published score, which is no suite's, has its own
+    title."""
     heads = []
     for head in summary.headlines:
         title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
@@ -147,7 +148,8 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
 
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
-    """The single experiments of the headlines that are means over them, each on the images that most answered."""
+    """Return the single experiments of the headlines that are means over them, each on the images that most
+    answered."""
     asked = {(head.suite, head.metric, head.parts) for head in summary.headlines if head.parts}
     values: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
@@ -164,10 +166,10 @@ def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
 def links(
     summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD, *, method: Method = "spearman"
 ) -> tuple[Link, ...]:
-    """Every headline against every other, then each against clean accuracy. Two variables are never correlated over the
-    same answers: what is a mean over experiments (`parts`) is taken without those that the other one is made of; where
-    nothing is left, the reason stands for the number. cards: by observer, for what they say of its family; method: what
-    the partial correlation and the leaving out of families are made of."""
+    """Return every headline against every other, then each against clean accuracy. Two variables are never correlated
+    over the same answers: what is a mean over experiments (`parts`) is taken without those that the other one is made
+    of; where nothing is left, the reason stands for the number. cards: by observer, for what they say of its family;
+    method: what the partial correlation and the leaving out of families are made of."""
     networks = observed(summary, cards)
     pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
     return tuple(_link(networks, *pair, method) for pair in pairs)
@@ -253,7 +255,7 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
 
 
 def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
-    """Each recipe against the standard one, in every variable that a pair has."""
+    """Return each recipe against the standard one, in every variable that a pair has."""
     networks = observed(summary, cards)
     pairs = [(base, network) for network in networks if (base := _baseline(network, networks)) is not None]
     paired = {network.name for _, network in pairs}
@@ -290,7 +292,7 @@ def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
 
 
 def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | None:
-    """The standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
+    """Return the standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
     "resnet50_l2_eps3"), else the one whose name says least of a recipe."""
     own = network.lineage
     if own.recipe in (STANDARD, UNSTATED):
@@ -313,7 +315,7 @@ def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[
 
 
 def question_sentences(links: Sequence[Link]) -> Iterator[str]:
-    """A sentence for each question whose two suites were measured."""
+    """Yield a sentence for each question whose two suites were measured."""
     for link in by_question(links):
         if link.question:
             partial = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
@@ -324,7 +326,8 @@ def question_sentences(links: Sequence[Link]) -> Iterator[str]:
 
 
 def by_question(links: Sequence[Link]) -> list[Link]:
-    """The links that answer a suite's question, in the order of suites and of their questions, then the others."""
+    """Return the links that answer a suite's question, in the order of suites and of their questions, then the
+    others."""
     columns = {side.name: side.column for link in links for side in (link.x, link.y)}
     questions = [text for column in columns.values() for text in column.questions.values()]
     return sorted(links, key=lambda link: (not link.question, link.question and questions.index(link.question)))
@@ -352,7 +355,7 @@ def _in_words(coefficient: Correlation) -> str:
 
 
 def pair_table(links: Sequence[Link], space: str) -> Table:
-    """Every headline against every other: three coefficients, and how far one family moves the first."""
+    """Return every headline against every other: three coefficients, and how far one family moves the first."""
 
     given = any(link.partial for link in links)
 
@@ -377,7 +380,7 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
 
 
 def _cell(coefficient: Correlation | None) -> Value:
-    """A coefficient as a cell; what limits it stands as a remark."""
+    """Return a coefficient as a cell; what limits it stands as a remark."""
     if coefficient is None:
         return None
     flags = (coefficient.reason,) if coefficient.reason and coefficient.value is not None else ()
@@ -393,7 +396,7 @@ def _cell(coefficient: Correlation | None) -> Value:
 
 
 def contrast_table(compared: Contrasts, space: str) -> Table:
-    """A row for each recipe, a column for each variable, and who stands in no pair."""
+    """Return a row for each recipe, a column for each variable, and who stands in no pair."""
     columns = {row.variable.name: row.variable for row in compared.rows}
     recipes: dict[str, dict[str, Contrast]] = defaultdict(dict)
     for row in compared.rows:

@@ -86,7 +86,7 @@ class Board:
 
 
 def cell_of(score: ScoreRow) -> Cell:
-    """A stored score as a cell. A value that is not finite is no value."""
+    """Return a stored score as a cell. A value that is not finite is no value."""
     value = score.value
     if value is None or not isfinite(value):
         reason = score.reason or ("no value" if value is None else "not a finite number")
@@ -134,5 +134,5 @@ def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:
 
 
 def is_partial(known: StimuliNote) -> bool:
-    """Whether the set is a part of the whole published one."""
+    """Return whether the set is a part of the whole published one."""
     return known.whole is not None and known.n < known.whole

@@ -151,7 +151,7 @@ def _with_templates(command: str, texts: Any, card: Facts) -> str:
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
-    """The options with which `bench register` makes a card. A member of a family declares its own input."""
+    """Yield the options with which `bench register` makes a card. A member of a family declares its own input."""
     how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
     given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
     kind = str(given["arch"]).partition(":")[0]
@@ -245,7 +245,7 @@ def provenance_of(
 
 
 def provenance_text(behind: Provenance) -> list[str]:
-    """A line per fact, under the name of the number."""
+    """Return a line per fact, under the name of the number."""
     names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
     facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in _facts(behind))
     return [" ".join(map(printable, filter(None, names))), *facts]

@@ -52,8 +52,8 @@ class Summary:
 
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
-    """One summary per label space, the one with most observers first. boards: ranked by their headlines, in the order
-    of `boards`."""
+    """Return one summary per label space, the one with most observers first. boards: ranked by their headlines, in the
+    order of `boards`."""
     spaces = dict.fromkeys(board.space for board in boards)
     tables = [_summary(space, [board for board in boards if board.space == space]) for space in spaces]
     return sorted(tables, key=lambda summary: -len(summary.lines))
@@ -127,15 +127,15 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
 
 
 def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
-    """The summary with the lines of the chosen and their neighbours."""
+    """Return the summary with the lines of the chosen and their neighbours."""
     lines, references, hidden = near(summary.lines, summary.references, chosen)
     notes = (*summary.notes, *([f"{hidden} others: bench rank --summary"] if hidden else []))
     return replace(summary, lines=lines, references=references, notes=notes)
 
 
 def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
-    """A summary in a sentence: the ranks of the chosen observer if it is the only one, otherwise the leaders of the
-    suites. "" without ranked observers."""
+    """Return a summary in a sentence: the ranks of the chosen observer if it is the only one, otherwise the leaders of
+    the suites. "" without ranked observers."""
     own = [line for line in summary.lines if line.observer in chosen]
     said: dict[str, list[str]] = {}
     for head in summary.headlines:
@@ -253,7 +253,7 @@ NOTE = "reported by others, not measured here: not ranked, and in no paired test
 def reported_boards(
     rows: Sequence[ScoreRow], sources: Mapping[str, str], suites: Sequence[str] | None = None
 ) -> list[Board]:
-    """One table per suite whose subject the scores are, and per source. rows: stored scores (of other kinds of
+    """Return one table per suite whose subject the scores are, and per source. rows: stored scores (of other kinds of
     observers they are passed over); sources: observer -> its source; suites: only of these (None: all, also of none).
     """
     groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
@@ -307,8 +307,8 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
 
 
 def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
-    """One per source: what most of its observers have a value of, side by side, for correlations within the source.
-    Values with a flag of distrust are left out."""
+    """Return one per source: what most of its observers have a value of, side by side, for correlations within the
+    source. Values with a flag of distrust are left out."""
     sources: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         sources[lineage(board.rows[0].observer).source].append(board)

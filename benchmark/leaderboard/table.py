@@ -90,7 +90,7 @@ class Table:
         ]
 
     def cut(self, limit: int | None) -> tuple[Table, int]:
-        """The table with so many rows between two dividers (None: all), and how many rows are left out."""
+        """Return the table with so many rows between two dividers (None: all), and how many rows are left out."""
         if limit is None:
             return self, 0
         rows: list[tuple[Value, ...]] = []
@@ -109,7 +109,7 @@ class Table:
         return sorted(common - {self.fields[at].said})
 
     def explained(self) -> Iterator[str]:
-        """Definitions of the columns, a line each."""
+        """Return the definitions of the columns, a line each."""
         suite = self.facts.get("suite", "")
         return (f"{suite} {column.title}: {column.help}".strip() for column in self.fields if column.help)
 
@@ -123,7 +123,7 @@ def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A value for people: `digits` decimals, fewer above 10; "-" for None."""
+    """Return a value for people: `digits` decimals, fewer above 10; "-" for None."""
     if value is None:
         return NOTHING
     size = abs(value)
@@ -133,13 +133,13 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def format_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """A number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
+    """Return a number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
     interval = "" if value is None or low is None or high is None else f" [{number(low, 3)}, {number(high, 3)}]"
     return number(value) + interval
 
 
 def p_value(p: float | None) -> str:
-    """A p value: four decimals, "<0.0001" below."""
+    """Return a p value: four decimals, "<0.0001" below."""
     if p is None:
         return NOTHING
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
@@ -210,8 +210,8 @@ def notes_below(table: Table, footnotes: Footnotes, limit: int | None = None) ->
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:
-    """A table as data: a record for each number, with its interval and origin; for rows without such numbers, a record
-    for the row."""
+    """Yield a table as data: a record for each number, with its interval and origin; for rows without such numbers, a
+    record for the row."""
     facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}
     blank = dict.fromkeys(name for column in table.fields for name in column.facts)
     for row in table.rows:
@@ -225,8 +225,8 @@ def records(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def wide_records(table: Table) -> Iterator[dict[str, Any]]:
-    """A table as data with a record for each row: value, interval, n, rank and remarks of each number in a column of
-    their own."""
+    """Yield a table as data with a record for each row: value, interval, n, rank and remarks of each number in a column
+    of their own."""
     for row in table.rows:
         plain = row_facts(table, row)
         for at in table.numbers:
@@ -240,7 +240,7 @@ def wide_records(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
-    """A row's plain values by key; a rank with its range."""
+    """Return a row's plain values by key; a rank with its range."""
     plain: dict[str, Any] = {}
     for at, (column, value) in enumerate(zip(table.fields, row, strict=True)):
         if isinstance(value, Rank):
@@ -251,7 +251,7 @@ def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
 
 
 def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
-    """The numbers of a cell and, from its source, how and when they were made."""
+    """Return the numbers of a cell and, from its source, how and when they were made."""
     plain: dict[str, Any] = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
     plain |= {"flags": list(cell.flags), "reason": cell.reason}
     for name in origin:
@@ -265,7 +265,7 @@ def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
 
 
 def finite(data: Any) -> Any:
-    """The same data with numbers that are not finite replaced by None."""
+    """Return the same data with numbers that are not finite replaced by None."""
     if isinstance(data, float):
         return data if isfinite(data) else None
     if isinstance(data, Mapping):

@@ -56,9 +56,9 @@ class TrainingCurve:
 
 
 def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
-    """Curves of every run and headline that has a value, run by run. observers: by name, with their stored cards. A
-    network that has several names is one point. boards: as for `summaries`. A run is drawn on the stimuli that most of
-    its own checkpoints were shown, whatever other observers were shown."""
+    """Return the curves of every run and headline that has a value, run by run. observers: by name, with their stored
+    cards. A network that has several names is one point. boards: as for `summaries`. A run is drawn on the stimuli that
+    most of its own checkpoints were shown, whatever other observers were shown."""
     places = {name: place for name, row in observers.items() if (place := _checkpoint(row.card))}
     alone: dict[str, list[Board]] = defaultdict(list)  # run -> boards of its checkpoints alone
     for board in boards:
@@ -77,7 +77,7 @@ def training_curves(boards: Sequence[Board], observers: Observers) -> list[Train
 
 
 def runs_of(cards: Cards) -> list[str]:
-    """The training runs of a leaderboard, by name."""
+    """Return the training runs of a leaderboard, by name."""
     return sorted({str(place["run"]) for card in cards.values() if (place := _checkpoint(card))})
 
 
@@ -109,7 +109,7 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Traini
 
 
 def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
-    """A line for each run that has several networks at one step: none of its curves is that of one network."""
+    """Yield a line for each run that has several networks at one step: none of its curves is that of one network."""
     runs: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for curve in curves:
         for point in curve.points:

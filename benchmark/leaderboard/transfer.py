@@ -69,12 +69,12 @@ class TransferMatrix:
     rows: tuple[TransferRow, ...]
 
     def cell(self, row: TransferRow, column: TransferColumn) -> Cell:
-        """The cell of a row in a column."""
+        """Return the cell of a row in a column."""
         return row.cells[self.columns.index(column)]
 
 
 def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
-    """The matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe. Rows and
+    """Return the matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe. Rows and
     columns without any value are left out, and columns that people alone have. Interval of a cell: of one observer
     Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several observers of
     a recipe the wider of t over observers and bootstrap by image."""
@@ -105,14 +105,15 @@ def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: boo
 
 
 def answers(member: ObserverTrials, column: TransferColumn) -> Trials:
-    """An observer's trials under a column's conditions; none where it lacks one of the conditions."""
+    """Return an observer's trials under a column's conditions; none where it lacks one of the conditions."""
     own = member.trials.where(np.isin(member.trials["condition"], column.conditions))
     complete = len(np.unique(own["condition"])) == len(column.conditions)
     return own if complete else own.where(np.zeros(len(own), dtype=bool))
 
 
 def find_row(rows: Sequence[TransferRow], name: str) -> TransferRow:
-    """The row of that title, observer or recipe tag ("uniform-noise" is "noise(uniform)"). Raises UnknownName."""
+    """Return the row of that title, observer or recipe tag ("uniform-noise" is "noise(uniform)"). Raises
+    UnknownName."""
     tags = ((name,), (f"noise({name.removesuffix('-noise')})",))
     named = [row for row in rows if name in (row.title, *row.observers)] or [r for r in rows if r.training in tags]
     if not named:
@@ -189,7 +190,7 @@ class Claim:
 
 
 def noise_claims(table: TransferMatrix) -> list[Claim]:
-    """Every recipe of noise on every noise that it was not trained on."""
+    """Return every recipe of noise on every noise that it was not trained on."""
     noises = [column for column in table.columns if family_of(column.degradation) == "noise"]
     rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
     return [claim for row in rows for column in noises if (claim := _claim(table, row, column))]
@@ -198,9 +199,9 @@ def noise_claims(table: TransferMatrix) -> list[Claim]:
 def judged(
     matrices: Sequence[TransferMatrix], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
-    """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none. A pair must
-    be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the recipe trains
-    on the condition or a cell is empty."""
+    """Return each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none. A
+    pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
+    recipe trains on the condition or a cell is empty."""
     if not pairs:
         return [(table, noise_claims(table)) for table in matrices]
     claims: list[list[Claim]] = [[] for _ in matrices]
@@ -331,7 +332,7 @@ def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tupl
 
 
 def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
-    """The matrix as a table, and what it says below."""
+    """Return the matrix as a table, and what it says below."""
 
     def tested(i: int, column: TransferColumn) -> Field:
         """With the trials per cell, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
@@ -365,7 +366,7 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
 
 
 def _notes(table: TransferMatrix, claims: Sequence[Claim]) -> list[str]:
-    """How to read the matrix, then one line per claim."""
+    """Return how to read the matrix, then one line per claim."""
     several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
     means = (f"{row.title}: mean over {', '.join(row.observers)}" for row in several)
     lines = [f"Accuracy; chance {number(table.chance)}.", *means]
@@ -380,7 +381,7 @@ def _notes(table: TransferMatrix, claims: Sequence[Claim]) -> list[str]:
 
 
 def claim_text(claim: Claim) -> str:
-    """A claim in one line."""
+    """Return a claim in one line."""
     titles = claim.own_titles
     on = " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1} more"
     gain = f"{claim.against} {_spoken(claim.base)}, difference {_spoken(claim.gain)}"

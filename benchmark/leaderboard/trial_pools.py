@@ -84,8 +84,8 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
 
 
 def degrades(suite: Suite) -> bool:
-    """Whether a suite shows degraded images: the published experiments, or conditions that a recipe may have seen.
-    Variants that stop conditions early do not count: their intervals do not hold for a matrix."""
+    """Return whether a suite shows degraded images: the published experiments, or conditions that a recipe may have
+    seen. Variants that stop conditions early do not count: their intervals do not hold for a matrix."""
     return (suite.seen is not None or _shows_experiments(suite)) and WITHIN not in suite.name
 
 
@@ -122,7 +122,7 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
-    """One pool per label space and collection of stimulus sets that observers were scored on."""
+    """Yield one pool per label space and collection of stimulus sets that observers were scored on."""
     notes = {note.digest: note for note in store.stimuli_names()}
     groups: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, ObserverTrials]] = defaultdict(dict)
     for scored in scored_trials(store, suite):
@@ -160,13 +160,13 @@ def _right(trials: Trials) -> Array:
 
 
 def spelled(condition: str) -> str:
-    """One spelling per condition "name/level"."""
+    """Return one spelling per condition "name/level"."""
     name, slash, level = condition.partition("/")
     return f"{name}/{canonical_condition(name, level)}" if slash and level else condition
 
 
 def _listed(condition: str) -> str:
-    """The spelling of the published list: "uniform-noise/0.10" of "uniform-noise/0.1"."""
+    """Return the spelling of the published list: "uniform-noise/0.10" of "uniform-noise/0.1"."""
     entry = own_list("human").get(condition.partition("/")[0])
     listed = (entry.condition(level) for level in entry.levels) if entry else ()
     return next((name for name in listed if spelled(name) == condition), condition)
@@ -195,10 +195,10 @@ class TransferColumn:
 
 
 def choose(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
-    """The columns of a pool. ways: "default": the published level of each degradation of the 2018 paper, else the level
-    at which people are nearest to half right, else all levels averaged; "levels": every level; "mean": all levels
-    averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where a
-    pattern matches nothing."""
+    """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper, else
+    the level at which people are nearest to half right, else all levels averaged; "levels": every level; "mean": all
+    levels averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where
+    a pattern matches nothing."""
     present = _present(pool)
     every = [condition for levels in present.values() for condition in levels]
     columns: list[TransferColumn] = []
@@ -219,13 +219,13 @@ def degradation_of(condition: str) -> str:
 
 
 def family_of(degradation: str) -> str:
-    """What the published lists group it with ("noise"); "" where they do not know it."""
+    """Return what the published lists group it with ("noise"); "" where they do not know it."""
     entries = (own_list(name).get(degradation) for name in LISTS)
     return next((entry.family for entry in entries if entry is not None), "")
 
 
 def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn:
-    """The column of a degradation, a title or a condition. Raises UnknownName."""
+    """Return the column of a degradation, a title or a condition. Raises UnknownName."""
     for column in columns:
         if name in (column.title, column.degradation) or (spelled(name),) == column.conditions:
             return column
@@ -252,7 +252,7 @@ def _present(pool: TrialPool) -> dict[str, list[str]]:
 
 
 def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list[tuple[str, ...]]:
-    """The conditions of each column of one degradation."""
+    """Return the conditions of each column of one degradation."""
     if way == "levels":
         return [(condition,) for condition in levels]
     published: list[tuple[str, ...]] = [(condition,) for condition in levels if condition in PAPER]

@@ -100,7 +100,8 @@ class Mark(NamedTuple):
 
 
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
-    """The axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number above."""
+    """Return the axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number
+    above."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
     low, high = column.bounds or (0.0, 1.0)
     if column.bounds is None and ends:
@@ -114,7 +115,7 @@ def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -
 
 
 def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> Mark:
-    """A cell as drawn; without an axis, as numbers only."""
+    """Return a cell as drawn; without an axis, as numbers only."""
     if cell.value is None:
         return Mark(noted=noted)
     dot, start, end = ("" if axis is None or v is None else axis.at(v) for v in (cell.value, cell.low, cell.high))
@@ -125,13 +126,13 @@ def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> 
 
 
 def bounds_of(cell: Cell) -> tuple[float, float]:
-    """The interval of a cell with a value; without an interval, the value twice."""
+    """Return the interval of a cell with a value; without an interval, the value twice."""
     low, high = (cell.value if end is None else end for end in (cell.low, cell.high))
     return low or 0.0, high or 0.0
 
 
 def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
-    """Similarity of each number to people: `SHADES` within their interval, 1 for the farthest number."""
+    """Return the similarity of each number to people: `SHADES` within their interval, 1 for the farthest number."""
     if people is None or people.value is None:
         return [0] * len(cells)
     low, high = bounds_of(people)
@@ -234,7 +235,7 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
 
 
 def facts_of(known: ObserverRow | None) -> dict[str, str]:
-    """The plain columns of an observer, by name."""
+    """Return the plain columns of an observer, by name."""
     card, count = known.card if known else {}, parameters(known)
     paper = str(card.get("paper") or "")
     return {
@@ -248,7 +249,7 @@ def facts_of(known: ObserverRow | None) -> dict[str, str]:
 
 
 def address(paper: str) -> str:
-    """The web address of a card's paper, from an address, an arXiv number or a DOI; "" without one."""
+    """Return the web address of a card's paper, from an address, an arXiv number or a DOI; "" without one."""
     matches = ((re.search(pattern, paper, re.IGNORECASE), to) for pattern, to in PAPERS.items())
     return next((to + match[1] for match, to in matches if match), "")
 
@@ -274,7 +275,7 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
 
 
 def verdict_of(summary: Summary, contents: Contents) -> str:
-    """The leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
+    """Return the leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
     whether a network reaches people."""
     at, count = likeness(contents, summary), len(summary.lines)
     if at is None:

@@ -138,7 +138,7 @@ class ImageAnswers:
         return self.group(SIMULATED), "simulated people"
 
     def group(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
-        """[observers]: who is of these kinds."""
+        """Return [observers]: who is of these kinds."""
         return np.array([kind in kinds for kind in self.kinds], dtype=bool)
 
     def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -208,7 +208,8 @@ def _gathered(
 
 
 def of_truth(table: Trials) -> NDArray[np.float32]:
-    """[n] the probability of the right category; NaN where the trials have none, or none that fit the answers."""
+    """Return [n] the probability of the right category; NaN where the trials have none, or none that fit the
+    answers."""
     n = len(table)
     unknown = np.full(n, np.nan, dtype=np.float32)
     held = table.columns.get(PROBABILITY)
@@ -230,8 +231,8 @@ def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]
 
 
 def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
-    """Images by how far people (`ImageAnswers.crowd`) are ahead of networks, both ends of the order; without people the
-    hardest ones."""
+    """Return the images by how far people (`ImageAnswers.crowd`) are ahead of networks, both ends of the order; without
+    people the hardest ones."""
     human, _ = answers.share(answers.crowd[0])
     machine, _ = answers.share(answers.group(NETWORKS))
     gap = human - machine
@@ -265,8 +266,8 @@ class Contents:
     own: frozenset[str] = frozenset()
 
     def only(self, models: Sequence[str]) -> Contents:
-        """The same leaderboard with only these networks (names or patterns) and all reference rows. Raises UnknownName
-        if a name matches no network."""
+        """Return the same leaderboard with only these networks (names or patterns) and all reference rows. Raises
+        UnknownName if a name matches no network."""
         names = {row.observer for board in self.boards for row in board.rows}
         chosen = set()
         for pattern in models:
@@ -425,7 +426,7 @@ def read_contents(settings: Settings) -> Contents:
 
 
 def family(observer: ObserverRow | None) -> str:
-    """The line of a network's architecture ("resnet"); the kind of another observer."""
+    """Return the line of a network's architecture ("resnet"); the kind of another observer."""
     if observer is None:
         return ""
     if observer.kind not in KINDS:
@@ -434,7 +435,7 @@ def family(observer: ObserverRow | None) -> str:
 
 
 def parameters(observer: ObserverRow | None) -> int | None:
-    """The number of parameters on a network's card."""
+    """Return the number of parameters on a network's card."""
     count = observer.card.get("parameters") if observer is not None else None
     return count if isinstance(count, int) else None
 

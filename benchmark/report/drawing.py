@@ -91,12 +91,13 @@ class Figure:
 
 
 def draw(figure: Figure, form: str, column: str = "double") -> bytes:
-    """The figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or two."""
+    """Return the figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or
+    two."""
     return on_paper(_svg(figure, WIDTHS[column]), form, column)
 
 
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
-    """An SVG at the width of a column of a paper, in another form. A PNG has and records `DPI` dots per inch."""
+    """Return an SVG at the width of a column of a paper, in another form. A PNG has and records `DPI` dots per inch."""
     if form not in FORMATS:
         raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
     root = ElementTree.fromstring(text)  # noqa: S314 - drawn here
@@ -162,7 +163,7 @@ def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> t
 
 
 def axis(title: str | list[str], **more: Any) -> Spec:
-    """An axis with its unit."""
+    """Return an axis with its unit."""
     return {"title": title, **more}
 
 
@@ -173,8 +174,8 @@ def _number(field: str, look: Spec, **scale: Any) -> Spec:
 def _look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
 ) -> tuple[Spec, Spec]:
-    """Colour and shape of a field's values, with one legend for both (width 0: none). Among observers people are drawn
-    in ink, reported scores among groups as grey diamonds."""
+    """Return the colour and shape of a field's values, with one legend for both (width 0: none). Among observers people
+    are drawn in ink, reported scores among groups as grey diamonds."""
     colour, shape = palette(values, places)
     for special, look in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
         if special in values and (special == REPORTED or field == "observer"):
@@ -190,7 +191,7 @@ def _look(
 
 
 def _rule(side: str, value: float | None) -> list[Spec]:
-    """A dashed line, drawn once and not once for each record."""
+    """Return a dashed line, drawn once and not once for each record."""
     if value is None:
         return []
     mark = {"type": "rule", "strokeDash": [3, 3], "color": QUIET}
@@ -232,8 +233,9 @@ def dots(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
     people: Mapping[str, Band] | None = None, width: int = WIDTHS["page"],
 ) -> Spec:  # fmt: skip
-    """Rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their names at
-    the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by metric."""
+    """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their
+    names at the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by
+    metric."""
     groups = _present(GROUPS, records, "group")
     names = _present(order, records, "observer")
     hue, form = _look("group", groups, width if len(groups) > 1 else 0)
@@ -266,7 +268,7 @@ def dots(
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """A title in lines of at most so many px."""
+    """Return a title in lines of at most so many px."""
     return wrap(text, max(8, int(width / 6.2)))
 
 
@@ -304,8 +306,8 @@ def curves(
 def paths(
     records: Records, outer: Records, titles: Sequence[str], along: str, width: int, places: Mapping[str, int]
 ) -> Spec:
-    """A line for each observer through its points (x, y) in the order of `along`, the first one larger; outer: points
-    of a grey line around them."""
+    """Return a line for each observer through its points (x, y) in the order of `along`, the first one larger; outer:
+    points of a grey line around them."""
     x, y = (
         _number(name, axis(title, grid=True, tickCount=5), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)
@@ -347,8 +349,8 @@ def strip(
     records: Records, order: Sequence[str], rows: Spec, x_title: str, whole: Records, line: float | None = None,
     width: int = WIDTHS["page"], places: Mapping[str, int] | None = None,
 ) -> Spec:  # fmt: skip
-    """A row for each condition, in it a mark for each observer; tall lines: `whole`, their values over all. rows: the
-    channel of the conditions."""
+    """Return a row for each condition, in it a mark for each observer; tall lines: `whole`, their values over all.
+    rows: the channel of the conditions."""
     hue, form = _look("observer", _present(order, records, "observer"), width, places)
     x = _number("value", axis(_wrapped(x_title, width - 120), tickCount=5), domain=[0, 1])
     tall = {"type": "rule", "opacity": 0.55, "strokeWidth": 1.5}
@@ -368,7 +370,7 @@ def strip(
 def matrix(
     records: Records, x: Spec, y: Spec, value: str, title: str, domain: Sequence[float], step: Sequence[int]
 ) -> Spec:
-    """A coloured cell for each record. value: the field that is coloured; step: width and height of a cell."""
+    """Return a coloured cell for each record. value: the field that is coloured; step: width and height of a cell."""
     colour = {
         "field": value,
         "type": "quantitative",
@@ -436,7 +438,7 @@ def training_panel(
     number: int, title: str | Spec, unit: str, steps: Sequence[int], runs: Sequence[str], chance: float | None,
     people: Band | None, width: int,
 ) -> Spec:  # fmt: skip
-    """The records of panel `number`: values over steps, a line and a band for each run, and what people have."""
+    """Return the records of panel `number`: values over steps, a line and a band for each run, and what people have."""
     hue, form = _look("run", runs, width if len(runs) > 1 else 0)
     x = _number("step", axis(unit, tickCount=5), domain=list(steps))
     y = _number("value", axis("", tickCount=5), zero=False, nice=True)

@@ -108,7 +108,7 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
 
 
 def find_figure(contents: Contents, name: str) -> Figure:
-    """The figure of that name; UnknownName with close ones."""
+    """Return the figure of that name; UnknownName with close ones."""
     known = {figure.name: figure for _, figure in every_figure(contents)}
     if name not in known:
         raise unknown_name("figure", name, known, "`bench plot` without a name lists them.")
@@ -131,8 +131,8 @@ def plot(
 
 
 def likeness(contents: Contents, summary: Summary) -> int | None:
-    """Index of the headline that best separates networks from people: the one in which the smallest share of networks
-    is as good as people. None if people have no value."""
+    """Return the index of the headline that best separates networks from people: the one in which the smallest share of
+    networks is as good as people. None if people have no value."""
     shares = {}
     for at, head in enumerate(summary.headlines):
         people = contents.people_at(summary, at)
@@ -145,8 +145,8 @@ def likeness(contents: Contents, summary: Summary) -> int | None:
 
 
 def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
-    """Indices of the headlines on the other axis: those that most suites ask about and that lack a value of people;
-    failing that, any other."""
+    """Return the indices of the headlines on the other axis: those that most suites ask about and that lack a value of
+    people; failing that, any other."""
     names = [head.suite for head in summary.headlines]
     asked = Counter(name for head in summary.headlines for name in head.questions)
     others = [at for at in range(len(names)) if at != y]
@@ -156,8 +156,8 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
 
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:
-    """The leaderboard in one figure: similarity to people against robustness, with people as a band; rows of dots if
-    fewer than two headlines have different answers."""
+    """Return the leaderboard in one figure: similarity to people against robustness, with people as a band; rows of
+    dots if fewer than two headlines have different answers."""
     y, heads, space = likeness(contents, summary) or 0, summary.headlines, summary.space
     axes = (y, *robustness(contents, summary, y))
     panels = [panel for x in axes[1:] if (panel := _panel(contents, summary, (x, y))).records]
@@ -226,7 +226,7 @@ def _asked(variable: Variable) -> tuple[str, str]:
 
 
 def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str, Cell]]) -> list[dict[str, Any]]:
-    """A point for each network with a number on both axes. cells: of x and y, by observer."""
+    """Return a point for each network with a number on both axes. cells: of x and y, by observer."""
     recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
     coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
     records = []
@@ -242,7 +242,7 @@ def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str,
 
 
 def _overview_spec(panels: Sequence[OverviewPanel], named: Sequence[str], width: int) -> Spec:
-    """The panels side by side, or in one column on a narrow page."""
+    """Return the panels side by side, or in one column on a narrow page."""
     hue = "recipe" if named else "observer"  # of few networks each has a colour
     every = list(dict.fromkeys(record[hue] for panel in panels for record in panel.records))
     columns = len(panels) if width >= 700 else 1
@@ -286,7 +286,8 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
 
 
 def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
-    """Two headlines against each other, with what people have in them. Observers' names are in the marks' labels."""
+    """Return two headlines against each other, with what people have in them. Observers' names are in the marks'
+    labels."""
     records: list[dict[str, Any]] = [
         {"observer": network.name, "family": network.lineage.family, "recipe": network.lineage.recipe, "x": x, "y": y}
         for network, x, y in zip(link.observers, link.xs, link.ys, strict=True)
@@ -339,8 +340,8 @@ def training(contents: Contents, run: str = "") -> Iterator[Figure]:
 def over_training(
     curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, drawing.Band] | None = None
 ) -> Figure:
-    """The runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where they
-    share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
+    """Return the runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where
+    they share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
     records = [record for curve in curves for record in table_records(checkpoint_table([curve]))]
     runs = list(dict.fromkeys(curve.run for curve in curves))
     shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
@@ -383,7 +384,8 @@ def over_training(
 
 
 def forest(compared: Compared) -> Figure | None:
-    """The difference of two observers in every headline, with intervals; None where no headline could be compared."""
+    """Return the difference of two observers in every headline, with intervals; None where no headline could be
+    compared."""
     records = [
         {"suite": row.suite, "metric": row.title, "label": f"{row.title} ({row.suite})", "a": test.a, "b": test.b,
          "difference": test.difference, "low": test.low, "high": test.high, "level": test.level, "p_holm": test.p_holm,

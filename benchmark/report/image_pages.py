@@ -45,7 +45,7 @@ class Pictures:
         self._sets: dict[str, tuple[Stimuli, Mapping[str, int], str] | None] = {}
 
     def of(self, sets: Iterable[str], image: str) -> str:
-        """The path of a picture in the report, from the first of these sets that has it; "" without one."""
+        """Return the path of a picture in the report, from the first of these sets that has it; "" without one."""
         for name in dict.fromkeys(sets):
             if name not in self._sets:
                 self._sets[name] = self._open(name)

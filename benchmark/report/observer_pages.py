@@ -81,7 +81,7 @@ def observer_pages(
 
 
 def _references(contents: Contents, name: str) -> Iterator[str]:
-    """The people that an observer was compared with, suite by suite."""
+    """Yield the people that an observer was compared with, suite by suite."""
     measured = {suite.name for suite in contents.suites if suite.against is not None}
     for board in contents.boards:
         here = board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references))
@@ -163,7 +163,7 @@ class Part(NamedTuple):
 
 
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
-    """The scores of an observer, suite by suite in the order of the report."""
+    """Yield the scores of an observer, suite by suite in the order of the report."""
     suites = {suite.name: suite for suite in contents.suites}
     order = {name: at for at, name in enumerate(suites)}
     parts: dict[tuple[int, str, int, str], list[ScoreRow]] = defaultdict(list)
@@ -182,7 +182,7 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     usual = contents.usual.get((ordered[0].suite, ordered[0].space), {}).values()
 
     def title(row: ScoreRow) -> str:
-        """The metric's title, with the role if the metric has several."""
+        """Return the metric's title, with the role if the metric has several."""
         metric = metrics.get(row.metric)
         if metric is None:
             return row.metric

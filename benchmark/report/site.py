@@ -99,7 +99,7 @@ def report(
 
 
 def _shared(contents: Contents) -> dict[str, Any]:
-    """Context of every page: the menu and the leaderboard's name."""
+    """Return the context of every page: the menu and the leaderboard's name."""
     linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
     pages = [
         ("index.html", "Leaderboard", True),
@@ -223,7 +223,7 @@ class Live:
         return self._folders[-1]
 
     def refresh(self) -> bool:
-        """Whether there was something new. Raises BenchError where the first report cannot be made."""
+        """Return whether there was something new. Raises BenchError where the first report cannot be made."""
         path = Path(
             self._settings.db.removeprefix("sqlite:///")
         )  # of a data base elsewhere nothing, and it is read anew
@@ -245,7 +245,7 @@ class Live:
         return True
 
     def compare(self, a: str, b: str) -> str:
-        """The page of a pair, added if missing. Raises BenchError if the two cannot be compared."""
+        """Return the page of a pair, added if missing. Raises BenchError if the two cannot be compared."""
         with self._lock:
             return add_pair(self._settings, self.folder, a, b)
 

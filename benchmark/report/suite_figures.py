@@ -132,8 +132,8 @@ class FigureBoard:
         return people and people.band
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[ScoreRow]:
-        """The observer's scores of a metric under conditions of that pattern, with a value, on this board's stimuli
-        where it has several: of one that was scored again as more of its sets came, the newest."""
+        """Return the observer's scores of a metric under conditions of that pattern, with a value, on this board's
+        stimuli where it has several: of one that was scored again as more of its sets came, the newest."""
         board, shown = self.board, set(self.board.digests.values())
         held = [
             row
@@ -190,15 +190,15 @@ class Marks:
         )
 
     def titles(self) -> list[str]:
-        """Titles of the two axes."""
+        """Return the titles of the two axes."""
         return [title.format(**self.words) for title in self.declared.axes]
 
 
 def marks_of(
     scene: FigureBoard, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
 ) -> Iterator[Marks]:
-    """The marks of each figure, for at most `most` networks and the mean of people. least: number of conditions that an
-    observer must have scores of."""
+    """Yield the marks of each figure, for at most `most` networks and the mean of people. least: number of conditions
+    that an observer must have scores of."""
     pattern, metric = re.compile(declared.conditions), declared.metrics[0]
     axes = {declared.along, declared.across}
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
@@ -244,13 +244,13 @@ def marks_of(
 
 
 def _words(pattern: re.Pattern[str], condition: str) -> dict[str, str]:
-    """The groups of a condition."""
+    """Return the groups of a condition."""
     match = pattern.fullmatch(condition)
     return match.groupdict("1") if match else {}
 
 
 def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
-    """The values along the axis in order. Numbers become such in the records."""
+    """Return the values along the axis in order. Numbers become such in the records."""
     for group in {declared.along, declared.across} - {""}:
         try:
             values = [float(record[group]) for record in records]
@@ -338,7 +338,7 @@ def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
 
 
 def _matrix_spec(marks: Marks, width: int) -> Spec:
-    """Cells of one map, or of as many networks as fit side by side, as wide as possible."""
+    """Return the cells of one map, or of as many networks as fit side by side, as wide as possible."""
     across, (x_title, legend) = marks.declared.across, marks.titles()
     columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
     room, count = width - 150, len(marks.shown) if across else 1
@@ -360,7 +360,8 @@ def _matrix_spec(marks: Marks, width: int) -> Spec:
 
 
 def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
-    """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
+    """Yield some metrics of a board side by side, its networks and reference rows; nothing where it has none of
+    them."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
     bands = {column.title: band for column in columns if (band := scene.band(column.metric))}
@@ -400,7 +401,7 @@ DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = 
 
 
 def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Collection[str] = ()) -> Iterator[Figure]:
-    """One figure for each role that three or more observers answered; people's agreement is the ceiling."""
+    """Yield one figure for each role that three or more observers answered; people's agreement is the ceiling."""
     for role in [part for part in answers if part.role != NATURAL][:ROLES]:
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
         people = everybody[:MOST_PEOPLE]
@@ -448,7 +449,7 @@ def _agreement_spec(records: Records, shown: Sequence[str], width: int) -> Spec:
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
-    """Who of these kinds answered nearly all images, by name."""
+    """Return the who of these kinds answered nearly all images, by name."""
     seen = answers.shown.mean(axis=1)
     return [
         name
@@ -458,7 +459,7 @@ def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
 
 
 def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """A row's numbers as marks, one for each of these columns in which it has a value."""
+    """Return a row's numbers as marks, one for each of these columns in which it has a value."""
     group = GROUPS[_GROUP.get(row.kind, 6)]
     cells = ((column.title, row.cells[column.metric]) for column in columns)
     return [

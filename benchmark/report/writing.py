@@ -88,8 +88,8 @@ def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Si
 
 
 def slug(name: str) -> str:
-    """A file name for any name: the name if it is plain, otherwise its plain characters and a digest. All are distinct,
-    also on file systems that ignore case."""
+    """Return a file name for any name: the name if it is plain, otherwise its plain characters and a digest. All are
+    distinct, also on file systems that ignore case."""
     if _PLAIN.fullmatch(name):
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
@@ -122,7 +122,7 @@ def templates() -> Environment:
 
 
 def short(value: float | None) -> str:
-    """A value for a page: three decimals, without the nought before the point."""
+    """Return a value for a page: three decimals, without the nought before the point."""
     text = number(value, 3)
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
@@ -133,7 +133,7 @@ def short_interval(value: float | None, low: float | None, high: float | None) -
 
 
 def broken(name: str) -> Any:
-    """A name as markup that may break after its underscores."""
+    """Return a name as markup that may break after its underscores."""
     from markupsafe import Markup, escape
 
     return Markup(str(escape(printable_lines(name))).replace("_", "_<wbr>"))  # noqa: S704 - escaped before

@@ -108,14 +108,14 @@ def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
 
 
 def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
-    """Kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
+    """Return the kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
     seen, chance = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
     room = np.where(seen == 1, 1.0, 1 - chance)
     return np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
 
 
 def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
-    """The lowest and the highest kappa of two observers of these accuracies in [0, 1], elementwise."""
+    """Return the lowest and the highest kappa of two observers of these accuracies in [0, 1], elementwise."""
     first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
     expected, gap = expected_consistency(first, second), np.abs(first - second)
     return kappa_of(np.abs(first + second - 1), expected), kappa_of(1 - gap, expected)
@@ -137,9 +137,9 @@ def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
 
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
-    """All pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool, which
-    observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN where
-    there are none. Square roots of weights make images count by their weights."""
+    """Return all pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool,
+    which observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN
+    where there are none. Square roots of weights make images count by their weights."""
     there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
     yes = np.asarray(right, dtype=float) * there
     no = there - yes
@@ -266,7 +266,7 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
 
 
 def _of_counts(counts: Array) -> Floats:
-    """[5, m]: p_a, p_b, c_obs, c_exp, kappa from counts [m, 4] (both, only a, only b, neither)."""
+    """Return [5, m]: p_a, p_b, c_obs, c_exp, kappa from counts [m, 4] (both, only a, only b, neither)."""
     both, only_a, only_b, neither = np.asarray(counts, dtype=float).T
     n = both + only_a + only_b + neither
     p_a, p_b, seen = (both + only_a) / n, (both + only_b) / n, (both + neither) / n

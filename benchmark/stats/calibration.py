@@ -60,7 +60,7 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
 
 
 def mean_loss(losses: Array) -> Estimate:
-    """The mean of [n] losses, n >= 1."""
+    """Return the mean of [n] losses, n >= 1."""
     value = float(np.mean(losses, dtype=float))
     return Estimate(value=value, influence=(np.asarray(losses, dtype=float) - value) / len(losses))
 
@@ -91,7 +91,7 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
 
 
 def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
-    """The mean of estimates that are made of the same trials."""
+    """Return the mean of estimates that are made of the same trials."""
     influence = np.mean([part.influence for part in parts], axis=0)
     return Estimate(value=float(np.mean([part.value for part in parts])), influence=influence)
 

@@ -61,7 +61,7 @@ def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
 
 
 def exemplar_columns(trials: Trials) -> dict[str, Array]:
-    """The label columns that name an image's components: `shape_exemplar`, `texture_exemplar` or any other."""
+    """Return the label columns that name an image's components: `shape_exemplar`, `texture_exemplar` or any other."""
     named = {name: trials[name] for name in trials.columns if name.endswith(EXEMPLAR)}
     return {name: values for name, values in named.items() if (values != "").any()}
 
@@ -74,10 +74,10 @@ def ratio_influence(num: Floats, den: Floats) -> Floats:
 
 
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each): the
-    sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too small, even below
-    0, if clusters matter little: it is never below the variance over single stimuli. Leave out trials that do not
-    count. ValueError: no factor, or one of a single level."""
+    """Return the variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n]
+    each): the sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too small,
+    even below 0, if clusters matter little: it is never below the variance over single stimuli. Leave out trials that
+    do not count. ValueError: no factor, or one of a single level."""
     cells = list(overlaps(clusters))
     sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
     if min(sizes, default=0) < 2:
@@ -118,7 +118,7 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
 
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
-    """The variance of an estimate from random samples of n images and k people, to first order.
+    """Return the variance of an estimate from random samples of n images and k people, to first order.
 
     images: [n] contribution of each image, with the people fixed; persons: [n, k] contribution of each image through
     each person, if people were resampled; people: [k] contribution of each person, beyond the mean person. factors:
@@ -147,8 +147,8 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
 
 
 def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
-    """The variance of a mean over estimates. together: the sum of all covariances of two of them (none: independent).
-    Never below half of what independent ones would have: covariances are estimates, too."""
+    """Return the variance of a mean over estimates. together: the sum of all covariances of two of them (none:
+    independent). Never below half of what independent ones would have: covariances are estimates, too."""
     each = [estimate.value / len(variances) ** 2 for estimate in variances]
     doubt = sum(v**2 / estimate.df for v, estimate in zip(each, variances, strict=True))
     df = sum(each) ** 2 / doubt if doubt else variances[0].df
@@ -177,8 +177,8 @@ def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tup
 def bounded_interval(
     value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place there.
-    value: within the bounds, but for rounding."""
+    """Return the interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place
+    there. value: within the bounds, but for rounding."""
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
     low, high = clustered_wilson(share, Variance(value=spread.value / size**2, df=spread.df), level)
@@ -194,9 +194,9 @@ def t_interval(value: float, spread: Variance, level: float = 0.95) -> tuple[flo
 def mean_interval(
     values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float]:
-    """Interval of a mean over observers: t (Student 1908, Biometrika 6:1), or, with `bounds` on the values of the mean,
-    a form like `clustered_wilson`, which remains within them. values: [k] finite, k >= 2, within the bounds (otherwise
-    ValueError)."""
+    """Return the interval of a mean over observers: t (Student 1908, Biometrika 6:1), or, with `bounds` on the values
+    of the mean, a form like `clustered_wilson`, which remains within them. values: [k] finite, k >= 2, within the
+    bounds (otherwise ValueError)."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("an interval over observers needs at least two finite values")

@@ -54,10 +54,10 @@ def decided(start: Comparison, test: Test, method: str, data: str = "") -> Compa
 
 
 def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
-    """The comparisons of one family with `p_holm`, and intervals and verdicts that depend on it. Each interval has the
-    level at which Holm's procedure tests its row, 1 - (1 - level) / (rows left at its step; after the first retained
-    row: that row's level), so it excludes 0 exactly if p_holm < 1 - level, and covers at least `level` for its own
-    row."""
+    """Return the comparisons of one family with `p_holm`, and intervals and verdicts that depend on it. Each interval
+    has the level at which Holm's procedure tests its row, 1 - (1 - level) / (rows left at its step; after the first
+    retained row: that row's level), so it excludes 0 exactly if p_holm < 1 - level, and covers at least `level` for its
+    own row."""
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
     family = list(comparisons)
     pvalues = np.array([comparisons[i].p for i in at], dtype=float)
@@ -95,7 +95,7 @@ def undecided(comparison: Comparison) -> Comparison:
 
 
 def _verdict(item: Comparison, level: float | None = None) -> str:
-    """The outcome in words; rests on the adjusted p where there is one. level: of the family."""
+    """Return the outcome in words; rests on the adjusted p where there is one. level: of the family."""
     p = item.p if item.p_holm is None else item.p_holm
     if p is None or item.difference is None:
         return f"not compared: {item.reason}"
@@ -179,7 +179,7 @@ class DiscordantTrial:
 
 
 def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
-    """The two families of `rows`, which are in the order of their suites."""
+    """Return the two families of `rows`, which are in the order of their suites."""
     first = [row for row in rows if _is_headline(row)]
     kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])
     families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
@@ -190,7 +190,7 @@ def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[
 
 
 def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
-    """The headlines of comparisons of `a` with several others, adjusted together."""
+    """Return the headlines of comparisons of `a` with several others, adjusted together."""
     named = [(pair.b, row) for pair in pairs for row in pair.headlines]
     together = adjusted([row for _, row in named])
     return ComparedToEach(
@@ -206,7 +206,7 @@ def _is_headline(row: SuiteComparison) -> bool:
 
 
 def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
-    """The rows as one family of tests."""
+    """Return the rows as one family of tests."""
     family = adjust([row.comparison for row in rows])
     return tuple(replace(row, comparison=comparison) for row, comparison in zip(rows, family, strict=True))
 

@@ -58,7 +58,7 @@ class Quadratic:
     square: float
 
     def __call__(self, x: float) -> float:
-        """The variance at x."""
+        """Return the variance at x."""
         return self.at_zero + 2 * self.cross * x + self.square * x * x
 
 
@@ -121,7 +121,8 @@ def normal_tail(z: float) -> float:
 
 
 def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
-    """The cluster-robust variance of the sum of u + x v, as a function of x. u, v: [n]; factors: label arrays [n]."""
+    """Return the cluster-robust variance of the sum of u + x v, as a function of x. u, v: [n]; factors: label arrays
+    [n]."""
     at_zero = cross = square = 0.0
     for sign, codes in overlaps(factors):
         of_u, of_v = np.bincount(codes, u), np.bincount(codes, v)
@@ -141,7 +142,7 @@ LEAST, MOST = 0.01, 1e6  # times as many images; fewer and more are not looked f
 
 
 def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1.0, level: float = 0.95) -> float:
-    """The chance that the test finds a true difference of `detect`, at two-sided 1 - level.
+    """Return the chance that the test finds a true difference of `detect`, at two-sided 1 - level.
 
     times, people: how many times as many images, and people, as the test was made of. Right or wrong on the same
     images: McNemar's test, whose variance under the hypothesis is the share of images that only one gets right, and the
@@ -178,8 +179,8 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
 
 
 def assumed(share: float) -> Discordant:
-    """The test of two observers without stored trials: one image, which only one of the two answers correctly with the
-    probability `share`; images share nothing."""
+    """Return the test of two observers without stored trials: one image, which only one of the two answers correctly
+    with the probability `share`; images share nothing."""
     return Discordant(b=share / 2, c=share / 2, n=1)
 
 
@@ -189,8 +190,8 @@ def _tails(below: Callable[[float], float], bound: float) -> float:
 
 
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
-    """How many times as many images, or people where `of` is "people", find a difference of `detect` with this chance.
-    None: no number of them does, as the others bound what can be seen, or nothing varies."""
+    """Return how many times as many images, or people where `of` is "people", find a difference of `detect` with this
+    chance. None: no number of them does, as the others bound what can be seen, or nothing varies."""
     from scipy.optimize import brentq
 
     def lacking(times: float) -> float:
@@ -204,7 +205,7 @@ def needed(test: Test, detect: float, power: float, *, of: str = "images", level
 
 
 def detectable(test: Test, power: float, *, level: float = 0.95) -> float | None:
-    """The smallest difference that the test, as it is, finds with this chance; None where it finds none."""
+    """Return the smallest difference that the test, as it is, finds with this chance; None where it finds none."""
     from scipy.optimize import brentq
 
     limit = min(getattr(test, "limit", 1.0), 1e3)

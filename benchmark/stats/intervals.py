@@ -61,7 +61,7 @@ def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[
 
 
 def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, float]) -> float:
-    """The difference at which the (falling) score statistic equals `target`, by bisection."""
+    """Return the difference at which the (falling) score statistic equals `target`, by bisection."""
     low, high = between
     for _ in range(60):
         middle = (low + high) / 2
@@ -160,7 +160,7 @@ def chunk_sizes(total: int, width: int) -> Iterator[int]:
 
 
 def percentiles(values: Floats, level: float) -> tuple[float, float]:
-    """The central `level` of the finite values, as (low, high)."""
+    """Return the central `level` of the finite values, as (low, high)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     tail = (1 - level) / 2

@@ -42,14 +42,14 @@ class _Pairs:
     only_b: int
 
     def at(self, keep: Array) -> _Pairs:
-        """The pairs at which `keep` is true."""
+        """Return the pairs at which `keep` is true."""
         stimulus = self.stimulus[keep]
         factors = tuple(stimulus if labels is self.stimulus else labels[keep] for labels in self.factors)
         return replace(self, sums=self.sums[keep], keys=self.keys[keep], stimulus=stimulus, factors=factors)
 
 
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
-    """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
+    """Return the paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
 
     Correct and incorrect answers on the same trials, each stimulus once: McNemar's score test and Tango's interval.
     Otherwise a score test over whole stimuli: the variance of the linearised difference is computed under the
@@ -101,7 +101,7 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
 
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
-    """Sums of both observers on the trials that both have, sorted by key."""
+    """Return the sums of both observers on the trials that both have, sorted by key."""
     (keys_a, own_a), (keys_b, own_b) = (_keyed(metric, trials) for trials in (a, b))
     common = np.intersect1d(keys_a, keys_b)
     sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
@@ -117,14 +117,14 @@ def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
 
 
 def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
-    """The unique keys of an observer's trials, sorted, and the trials: those that the metric is measured on."""
+    """Return the unique keys of an observer's trials, sorted, and the trials: those that the metric is measured on."""
     own = metric.own(trials)
     return np.unique(own.keys) if len(own) else np.zeros(0, dtype=str), own
 
 
 def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
-    """Sums of num and den at each of the sorted keys [k, 2]. The ratio receives only the trials of these keys: it may
-    weigh a trial by the number of others."""
+    """Return the sums of num and den at each of the sorted keys [k, 2]. The ratio receives only the trials of these
+    keys: it may weigh a trial by the number of others."""
     if not len(trials) or not len(keys):
         return np.zeros((len(keys), 2))
     there = np.isin(trials.keys, keys)
@@ -134,7 +134,7 @@ def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
 
 
 def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
-    """The shared components of the stimuli of the keys, or the stimuli themselves, and the stimuli."""
+    """Return the shared components of the stimuli of the keys, or the stimuli themselves, and the stimuli."""
     stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)
     if not len(keys):
         return (stimulus,), stimulus
@@ -145,7 +145,7 @@ def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, 
 
 
 def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
-    """How often only a and only b score; None unless every trial is a yes or a no."""
+    """Return how often only a and only b score; None unless every trial is a yes or a no."""
     num_a, den_a, num_b, den_b = pairs.sums.T
     if not (indicators(num_a, den_a) and indicators(num_b, den_b)):
         return None
@@ -153,7 +153,7 @@ def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
 
 
 def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
-    """The score test over clusters; no test where too few trials count."""
+    """Return the score test over clusters; no test where too few trials count."""
     num_a, den_a, num_b, den_b = pairs.sums.T
     for who, den in (("a", den_a), ("b", den_b)):
         by_stimulus = np.bincount(np.unique(pairs.stimulus, return_inverse=True)[1], den)
@@ -198,7 +198,7 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
 
 
 def _data(pairs: _Pairs, values: Floats) -> str:
-    """A digest of keys and values [pairs] up to sign and scale; of the sums where all values are 0."""
+    """Return a digest of keys and values [pairs] up to sign and scale; of the sums where all values are 0."""
     top = np.abs(values).max(initial=0.0)
     plain = values / top if top else pairs.sums.ravel()
     first = plain[np.flatnonzero(plain)[:1]]

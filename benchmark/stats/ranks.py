@@ -43,7 +43,7 @@ def rank_intervals(
 
 
 def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
-    """Ranks of finite values, the largest first, with the bounds of each."""
+    """Return the ranks of finite values, the largest first, with the bounds of each."""
     n = len(x)
     rank = 1 + n - np.searchsorted(np.sort(x), x, side="right")
     if n == 1:
@@ -141,7 +141,7 @@ class Correlation:
 def correlation(
     x: ArrayLike, y: ArrayLike, families: Sequence[str], *, method: Method = "spearman", given: ArrayLike | None = None
 ) -> Correlation:
-    """Correlation of x and y [n], finite, over observers in `families` [n].
+    """Return the correlation of x and y [n], finite, over observers in `families` [n].
 
     method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant: the partial correlation, of the
     residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and minus
@@ -191,7 +191,7 @@ def correlation(
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:
-    """Correlation of the first two columns [n, 2 + k] given the others; None where it is undefined."""
+    """Return the correlation of the first two columns [n, 2 + k] given the others; None where it is undefined."""
     if len(columns) < columns.shape[1] + 1 or not np.ptp(columns[:, :2], axis=0).all():
         return None
     # What does not vary holds nothing constant.

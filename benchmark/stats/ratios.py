@@ -23,7 +23,7 @@ from benchmark.stats.intervals import Floats, wilson
 def ratio_score(
     metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
 ) -> Score:
-    """The score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
+    """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
 
     condition: if blocks have conditions, only its trials are scored; if no trial has a condition, it only names the
     score (a category, an epsilon), and `trials` must be its trials. n: trials whose denominator is not 0; excluded: the
@@ -93,7 +93,7 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
 
 
 def share(of: Callable[[Trials], Array]) -> Ratio:
-    """The mean of a value of each trial [n], over all trials."""
+    """Return the mean of a value of each trial [n], over all trials."""
     return lambda trials: (of(trials), np.ones(len(trials), dtype=bool))
 
 
@@ -103,15 +103,15 @@ def correct(trials: Trials) -> Array:
 
 
 def shape_or_texture(trials: Trials) -> tuple[Array, Array]:
-    """Answers by shape, and by shape or texture, to images whose cues disagree, each [n] bool. The shape bias is their
-    ratio (Geirhos et al. 2019, ICLR)."""
+    """Return the answers by shape, and by shape or texture, to images whose cues disagree, each [n] bool. The shape
+    bias is their ratio (Geirhos et al. 2019, ICLR)."""
     conflict = trials["shape"] != trials["texture"]
     shape, texture = (conflict & (trials["response"] == trials[cue]) for cue in ("shape", "texture"))
     return shape, shape | texture
 
 
 def indicators(num: Floats, den: Floats) -> bool:
-    """Whether both are 0/1 and num <= den: a proportion of trials."""
+    """Return whether both are 0/1 and num <= den: a proportion of trials."""
     return bool(np.isin(num, (0, 1)).all() and np.isin(den, (0, 1)).all() and (num <= den).all())
 
 

@@ -92,7 +92,7 @@ def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floa
 
 
 def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats]:
-    """The same over the number of successes in the set, a whole number between k and size - (n - k)."""
+    """Return the same over the number of successes in the set, a whole number between k and size - (n - k)."""
     # Of ordered draws: (mixture of k) / ((in set falling k) (others falling n - k) / (size falling n)).
     constant = _log_mixture(k, n) + _log_falling(np.full_like(n, size), n)
 
@@ -109,7 +109,7 @@ def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats
 
 
 def _outermost_whole(inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole) -> Whole:
-    """The whole number farthest from `best` (inside) towards `end` that is inside."""
+    """Return the whole number farthest from `best` (inside) towards `end` that is inside."""
     toward: Whole = np.sign(end - best)
     near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be
     while (near < far).any():

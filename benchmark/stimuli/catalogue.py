@@ -124,7 +124,7 @@ def save_entry(entry: Entry, settings: Settings) -> None:
 
 
 def added_file(settings: Settings) -> Path:
-    """Path of the file of added entries."""
+    """Return the path of the file of added entries."""
     return settings.home / "stimuli.yaml"
 
 

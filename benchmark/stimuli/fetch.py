@@ -64,7 +64,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """Parse a header from its 512 bytes. Raises ReadError."""
+        """Return the parse a header from its 512 bytes. Raises ReadError."""
         header = super().frombuf(buf, encoding, errors)
         plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
         if header.size < 0 or (not plain and header.size > _BLOCK):
@@ -223,8 +223,8 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
 
 
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
-    """Names of an entry's archives without suffix ("noise"); with `only`, those of them. Raises UnknownName with close
-    matches."""
+    """Return the names of an entry's archives without suffix ("noise"); with `only`, those of them. Raises UnknownName
+    with close matches."""
     known = {archive.partition(".")[0]: archive for archive in entry.archives}
     for name in only:
         if name not in known:

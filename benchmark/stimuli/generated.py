@@ -20,7 +20,7 @@ SPACE = "world16"
 
 
 def is_generated(name: str) -> bool:
-    """Whether a name belongs to the built-in world."""
+    """Return whether a name belongs to the built-in world."""
     return name.startswith(PREFIX)
 
 
@@ -63,8 +63,8 @@ def _stimuli(source: WorldSet) -> Stimuli:
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:
-    """Exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there are any;
-    otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others: "").
+    """Return the exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there are
+    any; otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others: "").
 
     They are not labels of the published set, whose digest covers its labels."""
     columns = exemplar_columns(trials)

@@ -118,7 +118,7 @@ def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None 
 
 
 def memory_file(folder: Path, settings: Settings) -> Path:
-    """Path of the remembered digests of a folder."""
+    """Return the path of the remembered digests of a folder."""
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
@@ -181,11 +181,11 @@ class FileImages:
     border: int = 0
 
     def path(self, index: int) -> Path:
-        """Path of the i-th image."""
+        """Return the path of the i-th image."""
         return self.folder / self.files[index]
 
     def size(self, index: int) -> tuple[int, int]:
-        """Width and height in pixels of the i-th image."""
+        """Return the width and height in pixels of the i-th image."""
         return size_of(self.path(index), self.remedy)
 
     def __call__(self, index: int) -> NDArray[np.uint8]:

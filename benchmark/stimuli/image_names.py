@@ -30,7 +30,7 @@ class CuePair(NamedTuple):
 
 
 def any_answer(responses: Iterable[str]) -> bool:
-    """Whether any response is an answer."""
+    """Return whether any response is an answer."""
     return any(response != NO_ANSWER for response in responses)
 
 

@@ -74,7 +74,7 @@ def images_below(folder: Path) -> Iterator[Path]:
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one of its parents, which would repeat its images forever."""
+    """Return whether a folder is a link to one of its parents, which would repeat its images forever."""
     whole = folder.resolve() if folder.is_symlink() else None
     return whole is not None and any(place.resolve().is_relative_to(whole) for place in folder.parents)
 
@@ -443,7 +443,7 @@ def _read_ground_truth(table: Path) -> dict[str, str]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the visible folders in a folder, sorted. Raises StimuliError if it is not readable."""
+    """Return the names of the visible folders in a folder, sorted. Raises StimuliError if it is not readable."""
     with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
         return sorted(place.name for place in places if not place.name.startswith(".") and place.is_dir())
 

@@ -51,7 +51,8 @@ class Photograph(NamedTuple):
 
 
 def parametric() -> Sequence[str]:
-    """Names of the experiments that can be made again: the twelve that showed people degraded photographs."""
+    """Return the names of the experiments that can be made again: the twelve that showed people degraded
+    photographs."""
     from benchmark.transforms.human import GEIRHOS
 
     return [name for name, experiment in GEIRHOS.items() if experiment.humans]

@@ -31,7 +31,7 @@ def entry_and_folder(name: str, settings: Settings) -> tuple[Entry, Path]:
 
 
 def member_folder(entry: Entry, place: Path) -> Path:
-    """Folder of the set inside `place` if that is laid out as published; otherwise `place`."""
+    """Return the folder of the set inside `place` if that is laid out as published; otherwise `place`."""
     below = place / entry.member
     return below if entry.member and below.is_dir() else place
 

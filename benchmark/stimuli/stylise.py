@@ -204,8 +204,8 @@ def conflicting(
 
 
 def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[ClassPair, int]:
-    """Number of images for each pair of categories. `count` is spread evenly up to the number of pairs in `there`; the
-    remainder goes to random pairs, evenly over categories."""
+    """Return the number of images for each pair of categories. `count` is spread evenly up to the number of pairs in
+    `there`; the remainder goes to random pairs, evenly over categories."""
     if sample.per_pair is not None:
         cell = min(there, key=there.__getitem__)
         if there[cell] < sample.per_pair:
@@ -242,8 +242,8 @@ def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iter
 
 
 def _exemplars(pictures: Sequence[SourcePicture], part: str) -> dict[tuple[str, Path], str]:
-    """Names by (part, path): "cat7" from the file if all files of its category have that form; otherwise numbered by
-    name."""
+    """Return the names by (part, path): "cat7" from the file if all files of its category have that form; otherwise
+    numbered by name."""
     names = {}
     for category, group in _by_category(pictures).items():
         stems = [picture.path.stem for picture in group]

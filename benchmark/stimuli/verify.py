@@ -244,7 +244,7 @@ def _some(names: Sequence[str], shown: int = 3) -> str:
 
 
 def _shortened(problems: Sequence[str]) -> list[str]:
-    """Shorten a list of problems of one kind to the first few and a count."""
+    """Return the shorten a list of problems of one kind to the first few and a count."""
     more = len(problems) - SHOWN
     return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
 
@@ -280,7 +280,7 @@ def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> dict[str, lis
 
 
 def _beyond(entry: Entry, cell: CellFolder) -> bool:
-    """Whether a cell is an addition to the published set."""
+    """Return whether a cell is an addition to the published set."""
     corruptions = (*entry.parts, *entry.extra)
     return bool(entry.parts) and (cell.corruption not in corruptions or cell.severity not in entry.levels)
 

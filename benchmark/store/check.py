@@ -97,7 +97,8 @@ def vacuum(database: Database) -> tuple[int, int]:
 
 
 def problems(database: Database) -> Iterator[str]:
-    """Faults of a leaderboard, a line each: pages, keys, references, checksums, contents. Reads all of it once."""
+    """Yield the faults of a leaderboard, a line each: pages, keys, references, checksums, contents. Reads all of it
+    once."""
     with database.reading() as connection:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
@@ -151,7 +152,7 @@ def rules(connection: sa.Connection) -> Iterator[str]:
 
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
-    """All rows of a table in the order of its key, a page at a time."""
+    """Yield all rows of a table in the order of its key, a page at a time."""
     keys = list(table.primary_key.columns)
     # A stimulus set names all of its images.
     query = sa.select(table).order_by(*keys).limit(1 if "columns" in table.c else _PAGE)
@@ -163,7 +164,7 @@ def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
 
 
 def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
-    """Faults of one row: its checksum, its types, its contents. Nothing is assumed of a foreign row."""
+    """Yield the faults of one row: its checksum, its types, its contents. Nothing is assumed of a foreign row."""
     keys = [str(row._mapping[column]) for column in table.primary_key.columns]
     what = f"chunk {keys[1]} of observation {keys[0]}" if table is schema.CHUNKS else f"{table.name} {' '.join(keys)}"
     try:

@@ -29,7 +29,7 @@ _COLUMNS, _DIMENSIONS = 1000, 8
 
 
 def encode(columns: Mapping[str, Array]) -> bytes:
-    """The columns as bytes, in their order. Raises StoreError for values that are neither numbers nor text."""
+    """Return the columns as bytes, in their order. Raises StoreError for values that are neither numbers nor text."""
     heads: list[dict[str, Any]] = []
     bodies: list[bytes] = []
     for name, given in columns.items():
@@ -54,7 +54,8 @@ def encode(columns: Mapping[str, Array]) -> bytes:
 
 
 def decode(payload: bytes, n: int, what: str = "stored columns") -> dict[str, Array]:
-    """The columns that `encode` was given, `n` values each. Raises StoreError on damaged bytes, naming the block."""
+    """Return the columns that `encode` was given, `n` values each. Raises StoreError on damaged bytes, naming the
+    block."""
     return dict(Columns(decode_codes(payload, n, what)))
 
 

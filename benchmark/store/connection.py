@@ -179,7 +179,7 @@ def _file_number(path: str) -> tuple[int, int] | None:
 
 
 def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
-    """A connection to the file (None: to a database in memory). Raises sqlite3.Error if the file is missing."""
+    """Return a connection to the file (None: to a database in memory). Raises sqlite3.Error if the file is missing."""
 
     def opened(mode: str) -> sqlite3.Connection:
         name = "file::memory:" if path is None else f"file:{quote(os.fsencode(path))}?{mode}"

@@ -57,7 +57,7 @@ def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
 
 
 def server_gone(error: BaseException) -> bool:
-    """Whether a driver's error means that the server is unreachable at present, rather than that it refuses."""
+    """Return whether a driver's error means that the server is unreachable at present, rather than that it refuses."""
     state = getattr(error, "sqlstate", None)
     if state is None:
         # The connection was not made, or broke: only then the driver has no code of the server's.
@@ -89,19 +89,19 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
 
 
 def damaged(what: str, why: str) -> StoreError:
-    """The error for what no program of ours wrote like this: a leaderboard, or a part of one."""
+    """Return the error for what no program of ours wrote like this: a leaderboard, or a part of one."""
     return StoreError(
         f"{what} is damaged: {why}. Restore the leaderboard from a backup, or start a new one with `--db`."
     )
 
 
 def no_leaderboard(shown: str) -> StoreError:
-    """The error for reading a leaderboard that does not exist yet."""
+    """Return the error for reading a leaderboard that does not exist yet."""
     return StoreError(f"no leaderboard at {shown}: `bench run` makes one")
 
 
 def read_only(shown: str) -> StoreError:
-    """The error for writing where this user cannot."""
+    """Return the error for writing where this user cannot."""
     return StoreError(
         f"the leaderboard {shown} cannot be written: the file or its folder is read-only. Change its permissions, "
         "or write to a copy elsewhere with `--db`."

@@ -25,7 +25,8 @@ class Location:
 
 
 def parse_location(url_or_path: str) -> Location:
-    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on others."""
+    """Return a file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on
+    others."""
     if "://" not in url_or_path:
         if redacted(url_or_path) != url_or_path:  # no file is named after a password
             raise StoreError(f"'{url_or_path}' is not a database URL: expected postgresql://USER:PASSWORD@HOST/NAME")
@@ -48,7 +49,7 @@ def parse_location(url_or_path: str) -> Location:
 
 
 def same_place(a: Location, b: Location) -> bool:
-    """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
+    """Return whether both are one leaderboard, also by another path, a link, or a second name of the file."""
     if a.path is None or b.path is None:
         return (a.path, a.server) == (b.path, b.server)
     with contextlib.suppress(OSError):
@@ -57,7 +58,7 @@ def same_place(a: Location, b: Location) -> bool:
 
 
 def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
-    """The network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
+    """Return the network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
         folders = path.absolute().resolve().parents

@@ -167,7 +167,7 @@ def _copy(
 
 
 def _moved(table: sa.Table, row: Any, change: Row) -> Row:
-    """A source's row with the target's ids. Raises StoreError if it is damaged."""
+    """Return a source's row with the target's ids. Raises StoreError if it is damaged."""
     _refuse(row_problems(table, row))
     plain = dict(row._mapping)
     return sealed(table, {**plain, **change}) if any(plain[name] != value for name, value in change.items()) else plain
@@ -251,7 +251,7 @@ def _other_canary(theirs: str, ours: str) -> bool:
 
 
 def _differing(there: Any, here: Any) -> int:
-    """Trials of a chunk that are answered otherwise, beyond what computing in another order moves."""
+    """Return the trials of a chunk that are answered otherwise, beyond what computing in another order moves."""
     if there.checksum == here.checksum and bytes(there.payload) == bytes(here.payload):
         return 0
     _refuse(row_problems(schema.CHUNKS, there))

@@ -54,8 +54,8 @@ _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
 def _registered(latest: bool = True) -> sa.FromClause:
-    """Each observer name's newest registration and its observer. Without `latest`, the newest registration of every
-    observer that was ever registered."""
+    """Return each observer name's newest registration and its observer. Without `latest`, the newest registration of
+    every observer that was ever registered."""
     group = _OBSERVERS.name if latest else _OBSERVERS.id
     place = sa.func.row_number().over(partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc()))
     owned = schema.REGISTRATIONS.join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
@@ -66,7 +66,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
 
 
 def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRow]:
-    """Observers by name: each name's current observer, or (`latest=False`) all that it ever had."""
+    """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
     # Sorted here, for a server's order of names is that of its language.
@@ -84,7 +84,7 @@ def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRo
 
 
 def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
-    """All stimulus sets, by name."""
+    """Return all stimulus sets, by name."""
     rows = fetched(connection, sa.select(*(_STIMULI[name] for name in StimuliNote._fields)))
     return [StimuliNote(**row._mapping) for row in sorted(rows, key=itemgetter(1, 0))]
 
@@ -105,8 +105,8 @@ def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
 def observations(
     connection: sa.Connection, *, observer: str | None = None, suite: str | None = None
 ) -> list[StoredObservation]:
-    """Observations of current observers, by name, the oldest first; two names of one identity share them. Imported ones
-    are those of the newest import of their source, in the order of the imports."""
+    """Return the observations of current observers, by name, the oldest first; two names of one identity share them.
+    Imported ones are those of the newest import of their source, in the order of the imports."""
     owners = schema.OBSERVERS.alias("owners")
     same = sa.and_(owners.c.identity == _OBSERVERS.identity, owners.c.kind == _OBSERVERS.kind)
     own = {"observer": _OBSERVERS.id.label("observer"), "observer_name": _OBSERVERS.name.label("observer_name")}
@@ -135,13 +135,14 @@ def newest_imports(connection: sa.Connection) -> dict[str, Any]:
 
 
 def imported_keys(connection: sa.Connection) -> dict[str, int]:
-    """Key of each imported observation that counts -> the place of its import among the newest of all sources."""
+    """Return the key of each imported observation that counts -> the place of its import among the newest of all
+    sources."""
     newest = newest_imports(connection).values()
     return {key: place for place, row in enumerate(newest) for key in texts(row.observations)}
 
 
 def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> bool:
-    """Whether a table has a row with this value."""
+    """Return whether a table has a row with this value."""
     return connection.scalar(sa.select(sa.literal(1)).where(table.c[column] == value)) is not None
 
 
@@ -161,7 +162,7 @@ def chunk_seals(connection: sa.Connection, keys: Collection[str]) -> dict[str, s
 
 
 def stored_chunks(connection: sa.Connection, key: str) -> list[Chunk]:
-    """The chunks of an observation that count, in their order. Raises StoreError on a damaged one."""
+    """Return the chunks of an observation that count, in their order. Raises StoreError on a damaged one."""
     query = counting_chunks(*_CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.position)
     return [
         Chunk(key=key, index=row.position, start=row.start, columns=Columns(chunk_columns(row)))
@@ -170,7 +171,7 @@ def stored_chunks(connection: sa.Connection, key: str) -> list[Chunk]:
 
 
 def counting_chunks(*columns: Any) -> sa.Select[Any]:
-    """Columns of the chunks of observations, those beyond what settled them left out."""
+    """Return the columns of the chunks of observations, those beyond what settled them left out."""
     settled = sa.select(*columns).join(schema.SETTLED, _SETTLED.observation == _CHUNKS.observation, isouter=True)
     return settled.where(sa.or_(_SETTLED.n.is_(None), _CHUNKS.start < _SETTLED.n))
 
@@ -196,7 +197,7 @@ def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, s
 
 
 def complete(connection: sa.Connection, key: str) -> bool:
-    """Whether every trial of an observation is stored, or as many as settled it; False if it is unknown."""
+    """Return whether every trial of an observation is stored, or as many as settled it; False if it is unknown."""
     lacking = connection.execute(_LACKING.where(_OBSERVED.key == key)).first()
     return lacking is None and has(connection, schema.OBSERVATIONS, "key", key)
 
@@ -212,7 +213,7 @@ def outcomes(connection: sa.Connection, *, observer: str | None = None, latest: 
 
 
 def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
-    """The id of the newest set of this observer, suite, space and stimuli if it was made like this."""
+    """Return the id of the newest set of this observer, suite, space and stimuli if it was made like this."""
     same = [_SETS[name] == getattr(target, name) for name in ("observer", "suite", "space")]
     query = (
         sa.select(_SETS.id, _SETS.code, _SETS.observations, _SETS.version)
@@ -226,7 +227,7 @@ def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
 
 
 def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
-    """Whether `latest_scores` already shows this very set, unaltered: nothing to score again."""
+    """Return whether `latest_scores` already shows this very set, unaltered: nothing to score again."""
     number = newest_like(connection, target)
     return number is not None and not _sealed_scores(connection, [number])[1]
 
@@ -256,13 +257,13 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
 
 
 def stored_scores(connection: sa.Connection, set_id: str) -> list[Mapping[str, Any]]:
-    """The rows of a score set, in their order."""
+    """Return the rows of a score set, in their order."""
     query = sa.select(schema.SCORES).where(_SCORES.score_set == set_id)
     return [row._mapping for row in fetched(connection, query.order_by(_SCORES.position))]
 
 
 def scores_of(connection: sa.Connection, target: ScoreSet) -> list[Score]:
-    """The scores of the newest set of this observer, suite, space and stimuli, if it was made like this."""
+    """Return the scores of the newest set of this observer, suite, space and stimuli, if it was made like this."""
     number = newest_like(connection, target)
     rows = [] if number is None else stored_scores(connection, number)
     plain = [{**row, "flags": texts(row["flags"])} for row in rows]
@@ -276,7 +277,7 @@ def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def suites(connection: sa.Connection) -> list[str]:
-    """Names of the suites that have scores."""
+    """Return the names of the suites that have scores."""
     return sorted(name for (name,) in fetched(connection, sa.select(_SETS.suite).distinct()))
 
 
@@ -310,7 +311,8 @@ def role_digests(text: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def collection_digest(text: str) -> str:
-    """Identity of all sets of a score set together (JSON of role -> digest): the stimuli of a score without a role."""
+    """Return the identity of all sets of a score set together (JSON of role -> digest): the stimuli of a score without
+    a role."""
     digests = list(role_digests(text).values())
     return digests[0] if len(digests) == 1 else hashlib.sha256(text.encode()).hexdigest()
 
@@ -398,7 +400,7 @@ def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dic
 
 
 def _first_key(score_set: Any) -> str:
-    """The first observation of a set: the observer's own."""
+    """Return the first observation of a set: the observer's own."""
     parts = score_set.keys.split('"', 2)
     return parts[1] if len(parts) == 3 else ""
 
@@ -414,7 +416,7 @@ def _policy(details: str) -> str:
 
 
 def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterable[ScoreRow]:
-    """The rows of a set. Each text is held once, because the driver creates a copy for each row."""
+    """Return the rows of a set. Each text is held once, because the driver creates a copy for each row."""
     shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
     digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
     for row in scores:
@@ -430,14 +432,14 @@ def _tags(text: str) -> tuple[str, ...]:
 
 
 def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
-    """Status and note of all runs that have ended, the oldest first."""
+    """Return the status and note of all runs that have ended, the oldest first."""
     table = schema.RUN_ENDS.c
     query = sa.select(table.status, table.note).order_by(table.ended, table.run)
     return [(status, note) for status, note in fetched(connection, query)]
 
 
 def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
-    """The origin of a score set: its own run, and every run that computed its trials. Each observation names its
+    """Return the origin of a score set: its own run, and every run that computed its trials. Each observation names its
     observer ("observer": the name at the time; "identity")."""
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
@@ -487,7 +489,7 @@ def runs_of_sets(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
 
 
 def runs(connection: sa.Connection) -> dict[str, Mapping[str, Any]]:
-    """Runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended"."""
+    """Return the runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended"."""
     table, environments, ends = schema.RUNS.c, schema.ENVIRONMENTS.c, schema.RUN_ENDS.c
     stated = (table.command, environments.content.label("environment"), table.started, ends.status, ends.ended)
     query = (
@@ -521,7 +523,7 @@ def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str,
 
 
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
-    """The trials of each observation; {} where there are none."""
+    """Yield the trials of each observation; {} where there are none."""
     table, chunks = schema.OBSERVATIONS.c, schema.CHUNKS.c
     query: sa.Select[Any] = sa.select(table.key, table.stimuli, table.role, table.condition)
     observed = {row.key: row for row in fetched_of(connection, query, table.key, keys)}
@@ -543,7 +545,7 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
 
 
 def chunk_columns(row: Any) -> Table:
-    """The columns of a row of `chunks`. Raises StoreError if it differs from the stored row."""
+    """Return the columns of a row of `chunks`. Raises StoreError if it differs from the stored row."""
     what = f"chunk {row.position} of observation {row.observation}"
     columns = decode_codes(bytes(row.payload), row.n, what)
     if row_digest(schema.CHUNKS, row._mapping) != row.checksum:
@@ -552,7 +554,8 @@ def chunk_columns(row: Any) -> Table:
 
 
 def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Array]:
-    """The stored columns of single images of an observation, by their positions in its set, in ascending order."""
+    """Return the stored columns of single images of an observation, by their positions in its set, in ascending
+    order."""
     query = sa.select(schema.CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.start)
     parts = []
     for row in fetched_of(connection, query, _CHUNKS.position, (index // CHUNK).tolist()):
@@ -562,7 +565,7 @@ def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Arra
 
 
 def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded]) -> Table:
-    """The answers in an observation's chunks, with role, condition, and the names and labels of the images."""
+    """Return the answers in an observation's chunks, with role, condition, and the names and labels of the images."""
     if not chunks:
         return {}
     parts: list[Table] = []

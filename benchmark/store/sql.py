@@ -51,7 +51,7 @@ def parsed(text: str, kind: type[T], most: int = LONGEST_JSON) -> T:
 
 
 def texts(text: str) -> tuple[str, ...]:
-    """A JSON list of texts. Raises ValueError on anything else."""
+    """Return a JSON list of texts. Raises ValueError on anything else."""
     values = parsed(text, list)
     if not all(isinstance(value, str) for value in values):
         raise ValueError("a list holds what is no text")
@@ -87,12 +87,12 @@ def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
 
 
 def seal_column(table: sa.Table) -> str | None:
-    """The column that holds a row's digest: "id", "checksum", or None where rows have none."""
+    """Return the column that holds a row's digest: "id", "checksum", or None where rows have none."""
     return next((column.name for column in table.c if column.info.get("seal")), None)
 
 
 def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its digest, which is its key where it has no other."""
+    """Return the row with its digest, which is its key where it has no other."""
     name = seal_column(table)
     return dict(row) if name is None else {**row, name: row_digest(table, row)}
 
@@ -109,8 +109,8 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
 
 
 def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()) -> Sequence[Any]:
-    """The rows of a query. Raises ValueError on a value of another type than the schema's, because SQLite stores any
-    value. optional: columns that may be empty although the schema forbids it (of an outer join)."""
+    """Return the rows of a query. Raises ValueError on a value of another type than the schema's, because SQLite stores
+    any value. optional: columns that may be empty although the schema forbids it (of an outer join)."""
     rows = connection.execute(query).all()
     # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
@@ -129,20 +129,21 @@ def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collecti
 def fetched_of(
     connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[Any]:
-    """The rows of a query whose `column` has one of the values."""
+    """Yield the rows of a query whose `column` has one of the values."""
     for some in batches(sorted(set(values))):
         yield from fetched(connection, query.where(column.in_(some)))
 
 
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The values in lists of at most `size`."""
+    """Yield the values in lists of at most `size`."""
     rest = iter(values)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 def storable(text: str) -> str:
-    """Text in which the bytes of a file's name that are no UTF-8 stand as \\udce9: no data base takes them."""
+    """Return the text in which the bytes of a file's name that are no UTF-8 stand as \\udce9: no data base takes
+    them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -99,8 +99,8 @@ class Store:
     def observers(
         self, *, latest: bool = True, names: Collection[str] | None = None, kinds: Collection[str] | None = None
     ) -> list[ObserverRow]:
-        """Observers by name: each name's current observer, or (`latest=False`) all that it ever had. names, kinds:
-        filters. A store that is open only for reading reads them once."""
+        """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. names,
+        kinds: filters. A store that is open only for reading reads them once."""
         rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
         if not self._database.write:
             self._observers[latest] = rows
@@ -110,7 +110,7 @@ class Store:
     # Writing. A row's moment is taken before its transaction, so that one that is made again stores the same row.
 
     def begin_run(self, command: str, environment: Mapping[str, Any]) -> str:
-        """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
+        """Return a new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
         return self._database.change(write.begin_run, command, write.environment_row(environment))
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
@@ -138,7 +138,7 @@ class Store:
         self._database.change(write.put_chunks, run, encoded)
 
     def put_scores(self, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
-        """A score set with its scores; its id. Raises StoreError on NaN, and on None without a reason."""
+        """Return a score set with its scores; its id. Raises StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
         return self._database.change(write.put_scores, run, now(), target, rows)
 
@@ -180,7 +180,7 @@ class Store:
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
-        """The stored trials of the observations as one table, in the order of the keys. missing: role -> reason for
-        missing trials; passed on. Raises StoreError on an unknown key, a damaged chunk (named), and a column that is
-        text in one block and numbers in another."""
+        """Return the stored trials of the observations as one table, in the order of the keys. missing: role -> reason
+        for missing trials; passed on. Raises StoreError on an unknown key, a damaged chunk (named), and a column that
+        is text in one block and numbers in another."""
         return self._database.read(queries.trials, keys, missing or {}, self._known_sets)

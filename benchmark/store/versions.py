@@ -25,7 +25,7 @@ _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgradin
 
 
 def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
-    """A leaderboard's data base with this program's tables. Raises StoreError."""
+    """Return a leaderboard's data base with this program's tables. Raises StoreError."""
     location = parse_location(str(url_or_path))
     if write and location.path is not None and is_file(location.path):
         # Opened for writing, a file of another program would be given a write-ahead log.
@@ -119,8 +119,8 @@ _KNOWN = {
 
 
 def revision(connection: sa.Connection, location: Location) -> str | None:
-    """The schema's number, None for an empty database. Raises StoreError if it belongs to another program, or contains
-    foreign objects: a trigger or a view may change reads and writes, a unique index the stored rows."""
+    """Return the schema's number, None for an empty database. Raises StoreError if it belongs to another program, or
+    contains foreign objects: a trigger or a view may change reads and writes, a unique index the stored rows."""
     found = _found(connection, location)
     tables = found["table"]
     if not any(found.values()):

@@ -89,7 +89,7 @@ def put_observation(connection: sa.Connection, run: str, observation: Observatio
 
 
 def encode_chunk(chunk: Chunk) -> dict[str, Any]:
-    """A chunk's row, but for its run. Raises StoreError on unequal lengths or reserved names."""
+    """Return a chunk's row, but for its run. Raises StoreError on unequal lengths or reserved names."""
     lengths = {name: len(values) for name, values in chunk.columns.items()}
     what = f"chunk {chunk.index} of observation {chunk.key}"
     if len(set(lengths.values())) != 1:
@@ -172,7 +172,7 @@ def settle(connection: sa.Connection, run: str, key: str, n: int) -> None:
 def put_scores(
     connection: sa.Connection, run: str, moment: str, target: ScoreSet, scores: Sequence[Mapping[str, Any]]
 ) -> str:
-    """A score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
+    """Return a score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
     row: dict[str, Any] = {
         **{name: getattr(target, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
@@ -199,7 +199,7 @@ def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, A
 
 
 def score_row(position: int, score: Score) -> dict[str, Any]:
-    """A score's row. Raises StoreError on numbers that no score has."""
+    """Return a score's row. Raises StoreError on numbers that no score has."""
     if why := fault(score):
         raise StoreError(f"score '{score.metric}': {why}")
     row: dict[str, Any] = {"position": position, "flags": dump([str(flag) for flag in score.flags])}

@@ -120,7 +120,7 @@ def _scores(suite: Suite, trials: Trials) -> str:
 
 
 def _conditions(suite: Suite, trials: Trials) -> str:
-    """A score whose condition is that of a block counts that block's trials: no more of them, and the same value
+    """Return a score whose condition is that of a block counts that block's trials: no more of them, and the same value
     without the others. One that needs others (a baseline) has no value alone, and none without its own."""
 
     @cache
@@ -170,7 +170,7 @@ def _empty(suite: Suite, trials: Trials) -> str:
 
 
 def _partial(suite: Suite, trials: Trials) -> str:
-    """Every role alone, every other trial, and a single trial: what a stopped run or a missing set leaves."""
+    """Return every role alone, every other trial, and a single trial: what a stopped run or a missing set leaves."""
     roles = dict.fromkeys(trials["role"].tolist())
     parts = {f"role '{role}' alone": np.asarray(trials["role"] == role) for role in roles}
     parts["every other trial"] = np.arange(len(trials)) % 2 == 0

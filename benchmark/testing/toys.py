@@ -28,7 +28,7 @@ class ToyShelf:
     asked: dict[str, Stimuli] = field(default_factory=dict)
 
     def find(self, role: str) -> Stimuli:
-        """The toy set of a role; the same one every time."""
+        """Return the toy set of a role; the same one every time."""
         return self.asked.setdefault(role, toy_stimuli(role, self.space))
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:  # noqa: ARG002 - the contract's signature
@@ -41,12 +41,12 @@ class ToyShelf:
         return tuple(draw.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(6))
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
-        """Two toy cells of every role that lies in several folders."""
+        """Return two toy cells of every role that lies in several folders."""
         return {cell: self.find(f"{role} {cell}") for cell in TOY_CELLS}
 
 
 def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> Stimuli:
-    """A labelled set of random images: columns category, shape (= category) and texture (mostly another)."""
+    """Return a labelled set of random images: columns category, shape (= category) and texture (mostly another)."""
     shape = np.array([CATEGORIES[i % 16] for i in range(size)])
     texture = np.array([CATEGORIES[(i + i // 16 + (i % 8 > 0)) % 16] for i in range(size)])
     ids = tuple(f"{role}-{i:04d}.png" for i in range(size))
@@ -130,14 +130,14 @@ class ToyView:
         return (pooled.tanh() @ weights).float()
 
     def picture(self, position: int) -> torch.Tensor:
-        """The toy image of a position."""
+        """Return the toy image of a position."""
         import torch
 
         pixels = torch.from_numpy(self.block.stimuli.decode(position))
         return pixels.permute(2, 0, 1).float() / 255
 
     def mask(self, position: int) -> NDArray[np.bool_]:
-        """The toy mask of a position."""
+        """Return the toy mask of a position."""
         return _toy_mask(position)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:  # noqa: ARG002 - the contract's signature
@@ -145,7 +145,7 @@ class ToyView:
         return np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
 
     def importance(self, position: int) -> NDArray[np.float32]:
-        """The toy map of a position."""
+        """Return the toy map of a position."""
         return _toy_importance(position)
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
@@ -154,7 +154,7 @@ class ToyView:
 
 
 def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
-    """The toy observer's trials under a suite, each block shown in `parts` batches."""
+    """Return the toy observer's trials under a suite, each block shown in `parts` batches."""
     plan = suite.plan(suite.config, shelf)
     tables = []
     for block in plan.blocks:

@@ -92,12 +92,12 @@ class Streams:
         return invert(levels, self._top(*levels.shape[1:]), peak)
 
     def _top(self, *shape: int) -> torch.Tensor:
-        """The upper 24 bits, 0 to 2**24 - 1."""
+        """Return the upper 24 bits, 0 to 2**24 - 1."""
         return self.bits(*shape).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
 
 
 def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One step of the SplitMix64 finaliser (Steele, Lea and Flood 2014) on each number."""
+    """Return one step of the SplitMix64 finaliser (Steele, Lea and Flood 2014) on each number."""
     with np.errstate(over="ignore"):
         z = state + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -13,7 +13,7 @@ from benchmark.transforms.basics import Streams, blur
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur by a Gaussian of `sigma` px, with edges repeated."""
+    """Return the blur by a Gaussian of `sigma` px, with edges repeated."""
     return blur(images, sigma, "nearest")
 
 
@@ -59,7 +59,7 @@ def disc(radius: int, softness: float) -> NDArray[np.float32]:
 def _spectrum(
     radius: int, softness: float, size: tuple[int, ...], device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Spectrum of the rotated kernel, so that the product correlates."""
+    """Return the spectrum of the rotated kernel, so that the product correlates."""
     flat = torch.from_numpy(disc(radius, softness)).to(torch.float64)
     spectrum: torch.Tensor = torch.fft.rfft2(flat, s=size).conj().resolve_conj()
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
@@ -133,7 +133,8 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Streams) -> torch.Tensor:
-    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second time."""
+    """Return the blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second
+    time."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()
     origin: torch.Tensor | None = None

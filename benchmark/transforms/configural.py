@@ -51,7 +51,7 @@ def cut_of(mask: Mask) -> tuple[int, int, int]:
 
 
 def _points(mask: Mask, name: str) -> NDArray[np.int64]:
-    """Row and column of the object's pixels in an arrangement, [n, 2], from 0."""
+    """Return the row and column of the object's pixels in an arrangement, [n, 2], from 0."""
     points, (cut, first, last) = np.argwhere(mask), cut_of(mask)
     lower = points[:, 0] > cut
     if name == "frankenstein":

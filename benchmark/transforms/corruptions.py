@@ -41,7 +41,7 @@ def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
 
 @lru_cache(maxsize=32)
 def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """[256 * 256]: largest channel * 256 + level -> grey level before storing."""
+    """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
     most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
     raised = np.clip(most + rise, 0, 1)
     ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
@@ -129,7 +129,7 @@ def gaussian_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Ten
 
 
 def speckle_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:
-    """Multiply by 1 + normal noise; sd: share of the pixel's value."""
+    """Return the multiply by 1 + normal noise; sd: share of the pixel's value."""
     return draws.normal(*images.shape[1:]).to(images).mul_(sd).mul_(images).add_(images)
 
 

@@ -179,7 +179,7 @@ def _blur(planes: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
 
 @lru_cache(maxsize=32)
 def _kernel(side: int, scale: float) -> torch.Tensor:
-    """Spectrum of the flattened Gaussian of `scale` px, not normalised on the grid."""
+    """Return the spectrum of the flattened Gaussian of `scale` px, not normalised on the grid."""
     steps = np.concatenate([np.arange(side // 2 + 1), np.arange(side // 2 - side + 1, 0)])
     line = np.exp(-(steps**2) / (2.0 * scale**2)) / (np.sqrt(2 * np.pi) * scale)
     flat = torch.from_numpy((line[:, None] * line[None, :]).reshape(-1))

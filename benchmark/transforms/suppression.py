@@ -74,8 +74,8 @@ def _scaled(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor:
-    """Average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as in OpenCV:
-    the distance of two colours is the sum over channels)."""
+    """Return the average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as
+    in OpenCV: the distance of two colours is the sum over channels)."""
     radius, colour = diameter // 2, -0.5 / SIGMA_COLOUR[diameter] ** 2
 
     def smoothed(images: torch.Tensor, _seeds: Seeds) -> torch.Tensor:
@@ -93,7 +93,7 @@ def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor
 
 
 def _together(images: torch.Tensor) -> int:
-    """Number of images at a time that fill a CPU's cache: one of 224 px."""
+    """Return the number of images at a time that fill a CPU's cache: one of 224 px."""
     return max(1, 224**2 // images[0, 0].numel()) if len(images) else 1
 
 
@@ -137,8 +137,8 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
 
 
 def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tensor:  # noqa: ARG001 - all take seeds
-    """Blur by a Gaussian cut at `kernel` px, which removes texture and edges. As in OpenCV, weights are multiples of
-    1/256: the rounding error of one is added to the next, the remainder to the middle."""
+    """Return the blur by a Gaussian cut at `kernel` px, which removes texture and edges. As in OpenCV, weights are
+    multiples of 1/256: the rounding error of one is added to the next, the remainder to the middle."""
     half = kernel // 2
     exact = [math.exp(-0.5 * (x / SIGMA_BLUR[kernel]) ** 2) for x in range(-half, half + 1)]
     weights, left = [], 0.0

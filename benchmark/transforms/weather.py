@@ -131,7 +131,7 @@ def spatter(
 
 
 def _water(liquid: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Opacity in [0, 1] of one layer [H, W]: thick near the drops' edges, lit from one side."""
+    """Return the opacity in [0, 1] of one layer [H, W]: thick near the drops' edges, lit from one side."""
     try:
         cv2 = import_module("cv2")
     except ImportError as error:

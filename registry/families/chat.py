@@ -122,7 +122,7 @@ def _endpoint(said: Any, where: str) -> Endpoint:
 
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The endpoint as a network, and the digest of the question. Nothing is asked yet."""
+    """Return the endpoint as a network, and the digest of the question. Nothing is asked yet."""
     how, space = card.preprocess, label_space(card.labels)
     words = space.words or space.classes
     if bare or how is None or (how.mean, how.std, how.scale, how.channels) != ((0, 0, 0), (1, 1, 1), 1, "rgb"):
@@ -296,7 +296,7 @@ class Chat(nn.Module):
         return text
 
     def _completion(self, status: int, plain: Any) -> Any:
-        """The reply of an answer with its status. Raises AnswerError if it is invalid or an error."""
+        """Return the reply of an answer with its status. Raises AnswerError if it is invalid or an error."""
         if status == HTTPStatus.OK:
             return plain
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain

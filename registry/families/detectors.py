@@ -40,7 +40,7 @@ class Boxes:
 
     @classmethod
     def of(cls, option: Mapping[str, Any]) -> Boxes:
-        """From a card's option `boxes`. Raises CardError."""
+        """Return the from a card's option `boxes`. Raises CardError."""
         try:
             columns = tuple(map(int, option["columns"]))
             boxes = cls(columns=columns, outputs=int(option["outputs"]), threshold=float(option["threshold"]))
@@ -61,7 +61,7 @@ class Boxes:
 
 
 def is_detector(arch: str) -> bool:
-    """Whether an architecture answers with boxes: a detector of torchvision, or one declared as such."""
+    """Return whether an architecture answers with boxes: a detector of torchvision, or one declared as such."""
     return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
 
 

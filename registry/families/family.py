@@ -83,7 +83,8 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
 
 
 def family_of(arch: str) -> ModuleType | None:
-    """The module of an architecture's family; None for those that need no more than an architecture and its weights.
+    """Return the module of an architecture's family; None for those that need no more than an architecture and its
+    weights.
 
     `describe(draft, folder, place)` completes the draft from the model's files and writes files for the card to
     `folder`; `network(card, place, outputs, bare=)` the network with so many outputs, or bare: with features, and the
@@ -93,8 +94,8 @@ def family_of(arch: str) -> ModuleType | None:
 
 
 def library(module: str, extra: str, what: str) -> ModuleType:
-    """A library that only some families need. Raises CardError naming the extra to install; what: the feature that
-    needs it."""
+    """Return a library that only some families need. Raises CardError naming the extra to install; what: the feature
+    that needs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -104,9 +105,9 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
-    """A folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for the
-    hub) that it has: from the mirror, otherwise from the Hugging Face hub. Raises CardError for another form of name,
-    WeightsError if the repository can be had nowhere."""
+    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for
+    the hub) that it has: from the mirror, otherwise from the Hugging Face hub. Raises CardError for another form of
+    name, WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(
             f"'{shown(repository)[:200]}' is neither a folder here nor a repository of the hub: ORG/NAME[@REVISION]."
@@ -191,8 +192,8 @@ def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
 def labels_of_folders(
     classes: Sequence[str], space: str | None, place: Path, folder: Path
 ) -> tuple[str, tuple[int, ...], list[Path]]:
-    """The label space of class folders, in any order: a name or a mapping file; for each of its outputs the place of
-    its class in `classes`; files written, below `folder`.
+    """Return the label space of class folders, in any order: a name or a mapping file; for each of its outputs the
+    place of its class in `classes`; files written, below `folder`.
 
     space: the label space that it must be; place: of the folders, which names a space of one's own. Raises LabelError
     if the classes of `space` are others."""

@@ -43,7 +43,7 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The file as a network. The state contains its digest instead of its hidden weights."""
+    """Return the file as a network. The state contains its digest instead of its hidden weights."""
     if bare or card.preprocess is None or card.weights is None:
         raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
     program, size = _Program(Path(card.weights), outputs, place, card.preprocess.size), card.preprocess.size

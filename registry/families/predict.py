@@ -38,7 +38,7 @@ def predicting(arch: str) -> str:
 
 
 def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
-    """A function whose first parameter is called `images`, or the method `predict` of an instance of a class."""
+    """Return a function whose first parameter is called `images`, or the method `predict` of an instance of a class."""
     value: Any = factory(place)
     with its_own_fault(place, "it cannot be made"):
         if isinstance(value, type):
@@ -60,7 +60,7 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, _place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The function as a network, and the digest of its file and of all that this reaches."""
+    """Return the function as a network, and the digest of its file and of all that this reaches."""
     place = card.arch.removeprefix(PREFIX)
     function = _function(place)
     if bare or function is None or card.preprocess is None:
@@ -120,7 +120,7 @@ def chosen_alone(places: list[int], classes: int) -> Tensor:
 
 
 def are_probabilities(values: NDArray[Any]) -> bool:
-    """Whether all rows of [n, classes] are at least 0 and sum to 1."""
+    """Return whether all rows of [n, classes] are at least 0 and sum to 1."""
     return bool((values >= 0).all() and np.allclose(values.sum(axis=1, dtype=np.float64), 1, atol=1e-3))
 
 

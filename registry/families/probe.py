@@ -69,8 +69,8 @@ class Fitted:
 
 
 def held_out(targets: Tensor) -> Tensor:
-    """[n] bool: every fifth image of each class, from its fifth on, to choose the penalty and to estimate the accuracy;
-    targets: [n] class numbers."""
+    """Return [n] bool: every fifth image of each class, from its fifth on, to choose the penalty and to estimate the
+    accuracy; targets: [n] class numbers."""
     counts: Counter[int] = Counter()
     flags = []
     for target in targets.tolist():
@@ -147,7 +147,8 @@ def write_head(head: Head, path: Path) -> None:
 
 
 def read_head(path: Path, outputs: int) -> Head:
-    """The head of a file. Raises WeightsError: missing file, no head, or another number of classes than `outputs`."""
+    """Return the head of a file. Raises WeightsError: missing file, no head, or another number of classes than
+    `outputs`."""
     if not is_file(path):
         raise WeightsError(
             f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench register --probe`."

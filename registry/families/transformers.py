@@ -29,8 +29,8 @@ _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
-    """Read a folder's preprocessor_config.json, completed by its class's defaults; without that file, only the size.
-    Raises CardError for settings that a card cannot express."""
+    """Return the read a folder's preprocessor_config.json, completed by its class's defaults; without that file, only
+    the size. Raises CardError for settings that a card cannot express."""
     file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
     if file is None:
         side = config.get("image_size")
@@ -66,8 +66,8 @@ def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Prepro
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for an invalid
-    size."""
+    """Return the fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for an
+    invalid size."""
     given = {name: value for name, value in settings.items() if value is not None}
     # Mean, standard deviation and scale of pixels in [0,1].
     scale, offset = 255.0, 0.0
@@ -161,7 +161,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
 
 
 def _has_towers(config: Mapping[str, Any]) -> bool:
-    """Whether it is of an image and a text tower, and not a classifier on the one for images."""
+    """Return whether it is of an image and a text tower, and not a classifier on the one for images."""
     made_as = str(config.get("architectures"))
     return config["model_type"] in ("clip", "siglip") and "ForImageClassification" not in made_as
 
@@ -171,7 +171,7 @@ def _auto(config: Mapping[str, Any]) -> str:
 
 
 def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft:
-    """The draft with the text head of its two towers, unless another head follows."""
+    """Return the draft with the text head of its two towers, unless another head follows."""
     if draft.bare:
         return draft
     model: Any = _loaded("AutoModel", files, "towers")[0]
@@ -195,7 +195,7 @@ def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The network of a card, or bare: the features under its answers; and the digest of its configuration."""
+    """Return the network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
     code = digest_data({name: value for name, value in config.items() if name not in _SILENT})
@@ -298,8 +298,8 @@ class Features(nn.Module):
 
 
 def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
-    """A network of one of transformers' kinds, and the weights that its files lack: of a backbone's pooler at most.
-    what: as a person calls the kind. Raises WeightsError."""
+    """Return a network of one of transformers' kinds, and the weights that its files lack: of a backbone's pooler at
+    most. what: as a person calls the kind. Raises WeightsError."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
     log = transformers.utils.logging  # its reports and progress bars: what matters of them is in an error
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()

@@ -54,8 +54,8 @@ class TextHead:
 
 
 def templates_of(choice: str) -> tuple[str, ...]:
-    """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
-    itself, with {} in place of the name. Raises CardError."""
+    """Return the templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one
+    template itself, with {} in place of the name. Raises CardError."""
     if choice == "single":
         return ("a photo of a {}.",)
     if choice in NAMED:
@@ -96,7 +96,7 @@ def for_each_template(name: str, choice: str) -> dict[str, str]:
 
 
 def read_text_head(path: Path, digest: str) -> TextHead:
-    """The head of a file. Raises WeightsError: missing file, invalid head, or another digest."""
+    """Return the head of a file. Raises WeightsError: missing file, invalid head, or another digest."""
     from safetensors import safe_open
 
     if not is_file(path):
@@ -141,7 +141,7 @@ def class_names(space: LabelSpace) -> tuple[str, ...]:
 def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
-    """The draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
+    """Return the draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
 
     choice: of templates ("80"); model: both towers, with `logit_scale` and perhaps `logit_bias`; encode: maps texts to
     [n, d]. Raises CardError."""
@@ -216,7 +216,7 @@ class ZeroShot(Tower):
 
 
 def zero_shot(visual: nn.Module, card: ModelCard, outputs: int) -> ZeroShot:
-    """An image tower with the frozen class vectors of a card. Raises WeightsError."""
+    """Return an image tower with the frozen class vectors of a card. Raises WeightsError."""
     head = read_text_head(Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", "")))
     if len(head.names) != outputs:
         raise WeightsError(f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}.")

@@ -27,7 +27,7 @@ SUMMARIES: Mapping[str, tuple[str, float | None]] = {
 
 
 def variants_of(plain: Suite) -> dict[str, Suite]:
-    """Every variant of the suite, by its name without the suite's."""
+    """Return every variant of the suite, by its name without the suite's."""
     variants = {}
 
     def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:

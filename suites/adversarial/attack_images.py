@@ -42,7 +42,7 @@ ROUNDING = 1e-3
 
 
 def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
-    """The columns that `observe` documents."""
+    """Return the columns that `observe` documents."""
     right = np.asarray(view.responses == view.labels["category"], dtype=bool)
     n, linf = len(right), config.threat("linf")
     nan, no, zero = np.full(n, np.nan), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
@@ -74,8 +74,8 @@ def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
 
 
 def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """[n]: whether the network as it was loaded answers correctly; computed only if the run's precision moves logits by
-    more than rounding."""
+    """Return [n]: whether the network as it was loaded answers correctly; computed only if the run's precision moves
+    logits by more than rounding."""
     forward, plain, _ = forward_functions(view)
     some = view.images[:FEW]
     with torch.no_grad():
@@ -87,7 +87,7 @@ def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.
 
 
 def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Array]:
-    """The columns of the images at `rows`."""
+    """Return the columns of the images at `rows`."""
     problem, rest = _prepared(config, view, rows)
     linf, columns = config.threat("linf"), _at_rest(view, rows, rest)
     which, epsilons = problem.followed.wanted, linf.epsilons if linf else ()
@@ -132,7 +132,7 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
 
 
 def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
-    """The images at `rows`, with the results of one gradient of them."""
+    """Return the images at `rows`, with the results of one gradient of them."""
     problem, linf = problem_of(view, rows), config.threat("linf")
     rest = slope(problem)
     last = () if config.finish is None else (config.finish.last,)
@@ -158,7 +158,8 @@ def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
 
 
 def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
-    """Whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the others)."""
+    """Return whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the
+    others)."""
     which = np.flatnonzero(problem.followed.wanted)
     columns = {name: np.full(len(rows), np.nan) for name in PROBED}
     plain = forward_functions(view)[1]
@@ -202,6 +203,6 @@ def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:
 
 
 def _labels(view: View, rows: Rows) -> Tensor:
-    """[n]: the true categories' positions, on the images' device."""
+    """Return [n]: the true categories' positions, on the images' device."""
     places = [view.categories.index(name) for name in view.labels["category"][rows].tolist()]
     return torch.tensor(places, device=view.images.device)

@@ -43,7 +43,8 @@ class Threat:
 
 
 def reference(threat: Threat) -> float:
-    """The budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, otherwise the middle epsilon."""
+    """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, otherwise the middle
+    epsilon."""
     wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
     return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)
@@ -160,7 +161,7 @@ class AdversarialConfig:
     leap: float = 1.0
 
     def threat(self, norm: NormName) -> Threat | None:
-        """The threat of a norm, if it is attacked."""
+        """Return the threat of a norm, if it is attacked."""
         return next((threat for threat in self.threats if threat.norm == norm), None)
 
 

@@ -26,8 +26,8 @@ BUDGETS: tuple[tuple[str, NormName, float, str], ...] = (
 
 
 def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
-    """The metrics that a configuration can give. The headline is robust_accuracy, at the reference budget of its first
-    threat."""
+    """Return the metrics that a configuration can give. The headline is robust_accuracy, at the reference budget of its
+    first threat."""
     clean = "right answers without attack, on the same images"
     passes = "gradient passes (forward and backward of one image) that the attacks needed, per image shown"
     return (
@@ -59,7 +59,8 @@ def beyond_ce(norm: str, epsilon: float) -> Ratio:
 
 
 def area(threat: Threat) -> Ratio:
-    """Area under robust accuracy against log2 epsilon between the threat's ends, over its width (trapezoids)."""
+    """Return the area under robust accuracy against log2 epsilon between the threat's ends, over its width
+    (trapezoids)."""
     grid = np.array(threat.epsilons)
     half = np.diff(np.log2(grid)) / 2
     weights = np.append(half, 0) + np.insert(half, 0, 0)

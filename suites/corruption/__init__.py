@@ -47,7 +47,7 @@ _PLAIN = Suite(
 
 
 def within(half_width: float) -> Suite:
-    """Each condition on images in random order until the accuracy on all of them is known to +-`half_width`."""
+    """Return each condition on images in random order until the accuracy on all of them is known to +-`half_width`."""
     return replace(
         versioned(_PLAIN),
         name=f"{NAME}:within-{half_width:g}",

@@ -74,9 +74,10 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 
 def thresholds(unmasked: Floats, accuracy: Floats) -> Floats:
-    """[b, bands]: by how many octaves less noise than .16 halves the accuracy. Between two levels the log odds of its
-    share of the unmasked one fall straight with the logarithm of the noise. The ends are bounds: 0, the strongest noise
-    does not, or just, halve it; MOST: the weakest does. unmasked: [b]; accuracy: [b, bands, levels], weakest first."""
+    """Return [b, bands]: by how many octaves less noise than .16 halves the accuracy. Between two levels the log odds
+    of its share of the unmasked one fall straight with the logarithm of the noise. The ends are bounds: 0, the
+    strongest noise does not, or just, halve it; MOST: the weakest does. unmasked: [b]; accuracy: [b, bands, levels],
+    weakest first."""
     share = np.clip(accuracy / np.where(unmasked > 0, unmasked, 1.0)[:, None, None], 0.01, 0.99)
     under, odds = share <= 0.5, np.log(share / (1 - share))
     fall = np.maximum(under.argmax(axis=2), 1)  # the first level that halves it
@@ -148,7 +149,7 @@ def _right(trials: Trials) -> Array:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """The channel with intervals over images, then every band's threshold and every condition's accuracy."""
+    """Return the channel with intervals over images, then every band's threshold and every condition's accuracy."""
     conditions = trials.coded("condition").used if len(trials) else []
     if UNMASKED not in conditions:
         return [
@@ -199,7 +200,7 @@ def _channel(trials: Trials, conditions: Collection[str]) -> Iterator[Score]:
 
 
 def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
-    """The channel; [1 + B, bands] thresholds."""
+    """Yield the channel; [1 + B, bands] thresholds."""
     matter, beyond = int((fallen[0] > 0).sum()), int((fallen[0] == MOST).sum())
     inside = fallen[:, (fallen[0] > 0) & (fallen[0] < MOST)]
     if not inside.size:
@@ -216,7 +217,7 @@ def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
 
 
 def _spread(blank: Score, values: Floats, fallen: Floats | None = None) -> Score:
-    """The first value with the percentiles of the others; no interval where one ends beyond the noise shown."""
+    """Return the first value with the percentiles of the others; no interval where one ends beyond the noise shown."""
     value, method = float(values[0]), f"bootstrap ({RESAMPLES} resamples, by image)"
     low, high = percentiles(values[1:], blank.level)
     if fallen is not None and not all(0 < end < MOST for end in percentiles(fallen[1:], blank.level)):

@@ -101,12 +101,12 @@ class _Cells:
 
 
 def _bare(trials: Trials) -> bool:
-    """Whether all answers are bare decisions, stored as certain."""
+    """Return whether all answers are bare decisions, stored as certain."""
     return "confidence" in trials.columns and bool(np.isin(trials["confidence"], (0, 1)).all())
 
 
 def calibration(table: CellTable) -> Iterator[Score]:
-    """All scores of one observer: over the corrupted cells, each counting alike, and on the clean images."""
+    """Yield all scores of one observer: over the corrupted cells, each counting alike, and on the clean images."""
     right = table.hits["right"][table.row, table.column]
     at, clean, bare = table.columns(table.impaired), [0] if table.clean else [], _bare(table.trials)
     for prefix, columns, flags in (("", at, table.flags_of(table.impaired)), ("clean_", clean, table.flags)):
@@ -168,7 +168,7 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
 
 
 def _spread(row: Score, images: int) -> Score:
-    """Spread for a share of 0 or 1 of this number of images, for which a t interval has no spread."""
+    """Return the spread for a share of 0 or 1 of this number of images, for which a t interval has no spread."""
     if row.low is None or row.value not in (0.0, 1.0):
         return row
     low, high = wilson(images if row.value else 0, images)

@@ -53,7 +53,7 @@ _LISTS: tuple[Callable[[], Entries], ...] = (
 
 
 def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
-    """The cells of some conditions, in the order of our lists; other corruptions after them, by name.
+    """Return the cells of some conditions, in the order of our lists; other corruptions after them, by name.
 
     Two lists may have a corruption of the same name with levels of their own: the first list that has every level that
     is shown is meant."""
@@ -168,7 +168,7 @@ class CellTable:
         return ("training images",) if HELD_OUT in self.trials.missing else ()
 
     def flags_of(self, cells: Sequence[SweepCell]) -> tuple[str, ...]:
-        """The flags of a mean over some cells."""
+        """Return the flags of a mean over some cells."""
         known = sum(cell.condition in self.seen for cell in cells)
         at = self.columns(cells)
         early = int((self.n[at] < self.of[at]).sum())
@@ -180,18 +180,18 @@ class CellTable:
         )
 
     def columns(self, cells: Iterable[SweepCell]) -> list[int]:
-        """Positions of the cells."""
+        """Return the positions of the cells."""
         place = {cell.condition: at for at, cell in enumerate(self.cells, 1)}
         return [place[cell.condition] for cell in cells]
 
     def weights(self, cells: Iterable[SweepCell]) -> Floats:
-        """[c + 1] 1 for the cells, 0 for others."""
+        """Return [c + 1] 1 for the cells, 0 for others."""
         weights = np.zeros(len(self.cells) + 1)
         weights[self.columns(cells)] = 1
         return weights
 
     def shares(self) -> Shares:
-        """The shares of the data."""
+        """Return the shares of the data."""
         return {what: _share(self.hits[what].sum(axis=0)[None], self.counts[what].sum(axis=0)[None]) for what in _WHAT}
 
     def resampled(self) -> Shares:
@@ -221,7 +221,7 @@ def _share(hits: Array, counts: Array) -> Floats:
 
 
 def _optional(trials: Trials, name: str, blank: int) -> NDArray[np.integer[Any]]:
-    """A column of whole numbers, `blank` where it is missing."""
+    """Return a column of whole numbers, `blank` where it is missing."""
     values = trials.columns.get(name, np.full(len(trials), np.nan))
     return np.where(np.isnan(values), blank, values).astype(np.int32)
 
@@ -248,13 +248,15 @@ _RECIPES: Mapping[str, tuple[str, ...]] = {
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
-    """[n] bool: trials under a condition that a recipe with these tags trained on: all levels, unless one is named."""
+    """Return [n] bool: trials under a condition that a recipe with these tags trained on: all levels, unless one is
+    named."""
     known = seen_conditions(tags, trials.coded("condition").used) if len(trials) else set()
     return np.isin(trials["condition"], list(known)) if known else np.zeros(len(trials), dtype=bool)
 
 
 def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
-    """Those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen corruptions."""
+    """Return the those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen
+    corruptions."""
     wanted = {_spelled(name) for tag in tags for name in _named(tag)}
     known = set()
     for cell in cells_of(conditions):

@@ -32,7 +32,8 @@ class CellMean:
     of_clean: bool = False
 
     def of(self, shares: Shares, weights: Floats) -> Floats:
-        """[b] values of b versions of the shares; NaN where undefined: no cell, no image, nothing clean is right."""
+        """Return [b] values of b versions of the shares; NaN where undefined: no cell, no image, nothing clean is
+        right."""
         at = np.flatnonzero(weights)
         if not len(at):
             return np.full(len(shares["right"]), np.nan)
@@ -44,8 +45,8 @@ class CellMean:
         return np.asarray(np.divide(mean, clean, out=np.full(len(mean), np.nan), where=clean > 0))
 
     def __call__(self, trials: Trials) -> tuple[Array, Array]:
-        """Numerators and denominators [n]. A trial is weighed so that cells count alike: exactly 1 where all have as
-        many images."""
+        """Return the numerators and denominators [n]. A trial is weighed so that cells count alike: exactly 1 where all
+        have as many images."""
         table = CellTable(trials)
         weights, n, where = self.weights(table), table.counts[self.what].sum(axis=0), (table.row, table.column)
         chosen = (weights != 0) & (n > 0)
@@ -68,7 +69,7 @@ def _clean(table: CellTable) -> Floats:
 
 
 def of_family(family: str) -> CellMean:
-    """Accuracy over the impaired cells of a family."""
+    """Return the accuracy over the impaired cells of a family."""
     return CellMean(weights=lambda table: table.weights(cell for cell in table.impaired if cell.family == family))
 
 
@@ -78,7 +79,7 @@ def of_family(family: str) -> CellMean:
 
 @cache
 def alexnet() -> tuple[float, Mapping[str, float]]:
-    """The published errors of AlexNet: clean, and by condition ("fog/3") on the 15 common corruptions."""
+    """Return the published errors of AlexNet: clean, and by condition ("fog/3") on the 15 common corruptions."""
     import yaml
 
     text = files("suites.corruption").joinpath("alexnet.yaml").read_text(encoding="utf-8")
@@ -89,12 +90,12 @@ def alexnet() -> tuple[float, Mapping[str, float]]:
 
 
 def normalised(table: CellTable) -> list[SweepCell]:
-    """The cells with published errors: only those of ImageNet's classes."""
+    """Return the cells with published errors: only those of ImageNet's classes."""
     return [cell for cell in table.impaired if table.thousand and cell.condition in alexnet()[1]]
 
 
 def lacking(table: CellTable) -> tuple[str, ...]:
-    """The missing parts of an mCE: corruptions, then severities, then single cells; the published size."""
+    """Return the missing parts of an mCE: corruptions, then severities, then single cells; the published size."""
     shown = {cell.condition for cell in table.cells}
     names = [(name, *name.split("/")) for name in alexnet()[1]]
     there = {corruption for name, corruption, _ in names if name in shown}
@@ -110,8 +111,8 @@ def lacking(table: CellTable) -> tuple[str, ...]:
 
 
 def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool = False) -> Floats:
-    """[c + 1] weights by which the mean error of cells is their mean CE in percent; relative: of errors beyond the
-    clean ones, whose weight is negative."""
+    """Return [c + 1] weights by which the mean error of cells is their mean CE in percent; relative: of errors beyond
+    the clean ones, whose weight is negative."""
     clean, errors = alexnet()
     weights = np.zeros(len(table.cells) + 1)
     corruptions = dict.fromkeys(cell.corruption for cell in cells)
@@ -124,8 +125,8 @@ def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool
 
 
 def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Floats:
-    """[b] mean over corruptions of the sum of errors in percent of the reference's; [b or 1, c] errors of `cells`. NaN
-    where the reference's sum is not above 0."""
+    """Return [b] mean over corruptions of the sum of errors in percent of the reference's; [b or 1, c] errors of
+    `cells`. NaN where the reference's sum is not above 0."""
     ratios = []
     for corruption in dict.fromkeys(cell.corruption for cell in cells):
         at = [i for i, cell in enumerate(cells) if cell.corruption == corruption]
@@ -268,7 +269,7 @@ ALL = (
 
 
 def metrics(role: str = ROLE) -> tuple[Metric, ...]:
-    """The metrics on a role ("": on the collection of all parts of a folder set)."""
+    """Return the metrics on a role ("": on the collection of all parts of a folder set)."""
     return tuple(replace(metric, role=role, span=metric.span or (0.0, 1.0)) for metric in ALL)
 
 

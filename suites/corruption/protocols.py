@@ -19,22 +19,22 @@ COMMON = "common"
 
 @cache
 def world_list() -> Entries:
-    """The corruptions of the built-in world's sweep."""
+    """Return the corruptions of the built-in world's sweep."""
     return parse(_text("world.yaml"), "suites/corruption/world.yaml")
 
 
 def listed(name: str) -> frozenset[str]:
-    """The corruptions of a named list ("common", "extra")."""
+    """Return the corruptions of a named list ("common", "extra")."""
     return frozenset(_protocols()["lists"][name])
 
 
 def groups_of(corruption: str) -> set[str]:
-    """The names by which a protocol may include this corruption: its name, "all", or a list that holds it."""
+    """Return the names by which a protocol may include this corruption: its name, "all", or a list that holds it."""
     return {corruption, "all", *(name for name, members in _protocols()["lists"].items() if corruption in members)}
 
 
 def shown(config: CorruptionConfig, space: str) -> Entries:
-    """The corruptions of a sweep in a decision space. Raises UnknownName."""
+    """Return the corruptions of a sweep in a decision space. Raises UnknownName."""
     if space == WORLD and config.source == "imagenet-c":
         return world_list()
     entries = own_list(config.source)
@@ -56,7 +56,7 @@ def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tupl
 
 
 def versioned(suite: Suite) -> Suite:
-    """The suite at the version of its list: its own, and one more for each time that its conditions changed."""
+    """Return the suite at the version of its list: its own, and one more for each time that its conditions changed."""
     if not isinstance(suite.config, CorruptionConfig) or suite.config.source == "plugins":
         return suite
     past, digest = _protocols()["digests"].get(suite.name, []), conditions_digest(suite)

@@ -39,8 +39,8 @@ METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
 def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer. Cells and corruptions are conditions of `corruption_accuracy`; a corruption that was
-    planned and could not be shown is one without a value."""
+    """Return the scores of one observer. Cells and corruptions are conditions of `corruption_accuracy`; a corruption
+    that was planned and could not be shown is one without a value."""
     role = role_of(config)
     if not len(trials):
         return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in ALL]
@@ -52,12 +52,13 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
 
 
 def role_of(config: CorruptionConfig | Folders) -> str:
-    """The role of all scores: of one set, or "" for a set in many folders."""
+    """Return the role of all scores: of one set, or "" for a set in many folders."""
     return ROLE if isinstance(config, CorruptionConfig) else ""
 
 
 def settled(config: CorruptionConfig, trials: Trials) -> bool:
-    """Whether a condition's accuracy is known well enough: its confidence sequence for all images of the condition."""
+    """Return whether a condition's accuracy is known well enough: its confidence sequence for all images of the
+    condition."""
     if config.half_width is None or not len(trials):
         return False
     right = int(alike(trials.coded("response"), trials.coded("category")).sum())
@@ -84,8 +85,8 @@ _SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy"
 
 
 def _cells(table: CellTable) -> Iterator[Score]:
-    """Accuracy and top-5 of each cell and of the clean images, with Wilson intervals, or with a confidence sequence if
-    a cell was stopped early."""
+    """Yield the accuracy and top-5 of each cell and of the clean images, with Wilson intervals, or with a confidence
+    sequence if a cell was stopped early."""
     places = zip((cell.condition for cell in table.impaired), table.columns(table.impaired), strict=True)
     for condition, at in [*places, *([("", 0)] if table.clean else [])]:
         n, of = int(table.n[at]), int(table.of[at])
@@ -171,7 +172,7 @@ def _by_corruption(cells: Sequence[SweepCell]) -> Iterator[tuple[str, list[Sweep
 
 
 def without(names: Iterable[str]) -> tuple[str, ...]:
-    """The flag that names the parts missing from a mean, if any."""
+    """Return the flag that names the parts missing from a mean, if any."""
     listed = ", ".join(names)
     return (f"without {listed}",) if listed else ()
 

@@ -19,7 +19,7 @@ STYLISED_ROLE = "stylized-imagenet"
 
 
 def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """The stylised set, which must be there, and the photographs, which may be missing with a reason."""
+    """Return the stylised set, which must be there, and the photographs, which may be missing with a reason."""
     sets, missing = sets_of(shelf, [ROLE])
     sets = {STYLISED_ROLE: shelf.find(STYLISED_ROLE), **sets}
     blocks = (Block(stimuli=stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
@@ -32,8 +32,8 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 
 def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
-    """Each metric on its own set, with the reason where that is missing, and what confidence is worth there; flags: of
-    those on other sets than the photographs."""
+    """Return each metric on its own set, with the reason where that is missing, and what confidence is worth there;
+    flags: of those on other sets than the photographs."""
     present = trials.coded("role").used if len(trials) else []
     scores = []
     for metric in metrics:
@@ -47,7 +47,7 @@ def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...]
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
-    """[n] bool: stylised trials of an observer that was trained on stylised images."""
+    """Return [n] bool: stylised trials of an observer that was trained on stylised images."""
     if not len(trials) or not {tag.strip().lower() for tag in tags} & {"stylised", "stylized"}:
         return np.zeros(len(trials), dtype=bool)
     return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool)

@@ -36,7 +36,8 @@ KEPT = ("variance_kept", "power_kept", "gradient_kept")
 
 
 def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
-    """The suite's `observe`, with the remaining texture of some of the images if texture is removed, otherwise NaN."""
+    """Return the suite's `observe`, with the remaining texture of some of the images if texture is removed, otherwise
+    NaN."""
     kept = np.full((3, len(view.index)), np.nan, dtype=np.float32)
     name = view.block.condition.partition("/")[0]
     if name != CLEAN and own_list("suppression")[name].family == "texture":
@@ -146,8 +147,8 @@ METRICS = (
 
 
 def _bounded(score: Score, metric: Metric, images: int) -> Score:
-    """The score with its interval cut at the metric's bounds. If no image changes between the two conditions, the
-    interval is the one for a difference of 0 between two proportions of paired `images`."""
+    """Return the score with its interval cut at the metric's bounds. If no image changes between the two conditions,
+    the interval is the one for a difference of 0 between two proportions of paired `images`."""
     if score.low is None or score.high is None or metric.span is None:
         return score
     low, high, method = score.low, score.high, score.method
@@ -158,8 +159,8 @@ def _bounded(score: Score, metric: Metric, images: int) -> Score:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """Reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder after the
-    filter."""
+    """Return the reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder
+    after the filter."""
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     named = {metric.name: metric for metric in METRICS}
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())

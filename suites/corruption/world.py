@@ -23,7 +23,7 @@ def uniform_noise(images: Tensor, width: float, seeds: Seeds) -> Tensor:
 
 
 def salt_and_pepper(images: Tensor, share: float, seeds: Seeds) -> Tensor:
-    """A `share` of the pixels black or white, half each."""
+    """Return a `share` of the pixels black or white, half each."""
     place = _draws(images, f"salt-and-pepper/{share}", seeds)
     return rounded(torch.where(place < share, (place < share / 2).to(images), images))
 
@@ -34,7 +34,7 @@ def low_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG
 
 
 def high_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001
-    """The image minus its blur of `sigma` px, around the image's mean colour."""
+    """Return the image minus its blur of `sigma` px, around the image's mean colour."""
     mean = images.mean(dim=(-2, -1), keepdim=True)
     return rounded(images - blur(images, sigma, "reflect") + mean)
 

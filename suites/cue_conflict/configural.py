@@ -19,7 +19,7 @@ COSTS = {"configural_sensitivity": "frankenstein", "fragmentation_cost": "fragme
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
-    """The silhouettes in every arrangement."""
+    """Return the silhouettes in every arrangement."""
     from benchmark.transforms.configural import ARRANGEMENTS, rearranged
 
     stimuli = shelf.find(ROLE)
@@ -32,7 +32,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Costs over all objects; the accuracy in each arrangement."""
+    """Return the costs over all objects; the accuracy in each arrangement."""
     shown = trials.coded("condition").used if len(trials) else ()
     accuracy = METRICS[len(COSTS)]
     return [

@@ -73,7 +73,7 @@ def hybrids(source: Stimuli, cycles: float) -> Stimuli:
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
-    """Hybrids of natural images at every cut."""
+    """Return the hybrids of natural images at every cut."""
     missing: dict[str, str] = {}
     source = natural_images(shelf, missing)
     cuts = [cut / 2 for cut in CUTS] if shelf.space == "world16" else CUTS
@@ -84,7 +84,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 
 
 def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """The answer and the probabilities of the two categories, each [n]; NaN of one that the network has not."""
+    """Return the answer and the probabilities of the two categories, each [n]; NaN of one that the network has not."""
     place = {name: at for at, name in enumerate(view.categories)}
     columns = {"response": np.asarray(view.responses)}
     for name, column in (("low", "shape"), ("high", "texture")):
@@ -94,7 +94,7 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Every metric over all cuts, the bias also at each."""
+    """Return every metric over all cuts, the bias also at each."""
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     cuts = sorted(trials.coded("condition").used if len(trials) else (), key=lambda cut: float(cut.partition("/")[2]))
     return [

@@ -16,22 +16,23 @@ from benchmark.stimuli.image_names import GEIRHOS16
 
 
 def conflict(trials: Trials) -> Array:
-    """[n] bool: trials whose cues disagree (1,200 of the published 1,280)."""
+    """Return [n] bool: trials whose cues disagree (1,200 of the published 1,280)."""
     return np.asarray(trials["shape"] != trials["texture"], dtype=bool)
 
 
 def follows_shape(trials: Trials) -> Array:
-    """[n] bool: conflict trials answered with the shape category."""
+    """Return [n] bool: conflict trials answered with the shape category."""
     return shape_or_texture(trials)[0]
 
 
 def follows_texture(trials: Trials) -> Array:
-    """[n] bool: conflict trials answered with the texture category."""
+    """Return [n] bool: conflict trials answered with the texture category."""
     return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
 
 
 def _graded(trials: Trials) -> tuple[Array, Array]:
-    """The shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0 else.
+    """Return the shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0
+    else.
 
     Trial by trial: a category's probability is a mean over 1 to 109 classes, so sums would be about few categories."""
     if "probability" not in trials.columns:

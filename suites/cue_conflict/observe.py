@@ -6,5 +6,5 @@ from benchmark.contracts import Array, View
 
 
 def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """The answer [n] and the probability of every category [n, 16]."""
+    """Return the answer [n] and the probability of every category [n, 16]."""
     return {"response": view.responses, "probability": view.probabilities}

@@ -10,7 +10,7 @@ WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
-    """The conflict set, which must be there, and its companions, which may be missing with a reason."""
+    """Return the conflict set, which must be there, and its companions, which may be missing with a reason."""
     companions, missing = sets_of(shelf, (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())))
     sets = {"cue-conflict": shelf.find("cue-conflict"), **companions}
     return Plan(

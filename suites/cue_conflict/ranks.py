@@ -47,8 +47,8 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 
 
 def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
-    """The images of a folder, with the first corresponding ImageNet class as category and their own in `named`. Raises
-    StimuliError for a class that is not REFINED-BIAS's."""
+    """Return the images of a folder, with the first corresponding ImageNet class as category and their own in `named`.
+    Raises StimuliError for a class that is not REFINED-BIAS's."""
     known, names = refined_classes()[cue], stimuli.labels["category"].tolist()
     if strange := sorted(set(names) - known.keys()):
         raise StimuliError(
@@ -60,8 +60,8 @@ def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
 
 
 def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """The answer, and for each cue the reciprocal rank of its best class among all classes (NaN where the image has no
-    such cue), each [n]."""
+    """Return the answer, and for each cue the reciprocal rank of its best class among all classes (NaN where the image
+    has no such cue), each [n]."""
     own = FOLDERS.get(view.block.role)
     outputs = dict(zip(view.categories, view.outputs, strict=True))
     logits = view.logits.detach().double().cpu().numpy()
@@ -98,7 +98,7 @@ def _ranked(trials: Trials, cue: str) -> tuple[Array, Array]:
 
 
 def _relative(trials: Trials) -> tuple[Array, Array]:
-    """Each cue's ranks over how many there are of them; nothing where one of them has none."""
+    """Return each cue's ranks over how many there are of them; nothing where one of them has none."""
     (shape, some), (texture, others) = (_ranked(trials, cue) for cue in CUES)
     shares = shape / max(1, some.sum()), texture / max(1, others.sum())
     return shares[0] * others.any(), sum(shares) * (some.any() and others.any())

@@ -14,7 +14,7 @@ SILENT = f"no answer but '{NO_ANSWER}'"
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer. A planned but missing role gives a score without value."""
+    """Return the scores of one observer. A planned but missing role gives a score without value."""
     scores = []
     for metric in METRICS:
         shown = trials.of(metric.role) if len(trials) else trials

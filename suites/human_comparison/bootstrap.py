@@ -75,7 +75,8 @@ class ExperimentAnswers:
 
 
 def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> ExperimentAnswers:
-    """The answers to one experiment. People are included if they answered all images that the observer answered."""
+    """Return the answers to one experiment. People are included if they answered all images that the observer
+    answered."""
     own, experiment = trials.of(role), BY_ROLE[role]
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys = set(own.keys.tolist())
@@ -177,7 +178,8 @@ def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0
 
 
 def mean_of_people(values: Floats, people: Crowd) -> Floats:
-    """The mean over people of a value for each, [1 + B, k] under the weights of images -> [1 + B], people drawn."""
+    """Return the mean over people of a value for each, [1 + B, k] under the weights of images -> [1 + B], people
+    drawn."""
     k, centre = values.shape[1], values.mean(axis=1)
     apart = values - centre[:, None]
     spread, noise = float((apart[0] ** 2).sum()), float(apart[1:].var(axis=0).sum())
@@ -214,8 +216,8 @@ def pairs_among(pairs: Floats, people: Crowd) -> Floats:
 
 
 def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters) -> Floats:
-    """Accuracy of an experiment over its images [n], resampled within conditions: [1 + B]. clusters: components of the
-    images ([n] each; then of one condition), which are resampled."""
+    """Return the accuracy of an experiment over its images [n], resampled within conditions: [1 + B]. clusters:
+    components of the images ([n] each; then of one condition), which are resampled."""
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
         weights = crossed_weights(clusters, RESAMPLES, rng)
@@ -242,8 +244,8 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
 
 
 def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> dict[str, Floats]:
-    """Kappa and related measures of all pairs [1 + B, k, k], from the weight of images on which both are correct or
-    both incorrect [1 + B, k, k], on which each is correct [1 + B, k], and of all images [1 + B]."""
+    """Return the kappa and related measures of all pairs [1 + B, k, k], from the weight of images on which both are
+    correct or both incorrect [1 + B, k, k], on which each is correct [1 + B, k], and of all images [1 + B]."""
     own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
     # Twice the images on which both are right, neither, the first alone, the second alone.
     cells = (
@@ -288,7 +290,7 @@ def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator
 
 @lru_cache(maxsize=2**11)
 def _shape_weights(level: str, resamples: int) -> Floats:
-    """Weights of one shape [B], equal in all experiments and for all observers."""
+    """Return the weights of one shape [B], equal in all experiments and for all observers."""
     return np.random.default_rng([_number(SHAPE), _number(level)]).standard_exponential(resamples)
 
 

@@ -58,7 +58,7 @@ class Averages:
 
 
 def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """Scores per experiment and condition, per experiment (condition "kept"), and over experiments.
+    """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
 
     references: name -> trials, never the observer's own. Only people who answered all images that the observer answered
     are included. Without people, scores have no value but the reason."""
@@ -134,14 +134,14 @@ def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iter
 
 
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
-    """The observer with each person, and people with one another."""
+    """Return the observer with each person, and people with one another."""
     values: dict[str, Floats | None] = {m: mean_of_people(draws[:, 0, 1:], crowd) for m, draws in pairs.items()}
     several = crowd.effects.shape[1] > 1
     return {**values, CEILING: pairs_among(pairs["error_consistency"][:, 1:, 1:], crowd) if several else None}
 
 
 def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
-    """The mean over experiments; None where one of them has no value."""
+    """Return the mean over experiments; None where one of them has no value."""
     values: dict[str, Floats | None] = {}
     for metric in metrics:
         parts = [draws for part in averages if (draws := part.values[metric]) is not None]
@@ -169,7 +169,7 @@ def share_of_ceiling(values: Values) -> Floats | None:
 
 
 def scores_of(averages: Averages) -> Iterator[Score]:
-    """Each metric with its value, the first of its draws, and the interval of the others."""
+    """Yield each metric with its value, the first of its draws, and the interval of the others."""
     for metric, draws in averages.values.items():
         score, squared = replace(averages.blank, metric=metric), metric == "accuracy_difference"
         if draws is None or not np.isfinite(draws[0]):
@@ -193,7 +193,7 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 
 
 def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
-    """Scores of people as a group: per experiment (condition "kept") and over experiments.
+    """Return the scores of people as a group: per experiment (condition "kept") and over experiments.
 
     trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over conditions,
     pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is the ceiling of
@@ -208,7 +208,7 @@ def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
 
 
 def _group(role: str, trials: Mapping[str, Trials]) -> Averages | None:
-    """One experiment's averages over people; n: trials of all people in kept conditions."""
+    """Return one experiment's averages over people; n: trials of all people in kept conditions."""
     names = sorted(name for name, part in trials.items() if answered(part.of(role)))
     if len(names) < 2:
         return None

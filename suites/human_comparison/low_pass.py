@@ -73,7 +73,7 @@ def low_passed(before: Transform | None, sigma: int) -> Transform:
 
 
 def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
-    """Every experiment of the plain suite at every step."""
+    """Return every experiment of the plain suite at every step."""
     shown = plain_plan(None, shelf)
     blurred = (
         replace(block, role=f"{block.role}{BLUR}{sigma}", transform=low_passed(block.transform, sigma))
@@ -84,7 +84,7 @@ def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
 
 
 def steps_of(trials: Trials) -> dict[int, Trials]:
-    """The trials of each step that was shown, under the experiments' own roles, by sigma."""
+    """Return the trials of each step that was shown, under the experiments' own roles, by sigma."""
     steps: dict[int, Trials] = {}
     for sigma in SIGMAS if len(trials) else ():
         ending, roles = f"{BLUR}{sigma}" if sigma else "", trials.coded("role")
@@ -102,7 +102,7 @@ def _conditions(sigma: int) -> tuple[str, ...]:
 
 
 def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
-    """The scores that need no people: OOD accuracy and shape bias at each step."""
+    """Return the scores that need no people: OOD accuracy and shape bias at each step."""
     scores = [Score(metric=KAPPA, value=None, reason=NEEDS_PEOPLE)]
     for sigma, own in steps_of(trials).items():
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
@@ -166,7 +166,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
 
 
 def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
-    """The experiments answered by all of these observers and by people; observers precede people."""
+    """Return the experiments answered by all of these observers and by people; observers precede people."""
     first = next(iter(observers), "")
     answers = []
     for role in BY_ROLE if first else ():
@@ -180,7 +180,7 @@ def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> l
 
 
 def _half(answers: Sequence[ExperimentAnswers], part: int) -> list[ExperimentAnswers]:
-    """Every other image, by a checksum of its name."""
+    """Return every other image, by a checksum of its name."""
 
     def cut(own: ConditionAnswers) -> ConditionAnswers:
         inside = np.array([zlib.crc32(f"half {name}".encode()) % 2 == part for name in own.stimuli.tolist()])
@@ -192,7 +192,7 @@ def _half(answers: Sequence[ExperimentAnswers], part: int) -> list[ExperimentAns
 
 
 def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others: Mapping[str, Trials]) -> Ladders:
-    """Agreement of each of `names` with people."""
+    """Return the agreement of each of `names` with people."""
     parts: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in AGREEMENT} for name in names}
     for each in answers:
         draws = draw(replace(each, conditions=each.kept))
@@ -215,7 +215,7 @@ def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
 
 
 def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Score]:
-    """The highest error consistency that any answers to these images can have with these people, by how far their
+    """Yield the highest error consistency that any answers to these images can have with these people, by how far their
     accuracy is from people's."""
     curves = []
     for each in answers:

@@ -28,7 +28,7 @@ BESIDE = ("unbiased_consistency", "lowest_consistency", "highest_consistency", "
 
 
 def kept(trials: Trials) -> Array:
-    """[n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
+    """Return [n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
     counts, roles, conditions = np.zeros(len(trials), dtype=bool), trials.coded("role"), trials.coded("condition")
     for role, experiment in BY_ROLE.items():
         own, shown = (roles.words == role)[roles.codes], np.isin(conditions.words, experiment.kept)[conditions.codes]
@@ -37,7 +37,7 @@ def kept(trials: Trials) -> Array:
 
 
 def accuracy_name(role: str) -> str:
-    """The accuracy metric of a role."""
+    """Return the accuracy metric of a role."""
     return f"{role.replace('-', '_')}_accuracy"
 
 

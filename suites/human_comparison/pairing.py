@@ -32,7 +32,8 @@ from suites.human_comparison.score import counted, roles_of
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
-    """Values of one observer with each of k others [k], and n times the contribution of each image to them [n, k].
+    """Return the values of one observer with each of k others [k], and n times the contribution of each image to them
+    [n, k].
 
     one: [n], others: [n, k], bool: correct answers. The contributions sum to 0 over images."""
     x, y = one.astype(float)[:, None], others.astype(float)
@@ -103,7 +104,7 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
 
 
 def _sampled(references: Mapping[str, Trials]) -> bool:
-    """Whether the references are people, who could have been others."""
+    """Return whether the references are people, who could have been others."""
     return any(name.startswith(PEOPLE) for name in references)
 
 
@@ -157,7 +158,7 @@ def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]
 
 
 def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
-    """The shared components of the images of the kept conditions, in the order of the answers."""
+    """Return the shared components of the images of the kept conditions, in the order of the answers."""
     parts = []
     for part in answers.kept:
         shown = own.where(own["condition"] == part.condition)

@@ -108,7 +108,7 @@ def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Fl
 
 
 def _slopes(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
-    """Derivatives of the deviance by (log slope, lapse, threshold)."""
+    """Return the derivatives of the deviance by (log slope, lapse, threshold)."""
     threshold, log_slope, lapse = parameters
     size, slope = 1 - GUESS - lapse, sign * np.exp(log_slope)
     inside = np.isfinite(points.x)
@@ -128,7 +128,7 @@ Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slop
 
 
 def _minimise(points: Points, sign: float, threshold: float | None = None, near: Fit | None = None) -> Fit | None:
-    """The best curve, or the best with that threshold; None where no start converges. near: where to start."""
+    """Return the best curve, or the best with that threshold; None where no start converges. near: where to start."""
     from scipy.optimize import minimize
 
     def parameters(free: Floats) -> tuple[float, float, float]:
@@ -163,8 +163,8 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
 
 
 def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
-    """The level at which the profile likelihood of the threshold has fallen by DROP, between it and the edge; None if
-    there is none."""
+    """Return the level at which the profile likelihood of the threshold has fallen by DROP, between it and the edge;
+    None if there is none."""
     from scipy.optimize import brentq
 
     @cache

@@ -27,8 +27,8 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer without people. The headline has no value yet: `compare` computes it if people are
-    known."""
+    """Return the scores of one observer without people. The headline has no value yet: `compare` computes it if people
+    are known."""
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials)]
     present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
@@ -43,7 +43,7 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
 
 
 def roles_of(trials: Trials) -> list[str]:
-    """The experiments that the observer answered, in the suite's order."""
+    """Return the experiments that the observer answered, in the suite's order."""
     return _among(trials.where(trials["response"] != NO_ANSWER) if len(trials) else trials)
 
 
@@ -59,12 +59,12 @@ def _among(trials: Trials) -> list[str]:
 
 
 def regenerated(trials: Trials) -> tuple[str, ...]:
-    """A flag if some images were not the published files but regenerated from their sources."""
+    """Return a flag if some images were not the published files but regenerated from their sources."""
     return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
 
 
 def counted(roles: int) -> tuple[str, ...]:
-    """A flag: over how many experiments an average is."""
+    """Return a flag: over how many experiments an average is."""
     return (f"{roles} of {len(EXPERIMENTS)} experiments",)
 
 

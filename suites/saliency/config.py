@@ -45,15 +45,15 @@ class SaliencyConfig:
 
 
 def has_board(block: Block) -> bool:
-    """Whether the main metrics of a block rank: SmoothGrad is computed only on such blocks."""
+    """Return whether the main metrics of a block rank: SmoothGrad is computed only on such blocks."""
     return block.role == BOARDS[0] or (block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN))
 
 
 def columns_of(name: str) -> tuple[str, str]:
-    """The columns of a map: AUC against the own mask, and its mean against masks of other categories."""
+    """Return the columns of a map: AUC against the own mask, and its mean against masks of other categories."""
     return f"{name}_auc", f"{name}_auc_other"
 
 
 def added_column(name: str) -> str:
-    """The column of another package's map or measure: never a column of the suite's own."""
+    """Return the column of another package's map or measure: never a column of the suite's own."""
     return f"added_{name}"

@@ -70,7 +70,8 @@ def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
 
 
 def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
-    """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
+    """Return the metrics of other packages: two of each map, one of each measure, one without a value of each broken
+    one."""
     metrics = []
     for name, own in added.maps.items():
         column, text = added_column(name), f"{own.definition}: AUC on the object"

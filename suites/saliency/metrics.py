@@ -48,32 +48,33 @@ def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
 
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
-    """The roles with a board: the built-in world's natural images, otherwise all installed roles."""
+    """Return the roles with a board: the built-in world's natural images, otherwise all installed roles."""
     present = trials.coded("role").used if len(trials) else []
     roles = tuple(role for role in BOARDS if role in present)
     return roles[:1] if NATURAL in roles else roles
 
 
 def stored(trials: Trials, column: str) -> Array:
-    """[n] numbers of a column; NaN if the trials are older than the column's source (another package's measure)."""
+    """Return [n] numbers of a column; NaN if the trials are older than the column's source (another package's
+    measure)."""
     values = trials.columns.get(column)
     return np.full(len(trials), np.nan) if values is None else values.astype(float)
 
 
 def reliance(trials: Trials) -> Array:
-    """[n] (O - P) / (|O| + |P|): O the object's contribution to the margin of its category, P that of another image's
-    outline at the same position and size (`exchange`); 0 if only the background changes the margin."""
+    """Return [n] (O - P) / (|O| + |P|): O the object's contribution to the margin of its category, P that of another
+    image's outline at the same position and size (`exchange`); 0 if only the background changes the margin."""
     of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_place)
 
 
 def ranked_reliance(trials: Trials) -> Array:
-    """[n] the same of ranks; 0 where neither moves the rank."""
+    """Return [n] the same of ranks; 0 where neither moves the rank."""
     return _share(*(stored(trials, name) for name in RANKED))
 
 
 def split(trials: Trials) -> Array:
-    """[n] (O - G) / (|O| + |G|): G the background's contribution. It ignores position."""
+    """Return [n] (O - G) / (|O| + |G|): G the background's contribution. It ignores position."""
     of_object, of_ground, _ = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_ground)
 
@@ -86,14 +87,14 @@ def _share(of_object: Array, of_other: Array) -> Array:
 
 
 def correct(trials: Trials) -> Array:
-    """[n] whether the answer is the object's category."""
+    """Return [n] whether the answer is the object's category."""
     shape = trials.columns.get("shape", trials["category"])
     truth = np.where(shape == "", trials["category"], shape)
     return np.asarray(trials["response"] == truth, dtype=float)
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
-    """The mean of values [n] over the images that count: with a defined value and (masked) an object that covers
+    """Return the mean of values [n] over the images that count: with a defined value and (masked) an object that covers
     between 1 % and 95 %; main: only the main role, if a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
@@ -110,12 +111,12 @@ def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool =
 
 
 def mean_of(column: str, *, masked: bool) -> Ratio:
-    """The mean of a column."""
+    """Return the mean of a column."""
     return mean(lambda trials: stored(trials, column), masked=masked)
 
 
 def mean_excess(name: str, *, main: bool = True) -> Ratio:
-    """The mean of a map's AUC against the own mask less its mean AUC against masks of other categories."""
+    """Return the mean of a map's AUC against the own mask less its mean AUC against masks of other categories."""
     own, other = columns_of(name)
     return mean(lambda trials: stored(trials, own) - stored(trials, other), main=main)
 

@@ -7,7 +7,7 @@ from suites.saliency.config import SaliencyConfig
 
 
 def observe(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient (see `measured`)."""
+    """Return the answer [n] and, per image, every metric of the gradient (see `measured`)."""
     from suites.saliency.saliency_columns import measured
 
     return measured(config, view)

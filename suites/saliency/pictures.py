@@ -29,7 +29,7 @@ Make = Callable[[LoadedModel, Tensor, Tensor], Tensor]
 
 
 def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """The gradient that the suite scores."""
+    """Return the gradient that the suite scores."""
     return input_gradients(model.forward, image, [target])[0]
 
 
@@ -45,7 +45,7 @@ def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tenso
 
 
 def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
-    """[1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
+    """Return [1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
 
     They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time."""
     shares = (torch.arange(steps, dtype=torch.float32, device=image.device) + 0.5) / steps
@@ -55,7 +55,7 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """[1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places.
+    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places.
 
     relu(sum_c w_c f_c), w_c the mean gradient of channel c. Raises ModelFailure where no layer keeps places."""
     kept: list[Tensor] = []
@@ -81,8 +81,8 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """The layers with possible features: of a transformer the input of its last attention, because later layers reach
-    only the class token; of other networks every layer."""
+    """Return the layers with possible features: of a transformer the input of its last attention, because later layers
+    reach only the class token; of other networks every layer."""
     blocks = getattr(module, "blocks", None)
     if hasattr(module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential):
         last = getattr(blocks[-1], "norm1", None)
@@ -92,7 +92,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
 
 
 def _by_channel(module: nn.Module, features: Tensor) -> Tensor:
-    """[1, channels, h, w] of features by channel, by token, or channels last."""
+    """Return [1, channels, h, w] of features by channel, by token, or channels last."""
     if features.dim() == 3:
         tokens = features[:, int(getattr(module, "num_prefix_tokens", 0)) :]
         side = isqrt(tokens.shape[1])
@@ -147,7 +147,8 @@ class Gallery:
 
 
 def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
-    """Positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical order.
+    """Return the positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical
+    order.
 
     With more wanted than there are categories: one for each category."""
     categories: Array = np.asarray(stimuli.labels["category"])
@@ -168,7 +169,7 @@ def map_picture(values: Array) -> Pixels:
 
 
 def gradient_picture(gradient: Array) -> Pixels:
-    """[3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
+    """Return [3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
 
     No gradient is near mid-grey; an even or undefined gradient is grey all over."""
     values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
@@ -182,7 +183,8 @@ def gradient_picture(gradient: Array) -> Pixels:
 def draw(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
-    """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
+    """Return the figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random
+    weights.
 
     Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
     name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the stimuli's
@@ -224,8 +226,8 @@ def strip(tiles: Sequence[Pixels]) -> Image.Image:
 
 
 def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:
-    """A network's maps, one image at a time; under each the answer where it is another than the right one, and the
-    right category's probability (summed over its outputs)."""
+    """Return a network's maps, one image at a time; under each the answer where it is another than the right one, and
+    the right category's probability (summed over its outputs)."""
     grouping = model.labels.grouping(space)
     table = membership(grouping.indices, len(model.labels.classes))
     tiles, captions = [], []

@@ -55,7 +55,7 @@ def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
 
 
 def _clicked(view: View, table: Tensor, at: slice) -> Floats:
-    """[n] correlation with people's maps, by the published processing (see `references`)."""
+    """Return [n] correlation with people's maps, by the published processing (see `references`)."""
     read = view.block.stimuli.importance
     if read is None:
         return np.full(len(view.index[at]), np.nan)
@@ -102,7 +102,7 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
 
 
 def _added(name: str, view: View, context: MaskContext, maps: Array, given: tuple[Any, ...]) -> dict[str, Floats]:
-    """The columns of another package's map or measure. given: the inputs of a map beside the network."""
+    """Return the columns of another package's map or measure. given: the inputs of a map beside the network."""
     measure = ADDED.measures.get(name)
     values: Any = measure.measure(maps, context.masks) if measure else ADDED.maps[name].make(view.forward, *given)
     values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
@@ -113,7 +113,7 @@ def _added(name: str, view: View, context: MaskContext, maps: Array, given: tupl
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
-    """Channel by channel in memory: networks hand out channels last, which numpy reads ten times slower."""
+    """Return the channel by channel in memory: networks hand out channels last, which numpy reads ten times slower."""
     return np.asarray(tensor.detach().contiguous().cpu().numpy(), dtype=np.float32)
 
 

@@ -21,12 +21,12 @@ NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
 def reference(name: str) -> str:
-    """The condition of a reference map's scores."""
+    """Return the condition of a reference map's scores."""
     return f"reference: {name}"
 
 
 def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer, on each of its sets that has a board, and beside them on the others."""
+    """Return the scores of one observer, on each of its sets that has a board, and beside them on the others."""
     boards, scores = board_roles(trials), list[Score]()
     main = [metric for metric in METRICS if not metric.role]
     for role in boards:
@@ -62,7 +62,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
 
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
-    """What reference maps, which know no network, get on the same images."""
+    """Yield what reference maps, which know no network, get on the same images."""
     for name in REFERENCES:
         condition = where + reference(name)
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
@@ -71,7 +71,7 @@ def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
 
 
 def _answered(trials: Trials) -> Iterator[Score]:
-    """The position of the gradient if the answer was the shape, the texture or another category."""
+    """Yield the position of the gradient if the answer was the shape, the texture or another category."""
     shape, texture, response = trials["shape"], trials["texture"], trials["response"]
     conflict = shape != texture
     answers: dict[str, Array] = {

@@ -61,7 +61,7 @@ def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
 
 
 def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
-    """Shift a coordinate by two slow waves of the other one."""
+    """Return the shift a coordinate by two slow waves of the other one."""
     for cycles in (0.35, 0.60):
         wave = sine_field((cycles * across + r.unit()).astype(np.float32))
         along = along + (WARP * r.between(-1, 1)) * wave
@@ -151,7 +151,7 @@ def _bytes(image: Field) -> Image:
 
 
 def _room(luminance: float) -> float:
-    """The greatest contrast around a luminance that keeps clear of black and white."""
+    """Return the greatest contrast around a luminance that keeps clear of black and white."""
     return 1.9 * min(luminance, 1 - luminance)
 
 
@@ -179,7 +179,7 @@ def _surfaces(field: Field, spill: float, r: Stream) -> tuple[Field, Field]:
 
 
 def _colour(r: Stream, luminance: float, saturation: float = 0.5) -> Colour:
-    """A random colour of about the given luminance, inside [0, 1]."""
+    """Return a random colour of about the given luminance, inside [0, 1]."""
     hue, strength = r.unit(), saturation * r.unit() * 1.2 * min(luminance, 1 - luminance)
     wheel = [cosine(hue - third / 3) for third in range(3)]
     grey = sum(a * b for a, b in zip(wheel, LUMA, strict=True))
@@ -205,7 +205,7 @@ def _clouds(r: Stream, sides: tuple[int, ...]) -> Field:
 
 
 def _resize(grid: Field) -> Field:
-    """Interpolate a (k, k) grid smoothly to (64, 64)."""
+    """Return the interpolate a (k, k) grid smoothly to (64, 64)."""
     at = np.arange(SIZE) * (len(grid) - 1) / (SIZE - 1)
     left = np.minimum(at.astype(np.int64), len(grid) - 2)  # the grid point before each pixel
     way = at - left

@@ -46,7 +46,7 @@ class Chart:
         return np.asarray(near + (far - near) * b)
 
     def cells(self, i: Field, j: Field, shift: int = 0) -> Field:
-        """A number in [0, 1) for each integer cell (i, j)."""
+        """Return a number in [0, 1) for each integer cell (i, j)."""
         ii = (i.astype(np.int32) + shift) % LATTICE
         return np.asarray(self.noise[j.astype(np.int32) % LATTICE, ii])
 
@@ -56,17 +56,17 @@ def _ease(t: Field) -> Field:
 
 
 def _fold(x: Field) -> Field:
-    """A triangle wave: 1 at integers, 0 half-way between."""
+    """Return a triangle wave: 1 at integers, 0 half-way between."""
     return np.asarray(np.abs(x - np.floor(x) - 0.5) * 2.0)
 
 
 def _middle(x: Field) -> Field:
-    """Distance from the middle of the unit interval that x lies in, in [-0.5, 0.5)."""
+    """Return the distance from the middle of the unit interval that x lies in, in [-0.5, 0.5)."""
     return x - np.floor(x) - 0.5
 
 
 def _staggered(u: Field, v: Field) -> tuple[Field, Field, Field]:
-    """Offsets from the nearest point of rows shifted by half a cell, and the row."""
+    """Return the offsets from the nearest point of rows shifted by half a cell, and the row."""
     row = np.floor(v)
     return _middle(u + row % 2.0 * 0.5), v - row - 0.5, row
 
@@ -88,7 +88,7 @@ def chevron(t: Chart) -> Field:
 
 
 def scales(t: Chart) -> Field:
-    """Rows of round scales, each row over the next, with a bright rim."""
+    """Return the rows of round scales, each row over the next, with a bright rim."""
     v = t.v * 1.25
     top = np.floor(v)
     field: Field = np.zeros_like(v)
@@ -183,7 +183,7 @@ def brushed(t: Chart) -> Field:
 
 
 def bricks(t: Chart) -> Field:
-    """Bricks of uneven brightness in staggered rows, with dark joints."""
+    """Return the bricks of uneven brightness in staggered rows, with dark joints."""
     u, v = t.u * 0.52, t.v * 1.05
     du, dv, row = _staggered(u, v)
     column = np.floor(u + row % 2.0 * 0.5)

@@ -67,7 +67,7 @@ class ApgdState:
         return len(self.row)
 
     def only(self, keep: Tensor) -> "ApgdState":
-        """The images at which `keep` is true."""
+        """Return the images at which `keep` is true."""
         if bool(keep.all()):
             return self
         return ApgdState(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
@@ -94,7 +94,7 @@ class Rules:
 
 
 def dense_rules(ball: Ball) -> Rules:
-    """The rules in Linf and L2."""
+    """Return the rules in Linf and L2."""
 
     def start(origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
         draws = seeded(ball.draw, origin, seeds)  # put on the sphere, before the box is cut
@@ -120,7 +120,7 @@ def windows(steps: int) -> tuple[int, ...]:
 
 
 def retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """At a checkpoint: halve the step and return to the best point if the ascent falters."""
+    """Return the at a checkpoint: halve the step and return to the best point if the ascent falters."""
     due = window > 0
     falters = state.rises <= RISING * window
     stuck = ~state.halved & (state.noted >= state.top)
@@ -137,13 +137,13 @@ def retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, 
 
 
 def sparse_windows(steps: int) -> tuple[int, ...]:
-    """Every 4 % of the steps."""
+    """Return every 4 % of the steps."""
     length = max(int(0.04 * steps), 1)
     return (length,) * (steps // length)
 
 
 def sparse_move(state: ApgdState, slope: Tensor) -> Tensor:
-    """The signs of the entries with the largest gradients, at unit sum, times the step."""
+    """Return the signs of the entries with the largest gradients, at unit sum, times the step."""
     flat = slope.flatten(1)
     count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
     ranked = flat.abs().sort(dim=1, descending=True).values
@@ -155,8 +155,8 @@ def sparse_move(state: ApgdState, slope: Tensor) -> Tensor:
 
 
 def sparse_retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """At a checkpoint: match the sparsity of the best point. If it became sparser, restart from it with full steps;
-    otherwise shorten the step."""
+    """Return the at a checkpoint: match the sparsity of the best point. If it became sparser, restart from it with full
+    steps; otherwise shorten the step."""
     due = window > 0
     size = state.origin[0].numel()
     support = (state.best != state.origin).flatten(1).sum(dim=1)
@@ -174,7 +174,7 @@ def sparse_retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[Apgd
 
 
 def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
-    """The point of the L1 ball around `origin` and of the box that is nearest to origin + delta.
+    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta.
 
     Every entry of delta is shortened by one threshold and cut to its room in the box; the threshold (found by halving
     an interval) is the least one that leaves a sum of epsilon."""
@@ -283,7 +283,7 @@ def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int
 
 
 def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends: Tensor) -> ApgdState:
-    """One step further: remember the best point, reconsider the step at a checkpoint, move."""
+    """Return one step further: remember the best point, reconsider the step at a checkpoint, move."""
     better = loss > state.top
     state = replace(
         state,

@@ -92,9 +92,9 @@ class Resistance:
         self.held[rows[~fell]] = middle[~fell]
 
     def ask(self, recipes: tuple[Recipe, ...], odd: NDArray[np.bool_], least: int) -> NDArray[np.int64]:
-        """The attacks of a second opinion on those images whose gradient is odd ([n]), and on others up to `least` in
-        all, each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
-        broken."""
+        """Return the attacks of a second opinion on those images whose gradient is odd ([n]), and on others up to
+        `least` in all, each within the reference budget or the largest one that it survived. [n, attacks]: -1 not
+        asked, 0 held, 1 broken."""
         opinions = np.full((len(odd), len(recipes)), -1)
         bounds = np.where(np.isfinite(self.epsilon), self.held, self.epsilon)
         bounds = np.minimum(bounds, reference(self.threat))

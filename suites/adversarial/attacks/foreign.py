@@ -107,8 +107,8 @@ def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttac
 def plugged_points(
     attack: Attack, network: AttackedNetwork, images: Tensor, labels: Tensor, epsilon: float, seeds: NDArray[np.uint64]
 ) -> Tensor:
-    """The images as an added attack perturbs them, one device batch at a time. Raises PluginError that names the attack
-    if it fails, or gives another shape, NaN, or points outside the ball or [0,1]."""
+    """Return the images as an added attack perturbs them, one device batch at a time. Raises PluginError that names the
+    attack if it fails, or gives another shape, NaN, or points outside the ball or [0,1]."""
     parts = []
     for rows in batches(network.problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
@@ -209,7 +209,7 @@ def transferred(
 
 
 def surrogate(network: OtherNetwork, space: str, categories: tuple[str, ...], device: str) -> Forward:
-    """A network on a device, with one logit for each of the categories."""
+    """Return a network on a device, with one logit for each of the categories."""
     model = network.load(device)
     grouping = model.labels.grouping(space)
     outputs = dict(zip(grouping.categories, grouping.indices, strict=True))

@@ -39,8 +39,8 @@ Schedule = NDArray[np.void]
 
 
 def schedule(stages: Iterable[tuple[Stage, float]]) -> Schedule:
-    """The steps of stages, each at its epsilon (ascending). An image walks down them until it is broken: an image that
-    is broken at one epsilon is broken at every larger one."""
+    """Return the steps of stages, each at its epsilon (ascending). An image walks down them until it is broken: an
+    image that is broken at one epsilon is broken at every larger one."""
     rows = [
         (epsilon, PACE * epsilon / stage.steps, stage.loss, "last" if number else stage.start, number)
         for stage, epsilon in stages
@@ -55,7 +55,7 @@ def schedule(stages: Iterable[tuple[Stage, float]]) -> Schedule:
 
 
 def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
-    """All epsilons of a threat, small to large, then the far one."""
+    """Return all epsilons of a threat, small to large, then the far one."""
     stages = [(stage, epsilon) for epsilon in threat.epsilons for stage in config.stages]
     if threat.far:
         stages += [(Stage(loss=stage.loss, steps=config.far_steps), threat.far) for stage in config.stages]
@@ -87,8 +87,8 @@ class Ascent(Verdicts):
             (self._finish if only_judge else self._step)(rows)
 
     def _next(self) -> tuple[Rows, bool]:
-        """The next batch, and whether it is to be judged only. Full batches of gradients come first, images that have
-        furthest to go before others, so that few are left at the end in a batch that is not full."""
+        """Return the next batch, and whether it is to be judged only. Full batches of gradients come first, images that
+        have furthest to go before others, so that few are left at the end in a batch that is not full."""
         alive, batch = np.flatnonzero(self.standing), self.problem.batch
         starts = np.append(self.steps["start"] != "last", True)
         done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
@@ -154,7 +154,7 @@ class Ascent(Verdicts):
                     self.point[rows[part][place]].copy_(moved[place])
 
     def _sizes(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Epsilon and step size [len(rows)] of their next steps."""
+        """Return the epsilon and step size [len(rows)] of their next steps."""
         steps, device = self.steps[self.at[rows]], self.point.device
         epsilon = torch.tensor(steps["epsilon"], dtype=torch.float32, device=device)
         return epsilon, torch.tensor(steps["size"], dtype=torch.float32, device=device)
@@ -189,7 +189,7 @@ class Ascent(Verdicts):
 
 
 def _leads(way: Tensor) -> NDArray[np.bool_]:
-    """[n]: gradients that do not vanish."""
+    """Return [n]: gradients that do not vanish."""
     return (linf_size(way) >= VANISHING).cpu().numpy()
 
 
@@ -206,7 +206,7 @@ class Slope:
 
 
 def slope(problem: Problem) -> Slope:
-    """One gradient pass per image."""
+    """Return one gradient pass per image."""
     parts = []
     for rows in batches(problem):
         y, point = problem.labels[rows], problem.images[rows].detach().requires_grad_()

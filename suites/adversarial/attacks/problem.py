@@ -37,8 +37,8 @@ def margin(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
 
 
 def dlr(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """The margin over z_(1) - z_(3), sorted logits: free of shift and scale (Croce & Hein 2020, eq. 5); targeted:
-    over z_(1) - (z_(3) + z_(4)) / 2 (eq. 6). Needs three classes, targeted four."""
+    """Return the margin over z_(1) - z_(3), sorted logits: free of shift and scale (Croce & Hein 2020, eq. 5);
+    targeted: over z_(1) - (z_(3) + z_(4)) / 2 (eq. 6). Needs three classes, targeted four."""
     top = z.topk(min(4, z.shape[1]), dim=1).values
     lower = top[:, min(2, top.shape[1] - 1)] if t is None else (top[:, -2] + top[:, -1]) / 2
     return margin(z, y, t) / (top[:, 0] - lower + TINY)
@@ -97,7 +97,7 @@ class Problem:
         object.__setattr__(self, "failed", np.zeros(len(self.images), dtype=np.bool_))
 
     def at(self, rows: Rows) -> "Problem":
-        """The problem of the images at `rows` only."""
+        """Return the problem of the images at `rows` only."""
         parts = {name: getattr(self, name) for name in ("images", "labels", "seeds", "targets", "first", "rest")}
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
@@ -154,7 +154,7 @@ class Verdicts:
 
 
 def batches(problem: Problem) -> list[Rows]:
-    """The rows of a problem, a device batch at a time."""
+    """Return the rows of a problem, a device batch at a time."""
     rows = np.arange(len(problem.images))
     return np.array_split(rows, range(problem.batch, len(rows), problem.batch))
 
@@ -202,7 +202,7 @@ def wrong(z: Tensor, y: Tensor) -> Tensor:
 
 
 def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
-    """[n, count]: the wrong classes with the largest logits, in order (at least one)."""
+    """Return [n, count]: the wrong classes with the largest logits, in order (at least one)."""
     others = z.scatter(1, y[:, None], float("-inf"))
     return others.topk(max(1, min(count, z.shape[1] - 1)), dim=1).indices
 
@@ -244,8 +244,8 @@ class Ball:
     size: Callable[[Tensor], Tensor]
 
     def move(self, origin: Tensor, at: Tensor, way: Tensor, epsilon: Tensor, step: Tensor) -> Tensor:
-        """One step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of gradient
-        `way`, back into the ball around `origin`, into the box. epsilon, step: [n]."""
+        """Return one step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of
+        gradient `way`, back into the ball around `origin`, into the box. epsilon, step: [n]."""
         delta = (self.direction(way) * wide(step)).add_(at).sub_(origin)
         return self.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
 
@@ -281,7 +281,7 @@ def l2_direction(gradient: Tensor) -> Tensor:
 
 
 def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """A normal direction at radius u^(1/d), u uniform (Muller 1959)."""
+    """Return a normal direction at radius u^(1/d), u uniform (Muller 1959)."""
     normal = torch.randn(shape, generator=generator)
     radius = torch.rand(1, generator=generator) ** (1 / normal.numel())
     drawn: Tensor = normal / normal.norm().clamp_min(TINY) * radius
@@ -295,7 +295,8 @@ def l2_size(delta: Tensor) -> Tensor:
 
 
 def l1_direction(gradient: Tensor) -> Tensor:
-    """The signs of the entries with the largest gradients, 1 % of them, at unit sum (Tramer & Boneh 2019, SLIDE)."""
+    """Return the signs of the entries with the largest gradients, 1 % of them, at unit sum (Tramer & Boneh 2019,
+    SLIDE)."""
     flat = gradient.flatten(1)
     count = max(1, round(SPARSITY * flat.shape[1]))
     top = flat.abs().topk(count, dim=1).indices

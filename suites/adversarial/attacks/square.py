@@ -67,7 +67,7 @@ def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) ->
 
 
 def share_at(query: int, queries: int) -> float:
-    """The share of the image that a square covers at a query: halved ever more rarely, as for 10,000 queries."""
+    """Return the share of the image that a square covers at a query: halved ever more rarely, as for 10,000 queries."""
     share: float = FIRST / 2 ** bisect_left(HALVED, int(query / queries * 10_000))
     return share
 
@@ -79,7 +79,7 @@ def linf_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
 
 
 def linf_side(share: float, height: int, width: int) -> int:
-    """Of a square that covers `share` of the image; at least one pixel."""
+    """Return the of a square that covers `share` of the image; at least one pixel."""
     return min(max(round(sqrt(share * height * width)), 1), height, width)
 
 
@@ -91,7 +91,7 @@ def linf_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) 
 
 
 def l2_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
-    """A grid of patterns, each channel by its own sign, of length epsilon."""
+    """Return a grid of patterns, each channel by its own sign, of length epsilon."""
     channels, height, width = shape
     delta = torch.zeros(shape)
     side = max(min(height, width) // TILES, 1)
@@ -104,7 +104,7 @@ def l2_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
 
 
 def l2_side(share: float, height: int, width: int) -> int:
-    """Odd, at least three pixels."""
+    """Return the odd, at least three pixels."""
     side = max(round(sqrt(share * height * width)), 3)
     return min(side + 1 - side % 2, height, width)
 
@@ -137,7 +137,7 @@ def unit(delta: Tensor) -> Tensor:
 
 
 def pattern(side: int, generator: Generator) -> Tensor:
-    """[side, side] of length 1: a bump up beside a bump down, lying or standing."""
+    """Return [side, side] of length 1: a bump up beside a bump down, lying or standing."""
     upper = side // 2
     halves = (bump(upper, side), -bump(side - upper, side))
     drawn = of_length(torch.cat(halves), 1.0)
@@ -153,13 +153,13 @@ def bump(height: int, width: int) -> Tensor:
 
 
 def random_square(shape: Size, side: int, generator: Generator) -> tuple[slice, slice, slice]:
-    """A square of the image, anywhere."""
+    """Return a square of the image, anywhere."""
     top, left = (int(torch.randint(size - side + 1, (1,), generator=generator)) for size in shape[1:])
     return slice(None), slice(top, top + side), slice(left, left + side)
 
 
 def signs(height: int, width: int, generator: Generator) -> Tensor:
-    """[height, width] of -1 and 1."""
+    """Return [height, width] of -1 and 1."""
     return torch.randint(2, (height, width), generator=generator).float() * 2 - 1
 
 

@@ -44,7 +44,7 @@ def probed(seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def asked(seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """[n]: the one image of two that is shown otherwise normalised."""
+    """Return [n]: the one image of two that is shown otherwise normalised."""
     return np.asarray(seeds % np.uint64(2) == 0)
 
 
@@ -91,7 +91,7 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
 
 
 def _boundary(problem: Problem, rows: list[int]) -> Tensor:
-    """The last correctly answered point of each image along the signs of the gradients that were followed."""
+    """Return the last correctly answered point of each image along the signs of the gradients that were followed."""
     images, labels = problem.images[rows], problem.labels[rows]
     signs = torch.stack([problem.followed.direction[row] for row in rows]).sign()
     low, step = torch.zeros(len(rows)).to(images), EDGE / 2
@@ -171,19 +171,19 @@ def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
 
 
 def _length(scale: float) -> float:
-    """The factor of a gradient that differs only in length: its scale, otherwise 1."""
+    """Return the factor of a gradient that differs only in length: its scale, otherwise 1."""
     return scale if 0 < scale < 1 / SCALED or scale > SCALED else 1.0
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
-    """The distance of two vectors over the longer one's length; 0 where both are zero."""
+    """Return the distance of two vectors over the longer one's length; 0 where both are zero."""
     longer = float(torch.maximum(a.norm(), b.norm()))
     return float((a - b).norm()) / longer if longer else 0.0
 
 
 def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
-    """[2, rows]: distance of an image's logits in a batch with its own copy from those in a batch with the next image
-    of the chunk, and from those of the copy; see `answers_apart`."""
+    """Return [2, rows]: distance of an image's logits in a batch with its own copy from those in a batch with the next
+    image of the chunk, and from those of the copy; see `answers_apart`."""
     apart = np.zeros((2, len(rows)))
     for place, row in enumerate(rows.tolist()):
         image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
@@ -194,8 +194,8 @@ def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[n
 
 
 def answers_apart(a: Tensor, b: Tensor) -> Tensor:
-    """[n]: distances of two answers [n, classes], each less its mean and at unit length, beyond rounding. Neither a
-    constant on all logits nor a class that is never given affects them."""
+    """Return [n]: distances of two answers [n, classes], each less its mean and at unit length, beyond rounding.
+    Neither a constant on all logits nor a class that is never given affects them."""
     rounding = torch.finfo(torch.float32).eps * torch.maximum(a.abs(), b.abs())
     least = torch.minimum(_least(a), _least(b))
     rounding = torch.where(torch.maximum(a, b) < least, 0.0, rounding)
@@ -233,8 +233,9 @@ def preimage(logits: Tensor) -> Forward:
 
 
 def ends(logits: Tensor) -> tuple[float, float] | None:
-    """The lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all are
-    inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the other.
+    """Return the lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all
+    are inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the
+    other.
 
     Next to: within 2 % of the usual distance between an image's largest and middle output. Logarithms of probabilities
     are logits, although they end at 0 and may be clipped below."""
@@ -251,10 +252,10 @@ def ends(logits: Tensor) -> tuple[float, float] | None:
 
 
 def within(logits: Tensor) -> Tensor:
-    """[n]: all outputs of an image lie in [0, 1]."""
+    """Return [n]: all outputs of an image lie in [0, 1]."""
     return (logits.amin(dim=1) > -1e-5) & (logits.amax(dim=1) < 1 + 1e-5)
 
 
 def distribution(logits: Tensor) -> Tensor:
-    """[n]: ... and sum to one."""
+    """Return [n]: ... and sum to one."""
     return within(logits) & ((logits.double().sum(dim=1) - 1).abs() < 1e-5)

@@ -69,7 +69,8 @@ READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
-    """The flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none where nothing was attacked."""
+    """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none where nothing was
+    attacked."""
     # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
     n = len(trials)
     blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
@@ -123,10 +124,10 @@ def preprocessing(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Gradients of the cross entropy that are zero or nearly so, also because the loss itself is zero in float32. They
-    are odd, not wrong: the margin's gradients may be correct (`slopes`). A loss of zero is not sufficient for a mask:
-    the gradient keeps its direction while the margin is below about 80. Probabilities instead of logits, and other
-    outputs between two ends, are also odd: attacks act on their pre-image."""
+    """Yield the gradients of the cross entropy that are zero or nearly so, also because the loss itself is zero in
+    float32. They are odd, not wrong: the margin's gradients may be correct (`slopes`). A loss of zero is not sufficient
+    for a mask: the gradient keeps its direction while the margin is below about 80. Probabilities instead of logits,
+    and other outputs between two ends, are also odd: attacks act on their pre-image."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
     flat = share((c["loss"] == 0) & small)
     if share(zero) > ZERO_GRADIENT:
@@ -206,7 +207,7 @@ def second_opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
 
 
 def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[str]:
-    """Signs in the verdicts of one norm that attacks with gradients led nowhere."""
+    """Yield the signs in the verdicts of one norm that attacks with gradients led nowhere."""
     norm, epsilon, by = threat.norm, c[f"{threat.norm}_epsilon"], c[f"{threat.norm}_by"]
     seeing = (by != "") & ~np.isin(by, BLIND)  # broken by an attack with gradients
     beyond = epsilon > max(threat.epsilons) * CLOSE
@@ -233,5 +234,5 @@ def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[s
 
 
 def share(which: Array) -> float:
-    """The mean of 0/1 values [n]."""
+    """Return the mean of 0/1 values [n]."""
     return float(np.asarray(which, dtype=float).mean())

@@ -22,7 +22,7 @@ CPU_PART, GPU_PART = 16, 64
 
 
 def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
-    """[n] log(P / (1 - P)), P the probability of a set of classes: logits [n, k], inside [n, k] bool.
+    """Return [n] log(P / (1 - P)), P the probability of a set of classes: logits [n, k], inside [n, k] bool.
 
     logsumexp over the set minus logsumexp over the rest. Its gradient has the direction of log P's (of the loss that
     Tsipras et al. 2019 plot) and does not vanish in float32 when the network is sure. That categories average over
@@ -36,7 +36,7 @@ def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
 def input_gradients(
     forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target = log_odds
 ) -> list[Tensor]:
-    """One gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass.
+    """Return one gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass.
 
     images: [n, 3, h, w] in [0,1]. Works where the caller has switched gradients off; RuntimeError in inference mode,
     which cannot be left; ModelFailure where no gradient reaches the pixels."""
@@ -65,12 +65,12 @@ def input_gradients(
 
 
 def part_size(device: torch.device) -> int:
-    """The largest number of images whose gradients are computed at once."""
+    """Return the largest number of images whose gradients are computed at once."""
     return CPU_PART if device.type == "cpu" else GPU_PART
 
 
 def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Sequence[Tensor]) -> Tensor:
-    """[n, 3, h, w] mean signed gradient at images plus each of `noise` (SmoothGrad, Smilkov et al. 2017)."""
+    """Return [n, 3, h, w] mean signed gradient at images plus each of `noise` (SmoothGrad, Smilkov et al. 2017)."""
     total = torch.zeros_like(images, dtype=torch.float32)
     for added in noise:
         total += input_gradients(forward, images + added, [target])[0]
@@ -97,7 +97,7 @@ def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
 
 
 def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tensor:
-    """[n, classes] bool: the outputs of each named category. ModelFailure for an unknown name."""
+    """Return [n, classes] bool: the outputs of each named category. ModelFailure for an unknown name."""
     place = {name: row for row, name in enumerate(categories)}
     unknown = sorted({str(name) for name in names} - place.keys())
     if unknown:
@@ -145,7 +145,7 @@ def frequencies(gradients: Array) -> tuple[Floats, Floats]:
 
 
 def total_variation(gradients: Array) -> Floats:
-    """[n] (mean |vertical step| + mean |horizontal step|) / mean |gradient|; white noise 2 sqrt 2 = 2.828."""
+    """Return [n] (mean |vertical step| + mean |horizontal step|) / mean |gradient|; white noise 2 sqrt 2 = 2.828."""
     size = np.abs(gradients).mean(axis=(1, 2, 3), dtype=np.float64)
     steps = (np.abs(np.diff(gradients, axis=axis)) for axis in (2, 3))
     varied = sum(step.mean(axis=(1, 2, 3), dtype=np.float64) for step in steps)
@@ -153,7 +153,7 @@ def total_variation(gradients: Array) -> Floats:
 
 
 def gini(maps: Array) -> Floats:
-    """[n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020).
+    """Return [n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020).
 
     sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels."""
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
@@ -175,7 +175,7 @@ def centred_cosine(images: Array, gradients: Array) -> Floats:
 
 
 def log_norm(gradients: Array) -> Floats:
-    """[n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
+    """Return [n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
     wide = gradients.astype(np.float64)
     lengths = np.sqrt(_products(wide, wide))
     good = np.isfinite(lengths) & (lengths > 0)

@@ -17,7 +17,7 @@ Flags = NDArray[np.bool_]
 
 
 def defined(maps: Array) -> Flags:
-    """[n] bool: maps that are finite and somewhere above 0. ValueError where one is negative."""
+    """Return [n] bool: maps that are finite and somewhere above 0. ValueError where one is negative."""
     flat = maps.reshape(len(maps), -1)
     if bool((flat < 0).any()):
         raise ValueError("a saliency map is negative: take absolute values first")
@@ -37,7 +37,7 @@ def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 
 
 def _mean_ranks(values: Array) -> Floats:
-    """[p] like scipy's `rankdata`, in less than half its time, which is most of the cost of a map."""
+    """Return [p] like scipy's `rankdata`, in less than half its time, which is most of the cost of a map."""
     order = np.argsort(values)
     ordered = values[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -48,7 +48,7 @@ def _mean_ranks(values: Array) -> Floats:
 
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
-    """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
+    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
 
     ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, h, w]. A map's AUC is the chance that a random
     object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) / (m (p
@@ -58,20 +58,20 @@ def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Fl
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] AUC of each map against its own mask, from ranks [n, p]; chance 0.5, whatever the object's size."""
+    """Return [n] AUC of each map against its own mask, from ranks [n, p]; chance 0.5, whatever the object's size."""
     inside = _valid(masks, valid).reshape(ranks.shape)
     return _area(np.einsum("np,np->n", ranks, inside.astype(np.float64)), inside.sum(axis=1), _pixels(ranks, valid))
 
 
 def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] AUC of each map against its own mask."""
+    """Return [n] AUC of each map against its own mask."""
     return auc_of_own(average_ranks(maps, valid), masks, valid)
 
 
 def mean_auc_of_others(
     ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
 ) -> Floats:
-    """[n] mean AUC of each map against the masks of other categories: the value of its position.
+    """Return [n] mean AUC of each map against the masks of other categories: the value of its position.
 
     ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN if
     the pool has no other category."""
@@ -90,25 +90,25 @@ def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of object pixels among the valid pixels; 0 without valid pixels."""
+    """Return [n] share of object pixels among the valid pixels; 0 without valid pixels."""
     inside = np.count_nonzero(_valid(masks, valid), axis=(1, 2))
     whole = masks.shape[1] * masks.shape[2] if valid is None else np.count_nonzero(valid, axis=(1, 2))
     return np.asarray(inside / np.maximum(whole, 1))
 
 
 def mass_ratio(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] mass share over area share: 1 by chance, at most 1 / area."""
+    """Return [n] mass share over area share: 1 by chance, at most 1 / area."""
     return _ratio(mass_share(maps, masks, valid), area_share(masks, valid))
 
 
 def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] (mass - area) / (1 - area): 0 by chance, 1 with all mass on the object."""
+    """Return [n] (mass - area) / (1 - area): 0 by chance, 1 with all mass on the object."""
     area = area_share(masks, valid)
     return _ratio(mass_share(maps, masks, valid) - area, 1 - area)
 
 
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of object pixels among the m strongest, m the object's size (Arras et al. 2022).
+    """Return [n] share of object pixels among the m strongest, m the object's size (Arras et al. 2022).
 
     Of pixels tied at rank m, the share on the object counts."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
@@ -131,13 +131,13 @@ def _valid(values: Array, valid: Flags | None) -> Array:
 
 
 def _scorable(maps: Array, masks: Flags, valid: Flags | None) -> Flags:
-    """[n] bool: a defined map and a mask that is neither empty nor full."""
+    """Return [n] bool: a defined map and a mask that is neither empty nor full."""
     area = area_share(masks, valid)
     return np.asarray(defined(maps) & (area > 0) & (area < 1))
 
 
 def _pixels(ranks: Floats, valid: Flags | None) -> Array:
-    """[n] how many pixels count."""
+    """Return [n] how many pixels count."""
     return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=(1, 2))
 
 
@@ -175,7 +175,7 @@ class MaskContext:
         return np.asarray(self.shape != self.texture)
 
     def cut(self, part: slice) -> "MaskContext":
-        """The same of some of the images."""
+        """Return the same of some of the images."""
         own = {name: getattr(self, name)[part] for name in ("masks", "shape", "texture", "items")}
         return replace(self, **own, valid=None if self.valid is None else self.valid[part])
 
@@ -188,8 +188,8 @@ class MaskContext:
 
 
 def context_of(view: View, pool: int) -> MaskContext:
-    """The context of a chunk, with at most `pool` masks of the set to hold maps against: evenly spaced over its order,
-    the same for every chunk. Masks are empty (so nothing is scored) where the set has none."""
+    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against: evenly spaced over its
+    order, the same for every chunk. Masks are empty (so nothing is scored) where the set has none."""
     stimuli = view.block.stimuli
     category = objects(stimuli)
     shape = category[view.index]
@@ -212,14 +212,14 @@ def context_of(view: View, pool: int) -> MaskContext:
 
 
 def objects(stimuli: Stimuli) -> Array:
-    """[n] category of the object that the mask shows: the shape, or the category where a set has no shapes."""
+    """Return [n] category of the object that the mask shows: the shape, or the category where a set has no shapes."""
     category: Array = np.asarray(stimuli.labels["category"])
     shape = np.asarray(stimuli.labels.get("shape", category))
     return np.where(shape == "", category, shape)
 
 
 def _masks(view: View, index: NDArray[np.int64]) -> Flags:
-    """[n, h, w] at the network's input."""
+    """Return [n, h, w] at the network's input."""
     masks: Flags = np.zeros((len(index), *view.images.shape[2:]), dtype=bool)
     if view.block.stimuli.mask is not None:
         for row, position in enumerate(index):

@@ -29,9 +29,9 @@ ROUNDING = 1e-4
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
-    """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that the
-    place of the object carries; in ranks, of object and place; and the name of the image that it exchanged with; NaN
-    and "" where there was none.
+    """Return [n] evidence for the object's category, in logits, that the object carries, that its ground carries, and
+    that the place of the object carries; in ranks, of object and place; and the name of the image that it exchanged
+    with; NaN and "" where there was none.
 
     Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both."""
     evidence: Floats = np.full((len(EVIDENCE) + len(RANKED), len(view.index)), np.nan)
@@ -45,7 +45,7 @@ def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
 
 
 def margin(logits: Tensor, inside: Tensor) -> Tensor:
-    """[n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool.
+    """Return [n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool.
 
     Logits of twice the length give twice the margin, so that a share of margins is blind to that length; a share of
     log-odds is not."""
@@ -56,8 +56,8 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def rank(logits: Tensor, inside: Tensor) -> Tensor:
-    """[n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). A change that
-    keeps the order of an image's outputs does not affect it."""
+    """Return [n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). A
+    change that keeps the order of an image's outputs does not affect it."""
     best = logits.masked_fill(~inside, float("-inf")).amax(dim=1, keepdim=True)
     below = (~inside * ((logits < best).float() + (logits <= best).float())).sum(dim=1) / 2
     return torch.where(logits.isnan().any(dim=1), float("nan"), below / (~inside).sum(dim=1))
@@ -128,7 +128,8 @@ def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
 
 
 def moved(outline: Flags, onto: Flags) -> Flags:
-    """[h, w] an outline at the middle of another and of as many pixels, also where the picture's edge cuts it."""
+    """Return [h, w] an outline at the middle of another and of as many pixels, also where the picture's edge cuts
+    it."""
     wanted, centre = int(np.count_nonzero(onto)), np.array(center_of_mass(onto))
     middle = np.array(center_of_mass(outline))
     step, placed = np.sqrt(np.count_nonzero(outline) / wanted), onto
@@ -140,8 +141,8 @@ def moved(outline: Flags, onto: Flags) -> Flags:
 
 
 def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:
-    """[5, rows] the object's, the background's and the position's part of the margin, the object's and the position's
-    part of the rank; NaN if all are missing."""
+    """Return [5, rows] the object's, the background's and the position's part of the margin, the object's and the
+    position's part of the rank; NaN if all are missing."""
     here = [int(i) for i in view.index[rows]]
     there = [pairs[i] for i in here]
     forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))
@@ -157,7 +158,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
     start, end = (margin(logits, target) for logits in ends)
 
     def carried(masks: Mapping[int, Flags]) -> tuple[Tensor, Tensor]:
-        """The part of start - end (margin and rank) that the pixels within the masks carry."""
+        """Return the part of start - end (margin and rank) that the pixels within the masks carry."""
         logits = _pasted(view, [pair for pair in needed if set(pair) <= masks.keys()], masks)
         nothing = torch.full_like(ends[0][0], float("nan"))
         on_other, others = (torch.stack([logits.get(pair, nothing) for pair in way]) for way in (forth, back))

@@ -29,19 +29,20 @@ def sobel(images: Array) -> Floats:
 
 
 def darkness(images: Array) -> Floats:
-    """[n, h, w] 1 - luminance. Published conflict images have dark objects on light ground."""
+    """Return [n, h, w] 1 - luminance. Published conflict images have dark objects on light ground."""
     return np.clip(1 - _luminance(images), 0.0, None)
 
 
 def centre(images: Array) -> Floats:
-    """[n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every image."""
+    """Return [n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every
+    image."""
     places = ((np.arange(size) + 0.5) / size - 0.5 for size in images.shape[2:])
     bell = np.outer(*(np.exp(-0.5 * (at / 0.25) ** 2) for at in places))
     return np.repeat(bell[None], len(images), axis=0)
 
 
 def noise(images: Array, items: Sequence[str]) -> Floats:
-    """[n, h, w] uniform noise, drawn from the image's digest: the same for every observer and batch."""
+    """Return [n, h, w] uniform noise, drawn from the image's digest: the same for every observer and batch."""
     height, width = images.shape[2:]
     draws = [np.random.default_rng(crc32(item.encode())) for item in items]
     return np.stack([draw.random((height, width)) for draw in draws])
@@ -54,7 +55,7 @@ def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
 
 
 def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
-    """The areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
+    """Return the areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
 
     They know no network, so they are computed once in a process for all that are shown the same pixels."""
     digest = sha256()  # processors have instructions for it: twice as fast as what is made for programs
@@ -77,7 +78,7 @@ def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
 
 @lru_cache(maxsize=256)
 def _remembered(_digest: str) -> dict[str, Floats]:
-    """The columns of a chunk, by the digest of all that they depend on; empty when first asked for."""
+    """Return the columns of a chunk, by the digest of all that they depend on; empty when first asked for."""
     return {}
 
 
@@ -95,7 +96,7 @@ _SMALL, _TAPS, _SIGMA = 64, 10, 10.0
 
 
 def human_map(stored: Array, size: tuple[int, ...]) -> Floats:
-    """[h, w] as stored -> [*size]: to 64 x 64, blurred, to the network's input; all bilinear."""
+    """Return [h, w] as stored -> [*size]: to 64 x 64, blurred, to the network's input; all bilinear."""
     wide = torch.from_numpy(np.asarray(stored, dtype=np.float32))[None, None]
     before, after = (_TAPS - 1) // 2, _TAPS // 2
     padded = functional.pad(_bilinear(wide, (_SMALL, _SMALL)), (before, after, before, after))
@@ -112,17 +113,17 @@ def blur_kernel() -> NDArray[np.float32]:
 
 
 def logit(logits: Tensor, inside: Tensor) -> Tensor:
-    """[n] the logit of the labelled class, the sum where a category has several: logits, inside [n, k]."""
+    """Return [n] the logit of the labelled class, the sum where a category has several: logits, inside [n, k]."""
     return logits.masked_fill(~inside, 0.0).sum(dim=1)
 
 
 def strongest(gradients: Array) -> Array:
-    """[n, c, h, w] -> [n, h, w]: the largest absolute value over channels."""
+    """Return [n, c, h, w] -> [n, h, w]: the largest absolute value over channels."""
     return np.asarray(np.abs(gradients).max(axis=1))
 
 
 def alignment(maps: Array, human: Array) -> Floats:
-    """[n] Spearman's correlation of maps [n, h, w] with human maps; NaN where either is undefined or even."""
+    """Return [n] Spearman's correlation of maps [n, h, w] with human maps; NaN where either is undefined or even."""
     ranks = (average_ranks(maps), average_ranks(human))
     first, second = (part - part.mean(axis=1, keepdims=True) for part in ranks)
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
