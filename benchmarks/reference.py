@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark import api, plugins
-from benchmark.api.exchange import observer_trials
+from benchmark.api.exports import observer_trials
 from benchmark.api.leaderboards import reading
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers

@@ -10,7 +10,7 @@ def main() -> None:
     from benchmark.cli import main as command_line
 
     def gallery() -> click.Command:
-        from gestaltbench.pictures import gallery_command
+        from gestaltbench.map_gallery import gallery_command
 
         return gallery_command
 

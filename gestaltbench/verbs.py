@@ -42,7 +42,7 @@ from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
-from gestaltbench.pictures import gallery as draw
+from gestaltbench.map_gallery import gallery as draw
 from gestaltbench.results import Record, Results, in_rows
 from registry.cards import ModelCard
 

@@ -1,22 +1,12 @@
 """The verbs behind the command line and the public face (`gestaltbench`)."""
 
-from benchmark.api.cards import (
-    entrances,
-    load_model,
-    models,
-    named_or_registered,
-    one_card,
-    register,
-    register_each_template,
-    rename_model,
-)
-from benchmark.api.comparing import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.databases import check_db, db_status, merge
-from benchmark.api.exchange import consistency, document, export, scores, trials
 from benchmark.api.execution import execute, run
-from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
+from benchmark.api.exports import consistency, document, export, scores, trials
+from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import Selection, families, reading, show, suites_not_installed
+from benchmark.api.paired_comparisons import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.ranking import (
     against,
     correlate,
@@ -29,6 +19,16 @@ from benchmark.api.ranking import (
     summary,
     training_curves,
     transfer,
+)
+from benchmark.api.registration import (
+    entrances,
+    load_model,
+    models,
+    named_or_registered,
+    one_card,
+    register,
+    register_each_template,
+    rename_model,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
 from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare

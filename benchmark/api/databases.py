@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from benchmark.api.importing import recorded, score_again
+from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
 from benchmark.engine.plan import ended_parts, lacking_parts

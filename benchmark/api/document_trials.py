@@ -13,13 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.api.importing import recorded, score_again
+from benchmark.api.imports import recorded, score_again
 from benchmark.contracts import CHUNK, Observer, Stimuli
 from benchmark.display import printable
 from benchmark.engine.score_shards import owed_text
 from benchmark.engine.scoring import same_score
 from benchmark.errors import ScoresError, StoreError
-from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore, ExportedScoreSet, ExportedStimuli
+from benchmark.leaderboard.leaderboard_document import (
+    Document,
+    ExportedObserver,
+    ExportedScore,
+    ExportedScoreSet,
+    ExportedStimuli,
+)
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, Store, open_store
 from benchmark.store.codec import decode
 from registry.errors import some_of

@@ -42,9 +42,9 @@ ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: What the processes of a CPU would each import.
 PRELOADED = [
-    "benchmark.engine.run", "benchmark.cli.running", "benchmark.transforms.corruptions", "benchmark.transforms.human",
-    "scipy.linalg", "suites.adversarial.attack_images", "suites.corruption", "suites.cue_conflict",
-    "suites.human_comparison", "suites.saliency.saliency_columns",
+    "benchmark.engine.run", "benchmark.cli.run_commands", "benchmark.transforms.corruptions",
+    "benchmark.transforms.human", "scipy.linalg", "suites.adversarial.attack_images", "suites.corruption",
+    "suites.cue_conflict", "suites.human_comparison", "suites.saliency.saliency_columns",
 ]  # fmt: skip
 #: The folder that this very program is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])

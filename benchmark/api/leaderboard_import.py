@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.document_trials import What, bring_in, different_scores, rebuilt, stimuli_of, what_of, with_trials
-from benchmark.api.importing import recorded
+from benchmark.api.imports import recorded
 from benchmark.api.options import Db, Option, command_line
 from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
 from benchmark.errors import ScoresError
-from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore, read_document
+from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedScore, read_document
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import REPORTED
 from benchmark.stimuli.published_sources import check_source

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from benchmark import plugins
-from benchmark.api.importing import recorded
+from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import (
     CardStatus,
     Filtered,

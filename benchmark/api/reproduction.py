@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
 from benchmark.api.execution import execute
-from benchmark.api.importing import recorded
+from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import Selection, notes_of, reading, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare

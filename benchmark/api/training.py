@@ -13,9 +13,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from benchmark.api.cards import register_card
 from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
+from benchmark.api.registration import register_card
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
 from benchmark.errors import FAILURES, BenchError

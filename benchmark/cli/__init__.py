@@ -11,7 +11,7 @@ import click
 
 #: Command -> (module, help line).
 COMMANDS = {
-    "run": ("running", "Run suites on models, store trials, print the ranking."),
+    "run": ("run_commands", "Run suites on models, store trials, print the ranking."),
     "register": ("models", "Check a checkpoint and register it as a model card."),
     "models": ("models", "List, show, check, rename, retire and remove models."),
     "rank": ("tables", "Print ranked tables with intervals and flags."),
@@ -21,14 +21,14 @@ COMMANDS = {
     "report": ("pages", "Write a leaderboard as pages, or serve it live."),
     "plot": ("pages", "Draw a figure for a paper."),
     "ask": ("pages", "Run a browser experiment and collect people's answers."),
-    "import": ("exchange", "Import trials of people and networks, or scores."),
-    "export": ("exchange", "Export ranked tables, scores or trials."),
+    "import": ("export_commands", "Import trials of people and networks, or scores."),
+    "export": ("export_commands", "Export ranked tables, scores or trials."),
     "data": ("data", "List, fetch, add, make and verify stimulus sets."),
     "suites": ("suites", "List, show and check test suites."),
-    "db": ("exchange", "Merge, check and upgrade leaderboards."),
-    "sweep": ("running", "Run all checkpoints of a training run; draw its curves."),
-    "diff": ("running", "Test whether NEW is worse than BASE; exit code for CI."),
-    "reproduce": ("running", "Reproduce a number in a fresh leaderboard."),
+    "db": ("export_commands", "Merge, check and upgrade leaderboards."),
+    "sweep": ("run_commands", "Run all checkpoints of a training run; draw its curves."),
+    "diff": ("run_commands", "Test whether NEW is worse than BASE; exit code for CI."),
+    "reproduce": ("run_commands", "Reproduce a number in a fresh leaderboard."),
     "doctor": ("data", "Show what is installed, where it is, what is missing."),
 }
 #: A command of older versions -> the one that took its place.
@@ -157,15 +157,15 @@ class AlteredScores(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Says it."""
-        from benchmark.cli.printing import say
+        from benchmark.cli.printing import echo_line
 
         if (line := record.getMessage()) not in self.said:
             self.said.add(line)
-            say(f"not shown: {line}", err=True)
+            echo_line(f"not shown: {line}", err=True)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from benchmark.cli.printing import say
+    from benchmark.cli.printing import echo_line
 
-    say(f"bench: {message}", err=True)
+    echo_line(f"bench: {message}", err=True)
     sys.exit(code)

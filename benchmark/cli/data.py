@@ -9,7 +9,7 @@ import click
 
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import print_rows, safe_console, say, say_each
+from benchmark.cli.printing import echo_line, echo_lines, print_rows, safe_console
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
@@ -72,12 +72,12 @@ def fetch(
         group = group_members(name)
         for member in group:
             try:
-                say(get(member, read_settings(), lambda text: say(text, err=True), only))
+                echo_line(get(member, read_settings(), lambda text: echo_line(text, err=True), only))
             except BenchError as error:
                 if len(group) == 1:
                     raise
                 failed += 1
-                say(f"{member}: {error}", err=True)
+                echo_line(f"{member}: {error}", err=True)
     return 3 if failed else 0
 
 
@@ -95,9 +95,9 @@ def add(
     Nothing is copied, except that images in shards (Parquet as Hugging Face lays it out, tars of WebDataset) are
     unpacked into class folders."""
     settings = read_settings()
-    place = unpacked(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
-    entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)
-    say(f"added '{entry.name}' from {folder}")
+    place = unpacked(name, expanded(folder).resolve(), space, settings, echo_line) if layout is None else folder
+    entry = note(name, place, settings, role=role, space=space, layout=layout, report=echo_line)
+    echo_line(f"added '{entry.name}' from {folder}")
     return 0
 
 
@@ -116,7 +116,7 @@ def regenerate(
     after an interruption."""
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
-        make_set(name, settings, say, source=source, trials=trials, output=output)
+        make_set(name, settings, echo_line, source=source, trials=trials, output=output)
     return 0
 
 
@@ -143,8 +143,8 @@ def verify(
         result = check(name, read_settings(), Depth(sample=sample, full=full, expect=expect))
     finally:
         bars.progress.stop()
-    say_each(result.lines)
-    say("usable" if result.ok else "BROKEN: see above")
+    echo_lines(result.lines)
+    echo_line("usable" if result.ok else "BROKEN: see above")
     return 0 if result.ok else 1
 
 
@@ -158,7 +158,7 @@ def path(name: Name) -> int:
     place = stimuli_folder(name, settings)
     if place is None:
         raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
-    say(place)
+    echo_line(place)
     return 0
 
 
@@ -217,7 +217,7 @@ def stylize(
         output=output,
         workers=workers or os.cpu_count() or 1,
     )
-    make_stylised(order, read_settings(), load_network(), say)
+    make_stylised(order, read_settings(), load_network(), echo_line)
     return 0
 
 
@@ -237,7 +237,7 @@ def doctor(*, db: Db = None) -> int:
 
     def tell(mark: str, text: str) -> None:
         marks.add(mark)
-        say(f"{mark:<5} {text}")
+        echo_line(f"{mark:<5} {text}")
 
     tell("ok", f"home      {settings.home}")
     tell("ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}")

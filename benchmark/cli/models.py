@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from benchmark import api
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import print_rows, put_out, say
+from benchmark.cli.printing import echo_data, echo_line, print_rows
 from benchmark.variables import read_settings
 from registry.cards import read_cards, remove_card, retire_card
 
@@ -24,7 +24,7 @@ def show_model(name: Name) -> int:
     import yaml
 
     plain = api.one_card(name, read_settings()).model_dump(mode="json", exclude_none=True)
-    put_out(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    echo_data(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     return 0
 
 
@@ -36,7 +36,7 @@ def check_model(name: Name, *, device: Annotated[str, Option("Set the device of 
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):
-        say("ok    an ideal observer: it answers from labels, there is nothing to load")
+        echo_line("ok    an ideal observer: it answers from labels, there is nothing to load")
         return 0
     return _print_checks(check(model))
 
@@ -47,7 +47,7 @@ def remove_model(name: Name) -> int:
 
     Weights, stored answers and scores stay."""
     heads = "".join(f" and its head {file.name}" for file in remove_card(name, read_settings().cards))
-    say(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
+    echo_line(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
     return 0
 
 
@@ -57,7 +57,7 @@ def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db
 
     Stored trials are scored again under the new name."""
     api.rename_model(name, new, db=db)
-    say(f"'{name}' is '{new}' now, with all its stored trials.")
+    echo_line(f"'{name}' is '{new}' now, with all its stored trials.")
     return 0
 
 
@@ -68,7 +68,7 @@ def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = F
     By its full name it can still be run and shown."""
     retire_card(name, read_settings().cards, retired=not undo)
     back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
-    say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
+    echo_line(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
     return 0
 
 
@@ -84,7 +84,7 @@ def list_models(pattern: str | None) -> int:
         rows.append((card.name, state, card.labels, card.training, card.source))
     print_rows(("model", "on disk", "labels", "training", "source"), rows)
     for path, reason in read_cards(settings.cards).broken.items():
-        say(f"warning: card {path} is left out: {reason}", err=True)
+        echo_line(f"warning: card {path} is left out: {reason}", err=True)
     return 0
 
 
@@ -103,25 +103,25 @@ def register(
         names = []
         for card, _ in api.register_each_template(**asked):
             names.append(card.name)
-            say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
-        say(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
+            echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+        echo_line(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
         return 0
     card, checks = api.register(**asked)
     code = _print_checks(checks)
-    say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+    echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
     entrances = api.entrances(card)
     if able := [suite for suite, reason in entrances if not reason]:
-        say(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
+        echo_line(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
     for suite, reason in entrances:
         if reason:
-            say(f"not yet: {suite}: {reason}")
+            echo_line(f"not yet: {suite}: {reason}")
     if asked["replace"]:
-        say("Scores of older weights stay, and boards mark them until the model is run again.")
+        echo_line("Scores of older weights stay, and boards mark them until the model is run again.")
     return code
 
 
 def _print_checks(checks: Sequence[Check]) -> int:
     """A line for each check; 1 where one failed."""
     for check in checks:
-        say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        echo_line(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     return 0 if all(check.ok for check in checks) else 1

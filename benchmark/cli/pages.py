@@ -12,7 +12,7 @@ from benchmark.api.options import Option
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
 from benchmark.cli.derive import command
-from benchmark.cli.printing import put_out, say
+from benchmark.cli.printing import echo_data, echo_line
 from benchmark.errors import UsageError
 from benchmark.loopback import LOOPBACK, open_server
 from benchmark.report import figures, site
@@ -40,19 +40,19 @@ def report(
     if not live:
         built = site.report(out, compare=compare, db=db)
         pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
-        say(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
+        echo_line(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
         return 0
     pages, stop = Live(read_settings(db)), threading.Event()
     try:
         pages.refresh()
         server = open_server(host, port, partial(Handler, live=pages))
         if host not in LOOPBACK:
-            say(f"everybody who can reach {host} can read this leaderboard.", err=True)
-        say(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
+            echo_line(f"everybody who can reach {host} can read this leaderboard.", err=True)
+        echo_line(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
         threading.Thread(target=watch, args=(pages, stop, every), daemon=True).start()
         server.serve_forever()
     except KeyboardInterrupt:
-        say("ended", err=True)
+        echo_line("ended", err=True)
     finally:
         stop.set()
         pages.close()
@@ -76,12 +76,12 @@ def plot(
     printed."""
     drawn = figures.plot(**asked)
     if asked["figure"] is None:
-        put_out("\n".join(f"{known.name}  {known.title}" for known in drawn))
+        echo_data("\n".join(f"{known.name}  {known.title}" for known in drawn))
         return 0
     if out is None:
         raise click.UsageError("--out says where the figure goes: --out figure.svg, .pdf or .png.")
     drawn[0].save(out, column)
-    say(f"{out}: {drawn[0].title}. {drawn[0].caption}")
+    echo_line(f"{out}: {drawn[0].title}. {drawn[0].caption}")
     return 0
 
 
@@ -106,24 +106,24 @@ def ask(
     out = None if served else out or Path("ask.html")
     experiment = serving.ask(out=out, served=served, **asked)
     session = experiment.session
-    say(f"{experiment}, each for {session.procedure.presentation} ms")
+    echo_line(f"{experiment}, each for {session.procedure.presentation} ms")
     if not asked["consent"]:
-        say("no --consent FILE: the page shows a general text that no ethics board has approved", err=True)
+        echo_line("no --consent FILE: the page shows a general text that no ethics board has approved", err=True)
     if not experiment.boards:
-        say(f"no suite shows images of the role '{session.experiment}': no board will have the answers", err=True)
+        echo_line(f"no suite shows images of the role '{session.experiment}': no board will have the answers", err=True)
     if out is not None:
-        say(f"{out}: {len(experiment.html) / 1e6:.1f} MB, to be opened in a browser, which saves the answers; then:")
-        say("bench import trials FOLDER-OF-ANSWERS --source NAME")
+        echo_line(f"{out}: {len(experiment.html) / 1e6:.1f} MB, open it in a browser, which saves the answers; then:")
+        echo_line("bench import trials FOLDER-OF-ANSWERS --source NAME")
         return 0
     with open_answers(answers or Path(f"asked-{session.stimuli.name}"), session) as kept:
         token = "" if host in LOOPBACK else kept.token
         html, flood = experiment.html.encode(), serving.Flood()
         handler = partial(serving.AskHandler, html=html, answers=kept, flood=flood, token=token)
         server = open_server(host, port, handler)
-        put_out(f"http://{host}:{server.server_address[1]}/{token and f'?token={token}'} (Ctrl-C ends it); then:")
-        say(f"bench import trials {kept.folder} --source NAME")
+        echo_data(f"http://{host}:{server.server_address[1]}/{token and f'?token={token}'} (Ctrl-C ends it); then:")
+        echo_line(f"bench import trials {kept.folder} --source NAME")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            say("ended", err=True)
+            echo_line("ended", err=True)
     return 0

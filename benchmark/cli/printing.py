@@ -17,27 +17,27 @@ from benchmark.leaderboard.table import Table, Value, table_of
 from registry.files import redacted
 
 
-def say(text: object, *, err: bool = False) -> None:
+def echo_line(text: object, *, err: bool = False) -> None:
     """A message on a line of its own (or several lines)."""
     click.echo(printable_lines(redacted(str(text))), err=err)
 
 
-def say_each(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
+def echo_lines(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
     """A message for each, all behind the same words."""
     for line in lines:
-        say(f"{before}{line}", err=err)
+        echo_line(f"{before}{line}", err=err)
 
 
-def put_out(text: str) -> None:
+def echo_data(text: str) -> None:
     """A command's data (CSV, YAML, LaTeX, ...) on standard output; in a file they are exact."""
     click.echo(printable_lines(text), nl=not text.endswith("\n"))
 
 
-def put_in(pieces: Iterable[str], output: Path | None) -> None:
+def write_data(pieces: Iterable[str], output: Path | None) -> None:
     """A command's data into a file, or on standard output, piece by piece."""
     if output is None:
         for text in pieces:
-            put_out(text)
+            echo_data(text)
     else:
         with output.open("w", encoding="utf-8", newline="") as file:
             file.writelines(pieces)

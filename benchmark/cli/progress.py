@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmark import api
 from benchmark.api import RunPlan, Silent
-from benchmark.cli.printing import safe_console, say, table_console
+from benchmark.cli.printing import echo_line, safe_console, table_console
 from benchmark.display import duration
 from registry.files import redacted
 
@@ -41,8 +41,8 @@ def agreed(prepared: RunPlan, *, yes: bool) -> bool:
     owed.sort(key=lambda line: (float("inf") if line.seconds is None else line.seconds, line.task.trials), reverse=True)
     table_console(stderr=True).print(estimate_table(owed[:SHOWN], "this run takes long"))
     if len(owed) > SHOWN:
-        say(f"and {len(owed) - SHOWN} more rows: `bench run --dry-run` lists them all", err=True)
-    say(costs.total_line(lines), err=True)
+        echo_line(f"and {len(owed) - SHOWN} more rows: `bench run --dry-run` lists them all", err=True)
+    echo_line(costs.total_line(lines), err=True)
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return click.confirm("Start?", default=False, err=True)
@@ -75,7 +75,7 @@ def reporting(
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(lambda line: say(line, err=True), planned or {})
+        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {})
 
 
 class Bars:

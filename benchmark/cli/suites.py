@@ -5,7 +5,7 @@ from typing import Annotated
 
 from benchmark.api.options import Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import say
+from benchmark.cli.printing import echo_line
 from benchmark.plugins import find_suites, select_suites
 from benchmark.templates import Kind, write_package
 
@@ -17,9 +17,9 @@ def list_suites() -> int:
     """List the installed suites, and broken ones with errors."""
     shelf = find_suites()
     for suite in shelf.suites.values():
-        say(f"{suite.name:<20} v{suite.version}  {suite.summary}")
+        echo_line(f"{suite.name:<20} v{suite.version}  {suite.summary}")
     for name, reason in shelf.broken.items():
-        say(f"{name:<20} BROKEN  {reason}")
+        echo_line(f"{name:<20} BROKEN  {reason}")
     return 1 if shelf.broken else 0
 
 
@@ -27,19 +27,19 @@ def list_suites() -> int:
 def show_suite(name: Name) -> int:
     """Show a suite's metrics with definition and chance level."""
     for suite in select_suites(name, find_suites(name)):
-        say(f"{suite.name} v{suite.version}: {suite.summary}")
-        say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
+        echo_line(f"{suite.name} v{suite.version}: {suite.summary}")
+        echo_line(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
         roles = dict.fromkeys([*(m.role for m in suite.metrics), *suite.experiments.values()])
-        say(f"roles of its stimuli (`bench data add --role`): {', '.join(filter(None, roles))}")
+        echo_line(f"roles of its stimuli (`bench data add --role`): {', '.join(filter(None, roles))}")
         for metric in suite.metrics:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""
             role = f"; on {metric.role}" if metric.role else ""
-            say(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
+            echo_line(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
         for variant in suite.variants.values():
-            say(f"variant {variant.name}: {variant.summary}")
+            echo_line(f"variant {variant.name}: {variant.summary}")
         if suite.stopping.within is not None:
-            say("stops early with --precision-target X")
+            echo_line("stops early with --precision-target X")
     return 0
 
 
@@ -52,7 +52,7 @@ def check_suite(name: Name) -> int:
     for suite in select_suites(name, find_suites(name)):
         for check in conformance(suite):
             failed |= not check.ok
-            say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+            echo_line(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     return 1 if failed else 0
 
 
@@ -69,8 +69,8 @@ def new_package(
 
     The package contains a suite, a corruption, a map or an attack."""
     for path in write_package(name, kind, out):
-        say(str(out / name / path))
-    say(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")
+        echo_line(str(out / name / path))
+    echo_line(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")
     return 0
 
 

@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
-from benchmark.cli.printing import print_tables, put_in, put_out, say, say_each
+from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, write_data
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board_tables import (
     board_table,
@@ -73,11 +73,11 @@ def rank(
     if shown:
         return 0
     if missing := api.suites_not_installed(leaderboard):
-        say(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
+        echo_line(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
     if filters := [*filter(None, leaderboard.filters.lists.values())]:
-        say(f"no scores of observers like '{' '.join(filters)}'; `bench rank --summary` lists all.", err=True)
+        echo_line(f"no scores of observers like '{' '.join(filters)}'; `bench rank --summary` lists all.", err=True)
     elif not missing:
-        say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
+        echo_line("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
     return 0
 
 
@@ -105,8 +105,8 @@ def print_summary(
         table = summary_table(summary, baseline=against, signs=signs, parameters=sizes)
         print_tables([table], limit, apart=at > 0)
         if explain:
-            say("\n".join(table.explained()))
-    say_each(filter(None, sentences), "seen: ", err=True)
+            echo_line("\n".join(table.explained()))
+    echo_lines(filter(None, sentences), "seen: ", err=True)
     return len(summaries)
 
 
@@ -138,7 +138,7 @@ def print_boards(
     if tables:
         print_tables(tables, limit)
     if explain:
-        say_each(dict.fromkeys(line for table in tables for line in table.explained()))
+        echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))
     return len(tables)
 
 
@@ -167,13 +167,13 @@ def show(
         return _show(leaderboard, observer)
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
-        put_out(json.dumps([provenance_record(number) for number in behind], indent=1))
+        echo_data(json.dumps([provenance_record(number) for number in behind], indent=1))
         return 0
     for at, number in enumerate(behind):
-        say("\n".join([*([""] if at else []), *provenance_text(number)]))
+        echo_line("\n".join([*([""] if at else []), *provenance_text(number)]))
     if not behind:
         hint = f"`bench show {shlex.quote(observer)}` lists all."
-        say(f"'{observer}' has no headline score yet: {hint}", err=True)
+        echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
     return 0
 
 
@@ -182,12 +182,12 @@ def _show(leaderboard: Selection, observer: str) -> int:
         print_curves(leaderboard, observer)
         return 0
     rows = api.show(leaderboard, observer)
-    say_each((card_line(rows.observer), *reported_lines(rows.observer)))
+    echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
     if (heads := headline_table(rows, rows.suites)).rows:
         print_tables([heads], apart=True)
-        say("")
+        echo_line("")
     print_tables(observer_tables(rows, rows.stimuli, rows.suites))
-    say_each(rows.origins)
+    echo_lines(rows.origins)
     return 0
 
 
@@ -247,14 +247,14 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
     if tables := [matrix_table(*matrix) for matrix in api.transfer(**asked)]:
         _give(tables, tables, form, output)
     else:
-        say("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
+        echo_line("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
     return 0
 
 
 def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, output: Path | None) -> None:
     """Tables for the terminal, or plain ones as text or in a file."""
     if form or output:
-        put_in(written(plain, form or "csv"), output)
+        write_data(written(plain, form or "csv"), output)
     else:
         print_tables(shown)
 
@@ -268,7 +268,7 @@ def correlate(
 ) -> int:
     spaces = api.correlate(**asked)
     if not any(links for _, links, _ in spaces):
-        say(
+        echo_line(
             "no source has two published scores: `bench import scores` brings them in."
             if asked["reported"]
             else "two suites with scores are needed: `bench run --suite all` makes them.",

@@ -193,7 +193,7 @@ def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
     def closed(*_args, **_kwargs):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(suites, "say", closed)
+    monkeypatch.setattr(suites, "echo_line", closed)
     monkeypatch.setattr(sys, "argv", ["bench", "suites", "list"])
     monkeypatch.setattr(sys, "stderr", io.StringIO())  # it is closed at the end
     with pytest.raises(SystemExit) as end:

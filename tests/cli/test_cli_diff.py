@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gestaltbench as gb
-from benchmark.api.comparing import Sampling, paired_variant
+from benchmark.api.paired_comparisons import Sampling, paired_variant
 from benchmark.contracts import Block, Metric, Plan, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown, judged
@@ -72,7 +72,7 @@ def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch)
     def full(_text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchmark.cli.running.put_out", full)
+    monkeypatch.setattr("benchmark.cli.run_commands.echo_data", full)
     ended = bench("diff", *NETS, "--db", board)
     assert ended.code == 2 and "No space left" in ended.err
 

@@ -31,7 +31,7 @@ from torch import nn
 
 from benchmark.engine.inference import decoded_chunks
 from benchmark.errors import BenchError
-from benchmark.leaderboard.exchange import read_document
+from benchmark.leaderboard.leaderboard_document import read_document
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue

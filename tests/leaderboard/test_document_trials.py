@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import ScoresError, StoreError
-from benchmark.leaderboard import exchange
+from benchmark.leaderboard import leaderboard_document
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
 from benchmark.store import open_store
@@ -180,6 +180,6 @@ def test_labels_that_were_planted_are_found_whoever_comes_first(document, board)
 
 def test_a_payload_is_as_long_as_a_file_may_be_and_no_other_text_is(document, tmp_path):
     path, plain = tmp_path / "lab.json", copy.deepcopy(document)
-    plain["chunks"][0]["payload"] = "A" * (exchange.LONGEST + 4)
+    plain["chunks"][0]["payload"] = "A" * (leaderboard_document.LONGEST + 4)
     path.write_text(json.dumps(plain))
-    assert len(exchange.read_document(path).chunks[0].payload) == exchange.LONGEST + 4
+    assert len(leaderboard_document.read_document(path).chunks[0].payload) == leaderboard_document.LONGEST + 4

@@ -11,7 +11,7 @@ import pytest
 from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.errors import BenchError, ScoresError
-from benchmark.leaderboard.exchange import read_document
+from benchmark.leaderboard.leaderboard_document import read_document
 from benchmark.store import open_store
 from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of
 
@@ -199,7 +199,7 @@ def test_a_number_that_is_none_and_a_file_beyond_all_are_refused(lab, monkeypatc
     lab.write_text(text.replace('"level": 0.95', '"level": NaN', 1))
     with pytest.raises(ScoresError, match="not finite"):
         read_document(lab)
-    monkeypatch.setattr("benchmark.leaderboard.exchange.LARGEST", 1000)
+    monkeypatch.setattr("benchmark.leaderboard.leaderboard_document.LARGEST", 1000)
     with pytest.raises(ScoresError, match="larger than"):
         read_document(lab)
 

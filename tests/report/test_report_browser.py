@@ -9,7 +9,7 @@ import pytest
 from benchmark import api
 from benchmark.report.site import build
 from benchmark.variables import read_settings
-from gestaltbench.pictures import gallery, keep
+from gestaltbench.map_gallery import gallery, keep
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")

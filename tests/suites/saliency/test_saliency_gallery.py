@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmark.errors import BenchError, UnknownName
 from benchmark.testing import toy_stimuli
-from gestaltbench.pictures import TILE, gallery_command, tiles
+from gestaltbench.map_gallery import TILE, gallery_command, tiles
 from suites.saliency.pictures import chosen, gradient_picture, map_picture
 
 

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from benchmark import api
 from benchmark.api.options import Db
 from benchmark.cli.derive import command
-from benchmark.cli.printing import put_out, say, say_each
+from benchmark.cli.printing import echo_data, echo_line, echo_lines
 from benchmark.display import counted
 from benchmark.store import open_store
 from benchmark.variables import read_settings
@@ -19,28 +19,28 @@ _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", 
 
 @command(api.export)
 def export(**asked: Any) -> int:
-    put_out(api.export(**asked))
+    echo_data(api.export(**asked))
     return 0
 
 
 @command(api.import_trials, name="trials")
 def import_trials(**asked: Any) -> int:
     report = api.import_trials(**asked)
-    say(f"from {', '.join(report.sources)} (another name: --source NAME)")
+    echo_line(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
-        say(f"{experiment}: {counted(len(observers), 'observer')}")
-    say_each(report.notes)
-    say(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already there")
-    say_each(report.unfit, "left out: ", err=True)
+        echo_line(f"{experiment}: {counted(len(observers), 'observer')}")
+    echo_lines(report.notes)
+    echo_line(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already there")
+    echo_lines(report.unfit, "left out: ", err=True)
     return 3 if report.unfit else 0
 
 
 @command(api.import_scores, name="scores")
 def import_scores(**asked: Any) -> int:
     report = api.import_scores(**asked)
-    say_each(report.notes)
+    echo_lines(report.notes)
     changed = f", {report.changed} have another value now" if report.changed else ""
-    say(
+    echo_line(
         f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'observer')} imported "
         f"from {', '.join(report.sources)}, {report.known} were already there{changed}"
     )
@@ -50,19 +50,19 @@ def import_scores(**asked: Any) -> int:
 @command(api.import_leaderboard, name="leaderboard")
 def import_leaderboard(**asked: Any) -> int:
     report = api.import_leaderboard(**asked)
-    say_each(report.notes)
-    say_each(report.left_out, "left out: ", err=True)
-    say_each(report.different, "differs: ", err=True)
-    say_each(report.refused, "refused: ", err=True)
-    say_each(report.conflicts, "conflict: ", err=True)
+    echo_lines(report.notes)
+    echo_lines(report.left_out, "left out: ", err=True)
+    echo_lines(report.different, "differs: ", err=True)
+    echo_lines(report.refused, "refused: ", err=True)
+    echo_lines(report.conflicts, "conflict: ", err=True)
     if report.conflicts:
-        say("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
+        echo_line("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
         return 3
     if report.trials or not (report.observers or report.known):
         trials, sets = counted(sum(report.trials.values()), "trial"), counted(report.scored, "score set")
-        say(f"{trials} of {counted(len(report.trials), 'observer')} imported and scored: {sets}")
+        echo_line(f"{trials} of {counted(len(report.trials), 'observer')} imported and scored: {sets}")
     if report.observers or report.known:
-        say(
+        echo_line(
             f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'network')} imported as reported "
             f"from {report.source} (another name: --source NAME), {report.known} were already here"
         )
@@ -78,34 +78,34 @@ def import_group() -> None:
 def merge(**asked: Any) -> int:
     report = api.merge(**asked)
     for merged in report.merged:
-        say(
+        echo_line(
             f"{merged.place}: {merged.observations} new observations with {merged.trials} new trials, "
             f"{merged.known} trials were here"
         )
-    say_each(report.conflicts, "conflict: ", err=True)
+    echo_lines(report.conflicts, "conflict: ", err=True)
     for name, why in report.waiting.items():
-        say(f"not scored: {name}: {why}", err=True)
+        echo_line(f"not scored: {name}: {why}", err=True)
     for part in report.lacking:
-        say(f"{part} has not come to its end here: run it, and merge again", err=True)
-    say(f"{report.scored} score sets written to {report.into}")
+        echo_line(f"{part} has not come to its end here: run it, and merge again", err=True)
+    echo_line(f"{report.scored} score sets written to {report.into}")
     return report.exit_code
 
 
 @command(api.db_status)
 def status(**asked: Any) -> int:
     state = api.db_status(**asked)
-    say(f"{state.place}: {state.server}, {decimal(state.size)}")
+    echo_line(f"{state.place}: {state.server}, {decimal(state.size)}")
     older = state.revision < state.newest
     what = "bench db upgrade" if older else "pip install --upgrade gestaltbench"
     other = f", this program's is {state.newest}: `{what}`"
-    say(f"schema {state.revision}{'' if state.revision == state.newest else other}")
+    echo_line(f"schema {state.revision}{'' if state.revision == state.newest else other}")
     for name in _COUNTED:
         if name in state.counts:
-            say(f"{state.counts[name]:>12} {name.replace('_', ' ')}")
+            echo_line(f"{state.counts[name]:>12} {name.replace('_', ' ')}")
     if state.open_runs:
-        say(f"runs without an end, which go on or were killed: {state.open_runs}")
+        echo_line(f"runs without an end, which go on or were killed: {state.open_runs}")
     if state.incomplete:
-        say(f"{state.incomplete} observations lack trials: the run's own command goes on with them")
+        echo_line(f"{state.incomplete} observations lack trials: the run's own command goes on with them")
     return 0
 
 
@@ -117,15 +117,15 @@ def upgrade(*, db: Db = None) -> int:
     before = api.db_status(db).revision
     with open_store(read_settings(db).db, create=False):
         after = api.db_status(db).revision
-    say(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
+    echo_line(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
     return 0
 
 
 @command(api.check_db)
 def check(**asked: Any) -> int:
     problems = api.check_db(**asked)
-    say_each(problems, err=True)
-    say(f"{len(problems)} problems" if problems else "sound: every row was read")
+    echo_lines(problems, err=True)
+    echo_line(f"{len(problems)} problems" if problems else "sound: every row was read")
     return 1 if problems else 0
 
 
@@ -136,13 +136,13 @@ def vacuum(*, db: Db = None) -> int:
     No other process may be writing."""
     with open_store(read_settings(db).db, create=False) as store:
         before, after = store.vacuum()
-    say(f"{decimal(before)} -> {decimal(after)}")
+    echo_line(f"{decimal(before)} -> {decimal(after)}")
     return 0
 
 
 @command(api.rescore)
 def rescore(**asked: Any) -> int:
-    say(f"{api.rescore(**asked)} score sets written")
+    echo_line(f"{api.rescore(**asked)} score sets written")
     return 0
 
 
@@ -152,15 +152,15 @@ def reference(**asked: Any) -> int:
 
     with reporting() as reporter:
         report = api.reference(**asked, reporter=reporter)
-    say_each((*report.notes, *report.failed), err=True)
+    echo_lines((*report.notes, *report.failed), err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
-    say(
+    echo_line(
         f"{counted(report.observers, 'network')} and {report.people} people in {report.db}{alone}: "
         f"{counted(report.trials, 'new trial')}"
     )
     place = shlex.quote(report.db)
-    say(f"your network among them: bench run -m MODEL --suite {','.join(report.suites)} --db {place}")
-    say(f"the tables: bench rank --db {place}")
+    echo_line(f"your network among them: bench run -m MODEL --suite {','.join(report.suites)} --db {place}")
+    echo_line(f"the tables: bench rank --db {place}")
     return 3 if report.failed else 0
 
 

@@ -317,7 +317,7 @@ def _sample(
 ) -> Sampling:
     """What is asked of two models on images in random order. Raises PluginError if no suite has such an order,
     UnknownName for no such model."""
-    from benchmark.api.cards import one_card
+    from benchmark.api.registration import one_card
 
     if not 0 < target < 0.5:
         raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")

@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.training import run_name
 from benchmark.cli.derive import command
-from benchmark.cli.printing import as_typed, put_out, say, say_each, table_console
+from benchmark.cli.printing import as_typed, echo_data, echo_line, echo_lines, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
@@ -61,7 +61,7 @@ def run(
         name, checks = api.named_or_registered(word, arch, labels)
         named.append(name)
         for check in checks:
-            say(f"ok    {check.name}: {check.detail}", err=True)
+            echo_line(f"ok    {check.name}: {check.detail}", err=True)
     if not (named and models == api.DEFAULT_MODELS):
         named.append(models)
     request = api.RunRequest(models=named, **asked)
@@ -71,12 +71,12 @@ def run(
         click.echo(api.array_script(request, settings.db, tasks), nl=False)
         return 0
     for name, reason in prepared.suites.broken.items():
-        say(f"warning: suite '{name}' is left out: {reason}", err=True)
+        echo_line(f"warning: suite '{name}' is left out: {reason}", err=True)
     if dry_run:
         _show_plan(prepared)
         return 0
     if not agreed(prepared, yes=yes):
-        say("not started; with --limit N it is a smaller run.", err=True)
+        echo_line("not started; with --limit N it is a smaller run.", err=True)
         return 1
     prepared = prepared.on_all_cores()
     # Who ran a network of one's own is shown it among its neighbours, not everybody's board.
@@ -85,12 +85,12 @@ def run(
     if not prepared.part:
         _show_standing(prepared, near)
     elif prepared.tasks:
-        say("nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them", err=True)
+        echo_line("nothing is scored yet: `bench db merge` joins and scores the leaderboards of all shards", err=True)
     else:
-        say(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
+        echo_line(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
         return 0
     if report.exit_code == 1 and not report.failed:
-        say("nothing ran: none of these suites applies to these models.", err=True)
+        echo_line("nothing ran: none of these suites applies to these models.", err=True)
     return 3 if strict and report.skipped and not report.failed else report.exit_code
 
 
@@ -99,7 +99,7 @@ def _show_plan(prepared: api.RunPlan) -> None:
 
     lines = api.estimates(prepared)
     table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
-    say(total_line(lines))
+    echo_line(total_line(lines))
     unplanned = [task for task in prepared.tasks if not task.plan.blocks]
     _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
 
@@ -107,17 +107,17 @@ def _show_plan(prepared: api.RunPlan) -> None:
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
     """Step by step, each with its headline board as soon as it is scored."""
     db = prepared.settings.db
-    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
+    echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
     started, report, steps = time.monotonic(), RunReport(), prepared.steps()
     for at, step in enumerate(steps, 1):
         if len(steps) > 1:
-            say(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
+            echo_line(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
         with reporting(quiet=quiet, planned=step.passes()) as reporter:
             report.join(api.execute(step, reporter, as_typed()))
         if len(steps) > 1 and not quiet:
             print_boards(api.Selection(db), step.only[0], brief=True, near=near)
     pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
-    say(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
+    echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)
     _say_skipped(report.skipped)
     return report
@@ -133,7 +133,7 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
         print_summary(api.Selection(db), near=near, ran={card.name for card in prepared.cards})
     pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
     following = (*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); a pair: bench compare A B")
-    say_each(following if near is None else (), err=True)
+    echo_lines(following if near is None else (), err=True)
 
 
 #: What to do after a run, and the pages of its leaderboard.
@@ -149,20 +149,20 @@ def _counts(counts: Mapping[Any, int]) -> str:
 
 def _say_failed(failed: Mapping[str, str]) -> None:
     for name, reason in failed.items():
-        say(f"failed: {name}: {reason}", err=True)
+        echo_line(f"failed: {name}: {reason}", err=True)
 
 
 def _say_skipped(skipped: Mapping[str, str], *, err: bool = True) -> None:
     """A line per reason, with the first of those that it keeps out. skipped: "MODEL under SUITE" -> reason."""
     for reason in dict.fromkeys(skipped.values()):
         names = [name for name, why in skipped.items() if why == reason]
-        say(f"not applicable: {some_of(names, 3)}: {reason}", err=err)
+        echo_line(f"not applicable: {some_of(names, 3)}: {reason}", err=err)
 
 
 @command(api.sweep)
 def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     every = f"; looking every {poll:g} s, Ctrl-C ends it" if follow else ""
-    say(f"writing to {read_settings(db).db}{every}", err=True)
+    echo_line(f"writing to {read_settings(db).db}{every}", err=True)
     try:
         with reporting(quiet=quiet) as reporter:
             done = api.sweep(
@@ -171,7 +171,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
                 poll=poll,
                 db=db,
                 reporter=reporter,
-                say=(lambda line: say(line, err=True)) if quiet else reporter.note,
+                say=(lambda line: echo_line(line, err=True)) if quiet else reporter.note,
                 agreed=lambda prepared: agreed(prepared, yes=yes),
                 command=as_typed(),
             )
@@ -180,9 +180,9 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
             print_curves(api.Selection(db), run_name(asked["folder"], asked["name"]))
         raise
     if done is None:
-        say("not started.", err=True)
+        echo_line("not started.", err=True)
         return 1
-    say(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
+    echo_line(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
     _say_failed(done.failed)
     if done.counts["done"] + done.counts["cached"]:
         print_curves(api.Selection(db), done.run)
@@ -203,9 +203,9 @@ def diff(
                 **asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes), command=as_typed()
             )
         if verdict is None:
-            say("not started.", err=True)
+            echo_line("not started.", err=True)
             return 3
-        put_out(diff_markdown(verdict, images))
+        echo_data(diff_markdown(verdict, images))
     except BrokenPipeError:  # the reader has enough
         raise
     except (BenchError, OSError) as error:  # ends with 2: 1 says that the new one is worse
@@ -220,24 +220,26 @@ def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     with reporting(quiet=quiet) as reporter:
         again = api.reproduce(**asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes))
     if again is None:
-        say("not started.", err=True)
+        echo_line("not started.", err=True)
         return 1
     equal = [number for number in again.numbers if number.equal]
     differ = [number for number in again.numbers if number.again is not None and not number.equal]
-    say(f"ran: {again.command}")
+    echo_line(f"ran: {again.command}")
     if len(again.numbers) == 1 and equal:
-        say(f"{_name(equal[0])}: {equal[0].stored.value!r}, equal bit for bit")
+        echo_line(f"{_name(equal[0])}: {equal[0].stored.value!r}, equal bit for bit")
     elif equal:
-        say(f"{len(equal)} of {len(again.numbers)} numbers are equal bit for bit")
+        echo_line(f"{len(equal)} of {len(again.numbers)} numbers are equal bit for bit")
     for number in differ[:MANY]:
-        say(f"{_name(number)}: {_difference(number)}")
+        echo_line(f"{_name(number)}: {_difference(number)}")
     if len(differ) > MANY:
-        say(f"and {len(differ) - MANY} more differ")
+        echo_line(f"and {len(differ) - MANY} more differ")
     missing = [number for number in again.numbers if number.again is None]
     for reason in dict.fromkeys(number.reason for number in missing):
-        say(f"not made again: {some_of([_name(n) for n in missing if n.reason == reason], 3)}: {printable(reason)}")
+        echo_line(
+            f"not reproduced: {some_of([_name(n) for n in missing if n.reason == reason], 3)}: {printable(reason)}"
+        )
     if again.db:
-        say(f"the fresh leaderboard: {again.db}")
+        echo_line(f"the fresh leaderboard: {again.db}")
     return again.exit_code
 
 

@@ -30,11 +30,19 @@ from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
 from benchmark.errors import BenchError, UsageError
-from benchmark.leaderboard import exchange
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
-from benchmark.leaderboard.exchange import Document
 from benchmark.leaderboard.forms import written
+from benchmark.leaderboard.leaderboard_document import (
+    Document,
+    ExportedChunk,
+    ExportedObservation,
+    ExportedObserver,
+    ExportedRun,
+    ExportedScore,
+    ExportedScoreSet,
+    ExportedStimuli,
+)
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
@@ -244,7 +252,7 @@ def scores(leaderboard: Filtered, suite: SuiteName = None) -> list[ScoreRow]:
 
 
 def document(leaderboard: Filtered, suite: str | None = None) -> Document:
-    """Every current score with its conditions, intervals and provenance: `benchmark.leaderboard.exchange`."""
+    """Every current score with its conditions, intervals and provenance, as one document."""
     with leaderboard.reading() as store:
         rows = [row for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)]
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
@@ -258,48 +266,45 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         return Document(
             program=__version__,
             observers=tuple(
-                exchange.ExportedObserver(
-                    **_stated({**row._asdict(), "card": published(row.card)}, exchange.ExportedObserver)
-                )
+                ExportedObserver(**_stated({**row._asdict(), "card": published(row.card)}, ExportedObserver))
                 for row in store.observers(names=names)
             ),
             stimuli=tuple(
-                exchange.ExportedStimuli(**_named_images(store, digest, note) if digest in asked else note._asdict())
+                ExportedStimuli(**_named_images(store, digest, note) if digest in asked else note._asdict())
                 for digest, note in notes_of(store).items()
                 if digest in asked | {row.stimuli for row in rows}
             ),
             runs=tuple(
-                exchange.ExportedRun(run=run_numbers[run], **_stated(published(runs[run]), exchange.ExportedRun))
-                for run in order
+                ExportedRun(run=run_numbers[run], **_stated(published(runs[run]), ExportedRun)) for run in order
             ),
             score_sets=tuple(
-                exchange.ExportedScoreSet(
+                ExportedScoreSet(
                     id=set_numbers[set_id],
                     observations=tuple(facts["keys"]),
                     runs=tuple(sorted(run_numbers[run] for run in facts["runs"])),
-                    **_stated(facts, exchange.ExportedScoreSet),
+                    **_stated(facts, ExportedScoreSet),
                 )
                 for set_id, facts in origins.items()
             ),
             scores=tuple(
-                exchange.ExportedScore(
+                ExportedScore(
                     score_set=set_numbers[row.set_id],
                     value=_finite(row.value),
-                    **_stated(published(row._asdict()), exchange.ExportedScore),
+                    **_stated(published(row._asdict()), ExportedScore),
                 )
                 for row in rows
             ),
             observations=tuple(
-                exchange.ExportedObservation(
+                ExportedObservation(
                     **_stated(
                         {**asdict(row), "observer": row.observer_name, "details": published(row.details)},
-                        exchange.ExportedObservation,
+                        ExportedObservation,
                     )
                 )
                 for row in observations
             ),
             chunks=tuple(
-                exchange.ExportedChunk(
+                ExportedChunk(
                     observation=row.key,
                     index=chunk.index,
                     n=len(next(iter(chunk.columns.values()))),

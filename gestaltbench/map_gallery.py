@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from benchmark import api
 from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import say
+from benchmark.cli.printing import echo_line
 from benchmark.display import counted, printable
 from benchmark.errors import BenchError
 from benchmark.report.drawing import CONFIG, INK, SVG, on_paper
@@ -146,11 +146,11 @@ def gallery_command(
 ) -> int:
     picture = gallery(**asked)
     picture.save(out, column)
-    say(f"{out}: {counted(len(picture.identities), 'model')} on {picture.stimuli}")
+    echo_line(f"{out}: {counted(len(picture.identities), 'model')} on {picture.stimuli}")
     if asked["map"] == GRADIENT:
         keep(picture, read_settings().thumbnails / picture.stimuli)
     if picture.drawn.warning:
-        say(f"A picture, not a score: {picture.drawn.warning}.")
+        echo_line(f"A picture, not a score: {picture.drawn.warning}.")
     return 0
 
 
