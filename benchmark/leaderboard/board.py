@@ -1,11 +1,9 @@
-"""From stored scores to ranked tables.
-
-One table per suite, decision space and stimulus set of the metric that ranks: scores on other stimuli are never mixed
-in. Networks are ranked, also published ones; people are reference rows."""
+"""From stored scores to ranked tables: one per suite, label space and stimulus set of the metric that ranks. Networks
+are ranked, also published ones; people are reference rows."""
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
@@ -46,27 +44,26 @@ def boards(
     (scores of other suites, single conditions and older versions are skipped; reference conditions of the suite get
     their own rows); sets: digest -> stimulus set; by: the metric that ranks (None: the headline; an unknown metric:
     UnknownName)."""
-    names = [metric.name for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
-    if not names and by is None:
+    heads = [metric for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
+    if not heads and by is None:
         raise ValueError(f"suite '{suite.name}' has no headline metric")
-    if not names:
+    if not heads:
         raise unknown_name("metric", str(by), [m.name for m in suite.metrics], f"Suite: {suite.name}.")
+    head = heads[0]
     # Oldest first: a newer score takes an older one's place.
     own = sorted((row for row in rows if row.suite == suite.name), key=attrgetter("created", "set_id"))
     version = max((row.version for row in own), default=0)
     tables = []
     for space in sorted({row.space for row in own}):
-        current = [row for row in own if row.space == space and row.version == version]
-        scores = _Scores(current, suite, sets)
+        scores = _Scores([row for row in own if row.space == space and row.version == version], suite, sets)
         outdated = {row.observer for row in own if row.space == space and row.version < version}
         stale = len(outdated - scores.observers.keys())
         notes = [f"scores of version {version}; the suite is at version {suite.version}"] * (version < suite.version)
         noun = "observer has" if stale == 1 else "observers have"
         notes += [f"{stale} {noun} scores of an older version only: not shown"] * bool(stale)
-        ordered = sorted(suite.metrics, key=lambda metric: metric.name != names[0])
-        metrics = [m for m in ordered if m.name == names[0] or (m.shown and m.name in scores.by_metric)]
-        for digest, members in scores.groups(names[0]):
-            tables.append(scores.board(metrics, digest, members, notes))
+        others = (metric for metric in suite.metrics if metric.shown and metric.name in scores.by_metric)
+        metrics = [head, *(metric for metric in others if metric.name != head.name)]
+        tables += [scores.board(metrics, digest, members, notes) for digest, members in scores.groups(head.name)]
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
 
 
@@ -122,51 +119,36 @@ class _Scores:
         ranked = [row for row in rows if not _is_reference(row)]
         silent = [m for m in metrics[1:] if all(row.cells[m.name].value is None for row in rows)]
         columns = tuple(self._column(metric, rows) for metric in metrics if metric not in silent)
-        # A mean over people who are scored as a group is not the measure: what each agrees to with the others is made
-        # of the same pairs, and no t interval covers it.
-        grouped = suite.against is not None and suite.against.group is not None
-        people = [] if grouped else people_row([row for row in aside if row.kind == "human"], columns)
-        beside = []
-        for condition, name in suite.references.items():
-            scores = self.beside.get(condition, {})
-            cells = {
-                c.metric: cell_of(s) if (s := scores.get((c.metric, digests[c.role]))) else Cell() for c in columns
-            }
-            if any(cell.source is not None for cell in cells.values()):
-                beside.append(
-                    Row(
-                        rank=None,
-                        rank_low=None,
-                        rank_high=None,
-                        observer=name,
-                        kind="reference",
-                        training=(),
-                        cells=cells,
-                    )
-                )
-        chances = {column.metric: Cell(column.chance) for column in columns}
-        stated = any(column.chance is not None for column in columns)
-        chance = [
-            Row(rank=None, rank_low=None, rank_high=None, observer="chance", kind="chance", training=(), cells=chances)
-        ] * stated
-        title = f"{suite.name} (version {first.version}), {first.space}"
-        described = {role: describe(own, self.sets) for role, own in digests.items() if own}
-        ranks, references = with_ranks(ranked, head.name, head.direction), (*people, *aside, *beside, *chance)
-        notes = (*notes, *self._notes(head, digests), *(f"{metric.title}: {NOBODY}" for metric in silent))
         return Board(
             suite=suite.name,
             version=first.version,
             space=first.space,
-            title=title,
-            sets=described,
+            title=f"{suite.name} (version {first.version}), {first.space}",
+            sets={role: describe(own, self.sets) for role, own in digests.items() if own},
             columns=columns,
-            rows=ranks,
-            references=references,
-            notes=notes,
+            rows=with_ranks(ranked, head.name, head.direction),
+            references=(*self._references(aside, columns, digests),),
+            notes=(*notes, *self._notes(head, digests), *(f"{metric.title}: {NOBODY}" for metric in silent)),
             by=head.name,
             digest=digest,
             digests=digests,
         )
+
+    def _references(self, aside: Sequence[Row], columns: Sequence[Column], digests: Mapping[str, str]) -> Iterator[Row]:
+        """Yield a mean over people, the observers that are not ranked, the suite's reference conditions, and chance."""
+        # A mean over people who are scored as a group is not the measure: what each agrees to with the others is made
+        # of the same pairs, and no t interval covers it.
+        if self.suite.against is None or self.suite.against.group is None:
+            yield from people_row([row for row in aside if row.kind == "human"], columns)
+        yield from aside
+        for condition, name in self.suite.references.items():
+            found = {c.metric: self.beside[condition].get((c.metric, digests[c.role])) for c in columns}
+            if any(found.values()):
+                cells = {metric: cell_of(score) if score else Cell() for metric, score in found.items()}
+                yield Row(observer=name, kind="reference", cells=cells)
+        if any(column.chance is not None for column in columns):
+            chances = {column.metric: Cell(column.chance) for column in columns}
+            yield Row(observer="chance", kind="chance", cells=chances)
 
     def _row(self, name: str, metrics: Sequence[Metric], digests: Mapping[str, str]) -> Row:
         cells = {}
@@ -182,16 +164,8 @@ class _Scores:
                 cell = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
             cells[metric.name] = cell
         known = self.observers[name]
-        return Row(
-            rank=None,
-            rank_low=None,
-            rank_high=None,
-            observer=name,
-            kind=known.kind,
-            training=tuple(known.training),
-            cells=cells,
-            note=NOTES.get(known.kind, ""),
-        )
+        note = NOTES.get(known.kind, "")
+        return Row(observer=name, kind=known.kind, training=tuple(known.training), cells=cells, note=note)
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
         """Return the metric's column. Its title gives the number of experiments in an average."""
@@ -272,28 +246,18 @@ def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
             cells[column.metric] = Cell(value=sum(values) / len(values), low=low, high=high, n=n, flags=tuple(flags))
         else:
             cells[column.metric] = Cell(reason=next((cell.reason for cell in own if cell.reason), "not measured"))
-    return [
-        Row(
-            rank=None,
-            rank_low=None,
-            rank_high=None,
-            observer=f"people (mean of {len(people)})",
-            kind="group",
-            training=(),
-            cells=cells,
-        )
-    ]
+    return [Row(observer=f"people (mean of {len(people)})", kind="group", cells=cells)]
 
 
 def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") -> list[Row]:
-    """Best first, then by name; those without a value last."""
+    """Return the rows, best first, then by name; those without a value last."""
     sign = 1 if direction == "lower" else -1
     return sorted(rows, key=lambda row: ((v := row.cells[metric].value) is None, sign * (v or 0.0), row.observer))
 
 
 def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: int = 0) -> tuple[Row, ...]:
-    """Rows, best first, with the ranks and rank intervals of a metric, counted from `above` + 1. Not ranked: a row
-    without a value, whose note is then the reason, and any where the metric has no better and worse."""
+    """Return rows, best first, with the ranks and rank intervals of a metric, counted from `above` + 1. A row without a
+    value is not ranked (its note is the reason), and no row is if the metric has no better and worse."""
     heads = [row.cells[metric] for row in rows]
     noted = [row if h.value is not None else row._replace(note=h.reason) for row, h in zip(rows, heads, strict=True)]
     if direction == "none":
@@ -312,20 +276,19 @@ def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: in
 
 
 def flagged_last(board: Board) -> Board:
-    """The board with every row below the others whose ranking score carries a flag of distrust; the two parts are
-    ranked separately."""
-    heads = [row.cells[board.by] for row in board.rows]
-    pairs = [
-        (row, distrust_flags(head.flags)) for row, head in zip(board.rows, heads, strict=True) if head.value is not None
-    ]
-    flagged = [row for row, doubtful in pairs if doubtful]
+    """Return the board with every row below the others whose ranking score carries a flag of distrust; the two parts
+    are ranked separately."""
+    valued = [row for row in board.rows if row.cells[board.by].value is not None]
+    flagged = [row for row in valued if distrust_flags(row.cells[board.by].flags)]
     if not flagged:
         return board
-    trusted = [row for row, doubtful in pairs if not doubtful]
-    rest = [row for row, head in zip(board.rows, heads, strict=True) if head.value is None]
+    trusted = [row for row in valued if row not in flagged]
     how = board.columns[0].direction
-    rows = (*with_ranks(trusted, board.by, how), *with_ranks(flagged, board.by, how, len(trusted)), *rest)
-    return noted(replace(board, rows=rows), f"{len(flagged)} of {len(pairs)} rows rank last for a flag '{DISTRUST}...'")
+    first, last = with_ranks(trusted, board.by, how), with_ranks(flagged, board.by, how, len(trusted))
+    rows = (*first, *last, *(row for row in board.rows if row.cells[board.by].value is None))
+    return noted(
+        replace(board, rows=rows), f"{len(flagged)} of {len(valued)} rows rank last for a flag '{DISTRUST}...'"
+    )
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
@@ -349,5 +312,5 @@ def hinted(board: Board) -> Board:
 
 
 def noted(board: Board, *notes: str) -> Board:
-    """The board with more notes; empty ones are left out."""
+    """Return the board with more notes; empty ones are left out."""
     return replace(board, notes=(*board.notes, *filter(None, notes)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, interval_sentence, title_under
-from benchmark.leaderboard.table import PUBLISHED, Field, Rank, Table, Value, counts, number
+from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 #: What is told of a number from the score behind it.
@@ -34,13 +34,7 @@ def board_table(board: Board) -> Table:
         if section == "ranked" and row.rank is None:
             section = REPORTED if row.kind == REPORTED else "unranked"
         first, *more = (row.cells[metric] for metric in names)
-        who = (
-            section,
-            Rank(rank=row.rank, low=row.rank_low, high=row.rank_high),
-            row.observer,
-            shown_name(row.observer, row.kind),
-            row.kind,
-        )
+        who = (section, row.place, row.observer, shown_name(row.observer, row.kind), row.kind)
         return (*who, first, first.n or None, row.training, row.note, *more, *map(row.cells.get, silent))
 
     def measured(column: Column) -> Field:
@@ -58,18 +52,14 @@ def board_table(board: Board) -> Table:
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
     facts = {"suite": board.suite, "version": board.version, "space": board.space, "ranked_by": board.by, "sets": sets}
-    caption = f"{'; '.join(dict.fromkeys(board.sets.values())) or 'no stimuli'}; {order}"
-    rows = tuple(values(*row) for block in blocks for row in block)
-    dividers = tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks)))
-    notes, brackets = tuple(_notes(board)), _brackets(board)
     return Table(
         title=board.title,
-        caption=caption,
+        caption=f"{'; '.join(dict.fromkeys(board.sets.values())) or 'no stimuli'}; {order}",
         fields=fields,
-        rows=rows,
-        dividers=dividers,
-        notes=notes,
-        intervals=brackets,
+        rows=tuple(values(*row) for block in blocks for row in block),
+        dividers=tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks))),
+        notes=tuple(_notes(board)),
+        intervals=_brackets(board),
         facts=facts,
         origin=ORIGIN,
     )
@@ -110,10 +100,10 @@ def _notes(board: Board) -> list[str]:
 
 
 def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
-    """The board with people as one row and a choice of published networks; notes report the hidden rows. Ranks stay.
-    families: observer -> its family. The best published network of each recipe and family stays, and the lowest; every
-    other row stays."""
-    rows, references, notes = board.rows, board.references, ["", ""]
+    """Return the board with people as one row and a choice of published networks; notes report the hidden rows. Ranks
+    stay. families: observer -> its family. The best published network of each recipe and family stays, and the lowest;
+    every other row stays."""
+    rows, references, notes = board.rows, board.references, []
     published = [row for row in rows if row.kind in OTHERS]
     if len(published) > FEW_PUBLISHED:
         best: dict[tuple[tuple[str, ...], str], str] = {}
@@ -123,7 +113,7 @@ def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
         shown = {*best.values(), lowest.observer}
         rows = tuple(row for row in rows if row.kind not in OTHERS or row.observer in shown)
         if hidden := len(board.rows) - len(rows):
-            notes[0] = (
+            notes.append(
                 f"{hidden} of {len(published)} published networks are folded away: the best of each recipe and family "
                 "are shown, and the lowest (--all)"
             )
@@ -133,7 +123,7 @@ def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
         known = sorted((value, row.observer) for row in people if (value := row.cells[board.by].value) is not None)
         ends = [f"{number(value)} ({name})" for value, name in (known[0], known[-1])] if len(known) > 1 else []
         spread = f": from {' to '.join(ends)}" if ends else ""
-        notes[1] = f"{len(people)} people are folded into one row (--all){spread}"
+        notes.append(f"{len(people)} people are folded into one row (--all){spread}")
     return noted(replace(board, rows=rows, references=references), *notes)
 
 
@@ -179,38 +169,30 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
     metrics = {metric.name: metric for metric in (suite.metrics if suite else ())}
     places = {name: at for at, name in enumerate(metrics)}
     # A score of one experiment is the same in every collection of sets that holds it: once is enough.
-    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows}
-    ordered = sorted(
-        once.values(), key=lambda r: (places.get(r.metric, len(metrics)), r.metric, r.stimuli, r.condition)
-    )
+    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows}.values()
+    ordered = sorted(once, key=lambda r: (places.get(r.metric, len(metrics)), r.metric, r.stimuli, r.condition))
     used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
     conditions: dict[str, set[str]] = defaultdict(set)
     for row in ordered:
         conditions[row.metric].add(row.condition)
-    letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used)}
-    if len(used) < 2:
-        letters = dict.fromkeys(letters, "")
+    letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used) if len(used) > 1}
 
     def values(row: ScoreRow) -> tuple[Value, ...]:
         metric = metrics.get(row.metric)
+        # The experiment comes before the condition if the metric does not say which that is.
         own = metric is None or row.role == metric.role
-        # The experiment stands before the condition where the metric does not say which that is.
         condition = row.condition if own else f"{row.role} {row.condition}".strip()
         n = None if row.kind == REPORTED and not row.n else row.n
         title = title_under(metric.title, row.condition, conditions[row.metric]) if metric else row.metric
-        head = (title, condition, cell_of(row), n, row.excluded or None)
-        return (*head, letters.get(row.stimuli, ""), row.method)
+        return (title, condition, cell_of(row), n, row.excluded or None, letters.get(row.stimuli, ""), row.method)
 
     who = (Field(name, name, breaks=TEXT_MAX, who=True) for name in ("metric", "condition"))
-    numbers = (Field("", "value"), *counts("n", "excluded"))
-    fields = (*who, *numbers, Field("", "set"), Field("", "interval by", breaks=TEXT_MAX))
-    first = ordered[0]
-    described = [f"{letters[d]}: {describe(d, sets)}".removeprefix(": ") for d in used]
-    title = f"{first.observer}: {first.suite} (version {first.version}), {first.space}"
+    last = (Field("", "set"), Field("", "interval by", breaks=TEXT_MAX))
+    described = [f"{letters.get(d, '')}: {describe(d, sets)}".removeprefix(": ") for d in used]
     return Table(
-        title=title,
+        title=f"{rows[0].observer}: {rows[0].suite} (version {rows[0].version}), {rows[0].space}",
         caption="; ".join(described) or "no stimuli",
-        fields=fields,
+        fields=(*who, Field("", "value"), *counts("n", "excluded"), *last),
         rows=tuple(map(values, ordered)),
         origin=ORIGIN,
     )
@@ -227,13 +209,12 @@ def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
 
 
 def card_line(observer: ObserverRow) -> str:
-    """Who an observer is, in a line: kind, architecture, weights, recipe, parameters, labels."""
-    card = observer.card
-    digest, count = card.get("sha256"), card.get("parameters")
+    """Return an observer in a line: kind, architecture, weights, recipe, parameters, labels."""
+    card, count = observer.card, observer.card.get("parameters")
     parts = [
         observer.kind,
         card.get("arch"),
-        f"weights {str(digest)[:8]}" if digest else "",
+        f"weights {str(card['sha256'])[:8]}" if card.get("sha256") else "",
         f"trained: {', '.join(observer.training)}" if observer.training else "",
         f"{count:,} parameters" if isinstance(count, int) else "",
         f"labels {card['labels']}" if card.get("labels") else "",
@@ -243,7 +224,7 @@ def card_line(observer: ObserverRow) -> str:
 
 
 def reported_lines(observer: ObserverRow) -> list[str]:
-    """Scores that a card quotes from others, a line each."""
+    """Return the scores that a card quotes from others, a line each."""
     return [
         f"reported, not measured here: {claim.get('metric', '')} {claim.get('value', '')} ({claim.get('where', '')})"
         for claim in observer.card.get("reported") or ()
@@ -252,7 +233,7 @@ def reported_lines(observer: ObserverRow) -> list[str]:
 
 
 def score_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]) -> Table:
-    """Stored scores as they are, one below the other."""
+    """Return stored scores as they are, one below the other."""
     names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition")
     hidden = (Field("role"), Field("", "value"), *counts("n"), Field("set", "set"), Field("stimuli"))
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from io import StringIO
-from itertools import chain
-from types import MappingProxyType
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -19,28 +17,17 @@ from rich.text import Text
 from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import (
-    NOTHING,
-    Footnotes,
-    Table,
-    cell_record,
-    finite,
-    notes_below,
-    records,
-    row_facts,
-    texts,
-)
+from benchmark.leaderboard.table import NOTHING, Table, cell_record, finite, notes_below, records, row_facts, texts
 
 DATA = ("csv", "json")
 FORMATS = (*DATA, "markdown", "latex", "html")
 FOOTNOTES = 12  # of a table that is cut
 GAP = 2  # characters between two columns of a terminal
 FORMULA = ("=", "+", "-", "@")
-NO_PAGES: Mapping[str, str] = MappingProxyType({})
 
 
 def written(tables: Iterable[Table], form: str) -> Iterator[str]:
-    """Tables as "csv", "json", "markdown", "latex" or "html", piece by piece (another `form`: UnknownName)."""
+    """Return tables as "csv", "json", "markdown", "latex" or "html", in pieces. Raises UnknownName for another form."""
     if form not in FORMATS:
         raise unknown_name("export format", form, FORMATS)
     if form == "csv":
@@ -52,35 +39,31 @@ def written(tables: Iterable[Table], form: str) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
-    """Records as lines of CSV below a header (names: its columns, by default the first record's); no spreadsheet runs
-    the text as a formula. Records that lack a column follow an empty line and a header of their own."""
-    rest = iter(rows)
-    first = next(rest, None)
-    head = list(names or first or ())
-    yield _csv_line(head)
-    for record in chain([first], rest):
-        if record and not record.keys() >= {*head}:
+    """Yield records as lines of CSV below a header (names: its columns, by default the first record's). Records that
+    lack a column follow an empty line and a header of their own."""
+    head = list(names)
+    if head:
+        yield _csv_line(head)
+    for record in rows:
+        if not record.keys() >= {*head} or not head:
+            gap = "\n" if head else ""
             head = list(record)
-            yield "\n" + _csv_line(head)
-        if record:
-            yield _csv_line([_csv_value(record[name]) for name in head])
+            yield gap + _csv_line(head)
+        yield _csv_line(record[name] for name in head)
 
 
-def _csv_line(values: Sequence[Any]) -> str:
+def _csv_line(values: Iterable[Any]) -> str:
+    """Return a line in which no spreadsheet runs a text as a formula."""
+    plain = []
+    for value in values:
+        text = "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        if isinstance(text, str):
+            text = printable(text)
+            text = f"'{text}" if text.lstrip().startswith(FORMULA) else text
+        plain.append(repr(float(text)) if isinstance(text, float) else text)
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
+    csv.writer(line, lineterminator="\n").writerow(plain)
     return line.getvalue()
-
-
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        value = "; ".join(map(str, value))
-    if isinstance(value, float):
-        return repr(float(value))
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
 def document(table: Table) -> dict[str, Any]:
@@ -103,19 +86,19 @@ def document(table: Table) -> dict[str, Any]:
 
 
 def json_text(data: Any) -> str:
-    """JSON that every parser takes: no NaN, no infinity."""
+    """Return JSON that every parser takes: no NaN, no infinity."""
     return json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """(titles, rows, notes) of the visible columns, without cuts."""
-    footnotes = Footnotes()
+    """Return (titles, rows, notes) of the visible columns, without cuts."""
+    footnotes: dict[str, int] = {}
     rows = list(zip(*texts(table, footnotes), strict=True))
     return [printable(table.fields[at].title) for at in table.visible], rows, notes_below(table, footnotes)
 
 
 def markdown(table: Table) -> str:
-    """A heading, the caption, the table and its notes; a divider is an empty row."""
+    """Return a heading, the caption, the table and its notes; a divider is an empty row."""
     head, rows, notes = whole(table)
     drawers = [markdown_code if table.fields[at].code else markdown_text for at in table.visible]
     lines = [f"### {markdown_text(table.title)}", ""] if table.title else []
@@ -142,7 +125,7 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Text as code in one cell of a Markdown table, which cannot format, link or mention accounts."""
+    """Return text as code in one cell of a Markdown table, which cannot format, link or mention accounts."""
     plain = printable(text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
     space = " " if plain[:1] in ("`", " ", "") or plain[-1:] in ("`", " ") else ""
@@ -178,25 +161,25 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
-    """For a notebook or a page: every name as text, never as markup; a group of rows between dividers. pages: name ->
-    address; such names are links."""
+def html(table: Table, pages: Mapping[str, str] | None = None) -> str:
+    """Return a table for a notebook or a page: every name as text, never as markup; a group of rows between dividers.
+    pages: name -> address; such names are links."""
+    head, rows, notes = whole(table)
+    addresses = pages or {}
+    said = dict(escape(printable(note)).split(" ", 1) for note in notes if note.startswith("*"))
+    numbers = [at in table.numbers for at in table.visible]
 
     def cell(text: str, number: bool) -> str:
         shown = escape(text).replace("\n", "<br>")
-        if number:  # what a flag says is seen where it stands, too
+        if number:  # the text of a footnote appears under the pointer
             shown = re.sub(r" (\*\d+)", lambda mark: f'<sup title="{said.get(mark[1], "")}">{mark[1]}</sup>', shown)
-        return f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
+        return f'<td><a href="{escape(addresses[text])}">{shown}</a>' if text in addresses else f"<td>{shown}"
 
-    head, rows, notes = whole(table)
-    said = dict(escape(printable(note)).split(" ", 1) for note in notes if note.startswith("*"))
-    numbers = [at in table.numbers for at in table.visible]
     parts = [f"<p>{escape(printable(table.heading))}</p>"] if table.heading else []
     parts.append("<table><thead><tr>")
-    for at in table.visible:
-        about = table.fields[at].help
-        about = f' title="{escape(printable(about))}"' if about else ""
-        parts.append(f'<th scope="col"{about}>{escape(printable(table.fields[at].title))}')
+    for at, title in zip(table.visible, head, strict=True):
+        about = f' title="{escape(printable(table.fields[at].help))}"' if table.fields[at].help else ""
+        parts.append(f'<th scope="col"{about}>{escape(title)}')
     parts.append("</thead><tbody>")
     for at, row in enumerate(rows):
         parts += ["</tbody><tbody>"] if at in table.dividers else []
@@ -207,12 +190,12 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
 
 
 def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all") -> Group:
-    """Tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option that shows
-    the other rows). Columns without room continue below, in blocks that repeat the names of the rows."""
+    """Return tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option
+    that shows the other rows). Columns without room continue below, in blocks that repeat the names of the rows."""
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
-        footnotes = Footnotes()
+        footnotes: dict[str, int] = {}
         blocks = _blocks(cut, texts(cut, footnotes), width)
         lines = [f"... {left_out} more, {rest}"] if left_out else []
         lines += notes_below(cut, footnotes, FOOTNOTES if limit else None)
@@ -222,6 +205,45 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
         parts += [part for at, block in enumerate(blocks) for part in (*([""] if at else []), block)]
         parts += [Text(printable(line), style="dim") for line in lines]
     return Group(*parts)
+
+
+def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
+    """Yield the columns for rich, as many side by side as have room. Names and numbers break only if one column has no
+    room beside the name. Rows below a divider appear only in blocks in which they have a value."""
+    shown = [table.fields[at] for at in table.visible]
+    titles = [printable(column.title) for column in shown]
+    natural = [
+        max(map(cell_len, [*title.split(), *(line for text in column for line in text.split("\n"))]), default=0)
+        for title, column in zip(titles, columns, strict=True)
+    ]
+    least = [min(size, column.breaks or size) for size, column in zip(natural, shown, strict=True)]
+    who = [at for at, column in enumerate(shown) if column.who] or [0][: len(shown)]
+    values = [at for at in range(len(shown)) if at not in who]
+    blocks: list[list[int]] = []
+    for at in values:
+        if not blocks or sum(least[i] + GAP for i in (*blocks[-1], at)) > width + GAP:
+            blocks.append([*who])
+        blocks[-1].append(at)
+    ranked = min(table.dividers, default=len(table.rows))
+
+    def said(row: int, columns_of: Iterable[int]) -> bool:
+        """Whether a row has something there; a reference's "-" is nothing, a ranked row's is a missing number."""
+        nothing = ("",) if row < ranked else ("", NOTHING)
+        return any(columns[at][row] not in nothing for at in columns_of)
+
+    for i, block in enumerate(blocks or [who] * bool(who)):
+        drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        sizes = _sizes({at: least[at] for at in sorted(block)}, natural, width)
+        for at, size in sizes.items():
+            justify: Any = "right" if shown[at].right else "left"
+            drawn.add_column(Text(titles[at], overflow="fold"), justify=justify, width=size, overflow="fold")
+        own = set(block).difference(who)
+        first = {row for row in range(len(table.rows)) if row < ranked or not said(row, values)} if i == 0 else set()
+        rows = [row for row in range(len(table.rows)) if row in first or said(row, own)]
+        for row, following in zip(rows, [*rows[1:], 0], strict=False):
+            cells = (Text(columns[at][row], overflow="fold") for at in sizes)
+            drawn.add_row(*cells, end_section=any(row < divider <= following for divider in table.dividers))
+        yield drawn
 
 
 def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
@@ -237,47 +259,3 @@ def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict
         sizes[max(sizes, key=lambda at: sizes[at])] -= 1
         spare += 1
     return sizes
-
-
-def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
-    """The columns for rich, as many side by side as have room. Names and numbers break only if one column has no room
-    beside the name. Rows below a divider appear only in blocks in which they have a value."""
-    shown = [table.fields[at] for at in table.visible]
-    titles = [printable(column.title) for column in shown]
-    parts = [
-        [*title.split(), *(line for text in column for line in text.split("\n"))]
-        for title, column in zip(titles, columns, strict=True)
-    ]
-    natural = [max(map(cell_len, lines), default=0) for lines in parts]
-    least = [min(size, column.breaks or size) for size, column in zip(natural, shown, strict=True)]
-    who = [at for at, column in enumerate(shown) if column.who] or [0][: len(shown)]
-    blocks: list[list[int]] = []
-    for at in (at for at in range(len(shown)) if at not in who):
-        if not blocks or sum(least[i] + GAP for i in (*blocks[-1], at)) > width + GAP:
-            blocks.append([*who])
-        blocks[-1].append(at)
-    blocks = blocks or [who] * bool(who)
-    ranked, values = min(table.dividers, default=len(table.rows)), [at for at in range(len(shown)) if at not in who]
-
-    def said(row: int, columns_of: Sequence[int]) -> bool:
-        """Whether a row has something there; a reference's "-" is nothing, a ranked row's is a missing number."""
-        nothing = ("",) if row < ranked else ("", NOTHING)
-        return any(columns[at][row] not in nothing for at in columns_of)
-
-    for block in blocks:
-        sizes = _sizes({at: least[at] for at in sorted(block)}, natural, width)
-        drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for at, size in sizes.items():
-            justify: Any = "right" if shown[at].right else "left"
-            drawn.add_column(Text(titles[at], overflow="fold"), justify=justify, width=size, overflow="fold")
-        own = [at for at in block if at not in who]
-        first = block is blocks[0]
-        rows = [
-            row
-            for row in range(len(table.rows))
-            if said(row, own) or (first and (row < ranked or not said(row, values)))
-        ]
-        for row, following in zip(rows, [*rows[1:], 0], strict=False):
-            cells = (Text(columns[at][row], overflow="fold") for at in sizes)
-            drawn.add_row(*cells, end_section=any(row < divider <= following for divider in table.dividers))
-        yield drawn

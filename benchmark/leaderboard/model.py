@@ -19,6 +19,14 @@ _CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)"
 CLEAN = "clean"
 
 
+class Rank(NamedTuple):
+    """A rank, or a mean of ranks, and the range that the data do not rule out. None: not ranked."""
+
+    rank: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class Cell(NamedTuple):
     """One number of a table."""
 
@@ -29,21 +37,26 @@ class Cell(NamedTuple):
     flags: tuple[str, ...] = ()
     reason: str = ""  # why a value is missing
     source: Any = None  # a stored score or a test
-    rank: tuple[float | None, float | None, float | None] | None = None  # (rank, lowest, highest)
+    rank: Rank = Rank()
     sign: str = ""  # comparison with a baseline
 
 
 class Row(NamedTuple):
     """One observer of a board or a summary."""
 
-    rank: float | None  # None: not ranked; in a summary the mean over its suites
-    rank_low: float | None  # ranks not ruled out by the data
-    rank_high: float | None
     observer: str
     kind: str  # the observer's, or "group" (a mean over people), "reference" (not an observer), "chance"
-    training: tuple[str, ...]
     cells: Mapping[str, Cell]  # by metric; in a summary by suite, and `CLEAN`
+    training: tuple[str, ...] = ()
     note: str = ""  # origin of the numbers, or why the row is not ranked
+    rank: float | None = None  # None: not ranked; in a summary the mean over its suites
+    rank_low: float | None = None  # ranks not ruled out by the data
+    rank_high: float | None = None
+
+    @property
+    def place(self) -> Rank:
+        """The rank with its range."""
+        return Rank(rank=self.rank, low=self.rank_low, high=self.rank_high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +100,15 @@ class Board:
 
 def cell_of(score: ScoreRow) -> Cell:
     """Return a stored score as a cell. A value that is not finite is no value."""
-    value = score.value
-    if value is None or not isfinite(value):
-        reason = score.reason or ("no value" if value is None else "not a finite number")
-        return Cell(n=score.n, flags=score.flags, reason=reason, source=score)
-    return Cell(value=value, low=score.low, high=score.high, n=score.n, flags=score.flags, reason="", source=score)
+    plain = Cell(n=score.n, flags=score.flags, source=score)
+    if score.value is None or not isfinite(score.value):
+        return plain._replace(reason=score.reason or ("no value" if score.value is None else "not a finite number"))
+    return plain._replace(value=score.value, low=score.low, high=score.high)
 
 
 def sampled(over: str, cells: Iterable[Cell]) -> str:
-    """What the intervals of a column are about others of: `over`, but where images share parts, as the methods say
-    ("clustered (160 shapes x 48 textures)"), these."""
+    """Return what the intervals of a column generalise over: `over`, or the parts that images share if the methods
+    name them ("clustered (160 shapes x 48 textures)")."""
     if over != IMAGES:
         return over
     methods = (cell.source.method for cell in cells if cell.source is not None and cell.low is not None)
@@ -105,27 +117,23 @@ def sampled(over: str, cells: Iterable[Cell]) -> str:
 
 
 def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str]) -> str:
-    """ "over images; shape bias: over shapes and textures": what most columns are about, then others by name."""
+    """Return "over images; shape bias: over shapes and textures": the unit of most columns, then others by name."""
     units: dict[str, list[str]] = {}
     for column in columns:
         units.setdefault(column.over, []).append(named(column))
     most = max(units, key=lambda over: len(units[over]), default="")
-    return "; ".join(
-        [
-            f"over {most}" if most else "as reported",
-            *(f"{', '.join(units[over])}: over {over}" for over in units if over not in ("", most)),
-        ]
-    )
+    others = (f"{', '.join(names)}: over {over}" for over, names in units.items() if over not in ("", most))
+    return "; ".join([f"over {most}" if most else "as reported", *others])
 
 
 def title_under(title: str, condition: str, conditions: Collection[str]) -> str:
-    """What a metric is called under a condition. A title that names one of them, "robust linf 4/255", is "robust"."""
+    """Return a metric's title under a condition. A title that names one of them, "robust linf 4/255", is "robust"."""
     named = next((name for name in conditions if name and title.endswith(f" {name}")), "")
     return title.removesuffix(f" {named}") if condition and named else title
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:
-    """A stimulus set in words: "cue-conflict 320 of 1280 images (a1b2c3d4)"."""
+    """Return a stimulus set in words: "cue-conflict 320 of 1280 images (a1b2c3d4)"."""
     if digest not in sets:
         return f"set {digest[:8]}" if digest else "no stimuli"
     known = sets[digest]

@@ -1,7 +1,5 @@
-"""Models by suites: the headline of every suite side by side, one row per observer.
-
-There is one summary per label space, and all numbers of a column are of the same stimuli (from the suite's board with
-most observers)."""
+"""Models by suites: the headlines of all suites side by side, one row per observer and one summary per label space. All
+numbers of a column are of the same stimuli (from the suite's board with most observers)."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,14 +10,24 @@ from benchmark.display import counted, printable
 from benchmark.leaderboard.board import in_order
 from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.model import CLEAN, NOBODY, REPORTED, Board, Cell, Column, Row, cell_of, interval_sentence
+from benchmark.leaderboard.model import (
+    CLEAN,
+    NOBODY,
+    REPORTED,
+    Board,
+    Cell,
+    Column,
+    Rank,
+    Row,
+    cell_of,
+    interval_sentence,
+)
 from benchmark.leaderboard.table import (
     ELSEWHERE,
     NOT_MEASURED,
     NOTHING,
     PUBLISHED,
     Field,
-    Rank,
     Table,
     Value,
     counts,
@@ -62,34 +70,30 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
 def _summary(space: str, every: Sequence[Board]) -> Summary:
     """every: the boards of the space; the first board of each suite is shown."""
     first: dict[str, Board] = {}
-    notes: dict[str, list[str]] = {}
     for board in every:
         first.setdefault(board.suite, board)
     boards = list(first.values())
+    notes: dict[str, list[str]] = defaultdict(list)
     for board in boards:
         for note in dict.fromkeys(board.notes):
-            notes.setdefault(note, []).append(board.suite)
+            notes[note].append(board.suite)
     said = [f"{', '.join(suites)}: {note}" for note, suites in notes.items() if not note.endswith(NOBODY)]
     plain = [(board, column) for board in boards for column in board.columns if column.clean]
     known = [sum(row.cells[column.metric].value is not None for row in board.rows) for board, column in plain]
     clean = plain[known.index(max(known))] if plain else None  # what most observers have a value in
-    lines = sorted(
-        _lines(boards, [b.rows for b in boards], clean),
-        key=lambda line: (line.rank is None, line.rank or 0.0, line.observer),
-    )
+    lines = list(_lines(boards, [b.rows for b in boards], clean))
+    lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, line.observer))
     aside = list(_lines(boards, [b.references for b in boards], clean))
     shown = {line.observer for line in (*lines, *aside)}
     absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
     if absent:
         named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
         said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
-    heads = tuple(_headline(board, board.columns[0]) for board in boards)
-    references = tuple(r for r in aside if any(r.cells[head.suite].value is not None for head in heads))
     return Summary(
         space=space,
-        headlines=heads,
+        headlines=tuple(_headline(board, board.columns[0]) for board in boards),
         lines=tuple(lines),
-        references=references,
+        references=tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in boards)),
         clean=_headline(*clean) if clean else None,
         notes=tuple(said),
     )
@@ -103,27 +107,19 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
     """rows: by board. An observer that a board lacks has an empty cell with the reason."""
     tables = [{row.observer: row for row in part} for part in rows]
     for name in dict.fromkeys(name for table in tables for name in table):
-        own = [table.get(name) for table in tables]
-        cells = {
-            board.suite: row.cells[board.by]._replace(rank=row[:3]) if row else Cell(reason=ELSEWHERE)
-            for board, row in zip(boards, own, strict=True)
-        }
+        own = {board.suite: table[name] for board, table in zip(boards, tables, strict=True) if name in table}
+        cells = {board.suite: Cell(reason=ELSEWHERE) for board in boards}
+        for board in boards:
+            if row := own.get(board.suite):
+                cells[board.suite] = row.cells[board.by]._replace(rank=row.place)
         if clean:
-            asked = own[boards.index(clean[0])]
-            cells[CLEAN] = asked.cells[clean[1].metric] if asked else NOWHERE
-        ranks = [row[:3] for row in own if row and row.rank is not None]
-        means = [sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)]
-        rank, low, high = means or (None, None, None)
-        first = next(row for row in own if row)
-        yield Row(
-            rank=rank,
-            rank_low=low,
-            rank_high=high,
-            observer=name,
-            kind=first.kind,
-            training=first.training,
-            cells=cells,
-        )
+            board, column = clean
+            cells[CLEAN] = own[board.suite].cells[column.metric] if board.suite in own else NOWHERE
+        ranks = [row.place for row in own.values() if row.rank is not None]
+        mean = Rank(*(sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)))
+        first = next(iter(own.values()))
+        who = Row(observer=name, kind=first.kind, training=first.training, cells=cells)
+        yield who._replace(rank=mean.rank, rank_low=mean.low, rank_high=mean.high)
 
 
 def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
@@ -139,12 +135,11 @@ def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
     own = [line for line in summary.lines if line.observer in chosen]
     said: dict[str, list[str]] = {}
     for head in summary.headlines:
-        cells = [(line, line.cells[head.suite]) for line in summary.lines]
-        ranked = [(line, cell, Rank(*(cell.rank or Rank()))) for line, cell in cells]
-        ranked = [place for place in ranked if place[2].rank is not None]
-        for line, cell, rank in ranked:
-            if line in own if len(own) == 1 else rank.rank == 1:
-                stands = rank_text(*rank)  # who may not be the first does not lead
+        ranked = [(line, line.cells[head.suite]) for line in summary.lines]
+        ranked = [(line, cell) for line, cell in ranked if cell.rank.rank is not None]
+        for line, cell in ranked:
+            if line in own if len(own) == 1 else cell.rank.rank == 1:
+                stands = rank_text(*cell.rank)  # an observer that may not be the first does not lead
                 place = "leads" if stands == "1" else f"is {stands}"
                 place = f"is {stands} of {len(ranked)}" if len(own) == 1 else place
                 number = format_interval(cell.value, cell.low, cell.high)
@@ -155,48 +150,36 @@ def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
 def summary_table(
     summary: Summary, *, baseline: str = "", signs: Signs | None = None, parameters: Mapping[str, int] | None = None
 ) -> Table:
-    """The summary as a table. signs: comparison of each network with `baseline`; parameters: parameter counts of the
-    networks."""
+    """Return the summary as a table. signs: comparison of each network with `baseline`; parameters: parameter counts of
+    the networks."""
     sizes, signs = parameters or {}, signs or {}
     signed = {suite for _, suite in signs}
     sections = (("ranked", summary.lines), ("reference", summary.references))
 
     def values(section: str, line: Row) -> tuple[Value, ...]:
-        tags = recipe(line.training) if line.training else ""
-        who = (
-            section,
-            Rank(rank=line.rank, low=line.rank_low, high=line.rank_high),
-            line.observer,
-            shown_name(line.observer, line.kind),
-            line.kind,
-            line.training,
-        )
-        about = (*((line.cells[CLEAN],) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
+        who = (section, line.place, line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
         cells = {head.suite: line.cells[head.suite] for head in summary.headlines}
         for suite in signed & cells.keys():
             cells[suite] = cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
-        return (*who, *cells.values(), *about)
+        clean = [line.cells[CLEAN]] if summary.clean else []
+        tags = recipe(line.training) if line.training else ""
+        return (*who, *cells.values(), *clean, tags, millions(sizes.get(line.observer)))
 
-    shown = [
-        head for head in summary.headlines if any(line.cells[head.suite].low is not None for line in summary.lines)
-    ]
-    about_which = interval_sentence(shown, lambda head: f"{head.suite} {head.title}")
-    about = (
-        "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is not a score"
-    )
-    who = (Field("section"), Field("mean_rank", "mean rank", about, who=True), Field("observer"))
+    shown = [h for h in summary.headlines if any(line.cells[h.suite].low is not None for line in summary.lines)]
+    over = interval_sentence(shown, lambda head: f"{head.suite} {head.title}")
+    mean = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders rows and is not a score"
+    who = (Field("section"), Field("mean_rank", "mean rank", mean, who=True), Field("observer"))
     whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
     clean = (_field(summary.clean, clean=True),) if summary.clean else ()
     last = (Field("", "recipe", breaks=TAGS_MAX), *counts("params"))
-    fields = (*who, *whose, *map(_field, summary.headlines), *clean, *last)
     return Table(
         title=f"models by suites, {summary.space}",
         caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites (not a score)",
-        fields=fields,
+        fields=(*who, *whose, *map(_field, summary.headlines), *clean, *last),
         rows=tuple(values(name, line) for name, lines in sections for line in lines),
         dividers=(len(summary.lines),) if summary.lines and summary.references else (),
         notes=tuple(_reading(summary, baseline)),
-        intervals=f"[low, high]: 95 % interval of the number by itself, {about_which}; categories are fixed.",
+        intervals=f"[low, high]: 95 % interval of the number by itself, {over}; categories are fixed.",
         facts={"space": summary.space},
         measure="column",
         origin=("rank", *ORIGIN, *(["sign"] if signs else [])),
@@ -214,7 +197,7 @@ def _field(column: Column, *, clean: bool = False) -> Field:
 
 
 def millions(count: int | None) -> str:
-    """ "25.6M", "174k", "" for none."""
+    """Return "25.6M", "174k", or "" for none."""
     if not count:
         return ""
     return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
@@ -243,9 +226,8 @@ def _reading(summary: Summary, baseline: str) -> Iterator[str]:
         yield f"{NOTHING} no number; bench show has the reason"
 
 
-# Published scores as tables of their own: beside what a suite measures, never among it. A number that a publisher
-# reports was made of images that are not here. So it is ordered, not ranked, and stands in no paired test.
-
+# A number that a publisher reports was made of images that are not here. So published scores have tables of their own:
+# they are ordered, not ranked, and enter no paired test.
 
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
 
@@ -282,17 +264,7 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
     table = []
     for observer, row in {row.observer: row for row in rows}.items():
         cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
-        table.append(
-            Row(
-                rank=None,
-                rank_low=None,
-                rank_high=None,
-                observer=observer,
-                kind=row.kind,
-                training=row.training,
-                cells=cells,
-            )
-        )
+        table.append(Row(observer=observer, kind=row.kind, training=row.training, cells=cells))
     return Board(
         suite=role if role != "-" else REPORTED,
         version=1,
@@ -327,11 +299,14 @@ def _of_source(source: str, boards: Sequence[Board]) -> Summary:
     common = [column for column in columns.values() if 2 * len(cells[column.metric]) >= len(rows)]
     clean = next((column for column in common if column.clean), None)
     heads = [column for column in common if column is not clean]
-
-    lines = []
-    for row in rows.values():
-        numbers = {column.metric: cells[column.metric].get(row.observer, NOWHERE) for column in heads}
-        plain = {CLEAN: cells[clean.metric].get(row.observer, NOWHERE)} if clean else {}
-        lines.append(row._replace(cells={**numbers, **plain}))
-    headlines = tuple(replace(column, suite=column.metric, stimuli=source) for column in heads)
-    return Summary(space=source, headlines=headlines, lines=tuple(lines), references=(), clean=clean)
+    keys = {head.metric: head.metric for head in heads} | ({CLEAN: clean.metric} if clean else {})
+    return Summary(
+        space=source,
+        headlines=tuple(replace(column, suite=column.metric, stimuli=source) for column in heads),
+        lines=tuple(
+            row._replace(cells={key: cells[name].get(row.observer, NOWHERE) for key, name in keys.items()})
+            for row in rows.values()
+        ),
+        references=(),
+        clean=clean,
+    )

@@ -1,7 +1,5 @@
-"""The one model of tables, for terminal, export and report.
-
-A board, a summary, a comparison or a matrix becomes a `Table` once; `benchmark.leaderboard.forms` writes any table in
-any form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them."""
+"""The one model of tables, for terminal, export and report: a board, a summary, a comparison or a matrix becomes a
+`Table` once, with its intervals, flags and notes; `benchmark.leaderboard.forms` writes any table in any form."""
 
 from __future__ import annotations
 
@@ -9,23 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.display import printable
-from benchmark.leaderboard.model import Cell, Column
+from benchmark.leaderboard.model import Cell, Column, Rank
 
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
 PUBLISHED = "+"
 BREAKS = 24  # characters beyond which a text of a plain list may break
-
-
-class Rank(NamedTuple):
-    """A rank, or a mean of ranks, and the range that the data do not rule out. None: not ranked."""
-
-    rank: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 #: A place in a table: a number with its interval, a rank, or something plain.
@@ -91,15 +81,12 @@ class Table:
 
     def cut(self, limit: int | None) -> tuple[Table, int]:
         """Return the table with so many rows between two dividers (None: all), and how many rows are left out."""
-        if limit is None:
-            return self, 0
         rows: list[tuple[Value, ...]] = []
         dividers = []
         for start, end in zip((0, *self.dividers), (*self.dividers, len(self.rows)), strict=True):
             dividers.append(len(rows))
-            rows += self.rows[start : min(end, start + limit)]
-        left_out = len(self.rows) - len(rows)
-        return replace(self, rows=tuple(rows), dividers=tuple(dividers[1:])), left_out
+            rows += self.rows[start:end][:limit]
+        return replace(self, rows=tuple(rows), dividers=tuple(dividers[1:])), len(self.rows) - len(rows)
 
     def shared(self, at: int) -> list[str]:
         """Remarks that every measured number of a column has; they appear once, below."""
@@ -115,7 +102,7 @@ class Table:
 
 
 def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Plain records of the same names as a table."""
+    """Return plain records of the same names as a table."""
     names = tuple(records[0]) if records else ()
     rows = tuple(tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values()) for record in records)
     fields = (Field(name, name, breaks=BREAKS if at else 0, who=not at) for at, name in enumerate(names))
@@ -159,30 +146,14 @@ def remarks(cell: Cell) -> list[str]:
     return [*cell.flags, *([cell.reason] if missing else [])]
 
 
-@dataclass
-class Footnotes:
-    """Numbers remarks as they come up; the same remark keeps its number."""
-
-    texts: dict[str, int] = field(default_factory=dict)
-
-    def mark(self, cell: Cell, unsaid: Iterable[str] = ()) -> str:
-        """ " *1*2" for the remarks on a cell, except those in `unsaid`."""
-        said = [text for text in remarks(cell) if text not in unsaid]
-        return "".join(f" *{self.texts.setdefault(text, len(self.texts) + 1)}" for text in said)
-
-    def lines(self, limit: int | None = None) -> list[str]:
-        """ "*1 text", in order; past `limit` only their count."""
-        lines = [f"*{at} {printable(text)}" for text, at in self.texts.items()]
-        if limit is None or len(lines) <= limit:
-            return lines
-        return [*lines[:limit], f"... {len(lines) - limit} more remarks: bench show, bench export"]
-
-
-def text_of(value: Value, notes: Footnotes, unsaid: Iterable[str] = ()) -> str:
-    """A value as people read it; remarks go to `notes`."""
+def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = ()) -> str:
+    """Return a value as people read it. Remarks other than those in `unsaid` become footnotes, marked " *1 *2"; the
+    same remark keeps its number."""
     if isinstance(value, Cell):
         sign = f"{value.sign} " if value.sign else ""
-        return sign + format_interval(value.value, value.low, value.high) + notes.mark(value, unsaid)
+        said = [text for text in remarks(value) if text not in unsaid]
+        marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
+        return sign + format_interval(value.value, value.low, value.high) + "".join(marks)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:
@@ -193,20 +164,24 @@ def text_of(value: Value, notes: Footnotes, unsaid: Iterable[str] = ()) -> str:
     return printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
 
 
-def texts(table: Table, notes: Footnotes) -> list[tuple[str, ...]]:
-    """The columns that people are shown, as they read them."""
+def texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]]:
+    """Return the columns that people are shown, as they read them."""
     columns = []
     for at in table.visible:
         unsaid = {table.fields[at].said, *table.shared(at)}
-        columns.append(tuple(text_of(row[at], notes, unsaid) for row in table.rows))
+        columns.append(tuple(text_of(row[at], footnotes, unsaid) for row in table.rows))
     return columns
 
 
-def notes_below(table: Table, footnotes: Footnotes, limit: int | None = None) -> list[str]:
-    """Lines below a table: the meaning of the brackets, notes, remarks that all rows of a column share, footnotes."""
+def notes_below(table: Table, footnotes: Mapping[str, int], limit: int | None = None) -> list[str]:
+    """Return the lines below a table: the meaning of the brackets, notes, remarks that all rows of a column share, and
+    footnotes ("*1 text"); past `limit` only the number of footnotes."""
     intervals = [table.intervals] if table.intervals else []
     common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
-    return [*intervals, *table.notes, *common, *footnotes.lines(limit)]
+    lines = [f"*{at} {printable(text)}" for text, at in footnotes.items()][:limit]
+    hidden = len(footnotes) - len(lines)
+    more = [f"... {hidden} more remarks: bench show, bench export"] if hidden else []
+    return [*intervals, *table.notes, *common, *lines, *more]
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:
@@ -233,7 +208,7 @@ def wide_records(table: Table) -> Iterator[dict[str, Any]]:
             value, key = row[at], table.fields[at].key
             cell = value if isinstance(value, Cell) else Cell()
             said = [*cell.flags, *([cell.reason] if cell.reason else [])]
-            ranked = {"_rank": cell.rank and cell.rank[0]} if "rank" in table.origin else {}
+            ranked = {"_rank": cell.rank.rank} if "rank" in table.origin else {}
             parts = {"": cell.value, "_low": cell.low, "_high": cell.high, "_n": cell.n, **ranked, "_remarks": said}
             plain |= {key + part: number for part, number in parts.items()}
         yield {name: value for name, value in plain.items() if name}
@@ -256,7 +231,7 @@ def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
     plain |= {"flags": list(cell.flags), "reason": cell.reason}
     for name in origin:
         if name == "rank":
-            plain |= dict(zip(("rank", "rank_low", "rank_high"), cell.rank or Rank(), strict=True))
+            plain |= dict(zip(("rank", "rank_low", "rank_high"), cell.rank, strict=True))
         elif name == "sign":
             plain["sign"] = cell.sign.strip()
         else:

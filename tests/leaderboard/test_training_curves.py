@@ -34,9 +34,7 @@ def board(suite, rows, title, direction="higher", *, stimuli="set one", clean=Fa
     for name, v in rows.items():
         cell = Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9)
         cells = {"m": cell, "c": Cell(0.5, 0.4, 0.6, n=9)}
-        made.append(
-            Row(rank=None, rank_low=None, rank_high=None, observer=name, kind="network", training=(), cells=cells)
-        )
+        made.append(Row(observer=name, kind="network", cells=cells))
     return Board(
         suite=suite,
         version=1,

@@ -59,7 +59,7 @@ def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
 
 def test_places_are_what_the_rank_intervals_leave_open():
     ranks = {"a": (1.0, 1.0, 2.0), "b": (2.0, 1.0, 2.0), "c": (9.0, 9.0, 9.0), "d": (None, None, None)}
-    lines = tuple(Row(*rank, name, "network", (), {}) for name, rank in ranks.items())
+    lines = tuple(Row(name, "network", {}, (), "", *rank) for name, rank in ranks.items())
     summary = Summary(space="world16", headlines=(), lines=lines, references=())
     assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
 
