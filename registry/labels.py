@@ -105,7 +105,7 @@ def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
 
 @cache
 def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
+    """Return the groups of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
     "laion-c"): class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct
     for it; empty for every other set."""
     table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()

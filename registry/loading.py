@@ -359,7 +359,7 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 
 
 def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the modules of the file -> those of the network that match uniquely by shape; {} if any is ambiguous."""
+    """Map modules of the file to those of the network that match uniquely by shape; {} if any is ambiguous."""
 
     def by_shapes(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[object, list[str]]:
         fields, grouped = defaultdict[str, set[object]](set), defaultdict[object, list[str]](list)

@@ -222,7 +222,7 @@ def register(
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """Return the register a network and return its card, as written to `cards_folder`, and the checks that it passed.
+    """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the

@@ -142,7 +142,7 @@ LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
 
 
 def latex_text(text: str) -> str:
-    """Return the text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
+    """Escape text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
     escaped = "".join(LATEX.get(character, character) for character in printable(text))
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 

@@ -449,7 +449,7 @@ def _agreement_spec(records: Records, shown: Sequence[str], width: int) -> Spec:
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
-    """Return the who of these kinds answered nearly all images, by name."""
+    """Return who of these kinds answered nearly all images, by name."""
     seen = answers.shown.mean(axis=1)
     return [
         name

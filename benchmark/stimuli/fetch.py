@@ -64,7 +64,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """Return the parse a header from its 512 bytes. Raises ReadError."""
+        """Parse a header from its 512 bytes. Raises ReadError."""
         header = super().frombuf(buf, encoding, errors)
         plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
         if header.size < 0 or (not plain and header.size > _BLOCK):

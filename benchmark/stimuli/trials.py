@@ -220,7 +220,7 @@ class TrialTable:
                 raise TrialsError(f"{self.where(i)}: {name} is '{value}'; expected {what}.")
 
     def numbers(self, name: str, index: Sequence[int], what: str) -> Array:
-        """Return the parse a column of numbers, NaN for missing ones. Raises TrialsError on other text."""
+        """Parse a column of numbers, NaN for missing ones. Raises TrialsError on other text."""
         values = np.full(len(index), np.nan)
         for at, i in enumerate(index):
             text = self.columns[name][i]

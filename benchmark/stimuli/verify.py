@@ -244,7 +244,7 @@ def _some(names: Sequence[str], shown: int = 3) -> str:
 
 
 def _shortened(problems: Sequence[str]) -> list[str]:
-    """Return the shorten a list of problems of one kind to the first few and a count."""
+    """Shorten a list of problems of one kind to the first few and a count."""
     more = len(problems) - SHOWN
     return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
 

@@ -51,7 +51,7 @@ def _checksum() -> Column[str]:
 
 
 def _stored() -> Column[str]:
-    """Return the when a row was first stored; not sealed where equal things of two leaderboards are one row."""
+    """Return when a row was first stored; not sealed where equal things of two leaderboards are one row."""
     return Column("created", Text, nullable=False, info={"sealed": False})
 
 

@@ -13,7 +13,7 @@ from benchmark.transforms.basics import Streams, blur
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Return the blur by a Gaussian of `sigma` px, with edges repeated."""
+    """Blur by a Gaussian of `sigma` px, with edges repeated."""
     return blur(images, sigma, "nearest")
 
 
@@ -133,7 +133,7 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Streams) -> torch.Tensor:
-    """Return the blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second
+    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second
     time."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()

@@ -129,7 +129,7 @@ def gaussian_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Ten
 
 
 def speckle_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:
-    """Return the multiply by 1 + normal noise; sd: share of the pixel's value."""
+    """Multiply by 1 + normal noise; sd: share of the pixel's value."""
     return draws.normal(*images.shape[1:]).to(images).mul_(sd).mul_(images).add_(images)
 
 

@@ -74,7 +74,7 @@ def _scaled(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor:
-    """Return the average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as
+    """Average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as
     in OpenCV: the distance of two colours is the sum over channels)."""
     radius, colour = diameter // 2, -0.5 / SIGMA_COLOUR[diameter] ** 2
 
@@ -137,7 +137,7 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
 
 
 def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tensor:  # noqa: ARG001 - all take seeds
-    """Return the blur by a Gaussian cut at `kernel` px, which removes texture and edges. As in OpenCV, weights are
+    """Blur by a Gaussian cut at `kernel` px, which removes texture and edges. As in OpenCV, weights are
     multiples of 1/256: the rounding error of one is added to the next, the remainder to the middle."""
     half = kernel // 2
     exact = [math.exp(-0.5 * (x / SIGMA_BLUR[kernel]) ** 2) for x in range(-half, half + 1)]

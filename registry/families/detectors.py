@@ -40,7 +40,7 @@ class Boxes:
 
     @classmethod
     def of(cls, option: Mapping[str, Any]) -> Boxes:
-        """Return the from a card's option `boxes`. Raises CardError."""
+        """Read a card's option `boxes`. Raises CardError."""
         try:
             columns = tuple(map(int, option["columns"]))
             boxes = cls(columns=columns, outputs=int(option["outputs"]), threshold=float(option["threshold"]))

@@ -255,7 +255,7 @@ def seen(tags: Sequence[str], trials: Trials) -> Array:
 
 
 def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
-    """Return the those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen
+    """Return those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen
     corruptions."""
     wanted = {_spelled(name) for tag in tags for name in _named(tag)}
     known = set()

@@ -113,7 +113,7 @@ def _added(name: str, view: View, context: MaskContext, maps: Array, given: tupl
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
-    """Return the channel by channel in memory: networks hand out channels last, which numpy reads ten times slower."""
+    """Copy channel by channel in memory: networks hand out channels last, which numpy reads ten times slower."""
     return np.asarray(tensor.detach().contiguous().cpu().numpy(), dtype=np.float32)
 
 

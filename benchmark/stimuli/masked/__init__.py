@@ -55,7 +55,7 @@ READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 
 
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
-    """Return the detect a layout with masks or maps by the names in a folder, and the label space if the folder shows
+    """Detect a layout with masks or maps by the names in a folder, and the label space if the folder shows
     it."""
     table = place / "labels.csv"
     if table.is_file():

@@ -61,7 +61,7 @@ def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
 
 
 def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
-    """Return the shift a coordinate by two slow waves of the other one."""
+    """Shift a coordinate by two slow waves of the other one."""
     for cycles in (0.35, 0.60):
         wave = sine_field((cycles * across + r.unit()).astype(np.float32))
         along = along + (WARP * r.between(-1, 1)) * wave
@@ -205,7 +205,7 @@ def _clouds(r: Stream, sides: tuple[int, ...]) -> Field:
 
 
 def _resize(grid: Field) -> Field:
-    """Return the interpolate a (k, k) grid smoothly to (64, 64)."""
+    """Interpolate a (k, k) grid smoothly to (64, 64)."""
     at = np.arange(SIZE) * (len(grid) - 1) / (SIZE - 1)
     left = np.minimum(at.astype(np.int64), len(grid) - 2)  # the grid point before each pixel
     way = at - left

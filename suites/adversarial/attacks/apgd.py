@@ -120,7 +120,7 @@ def windows(steps: int) -> tuple[int, ...]:
 
 
 def retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """Return the at a checkpoint: halve the step and return to the best point if the ascent falters."""
+    """At a checkpoint, halve the step and return to the best point if the ascent falters."""
     due = window > 0
     falters = state.rises <= RISING * window
     stuck = ~state.halved & (state.noted >= state.top)
@@ -155,7 +155,7 @@ def sparse_move(state: ApgdState, slope: Tensor) -> Tensor:
 
 
 def sparse_retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """Return the at a checkpoint: match the sparsity of the best point. If it became sparser, restart from it with full
+    """At a checkpoint, match the sparsity of the best point. If it became sparser, restart from it with full
     steps; otherwise shorten the step."""
     due = window > 0
     size = state.origin[0].numel()

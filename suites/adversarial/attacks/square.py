@@ -79,7 +79,7 @@ def linf_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
 
 
 def linf_side(share: float, height: int, width: int) -> int:
-    """Return the of a square that covers `share` of the image; at least one pixel."""
+    """Return the side of a square that covers `share` of the image; at least one pixel."""
     return min(max(round(sqrt(share * height * width)), 1), height, width)
 
 
@@ -104,7 +104,7 @@ def l2_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
 
 
 def l2_side(share: float, height: int, width: int) -> int:
-    """Return the odd, at least three pixels."""
+    """Return an odd number of at least three pixels."""
     side = max(round(sqrt(share * height * width)), 3)
     return min(side + 1 - side % 2, height, width)
 
