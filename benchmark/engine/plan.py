@@ -229,8 +229,8 @@ def split(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
 
 
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost = lambda _task, _block: 0) -> str:
-    """Return the digest, in 12 digits, of what machines must agree on to carry out parts of one plan: all that is asked,
-    and the costs by which each machine cuts it."""
+    """Return the digest, in 12 digits, of what machines must agree on to carry out parts of one plan: all that is
+    asked, and the costs by which each machine cuts it."""
     asked: list[list[object]] = []
     for task in tasks:
         row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]
