@@ -4,27 +4,25 @@
 Definition, protocol, numbers and deviations: docs/suites/corruption.md."""
 
 from dataclasses import replace
+from typing import Any
 
 from benchmark.contracts import Against, EarlyStop, Suite
+from benchmark.contracts.declarations import declared_figures, package_data
 from benchmark.transforms.listing import plugin_names
 from suites.corruption import laion_c as laion
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
 from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.metrics import FIGURES, metrics
+from suites.corruption.metrics import metrics
 from suites.corruption.natural import NATURAL
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
-from suites.corruption.protocols import versioned
+from suites.corruption.protocols import PROTOCOLS, versioned
 from suites.corruption.score import compare, score, settled
 from suites.corruption.stylised import STYLISED
 from suites.corruption.suppression import SUPPRESSION
 
 NAME = "corruption"
-HUMAN = (
-    "colour", "contrast", "uniform-noise", "salt-and-pepper", "low-pass", "high-pass", "phase-scrambling",
-    "power-equalisation", "rotation", "false-colour",
-)  # fmt: skip
 IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))
 
 _PLAIN = Suite(
@@ -42,7 +40,7 @@ _PLAIN = Suite(
     own_space=True,
     against=Against(scores=compare),
     seen=seen,
-    figures=FIGURES,
+    figures=declared_figures(package_data(__name__, "metrics")["figures"]),
 )
 
 
@@ -57,66 +55,29 @@ def within(half_width: float) -> Suite:
     )
 
 
-#: Variants that make their images: what each differs in, and its protocol.
-SWEEPS = {
-    "quick": (
-        "As corruption, severities 1, 3 and 5 and at most 500 images: mCE* instead of mCE",
-        CorruptionConfig(severities=("1", "3", "5"), images=500),
-    ),
-    "jpeg85": (
-        "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
-        CorruptionConfig(jpeg85=True),
-    ),
-    "rounded": ("As corruption, levels rounded to 8 bits instead of cut", CorruptionConfig(quantise="round")),
-    "bicubic": (
-        "As corruption, images resized with the bicubic filter before they are cropped",
-        CorruptionConfig(resize="bicubic"),
-    ),
-    "extra": (
-        "The extra corruptions of ImageNet-C at 5 severities; never normalised",
-        CorruptionConfig(corruptions=("extra",)),
-    ),
-    "human": (
-        "The degradations of the human experiments at their levels, but for eidolons",
-        CorruptionConfig(source="human", corruptions=HUMAN),
-    ),
-    "eidolon": (
-        "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
-        CorruptionConfig(source="human", corruptions=("eidolon",)),
-    ),
-}
-#: Variants whose images lie on disk, corrupted by others.
-FOLDERS = {
-    "imagenet-c": ("ImageNet-C files of the 15 common corruptions: corruption/severity/class", ("common",)),
-    "imagenet-c-bar": ("ImageNet-C-bar files (Mintun et al. 2021)", ("all",)),
-    "imagenet-3dcc": ("ImageNet-3DCC files (Kar et al. 2022)", ("all",)),
-}
-
-
 def _variants() -> dict[str, Suite]:
-    variants = {
-        name: replace(_PLAIN, summary=summary, config=config, spaces=PICTURES)
-        for name, (summary, config) in SWEEPS.items()
-    }
+    made = replace(_PLAIN, spaces=PICTURES)
     on_disk = replace(_PLAIN, metrics=metrics(""), plan=plan_folders, spaces=IMAGENET, own_space=False)
-    for name, (summary, corruptions) in FOLDERS.items():
-        config = Folders(role=name, corruptions=corruptions)
-        variants[name] = replace(on_disk, summary=f"The published {summary}", config=config)
-    if names := plugin_names():
-        summary = f"Corruptions of other packages: {', '.join(names)}"
-        plugged = CorruptionConfig(source="plugins", corruptions=("all",))
-        variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
-    laion_c = {
-        "laion-c": replace(
-            on_disk, plan=laion.plan_published, config=Folders(role=laion.NAME), summary=laion.PUBLISHED
-        ),
-        "laion-c-generated": replace(_PLAIN, plan=laion.plan_generated, config=laion.GENERATED, summary=laion.MADE),
+    laion_c = {"observe": laion.observe, "spaces": IMAGENET, "own_space": False, "against": None}
+    others: dict[str, dict[str, Any]] = {
+        "laion-c": {**laion_c, "plan": laion.plan_published},
+        "laion-c-generated": {**laion_c, "plan": laion.plan_generated},
     }
-    for name, suite in laion_c.items():
-        variants[name] = replace(suite, observe=laion.observe, spaces=IMAGENET, own_space=False, against=None)
-    named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
-    listed = {**named, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
-    return {**{name: versioned(suite) for name, suite in listed.items()}, "stylized-imagenet": STYLISED, **NATURAL}
+    variants = {"suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
+
+    def add(name: str, plain: Suite, summary: str, config: CorruptionConfig | Folders) -> None:
+        named = replace(plain, name=f"{NAME}:{name}", summary=summary, config=config)
+        variants[name] = replace(named, **others.get(name, {}))
+
+    for name, own in PROTOCOLS["sweeps"].items():
+        add(name, made, own["summary"], CorruptionConfig(**own["config"]))
+    for name, own in PROTOCOLS["folders"].items():
+        add(name, on_disk, own["summary"], Folders(role=name, **own.get("config", {})))
+    if names := plugin_names():
+        config = CorruptionConfig(source="plugins", corruptions=("all",))
+        add("plugins", _PLAIN, f"Corruptions of other packages: {', '.join(names)}", config)
+    versions = {name: versioned(suite) for name, suite in variants.items()}
+    return {**versions, "stylized-imagenet": STYLISED, **NATURAL}
 
 
 SUITE = replace(versioned(_PLAIN), variants=_variants(), stopping=EarlyStop(within=within))

@@ -4,12 +4,12 @@ Definition, numbers and deviations: docs/suites/frequencies.md."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from math import inf, log, pi, sqrt
+from math import log, pi, sqrt
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, SuiteFigure, Trials
+from benchmark.contracts import Array, Block, Plan, Score, Shelf, Trials
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.intervals import Floats, percentiles, t_quantile
 from benchmark.stats.ratios import correct, share
@@ -37,6 +37,7 @@ FEW = 3
 #: Fourteen people (the authors' analysis of their data): mean and standard deviation over people.
 PEOPLE = {"channel_width": (1.43, 0.54), "channel_centre": (39.13, 2.98)}
 PERSONS = 14
+CHANNEL = ("channel_width", "channel_centre", "peak_sensitivity")
 #: Octaves from the strongest noise to the weakest: a threshold beyond is not measured, but bounded.
 MOST = float(len(LEVELS) - 1)
 #: Where the fit of a channel begins, at each band, and the largest height: noise far below a grey level.
@@ -152,13 +153,12 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Return the channel with intervals over images, then every band's threshold and every condition's accuracy."""
     conditions = trials.coded("condition").used if len(trials) else []
     if UNMASKED not in conditions:
-        return [
-            Score(metric=metric.name, value=None, reason="no trials without noise", role=ROLE) for metric in METRICS
-        ]
-    flags, named = ("training images",) if HELD_OUT in trials.missing else (), {x.name: x for x in METRICS}
+        metrics = BANDS_SUITE.metrics
+        return [Score(metric=own.name, value=None, reason="no trials without noise", role=ROLE) for own in metrics]
+    flags = ("training images",) if HELD_OUT in trials.missing else ()
     scores = [*_channel(trials, conditions)]
     for cell in conditions:
-        metric = named["unmasked_accuracy" if cell == UNMASKED else "masked_accuracy"]
+        metric = BANDS_SUITE.metric("unmasked_accuracy" if cell == UNMASKED else "masked_accuracy")
         whole = ratio_score(metric, trials.where(trials["condition"] == cell))
         scores.append(replace(whole, condition="" if cell == UNMASKED else cell))
     for name, (mean, deviation) in PEOPLE.items():
@@ -230,63 +230,12 @@ def _unmasked(trials: Trials) -> tuple[Array, Array]:
     return _right(trials) & plain, plain
 
 
-_FIT = "of the Gaussian over log frequency fitted to the noise that halves accuracy in each octave"
-CHANNEL = ("channel_width", "channel_centre", "peak_sensitivity")
-_plain = partial(Metric, role=ROLE, direction="none", span=(0.0, inf))
-_share = partial(Metric, role=ROLE)
-METRICS = (
-    _plain(name=CHANNEL[0], title="width, octaves", definition=f"width at half height {_FIT}", headline=True),
-    _plain(name=CHANNEL[1], title="centre, c/image", definition=f"centre, cycles per image, {_FIT}"),
-    _plain(
-        name=CHANNEL[2],
-        title="peak sensitivity",
-        definition=f"2 ** (height - 4) {_FIT}: .01 / the threshold at its centre",
-    ),
-    _share(
-        name="unmasked_accuracy",
-        title="unmasked",
-        definition="right answers without noise (grey, low contrast)",
-        ratio=_unmasked,
-    ),
-    _plain(
-        name="threshold",
-        title="threshold",
-        definition="standard deviation of the noise that halves accuracy, by band",
-        shown=False,
-    ),
-    _share(
-        name="masked_accuracy",
-        title="masked",
-        definition="right answers in noise, by band and level",
-        ratio=share(_right),
-        shown=False,
-    ),
-)
-
-BANDS_SUITE = Suite(
-    name="corruption:critical-bands",
-    version=2,
-    summary="Critical-band masking: centre and width of the spatial-frequency channel (Subramanian et al. 2023)",
-    needs="logits",  # an ideal observer reads labels, which no noise covers
-    metrics=METRICS,
+BANDS_SUITE = declared_suite(
+    "suites.corruption",
+    "bands",
+    {"unmasked_accuracy": _unmasked, "masked_accuracy": share(_right)},
     plan=plan,
     observe=observe,
     score=score,
     config=CorruptionConfig(source="bands", corruptions=("all",)),
-    spaces=("imagenet1k", "geirhos16", "world16"),
-    references={"people": "14 people (Subramanian et al. 2023)"},
-    figures=(
-        SuiteFigure(
-            kind="curve",
-            name="critical-bands",
-            title="Noise that halves accuracy",
-            caption="Standard deviation of the noise of one octave; band 0: 1.75 cycles per image, the next 3.5, and "
-            "so on.",
-            metrics=("threshold",),
-            conditions="band-(?P<band>.)",
-            along="band",
-            axes=("band", "noise"),
-            source="After Subramanian et al. (2023).",
-        ),
-    ),
 )

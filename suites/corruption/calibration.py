@@ -6,8 +6,8 @@ from math import inf, log
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Score, SuiteFigure, Trials
-from benchmark.contracts.suite import Direction
+from benchmark.contracts import Array, Metric, Score, Trials
+from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
 from benchmark.stats.calibration import (
     FEWEST,
@@ -45,39 +45,23 @@ def certainty(probabilities: Array, truth: Array) -> dict[str, Array]:
     return {"confidence": confidence.astype(np.float32), "brier": np.where(truth < 0, np.nan, brier).astype(np.float32)}
 
 
-def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> Iterator[Metric]:
-    """The metrics on a role, and beside them on the images as they are."""
-    losses = (
-        ("ece", "ECE", "expected calibration error of the answer's probability, 15 bins of equal mass, debiased", 1.0),
-        ("nll", "NLL", "negative log-likelihood of the image's category, nats", inf),
-        ("brier", "Brier", "sum over categories of (probability - truth) squared", 2.0),
-        (SELECTIVE_NAME, "selective", "accuracy on the most confident tenth, two tenths, ..., mean over the ten", 1.0),
+def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> tuple[Metric, ...]:
+    """Return the metrics on a role, and beside them those on the images as they are."""
+    return tuple(
+        Metric(
+            name=prefix + name,
+            role=on,
+            shown=False,
+            **{
+                "direction": "lower",
+                **own,
+                "title": prefix.replace("_", " ") + own["title"],
+                "definition": f"{own['definition']}; {shown}",
+            },
+        )
+        for prefix, shown, on in (("", where, role), ("clean_", "images as they are", ROLE))
+        for name, own in package_data("suites.corruption", "calibration").items()
     )
-    for prefix, title, shown, on in (("", "", where, role), ("clean_", "clean ", "images as they are", ROLE)):
-        for name, short, text, most in losses:
-            way: Direction = "higher" if name == SELECTIVE_NAME else "lower"
-            metric = Metric(
-                name=prefix + name,
-                title=title + short,
-                definition=f"{text}; {shown}",
-                direction=way,
-                role=on,
-                shown=False,
-            )
-            yield replace(metric, span=(0.0, most))
-
-
-SELECTIVE = SuiteFigure(
-    kind="curve",
-    name="corruption-selective",
-    title="Accuracy on what is answered with confidence",
-    caption="Accuracy on the most confident share of the images under corruption, mean over cells.",
-    metrics=(SELECTIVE_NAME,),
-    conditions="most confident (?P<share>[.0-9]+)",
-    along="share",
-    axes=("share of the images", "accuracy"),
-    source="Geifman and El-Yaniv 2017",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,14 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
     return tuple(cells)
 
 
+def by_corruption(cells: Iterable[SweepCell]) -> dict[str, list[SweepCell]]:
+    """Return the cells of each corruption, by its name."""
+    parts: dict[str, list[SweepCell]] = {}
+    for cell in cells:
+        parts.setdefault(cell.corruption, []).append(cell)
+    return parts
+
+
 def _number(level: str) -> float:
     try:
         return float(level)

@@ -17,9 +17,6 @@ from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.plan import plan, plan_folders
 
 NAME = "laion-c"
-GENERATED = CorruptionConfig(source="laion-c", corruptions=("all",))
-PUBLISHED = "The published LAION-C files: 6 distortions, answered among 16 super-classes (Li et al. 2025)"
-MADE = "The distortions of LAION-C on natural images of its super-classes: other images than the published"
 
 
 def plan_published(config: Folders, shelf: Shelf) -> Plan:

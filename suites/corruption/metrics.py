@@ -1,19 +1,17 @@
-"""The metrics of the suite as data, each with its definition (see also docs/suites/corruption.md)."""
+"""How the metrics that `metrics.yaml` declares are computed from cells (see also docs/suites/corruption.md)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib.resources import files
-from math import inf
+from functools import cache
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, SuiteFigure, Trials
+from benchmark.contracts import Array, Metric, Trials
+from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE
-from benchmark.transforms.listing import own_list
-from suites.corruption.calibration import SELECTIVE, calibration_metrics
-from suites.corruption.cells import FAMILIES, CellTable, Shares, SweepCell, What
+from suites.corruption.calibration import calibration_metrics
+from suites.corruption.cells import FAMILIES, CellTable, Shares, SweepCell, What, by_corruption
 from suites.corruption.config import SIZE_224
 
 PERCENT = 100.0
@@ -80,10 +78,7 @@ def of_family(family: str) -> CellMean:
 @cache
 def alexnet() -> tuple[float, Mapping[str, float]]:
     """Return the published errors of AlexNet: clean, and by condition ("fog/3") on the 15 common corruptions."""
-    import yaml
-
-    text = files("suites.corruption").joinpath("alexnet.yaml").read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
+    data = package_data("suites.corruption", "alexnet")
     rows = data["errors"].items()
     errors = {f"{name}/{severity}": float(error) for name, row in rows for severity, error in enumerate(row, 1)}
     return float(data["clean"]), errors
@@ -115,10 +110,9 @@ def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool
     the clean ones, whose weight is negative."""
     clean, errors = alexnet()
     weights = np.zeros(len(table.cells) + 1)
-    corruptions = dict.fromkeys(cell.corruption for cell in cells)
-    for corruption in corruptions:
-        part = [cell for cell in cells if cell.corruption == corruption]
-        each = PERCENT / len(corruptions) / sum(errors[cell.condition] - clean * relative for cell in part)
+    parts = by_corruption(cells)
+    for part in parts.values():
+        each = PERCENT / len(parts) / sum(errors[cell.condition] - clean * relative for cell in part)
         weights[table.columns(part)] = each
         weights[0] -= len(part) * each * relative
     return weights * np.count_nonzero(weights)
@@ -128,188 +122,39 @@ def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Fl
     """Return [b] mean over corruptions of the sum of errors in percent of the reference's; [b or 1, c] errors of
     `cells`. NaN where the reference's sum is not above 0."""
     ratios = []
-    for corruption in dict.fromkeys(cell.corruption for cell in cells):
-        at = [i for i, cell in enumerate(cells) if cell.corruption == corruption]
+    for part in by_corruption(cells).values():
+        at = [i for i, cell in enumerate(cells) if cell in part]
         above, below = np.broadcast_arrays(errors[:, at].sum(axis=1), reference[:, at].sum(axis=1))
         ratios.append(PERCENT * np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
     return np.asarray(np.mean(ratios, axis=0))
 
 
-RIGHT, TOP5, RIGHT16 = (
-    CellMean(weights=_impaired),
-    CellMean(weights=_impaired, what="top5"),
-    CellMean(weights=_impaired, what="right16"),
-)
-CLEAN, CLEAN_TOP5, CLEAN16 = (
-    CellMean(weights=_clean),
-    CellMean(weights=_clean, what="top5"),
-    CellMean(weights=_clean, what="right16"),
-)
-ERROR = CellMean(weights=lambda table: PERCENT * _impaired(table), errors=True)
-OF_CLEAN = CellMean(weights=_impaired, of_clean=True)
-#: Over cells with a milder neighbour that shares images.
-SAME_ANSWER = CellMean(weights=lambda table: table.counts["same"].any(axis=0).astype(float), what="same")
-MCE = CellMean(weights=lambda table: over_alexnet(table, [] if lacking(table) else normalised(table)), errors=True)
-RELATIVE_MCE = CellMean(
-    weights=lambda table: over_alexnet(
-        table, normalised(table) if table.clean and not lacking(table) else [], relative=True
-    ),
-    errors=True,
-)
+def _without_gaps(table: CellTable) -> list[SweepCell]:
+    return [] if lacking(table) else normalised(table)
 
 
-_MEAN = "mean over corrupted cells (corruption x level)"
-_OF_FAMILY = "mean over the cells of the family"
-_OF_16 = "right among Geirhos' 16 categories, images of their 207 ImageNet classes"
-_MEASURED = "AlexNet's errors measured on the same images under the same suite"
-_error = partial(Metric, direction="lower", span=(0.0, inf))
-ALL = (
-    Metric(
-        name="corruption_accuracy", title="corrupted", definition=f"top-1 accuracy, {_MEAN}", headline=True, ratio=RIGHT
+RATIOS: dict[str, CellMean] = {
+    "corruption_accuracy": CellMean(weights=_impaired),
+    "clean_accuracy": CellMean(weights=_clean),
+    "relative_robustness": CellMean(weights=_impaired, of_clean=True),
+    "mce": CellMean(weights=lambda table: over_alexnet(table, _without_gaps(table)), errors=True),
+    "relative_mce": CellMean(
+        weights=lambda table: over_alexnet(table, _without_gaps(table) if table.clean else [], relative=True),
+        errors=True,
     ),
-    Metric(
-        name="clean_accuracy",
-        title="clean",
-        definition="top-1 accuracy on the images as they are",
-        ratio=CLEAN,
-        clean=True,
-    ),
-    Metric(
-        name="relative_robustness",
-        title="of clean",
-        definition="corruption_accuracy / clean_accuracy",
-        span=(0.0, inf),
-        ratio=OF_CLEAN,
-    ),
-    _error(
-        name="mce",
-        title="mCE",
-        definition="mean over the 15 common corruptions of 100 x sum of errors / sum of AlexNet's published errors "
-        "over the five severities; only for all 75 cells at 224 px",
-        ratio=MCE,
-    ),
-    _error(
-        name="mce_partial",
-        title="mCE*",
-        definition="as mCE over the corruptions and severities that were shown; flags name the others. Not comparable "
-        "with mCE",
-    ),
-    _error(
-        name="relative_mce",
-        title="relative mCE",
-        definition="as mCE with both networks' errors beyond their clean ones",
-        span=(-inf, inf),
-        ratio=RELATIVE_MCE,
-    ),
-    _error(name="mce_measured", title="mCE (AlexNet measured)", definition=f"mCE against {_MEASURED}", shown=False),
-    _error(
-        name="relative_mce_measured",
-        title="relative mCE (AlexNet measured)",
-        definition=f"relative mCE against {_MEASURED}",
-        span=(-inf, inf),
-        shown=False,
-    ),
-    _error(
-        name="mean_error",
-        title="mean error, %",
-        definition=f"100 x top-1 error, {_MEAN}; some papers call it mCE, unnormalised",
-        span=(0.0, 100.0),
-        shown=False,
-        ratio=ERROR,
-    ),
-    *(
-        Metric(
-            name=f"{family}_accuracy",
-            title=family,
-            definition=f"top-1 accuracy, {_OF_FAMILY} '{family}'",
-            ratio=of_family(family),
-        )
-        for family in FAMILIES
-    ),
-    Metric(
-        name="flip_consistency",
-        title="same answer",
-        definition="images answered alike (rightly or not) at neighbouring levels, mean over neighbours; 1 - flip rate",
-        ratio=SAME_ANSWER,
-    ),
-    Metric(
-        name="unseen_accuracy",
-        title="unseen",
-        definition="top-1 accuracy, mean over the cells that the observer's recipe did not train on; two recipes have "
-        "other cells, so it is not compared in pairs (`bench rank --unseen-only` takes the same cells for all)",
-    ),
-    Metric(
-        name="top5_accuracy", title="top-5", definition=f"label among the five best, {_MEAN}", shown=False, ratio=TOP5
-    ),
-    Metric(
-        name="clean_top5_accuracy",
-        title="clean top-5",
-        definition="label among the five best, on the images as they are",
-        shown=False,
-        ratio=CLEAN_TOP5,
-    ),
-    Metric(
-        name="accuracy16",
-        title="16-way",
-        definition=f"{_OF_16}; mean over corrupted cells",
-        chance=1 / 16,
-        shown=False,
-        ratio=RIGHT16,
-    ),
-    Metric(
-        name="clean_accuracy16",
-        title="clean 16-way",
-        definition=f"{_OF_16}, as they are",
-        chance=1 / 16,
-        shown=False,
-        ratio=CLEAN16,
-    ),
-    *calibration_metrics(ROLE),
-)
+    "mean_error": CellMean(weights=lambda table: PERCENT * _impaired(table), errors=True),
+    **{f"{family}_accuracy": of_family(family) for family in FAMILIES},
+    # Over cells with a milder neighbour that shares images.
+    "flip_consistency": CellMean(weights=lambda table: table.counts["same"].any(axis=0).astype(float), what="same"),
+    "top5_accuracy": CellMean(weights=_impaired, what="top5"),
+    "clean_top5_accuracy": CellMean(weights=_clean, what="top5"),
+    "accuracy16": CellMean(weights=_impaired, what="right16"),
+    "clean_accuracy16": CellMean(weights=_clean, what="right16"),
+}
 
 
 def metrics(role: str = ROLE) -> tuple[Metric, ...]:
     """Return the metrics on a role ("": on the collection of all parts of a folder set)."""
-    return tuple(replace(metric, role=role, span=metric.span or (0.0, 1.0)) for metric in ALL)
-
-
-_ORDER = tuple(own_list("imagenet-c"))
-#: A severity of a corruption: no level, in its own unit, of an experiment with people.
-_SEVERITY = f"(?!(?:{'|'.join(name for name in own_list('human') if name not in _ORDER)})/).+/[1-5]"
-FIGURES = (
-    SuiteFigure(
-        kind="matrix",
-        name="corruption-by-severity",
-        title="Accuracy by corruption and severity",
-        caption="Top-1 accuracy in each cell; empty: not shown to the network.",
-        metrics=("corruption_accuracy",),
-        conditions=f"(?={_SEVERITY}$)(?P<corruption>.+)/(?P<severity>.)",
-        along="corruption",
-        across="severity",
-        order=_ORDER,
-        axes=("severity", "accuracy"),
-    ),
-    SuiteFigure(
-        kind="matrix",
-        name="corruption-other-levels",
-        title="Accuracy under other degradations",
-        caption="Top-1 accuracy under degradations of the experiments with people, at levels in their own units.",
-        metrics=("corruption_accuracy",),
-        conditions=f"(?!{_SEVERITY}$)(?P<condition>.+/.+)",
-        axes=("", "accuracy"),
-    ),
-    SuiteFigure(
-        kind="dots",
-        name="corruption-families",
-        title="Accuracy by family of corruptions",
-        metrics=tuple(f"{family}_accuracy" for family in FAMILIES),
-    ),
-    SuiteFigure(
-        kind="dots",
-        name="corruption-errors",
-        title="Mean corruption error",
-        caption="mCE: errors in percent of AlexNet's, mean over corruptions; lower is better.",
-        metrics=("mce", "mce_partial", "mce_measured", "relative_mce", "mean_error"),
-    ),
-    SELECTIVE,
-)
+    declared = package_data("suites.corruption", "metrics")
+    own = (*declared_metrics(declared["metrics"], RATIOS, span=(0.0, 1.0)), *calibration_metrics(ROLE))
+    return tuple(replace(metric, role=role) for metric in own)

@@ -8,29 +8,16 @@ from functools import partial
 import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
+from benchmark.contracts.declarations import package_data
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
 from suites.corruption.calibration import calibration_metrics, certainty
-from suites.corruption.config import Folders, NaturalSet, Rule
+from suites.corruption.config import Folders, NaturalSet
 from suites.corruption.observe import observe as kept
 from suites.corruption.stylised import score_sets
-
-SETS = {
-    "ImageNet-A: photographs that a ResNet-50 got wrong (Hendrycks et al. 2021)": NaturalSet(
-        role="imagenet-a", rule="among", classes=200
-    ),
-    "ImageNet-R: art, toys and other renditions (Hendrycks et al. 2021)": NaturalSet(
-        role="imagenet-r", rule="among", classes=200
-    ),
-    "ImageNet-Sketch: drawings (Wang et al. 2019)": NaturalSet(role="imagenet-sketch", rule="of_all"),
-    "ImageNet-V2: a second validation set (Recht et al. 2019)": NaturalSet(role="imagenet-v2", rule="of_all"),
-    "ObjectNet: objects at homes from odd views (Barbu et al. 2019)": NaturalSet(
-        role="objectnet", rule="of_all", classes=113
-    ),
-}
 
 
 def plan(config: NaturalSet, shelf: Shelf) -> Plan:
@@ -91,41 +78,31 @@ def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:
     return score_sets(_metrics(config), trials)
 
 
-def _right(rule: Rule, trials: Trials) -> tuple[Array, Array]:
+def _right(rule: str, trials: Trials) -> tuple[Array, Array]:
     return np.asarray(trials[rule] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
 
 
 def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
-    role, rule, n = config.role, config.rule, config.classes
+    rule, n, other = config.rule, config.classes, "of_all" if config.rule == "among" else "among"
     said = {
         "among": f"the best of the outputs of its {n} classes is right",
         "of_all": "the best of all outputs is right",
     }
-    other: Rule = "of_all" if rule == "among" else "among"
-    own, others = (partial(Metric, span=(0.0, 1.0), ratio=partial(_right, way)) for way in (rule, other))
-    headline = own(
-        name="accuracy",
-        title="top-1",
-        definition=said[rule],
-        role=role,
-        headline=True,
-        chance=None if n == 113 else 1 / n,
-    )
-    second = others(
-        name=f"accuracy_{other}", title=f"top-1 {other.replace('_', ' ')}", definition=said[other], role=role
-    )
-    natural = own(
-        name="validation_accuracy",
-        title="validation",
-        definition="as top-1, validation images of these classes",
-        role=ROLE,
-    )
-    confident = calibration_metrics(role, "by the rule of its authors")
-    return (headline, *([second] if n < 1000 else []), natural, *confident)
+    rows = [
+        ("accuracy", "top-1", said[rule], config.role, rule),
+        (f"accuracy_{other}", f"top-1 {other.replace('_', ' ')}", said[other], config.role, other),
+        ("validation_accuracy", "validation", "as top-1, validation images of these classes", ROLE, rule),
+    ]
+    metrics = [
+        Metric(name=name, title=title, definition=text, role=role, span=(0.0, 1.0), ratio=partial(_right, way))
+        for name, title, text, role, way in rows
+        if way == rule or n < 1000
+    ]
+    metrics[0] = replace(metrics[0], headline=True, chance=None if n == 113 else 1 / n)
+    return (*metrics, *calibration_metrics(config.role, "by the rule of its authors"))
 
 
 def _suite(title: str, config: NaturalSet) -> Suite:
-    asked = {"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"}
     return Suite(
         name=f"corruption:{config.role}",
         version=2,
@@ -137,8 +114,11 @@ def _suite(title: str, config: NaturalSet) -> Suite:
         score=score,
         config=config,
         spaces=("imagenet1k",),
-        questions=asked,
+        questions={"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"},
     )
 
 
-NATURAL = {config.role: _suite(title, config) for title, config in SETS.items()}
+NATURAL = {
+    role: _suite(own["title"], NaturalSet(role=role, rule=own["rule"], classes=own.get("classes", 1000)))
+    for role, own in package_data("suites.corruption", "natural").items()
+}

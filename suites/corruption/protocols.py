@@ -1,36 +1,37 @@
 """The conditions of each protocol, as data (`protocols.yaml`), and the version that follows from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-import yaml
 
 from benchmark.contracts import Suite
+from benchmark.contracts.declarations import package_data
 from benchmark.errors import unknown_name
 from benchmark.transforms.listing import Entries, own_list, parse
 from registry.files import digest_data
 from suites.corruption.config import WORLD, CorruptionConfig
 
 COMMON = "common"
+PROTOCOLS = package_data("suites.corruption", "protocols")
 
 
 @cache
 def world_list() -> Entries:
     """Return the corruptions of the built-in world's sweep."""
-    return parse(_text("world.yaml"), "suites/corruption/world.yaml")
+    return parse(
+        files("suites.corruption").joinpath("world.yaml").read_text(encoding="utf-8"), "suites/corruption/world.yaml"
+    )
 
 
 def listed(name: str) -> frozenset[str]:
     """Return the corruptions of a named list ("common", "extra")."""
-    return frozenset(_protocols()["lists"][name])
+    return frozenset(PROTOCOLS["lists"][name])
 
 
 def groups_of(corruption: str) -> set[str]:
     """Return the names by which a protocol may include this corruption: its name, "all", or a list that holds it."""
-    return {corruption, "all", *(name for name, members in _protocols()["lists"].items() if corruption in members)}
+    return {corruption, "all", *(name for name, members in PROTOCOLS["lists"].items() if corruption in members)}
 
 
 def shown(config: CorruptionConfig, space: str) -> Entries:
@@ -59,7 +60,7 @@ def versioned(suite: Suite) -> Suite:
     """Return the suite at the version of its list: its own, and one more for each time that its conditions changed."""
     if not isinstance(suite.config, CorruptionConfig) or suite.config.source == "plugins":
         return suite
-    past, digest = _protocols()["digests"].get(suite.name, []), conditions_digest(suite)
+    past, digest = PROTOCOLS["digests"].get(suite.name, []), conditions_digest(suite)
     changed = past.index(digest) if digest in past else len(past)
     return replace(suite, version=suite.version + changed) if changed else suite
 
@@ -70,13 +71,3 @@ def conditions_digest(suite: Suite) -> str:
     levels = ((entry, level) for entries in listings for entry in entries.values() for level in entry.levels)
     chosen = {e.condition(level) for e, level in levels if not config.severities or str(level) in config.severities}
     return digest_data(sorted(chosen))[:12]
-
-
-@cache
-def _protocols() -> Mapping[str, Any]:
-    data: Mapping[str, Any] = yaml.safe_load(_text("protocols.yaml"))
-    return data
-
-
-def _text(name: str) -> str:
-    return files("suites.corruption").joinpath(name).read_text(encoding="utf-8")

@@ -13,25 +13,9 @@ from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration
-from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, SweepCell, What
+from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
 from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.metrics import (
-    ALL,
-    CLEAN16,
-    ERROR,
-    MCE,
-    OF_CLEAN,
-    RELATIVE_MCE,
-    RIGHT,
-    RIGHT16,
-    SAME_ANSWER,
-    TOP5,
-    CellMean,
-    lacking,
-    mean_ce,
-    normalised,
-    over_alexnet,
-)
+from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
 from suites.corruption.protocols import not_listed_then
 
 NOT_THEN = "these trials lack it: run it again"
@@ -43,7 +27,7 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
     that was planned and could not be shown is one without a value."""
     role = role_of(config)
     if not len(trials):
-        return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in ALL]
+        return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in metrics()]
     if isinstance(config, CorruptionConfig):
         shorter = not_listed_then(config, trials.coded("condition").used)
         trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
@@ -118,37 +102,34 @@ def _means(table: CellTable) -> Iterator[Score]:
     cells, shares = table.impaired, table.shares()
     drawn = table.resampled() if len(table.images) > 1 else None
 
-    def mean(
-        metric: str, of: CellMean = RIGHT, weights: Floats | None = None, condition: str = "", flags: Sequence[str] = ()
-    ) -> Score:
+    def mean(metric: str, weights: Floats | None = None, condition: str = "", flags: Sequence[str] = ()) -> Score:
+        of = RATIOS.get(metric, RATIOS["mce" if metric == "mce_partial" else "corruption_accuracy"])
         weights = of.weights(table) if weights is None else weights
         at = np.flatnonzero(weights[1:]) + 1  # the clean images do not count, unless nothing else does
-        among = cells if of is SAME_ANSWER else [table.cells[i - 1] for i in at]
+        among = cells if of.what == "same" else [table.cells[i - 1] for i in at]
         counts = table.counts[of.what][:, at if len(at) else np.flatnonzero(weights)]
         blank = Score(metric=metric, value=None, condition=condition, flags=(*table.flags_of(among), *flags))
         draws = None if drawn is None else of.of(drawn, weights)
         return valued(blank, float(of.of(shares, weights)[0]), draws, counts, share=not (of.errors or of.of_clean))
 
     yield mean("corruption_accuracy")
-    for corruption, part in _by_corruption(cells):
-        yield mean("corruption_accuracy", RIGHT, table.weights(part), corruption)
-    for family in FAMILIES:
-        if of_family := [cell for cell in cells if cell.family == family]:
-            yield mean(f"{family}_accuracy", RIGHT, table.weights(of_family))
+    for corruption, part in by_corruption(cells).items():
+        yield mean("corruption_accuracy", table.weights(part), corruption)
+    yield from (mean(f"{family}_accuracy") for family in FAMILIES if any(cell.family == family for cell in cells))
     unseen = [cell for cell in cells if cell.condition not in table.seen]
     left = len(cells) - len(unseen)
     without_seen = (f"without {left} seen cell{'s' * (left > 1)}",) if left else ()
-    yield mean("unseen_accuracy", RIGHT, table.weights(unseen), flags=without_seen)
+    yield mean("unseen_accuracy", table.weights(unseen), flags=without_seen)
     if table.counts["same"].any():
-        yield mean("flip_consistency", SAME_ANSWER)
-    yield mean("top5_accuracy", TOP5)
-    yield mean("mean_error", ERROR)
+        yield mean("flip_consistency")
+    yield mean("top5_accuracy")
+    yield mean("mean_error")
     if table.clean:
-        yield mean("relative_robustness", OF_CLEAN)
+        yield mean("relative_robustness")
     if table.counts["right16"][:, table.columns(cells)].any():
-        yield mean("accuracy16", RIGHT16)
+        yield mean("accuracy16")
     if table.counts["right16"][:, 0].any():
-        yield mean("clean_accuracy16", CLEAN16)
+        yield mean("clean_accuracy16")
     yield from _published(table, mean)
 
 
@@ -158,17 +139,12 @@ def _published(table: CellTable, mean: Callable[..., Score]) -> Iterator[Score]:
     if not known:
         return
     name = "mce_partial" if gone else "mce"
-    for corruption, part in _by_corruption(known):
-        yield mean(name, MCE, over_alexnet(table, part), corruption)
+    for corruption, part in by_corruption(known).items():
+        yield mean(name, over_alexnet(table, part), corruption)
     flags = without(what for what in gone if what not in table.absent)
-    yield mean(name, MCE, over_alexnet(table, known), flags=flags)
+    yield mean(name, over_alexnet(table, known), flags=flags)
     if table.clean and not gone:
-        yield mean("relative_mce", RELATIVE_MCE)
-
-
-def _by_corruption(cells: Sequence[SweepCell]) -> Iterator[tuple[str, list[SweepCell]]]:
-    for corruption in dict.fromkeys(cell.corruption for cell in cells):
-        yield corruption, [cell for cell in cells if cell.corruption == corruption]
+        yield mean("relative_mce")
 
 
 def without(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """Stylised images beside the photographs that they were made of: a row of the table of Geirhos et al. 2019."""
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials
+from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Trials
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.roles import ROLE, sets_of
@@ -28,7 +29,7 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Top-1 and top-5 accuracy on each of the two sets."""
-    return score_sets(METRICS, trials, (SEEN,) if seen(trials.training, trials).any() else ())
+    return score_sets(STYLISED.metrics, trials, (SEEN,) if seen(trials.training, trials).any() else ())
 
 
 def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
@@ -53,33 +54,15 @@ def seen(tags: Sequence[str], trials: Trials) -> Array:
     return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool)
 
 
-_top1 = partial(Metric, ratio=share(correct))
-_top5 = partial(Metric, ratio=share(lambda trials: np.asarray(trials["top5"] == 1, dtype=bool)))
-_TOP1, _TOP5 = "right answers", "label among the five best"
-METRICS = (
-    _top1(
-        name="stylised_accuracy",
-        title="stylised top-1",
-        definition=f"{_TOP1}, stylised images",
-        role=STYLISED_ROLE,
-        headline=True,
-    ),
-    _top5(name="stylised_top5", title="stylised top-5", definition=f"{_TOP5}, stylised images", role=STYLISED_ROLE),
-    _top1(name="natural_accuracy", title="natural top-1", definition=f"{_TOP1}, photographs", role=ROLE),
-    _top5(name="natural_top5", title="natural top-5", definition=f"{_TOP5}, photographs", role=ROLE),
-    *calibration_metrics(STYLISED_ROLE, "stylised images"),
-)
-
-STYLISED = Suite(
-    name="corruption:stylized-imagenet",
-    version=3,
-    summary="Top-1 and top-5 accuracy on stylised images and on photographs (Geirhos et al. 2019)",
-    needs="decisions",
-    metrics=METRICS,
+_TOP1, _TOP5 = share(correct), share(lambda trials: np.asarray(trials["top5"] == 1, dtype=bool))
+_DECLARED = declared_suite(
+    "suites.corruption",
+    "stylised",
+    {"stylised_accuracy": _TOP1, "stylised_top5": _TOP5, "natural_accuracy": _TOP1, "natural_top5": _TOP5},
     plan=plan,
     observe=observe,
     score=score,
     config=CorruptionConfig(),
-    spaces=("imagenet1k", "geirhos16"),
     seen=seen,
 )
+STYLISED = replace(_DECLARED, metrics=(*_DECLARED.metrics, *calibration_metrics(STYLISED_ROLE, "stylised images")))

@@ -4,16 +4,15 @@ Definition, numbers and deviations: docs/suites/suppression.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import inf
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Metric, Ratio, Score, Suite, SuiteFigure, Trials, View
+from benchmark.contracts import Array, Metric, Ratio, Score, Trials, View
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import paired_difference, ratio_score
 from benchmark.stats.ratios import correct, share
-from benchmark.stimuli.roles import HELD_OUT, ROLE
+from benchmark.stimuli.roles import HELD_OUT
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
 from suites.corruption.config import CorruptionConfig
@@ -111,41 +110,6 @@ def _clean(trials: Trials) -> tuple[Array, Array]:
     return correct(trials) & clean, clean
 
 
-def _metric(name: str, title: str, definition: str, ratio: Ratio | None, **more: Any) -> Metric:
-    return Metric(
-        name=name, title=title, definition=definition, **{"role": ROLE, "direction": "none", "ratio": ratio, **more}
-    )
-
-
-def _loss(name: str, title: str, cell: str, *, sixteen: bool = False, **more: Any) -> Metric:
-    text = f"1 - accuracy under {cell} / accuracy on the images as they are{_OF_16 if sixteen else ''}"
-    return _metric(name, title, text, _change(cell, sixteen=sixteen), span=(-inf, 1.0), **more)
-
-
-_OF_16 = ", answers among Geirhos' 16 categories"
-_PART, _HIDDEN = "accuracy / clean accuracy, by condition", {"shown": False, "span": (0.0, inf)}
-_OVER = _change(MATCHED["shape"], MATCHED["texture"])
-_LEFT = (
-    ("local variance", "mean variance in windows of 15 px"),
-    ("fine power", "share of spectral power beyond 15 cycles per image"),
-    ("edges", "correlation of the gradients with the whole image's"),
-)
-METRICS = (
-    *(_loss(f"{cue}_reliance", cue, cell, headline=cue == "shape", cue=cue) for cue, cell in MATCHED.items()),
-    _metric("shape_over_texture", "shape - texture", "shape less texture reliance", _OVER, span=(-inf, inf)),
-    _metric("clean_accuracy", "clean", "top-1 on the images as they are", _clean, direction="higher", clean=True),
-    *(_loss(f"{x}_reliance", x.replace("_", " and "), cell, shown=False) for x, cell in PAIRS.items()),
-    *(_loss(f"{x}_reliance16", f"{x}, 16-way", cell, sixteen=True, shown=False) for x, cell in MATCHED.items()),
-    _metric("suppressed_accuracy", "accuracy", "top-1 accuracy, by condition", None, direction="higher", shown=False),
-    _metric("accuracy_kept", "of clean", _PART, None, **_HIDDEN),
-    _metric("accuracy_kept16", "of clean, 16-way", _PART + _OF_16, None, **_HIDDEN),
-    *(
-        _metric(name, title, f"{what}, a part of the original; by condition", None, shown=False, span=(-1.0, inf))
-        for name, (title, what) in zip(KEPT, _LEFT, strict=True)
-    ),
-)
-
-
 def _bounded(score: Score, metric: Metric, images: int) -> Score:
     """Return the score with its interval cut at the metric's bounds. If no image changes between the two conditions,
     the interval is the one for a difference of 0 between two proportions of paired `images`."""
@@ -162,12 +126,11 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Return the reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder
     after the filter."""
     flags = ("training images",) if HELD_OUT in trials.missing else ()
-    named = {metric.name: metric for metric in METRICS}
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
     images = int((trials["condition"] == CLEAN).sum()) if len(trials) else 0
     scores = [
         _bounded(ratio_score(metric, trials, flags=flags), metric, images)
-        for metric in METRICS
+        for metric in SUPPRESSION.metrics
         if metric.ratio is not None and (sixteen or not metric.name.endswith("16"))
     ]
     order = [entry.condition(level) for entry in own_list("suppression").values() for level in entry.levels]
@@ -179,52 +142,22 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
         by_cell += [("accuracy_kept16", _kept(cell, True), part)] if sixteen else []
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:
-            metric = replace(named[name], ratio=ratio)
+            metric = replace(SUPPRESSION.metric(name), ratio=ratio)
             scores.append(replace(_bounded(ratio_score(metric, of, flags=flags), metric, images), condition=cell))
     return scores
 
 
-def _curve(name: str, title: str, metric: str, filters: str, axis: str) -> SuiteFigure:
-    return SuiteFigure(
-        kind="curve",
-        name=name,
-        title=f"{title}: {{filter}}",
-        caption="Accuracy as a part of that on the images as they are.",
-        metrics=(metric,),
-        conditions=f"(?P<filter>{filters})/(?P<strength>.+)",
-        along="strength",
-        axes=(axis, "accuracy / clean accuracy"),
-        source="After Burgert et al. (2025).",
-    )
-
-
-FIGURES = (
-    SuiteFigure(
-        kind="dots",
-        name="feature-reliance",
-        title="Reliance on shape, texture and colour",
-        caption="Loss of accuracy as a part of clean accuracy: patch shuffle of 8 x 8 cells, bilateral filter of 10 "
-        "px, grey.",
-        metrics=("shape_reliance", "texture_reliance", "colour_reliance"),
-        axes=("", "relative loss"),
-    ),
-    _curve("shape-taken-away", "Shape taken away", "accuracy_kept", "patch-shuffle|patch-rotation", "cells a side"),
-    _curve("texture-taken-away", "Texture taken away", "accuracy_kept", "bilateral|gaussian-blur", "px"),
-    _curve("texture-denoised", "Texture taken away", "accuracy_kept", "non-local-means", "strength"),
-    _curve("colour-taken-away", "Colour taken away", "accuracy_kept", "grey", "share of grey"),
-)
-
-SUPPRESSION = Suite(
-    name="corruption:suppression",
-    version=1,
-    summary="Feature reliance: what is lost as shape, texture or colour is taken away (Burgert et al. 2025)",
-    needs="logits",  # an ideal observer reads labels, of which nothing is taken away
-    metrics=METRICS,
+SUPPRESSION = declared_suite(
+    "suites.corruption",
+    "suppression",
+    {
+        **{f"{name}_reliance": _change(cell) for name, cell in {**MATCHED, **PAIRS}.items()},
+        **{f"{cue}_reliance16": _change(cell, sixteen=True) for cue, cell in MATCHED.items()},
+        "shape_over_texture": _change(MATCHED["shape"], MATCHED["texture"]),
+        "clean_accuracy": _clean,
+    },
     plan=plan,
     observe=observed,
     score=score,
     config=CorruptionConfig(source="suppression", corruptions=("all",), resize="square"),
-    spaces=("imagenet1k", "geirhos16", "world16"),
-    own_space=True,
-    figures=FIGURES,
 )

@@ -4,11 +4,11 @@ Elder 2022)
 Definition, numbers and deviations: docs/suites/configural.md."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials
+from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Trials
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
 from suites.cue_conflict.observe import observe
@@ -34,9 +34,9 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Return the costs over all objects; the accuracy in each arrangement."""
     shown = trials.coded("condition").used if len(trials) else ()
-    accuracy = METRICS[len(COSTS)]
+    accuracy = CONFIGURAL.metric("silhouette_accuracy")
     return [
-        *(ratio_score(metric, trials) for metric in METRICS[: len(COSTS)]),
+        *(ratio_score(CONFIGURAL.metric(name), trials) for name in COSTS),
         *(ratio_score(accuracy, trials, condition=name) for name in shown),
     ]
 
@@ -53,37 +53,10 @@ def _fall(name: str) -> Ratio:
     return ratio
 
 
-_metric = partial(Metric, role=ROLE)
-METRICS = (
-    *(
-        _metric(
-            name=name,
-            title=name.replace("_", " "),
-            definition=f"accuracy on whole silhouettes - accuracy on {other} ones, object by object",
-            direction="higher" if name == "configural_sensitivity" else "none",
-            headline=name == "configural_sensitivity",
-            cue="shape" if name == "configural_sensitivity" else "",
-            ratio=_fall(other),
-            span=(-1.0, 1.0),
-        )
-        for name, other in COSTS.items()
-    ),
-    _metric(
-        name="silhouette_accuracy",
-        title="accuracy",
-        definition="right answers, by arrangement",
-        chance=1 / 16,
-        ratio=share(correct),
-        shown=False,
-    ),
-)
-
-CONFIGURAL = Suite(
-    name="cue-conflict:configural",
-    version=1,
-    summary="Configural shape: whole, fragmented, Frankenstein and inverted silhouettes (Baker and Elder 2022)",
-    needs="logits",  # an ideal observer reads labels, which no cut changes
-    metrics=METRICS,
+CONFIGURAL = declared_suite(
+    "suites.cue_conflict",
+    "configural",
+    {**{name: _fall(other) for name, other in COSTS.items()}, "silhouette_accuracy": share(correct)},
     plan=plan,
     observe=observe,
     score=score,

@@ -4,19 +4,20 @@ Definition, numbers and deviations: docs/suites/frequencies.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Stimuli, Suite, SuiteFigure, Trials, View
+from benchmark.contracts import Array, Block, Plan, Score, Shelf, Stimuli, Trials, View
+from benchmark.contracts.declarations import declared_suite
 from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
+from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.regenerate import cropped
 from benchmark.stimuli.roles import HELD_OUT, natural_images
-from suites.cue_conflict.metrics import BIASED, follows_shape, follows_texture, fraction
+from suites.cue_conflict.metrics import follows_shape, follows_texture, fraction
 
 ROLE = "frequency-conflict"
 #: Cycles per image at which one image gives way to the other; in the built-in world, of 64 px, an octave lower.
@@ -98,58 +99,20 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     cuts = sorted(trials.coded("condition").used if len(trials) else (), key=lambda cut: float(cut.partition("/")[2]))
     return [
-        *(ratio_score(metric, trials, flags=flags) for metric in METRICS),
-        *(ratio_score(METRICS[0], trials, condition=cut, flags=flags) for cut in cuts),
+        *(ratio_score(metric, trials, flags=flags) for metric in FREQUENCY.metrics),
+        *(ratio_score(FREQUENCY.headline, trials, condition=cut, flags=flags) for cut in cuts),
     ]
 
 
-_metric = partial(Metric, role=ROLE, bounds=(0.0, 1.0))
-METRICS = (
-    _metric(
-        name="low_frequency_bias",
-        title="low-frequency bias",
-        definition="L / (L + H): L answers with the category of the low frequencies, H with that of the high ones",
-        headline=True,
-        **BIASED,
-    ),
-    _metric(
-        name="low_fraction",
-        title="low",
-        definition="answers with the low frequencies' category",
-        direction="none",
-        ratio=fraction(follows_shape),
-    ),
-    _metric(
-        name="high_fraction",
-        title="high",
-        definition="answers with the high ones' category",
-        direction="none",
-        ratio=fraction(follows_texture),
-    ),
-)
-
-FREQUENCY = Suite(
-    name="cue-conflict:frequency",
-    version=1,
-    summary="Low frequencies of one image, high ones of another: which of the two is named?",
-    needs="decisions",
-    metrics=METRICS,
+FREQUENCY = declared_suite(
+    "suites.cue_conflict",
+    "frequency",
+    {
+        "low_frequency_bias": shape_or_texture,
+        "low_fraction": fraction(follows_shape),
+        "high_fraction": fraction(follows_texture),
+    },
     plan=plan,
     observe=observe,
     score=score,
-    spaces=("imagenet1k", "geirhos16", "world16"),
-    own_space=True,
-    figures=(
-        SuiteFigure(
-            kind="curve",
-            name="frequency-conflict",
-            title="Low-frequency bias by cut",
-            caption="Share of the low frequencies among the answers that name one of the two images.",
-            metrics=("low_frequency_bias",),
-            conditions="cut/(?P<cut>.+)",
-            along="cut",
-            axes=("cut, cycles per image", "low-frequency bias"),
-            line=(0.5, ".5, as often as the high ones"),
-        ),
-    ),
 )

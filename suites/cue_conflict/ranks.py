@@ -5,14 +5,12 @@ docs/suites/cue-conflict.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
-from importlib.resources import files
-from typing import Any
+from functools import partial
 
 import numpy as np
-import yaml
 
-from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Stimuli, Suite, Trials, View
+from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Stimuli, Trials, View
+from benchmark.contracts.declarations import declared_suite, package_data
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stats import ratio_score
 from benchmark.stimuli.generated import exemplars
@@ -25,11 +23,9 @@ RANK = "{}_reciprocal_rank"  # columns of trials
 FOLDERS = {f"refined-{cue}": cue for cue in CUES}
 
 
-@cache
 def refined_classes() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Cue -> class of its folder -> WordNet ids."""
-    text = files("suites.cue_conflict").joinpath("ranks.yaml").read_text(encoding="utf-8")
-    classes: Mapping[str, Mapping[str, Sequence[str]]] = yaml.safe_load(text)
+    """Return cue -> class of its folder -> WordNet ids."""
+    classes: Mapping[str, Mapping[str, Sequence[str]]] = package_data("suites.cue_conflict", "refined_classes")
     return classes
 
 
@@ -104,49 +100,20 @@ def _relative(trials: Trials) -> tuple[Array, Array]:
     return shares[0] * others.any(), sum(shares) * (some.any() and others.any())
 
 
-def _metric(name: str, title: str, definition: str, ratio: Ratio, **more: Any) -> Metric:
-    return Metric(
-        name=name, title=title, definition=definition, ratio=ratio, clusters=exemplars, bounds=(0.0, 1.0), **more
-    )
-
-
-METRICS = (
-    *(
-        _metric(
-            f"{cue}_mrr",
-            f"{cue} rank",
-            f"mean of 1 / rank of the {cue}'s best class among all classes",
-            partial(_ranked, cue=cue),
-            headline=cue == "shape",
-            cue=cue,
-        )
-        for cue in CUES
-    ),
-    _metric(
-        "relative_shape_mrr",
-        "shape of both",
-        "shape rank / (shape rank + texture rank); both may be low",
-        _relative,
-        chance=0.5,
-    ),
-)
-
-
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Scores of one observer; the relative one needs both cues."""
     gone = "; ".join(trials.missing.values())
-    scores = [ratio_score(metric, trials) for metric in METRICS]
+    scores = [ratio_score(metric, trials) for metric in RANKS.metrics]
     return [replace(each, reason=gone or each.reason) if each.value is None else each for each in scores]
 
 
-RANKS = Suite(
-    name="cue-conflict:ranks",
-    version=1,
-    summary="Reciprocal rank of shape and of texture among all classes, each by itself (REFINED-BIAS)",
-    needs="decisions",
-    metrics=METRICS,
+_RATIOS: dict[str, Ratio] = {f"{cue}_mrr": partial(_ranked, cue=cue) for cue in CUES}
+_DECLARED = declared_suite(
+    "suites.cue_conflict",
+    "ranks",
+    {**_RATIOS, "relative_shape_mrr": _relative},
     plan=plan,
     observe=observe,
     score=score,
-    spaces=("geirhos16", "world16", "imagenet1k"),
 )
+RANKS = replace(_DECLARED, metrics=tuple(replace(metric, clusters=exemplars) for metric in _DECLARED.metrics))

@@ -3,9 +3,10 @@
 Definition, numbers and limits: docs/suites/saliency.md."""
 
 from benchmark.contracts import Suite
+from benchmark.contracts.declarations import declared_figures, package_data
 from suites.saliency.config import REFERENCES, SHOWN, SaliencyConfig
 from suites.saliency.map_plugins import ADDED, added_metrics
-from suites.saliency.metrics import FIGURES, METRICS
+from suites.saliency.metrics import METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan
 from suites.saliency.score import reference, score
@@ -25,7 +26,7 @@ SUITE = Suite(
     own_space=True,
     references={reference(name): title for name, title in REFERENCES.items()},
     passes=20.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12, exchange 2
-    figures=FIGURES,
+    figures=declared_figures(package_data(__name__, "metrics")["figures"]),
     questions={
         "cue-conflict": "do gradients on the object go with shape bias?",
         "adversarial": "do gradients on the object go with adversarial robustness?",

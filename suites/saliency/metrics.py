@@ -1,27 +1,16 @@
-"""The metrics of the suite as data, each with its definition: intervals, paired tests and rescoring derive from it."""
+"""The ratios of the metrics that `metrics.yaml` declares: intervals, paired tests and rescoring derive from them."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from math import inf
+from dataclasses import replace
 from pathlib import PurePath
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
+from benchmark.contracts import Array, Ratio, Trials
+from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.image_names import read_pair
-from suites.saliency.config import (
-    BOARDS,
-    CLICKED,
-    CONFLICT,
-    EVIDENCE,
-    LARGEST,
-    NATURAL,
-    PARTNER,
-    RANKED,
-    SMALLEST,
-    columns_of,
-)
+from suites.saliency.config import BOARDS, EVIDENCE, LARGEST, NATURAL, PARTNER, RANKED, SMALLEST, columns_of
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
@@ -124,177 +113,29 @@ def mean_excess(name: str, *, main: bool = True) -> Ratio:
 HEADLINE = "object_reliance"
 #: Numbers that hang on the picture that lent its ground, too.
 EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")
-UNIT, SIGNED, POSITIVE = (0.0, 1.0), (-1.0, 1.0), (0.0, inf)
-_metric = partial(Metric, clusters=exemplars)
-_exchanged = partial(Metric, clusters=exchange_clusters, over="pairs of images", chance=0.0, bounds=SIGNED)
-#: How a gradient is organised: no direction is better.
-_organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
-#: The gradient on the object where the built-in world says which pixels can matter.
-_spilled = partial(_metric, chance=0.0, shown=False, ratio=mean_excess("grad", main=False), bounds=SIGNED)
-
-METRICS = (
-    _exchanged(
-        name=HEADLINE,
-        title="object reliance",
-        definition="(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged "
-        "for another image's, P what the outline of another image's object adds at the same place and size",
-        headline=True,
-        ratio=mean(reliance),
-    ),
-    _exchanged(
-        name="ranked_reliance",
-        title="reliance by ranks",
-        definition="object reliance of ranks (the share of the other classes below the category) for margins: no "
-        "change of outputs that keeps their order moves it",
-        ratio=mean(ranked_reliance),
-    ),
-    _metric(
-        name="object_accuracy",
-        title="accuracy",
-        definition="share of the images that are answered with the object's category",
-        ratio=mean(correct),
-    ),
-    _exchanged(
-        name="object_share",
-        title="object against ground",
-        definition="(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a "
-        "network raises it",
-        shown=False,
-        ratio=mean(split),
-    ),
-    _metric(
-        name="object_auc_excess",
-        title="gradient on object",
-        definition="AUC of |input gradient| against the image's object minus its mean AUC against objects of other "
-        "categories",
-        chance=0.0,
-        ratio=mean_excess("grad"),
-        bounds=SIGNED,
-    ),
-    _metric(
-        name="object_auc",
-        title="object AUC",
-        definition="chance that an object pixel has more |input gradient| than a ground pixel",
-        chance=0.5,
-        ratio=mean_of("grad_auc", masked=True),
-        bounds=UNIT,
-    ),
-    _organised(
-        name="grad_centroid",
-        title="centroid",
-        definition="power-weighted mean spatial frequency of the gradient, cycles per pixel; white noise 0.383. "
-        "A blur in front of the network lowers it too",
-        shown=True,
-        ratio=mean_of("centroid", masked=False),
-        span=POSITIVE,
-    ),
-    _metric(
-        name="object_mass_ratio",
-        title="mass ratio",
-        definition="share of |input gradient| on the object over the object's share of the image",
-        chance=1.0,
-        shown=False,
-        ratio=mean_of("mass_ratio", masked=True),
-        span=POSITIVE,
-    ),
-    _metric(
-        name="object_skill",
-        title="skill",
-        definition="(mass share - area share) / (1 - area share)",
-        chance=0.0,
-        shown=False,
-        ratio=mean_of("skill", masked=True),
-        span=(-inf, 1.0),
-    ),
-    _metric(
-        name="rank_accuracy",
-        title="rank accuracy",
-        definition="share of the strongest pixels, as many as the object has, that are object",
-        shown=False,
-        ratio=mean_of("rank_accuracy", masked=True),
-        bounds=UNIT,
-    ),
-    _metric(
-        name="sg_object_auc_excess",
-        title="SmoothGrad",
-        definition="object_auc_excess of the gradient averaged over noisy copies of the image",
-        chance=0.0,
-        ratio=mean_excess("smooth"),
-        bounds=SIGNED,
-    ),
-    _metric(
-        name="target_contrast",
-        title="shape - texture",
-        definition="object AUC with the shape as target minus with the texture as target, on the same conflict image",
-        role=CONFLICT,
-        chance=0.0,
-        ratio=mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
-        bounds=SIGNED,
-        cue="shape",
-    ),
-    _metric(
-        name="clickme_alignment",
-        title="ClickMe",
-        definition="rank correlation of the class logit's |input gradient| with what people clicked on, as a share of "
-        "how well people agree",
-        role=CLICKED,
-        chance=0.0,
-        ratio=mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),
-    ),
-    *(
-        _spilled(
-            name=f"object_auc_excess_{alpha}",
-            title=f"gradient on object, {what}",
-            definition=f"object_auc_excess on conflict images with {what}",
-            role=f"{CONFLICT}-{alpha}",
-        )
-        for alpha, what in (("alpha0", "texture on it alone"), ("alpha1", "texture all over"))
-    ),
-    _organised(
-        name="grad_image_cos",
-        title="image cosine",
-        definition="|cos| between the image around its channel means and the gradient",
-        ratio=mean_of("centred_cosine", masked=False),
-        bounds=UNIT,
-    ),
-    _organised(
-        name="grad_high_frequency",
-        title="high frequencies",
-        definition="share of the gradient's power above 0.25 cycles per pixel; white noise 0.804",
-        ratio=mean_of("high_frequency", masked=False),
-        bounds=UNIT,
-    ),
-    _organised(
-        name="grad_tv",
-        title="total variation",
-        definition="mean step between neighbouring pixels over the mean of |input gradient|; white noise 2.828",
-        ratio=mean_of("total_variation", masked=False),
-        span=POSITIVE,
-    ),
-    _organised(
-        name="grad_gini",
-        title="Gini",
-        definition="Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
-        ratio=mean_of("gini", masked=False),
-        bounds=UNIT,
-    ),
-)
-
-FIGURES = (
-    SuiteFigure(
-        kind="dots",
-        name="object-reliance",
-        title="The object against the ground",
-        caption="Reference rows (edges, darkness, the centre, noise) are maps that know no network: gradients that do "
-        "no better say nothing about the network.",
-        metrics=(HEADLINE, "object_auc_excess", "object_auc", "target_contrast"),
-    ),
-    SuiteFigure(
-        kind="gallery",
-        name="gallery",
-        title="Gallery",
-        caption="Under the images: the right answer. Under each model's input gradients (after Tsipras et al., 2019; "
-        "clipped at mean ± 3 standard deviations, nothing smoothed): its answer where it is another one, and the "
-        "probability of the right one. Object: white. The images are the first of evenly spaced categories.",
-    ),
+RATIOS: Mapping[str, Ratio] = {
+    HEADLINE: mean(reliance),
+    "ranked_reliance": mean(ranked_reliance),
+    "object_accuracy": mean(correct),
+    "object_share": mean(split),
+    "object_auc_excess": mean_excess("grad"),
+    "object_auc": mean_of("grad_auc", masked=True),
+    "grad_centroid": mean_of("centroid", masked=False),
+    "object_mass_ratio": mean_of("mass_ratio", masked=True),
+    "object_skill": mean_of("skill", masked=True),
+    "rank_accuracy": mean_of("rank_accuracy", masked=True),
+    "sg_object_auc_excess": mean_excess("smooth"),
+    "target_contrast": mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
+    "clickme_alignment": mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),
+    # The gradient on the object where the built-in world says which pixels can matter.
+    **{f"object_auc_excess_{alpha}": mean_excess("grad", main=False) for alpha in ("alpha0", "alpha1")},
+    # How a gradient is organised: no direction is better.
+    "grad_image_cos": mean_of("centred_cosine", masked=False),
+    "grad_high_frequency": mean_of("high_frequency", masked=False),
+    "grad_tv": mean_of("total_variation", masked=False),
+    "grad_gini": mean_of("gini", masked=False),
+}
+METRICS = tuple(
+    replace(metric, clusters=exchange_clusters) if metric.name in EXCHANGED else metric
+    for metric in declared_metrics(package_data("suites.saliency", "metrics")["metrics"], RATIOS, clusters=exemplars)
 )

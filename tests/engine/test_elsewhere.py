@@ -19,7 +19,7 @@ from benchmark.plugins import find_suites
 from benchmark.store import open_store
 from benchmark.transforms.listing import own_list
 from registry.labels import label_space
-from suites.corruption import FOLDERS
+from suites.corruption.protocols import PROTOCOLS
 
 pytestmark = [
     pytest.mark.slow,
@@ -137,7 +137,10 @@ def test_every_variant_of_the_corruptions(both, tmp_path, monkeypatch, bench):
     again = {f"corruption:{name}": 3 for name in ("quick", "jpeg85", "rounded", "bicubic", "within-0.2")}
     found = both({"models": "net", "suites": ",".join(suites), "limit": 1, "batch": 1, "blocks": again})
     # Files of the other variants are not here.
-    assert {name[1] for name in found} >= {"corruption", *(f"corruption:{name}" for name in (*SHOWN, *FOLDERS))}
+    assert {name[1] for name in found} >= {
+        "corruption",
+        *(f"corruption:{name}" for name in (*SHOWN, *PROTOCOLS["folders"])),
+    }
     assert {name for name, entry in own_list("imagenet-c").items() if entry.family != "extra"} <= {
         name[5].partition("/")[0] for name in found
     }

@@ -24,7 +24,7 @@ from registry.labels import decide, label_space, subset_groups
 from suites.corruption import SUITE
 from suites.corruption.laion_c import observe as of_super_classes
 from suites.corruption.laion_c import super_classes
-from suites.corruption.natural import SETS, observe
+from suites.corruption.natural import NATURAL, observe
 
 WNIDS = label_space("imagenet1k").classes
 NAMES = ("imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet")
@@ -171,7 +171,7 @@ def test_without_validation_images_the_reason_is_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["imagenet-a", "objectnet"])
 def test_it_keeps_the_contract(name):
     suite = SUITE.variants[name]
-    assert suite.config in SETS.values() and suite.questions.keys() == {"corruption"}
+    assert suite is NATURAL[suite.config.role] and suite.questions.keys() == {"corruption"}
     assert not [check for check in check_suite(suite) if not check.ok]
 
 

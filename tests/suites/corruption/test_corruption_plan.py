@@ -65,7 +65,7 @@ def test_training_images_stand_in_and_are_named():
 
 def test_a_new_corruption_joins_no_protocol_and_a_longer_list_is_another_version(monkeypatch):
     for suite in (SUITE, *SUITE.variants.values()):
-        digests = protocols._protocols()["digests"].get(suite.name)
+        digests = protocols.PROTOCOLS["digests"].get(suite.name)
         assert digests is None or conditions_digest(suite) == digests[-1], f"{suite.name}: {conditions_digest(suite)}"
     extra, known = SUITE.variants["extra"], dict(protocols.own_list("imagenet-c"))
     known["sparkles"] = replace(known["saturate"], name="sparkles")
