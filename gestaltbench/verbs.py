@@ -27,8 +27,7 @@ from benchmark.leaderboard.board_tables import board_table, observer_tables, sco
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
 from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, observer_pairs, pair_table
 from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
-from benchmark.leaderboard.links import Link
-from benchmark.leaderboard.links import pair_table as link_table
+from benchmark.leaderboard.links import Link, correlation_table
 from benchmark.leaderboard.provenance import Provenance, provenance_record
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
@@ -152,7 +151,7 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
 
     def tables(links: Sequence[Link]) -> Iterator[Table]:
         for space, part in groupby(links, key=lambda link: names[id(link)]):
-            yield link_table(list(part), space)
+            yield correlation_table(list(part), space)
 
     links = tuple(link for _, part, _ in spaces for link in part)
     return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)

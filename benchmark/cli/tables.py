@@ -34,7 +34,7 @@ from benchmark.leaderboard.comparison import (
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import written
-from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
+from benchmark.leaderboard.links import contrast_table, correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
 from benchmark.leaderboard.summary import near_lines, summary_sentence, summary_table
 from benchmark.leaderboard.table import Table
@@ -276,7 +276,7 @@ def correlate(
         )
         return 0
     plain = [
-        contrast_table(pairs, summary.space) if contrasts else pair_table(links, summary.space)
+        contrast_table(pairs, summary.space) if contrasts else correlation_table(links, summary.space)
         for summary, links, pairs in spaces
     ]
     shown = (table for summary, links, pairs in spaces for table in link_tables(links, pairs, summary.space))

@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Metric, Suite
-from benchmark.leaderboard.links import Cards, Link, links, pair_table
+from benchmark.leaderboard.links import Cards, Link, correlation_table, links
 from benchmark.leaderboard.model import CLEAN, Board
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
 from benchmark.leaderboard.table import Field, Table, Value, number
@@ -112,7 +112,7 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
     space = cue.summary.space
     caption = f"ordered by {cue.summary.headlines[0].title}"
     side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
-    agreement = replace(pair_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
+    agreement = replace(correlation_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
     rows: list[tuple[Value, ...]] = []
     for row in (disagreement(link, cue.textures) for link in cue.links if link.observers and link.y.name != CLEAN):
         named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in row.apart)

@@ -1,12 +1,9 @@
-"""How the suites' headlines hang together over observers: correlations, and contrasts of recipes; as values, tables,
-sentences and records.
-
-Observers are no random sample of anything, and those of one family are nearly one: see `benchmark.stats.ranks`.
-"""
+"""How the suites' headlines correlate over observers, and contrasts of recipes. Observers are not a random sample, and
+those of one family are nearly one observation: see `benchmark.stats.ranks`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from math import fsum
 from typing import Any, NamedTuple
@@ -38,15 +35,13 @@ Parts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """One observer and its numbers: variable -> value; without a number it has no entry. distrusted: the variables
-    whose number carries a flag of distrust. They have no entry, either: a network that does not look would pull on
-    every link."""
+    """One observer and its numbers."""
 
     name: str
     kind: str
-    training: tuple[str, ...]
     lineage: Lineage
-    values: Mapping[str, float]
+    values: Mapping[str, float]  # variable -> value; a missing or distrusted number has no entry
+    # Variables whose number carries a flag of distrust: a network that ignores the images would pull on every link.
     distrusted: frozenset[str] = frozenset()
 
 
@@ -61,20 +56,18 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Two variables over the observers that have both. xs, ys: their values. spearman, pearson: of the two; partial:
-    Spearman's with clean accuracy held constant (None: it is one of the two, or nobody has it); without: Spearman's
-    with each family left out; distrusted: who takes no part, since one of its two numbers is not trusted."""
+    """Two variables over the observers that have both."""
 
     x: Variable
     y: Variable
     observers: tuple[Observed, ...]
-    xs: tuple[float, ...]
+    xs: tuple[float, ...]  # their values
     ys: tuple[float, ...]
     spearman: Correlation
     pearson: Correlation
-    partial: Correlation | None
-    without: Mapping[str, float | None]
-    distrusted: tuple[str, ...] = ()
+    partial: Correlation | None = None  # given clean accuracy; None: it is one of the two, or no observer has it
+    without: Mapping[str, float | None] = field(default_factory=dict)  # with each family left out
+    distrusted: tuple[str, ...] = ()  # observers left out because one of their two numbers is not trusted
 
     @property
     def refused(self) -> bool:
@@ -91,15 +84,14 @@ class Link:
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
     """A recipe minus the standard one, in one variable: the mean over families of the mean over their pairs, which are
-    alike in architecture, seed and source. low, high: t interval over the families, None where there are fewer than
-    two, or no spread; pairs: (with the recipe, its baseline)."""
+    alike in architecture, seed and source."""
 
     recipe: str
     variable: Variable
     difference: float
-    low: float | None
+    low: float | None  # t interval over families; None: fewer than two, or no spread
     high: float | None
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str], ...]  # (with the recipe, its baseline)
     families: int
 
     @property
@@ -107,12 +99,19 @@ class Contrast:
         """ "A - B" for each pair."""
         return [f"{a} - {b}" for a, b in self.pairs]
 
+    @property
+    def cell(self) -> Cell:
+        """The difference as a cell."""
+        flags = ("one family, or no spread: no interval",) if self.low is None else ()
+        n = len(self.pairs)
+        return Cell(value=self.difference, low=self.low, high=self.high, n=n, flags=flags, source=self)
+
 
 class Contrasts(NamedTuple):
-    """rows: every recipe in every variable; left_out: observer -> why it stands in no pair."""
+    """Contrasts of every recipe in every variable."""
 
     rows: tuple[Contrast, ...]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, str]  # observer -> why it is in no pair
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
@@ -126,7 +125,7 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
 
 
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
-    """The networks of a summary, trained ones; people and ideal observers take no part."""
+    """Return the trained networks of a summary, without people and ideal observers."""
     networks = []
     for line in summary.lines:
         if line.kind in NETWORKS and UNTRAINED not in line.training:
@@ -134,16 +133,8 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
             rest = {name: cell.value for name, cell in line.cells.items() if name not in odd}
             values = {name: value for name, value in rest.items() if value is not None}
             origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
-            networks.append(
-                Observed(
-                    name=line.observer,
-                    kind=line.kind,
-                    training=line.training,
-                    lineage=origin,
-                    values=values,
-                    distrusted=odd,
-                )
-            )
+            known = Observed(name=line.observer, kind=line.kind, lineage=origin, values=values, distrusted=odd)
+            networks.append(known)
     return tuple(networks)
 
 
@@ -217,20 +208,10 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
     both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
     odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.name, y.name)))
-    if reason := a.reason or b.reason:
-        none = Correlation(value=None, low=None, high=None, n=0, families=0, reason=reason)
-        return Link(
-            x=x,
-            y=y,
-            observers=both,
-            xs=xs,
-            ys=ys,
-            spearman=none,
-            pearson=none,
-            partial=None,
-            without={},
-            distrusted=odd,
-        )
+    none = Correlation(reason=a.reason or b.reason)
+    link = Link(x=x, y=y, observers=both, xs=xs, ys=ys, spearman=none, pearson=none, distrusted=odd)
+    if none.reason:
+        return link
     families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     partial = None
@@ -240,18 +221,7 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
         given, first, second, of = zip(*held, strict=True)
         partial = correlation(first, second, of, method=method, given=given)
     without = (spearman if method == "spearman" else pearson).without
-    return Link(
-        x=x,
-        y=y,
-        observers=both,
-        xs=xs,
-        ys=ys,
-        spearman=spearman,
-        pearson=pearson,
-        partial=partial,
-        without=without,
-        distrusted=odd,
-    )
+    return replace(link, spearman=spearman, pearson=pearson, partial=partial, without=without)
 
 
 def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
@@ -260,34 +230,33 @@ def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
     pairs = [(base, network) for network in networks if (base := _baseline(network, networks)) is not None]
     paired = {network.name for _, network in pairs}
     left_out = {
-        network.name: NO_BASELINE if network.training else "its recipe is not stated"
+        network.name: "its recipe is not stated" if network.lineage.recipe == UNSTATED else NO_BASELINE
         for network in networks
         if network.name not in paired and network.lineage.recipe != STANDARD
     }
     rows = []
     for recipe, variable in product(dict.fromkeys(b.lineage.recipe for _, b in pairs), variables(summary)):
-        of = [(a, b) for a, b in pairs if b.lineage.recipe == recipe]
-        measured = [(a, b) for a, b in of if variable.name in a.values and variable.name in b.values]
         # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
         families: dict[str, list[float]] = defaultdict(list)
-        for a, b in measured:
-            families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
+        named = []
+        for a, b in pairs:
+            if b.lineage.recipe == recipe and variable.name in a.values and variable.name in b.values:
+                named.append((b.name, a.name))
+                families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
         means = [fsum(part) / len(part) for part in families.values()]
         low, high = mean_interval(means) if len(means) > 1 else (None, None)
         low, high = (None, None) if low == high else (low, high)
-        named = tuple((b.name, a.name) for a, b in measured)
-        if measured:
-            rows.append(
-                Contrast(
-                    recipe=recipe,
-                    variable=variable,
-                    difference=fsum(means) / len(means),
-                    low=low,
-                    high=high,
-                    pairs=named,
-                    families=len(means),
-                )
+        if means:
+            made = Contrast(
+                recipe=recipe,
+                variable=variable,
+                difference=fsum(means) / len(means),
+                low=low,
+                high=high,
+                pairs=tuple(named),
+                families=len(means),
             )
+            rows.append(made)
     return Contrasts(tuple(rows), left_out)
 
 
@@ -298,20 +267,25 @@ def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | Non
     if own.recipe in (STANDARD, UNSTATED):
         return None
     alike = [
-        (other.lineage.series != own.series, len(other.lineage.series.replace(STANDARD, "")), other.name, other)
+        other
         for other in networks
         if other.lineage.recipe == STANDARD and other.lineage.source == own.source
         and ((other.lineage.architecture, other.lineage.seed) == (own.architecture, own.seed)
              or own.architecture == other.name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
     ]  # fmt: skip
-    return min(alike, key=lambda place: place[:3])[3] if alike else None
+
+    def place(other: Observed) -> tuple[bool, int, str]:
+        series = other.lineage.series
+        return series != own.series, len(series.replace(STANDARD, "")), other.name
+
+    return min(alike, key=place, default=None)
 
 
 def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
     asked = Table(title=f"links between suites, {space}", notes=tuple(question_sentences(links)))
     contrasted = compared.rows or compared.left_out
-    return [asked, pair_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
+    return [asked, correlation_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
 
 
 def question_sentences(links: Sequence[Link]) -> Iterator[str]:
@@ -334,7 +308,7 @@ def by_question(links: Sequence[Link]) -> list[Link]:
 
 
 def verdict(link: Link) -> str:
-    """What the rank correlation says, in two or three words."""
+    """Return the result of the rank correlation in a few words."""
     rank = link.spearman
     if rank.value is None:
         return "no number"
@@ -354,9 +328,8 @@ def _in_words(coefficient: Correlation) -> str:
     return f"{text} (n = {n} in {families} families{', ' if reason else ''}{reason})"
 
 
-def pair_table(links: Sequence[Link], space: str) -> Table:
+def correlation_table(links: Sequence[Link], space: str) -> Table:
     """Return every headline against every other: three coefficients, and how far one family moves the first."""
-
     given = any(link.partial for link in links)
 
     def values(link: Link) -> tuple[Value, ...]:
@@ -367,72 +340,53 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
         names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
         return (*names, *map(_cell, found), without, rank.n, rank.families)
 
+    names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
     titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
     partial = (Field("partial given clean", "given clean"),) if given else ()
     numbers = (Field("spearman", "Spearman"), *partial, Field("pearson", "Pearson"))
-    names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
-    fields = (*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families"))
-    title, caption, facts = "every headline against every other", "95 % intervals", {"space": space}
-    rows, origin = tuple(map(values, links)), ("families", "method")
     return Table(
-        title=title, caption=caption, fields=fields, rows=rows, facts=facts, measure="coefficient", origin=origin
+        title="every headline against every other",
+        caption="95 % intervals",
+        fields=(*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families")),
+        rows=tuple(map(values, links)),
+        facts={"space": space},
+        measure="coefficient",
+        origin=("families", "method"),
     )
 
 
-def _cell(coefficient: Correlation | None) -> Value:
-    """Return a coefficient as a cell; what limits it stands as a remark."""
-    if coefficient is None:
+def _cell(one: Correlation | None) -> Value:
+    """Return a coefficient as a cell, with a remark on what limits it."""
+    if one is None:
         return None
-    flags = (coefficient.reason,) if coefficient.reason and coefficient.value is not None else ()
-    return Cell(
-        value=coefficient.value,
-        low=coefficient.low,
-        high=coefficient.high,
-        n=coefficient.n,
-        flags=flags,
-        reason=coefficient.reason,
-        source=coefficient,
-    )
+    flags = (one.reason,) if one.reason and one.value is not None else ()
+    return Cell(value=one.value, low=one.low, high=one.high, n=one.n, flags=flags, reason=one.reason, source=one)
 
 
 def contrast_table(compared: Contrasts, space: str) -> Table:
-    """Return a row for each recipe, a column for each variable, and who stands in no pair."""
+    """Return a row for each recipe, a column for each variable, and the observers that are in no pair."""
     columns = {row.variable.name: row.variable for row in compared.rows}
-    recipes: dict[str, dict[str, Contrast]] = defaultdict(dict)
-    for row in compared.rows:
-        recipes[row.recipe][row.variable.name] = row
-
-    def values(recipe: str, part: Mapping[str, Contrast]) -> tuple[Value, ...]:
-        most = max(part.values(), key=lambda row: len(row.pairs))
+    found = {(row.recipe, row.variable.name): row for row in compared.rows}
+    rows: list[tuple[Value, ...]] = []
+    for recipe in dict.fromkeys(row.recipe for row in compared.rows):
+        own = [found.get((recipe, name)) for name in columns]
+        most = max(filter(None, own), key=lambda row: len(row.pairs))
         names = tuple(dict.fromkeys(base for _, base in most.pairs))
         named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-        cells = [Cell()] * len(columns)
-        for at, row in enumerate(map(part.get, columns)):
-            if row is not None:
-                flags = ("one family, or no spread: no interval",) if row.low is None else ()
-                cells[at] = Cell(
-                    value=row.difference,
-                    low=row.low,
-                    high=row.high,
-                    n=len(row.pairs),
-                    flags=flags,
-                    reason="",
-                    source=row,
-                )
-        return (recipe, names, *cells, len(most.pairs), most.families, named)
-
+        cells = (row.cell if row else Cell() for row in own)
+        rows.append((recipe, names, *cells, len(most.pairs), most.families, named))
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, reason in compared.left_out.items():
         reasons[reason].append(printable(name))
     who = (Field("recipe", "recipe", who=True), Field("against"))
-    cells = (Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values())
-    fields = (*who, *cells, *counts("pairs", "families"), Field("", "minus", breaks=TEXT_MAX))
+    about = (Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values())
+    fields = (*who, *about, *counts("pairs", "families"), Field("", "minus", breaks=TEXT_MAX))
     return Table(
         title="contrasts of recipes",
         caption="mean difference of pairs alike in source, architecture and seed, each family (architecture line) "
         "counting once; t interval over families",
-        fields=fields if compared.rows else (),
-        rows=tuple(values(*item) for item in recipes.items()),
+        fields=fields if rows else (),
+        rows=tuple(rows),
         notes=tuple(f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()),
         facts={"space": space},
         measure="variable",

@@ -1,8 +1,5 @@
-"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): trained on the row, tested on the column; and how much
-of what training on one distortion gains carries over to another.
-
-A row is a training recipe (all observers whose cards state it), a column a degradation at one level or over several, a
-cell the accuracy."""
+"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): accuracies of training recipes (rows) under
+degradations (columns); and how much of the gain from training on one distortion carries over to another."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.contracts.trials import KEY
+from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Field, Table, Value, number
+from benchmark.leaderboard.table import Field, Table, number
 from benchmark.leaderboard.trial_pools import ObserverTrials, TransferColumn, TrialPool, choose, family_of, find_column
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
@@ -35,7 +33,7 @@ MOST = 0.5  # the share of the gain above which training on one distortion is sa
 
 
 class CellOrigin(NamedTuple):
-    """Where the accuracy of a cell is from. seen: whether the recipe trains on the condition."""
+    """How the interval of a cell was made, and whether the recipe trains on the condition."""
 
     method: str = ""
     seen: bool = False
@@ -43,14 +41,13 @@ class CellOrigin(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRow:
-    """A row. kind: "people", "recipe" or "observer" (one that states no recipe, or asked for by observer); cells: in
-    the order of the columns, each with an `CellOrigin` as its source."""
+    """One training recipe, or one observer."""
 
     title: str
-    kind: str
+    kind: str  # "people", "recipe" or "observer" (one that states no recipe, or asked for by observer)
     training: tuple[str, ...]
     members: tuple[ObserverTrials, ...] = field(repr=False)
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[Cell, ...] = ()  # in the order of the columns, each with a `CellOrigin` as its source
 
     @property
     def observers(self) -> tuple[str, ...]:
@@ -60,11 +57,11 @@ class TransferRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TransferMatrix:
-    """Rows x columns. chance: of a uniform guesser."""
+    """Rows x columns."""
 
     title: str
     space: str
-    chance: float
+    chance: float  # of a uniform guesser
     columns: tuple[TransferColumn, ...]
     rows: tuple[TransferRow, ...]
 
@@ -93,36 +90,27 @@ def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: boo
         titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": name}
         row = TransferRow(title=titles[kind], kind=kind, training=training, members=tuple(members))
         rows.append(replace(row, cells=tuple(_tested(row, column) for column in columns)))
-    # A column of people alone tells nothing of training.
+    # A column of people alone says nothing about training.
     networks = [row for row in rows if row.kind != "people"]
     used = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in networks)]
     shown = [replace(row, cells=tuple(row.cells[i] for i in used)) for row in rows]
-    kept = sorted((row for row in shown if any(cell.value is not None for cell in row.cells)), key=_place)
-    chosen = tuple(columns[i] for i in used)
     return TransferMatrix(
-        title=pool.title, space=pool.space, chance=1 / pool.categories, columns=chosen, rows=tuple(kept)
+        title=pool.title,
+        space=pool.space,
+        chance=1 / pool.categories,
+        columns=tuple(columns[i] for i in used),
+        rows=tuple(sorted((row for row in shown if any(c.value is not None for c in row.cells)), key=_place)),
     )
 
 
-def answers(member: ObserverTrials, column: TransferColumn) -> Trials:
-    """Return an observer's trials under a column's conditions; none where it lacks one of the conditions."""
-    own = member.trials.where(np.isin(member.trials["condition"], column.conditions))
-    complete = len(np.unique(own["condition"])) == len(column.conditions)
-    return own if complete else own.where(np.zeros(len(own), dtype=bool))
-
-
-def find_row(rows: Sequence[TransferRow], name: str) -> TransferRow:
-    """Return the row of that title, observer or recipe tag ("uniform-noise" is "noise(uniform)"). Raises
-    UnknownName."""
-    tags = ((name,), (f"noise({name.removesuffix('-noise')})",))
-    named = [row for row in rows if name in (row.title, *row.observers)] or [r for r in rows if r.training in tags]
-    if not named:
-        raise unknown_name("recipe", name, [row.title for row in rows], "Rows of `bench compare transfer`.")
-    return named[0]
+def _answers(row: TransferRow, column: TransferColumn) -> list[Trials]:
+    """Return the trials under a column's conditions of each observer of a row that has all these conditions."""
+    own = [member.trials.where(np.isin(member.trials["condition"], column.conditions)) for member in row.members]
+    return [trials for trials in own if len(np.unique(trials["condition"])) == len(column.conditions)]
 
 
 def _place(row: TransferRow) -> tuple[int, int, int, str]:
-    """People, plain recipes, recipes in the order of what they train on, longer ones later, no recipe last."""
+    """Order people first, then plain recipes, recipes by the conditions that they train on, and no recipe last."""
     if row.kind == "people":
         return 0, 0, 0, row.title
     if row.training in PLAIN:
@@ -132,26 +120,24 @@ def _place(row: TransferRow) -> tuple[int, int, int, str]:
 
 
 def _tested(row: TransferRow, column: TransferColumn) -> Cell:
-    parts = [part for member in row.members if len(part := answers(member, column))]
+    parts = _answers(row, column)
     if not parts:
         return Cell(reason="not measured", source=CellOrigin())
     values = [float(part["right"].mean()) for part in parts]
-    value, n = float(np.mean(values)), sum(map(len, parts))
     seen = any(bool(part["seen"].any()) for part in parts)
-    flags = (SEEN,) if seen else ()
+    cell = Cell(value=float(np.mean(values)), n=sum(map(len, parts)), flags=(SEEN,) if seen else ())
     spread = mean_interval(values) if len(values) > 1 else None
-    spread = (max(0.0, spread[0]), min(1.0, spread[1])) if spread else None
     if row.kind == "people" and spread is not None:
-        over_people = CellOrigin(f"t over {len(parts)} people", seen)
-        return Cell(value=value, low=spread[0], high=spread[1], n=n, flags=flags, source=over_people)
-    # Over images: all observers' answers to one image, at all levels, are drawn together.
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
-    score = ratio_score(ACCURACY, Trials(columns=columns))
-    low, high, method = score.low, score.high, score.method
-    if spread is not None and low is not None and high is not None:
-        low, high = min(low, spread[0]), max(high, spread[1])
-        method = f"wider of {method} and t over {len(parts)} observers"
-    return Cell(value=value, low=low, high=high, n=n, flags=flags, reason="", source=CellOrigin(method, seen))
+        low, high, method = spread[0], spread[1], f"t over {len(parts)} people"
+    else:
+        # Over images: all observers' answers to one image, at all levels, are drawn together.
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
+        score = ratio_score(ACCURACY, Trials(columns=columns))
+        if spread is None or score.low is None or score.high is None:
+            return cell._replace(low=score.low, high=score.high, source=CellOrigin(score.method, seen))
+        low, high = min(score.low, spread[0]), max(score.high, spread[1])
+        method = f"wider of {score.method} and t over {len(parts)} observers"
+    return cell._replace(low=max(0.0, low), high=min(1.0, high), source=CellOrigin(method, seen))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,72 +151,67 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One row on one condition that it was not trained on.
+    """One row on one condition that it was not trained on."""
 
-    trained: title of the row; own_titles: the columns that it was trained on; own: their mean accuracy; test: title of
-    the column; other: accuracy there; against: what it is held against, a row's title or "chance"; base: that row's
-    accuracy on `test`; gain: other - base; paired: whether over the same images; most: what there was to gain, by the
-    row `by` that trained on `test` ("": no row did, the row's own gain on what it trained on); share: gain / most
-    (None: `reason` says why); verdict: in words."""
-
-    trained: str
-    own_titles: tuple[str, ...]
-    own: Interval
-    test: str
-    other: Interval
-    against: str
-    base: Interval
-    gain: Interval
-    paired: bool
-    most: Interval
-    by: str
-    share: Interval | None
+    trained: str  # title of the row
+    own_titles: tuple[str, ...]  # the columns that it was trained on
+    own: Interval  # their mean accuracy
+    test: str  # title of the column
+    other: Interval  # accuracy there
+    against: str  # title of the row that it is compared with, or "chance"
+    base: Interval  # that row's accuracy on `test`
+    gain: Interval  # other - base
+    paired: bool  # whether over the same images
+    most: Interval  # the possible gain: of the row `by` that trained on `test`, or the row's own on what it trained on
+    by: str  # "": no row trained on `test`
+    share: Interval | None  # gain / most; None: `reason` says why
     verdict: str
     reason: str = ""
-
-
-def noise_claims(table: TransferMatrix) -> list[Claim]:
-    """Return every recipe of noise on every noise that it was not trained on."""
-    noises = [column for column in table.columns if family_of(column.degradation) == "noise"]
-    rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
-    return [claim for row in rows for column in noises if (claim := _claim(table, row, column))]
 
 
 def judged(
     matrices: Sequence[TransferMatrix], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
-    """Return each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none. A
-    pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
-    recipe trains on the condition or a cell is empty."""
+    """Return each matrix with its claims: of the (recipe, condition) pairs, by default of every recipe of noise on
+    every noise that it was not trained on. Raises UnknownName if no matrix has a pair's row or column, BenchError if
+    the recipe trains on the condition or a cell is empty."""
     if not pairs:
-        return [(table, noise_claims(table)) for table in matrices]
+        return [(table, _noise_claims(table)) for table in matrices]
     claims: list[list[Claim]] = [[] for _ in matrices]
-    for pair in pairs:
-        answered: list[Claim | None] = []
-        unknown = []
-        for table, known in zip(matrices, claims, strict=True):
-            try:
-                answered.append(named_claim(table, *pair))
-                known += filter(None, answered[-1:])
-            except UnknownName as error:
-                unknown.append(error)
-        if unknown and not answered:
-            raise unknown[0]
-        if answered and not any(answered):
+    for trained, test in pairs:
+        named = [(table, _row(table, trained), find_column(table.columns, test)) for table in matrices]
+        if matrices and not any(row for _, row, _ in named):
+            titles = [row.title for table in matrices for row in table.rows]
+            raise unknown_name("recipe", trained, titles, "Rows of `bench compare transfer`.")
+        if matrices and not any(column for _, _, column in named):
+            titles = [column.title for table in matrices for column in table.columns]
+            raise unknown_name("test condition", test, titles, "Columns of `bench compare transfer`.")
+        made = [_claim(table, row, column) if row and column else None for table, row, column in named]
+        if matrices and not any(made):
             raise BenchError(
-                f"--claim {pair[0]} {pair[1]}: the recipe trains on that condition, states no distortion of its own "
+                f"--claim {trained} {test}: the recipe trains on that condition, states no distortion of its own "
                 "that was tested, or was not tested on it."
             )
+        for own, claim in zip(claims, made, strict=True):
+            own += [claim] if claim else []
     return list(zip(matrices, claims, strict=True))
 
 
-def named_claim(table: TransferMatrix, trained: str, test: str) -> Claim | None:
-    """The claim of one row and one column, by name; None where it was trained on it or a cell has no value. UnknownName
-    where there is no such row or column."""
-    return _claim(table, find_row(table.rows, trained), find_column(table.columns, test))
+def _noise_claims(table: TransferMatrix) -> list[Claim]:
+    noises = [column for column in table.columns if family_of(column.degradation) == "noise"]
+    rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
+    return [claim for row in rows for column in noises if (claim := _claim(table, row, column))]
+
+
+def _row(table: TransferMatrix, name: str) -> TransferRow | None:
+    """Return the row of that title, observer or recipe tag ("uniform-noise" is "noise(uniform)")."""
+    tags = ((name,), (f"noise({name.removesuffix('-noise')})",))
+    by_name = (row for row in table.rows if name in (row.title, *row.observers))
+    return next(by_name, next((row for row in table.rows if row.training in tags), None))
 
 
 def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> Claim | None:
+    """Return the claim of a row and a column, None if the row was trained on it or a cell has no value."""
     other, family = _bounds(table.cell(row, column)), family_of(column.degradation)
     trained = [c for c in table.columns if table.cell(row, c).source.seen and _bounds(table.cell(row, c))]
     own = [c for c in trained if family_of(c.degradation) == family] or trained
@@ -246,10 +227,8 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     # The row that trained on the column and on least else.
     experts = [r for r in table.rows if (cell := table.cell(r, column)).source.seen and _bounds(cell)]
     expert = min(experts, key=lambda row: len(row.training), default=None)
-    if expert is not None:
-        most = _apart(_mean(table, expert, (column,)), before)
-    else:
-        most = _apart(_mean(table, row, own), _mean(table, base, own))
+    learnt = (_mean(table, row, own), _mean(table, base, own))
+    most = _apart(*learnt) if expert is None else _apart(_mean(table, expert, (column,)), before)
     share = None
     if most.low > 0:  # between the ratios of the outermost bounds
         ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
@@ -257,11 +236,10 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     verdict = "inconclusive"
     if share is not None and not share.low <= MOST <= share.high:
         verdict = "transfers" if share.low > MOST else "does not transfer"
-    reason = "" if share else "training on it gains nothing there that its interval tells from zero"
     return Claim(
         trained=row.title,
         own_titles=tuple(c.title for c in own),
-        own=_mean(table, row, own),
+        own=learnt[0],
         test=column.title,
         other=other,
         against=base.title if base else "chance",
@@ -272,7 +250,7 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
         by=expert.title if expert else "",
         share=share,
         verdict=verdict,
-        reason=reason,
+        reason="" if share else "training on it gains nothing there that its interval tells from zero",
     )
 
 
@@ -283,7 +261,7 @@ def _bounds(cell: Cell) -> Interval | None:
 
 
 def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
-    """Mean of cells between the means of their bounds (as if they erred together); without a row chance."""
+    """Return the mean of cells between the means of their bounds (as if they erred together); without a row chance."""
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
     if not cells:
         return Interval(value=table.chance, low=table.chance, high=table.chance)
@@ -301,8 +279,8 @@ def _apart(a: Interval, b: Interval) -> Interval:
 def _gain(
     row: TransferRow, base: TransferRow, column: TransferColumn, images: Array, own: Floats, others: Floats
 ) -> Interval:
-    """row - base on the images that both answered, by the share that is right of each: Tango of two observers, else
-    bootstrap by image."""
+    """Return row - base on the images that both answered, from the share of right answers to each: Tango of two
+    observers, otherwise bootstrap by image."""
     apart = own - others
     value = float(apart.mean())
     if len(row.members) == len(base.members) == 1 and len(column.conditions) == 1:
@@ -316,50 +294,40 @@ def _gain(
 
 
 def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tuple[Array, Floats, Floats] | None:
-    """(image, share of right answers of row, of base) of every image and level; None where images differ."""
+    """Return (image, share of right answers of row, of base) of every image and level; None if images differ."""
     sides = []
-    for side in (row, base):
-        parts = [part for member in side.members if len(part := answers(member, column))]
-        texts = [(part["condition"].tolist(), part["stimulus"].tolist()) for part in parts]
-        pairs = ["\x1f".join(pair) for columns in texts for pair in zip(*columns, strict=True)]
-        keys, codes = np.unique(np.array(pairs, dtype=str), return_inverse=True)
-        right = np.concatenate([part["right"] for part in parts]) if parts else np.zeros(0)
+    for parts in (_answers(row, column), _answers(base, column)):
+        if not parts:
+            return None
+        keys, codes = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
+        right = np.concatenate([part["right"] for part in parts])
         sides.append((keys, np.bincount(codes, right) / np.bincount(codes)))
     (keys, own), (others_keys, others) = sides
-    if not len(keys) or not np.array_equal(keys, others_keys):
+    if not np.array_equal(keys, others_keys):
         return None
-    return np.array([key.partition("\x1f")[2] for key in keys.tolist()]), own, others
+    return np.array([key.rpartition(KEY)[2] for key in keys.tolist()]), own, others
 
 
 def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
-    """Return the matrix as a table, and what it says below."""
+    """Return the matrix as a table, with its claims below."""
 
     def tested(i: int, column: TransferColumn) -> Field:
-        """With the trials per cell, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
+        """Return the column with the trials per cell, except people's: "(n 1120)", or "(n 160-1120)" if rows differ."""
         sizes = sorted({row.cells[i].n for row in table.rows if row.kind != "people"} - {0})
         n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
         facts = {"conditions": "; ".join(column.conditions)}
         return Field(column.title, f"{column.title.replace('_', ' ')} {n}".strip(), facts=facts, right=True)
 
-    rows: tuple[tuple[Value, ...], ...] = tuple(
-        (row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows
-    )
-    facts = {
-        "matrix": table.title,
-        "space": table.space,
-        "chance": table.chance,
-        "claims": [asdict(claim) for claim in claims],
-    }
+    facts = {"matrix": table.title, "space": table.space, "chance": table.chance}
     who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
     about = (Field(key=key) for key in ("kind", "training", "observers"))
     return Table(
         title=f"Trained on (row), tested on (column): {table.title}",
-        caption="",
         fields=(who, *about, *(tested(i, column) for i, column in enumerate(table.columns))),
-        rows=rows,
+        rows=tuple((row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows),
         notes=tuple(_notes(table, claims)),
         intervals="[low, high]: 95 % interval.",
-        facts=facts,
+        facts={**facts, "claims": [asdict(claim) for claim in claims]},
         measure="tested_on",
         origin=CellOrigin._fields,
     )

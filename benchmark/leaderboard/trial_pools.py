@@ -1,9 +1,5 @@
-"""Correct and incorrect answers to degraded images, in pools of comparable observers; and a pool's conditions as
-columns.
-
-A pool holds what one matrix may compare: the published experiments (people, published networks, and networks that were
-shown the same experiments), or one collection of stimulus sets under one suite. Generated and published images are
-never in one pool."""
+"""Answers to degraded images, in pools of comparable observers: the published experiments, or one collection of
+stimulus sets under one suite; and a pool's conditions as columns. No pool mixes generated and published images."""
 
 from __future__ import annotations
 
@@ -29,16 +25,9 @@ from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).
 PAPER = (
-    "colour/cr",
-    "colour/bw",
-    "contrast/c05",
-    "low-pass/7",
-    "high-pass/0.7",
-    "phase-scrambling/90",
-    "rotation/90",
-    "salt-and-pepper/0.2",
-    "uniform-noise/0.35",
-)
+    "colour/cr", "colour/bw", "contrast/c05", "low-pass/7", "high-pass/0.7", "phase-scrambling/90", "rotation/90",
+    "salt-and-pepper/0.2", "uniform-noise/0.35",
+)  # fmt: skip
 TITLES = {"colour/cr": "colour", "colour/bw": "grey"}
 CLEAN = ("", "clean")
 LISTS = ("human", "imagenet-c")
@@ -72,9 +61,9 @@ class TrialPool:
 
 
 def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
-    """The published experiments, then one pool per label space and collection of sets of each other suite. suites:
-    those with degraded images (`degrades`); judge: the suite whose `seen` decides which published conditions a recipe
-    trains on. Pools without observers are left out."""
+    """Return the published experiments, then one pool per label space and collection of sets of each other suite, if
+    it has observers. suites: those with degraded images (`degrades`); judge: the suite whose `seen` decides which
+    published conditions a recipe trains on."""
     shown = [suite for suite in suites if _shows_experiments(suite)]
     collected = [_published(store, shown, judge)] if shown else []
     for suite in suites:
@@ -113,9 +102,8 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
         graded = trials and trials.where(np.asarray(trials["condition"] != "", dtype=bool))
         if graded:
             parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
-            condition = _each(np.array(["/".join(part) for part in parts], dtype=str), spelled)
-            columns = {"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)}
-            members.append(_member(row, {**columns, "role": np.full(len(graded), "")}, judge))
+            condition = np.array(["/".join(part) for part in parts], dtype=str)
+            members.append(_member(row, graded, {"condition": condition, "role": np.full(len(graded), "")}, judge))
     order = {name: i for i, name in enumerate(keys)}
     members.sort(key=lambda member: order[member.observer])
     return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
@@ -128,35 +116,29 @@ def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
     for scored in scored_trials(store, suite):
         row = scored.observer
         if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
-            columns = {"role": trials["role"], "stimulus": trials["stimulus"], "right": _right(trials)}
-            columns["condition"] = _each(trials["condition"], spelled)
             shown = scored.scores.space, frozenset(scored.scores.stimuli.items())
-            groups[shown][row.name] = _member(row, columns, suite)
+            columns = {name: trials[name] for name in ("condition", "role")}
+            groups[shown][row.name] = _member(row, trials, columns, suite)
     for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
         on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
-        title = f"{suite.name} (version {suite.version}), {space}: {on}"
-        yield TrialPool(
-            title=title, space=space, categories=1000 if space == "imagenet1k" else 16, members=tuple(members.values())
+        title, categories = (
+            f"{suite.name} (version {suite.version}), {space}: {on}",
+            1000 if space == "imagenet1k" else 16,
         )
+        yield TrialPool(title=title, space=space, categories=categories, members=tuple(members.values()))
 
 
-def _member(row: ObserverRow, columns: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
-    seen = np.zeros(len(columns["right"]), dtype=bool)
+def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
+    """named: the columns "condition" (as stored) and "role"."""
+    right = np.asarray(trials["response"] == trials["category"], dtype=bool)
+    columns = {**named, "condition": _each(named["condition"], spelled), "stimulus": trials["stimulus"], "right": right}
+    seen = np.zeros(len(right), dtype=bool)
     if judge is not None and judge.seen is not None and row.training:
         shown = Trials(columns={**columns, "condition": _each(columns["condition"], _listed)})
         seen = np.asarray(judge.seen(row.training, shown), dtype=bool)
-    return ObserverTrials(
-        observer=row.name,
-        kind=row.kind,
-        training=row.training,
-        trials=Trials(columns={**columns, "seen": seen}, training=row.training),
-    )
-
-
-def _right(trials: Trials) -> Array:
-    """[n] bool: the answer is the image's category."""
-    return np.asarray(trials["response"] == trials["category"], dtype=bool)
+    trials = Trials(columns={**columns, "seen": seen}, training=row.training)
+    return ObserverTrials(observer=row.name, kind=row.kind, training=row.training, trials=trials)
 
 
 def spelled(condition: str) -> str:
@@ -224,13 +206,10 @@ def family_of(degradation: str) -> str:
     return next((entry.family for entry in entries if entry is not None), "")
 
 
-def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn:
-    """Return the column of a degradation, a title or a condition. Raises UnknownName."""
-    for column in columns:
-        if name in (column.title, column.degradation) or (spelled(name),) == column.conditions:
-            return column
-    titles = [column.title for column in columns]
-    raise unknown_name("test condition", name, titles, "Columns of `bench compare transfer`.")
+def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn | None:
+    """Return the column of a degradation, a title or a condition."""
+    own = (c for c in columns if name in (c.title, c.degradation) or (spelled(name),) == c.conditions)
+    return next(own, None)
 
 
 def _present(pool: TrialPool) -> dict[str, list[str]]:

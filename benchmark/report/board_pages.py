@@ -12,7 +12,7 @@ from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, pair_table, verdict
+from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, verdict
 from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, describe
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
@@ -395,7 +395,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
     compared = contrasts(summary, contents.cards)
     recipes = contrast_table(compared, name)
     tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "contrasts")]
-    for place, table in zip(tables, (pair_table(pairs, name), recipes), strict=True):
+    for place, table in zip(tables, (correlation_table(pairs, name), recipes), strict=True):
         site.table(place, table_records(table))
     drawn = [
         (link, put(site, link_scatter(contents, summary, link), inline=bool(link.question)) if link.observers else None)

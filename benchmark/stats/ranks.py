@@ -1,7 +1,7 @@
 """Rank intervals: which ranks the data do not rule out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import atanh, sqrt, tanh
 from typing import Literal
 
@@ -126,16 +126,15 @@ ALL = 0.995
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """value: in [-1, 1], None if undefined (see `reason`); low, high: its interval, None if missing (see `reason`); n:
-    observers; families: their number; without: the correlation without each family, None if undefined."""
+    """A correlation over observers with its 95 % interval."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    families: int
-    reason: str = ""
-    without: Mapping[str, float | None] = field(default_factory=dict)
+    value: float | None = None  # in [-1, 1]
+    low: float | None = None
+    high: float | None = None
+    n: int = 0  # observers
+    families: int = 0
+    reason: str = ""  # why there is no value, or no interval
+    without: Mapping[str, float | None] = field(default_factory=dict)  # without each family; None: undefined
 
 
 def correlation(
@@ -157,37 +156,27 @@ def correlation(
     columns, member = columns[order], member[order]
     n, groups = len(columns), len(names)
     if n < columns.shape[1] + 1:
-        return Correlation(value=None, low=None, high=None, n=n, families=groups, reason=f"{n} observers: too few")
+        return Correlation(n=n, families=groups, reason=f"{n} observers: too few")
     value = _coefficient(columns, method)
     left = (_coefficient(columns[member != group], method) for group in range(groups))
     without = dict(zip(names.tolist(), left, strict=True))
     defined = [r for r in without.values() if r is not None]
-    reason = ""
+    found = Correlation(value=value, n=n, families=groups, without=without)
     if value is None:
-        reason = "one of the two does not vary"
-    elif groups < LEAST_FAMILIES:
-        reason = f"{groups} families: no interval"
-    elif abs(value) > 1 - 1e-12:
-        reason = "perfect: no interval"
-    elif len(defined) < groups:
-        reason = "too few families vary: no interval"
-    if value is None or reason:
-        return Correlation(value=value, low=None, high=None, n=n, families=groups, reason=reason, without=without)
+        return replace(found, reason="one of the two does not vary")
+    if groups < LEAST_FAMILIES:
+        return replace(found, reason=f"{groups} families: no interval")
+    if abs(value) > 1 - 1e-12:
+        return replace(found, reason="perfect: no interval")
+    if len(defined) < groups:
+        return replace(found, reason="too few families vary: no interval")
     middle = atanh(value)
     z = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)).clip(middle - FURTHEST, middle + FURTHEST)
     reach = t_quantile(0.95, groups - 1) * sqrt(groups - 1) * float(z.std())
     low, high = tanh(middle - reach), tanh(middle + reach)
     if low < -ALL and high > ALL:
-        return Correlation(
-            value=value,
-            low=None,
-            high=None,
-            n=n,
-            families=groups,
-            reason=f"{groups} families exclude no value: no interval",
-            without=without,
-        )
-    return Correlation(value=value, low=low, high=high, n=n, families=groups, reason="", without=without)
+        return replace(found, reason=f"{groups} families exclude no value: no interval")
+    return replace(found, low=low, high=high)
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:

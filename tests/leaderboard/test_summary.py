@@ -48,7 +48,7 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     cells = [good.cells[head.suite] for head in summary.headlines]
     assert [cell.value for cell in cells] == [0.9, 0.1, None]
     assert [cell.rank.rank for cell in cells] == [1, 1, None]
-    assert good[:3] == (1.0, 1.0, 1.0)
+    assert good.place == (1.0, 1.0, 1.0)
     assert good.cells["clean"].value == 0.95
     assert [line.observer for line in summary.references] == ["ideal"]
 

@@ -10,8 +10,8 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 
 from benchmark import api
 from benchmark.contracts import Trials
-from benchmark.errors import UnknownName
-from benchmark.leaderboard.transfer import claim_text, find_row, matrix, named_claim, noise_claims
+from benchmark.errors import BenchError, UnknownName
+from benchmark.leaderboard.transfer import claim_text, judged, matrix
 from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
@@ -37,6 +37,11 @@ def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
 
 def pool(*members, space="geirhos16", categories=16):
     return TrialPool(title="a pool", space=space, categories=categories, members=tuple(members))
+
+
+def claims_of(made, *pairs):
+    ((_, claims),) = judged([made], pairs)
+    return claims
 
 
 def row(made, title):
@@ -169,7 +174,7 @@ def on_noises(name, uniform, salt, recipe="standard", **options):
 
 def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
     trained = on_noises("net", own, other, UNIFORM, **options)
-    (claim,) = noise_claims(matrix(pool(trained, on_noises("plain", base_own, base_other))))
+    (claim,) = claims_of(matrix(pool(trained, on_noises("plain", base_own, base_other))))
     return claim
 
 
@@ -187,11 +192,11 @@ def test_what_there_was_to_gain_is_what_the_expert_gains():
     """Full transfer stays full transfer where the tested noise is the easier one."""
     plain, hard = on_noises("plain", 0.6, 0.1), on_noises("hard", 0.9, 0.9, SANDP)
     easy = on_noises("easy", 0.9, 0.2, UNIFORM)
-    told = {claim.trained: claim for claim in noise_claims(matrix(pool(plain, hard, easy)))}
+    told = {claim.trained: claim for claim in claims_of(matrix(pool(plain, hard, easy)))}
     assert (told[SANDP].share.value, told[SANDP].by) == (pytest.approx(1.0), UNIFORM)
     assert told[SANDP].verdict == "transfers"
     assert told[UNIFORM].share.value == pytest.approx(0.1 / 0.8)
-    alone = noise_claims(matrix(pool(plain, hard)))[0]
+    alone = claims_of(matrix(pool(plain, hard)))[0]
     assert (alone.share.value, alone.by) == (pytest.approx(0.3 / 0.8), "")
 
 
@@ -205,7 +210,7 @@ def test_a_difference_is_paired_on_the_same_images_only():
 
 
 def test_without_a_plain_row_chance_is_the_base():
-    (claim,) = noise_claims(matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
+    (claim,) = claims_of(matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
     assert (claim.against, claim.base.value, claim.verdict) == ("chance", 1 / 16, "transfers")
     assert "chance" in claim_text(claim)
 
@@ -213,20 +218,22 @@ def test_without_a_plain_row_chance_is_the_base():
 def test_several_observers_are_paired_by_image():
     members = [on_noises(name, 0.9, 0.5, UNIFORM, shift=k) for k, name in enumerate("ab")]
     plain = [on_noises(name, 0.1, 0.1) for name in "cd"]
-    (claim,) = noise_claims(matrix(pool(*members, *plain)))
+    (claim,) = claims_of(matrix(pool(*members, *plain)))
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.4)
     assert claim.gain.low < 0.4 < claim.gain.high
     equal = [on_noises(name, 0.1, 0.1, UNIFORM) for name in "ab"]
-    (flat,) = noise_claims(matrix(pool(*equal, *plain)))
+    (flat,) = claims_of(matrix(pool(*equal, *plain)))
     assert flat.gain.low < 0 < flat.gain.high  # no difference seen is not no difference
 
 
 def test_a_claim_needs_an_unseen_condition_and_a_distortion():
     made = matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM), on_noises("plain", 0.5, 0.5)))
-    assert named_claim(made, UNIFORM, "uniform-noise") is None
-    assert named_claim(made, "standard", "uniform-noise") is None
-    assert named_claim(made, "net", "salt-and-pepper 0.2") is not None
-    assert find_row(made.rows, "uniform-noise") is find_row(made.rows, UNIFORM)
-    with pytest.raises(UnknownName):
-        named_claim(made, "augmix", "uniform-noise")
+    for trained in (UNIFORM, "standard"):
+        with pytest.raises(BenchError, match="trains on that condition"):
+            claims_of(made, (trained, "uniform-noise"))
+    pairs = [(name, "salt-and-pepper 0.2") for name in ("net", UNIFORM, "uniform-noise")]
+    assert [claim.trained for claim in claims_of(made, *pairs)] == [UNIFORM] * 3
+    for pair in (("augmix", "uniform-noise"), ("net", "fog")):
+        with pytest.raises(UnknownName):
+            claims_of(made, pair)
