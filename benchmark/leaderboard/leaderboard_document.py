@@ -27,7 +27,7 @@ Number = Annotated[float, Strict()]
 
 
 class StrictModel(BaseModel):
-    """Part of a document: nothing that is not named, no number that is not finite."""
+    """Part of a document: no field that is not named, no number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

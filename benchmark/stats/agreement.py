@@ -1,10 +1,6 @@
-"""Do two observers err on the same images? Contingency table, observed and expected consistency, kappa.
-
-Error consistency: Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3. For observers a and b with accuracies p_a,
-p_b on the same n images: c_obs is the share of images on which both are correct or both incorrect, c_exp = p_a p_b + (1
-- p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). It depends only on correctness, not on which incorrect answer is
-given. If c_obs = 1, kappa is 1 by definition (this covers c_exp = 1: both perfect, both always incorrect). A negative
-kappa (less agreement than chance) is kept."""
+"""Error consistency of two observers (Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3): c_obs is the share of
+images on which both are correct or both incorrect, c_exp = p_a p_b + (1 - p_a)(1 - p_b) from the accuracies, and kappa
+= (c_obs - c_exp) / (1 - c_exp); kappa is 1 by definition if c_obs = 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +18,8 @@ from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_qu
 Flags = NDArray[np.bool_]
 RESAMPLES, LEVEL = 1000, 0.95
 POINTS = 4001  # between -1 and 1, at which a kappa is tested; 0 is one
-#: Images that the prior holds: both right, only a, only b, neither. Half a one for each of "both right", "both wrong"
-#: and "apart", which is two cells; half a one in each of the four would pull towards disagreement.
+#: Images that the prior holds: both right, only a, only b, neither. Half an image in each of the four cells would pull
+#: towards disagreement.
 PRIOR = (0.5, 0.25, 0.25, 0.5)
 
 
@@ -44,26 +40,23 @@ class Contingency:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Two observers on `table.n` common images. kappa None: undefined, see `reason`. low, high: 95 % interval of kappa,
-    made by `method` (None from fewer than two images). least, most: the kappas that the two accuracies allow; unbiased:
-    kappa of that estimator; p: of the test that kappa is 0; copied, copied_low, copied_high: how often one copies the
-    other (`copy_probability`; None if the more accurate one is always correct, or never)."""
+    """Two observers on `table.n` common images."""
 
     table: Contingency
     accuracy_a: float | None = None
     accuracy_b: float | None = None
     observed: float | None = None
     expected: float | None = None
-    kappa: float | None = None
-    low: float | None = None
+    kappa: float | None = None  # None: undefined, see `reason`
+    low: float | None = None  # 95 % interval of kappa; None from fewer than two images
     high: float | None = None
-    method: str = ""
+    method: str = ""  # of the interval
     reason: str = ""
-    least: float | None = None
+    least: float | None = None  # the kappas that the two accuracies allow
     most: float | None = None
-    unbiased: float | None = None
-    p: float | None = None
-    copied: float | None = None
+    unbiased: float | None = None  # `unbiased_kappa`
+    p: float | None = None  # of the test that kappa is 0
+    copied: float | None = None  # `copy_probability`; None if the more accurate one is always correct, or never
     copied_low: float | None = None
     copied_high: float | None = None
 
@@ -80,19 +73,18 @@ class AgreementMatrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """Right answers of several observers, trial by trial, sorted by role, condition, stimulus. right, present: [n, k]
-    bool; role, condition, stimulus: [n] text; left_out: [k], trials of each observer that are not among the n."""
+    """Right answers of k observers, trial by trial, sorted by role, condition, stimulus."""
 
-    right: Flags
-    present: Flags
-    role: Array
+    right: Flags  # [n, k]
+    present: Flags  # [n, k]
+    role: Array  # [n] text
     condition: Array
     stimulus: Array
-    left_out: tuple[int, ...]
+    left_out: tuple[int, ...]  # [k] trials of each observer that are not among the n
 
 
 def contingency(a: Array, b: Array) -> Contingency:
-    """Counts from right answers a, b [n] bool on the same images. ValueError where the lengths differ."""
+    """Return counts from right answers a, b [n] bool on the same images. Raises ValueError if the lengths differ."""
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"two observers need the same images, got {first.shape} and {second.shape}")
@@ -102,7 +94,7 @@ def contingency(a: Array, b: Array) -> Contingency:
 
 
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
-    """c_exp of two accuracies in [0, 1], elementwise."""
+    """Return c_exp of two accuracies in [0, 1], elementwise."""
     first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
     return np.asarray(first * second + (1 - first) * (1 - second))
 
@@ -122,16 +114,16 @@ def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
 
 
 def copy_probability(better: Array | float, other: Array | float, observed: Array | float) -> Floats:
-    """Copy model, elementwise, from the accuracies of the better and of the other one, and c_obs: the other takes over
-    right and wrong of the better one with this probability and answers on its own else; negative: it takes over the
-    opposite. NaN where the better one is always right or always wrong."""
+    """Return the probability, elementwise, with which the other observer takes over right and wrong of the better one
+    instead of answering on its own, from both accuracies and c_obs; negative: it takes over the opposite. NaN if the
+    better one is always right or always wrong."""
     first, second = np.asarray(better, dtype=float), np.asarray(other, dtype=float)
     together, room = np.asarray(observed) - expected_consistency(first, second), 2 * first * (1 - first)
     return np.asarray(np.divide(together, room, out=np.full(room.shape, np.nan), where=room > 1e-12))
 
 
 def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
-    """n kappa / (n - 1 + kappa), elementwise; NaN for two images that set the two observers wholly apart."""
+    """Return n kappa / (n - 1 + kappa), elementwise; NaN for two images with opposite answers."""
     room = np.asarray(n, dtype=float) - 1 + kappa
     return np.asarray(np.divide(np.asarray(n) * kappa, room, out=np.full(room.shape, np.nan), where=room > 0))
 
@@ -156,14 +148,11 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
 def agreement(
     a: Array, b: Array, clusters: Sequence[Array] = (), *, strata: Array | None = None, resamples: int = RESAMPLES
 ) -> Agreement:
-    """Kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no agreement beyond
-    chance. strata: [n] conditions; every number except the counts is a mean over them (None: one), because pooled
-    conditions of different difficulty make independent observers agree.
-
-    Interval and p are one score test (`_tested`). clusters: shared components of images, [n] each
+    """Return the kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no
+    agreement beyond chance, both from one score test. clusters: shared components of images, [n] each
     (`benchmark.stats.clusters`): images are then weighted so that kappa has its two-way cluster-robust variance.
-    ValueError if the lengths differ. The copy model refers to one condition; its interval is that of the four counts
-    under Jeffreys' prior (`PRIOR`)."""
+    strata: [n] conditions; every number except the counts is a mean over them (None: one), because pooled conditions of
+    different difficulty make independent observers agree. Raises ValueError if the lengths differ."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table=table, reason="no image in common")
@@ -213,9 +202,11 @@ def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
 
 
 def _copied(point: Agreement, counts: Floats, resamples: int) -> Agreement:
-    accuracy, seen = _of_counts(counts[None])[:2, 0], float(_of_counts(counts[None])[2, 0])
-    better, other = (0, 1) if accuracy[0] >= accuracy[1] else (1, 0)
-    copied = float(copy_probability(accuracy[better], accuracy[other], seen))
+    """Return the agreement with its copy model, which refers to one condition. The interval is that of the four counts
+    under Jeffreys' prior (`PRIOR`)."""
+    p_a, p_b, seen = _of_counts(counts[None])[:3, 0]
+    better, other = (0, 1) if p_a >= p_b else (1, 0)
+    copied = float(copy_probability((p_a, p_b)[better], (p_a, p_b)[other], seen))
     if not np.isfinite(copied):
         return point
     drawn = _of_counts(np.random.default_rng(0).dirichlet(counts + PRIOR, size=resamples))
@@ -245,9 +236,9 @@ def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Arra
 
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
-    """Trials by (role, condition, stimulus); right: response equals category. every: only the trials that all observers
-    have; otherwise the trials of any observer (missing ones are not correct). ValueError if one observer has two
-    answers to one (role, condition, stimulus)."""
+    """Return trials by (role, condition, stimulus). every: only the trials that all observers have; otherwise the
+    trials of any observer (missing ones are not correct). Raises ValueError if an observer has two answers to one
+    trial."""
     keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     join = np.intersect1d if every else np.union1d
@@ -275,7 +266,7 @@ def _of_counts(counts: Array) -> Floats:
 
 
 def _keyed(trials: Trials) -> tuple[Array, Flags]:
-    """Sorted unique keys [n] and whether the answer at each was right [n]."""
+    """Return sorted unique keys [n] and whether the answer at each was right [n]."""
     if not len(trials):
         return np.empty(0, dtype=str), np.empty(0, dtype=bool)
     order = trials.by_key

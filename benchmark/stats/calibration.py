@@ -1,7 +1,5 @@
 """How well confidence matches correctness: calibration error, proper losses, accuracy on the most confident answers.
-
-Each estimate has the influence of every trial, so that means over several tables of the same images, and their
-intervals over images, derive from one function (`pooled`)."""
+Each estimate has the influence of every trial, from which `pooled` derives intervals over images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +15,20 @@ BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: the
-    largest remaining bias upwards; calibrated: the bias upwards if every bin is calibrated."""
+    """An estimate from n trials."""
 
     value: float
-    influence: Floats
-    bias: float = 0.0
-    calibrated: float = 0.0
+    influence: Floats  # [n] each trial's part in its error, whose sum is 0 in expectation
+    bias: float = 0.0  # the largest remaining bias upwards
+    calibrated: float = 0.0  # the bias upwards if every bin is calibrated
 
 
 def calibration_error(confidence: Array, right: Array) -> Estimate:
-    """Expected calibration error, debiased: the mean over trials of |accuracy - confidence| of their bin.
+    """Return the expected calibration error, debiased: the mean over trials of |accuracy - confidence| of their bin.
 
     confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin. A
     bin's gap d has a standard error s, and the mean of |d| exceeds its size by E|N(d, s)| - |d| (Kumar, Liang and Ma
-    2019, NeurIPS, section 5: debiasing by the normal approximation; its mean in closed form, by the folded normal
-    distribution). The remaining bias is subtracted from the lower end of the interval: in a calibrated bin 2 (sqrt 2 -
-    1) / sqrt(pi) = .467 s of .798 s remain, as d itself is unknown."""
+    2019, NeurIPS, section 5), in closed form by the folded normal distribution."""
     from scipy.special import ndtr
 
     n = len(confidence)
@@ -55,6 +50,7 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
         value=max(0.0, plain - above),
         influence=influence,
         bias=above,
+        # Of the .798 s of a calibrated bin's bias, .467 s remain, as d itself is unknown.
         calibrated=float(share @ error) * 2 * (sqrt(2) - 1) / sqrt(pi),
     )
 
@@ -66,11 +62,9 @@ def mean_loss(losses: Array) -> Estimate:
 
 
 def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[float]) -> list[Estimate]:
-    """The accuracy on the most confident trials, for each of some shares of all trials in (0, 1] (Geifman and El-Yaniv
-    2017, NeurIPS: selective classification).
-
-    confidence, right: [n], n x each coverage >= 1. Trials of equal confidence count in part, independent of their
-    order. The influence includes the threshold's, with the accuracy near it."""
+    """Return the accuracy on the most confident trials, for each of some shares of all trials in (0, 1] (Geifman and
+    El-Yaniv 2017, NeurIPS: selective classification). confidence, right: [n], n x each coverage >= 1. Trials of equal
+    confidence count in part. The influence includes the threshold's, with the accuracy near it."""
     n = len(confidence)
     order = np.argsort(-confidence, kind="stable")
     _, group = np.unique(-confidence[order], return_inverse=True)
@@ -99,7 +93,7 @@ def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
 def pooled(
     parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float | None, float | None]:
-    """(value, low, high) of the mean of estimates of several tables: a t interval over images, all trials of one
+    """Return (value, low, high) of the mean of estimates of several tables: a t interval over images, all trials of one
     together, within the bounds; no interval (None) from a single image. images: [n] of each table, whole numbers."""
     value, bias = (float(np.mean([getattr(part, name) for part in parts])) for name in ("value", "bias"))
     at = np.concatenate(images)

@@ -1,14 +1,6 @@
-"""Stimuli made of shared parts: variances and intervals that are about other shapes and other textures.
-
-1,200 cue-conflict images are 160 shapes crossed with 48 textures. Answers to images of one shape, or of one texture, go
-together, so that an interval over images is too narrow. Here an image belongs to one cluster of every *factor* (its
-shape, its texture), and variances add up over factors: Cameron, Gelbach & Miller 2011 (J. Business & Economic
-Statistics 29:238), V = V_shape + V_texture - V_shape and texture.
-
-A metric names its clusters by `Metric.clusters` (trials -> factor -> level of each trial), or they are the label
-columns of its stimuli whose names end in "_exemplar". `shared_clusters` gives the factors that matter; the influence of
-each trial on an estimate (`ratio_influence`) goes through `clustered_variance`, then through `t_interval`, or
-`clustered_wilson` for a proportion."""
+"""Variances and intervals for stimuli made of shared parts (1,200 cue-conflict images are 160 shapes x 48 textures). An
+image belongs to one cluster of every factor, and variances add up over factors: V = V_shape + V_texture - V_both
+(Cameron, Gelbach & Miller 2011, J. Business & Economic Statistics 29:238)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,19 +21,20 @@ Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 
 @dataclass(frozen=True, kw_only=True)
 class Variance:
-    """The variance of an estimate and the degrees of freedom of its t quantile: the smallest number of clusters minus
-    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110). people: the part that only more people reduce;
-    crossed: the part that more people and more images reduce (each person's response to each image)."""
+    """The variance of an estimate."""
 
     value: float
+    # Of the t quantile: the smallest number of clusters minus one, or more (Satterthwaite 1946, Biometrics Bulletin
+    # 2:110).
     df: float
-    people: float = 0.0
-    crossed: float = 0.0
+    people: float = 0.0  # the part that only more people reduce
+    crossed: float = 0.0  # the part that more people and more images reduce (each person's response to each image)
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
-    """The factors by which a metric's intervals are clustered on these trials (those that count, of the metric's role):
-    name -> level of each trial [n]. Empty if stimuli share nothing."""
+    """Return the factors by which a metric's intervals are clustered on these trials (those that count, of the metric's
+    role): name -> level of each trial [n]. They are `Metric.clusters`, or the stimuli's label columns whose names end
+    in "_exemplar"."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
@@ -49,8 +42,8 @@ def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
 
 
 def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
-    """The factors with two levels or more, at least one of them shared by several stimuli: name -> level [n]. stimulus:
-    [n] names; a stimulus without a level ("") is its own cluster."""
+    """Return the factors with two levels or more, at least one of them shared by several stimuli: name -> level [n].
+    stimulus: [n] names; a stimulus without a level ("") is its own cluster."""
     levels = {}
     for name, column in named.items():
         levels[name], stated = np.asarray(column), np.asarray(column) != ""
@@ -67,8 +60,7 @@ def exemplar_columns(trials: Trials) -> dict[str, Array]:
 
 
 def ratio_influence(num: Floats, den: Floats) -> Floats:
-    """The influence of each trial [n] on sum(num) / sum(den), to first order; sums to 0. The denominator must not be
-    0."""
+    """Return the influence of each trial [n] on sum(num) / sum(den), to first order; sums to 0."""
     total = den.sum()
     return np.asarray((num - num.sum() / total * den) / total)
 
@@ -76,8 +68,8 @@ def ratio_influence(num: Floats, den: Floats) -> Floats:
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
     """Return the variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n]
     each): the sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too small,
-    even below 0, if clusters matter little: it is never below the variance over single stimuli. Leave out trials that
-    do not count. ValueError: no factor, or one of a single level."""
+    even below 0, if clusters matter little: the variance is at least that over single stimuli. Raises ValueError for no
+    factor, or one of a single level."""
     cells = list(overlaps(clusters))
     sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
     if min(sizes, default=0) < 2:
@@ -91,8 +83,8 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
 
 
 def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
-    """(1 or -1, each trial's cluster [n]) of every factor and of every combination of factors, by inclusion and
-    exclusion; the combination of all comes last. Codes are in the order of the first factor's levels, then the next."""
+    """Yield (1 or -1, each trial's cluster [n]) of every factor and of every combination of factors, by inclusion and
+    exclusion; the combination of all comes last."""
     levels = [np.unique(labels, return_inverse=True)[1].reshape(-1) for labels in factors]
     for order in range(1, len(levels) + 1):
         for at, *others in combinations(levels, order):
@@ -102,10 +94,10 @@ def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
 
 
 def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """Like `clustered_variance`, for fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli plus
-    the addition of each factor. Degrees of freedom are Satterthwaite's with every factor's variance one standard error
-    above its estimate (as in `crossed_variance`), at least those of the factor with fewest levels: if textures matter
-    little, three of them must not stretch the interval by the t quantile of two."""
+    """Return the variance for fewer than FEW_CLUSTERS levels of a factor: that over single stimuli plus the addition of
+    each factor. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its
+    estimate, at least those of the factor with fewest levels: if textures matter little, three of them must not stretch
+    the interval by the t quantile of two."""
     *_, (_, crossed) = overlaps(clusters)
     single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
@@ -118,16 +110,15 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
 
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
-    """Return the variance of an estimate from random samples of n images and k people, to first order.
+    """Return the variance of an estimate from random samples of n images and k people, to first order (of one person:
+    over images).
 
     images: [n] contribution of each image, with the people fixed; persons: [n, k] contribution of each image through
     each person, if people were resampled; people: [k] contribution of each person, beyond the mean person. factors:
-    shared components of images, label arrays [n] (none: nothing). With one person the variance is only over images.
-
-    Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), because differences
-    between people contain the noise of their answers to these images, which V_images contains already. Resampling
-    images and people with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics
-    1:386)."""
+    shared components of images, label arrays [n]."""
+    # Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), because
+    # differences between people contain the noise of their answers to these images, which V_images contains already.
+    # Resampling both at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386).
     shared = list(factors) or [np.arange(len(images))]
     of_images = clustered_variance(images, shared)
     k = len(people)
@@ -161,9 +152,9 @@ def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
 
 
 def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
-    value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, with
-    no visible variance, each cluster of the factor with fewest counts as one trial."""
+    """Return Wilson's interval of a proportion within [0, 1], with the sample size that has this variance and a t
+    quantile (Franco, Little, Louis & Slud 2019, J. Survey Statistics and Methodology 7:334). At 0 and 1, with no
+    visible variance, each cluster of the factor with fewest counts as one trial."""
     if value in (0.0, 1.0) or spread.value <= 0:
         n = round(spread.df) + 1
         return wilson(round(value * n), n, level)
@@ -178,7 +169,7 @@ def bounded_interval(
     value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
     """Return the interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place
-    there. value: within the bounds, but for rounding."""
+    there."""
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
     low, high = clustered_wilson(share, Variance(value=spread.value / size**2, df=spread.df), level)
@@ -186,7 +177,7 @@ def bounded_interval(
 
 
 def t_interval(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
-    """value +- the t quantile times the standard error; not clipped."""
+    """Return value +- the t quantile times the standard error; not clipped."""
     half = t_quantile(level, spread.df) * sqrt(spread.value)
     return value - half, value + half
 

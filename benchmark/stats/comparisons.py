@@ -12,42 +12,34 @@ from benchmark.stats.differences import Test
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric, observer a against observer b, on their common trials.
-
-    a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its interval at `level`; p:
-    two-sided, for no difference; p_holm: p adjusted within a family (`adjust`), None before; n: common trials that
-    count for at least one of the two; only_a, only_b: trials missing from the other; verdict: the outcome in words;
-    discordant: trials on which only a, and only b, scores, for yes-or-no metrics; same: whether both gave the same
-    answer to every trial of either; remark: a reason for a weaker test; average: number of experiments ("3 of 17
-    experiments"), "" if it is not an average; test: the method of interval and p; data: the tested data, up to sign and
-    scale: equal texts are one hypothesis on the same data."""
+    """One metric, observer a against observer b, on their common trials."""
 
     metric: str
     condition: str = ""
-    a: float | None = None
+    a: float | None = None  # values on those trials; None: undefined, see `reason`
     b: float | None = None
-    difference: float | None = None
+    difference: float | None = None  # a - b, with its interval at `level`
     low: float | None = None
     high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    n: int = 0
+    p: float | None = None  # two-sided, for no difference
+    p_holm: float | None = None  # adjusted within a family (`adjust`)
+    n: int = 0  # common trials that count for at least one of the two
     method: str = ""
     reason: str = ""
     verdict: str = ""
-    only_a: int = 0
+    only_a: int = 0  # trials missing from the other
     only_b: int = 0
     level: float = 0.95
-    discordant: tuple[int, int] | None = None
-    same: bool = False
-    remark: str = ""
-    average: str = ""
+    discordant: tuple[int, int] | None = None  # trials on which only a, and only b, scores, for yes-or-no metrics
+    same: bool = False  # whether both gave the same answer to every trial of either
+    remark: str = ""  # a reason for a weaker test
+    average: str = ""  # "3 of 17 experiments", if it is an average
     test: Test | None = field(default=None, repr=False)
-    data: str = field(default="", repr=False)
+    data: str = field(default="", repr=False)  # tested data, up to sign and scale: equal texts are one hypothesis
 
 
 def decided(start: Comparison, test: Test, method: str, data: str = "") -> Comparison:
-    """`start`, which has a difference, with the p and the interval of `test`, and the verdict."""
+    """Return `start`, which has a difference, with the p and the interval of `test`, and the verdict."""
     low, high = test.interval(start.level)
     done = replace(start, low=low, high=high, p=test.p, method=method, test=test, data=data)
     return replace(done, verdict=_verdict(done))
@@ -77,7 +69,7 @@ def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Compa
 
 
 def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
-    """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65). Raises
+    """Return step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65). Raises
     ValueError unless all are in [0, 1]."""
     p = np.asarray(pvalues, dtype=float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -89,9 +81,9 @@ def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def undecided(comparison: Comparison) -> Comparison:
-    """`comparison` without a test, with its `reason` as the verdict."""
-    return replace(comparison, verdict=f"not compared: {comparison.reason}")
+def undecided(comparison: Comparison, reason: str) -> Comparison:
+    """Return the comparison without a test, with the reason as the verdict."""
+    return replace(comparison, reason=reason, verdict=f"not compared: {reason}")
 
 
 def _verdict(item: Comparison, level: float | None = None) -> str:
@@ -110,8 +102,8 @@ def _verdict(item: Comparison, level: float | None = None) -> str:
     return f"inconclusive at n={item.n} (+- {(item.high - item.low) / 2:.2g}){rest}"
 
 
-# Two families of tests: the suites' headlines, and all the rest. p values are adjusted within each (Holm), and no
-# hypothesis is in a family, or in both, twice.
+# Two families of tests: the suites' headlines, and all other metrics. p values are adjusted within each (Holm), and no
+# hypothesis is tested twice.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,18 +123,15 @@ class SuiteComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted separately;
-    left_out: duplicate tests, each with the one that represents it; remarks: other differences between the two (device,
-    precision, seed); outdated: observers whose answers are not of today's card, or not to be trusted, and the
-    reason."""
+    """Observer a against observer b ("people": as a group)."""
 
     a: str
     b: str
-    headlines: tuple[SuiteComparison, ...]
+    headlines: tuple[SuiteComparison, ...]  # two families, adjusted separately
     secondary: tuple[SuiteComparison, ...]
-    left_out: tuple[tuple[SuiteComparison, SuiteComparison], ...] = ()
-    remarks: tuple[str, ...] = ()
-    outdated: tuple[str, ...] = ()
+    left_out: tuple[tuple[SuiteComparison, SuiteComparison], ...] = ()  # duplicates, each with its representative
+    remarks: tuple[str, ...] = ()  # other differences between the two (device, precision, seed)
+    outdated: tuple[str, ...] = ()  # observers whose answers are not of today's card, or not to be trusted
 
     def __iter__(self) -> Iterator[SuiteComparison]:
         return iter((*self.headlines, *self.secondary))
@@ -180,10 +169,8 @@ class DiscordantTrial:
 
 def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
     """Return the two families of `rows`, which are in the order of their suites."""
-    first = [row for row in rows if _is_headline(row)]
-    kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])
-    families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
-    headlines, secondary = (adjusted(family) for family in families)
+    kept, left_out = _once(sorted(rows, key=lambda row: not _is_headline(row)))
+    headlines, secondary = (adjusted([row for row in kept if _is_headline(row) is head]) for head in (True, False))
     return Compared(
         a=a, b=b, headlines=headlines, secondary=secondary, left_out=tuple(left_out), remarks=tuple(remarks)
     )

@@ -1,6 +1,5 @@
-"""Tests of a difference that give their interval by inversion, so that p and interval never contradict each other.
-
-`p` is below 1 - level exactly where `interval(level)` leaves out 0 (up to rounding), at every level."""
+"""Tests of a difference that give their interval by inversion: `p` is below 1 - level exactly where `interval(level)`
+leaves out 0 (up to rounding), at every level."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,10 @@ class Test(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Discordant:
     """Right or wrong on the same n trials: b that only one got right, c that only the other did. McNemar's score test
-    (1947, Psychometrika 12:153, without continuity correction; its size is .05 within a few thousandths, the exact
-    test's well below: Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91) and Tango's interval (1998),
-    which is its inversion."""
+    (1947, Psychometrika 12:153) and Tango's interval (1998), which is its inversion."""
+
+    # Without continuity correction: its size is .05 within a few thousandths, the exact test's well below (Fagerland,
+    # Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91).
 
     b: float
     c: float
@@ -132,27 +132,24 @@ def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
     return Quadratic(at_zero=at_zero, cross=cross, square=square)
 
 
-# How many images, and people, a paired comparison needs: from the same variances as its interval. A test of stored
-# trials knows how much the two observers' difference varies over images like these. With `times` as many images (and as
-# many more of the shapes and textures that they share) that variance is divided by `times`.
-
+# The number of images, and people, that a paired comparison needs follows from the variances of its interval. With
+# `times` as many images (and as many more of the shapes and textures that they share) they are divided by `times`.
 
 MANY, FAR = 300.0, 30.0  # degrees of freedom, and standard errors, that are as good as any
 LEAST, MOST = 0.01, 1e6  # times as many images; fewer and more are not looked for
 
 
 def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1.0, level: float = 0.95) -> float:
-    """Return the chance that the test finds a true difference of `detect`, at two-sided 1 - level.
-
-    times, people: how many times as many images, and people, as the test was made of. Right or wrong on the same
-    images: McNemar's test, whose variance under the hypothesis is the share of images that only one gets right, and the
-    alternative's that share less `detect` squared (Connor 1987, Biometrics 43:207). 0 where nothing varies."""
+    """Return the probability that the test finds a true difference of `detect`, at two-sided 1 - level; 0 if nothing
+    varies. times, people: how many times as many images, and people, as the test was made of."""
     from scipy.special import ndtr
     from scipy.stats import nct  # loaded by what asks for power, not by a ranked table
 
     detect = abs(detect)
     match test:
         case Discordant(b=b, c=c, n=n):
+            # Under the hypothesis the variance is the share of images that only one gets right, under the alternative
+            # that share less `detect` squared (Connor 1987, Biometrics 43:207).
             share = max((b + c) / n, detect)
             tested, true = share / n, (share - detect**2) / n
         case Restricted(difference=difference, variance=variance):
@@ -180,7 +177,7 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
 
 def assumed(share: float) -> Discordant:
     """Return the test of two observers without stored trials: one image, which only one of the two answers correctly
-    with the probability `share`; images share nothing."""
+    with the probability `share`."""
     return Discordant(b=share / 2, c=share / 2, n=1)
 
 
@@ -190,8 +187,8 @@ def _tails(below: Callable[[float], float], bound: float) -> float:
 
 
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
-    """Return how many times as many images, or people where `of` is "people", find a difference of `detect` with this
-    chance. None: no number of them does, as the others bound what can be seen, or nothing varies."""
+    """Return how many times as many images, or people if `of` is "people", find a difference of `detect` with this
+    probability; None if no number of them does."""
     from scipy.optimize import brentq
 
     def lacking(times: float) -> float:
@@ -205,7 +202,7 @@ def needed(test: Test, detect: float, power: float, *, of: str = "images", level
 
 
 def detectable(test: Test, power: float, *, level: float = 0.95) -> float | None:
-    """Return the smallest difference that the test, as it is, finds with this chance; None where it finds none."""
+    """Return the smallest difference that the test finds with this probability; None if it finds none."""
     from scipy.optimize import brentq
 
     limit = min(getattr(test, "limit", 1.0), 1e3)

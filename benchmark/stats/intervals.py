@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from math import inf, sqrt
+from math import copysign, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -15,16 +15,15 @@ Floats = NDArray[np.float64]
 # One proportion (Wilson), and two on the same stimuli (Tango interval, exact McNemar test).
 
 
-@lru_cache(maxsize=256)  # a board asks for each of its rows
 def normal_quantile(level: float) -> float:
-    """z such that a two-sided normal interval at `level` is +- z (ValueError: level)."""
+    """Return z such that a two-sided normal interval at `level` is +- z. Raises ValueError for another level."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     return -NormalDist().inv_cdf((1 - level) / 2)
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """(low, high) of a proportion within [0, 1]: score interval without continuity correction (Wilson 1927, JASA
+    """Return the score interval of a proportion within [0, 1], without continuity correction (Wilson 1927, JASA
     22:209). Raises ValueError unless 0 <= successes <= n and n >= 1."""
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"needs 0 <= successes <= n and n >= 1, got {successes} of {n}")
@@ -38,19 +37,16 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided exact McNemar test (1947, Psychometrika 12:153) that b of b + c discordant pairs is one half: p in (0,
-    1]. b, c: pairs that only one of the two answers correctly (>= 0, otherwise ValueError)."""
+    """Return the two-sided p in (0, 1] of the exact McNemar test (1947, Psychometrika 12:153). b, c: pairs that only
+    one of the two answers correctly."""
     from scipy.special import bdtr
 
-    if b < 0 or c < 0:
-        raise ValueError(f"counts of discordant pairs cannot be negative, got {b} and {c}")
-    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5))) if b != c else 1.0
+    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
 
 
 def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1]. b, c: pairs
-    that only a, that only b answers correctly (b + c <= n, n >= 1, otherwise ValueError). At b = c = 0 it still has
-    width: none seen does not mean none exist."""
+    """Return the score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1].
+    b, c: pairs that only a, that only b answers correctly (b + c <= n, n >= 1, otherwise ValueError)."""
     if min(b, c) < 0 or n < 1 or b + c > n:
         raise ValueError(f"paired counts need 0 <= b + c <= n and n >= 1, got b={b}, c={c}, n={n}")
     z = normal_quantile(level)
@@ -64,29 +60,24 @@ def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, f
     """Return the difference at which the (falling) score statistic equals `target`, by bisection."""
     low, high = between
     for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _score(b, c, n, middle) > target else (low, middle)
+        delta = (low + high) / 2
+        # Tango's score statistic for p_a - p_b = delta, at the restricted estimate.
+        linear = -b - c + (2 * n - b + c) * delta
+        constant = -c * delta * (1 - delta)
+        nuisance = (sqrt(max(0.0, linear**2 - 8 * n * constant)) - linear) / (4 * n)
+        variance = n * (2 * nuisance + delta * (1 - delta))
+        gap = b - c - n * delta
+        score = gap / sqrt(variance) if variance > 0 else copysign(inf, gap) if gap else 0.0
+        low, high = (delta, high) if score > target else (low, delta)
     return (low + high) / 2
 
 
-def _score(b: float, c: float, n: int, delta: float) -> float:
-    """Tango's score statistic for p_a - p_b = delta, at the restricted estimate."""
-    linear = -b - c + (2 * n - b + c) * delta
-    constant = -c * delta * (1 - delta)
-    nuisance = (sqrt(max(0.0, linear**2 - 8 * n * constant)) - linear) / (4 * n)
-    variance = n * (2 * nuisance + delta * (1 - delta))
-    gap = b - c - n * delta
-    if variance <= 0:
-        return inf if gap > 0 else -inf if gap < 0 else 0.0
-    return gap / sqrt(variance)
-
-
-# Student's t with any number of degrees of freedom above 0, fractions included (Satterthwaite's are). scipy is imported
-# at the first use: most ranked tables need none of it.
+# Student's t with any degrees of freedom above 0, fractions included (Satterthwaite's are). Most ranked tables need no
+# scipy, so it is imported at the first use.
 
 
 def t_tail(t: float, df: float) -> float:
-    """P(|T| >= |t|), accurate far out. Raises ValueError unless df > 0."""
+    """Return P(|T| >= |t|), accurate far out. Raises ValueError unless df > 0."""
     from scipy.special import stdtr
 
     if df <= 0:
@@ -96,7 +87,7 @@ def t_tail(t: float, df: float) -> float:
 
 @lru_cache(maxsize=2**12)
 def t_quantile(level: float, df: float) -> float:
-    """t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
+    """Return t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
     from scipy.special import stdtrit
 
     if not 0 < level < 1 or df <= 0:
@@ -116,15 +107,12 @@ def bootstrap_ratio(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1). num, den: [n]
-    finite, sum(den) > 0 (else ValueError); clusters: [n] the stimulus of each trial, two at least: all trials of one
-    are drawn together (None: every trial is its own). The order of the trials does not count. Resamples whose
-    denominator is 0 are left out."""
+    """Return the percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1). num, den:
+    [n] finite, sum(den) > 0 (otherwise ValueError); clusters: [n] the stimulus of each trial, two at least: all trials
+    of one are drawn together (None: every trial is its own). Resamples whose denominator is 0 are left out."""
     sums = np.column_stack([num, den]).astype(float)
     if clusters is not None:
         names, at = np.unique(clusters, return_inverse=True)
-        if len(at) != len(sums):
-            raise ValueError(f"{len(sums)} trials but {len(at)} cluster names")
         sums = np.column_stack([np.bincount(at, column, len(names)) for column in sums.T])
     sums = sums[np.lexsort(sums.T)]  # whatever the order of the trials
     if not np.isfinite(sums).all() or sums[:, 1].sum() <= 0:
@@ -137,8 +125,8 @@ def bootstrap_ratio(
 
 
 def resampled_sums(rows: Floats, resamples: int, seed: int) -> Floats:
-    """Column sums of `resamples` draws with replacement of all rows: [rows, m] -> [resamples, m]. Equal rows are drawn
-    as one multinomial count (the same distribution, far fewer numbers)."""
+    """Return column sums of `resamples` draws with replacement of all rows: [rows, m] -> [resamples, m]. Equal rows are
+    drawn as one multinomial count (the same distribution, far fewer numbers)."""
     rng = np.random.default_rng(seed)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     merge = len(kinds) * 8 <= len(rows)
@@ -153,7 +141,7 @@ def resampled_sums(rows: Floats, resamples: int, seed: int) -> Floats:
 
 
 def chunk_sizes(total: int, width: int) -> Iterator[int]:
-    """Splits `total` resamples so that no chunk holds more than CELLS numbers."""
+    """Yield the sizes of chunks of `total` resamples, none of which holds more than CELLS numbers."""
     step = max(1, CELLS // max(1, width))
     for start in range(0, total, step):
         yield min(step, total - start)

@@ -31,13 +31,12 @@ MANY_CLUSTERS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class _Pairs:
-    """Sums per common trial: `sums` [pairs, 4] is num a, den a, num b, den b; keys, stimulus [pairs];
-    factors: label arrays [pairs], one at least: pairs that share a label in any of them are not independent."""
+    """Sums per common trial."""
 
-    sums: Floats
-    keys: Array
+    sums: Floats  # [pairs, 4]: num a, den a, num b, den b
+    keys: Array  # [pairs]
     stimulus: Array
-    factors: tuple[Array, ...]
+    factors: tuple[Array, ...]  # one at least, label arrays [pairs]: pairs that share a label are not independent
     only_a: int
     only_b: int
 
@@ -56,28 +55,20 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     difference tested, so ratios with different denominators keep their size. No common trial, an undefined value, or
     fewer than `FEWEST` trials that count for one of the two: no test, with the `reason`. `condition` is a label: filter
     the trials yourself."""
+    start = Comparison(metric=metric.name, condition=condition, level=level)
     if metric.ratio is None:
-        return undecided(
-            Comparison(metric=metric.name, condition=condition, reason="the metric has no value per trial")
-        )
+        return undecided(start, "the metric has no value per trial")
     pairs = _paired(metric, a, b)
-    start = Comparison(
-        metric=metric.name,
-        condition=condition,
-        n=len(pairs.sums),
-        only_a=pairs.only_a,
-        only_b=pairs.only_b,
-        level=level,
-    )
+    start = replace(start, n=len(pairs.sums), only_a=pairs.only_a, only_b=pairs.only_b)
     if not len(pairs.sums):
-        return undecided(replace(start, reason="no trial in common"))
+        return undecided(start, "no trial in common")
     num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0).tolist()
     value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
     same = not pairs.only_a and not pairs.only_b and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
     start = replace(start, a=value_a, b=value_b, same=same)
     if value_a is None or value_b is None:
         who = " and ".join(name for name, value in (("a", value_a), ("b", value_b)) if value is None)
-        return undecided(replace(start, reason=f"no common trial counts for {who}"))
+        return undecided(start, f"no common trial counts for {who}")
     # What counts for at least one of the two, in the numerator (of a ratio of two conditions) or below it.
     pairs = pairs.at((pairs.sums != 0).any(axis=1))
     n, discordant = len(pairs.sums), _discordant(pairs)
@@ -90,8 +81,8 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
-    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys. Only
-    trials of the metric's role are used. Empty unless the metric is yes or no."""
+    """Return the trials of the metric's role that only one of the two scores on: position in a, position in b, "a" or
+    "b"; in order of their keys. Empty unless the metric is yes or no."""
     pairs = _paired(metric, a, b)
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
@@ -102,24 +93,17 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     """Return the sums of both observers on the trials that both have, sorted by key."""
-    (keys_a, own_a), (keys_b, own_b) = (_keyed(metric, trials) for trials in (a, b))
+    own_a, own_b = metric.own(a), metric.own(b)
+    keys_a, keys_b = _keys(own_a), _keys(own_b)
     common = np.intersect1d(keys_a, keys_b)
     sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
     factors, stimulus = _factors(metric, own_a, common)
-    return _Pairs(
-        sums=sums,
-        keys=common,
-        stimulus=stimulus,
-        factors=factors,
-        only_a=len(keys_a) - len(common),
-        only_b=len(keys_b) - len(common),
-    )
+    only_a, only_b = len(keys_a) - len(common), len(keys_b) - len(common)
+    return _Pairs(sums=sums, keys=common, stimulus=stimulus, factors=factors, only_a=only_a, only_b=only_b)
 
 
-def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
-    """Return the unique keys of an observer's trials, sorted, and the trials: those that the metric is measured on."""
-    own = metric.own(trials)
-    return np.unique(own.keys) if len(own) else np.zeros(0, dtype=str), own
+def _keys(trials: Trials) -> Array:
+    return np.unique(trials.keys) if len(trials) else np.zeros(0, dtype=str)
 
 
 def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
@@ -159,8 +143,7 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
         by_stimulus = np.bincount(np.unique(pairs.stimulus, return_inverse=True)[1], den)
         few = float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())  # as many of equal weights weigh as much
         if few < FEWEST:
-            reason = f"too few to test: {few:.0f} stimuli count for {who}"
-            return undecided(replace(start, reason=reason))
+            return undecided(start, f"too few to test: {few:.0f} stimuli count for {who}")
     total_a, total_b = den_a.sum(), den_b.sum()
     share = total_a / (total_a + total_b)
     under = (num_a.sum() + num_b.sum()) / (total_a + total_b)  # both ratios, if they are equal
@@ -187,14 +170,9 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
         start = replace(start, remark=f"{clusters} clusters only: little power")
     if not start.remark or clusters >= FEW_CLUSTERS or not isinstance(test, Restricted):
         return decided(start, test, f"score test, {how}", data)
-    influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
-    spread = few_clusters_variance(influence, pairs.factors)
-    return decided(
-        start,
-        Studentised(difference=difference, se=sqrt(spread.value), df=spread.df, limit=limit),
-        f"t test, {how}",
-        data,
-    )
+    spread = few_clusters_variance(ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b), pairs.factors)
+    test = Studentised(difference=difference, se=sqrt(spread.value), df=spread.df, limit=limit)
+    return decided(start, test, f"t test, {how}", data)
 
 
 def _data(pairs: _Pairs, values: Floats) -> str:
@@ -209,27 +187,27 @@ def _data(pairs: _Pairs, values: Floats) -> str:
 
 
 def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Comparison:
-    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and at least one person
+    """Return a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and at least one person
     answered. No test, with the reason: not a ratio, no such trial, nothing that counts, fewer than two people."""
+    start = Comparison(metric=metric.name)
     if metric.ratio is None:
-        return undecided(Comparison(metric=metric.name, reason="the metric has no value per trial"))
-    (keys, own), *others = (_keyed(metric, observer) for observer in (a, *people))
-    others = [(theirs, trials) for theirs, trials in others if len(trials)]
+        return undecided(start, "the metric has no value per trial")
+    own, others = metric.own(a), [trials for person in people if len(trials := metric.own(person))]
     if len(others) < 2:
-        return undecided(Comparison(metric=metric.name, reason="answers of fewer than two people"))
-    common = np.intersect1d(keys, np.concatenate([theirs for theirs, _ in others]))
+        return undecided(start, "answers of fewer than two people")
+    common = np.intersect1d(_keys(own), np.concatenate([_keys(trials) for trials in others]))
     only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
-    start = Comparison(metric=metric.name, n=len(common), only_a=only)
+    start = replace(start, n=len(common), only_a=only)
     if len(common) < 2:
-        return undecided(replace(start, reason="fewer than two trials in common"))
-    sums = np.stack([_sums(metric, trials, common) for trials in (own, *(trials for _, trials in others))], axis=1)
+        return undecided(start, "fewer than two trials in common")
+    sums = np.stack([_sums(metric, trials, common) for trials in (own, *others)], axis=1)
     counts = (sums != 0).any(axis=(1, 2))
-    heard = (sums != 0).any(axis=(0, 2))  # who has no trial that counts is no person more
+    heard = (sums != 0).any(axis=(0, 2))  # a person without trials that count does not add to the people
     heard[0] = True
     if heard.sum() == 2:
-        return undecided(replace(start, reason="trials of fewer than two people count"))
+        return undecided(start, "trials of fewer than two people count")
     if counts.sum() < 2:
-        return undecided(replace(start, reason="fewer than two common trials count"))
+        return undecided(start, "fewer than two common trials count")
     factors, _ = _factors(metric, own, common)
     num, den = np.moveaxis(sums[counts][:, heard], 2, 0)
     return _against_people(replace(start, n=int(counts.sum())), num, den, [labels[counts] for labels in factors])
@@ -239,8 +217,7 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
     """num, den: [n, 1 + k], the observer's in the first column."""
     observer, theirs = den[:, 0].sum(), den[:, 1:].sum()
     if not observer or not theirs:
-        who = "a" if not observer else "people"
-        return undecided(replace(start, reason=f"no common trial counts for {who}"))
+        return undecided(start, f"no common trial counts for {'people' if observer else 'a'}")
     a, b = float(num[:, 0].sum() / observer), float(num[:, 1:].sum() / theirs)
     # [k] each person's own value; 0 where nothing counts.
     total = den[:, 1:].sum(axis=0)
@@ -251,14 +228,13 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
     variance = crossed_variance(images, persons, crowd.sum(axis=0), factors)
     start = replace(start, a=a, b=b, difference=a - b)
     if variance.value <= 0:
-        return undecided(replace(start, reason="the difference does not vary over images"))
-    limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
+        return undecided(start, "the difference does not vary over images")
     # Both are drawn from more: other images and people would give another value.
     test = Studentised(
         difference=a - b,
         se=sqrt(variance.value),
         df=variance.df,
-        limit=limit,
+        limit=1.0 if ((num >= 0) & (num <= den)).all() else inf,
         people=variance.people,
         crossed=variance.crossed,
     )

@@ -20,14 +20,13 @@ def rank_intervals(
     higher_is_better: bool = True,
     level: float = 0.95,
 ) -> tuple[Ranks, Ranks, Ranks]:
-    """(rank, low, high), each [n] int; 0 if a value is None or NaN (unranked).
+    """Return (rank, low, high), each [n] int; 0 if a value is None or NaN (unranked).
 
-    values, ses: [n] estimates and their standard errors (>= 0, otherwise ValueError; None, NaN: not separable). Equal
-    values share the better rank. [low, high] contains the true rank of one given entry with probability >= `level`: its
-    differences from the other n - 1 are tested two-sided, Bonferroni-corrected, and low = 1 + those certainly better,
-    high = n - those certainly worse: the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm (2024, Review of
-    Economic Studies 91:476). The estimates are treated as independent; on common stimuli they correlate positively, so
-    the intervals are then wider than necessary."""
+    values, ses: [n] estimates and their standard errors (>= 0; None, NaN: not separable). Equal values share the better
+    rank. [low, high] contains the true rank of one given entry with probability >= `level`: its differences from the
+    other n - 1 are tested two-sided, Bonferroni-corrected, and low = 1 + those certainly better, high = n - those
+    certainly worse (the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm 2024, Review of Economic Studies
+    91:476). The estimates are treated as independent, so the intervals are wider than necessary on common stimuli."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     if x.shape != se.shape or x.ndim != 1:
         raise ValueError(f"one standard error per value needed, got {x.shape} and {se.shape}")
@@ -60,10 +59,8 @@ def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
     return rank, 1 + better, n - worse
 
 
-# The published toolbox's two rankings, as pure functions over scores.
-#
-# Both hold within the set of models that is given: adding or removing one model moves the others, in the mean rank even
-# against one another. So a rank is shown with its set; scores are what is stored.
+# The published toolbox's two rankings. Both hold within the set of models that is given: another model moves the
+# others, in the mean rank even against one another.
 
 #: The three human metrics and whether a larger value ranks higher.
 HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
@@ -71,17 +68,16 @@ HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "er
 
 @dataclass(frozen=True, kw_only=True)
 class HumanRank:
-    """A model's place: mean_rank over the three human metrics (1: best), place by it, accuracy_place by OOD accuracy.
-    Tied models share the mean of their places. None: a value is missing, the model is not ranked (by that table)."""
+    """A model's place; tied models share the mean of their places. None: a value is missing."""
 
     name: str
-    mean_rank: float | None
-    place: float | None
-    accuracy_place: float | None
+    mean_rank: float | None  # over the three human metrics (1: best)
+    place: float | None  # by the mean rank
+    accuracy_place: float | None  # by OOD accuracy
 
 
 def human_likeness(rows: Mapping[str, Mapping[str, float | None]]) -> list[HumanRank]:
-    """Models by human-likeness, unranked ones last. rows: name -> metric -> value, people left out by the caller."""
+    """Return models by human-likeness, unranked ones last. rows: name -> metric -> value, without people."""
     names = sorted(rows)
     complete = [n for n in names if all(rows[n].get(m) is not None for m in HUMAN_METRICS)]
     ranks = [
@@ -102,15 +98,13 @@ def human_likeness(rows: Mapping[str, Mapping[str, float | None]]) -> list[Human
 
 
 def average_ranks(values: Floats, larger_first: bool) -> Floats:
-    """Ranks [n] from 1; equal values share the mean of their ranks."""
+    """Return ranks [n] from 1; equal values share the mean of their ranks."""
     _, kind, counts = np.unique(-values if larger_first else values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[kind])
 
 
-# Correlations over observers that come in families: rank, linear and partial ones, with intervals. Observers are no
-# independent sample: five ResNets from one laboratory are nearly one observation. Families are therefore left out as
-# wholes, and the interval's degrees of freedom are those of the families.
-
+# Correlations over observers that come in families. Observers are not an independent sample: five ResNets from one
+# laboratory are nearly one observation. Families are therefore left out as wholes.
 
 Method = Literal["spearman", "pearson"]
 
@@ -142,12 +136,11 @@ def correlation(
 ) -> Correlation:
     """Return the correlation of x and y [n], finite, over observers in `families` [n].
 
-    method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant: the partial correlation, of the
-    residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and minus
-    Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, without one whole family at
-    a time. With families of very different sizes a bootstrap of families has too little coverage and this has not
-    (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`). Raises ValueError
-    if lengths differ or a value is not finite."""
+    method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant (partial correlation). The 95 %
+    interval: Fisher's z plus and minus Student's t (families - 1 degrees of freedom) times the jackknife's standard
+    error of z, without one whole family at a time. Raises ValueError if lengths differ or a value is not finite."""
+    # With families of very different sizes a bootstrap of families has too little coverage (MacKinnon, Nielsen & Webb
+    # 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
     columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])
     if len(families) != len(columns) or not np.isfinite(columns).all():
         raise ValueError("a correlation needs a finite value and a family for each observer")

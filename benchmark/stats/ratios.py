@@ -26,12 +26,11 @@ def ratio_score(
     """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
 
     condition: if blocks have conditions, only its trials are scored; if no trial has a condition, it only names the
-    score (a category, an epsilon), and `trials` must be its trials. n: trials whose denominator is not 0; excluded: the
-    other trials, plus `excluded` of the caller. No trials, or a denominator of 0: value None with the reason. Interval:
-    cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`); otherwise Wilson if num and den
-    are 0/1 with num <= den and each stimulus counts once; otherwise t with the variance over whole stimuli, in Wilson's
-    form for a proportion or a metric with bounds; none from a single stimulus (flagged). ValueError: the metric has no
-    ratio, or its numerator or denominator is not finite."""
+    score (a category, an epsilon). n: trials whose denominator is not 0; excluded: the other trials, plus `excluded` of
+    the caller. No trials, or a denominator of 0: value None with the reason. Interval: cluster-robust if stimuli share
+    a shape, a texture or the like (`stats.clusters`); otherwise Wilson if each stimulus is one yes or no; otherwise t
+    with the variance over whole stimuli, in Wilson's form for a proportion or a metric with bounds. Raises ValueError
+    if the metric has no ratio, or its numerator or denominator is not finite."""
     trials, missing = metric.own(trials), ""
     shown = trials.columns.get("condition")
     if condition and shown is not None and (shown != "").any():
@@ -45,20 +44,8 @@ def ratio_score(
     elif not missing and den.sum() == 0:
         missing = f"no trial counts: the denominator is 0 over {len(den)} trials"
     excluded += len(den) - n
-    score = Score(
-        metric=metric.name,
-        value=None,
-        reason=missing,
-        low=None,
-        high=None,
-        level=0.95,
-        method="",
-        n=n,
-        excluded=excluded,
-        condition=condition,
-        role=metric.role,
-        flags=tuple(flags),
-    )
+    score = Score(metric=metric.name, value=None, reason=missing, n=n, excluded=excluded, condition=condition)
+    score = replace(score, role=metric.role, flags=tuple(flags))
     if missing:
         return score
     counts = (num != 0) | (den != 0)
@@ -78,7 +65,7 @@ def ratio_score(
 
 
 def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:
-    """(numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
+    """Return (numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
     if metric.ratio is None:
         raise ValueError(f"metric '{metric.name}' is not a ratio of sums")
     own = metric.own(trials)
@@ -98,7 +85,7 @@ def share(of: Callable[[Trials], Array]) -> Ratio:
 
 
 def correct(trials: Trials) -> Array:
-    """[n] bool: the answer is the image's category. "na" (no answer) is never right and stays in every count."""
+    """Return whether each answer is the image's category [n]. "na" (no answer) is never right and always counts."""
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
@@ -116,7 +103,7 @@ def indicators(num: Floats, den: Floats) -> bool:
 
 
 def _robust(score: Score, num: Floats, den: Floats, clusters: Clusters, metric: Metric, how: str) -> Score:
-    """`score` with its value and t with the cluster-robust variance, within any bounds."""
+    """Return `score` with its value and t with the cluster-robust variance, within any bounds."""
     value = float(num.sum() / den.sum())
     levels = {len(set(at.tolist())): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
     least, influence = min(levels), ratio_influence(num, den)

@@ -1,16 +1,5 @@
-"""Confidence sequences: intervals of a proportion that hold at every n at once, so that sampling may stop at any time.
-
-A Wilson interval holds at an n that was fixed beforehand. To look after every chunk and stop once the interval is
-narrow, intervals (low_n, high_n) with P(truth in all of them) >= level are needed.
-
-A source of independent samples uses the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
-likelihood of the samples so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality
-it ever reaches 1/alpha with a probability of at most alpha; the p at which it has not are the interval (Robbins 1970,
-Annals of Mathematical Statistics 41:1397; Howard, Ramdas, McAuliffe and Sekhon 2021, Annals of Statistics 49:1055).
-
-A finite set in random order without replacement uses the prior-posterior ratio (Waudby-Smith and Ramdas 2020, NeurIPS
-33), with the beta-binomial prior of the same mixture on the number of successes in the set. It is narrower, and exact
-once the whole set was sampled."""
+"""Confidence sequences: intervals that hold at every n at once, so that sampling may stop at any time. With P(truth in
+all of them) >= level, one may look after every chunk and stop once the interval is narrow."""
 
 from collections.abc import Callable
 from math import log
@@ -30,43 +19,46 @@ HALVINGS = 60  # an interval of length 1 is then shorter than the spacing of flo
 def confidence_sequence(
     successes: ArrayLike, n: ArrayLike, level: float = 0.95, size: int | None = None
 ) -> tuple[Any, Any]:
-    """(low, high) after `successes` of `n` samples, each [...] in [0, 1]: floats for numbers, arrays for arrays; n = 0
-    returns (0, 1).
+    """Return (low, high) after `successes` of `n` samples, each [...] in [0, 1]: floats for numbers, arrays for arrays;
+    n = 0 returns (0, 1).
 
     With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
     None: samples are independent, the truth is the source's p. size N: samples are those of a set of N without
-    replacement, in an order that was random and not chosen by their outcomes; the truth is the proportion in the set.
-    ValueError: level outside (0, 1), counts that are not whole or not 0 <= successes <= n (<= size)."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    k, m = np.broadcast_arrays(successes, n)
-    if not (np.equal(k, np.floor(k)) & np.equal(m, np.floor(m))).all():
-        raise ValueError("counts must be whole numbers")
-    k, m = k.astype(np.int64), m.astype(np.int64)
+    replacement, in an order that was random; the truth is the proportion in the set. Raises ValueError for counts that
+    are not 0 <= successes <= n (<= size)."""
+    k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
     if (k < 0).any() or (k > m).any() or (size is not None and (m > size).any()):
         most = "" if size is None else f" <= size = {size}"
         raise ValueError(f"counts need 0 <= successes <= n{most}")
-    bound = -log(1 - level)
+    bound = _bound(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)
     return (float(low), float(high)) if k.ndim == 0 else (low, high)
 
 
 def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float, float]:
-    """(low, high) of the mean of paired differences, each in [-1, 1], in sequence: holds at every n at once.
-
-    differences: [n], in an order independent of their values; none returns (-1, 1). Gains and losses are bounded
-    separately, each at half the risk. The mixture above holds for any values in [0, 1], not only for 0 and 1: the
-    likelihood ratio is convex in the value, so its mean under p is at most that of a 0 or a 1. ValueError: a value
-    outside [-1, 1], level outside (0, 1)."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    """Return (low, high) of the mean of paired differences [n], each in [-1, 1] (otherwise ValueError), in sequence:
+    holds at every n at once. None returns (-1, 1). The order must be independent of the values."""
     values = np.asarray(differences, dtype=float)
     if not (np.abs(values) <= 1).all():
         raise ValueError("differences must lie between -1 and 1")
-    n, bound = np.array(float(len(values))), -log((1 - level) / 2)
+    # Gains and losses are bounded separately, each at half the risk. The mixture holds for any values in [0, 1]: the
+    # likelihood ratio is convex in the value, so its mean under p is at most that of a 0 or a 1.
+    n, bound = np.array(float(len(values))), _bound((1 - level) / 2)
     sums = np.stack([values, -values]).clip(0).sum(axis=1)
     (gain_low, loss_low), (gain_high, loss_high) = _of_source(sums, n, bound)
     return float(gain_low - loss_high), float(gain_high - loss_low)
+
+
+def _bound(risk: float) -> float:
+    if not 0 < risk < 1:
+        raise ValueError(f"level must lie between 0 and 1, not at a risk of {risk}")
+    return -log(risk)
+
+
+# A source of independent samples uses the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
+# likelihood of the samples so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality
+# it ever reaches 1/alpha with a probability of at most alpha; the p at which it has not are the interval (Robbins 1970,
+# Annals of Mathematical Statistics 41:1397; Howard, Ramdas, McAuliffe and Sekhon 2021, Annals of Statistics 49:1055).
 
 
 def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floats, Floats]:
@@ -89,6 +81,11 @@ def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floa
         outer, inner = np.where(within, outer, middle), np.where(within, middle, inner)
     low, high = np.where(inside(end), end, outer)
     return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+
+
+# A finite set in random order without replacement uses the prior-posterior ratio (Waudby-Smith and Ramdas 2020, NeurIPS
+# 33), with the beta-binomial prior of the same mixture on the number of successes in the set. It is narrower, and exact
+# once the whole set was sampled.
 
 
 def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats]:
@@ -120,14 +117,14 @@ def _outermost_whole(inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, b
 
 
 def _log_mixture(k: Whole | Floats, n: Whole | Floats) -> Floats:
-    """log of the likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
+    """Return the log likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
     from scipy.special import betaln
 
     return np.asarray(betaln(k + PRIOR, n - k + PRIOR) - betaln(PRIOR, PRIOR))
 
 
 def _log_falling(total: Whole, draws: Whole) -> Floats:
-    """log(total (total - 1) ... over `draws` factors), draws <= total."""
+    """Return log(total (total - 1) ... over `draws` factors), draws <= total."""
     from scipy.special import gammaln
 
     return np.asarray(gammaln(total + 1) - gammaln(total - draws + 1))

@@ -94,7 +94,7 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
     comparisons = []
     for metric in (*AGREEMENT, ACCURACY):
         if not by_role:
-            comparisons.append(undecided(Comparison(metric=metric, reason=NO_GROUP if b is None else NOBODY)))
+            comparisons.append(undecided(Comparison(metric=metric), NO_GROUP if b is None else NOBODY))
             continue
         # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
         if len(by_role) > 1 and metric != ACCURACY:
@@ -243,6 +243,6 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
         )
         return decided(start, test, method)
     if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):
-        return undecided(replace(start, reason="the difference does not vary over images"))
+        return undecided(start, "the difference does not vary over images")
     n = 1 + round(variance.df)
     return decided(start, Discordant(b=n * (gap > 0), c=n * (gap < 0), n=n), method)

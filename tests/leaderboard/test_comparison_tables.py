@@ -21,7 +21,7 @@ def row(suite, name, b, c, direction="higher", headline=False, data=""):
 
 @pytest.fixture
 def found():
-    none = undecided(Comparison(metric="mce", reason="no trial in common"))
+    none = undecided(Comparison(metric="mce"), "no trial in common")
     return compared(
         "AlexNet",
         "net",
@@ -105,7 +105,7 @@ def test_hostile_names_stay_text_and_images_are_counted():
 def test_one_against_each_of_several_is_one_family_highest_first():
     near, far = row("cue", "bias", 20, 12, headline=True), row("cue", "bias", 60, 12, headline=True)
     far = replace(far, comparison=replace(far.comparison, b=0.3))
-    none = replace(near, comparison=undecided(Comparison(metric="bias", reason="no trial in common")))
+    none = replace(near, comparison=undecided(Comparison(metric="bias"), "no trial in common"))
     others = {"far": [far, row("cue", "edges", 60, 12)], "near": [near], "lost": [none], "stranger": []}
     noted = ["cue: not run alike"]
     found = compared_to_each("net", [compared("net", name, rows, noted) for name, rows in others.items()])
