@@ -75,7 +75,7 @@ def _variants() -> dict[str, Suite]:
         add(name, on_disk, own["summary"], Folders(role=name, **own.get("config", {})))
     if names := plugin_names():
         config = CorruptionConfig(source="plugins", corruptions=("all",))
-        add("plugins", _PLAIN, f"Corruptions of other packages: {', '.join(names)}", config)
+        add("plugins", replace(_PLAIN, version=4), f"Corruptions of other packages: {', '.join(names)}", config)
     versions = {name: versioned(suite) for name, suite in variants.items()}
     return {**versions, "stylized-imagenet": STYLISED, **NATURAL}
 

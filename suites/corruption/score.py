@@ -19,6 +19,7 @@ from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normali
 from suites.corruption.protocols import not_listed_then
 
 NOT_THEN = "these trials lack it: run it again"
+NO_MEAN = "no mean over corruptions of other packages: it would depend on which are installed"
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
@@ -32,7 +33,12 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
         shorter = not_listed_then(config, trials.coded("condition").used)
         trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
     table = CellTable(trials)
-    return [replace(part, role=role) for parts in (_undefined, _cells, _means, calibration) for part in parts(table)]
+    scores = [replace(part, role=role) for parts in (_undefined, _cells, _means, calibration) for part in parts(table)]
+    if isinstance(config, CorruptionConfig) and config.source == "plugins":
+        own = {cell.corruption for cell in table.cells} | table.absent.keys()
+        scores = [part for part in scores if part.metric[:6] == "clean_" or part.condition.partition("/")[0] in own]
+        return [Score(metric="corruption_accuracy", value=None, reason=NO_MEAN, role=role), *scores]
+    return scores
 
 
 def role_of(config: CorruptionConfig | Folders) -> str:

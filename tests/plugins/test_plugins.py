@@ -174,7 +174,7 @@ def test_corruptions_are_listed_and_run_and_what_is_broken_is_named(ended):
     ran, details = ended[RUN_CORRUPTIONS], ended["show world-standard-0"]
     assert "variant corruption:plugins: Corruptions of other packages:" in ended["suites show corruption"].stdout
     assert ran.returncode == 0, ran.stderr
-    assert "corruption:plugins (version 3), world16" in ran.stdout
+    assert "corruption:plugins (version 4), world16" in ran.stdout
     assert details.returncode == 0, details.stderr
     text = " ".join(details.stdout.split())
     assert all(condition in text for condition in ("swirl/full", "fade/0.8", "fade/0.2", "dim/1"))

@@ -72,7 +72,7 @@ def test_a_new_corruption_joins_no_protocol_and_a_longer_list_is_another_version
     monkeypatch.setattr(protocols, "own_list", lambda name: known)
     names = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
     assert tuple(protocols.shown(extra.config, "imagenet1k")) == names and versioned(extra) is extra
-    lists = protocols._protocols()["lists"]
+    lists = protocols.PROTOCOLS["lists"]
     monkeypatch.setitem(lists, "extra", [*names, "sparkles"])
     assert tuple(protocols.shown(extra.config, "imagenet1k")) == (*names, "sparkles")
     assert versioned(extra).version == extra.version + 1 and versioned(SUITE) is SUITE

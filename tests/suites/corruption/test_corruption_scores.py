@@ -13,6 +13,7 @@ from benchmark.contracts.trials import Columns
 from benchmark.stats import wilson
 from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
+from suites.corruption.config import CorruptionConfig
 from suites.corruption.metrics import alexnet, mean_ce
 from suites.corruption.score import compare
 
@@ -42,6 +43,16 @@ def test_every_mean_by_hand():
     assert ("blur_accuracy", "") not in found
     assert found["corruption_accuracy", ""].n == 16 and found["flip_consistency", ""].n == 8
     assert {score.role for score in found.values()} == {"natural"}
+
+
+def test_corruptions_of_other_packages_have_no_mean():
+    """It would change with what is installed; each corruption has its own."""
+    found = by_name(SUITE.score(CorruptionConfig(source="plugins", corruptions=("all",)), table(HAND)))
+    assert found["corruption_accuracy", ""].value is None and "installed" in found["corruption_accuracy", ""].reason
+    assert {name for name, condition in found if not condition and not name.startswith("clean_")} == {
+        "corruption_accuracy"
+    }
+    assert found["corruption_accuracy", "fog"].value == 3 / 8 and found["clean_accuracy", ""].value == 3 / 4
 
 
 @pytest.mark.parametrize("right", [0, 1])
