@@ -1,7 +1,6 @@
-"""The trials of a leaderboard's document: a leaderboard of their own, scored by this program, and brought into another.
+"""Trials of a leaderboard document, staged in a temporary leaderboard and merged into another.
 
-Nothing of the document is taken on trust. The store's own functions write the rows and seal them anew, and the scores
-are made of the trials alone."""
+The document is not trusted: the store's own functions write the rows, and scores are computed from the trials."""
 
 from base64 import b64decode
 from collections import defaultdict
@@ -30,19 +29,19 @@ from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, Store, open_
 from benchmark.store.codec import decode
 from registry.errors import some_of
 
-What = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
+Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 Sets = Mapping[int, ExportedScoreSet]
 SHOWN = 6  # scores in a line
 
 
 def with_trials(document: Document) -> dict[int, ExportedScoreSet]:
-    """The score sets of which the document has all trials."""
+    """Return the score sets whose trials are all in the document."""
     here = {observation.key for observation in document.observations}
     return {s.id: s for s in document.score_sets if s.observations and here.issuperset(s.observations)}
 
 
 def stimuli_of(stated: ExportedStimuli) -> Stimuli:
-    """A stimulus set without its images."""
+    """Return a stimulus set without its images."""
     plain = {name: getattr(stated, name) for name in ("name", "digest", "space", "ids", "whole", "origin")}
     labels = {name: np.array(values) for name, values in stated.labels.items()}
     return Stimuli(items=("",) * stated.n, labels=labels, decode=_no_image, **plain)
@@ -53,20 +52,17 @@ def _no_image(_: int) -> Any:
 
 
 @contextmanager
-def rebuilt(
+def staged(
     path: Path, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
 ) -> Iterator[Store]:
-    """A leaderboard of the trials behind these score sets, scored by this program; it is gone afterwards. Raises
-    ScoresError where the document holds what no leaderboard does."""
+    """Yield a temporary leaderboard with the trials behind these score sets. Raises ScoresError if the document holds
+    what a leaderboard does not."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_store(str(Path(folder) / "trials.db")) as store:
-        if sets:
-            try:
-                with recorded(store, "bench import leaderboard") as run:
-                    _write_trials(store, run, document, sets, card_of)
-                    own = {row.name: row.id for row in store.observers()}
-                    score(store, run, document, sets, own)
-            except StoreError as error:
-                raise ScoresError(f"{path}: {printable(str(error))[:600]}") from error
+        try:
+            with recorded(store, "bench import leaderboard") as run:
+                _write_trials(store, run, document, sets, card_of)
+        except StoreError as error:
+            raise ScoresError(f"{path}: {printable(str(error))[:600]}") from error
         yield store
 
 
@@ -93,12 +89,12 @@ def _write_trials(
     for key, row in observations.items():
         store.put_observation(run, Observation(**{**row.model_dump(), "observer": ids[row.observer]}))
         for chunk in chunks[key]:
-            what = f"chunk {chunk.index} of observation {key[:12]}"
+            place = f"chunk {chunk.index} of observation {key[:12]}"
             try:
                 payload = b64decode(chunk.payload, validate=True)
             except ValueError as error:
-                raise StoreError(f"{what} is not in base64") from error
-            columns = decode(payload, chunk.n, what)
+                raise StoreError(f"{place} is not in base64") from error
+            columns = decode(payload, chunk.n, place)
             store.put_chunks(run, [Chunk(key=key, index=chunk.index, start=chunk.index * CHUNK, columns=columns)])
         if (n := sum(chunk.n for chunk in chunks[key])) < row.n:
             store.settle(run, key, n)
@@ -108,8 +104,9 @@ def _write_trials(
         store.put_import(run, source, keys)
 
 
-def score(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:
-    """Score the trials of these observers (name -> id), and what rests on them; how many score sets are new."""
+def score_documented(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:
+    """Score the trials of these observers (name -> id) and what depends on them; return the number of new score
+    sets."""
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():
@@ -124,18 +121,23 @@ def score(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[s
     return score_again(store, run, ",".join(sorted({scored.suite for scored in sets.values()}))).new_sets
 
 
-def what_of(row: ScoreRow | ExportedScore) -> What:
-    """What a score is of."""
+def subject_of(row: ScoreRow | ExportedScore) -> Subject:
+    """Return what a score is about."""
     return row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
 
 
-def different_scores(store: Store, scores: Sequence[ExportedScore]) -> list[str]:
-    """Scores of a document that its trials do not give, a line for each observer and suite."""
-    again = {(row.observer, *what_of(row)): row for row in store.latest_scores()}
+def different_scores(store: Store, scores: Sequence[ExportedScore], sets: Sets) -> list[str]:
+    """Return a line for each observer and suite with scores that differ from those computed here from the same trials.
+    Scores that depend on further answers here (more people) are not compared."""
+    rows = {(row.observer, *subject_of(row)): row for row in store.latest_scores()}
+    suites = {scored.suite for scored in sets.values()}
+    keys = {scored.id: {*scored.keys} for suite in suites for scored in store.score_sets(suite)}
+    known = {row.key for row in store.observations()}
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for stated in scores:
-        row = again.get((stated.observer, *what_of(stated)))
-        if row is None or not same_score(stated, row):
+        row, behind = rows.get((stated.observer, *subject_of(stated))), {*sets[stated.score_set].observations}
+        is_comparable = behind <= known if row is None else keys.get(row.set_id) == behind
+        if is_comparable and (row is None or not same_score(stated, row)):
             named = f"{stated.metric} ({stated.condition})" if stated.condition else stated.metric
             given = "nothing" if row is None else str(row.value)
             found[stated.observer, stated.suite].append(f"{named} is {stated.value}, the trials give {given}")
@@ -145,11 +147,10 @@ def different_scores(store: Store, scores: Sequence[ExportedScore]) -> list[str]
     ]
 
 
-def bring_in(
-    store: Store, theirs: Store, document: Document, sets: Sets, run: str
-) -> tuple[dict[str, int], list[str], int]:
-    """Bring their trials in, and score them here. Who came, with new trials; who was refused, and why; score sets that
-    are new. An observer that is here already, by its identity, brings nothing: its answers are the same, or refused."""
+def bring_in(store: Store, theirs: Store, document: Document, run: str) -> tuple[dict[str, int], list[str]]:
+    """Merge the staged trials of new observers; return (observer -> trials) and why others were refused.
+
+    An observer that is known by its identity brings nothing: its answers are equal, or refused."""
     here = {row.name: row for row in store.observers()}
     known = {(row.kind, row.identity) for row in store.observers(latest=False)}
     keys: dict[str, set[str]] = defaultdict(set)
@@ -161,15 +162,13 @@ def bring_in(
         stated, own = theirs.chunk_seals(asked), store.chunk_seals(asked)
         if (observer.kind, observer.identity) in known:
             if any(seals - own.get(key, set()) for key, seals in stated.items()):
-                refused.append(f"{named} is yours too, and its answers in the document are not those that are here")
+                refused.append(f"{named} is in this leaderboard already, with other answers than in the document")
         elif observer.name in here:
-            refused.append(f"{named} has the name of another observer here ({here[observer.name].identity[:12]})")
+            refused.append(f"{named} has the name of another observer ({here[observer.name].identity[:12]})")
         elif own:
-            refused.append(f"{named} claims answers of another observer here")
+            refused.append(f"{named} claims answers of another observer")
         else:
             coming[observer.name] = sum(row.n for row in document.observations if row.key in asked)
-    if not coming:
-        return coming, refused, 0
-    store.merge_observations(theirs, set().union(*(keys[name] for name in coming)), run)
-    ids = {row.name: row.id for row in store.observers(names=coming.keys())}
-    return coming, refused, score(store, run, document, sets, ids)
+    if coming:
+        store.merge_observations(theirs, set().union(*(keys[name] for name in coming)), run)
+    return coming, refused

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark import api
+from benchmark.engine.scoring import Scorer
 from benchmark.errors import ScoresError, StoreError
 from benchmark.leaderboard import leaderboard_document
 from benchmark.stimuli.datasets import sample
@@ -65,8 +66,11 @@ def otherwise(document, name, at=0):
     return changed
 
 
-def test_there_and_back_every_score_is_made_again_and_the_same(document, board):
+def test_there_and_back_every_score_is_made_again_once_and_the_same(document, board, monkeypatch):
+    scored, score = [], Scorer.observer
+    monkeypatch.setattr(Scorer, "observer", lambda self, *given: scored.append(given) or score(self, *given))
     report = board(document)
+    assert len(scored) == 4  # two outcomes, and a look at the stored trials of each
     assert report.trials == {"ideal-shape": 48, "ideal-texture": 48} and report.scored == 2
     assert not (report.different or report.refused or report.left_out or report.observers)
     after = api.document(api.Selection("mine.db")).model_dump(mode="json")
@@ -102,7 +106,7 @@ def test_an_observer_that_is_here_is_refused_unless_its_answers_are_those_here(d
     report = board(otherwise(document, "ideal-shape"))
     assert report.refused == ["'ideal-shape' (" + next(
         row["identity"] for row in document["observers"] if row["name"] == "ideal-shape"
-    )[:12] + ") is yours too, and its answers in the document are not those that are here"]  # fmt: skip
+    )[:12] + ") is in this leaderboard already, with other answers than in the document"]  # fmt: skip
     assert contents("mine.db") == before
     # blocks that were not asked here yet are not filled by the other's answers
     some = copy.deepcopy(document)
@@ -130,7 +134,7 @@ def test_another_observer_under_ones_own_name_or_with_ones_own_keys_is_refused(d
             field = "name" if "name" in row else "observer"
             row[field] = "x-" + row[field]
     report = board(other)
-    wanted = {"name": "has the name of another observer here", "answers": "claims answers of another observer here"}
+    wanted = {"name": "has the name of another observer", "answers": "claims answers of another observer"}
     assert len(report.refused) == 2 and all(wanted[claim] in line for line in report.refused)
     assert not report.trials and contents("mine.db") == before
 

@@ -98,7 +98,7 @@ def test_what_is_imported_stands_beside_ones_own_with_a_remark(lab):
     write("mine.db", ["net-0"], 7)
     report = api.import_leaderboard(lab, db="mine.db")
     assert report.observers == ["net-0 (lab)", "net-1 (lab)"] and not report.conflicts
-    assert "net-0: another network than yours of that name; theirs stands as net-0 (lab)" in report.notes
+    assert "net-0 differs from your network of that name; it is stored as net-0 (lab)" in report.notes
     (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
     assert [row.observer for row in board.rows] == ["net-0"]  # a number without trials here was ranked second
     kinds = {row.observer: row.kind for row in (*board.rows, *board.references) if row.kind != "chance"}
@@ -144,8 +144,8 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
     said = bench("import", "leaderboard", changed(lab, change), "--db", "mine.db")
     assert said.code == 3
     assert "version 1000000 of the suite 'cue-conflict'" in said.err
-    assert "the suite 'their-own' is not installed here" in said.err
-    assert "not taken: 1 scores of reference maps" in said.out
+    assert "the suite 'their-own' is not installed" in said.err
+    assert "skipped 1 scores of reference maps" in said.out
     (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
     assert [row.observer for row in board.rows] == ["mine"]  # not hidden by a card, nor by a higher version
     (other,) = api.rank(api.Selection("mine.db"), "saliency")
