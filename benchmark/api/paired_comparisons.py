@@ -1,5 +1,4 @@
-"""Two observers against each other, and a verdict on a new model: from stored trials, or by running both on images in
-random order, looked at chunk by chunk, until the answer is clear."""
+"""Compare observers in paired tests, from stored trials or by running two of them until the answer is clear."""
 
 from __future__ import annotations
 
@@ -58,16 +57,18 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled
-from benchmark.store import IMPORTED, Store
+from benchmark.store import IMPORTED, Store, StoredObservation
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
 
 LEVEL = 0.95
 SAMPLED = "Run both on images in random order until the answer is clear, or known to +-X."
-#: Of the variant that brings the images in random order; no block is settled by itself here.
+#: Width of the variant that has the random order; its blocks are not stopped by themselves.
 ANY_WIDTH = 0.01
 METHOD = "confidence sequence of paired differences, by image"
+#: Networks behind a plan without observers, evenly over the ranks.
+PLANNED = 12
 
 
 def compare(
@@ -84,16 +85,16 @@ def compare(
     alone, as one family."""
     tests = _in_common(leaderboard, a, b, suite)
     if not len(tests):
-        raise BenchError(_nothing(leaderboard, f"'{tests.a}' and '{tests.b}' have"))
+        raise _nothing(leaderboard, f"'{tests.a}' and '{tests.b}' have")
     return tests
 
 
-def _nothing(leaderboard: Selection, who: str) -> str:
-    return f"{who} no stimuli in common in {leaderboard.settings.db}. `bench show NAME` lists what each has."
+def _nothing(leaderboard: Selection, who: str) -> BenchError:
+    return BenchError(f"{who} no stimuli in common in {leaderboard.settings.db}. `bench show NAME` lists the scores.")
 
 
 def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Compared:
-    """As `compare`; no tests where they have no stimuli in common."""
+    """Compare as `compare` does; without stimuli in common, the result is empty."""
     a, b = _pair(a, b)
     with leaderboard.reading() as store:
         suites = _compared_suites(store, suite, a, b)
@@ -103,8 +104,7 @@ def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Com
 
 
 def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *names: str) -> tuple[str, ...]:
-    """Who is outdated, and the flags of distrust on the headlines that are compared: they stand beside a verdict as on
-    a board."""
+    """Return which observers are outdated, and the flags of distrust on the compared headlines."""
     outdated = [f"{name} is {now.outdated[name]}" for name in names if name in now.outdated]
     headlines = {(row.suite, row.metric.name) for row in tests if row.metric.headline}
     flags = [
@@ -117,11 +117,11 @@ def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *n
 
 
 def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | None = None) -> ComparedToEach:
-    """Paired tests of one observer against each of several by the suites' headlines: one family of tests.
+    """Compare one observer with each of several (names or globs with commas) by the suites' headlines.
 
-    others: names or globs with commas; `a` itself and models that boards do not show are left out."""
+    All tests are one family. `a` itself and models that boards hide are left out."""
     if a == PEOPLE:
-        raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
+        raise UnknownName("people as a group are compared with one observer: `bench compare NAME people`.")
     with leaderboard.reading() as store:
         now = card_status(store, leaderboard.settings)
         names = [note.name for note in store.observers() if note.name not in now.hidden]
@@ -132,12 +132,8 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
         with _as_suites_write(f"'{a}' or one of '{others}'"):
             tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
-            raise BenchError(_nothing(leaderboard, f"'{a}' and '{others}' have"))
+            raise _nothing(leaderboard, f"'{a}' and '{others}' have")
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
-
-
-#: Of a plan for networks that are not run yet: so many that are here, evenly over the ranks.
-PLANNED = 12
 
 
 def power(
@@ -161,10 +157,10 @@ def power(
     planned = partial(PowerRow, detect=detect, power=power)
     if discordant is not None:
         if a or b or suite:
-            raise BenchError("--discordant is a plan by itself: without observers and without a suite.")
+            raise BenchError("--discordant needs no observers and no --suite: leave them out.")
         if discordant < detect:
             raise BenchError(
-                f"two that differ by {detect:g} differ on at least {detect:g} of the images: --discordant."
+                f"--discordant: a difference of {detect:g} needs at least that share of images."
             )
         test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
         return [
@@ -192,37 +188,35 @@ def power(
                 row = order[int(share * (len(order) - 1))]
                 rows.append(replace(row, who=f"{called} of {counted(len(tests_of), 'pair')}: {row.who}"))
     if not rows:
-        raise BenchError(
-            f"no two networks have answers in common in {leaderboard.settings.db}; --discordant plans without."
-        )
+        raise BenchError(f"{leaderboard.settings.db} has no two networks with common answers: give --discordant.")
     return rows
 
 
 def differences(leaderboard: Filtered, suite: str = "human-comparison") -> list[tuple[str, str, Comparison]]:
-    """Every two networks compared by their agreement with people: (a, b, test), one family of tests."""
+    """Compare every two networks by their agreement with people: (a, b, test), one family of tests."""
     with leaderboard.reading() as store, _as_suites_write("a network or a person"):
         tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
         names = chosen_names(store, {name for a, b, _ in tests for name in (a, b)}, leaderboard.filters)
     tests = [(a, b, test) for a, b, test in tests if {a, b} <= names]
     if not tests:
-        raise BenchError(f"no two networks and people answered the same images in {leaderboard.settings.db}.")
+        raise BenchError(f"{leaderboard.settings.db} has no images that people and two networks answered.")
     return tests
 
 
 @contextmanager
 def _as_suites_write(whose: str) -> Iterator[None]:
-    """Trials that a suite's own functions cannot read are damaged, or of a suite that has changed since."""
+    """Report damaged trials, or trials of a suite that has changed since, as StoreError."""
     try:
         yield
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         raise StoreError(
-            f"stored trials of {whose} are not as their suite writes them ({type(error).__name__}: {error}), or one of "
-            "its metrics is at fault (`bench suites check NAME`). Run them again into a new leaderboard with `--db`."
+            f"stored trials of {whose} cannot be compared ({type(error).__name__}: {error}): they are damaged, or "
+            "a metric is at fault (`bench suites check NAME`). Run them again into a new leaderboard with `--db`."
         ) from error
 
 
 def discordant(leaderboard: Selection, a: str, b: str, *, suite: str | None = None) -> list[DiscordantTrial]:
-    """The images behind the headlines that only one of the two gets right, with what each answered."""
+    """Return the images behind the headlines that only one of the two answers correctly, with both answers."""
     a, b = _pair(a, b)
     with leaderboard.reading() as store:
         pairs = (Scorer(store=store, run="", suite=each).both(a, b) for each in _compared_suites(store, suite, a, b))
@@ -230,16 +224,15 @@ def discordant(leaderboard: Selection, a: str, b: str, *, suite: str | None = No
 
 
 def _pair(a: str, b: str) -> tuple[str, str]:
-    """The two in the order in which they are compared: people come second."""
+    """Return the two with people second."""
     if a == b:
-        raise UnknownName(f"'{a}' is compared with itself: name two observers.")
+        raise UnknownName(f"'{a}' cannot be compared with itself: name two observers.")
     return (b, a) if a == PEOPLE else (a, b)
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
-    """The suites to compare under. Raises UnknownName where one of the observers is not known.
-
-    Without a name those that the first has answered: no other is loaded. Imported answers are any suite's."""
+    """Return the suites to compare under: by name, otherwise those that the first observer has answered. Raise
+    UnknownName for an unknown observer."""
     known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
@@ -247,6 +240,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
             raise unknown_name("observer", name, known, hint)
     check_trials(store, *names)
     answered = {answer.suite for answer in store.observations(observer=names[0])}
+    # Imported answers belong to every suite that shows their images.
     scored = None if IMPORTED in answered else answered
     return chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))
 
@@ -268,23 +262,22 @@ def diff(
 ) -> Diff | None:
     """Test whether NEW is worse than BASE; exit code for CI.
 
-    Each headline is compared in a paired test, with the images that flipped, from stored trials. With a precision
-    target, both are run only as far as the answer needs. BASE may be "people": all people as a group. Margins are in
-    units of each metric (0.01 is a percentage point). If NEW lacks a suite of BASE, that suite is inconclusive. Exit
-    codes: 0 no change for the worse (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3
-    inconclusive."""
+    Each headline is compared in a paired test on stored trials, and images whose answers changed are listed. With
+    --precision-target, both models are run only as far as the answer needs. Margins are in units of each metric (0.01
+    is a percentage point). A suite of BASE that NEW lacks is inconclusive. Exit code 0 means no change for the worse
+    (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3 inconclusive."""
     if noninferior is not None and equivalent is not None:
-        raise BenchError("not inferior or equivalent: ask for one of the two.")
+        raise BenchError("--noninferior and --equivalent exclude each other: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent
     margin = None if size is None else Margin(size, equivalent is not None)
     if precision_target is not None:
         request = RunRequest(models=f"{base},{new}", suites=suite or "all", limit=limit, device=device)
         sampling = _sample(base, new, precision_target, margin, request, leaderboard.settings)
-        return sampling.run(reporter or Silent(), agreed, command)
+        return sampling.run(reporter or Silent(), command) if agreed(sampling.prepared) else None
     if limit is not None or device != "auto":
-        raise BenchError("--limit and --device need --precision-target, which runs both.")
+        raise BenchError("--limit and --device need --precision-target: without it, no model is run.")
     if new == PEOPLE:
-        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
+        raise BenchError(f"'{PEOPLE}' can only be the base: `bench diff {PEOPLE} NAME`.")
     tests = _in_common(leaderboard, new, base, suite)
     tests = replace(tests, headlines=(*tests.headlines, *_untested(leaderboard, tests, base, new, suite)))
     return judged(tests, discordant(leaderboard, new, base, suite=suite), margin)
@@ -293,8 +286,8 @@ def diff(
 def _untested(
     leaderboard: Selection, tests: Compared, base: str, new: str, pattern: str | None
 ) -> Iterator[SuiteComparison]:
-    """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
-    run that failed is no proof that nothing became worse."""
+    """Yield the suites that were asked for, or of which the base has a headline, but that have nothing to compare: a
+    failed run does not prove that nothing became worse."""
     tested = {row.suite for row in tests.headlines}
     with leaderboard.reading() as store:
         suites = suites_with_scores(store, pattern)
@@ -315,18 +308,18 @@ def _untested(
 def _sample(
     base: str, new: str, target: float, margin: Margin | None, request: RunRequest, settings: Settings
 ) -> Sampling:
-    """What is asked of two models on images in random order. Raises PluginError if no suite has such an order,
-    UnknownName for no such model."""
+    """Plan two models on images in random order. Raise PluginError if no suite has such an order, UnknownName for an
+    unknown model."""
     from benchmark.api.registration import one_card
 
     if not 0 < target < 0.5:
         raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")
     if PEOPLE in (base, new):
-        raise BenchError(f"'{PEOPLE}' cannot be run: leave --precision-target out.")
+        raise BenchError(f"'{PEOPLE}' cannot be run: leave out --precision-target.")
     if base == new:
-        raise BenchError(f"'{base}' is compared with itself: name two models.")
+        raise BenchError(f"'{base}' cannot be compared with itself: name two models.")
     if request.device.endswith(":all") or "," in request.device:
-        raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
+        raise BenchError("--precision-target runs on one device: --device cuda:0.")
     cards = [one_card(name, settings) for name in (base, new)]
     pattern = joined(request.suites)
     asked = plugins.select_suites(pattern, plugins.find_suites(pattern))
@@ -335,8 +328,8 @@ def _sample(
         others = [name for name, suite in plugins.find_suites().suites.items() if paired_variant(suite)]
         names = ", ".join(suite.name for suite in asked)
         raise PluginError(
-            f"--precision-target: none of {names} can stop early, their headlines are no means over images. "
-            f"Those that can: {', '.join(others) or 'none'}."
+            f"--precision-target: the headlines of {names} are not means over images, so none can stop early. Suites "
+            f"that can: {', '.join(others) or 'none'}."
         )
     planned = plan_tasks(cards, list(able.values()), settings, request.limit)
     shown = {(task.card.name, task.suite.name, task.space): task for task in planned if task.plan.blocks}
@@ -368,7 +361,7 @@ def _sample(
 
 
 def paired_variant(suite: Suite) -> Suite | None:
-    """The suite on images in random order, none of its blocks stopped by itself; None where it has no such order."""
+    """Return the suite on images in random order, without stopping of single blocks; None if it has no such order."""
     stopping, name = suite.stopping, f"{suite.name}{PAIRED}"
     if stopping.within is not None:
         return replace(stopping.within(ANY_WIDTH), name=name, stopping=EarlyStop())
@@ -379,74 +372,66 @@ def paired_variant(suite: Suite) -> Suite | None:
 
 @dataclass(frozen=True)
 class InRandomOrder:
-    """A suite's plan with the images of each block in an order that has nothing to do with what they show."""
+    """A suite's plan with the images of each block in random order."""
 
     plan: Callable[[Any, Shelf], Plan]
 
     def __call__(self, config: Any, shelf: Shelf) -> Plan:
-        """The plan."""
+        """Return the plan."""
         plan = self.plan(config, shelf)
-        blocks = (replace(block, stimuli=shuffled(block.stimuli)) for block in plan.blocks)
-        return replace(plan, blocks=tuple(blocks))
+        return replace(plan, blocks=tuple(replace(block, stimuli=shuffled(block.stimuli)) for block in plan.blocks))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Two models on images in random order, looked at after each chunk, until every suite's verdict is clear, its
-    difference is known to +-`target`, or there are no more images.
-
-    margin: what is asked (None: whether a change is shown); prepared: the tasks of both; remarks, unasked: on suites
-    that are not asked; of the latter that counts."""
+    """Two models on images in random order, compared after each chunk until every suite has a clear verdict, its
+    difference is known to +-`target`, or all images are used."""
 
     base: str
     new: str
-    margin: Margin | None
+    margin: Margin | None  # None: whether a change is shown
     target: float
-    prepared: RunPlan
+    prepared: RunPlan  # the tasks of both
     remarks: tuple[str, ...] = ()
-    unasked: tuple[Change, ...] = ()
+    unasked: tuple[Change, ...] = ()  # suites that cannot be run so, but count in the verdict
 
-    def run(self, reporter: RunReporter, agreed: Callable[[RunPlan], bool], command: str) -> Diff | None:
-        """Run both, and judge. None if `agreed` refuses."""
-        if not agreed(self.prepared):
-            return None
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks of the new model; the base has the same."""
+        return [task for task in self.prepared.tasks if task.card.name == self.new]
+
+    def run(self, reporter: RunReporter, command: str) -> Diff:
+        """Run both and judge."""
         report = run_here(
             self.prepared, reporter, command, enough=lambda store: all(map(self._is_known, self.changes(store)))
         )
         for name, reason in report.failed.items():
-            raise BenchError(f"no verdict: {name} failed: {reason}")
-        settings = self.prepared.settings
-        with reading(settings) as store:
+            raise BenchError(f"the comparison has no verdict, because {name} failed: {reason}")
+        with reading(self.prepared.settings) as store:
             changes, ends = self.changes(store), []
             flipped: list[DiscordantTrial] = []
-            for change, task in zip(changes, self._tasks(), strict=True):
-                new, base = self._whole(store, task)
+            for change, task in zip(changes, self.tasks, strict=True):
+                new, base = self._shared(store, task)
                 flipped += discordant_of(ComparedTrials(suite=task.suite, a=new, b=base, people={})) if len(new) else []
                 n, of = change.row.comparison.n, len(task.plan.blocks[0].stimuli)
-                end = "all of them" if n == of else f"stopped at {n} of {of} images"
-                unclear = "" if n < of or self._is_known(change) else ", and they do not make it clear"
+                end = "used all images" if n == of else f"stopped at {n} of {of} images"
+                unclear = "" if n < of or self._is_known(change) else ", which do not make it clear"
                 ends.append(f"{change.row.suite}: {end}{unclear}")
             flags = _remarks(store, CardStatus(), (change.row for change in changes), self.base, self.new)
-        remarks = (*flags, *self.remarks, *ends)
-        every = (*changes, *self.unasked)
         return Diff(
             base=self.base,
             new=self.new,
             margin=self.margin,
-            changes=every,
+            changes=(*changes, *self.unasked),
             flipped=tuple(flipped),
-            remarks=remarks,
+            remarks=(*flags, *self.remarks, *ends),
             looked=True,
         )
 
     def changes(self, store: Store) -> list[Change]:
-        """What the trials that are stored say, suite by suite."""
-        tasks = self._tasks()
-        return [self._change(store, task, 1 - (1 - LEVEL) / len(tasks)) for task in tasks]
-
-    def _tasks(self) -> list[Task]:
-        """The new one's; the base has each of them, too."""
-        return [task for task in self.prepared.tasks if task.card.name == self.new]
+        """Judge each suite by the stored trials."""
+        level = 1 - (1 - LEVEL) / len(self.tasks)
+        return [self._change(store, task, level) for task in self.tasks]
 
     def _is_known(self, change: Change) -> bool:
         if change.verdict not in ("inconclusive", "no change shown"):
@@ -455,10 +440,10 @@ class Sampling:
         return low is not None and high is not None and (high - low) / 2 <= self.target
 
     def _change(self, store: Store, task: Task, level: float) -> Change:
-        metric, name = task.suite.headline, task.suite.name.removesuffix(PAIRED)
-        new, base = self._whole(store, task)
+        metric = task.suite.headline
+        new, base = self._shared(store, task)
         if not len(new):
-            return nothing_known(task.suite, "there is no image that both have answered")
+            return nothing_known(task.suite, "no image has been answered by both")
         a, b = (per_image(metric, trials) for trials in (new, base))
         low, high = difference_sequence(a - b, level)
         comparison = Comparison(
@@ -473,23 +458,20 @@ class Sampling:
             method=METHOD,
             same=np.array_equal(a, b) and alike(new, base),
         )
-        whole = len(a) == len(task.plan.blocks[0].stimuli)
-        return seen_so_far(
-            SuiteComparison(suite=name, metric=metric, comparison=comparison), low, high, self.margin, whole
-        )
+        row = SuiteComparison(suite=task.suite.name.removesuffix(PAIRED), metric=metric, comparison=comparison)
+        return seen_so_far(row, low, high, self.margin, len(a) == len(task.plan.blocks[0].stimuli))
 
-    def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
-        """Trials of both on the images that both have answered in every block."""
+    def _shared(self, store: Store, task: Task) -> tuple[Trials, Trials]:
+        """Return the trials of both on the images that both have answered in every block."""
         wanted = {(b.role, b.stimuli.digest, b.condition) for b in task.plan.blocks}
+
+        def counts(row: StoredObservation) -> bool:
+            return row.space == task.space and (row.role, row.stimuli, row.condition) in wanted
+
         pair, held = [], []
         for name in (self.new, self.base):
-            keys = newest_keys(
-                store,
-                task.suite.name,
-                name,
-                lambda row: row.space == task.space and (row.role, row.stimuli, row.condition) in wanted,
-            )
-            trials = store.trials(tuple(keys.values())) if keys else Trials(columns={})
+            keys = tuple(newest_keys(store, task.suite.name, name, counts).values())
+            trials = store.trials(keys) if keys else Trials(columns={})
             blocks = Counter(trials["stimulus"].tolist()) if len(trials) else Counter[str]()
             held.append({image for image, n in blocks.items() if n == len(task.plan.blocks)})
             pair.append(trials)
@@ -499,14 +481,13 @@ class Sampling:
 
 
 def per_image(metric: Metric, trials: Trials) -> Floats:
-    """[images] what each image adds to a ratio, by name; every image has the same share of the denominator.
-
-    ValueError where it has not: then the ratio is no mean over images."""
+    """Return [images] the share of each image in a ratio, by image name. Raise ValueError if images differ in their
+    share of the denominator: then the ratio is not a mean over images."""
     num, den, stimulus = ratio_arrays(metric, trials)
     if not len(num):
         return np.zeros(0)
     _, image = np.unique(stimulus, return_inverse=True)
     above, below = np.bincount(image, num), np.bincount(image, den)
     if below.min() <= 0 or not np.allclose(below, below[0]):
-        raise ValueError(f"metric '{metric.name}' is no mean over images")
+        raise ValueError(f"metric '{metric.name}' is not a mean over images")
     return above / below

@@ -79,8 +79,8 @@ def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch)
 
 def test_mistakes_are_one_line(bench, board):
     for words, said in (
-        ((NETS[0], NETS[0]), "compared with itself"),
-        ((NETS[0], "people"), "no model that changes"),
+        ((NETS[0], NETS[0]), "cannot be compared with itself"),
+        ((NETS[0], "people"), "can only be the base"),
         (("people", NETS[0], "--precision-target", "0.1"), "cannot be run"),
         ((*NETS, "--noninferior", "0.1", "--equivalent", "0.1"), "ask for one of the two"),
         ((NETS[0], "world-stylized-0"), "Did you mean"),
@@ -123,7 +123,7 @@ def test_intervals_of_several_suites_hold_together_at_every_look(suites, monkeyp
         plan=SimpleNamespace(blocks=[SimpleNamespace(stimuli=range(60))]),
     )
 
-    monkeypatch.setattr(Sampling, "_whole", lambda *_: (new, base))
+    monkeypatch.setattr(Sampling, "_shared", lambda *_: (new, base))
     changes = Sampling(
         base="base", new="new", margin=None, target=0.01, prepared=SimpleNamespace(tasks=[task] * suites)
     ).changes(None)
@@ -143,7 +143,7 @@ def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
     words = ("--precision-target", "0.4", "-s", "adversarial", "--limit", "12", "-q")
     ended = bench("diff", "world-standard-0", "world-stylised-0", *words)
     assert ended.code in (0, 1, 3), ended.err
-    assert "adversarial: all of them" in ended.out
+    assert "adversarial: used all images" in ended.out
     (found,) = gb.provenance("world-standard-0", "adversarial:paired")  # its headline is there
     assert found.score.metric == "robust_accuracy" and "(shuffled)" in str(found.stimuli)
     assert found.rerun.command == "" and "bench diff" in found.rerun.before[0]
@@ -179,15 +179,15 @@ def test_images_in_random_order_are_those_of_the_plan(variant):
 def test_too_few_images_leave_it_open(bench):
     words = (*PAIRED, "--noninferior", "0.001", "--limit", "20")
     ended = bench("diff", "ideal-constant", "ideal-guesser", *words)
-    assert ended.code == 3 and "all of them, and they do not make it clear" in ended.out
+    assert ended.code == 3 and "used all images, which do not make it clear" in ended.out
     same = bench("diff", "ideal-shape", "ideal-texture", *words)  # both are right every time
     assert same.code == 0 and "against `ideal-shape`: no answer changed" in same.out
 
 
 def test_what_cannot_stop_early_says_so(bench):
     for words, said in (
-        (("ideal-shape", "ideal-texture", *PAIRED[:2], "-s", "saliency"), "Those that can: adversarial, corruption."),
-        (("ideal-shape", "ideal-shape", *PAIRED), "compared with itself"),
+        (("ideal-shape", "ideal-texture", *PAIRED[:2], "-s", "saliency"), "Suites that can: adversarial, corruption."),
+        (("ideal-shape", "ideal-shape", *PAIRED), "cannot be compared with itself"),
         (("ideal-shape", "ideal-texture", "--limit", "4"), "--limit is for --precision-target"),
         (("ideal-shape", "ideal-shade", *PAIRED), "ideal-shape"),
         (("ideal-shape", "ideal-texture", *PAIRED, "--device", "cpu:all"), "on one device"),
