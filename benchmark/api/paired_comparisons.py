@@ -159,9 +159,7 @@ def power(
         if a or b or suite:
             raise BenchError("--discordant needs no observers and no --suite: leave them out.")
         if discordant < detect:
-            raise BenchError(
-                f"--discordant: a difference of {detect:g} needs at least that share of images."
-            )
+            raise BenchError(f"--discordant: a difference of {detect:g} needs at least that share of images.")
         test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
         return [
             planned(suite="", title="right or wrong", who=f"alone on {discordant:g} of the images", comparison=test)

@@ -1,4 +1,4 @@
-"""Models by name: cards, loading, registration."""
+"""List, load, register and rename models."""
 
 from __future__ import annotations
 
@@ -38,22 +38,25 @@ if TYPE_CHECKING:
 
 
 WEIGHTS = ".safetensors, .pt, .pth, .pt2, .onnx, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
-TEMPLATES = "Of zero-shot models: the texts in which class names stand (80); 'a sketch of a {}.' is one."
+TEMPLATES = "Name classes in these texts, such as 'a sketch of a {}.' (zero-shot models; default: 80)."
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
+#: `--probe` that draws images of the built-in world, and how many it draws.
+WORLD, WORLD_COUNT = "world", 1600
+_BATCH = 64  # fixed: the features of an image do not depend on what the user's machine takes at once
 
 
 def models(
-    pattern: Annotated[Names | None, Option("Show these models: names or globs. All by default.")] = None,
+    pattern: Annotated[Names | None, Option("Show these models: names or globs (default: all).")] = None,
 ) -> list[ModelCard]:
     """List model cards with their weights and recipes.
 
-    Built-in and registered cards are listed, and whether their weights are on disk."""
+    The list shows built-in and registered cards, and whether their weights are on disk."""
     cards = read_cards(read_settings().cards)
     return select_cards(joined(pattern), cards) if pattern else list(cards.values())
 
 
 def one_card(name: str, settings: Settings) -> ModelCard:
-    """Exactly one card, by its exact name."""
+    """Return the card of exactly this name."""
     cards = read_cards(settings.cards)
     if name not in cards:
         raise unknown_name("model", name, cards, "`bench models` lists them.")
@@ -61,7 +64,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
 
 
 def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
-    """A registered model, loaded: `model.forward(images NCHW in [0,1]) -> logits`."""
+    """Load a registered model: `model.forward(images NCHW in [0,1]) -> logits`."""
     from benchmark.engine.devices import choose_device
     from registry.loading import load_observer
 
@@ -71,7 +74,7 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
 
 def register(
-    name: Annotated[str, Option("Name the new model. A file or folder alone names it itself.")],
+    name: Annotated[str, Option("Name the new model (default: the name of the file or folder).")],
     arch: Arch = "",
     weights: Annotated[str | Path | None, Option(WEIGHTS, "--weights", metavar="FILE|FOLDER")] = None,
     *,
@@ -80,11 +83,9 @@ def register(
     ] = None,
     templates: Annotated[str | Path | None, Option(TEMPLATES, metavar="single|7|80|FILE|TEXT")] = None,
     probe: Annotated[str | Path | None, Option(PROBE, metavar="FOLDER|world")] = None,
-    head: Annotated[Literal["linear", "nearest-class"], Option("Choose the classifier fitted by --probe.")] = "linear",
-    limit: Annotated[
-        int | None, Option("Limit the training images of --probe, in proportion by class.", least=1)
-    ] = None,
-    device: Annotated[str, Option("Set the seed of --probe.")] = "auto",
+    head: Annotated[Literal["linear", "nearest-class"], Option("Choose the classifier (with --probe).")] = "linear",
+    limit: Annotated[int | None, Option("Use at most this many training images (with --probe).", least=1)] = None,
+    device: Annotated[str, Option("Compute the features on this device (with --probe).")] = "auto",
     replace: Annotated[bool, Option("Replace the registered model of that name.")] = False,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
@@ -104,15 +105,15 @@ def register(
     training = tuple(known.pop("training", ()))
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
-            raise CardError("--head, --limit and --device are for --probe.")
+            raise CardError("--head, --limit and --device need --probe.")
         return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
     if own or training:
-        raise CardError("--probe takes no --training, --templates and --threshold.")
+        raise CardError("--probe cannot be combined with --training, --templates or --threshold.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
 
 
 def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
-    """The card of a checkpoint and what was checked; options: as in `registry.register.register`."""
+    """Register a checkpoint; return its card and checks. options: those of `registry.register.register`."""
     from registry.register import register as admit_card
 
     settings = read_settings()
@@ -123,12 +124,12 @@ def register_card(name: str, arch: str, weights: str | None = None, **options: A
 def register_each_template(
     name: str, arch: str, *, templates: str | Path | None = None, replace: bool = False, **asked: Any
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
-    """`register` a zero-shot model for each of the templates by itself, called after its words."""
+    """Register a zero-shot model once per template, named after the template's words."""
     from registry.families.zero_shot import for_each_template
     from registry.register import CardFolder, require_free
 
     if not arch.startswith(("open_clip:", "hf:")):
-        raise CardError("--each-template is for models with templates: --arch open_clip:... or hf:...")
+        raise CardError("--each-template needs a model with templates: --arch open_clip:... or hf:...")
     settings = read_settings()
     chosen = for_each_template(name, str(templates or "80"))
     for member in chosen:
@@ -138,7 +139,7 @@ def register_each_template(
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
-    """Give a registered model another name; its stored trials are scored again under it: answers belong to weights."""
+    """Rename a registered model and score its stored trials under the new name."""
     settings = read_settings(db)
     card = rename_card(name, new, settings.cards)
     with open_store(settings.db) as store:
@@ -157,7 +158,7 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
 
 
 def entrances(card: ModelCard) -> list[tuple[str, str]]:
-    """(suite, what keeps the model out, "" where it can enter), looking at a few stimuli of each set."""
+    """Return (suite, why the model cannot run it or "") by a few stimuli of each set."""
     suites = list(find_suites().suites.values())
     reasons: dict[str, str] = {}
     for task in plan_tasks([card], suites, read_settings(), 64):
@@ -167,8 +168,8 @@ def entrances(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, Sequence[Check]]:
-    """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
-    name, unless that very file is already. Returns the name, and what a registration checked."""
+    """Return the name or pattern of models in `what`, and checks. A path of a checkpoint or folder is registered under
+    its own name, unless that file is registered already."""
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
@@ -197,11 +198,6 @@ def _named_after(what: str) -> str:
     return re.sub("[^A-Za-z0-9._+-]", "-", name).lstrip("._+-") or "model"
 
 
-#: `--probe` that draws images of the built-in world, and how many it draws.
-WORLD, WORLD_COUNT = "world", 1600
-_BATCH = 64  # fixed: the features of an image do not depend on what the user's machine takes at once
-
-
 def _fit_probe(
     name: str,
     backbone: str,
@@ -215,12 +211,10 @@ def _fit_probe(
     replaces: bool,
     **given: Any,
 ) -> tuple[ModelCard, list[Check]]:
-    """Fit a head on a frozen backbone's features of a training set and register the whole.
+    """Fit a head on a frozen backbone's features of a training set and register the model; return card and checks.
 
     backbone: a model's name, or an architecture; train: a folder of class folders, or "world"; labels: the label space
-    where the names of the classes do not tell it; given: as of `backbone_card`. Gives the card and what is known
-    of it: what the backbone is fed, the training set, the accuracy on images that were held out, and the checks of
-    every registered model. Nothing is written unless all hold."""
+    if the class names do not identify it; given: options of `backbone_card`. Nothing is written if a check fails."""
     import torch
 
     from benchmark.engine.devices import choose_device
@@ -236,7 +230,7 @@ def _fit_probe(
         arch, path = backbone if ":" in backbone else "", Path(weights) if weights else None
         own, rows = backbone_card(name, arch, path, shelf=folder, **given)
     elif given:
-        raise CardError(f"'{backbone}' is registered with its own input and weights: no options of an architecture.")
+        raise CardError(f"'{backbone}' is registered with its input and weights: leave out options of an architecture.")
     else:
         own, rows = one_card(backbone, settings), []
     stimuli = _training_set(train, limit, settings)
@@ -255,7 +249,7 @@ def _fit_probe(
         backbone=model.digest,
         images=len(stimuli),
     )
-    # Classes that are no known label space get a mapping file, which belongs to the list, not to the model.
+    # Classes outside the known label spaces get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
     known, order, _ = labels_of_folders(classes, space, expanded(train), settings.cards)
     head = head.ordered(order)
@@ -272,7 +266,7 @@ def _fit_probe(
 
 
 def _with_head(backbone: ModelCard, head: Head, file: Path) -> ModelCard:
-    """The card of a backbone with another classifier, of which nothing is reported."""
+    """Return the card of a backbone with another classifier and without reported scores."""
     from registry.register import UNTRAINED
 
     tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
@@ -286,13 +280,13 @@ def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
         return training_stimuli(limit or WORLD_COUNT)
     folder = expanded(train)
     if not folder.is_dir():
-        raise StimuliError(f"--probe {train}: no such folder. Expected one with a folder per class, or '{WORLD}'.")
+        raise StimuliError(f"--probe {train}: folder not found. Expected a folder per class inside it, or '{WORLD}'.")
     entry = Entry(name=folder.resolve().name, role="training", space="probe", layout="class-folder")
     return open_folder(entry, folder.resolve(), settings, limit)
 
 
 def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:
-    """[n, d] float32 on the CPU, from the cache where they are there."""
+    """Return [n, d] float32 on the CPU, from the cache if possible."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
@@ -318,10 +312,10 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
 def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
     from registry.determinism_checks import Check
 
-    held = "nothing: fewer than five images in every class"
+    held = "none: every class has fewer than five images"
     if fitted.held:
         low, high = wilson(fitted.right, fitted.held)
-        held = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images named rightly"
+        held = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images correct"
         held += f", penalty {fitted.penalty:g} chosen on them" if fitted.penalty else ""
     known = f"{len(stimuli)} images of {len(head.classes)} classes, {stimuli.digest[:12]}"
     said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}

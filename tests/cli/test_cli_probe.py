@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark import api
-from benchmark.api import cards
+from benchmark.api import registration
 from benchmark.stimuli.generated import generated_set, training_stimuli
 from registry import register
 from registry.cards import read_cards
@@ -115,17 +115,17 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
 
 
 @pytest.mark.parametrize(("words", "told"), [
-    (("world-standard-0", "nowhere"), "no such folder"),
+    (("world-standard-0", "nowhere"), "folder not found"),
     (("world-standard-0", "{}/elm"), "expected class folders"),
     (("no-such-net", "{}"), "no model is called 'no-such-net'"),
     (("ideal-shape", "{}"), "it has no features"),
     (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
     (("world-standard-0", "{}"), "there already"),
-    (("world-standard-0", "{}", "--size", "32"), "registered with its own input"),
+    (("world-standard-0", "{}", "--size", "32"), "registered with its input"),
     (("python:os:getcwd", "{}"), "--size, --mean, --std"),
 ])  # fmt: skip
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
-    monkeypatch.setattr(cards, "_features", None)  # all of it is said before
+    monkeypatch.setattr(registration, "_features", None)  # all of it is said before
     name = "resnet50" if told == "there already" else "mine"
     done = bench(*probe(name, *(word.format(pictures) for word in words)))
     assert done.code in (1, 2) and told in done.err and len(done.errors) == 1
