@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.serving import LANGUAGES, markdown, page, read_language
+from benchmark.ask.serving import LANGUAGES, ask, markdown, page, read_language
 from benchmark.ask.session import Procedure, open_session
 from benchmark.errors import BenchError
 from benchmark.stimuli.datasets import sample
@@ -50,6 +50,13 @@ def test_images_are_in_the_page_pixel_by_pixel(built):
     for at, address in enumerate(json.loads(data)["pictures"]):
         image = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
         assert (np.asarray(image) == stimuli.decode(at)).all()
+
+
+@pytest.mark.slow
+def test_a_later_session_shows_the_next_images_at_the_angle_that_was_asked_for():
+    one, two = (ask("world-edges", trials=4, session=number, degrees=2 * number).session for number in (1, 2))
+    assert one.stimuli.ids + two.stimuli.ids == sample(generated_set("world-edges"), 8).ids
+    assert (one.plan["degrees"], two.plan["degrees"]) == (2, 4)
 
 
 def test_a_consent_form_is_text(tmp_path):

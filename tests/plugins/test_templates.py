@@ -118,4 +118,5 @@ def test_the_command(bench, tmp_path):
     done = bench("suites", "new", "mirror-test")
     assert done.code == 0 and "mirror-test/mirror_test/plan.py" in done.out
     assert "pip install -e 'mirror-test[test]' && pytest mirror-test" in done.out
+    assert "mirror-map/mirror_map/map.py" in bench("suites", "new", "mirror-map", "--kind", "map").out
     assert bench("suites", "new", "Mirror").errors[0].startswith("bench: 'Mirror' cannot name")

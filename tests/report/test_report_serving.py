@@ -3,9 +3,11 @@
 import http.client
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from benchmark.cli import pages
 from benchmark.errors import BenchError
 from benchmark.loopback import open_server
 from benchmark.report import site
@@ -98,3 +100,21 @@ def test_a_pair_is_made_when_it_is_asked_for(ask):
     assert (status, headers["Location"]) == (303, "/compare/pair.html")
     status, _, text = ask("/compare?a=<b>&b=nobody")
     assert status == 400 and "<b>" not in text and "nobody" in text
+
+
+def test_the_command_looks_for_changes_as_often_as_it_is_told(live, bench, monkeypatch):
+    seen, looked = [], threading.Event()
+
+    def watch(live, stop, every):
+        seen.append(every)
+        looked.set()
+
+    def serve(host, port, handler):
+        seen.append((host, port))
+        return SimpleNamespace(server_address=(host, port), serve_forever=looked.wait)
+
+    monkeypatch.setattr(pages, "watch", watch)
+    monkeypatch.setattr(pages, "open_server", serve)
+    monkeypatch.setattr(pages, "Live", lambda settings: live)
+    bench("report", "--live", "--port", "9017", "--every", "3")
+    assert seen == [("127.0.0.1", 9017), 3.0]

@@ -89,6 +89,8 @@ def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
     assert found.origin == "stylised: fake 1, strength 1, seed 0" and found.whole == 6
     assert found.decode(0).shape == (16, 16, 3)
     assert Resolver("geirhos16", settings).find("stylized").digest == found.digest
+    make(replace(order, name="other", role="natural"), settings)
+    assert Resolver("geirhos16", settings).find("natural").name == "other"
     assert painter.calls["paint"] == 6 and painter.calls["style"] <= 3
 
 

@@ -108,7 +108,8 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
 def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     out = str(tmp_path / "a.svg")
-    assert run("--models", "world-standard-0", "--out", out, "--count", "2", "--map", kind) == 0
+    words = ("--models", "world-standard-0", "--out", out, "--count", "2", "--map", kind, "--column", "single")
+    assert run(*words) == 0 and ElementTree.parse(out).getroot().get("width") == "240.9pt"
     assert "not a score" in capsys.readouterr().out
     assert not (tmp_path / "home" / "thumbnails").exists()
     assert len(np.unique(pictures(out)[0][-1])) > 50
