@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from benchmark.contracts import Policy
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
@@ -50,7 +50,7 @@ PRELOADED = [
 PROGRAM = str(Path(benchmark.__file__).parents[1])
 
 
-def execute(plan: RunPlan, reporter: RunReporter, command: str = "bench run") -> RunReport:
+def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> RunReport:
     """Carry out a plan. Raises BenchError if its devices or its cluster are not there."""
     with _executor(plan, reporter) as executor:
         if executor is None:
@@ -85,7 +85,7 @@ def execute(plan: RunPlan, reporter: RunReporter, command: str = "bench run") ->
     return report
 
 
-def _executor(plan: RunPlan, reporter: RunReporter) -> AbstractContextManager[Executor | None]:
+def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Executor | None]:
     if plan.request.executor == "ray":
         from benchmark.api.ray_cluster import ray_cluster
 
@@ -118,7 +118,7 @@ class Processes:
 
     devices: Sequence[str]
     policy: Policy
-    reporter: RunReporter
+    reporter: Reporter
     plan: RunPlan
     _owed: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)  # observer -> shard -> trials, passes
     _lock: Lock = field(default_factory=Lock)

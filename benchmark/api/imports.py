@@ -32,7 +32,7 @@ from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 
 def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
@@ -163,7 +163,7 @@ def reference(
         str | None,
         Option("Write to this leaderboard (default: reference.db in BENCH_HOME).", metavar="FILE|URL", kind="place"),
     ] = None,
-    reporter: RunReporter | None = None,
+    reporter: Reporter | None = None,
 ) -> ReferenceReport:
     """Collect published networks and people in one leaderboard.
 
@@ -187,9 +187,9 @@ def reference(
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:
-            from benchmark.engine.importing import put_scores
+            from benchmark.engine.importing import put_reported_scores
 
-            put_scores(shipped_scores().scores, store, run)
+            put_reported_scores(shipped_scores().scores, store, run)
         _bring_in(store, run, folders, outcome, shown)
         kinds = Counter(note.kind for note in store.observers())
         outcome.people, outcome.observers, outcome.reported = kinds["human"], kinds["published"], kinds["reported"]
@@ -198,16 +198,16 @@ def reference(
 
 
 def _bring_in(
-    store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: RunReporter
+    store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: Reporter
 ) -> None:
     """Tables of trials and of scores (those that cannot be read are left out); then the suites' scores."""
-    from benchmark.engine.importing import import_trials, put_scores
+    from benchmark.engine.importing import import_trials, put_reported_scores
 
     for name, folder in folders.items():
         try:
             if name in group_members("published-scores"):
                 tables = read_scores(folder)
-                put_scores(tables.scores, store, run)
+                put_reported_scores(tables.scores, store, run)
                 outcome.notes += tables.notes
             else:
                 imported = import_trials(folder, store, run, advance=_steps(f"reading {name}", reporter))
@@ -222,7 +222,7 @@ def _bring_in(
             Scorer(store=store, run=run, suite=suite, codes=codes).imported(_steps(f"scoring {suite.name}", reporter))
 
 
-def _steps(name: str, reporter: RunReporter) -> Callable[[int, int], None]:
+def _steps(name: str, reporter: Reporter) -> Callable[[int, int], None]:
     """What is called with (steps done, of how many) and moves a bar, which begins anew with a first step."""
 
     def step(done: int, total: int) -> None:

@@ -34,10 +34,10 @@ from benchmark.engine.scoring import (
     PEOPLE,
     ComparedTrials,
     Scorer,
-    alike,
     compare_observers,
     discordant_of,
     network_pairs,
+    same_answers,
 )
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
@@ -60,7 +60,7 @@ from benchmark.stimuli.datasets import shuffled
 from benchmark.store import IMPORTED, Store, StoredObservation
 
 if TYPE_CHECKING:
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 LEVEL = 0.95
 SAMPLED = "Run both on images in random order until the answer is clear, or known to +-X."
@@ -254,7 +254,7 @@ def diff(
     suite: SuiteName = None,
     limit: Annotated[int | None, Option("Show this many images at most (with --precision-target).", least=1)] = None,
     device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
-    reporter: RunReporter | None = None,
+    reporter: Reporter | None = None,
     agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
     command: str = "gestaltbench.diff",
 ) -> Diff | None:
@@ -398,7 +398,7 @@ class Sampling:
         """The tasks of the new model; the base has the same."""
         return [task for task in self.prepared.tasks if task.card.name == self.new]
 
-    def run(self, reporter: RunReporter, command: str) -> Diff:
+    def run(self, reporter: Reporter, command: str) -> Diff:
         """Run both and judge."""
         report = run_here(
             self.prepared, reporter, command, enough=lambda store: all(map(self._is_known, self.changes(store)))
@@ -454,7 +454,7 @@ class Sampling:
             high=high,
             level=level,
             method=METHOD,
-            same=np.array_equal(a, b) and alike(new, base),
+            same=np.array_equal(a, b) and same_answers(new, base),
         )
         row = SuiteComparison(suite=task.suite.name.removesuffix(PAIRED), metric=metric, comparison=comparison)
         return seen_so_far(row, low, high, self.margin, len(a) == len(task.plan.blocks[0].stimuli))

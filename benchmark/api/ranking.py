@@ -22,7 +22,7 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
 from benchmark.contracts import Suite
-from benchmark.engine.importing import ScoresReport, put_scores
+from benchmark.engine.importing import ScoresReport, put_reported_scores
 from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
@@ -81,7 +81,7 @@ def import_scores(
     settings = read_settings(db)
     command = command_line(import_scores, "bench import scores", path=path.absolute(), source=source, same=same)
     with open_store(settings.db) as store, recorded(store, command) as run:
-        report = put_scores(tables.scores, store, run)
+        report = put_reported_scores(tables.scores, store, run)
     report.notes += tables.notes
     return report
 

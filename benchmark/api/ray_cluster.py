@@ -18,9 +18,9 @@ import torch
 from benchmark.api.running import RunPlan, Silent
 from benchmark.api.shard_work import Result, ShardWork
 from benchmark.contracts import Policy
-from benchmark.engine.costs import passes_of
 from benchmark.engine.devices import make_policy
-from benchmark.engine.run import RunReporter, complete_observations
+from benchmark.engine.inference import Reporter
+from benchmark.engine.run import complete_observations
 from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.store import open_store
@@ -33,7 +33,7 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 
 @contextmanager
-def ray_cluster(plan: RunPlan, reporter: RunReporter) -> Iterator["RayCluster"]:
+def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
     """Join the cluster of a plan. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
     request = plan.request
     with _joined(request.address) as ray:
@@ -62,7 +62,7 @@ class RayCluster:
 
     ray: Any
     plan: RunPlan
-    reporter: RunReporter
+    reporter: Reporter
     policy: Policy
     shards: int
     gpus: float  # of each task
@@ -81,7 +81,7 @@ class RayCluster:
         if own_file:
             with open_store(self.plan.settings.db) as store:
                 known = complete_observations(store, {task.card.name for task in every})
-        self.reporter.expect("Ray", sum(task.trials for task in every), sum(map(passes_of, every)))
+        self.reporter.expect("Ray", sum(task.trials for task in every), sum(task.passes for task in every))
         task = ray.remote(_shard_task).options(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES)
         # As bytes: Ray unpickles arguments before the task has this program's path.
         there = ray.put(pickle.dumps(known))
@@ -93,7 +93,7 @@ class RayCluster:
             index = left.pop(ended)
             yield index, partial(self._stored, ended, parts[index].part)
             self.reporter.advance("Ray", sum(task.trials for task in parts[index].tasks))
-            self.reporter.work("Ray", sum(map(passes_of, parts[index].tasks)))
+            self.reporter.work("Ray", sum(task.passes for task in parts[index].tasks))
         self.reporter.done("Ray")
 
     def _stored(self, task: Any, part: str) -> RunReport:

@@ -26,7 +26,7 @@ from benchmark.variables import read_settings
 from registry.cards import builtin_cards
 
 if TYPE_CHECKING:
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 
 def provenance(
@@ -129,7 +129,7 @@ def reproduce(
         str | None, Option("Keep the fresh leaderboard in this file.", metavar="FILE", kind="place")
     ] = None,
     db: Db = None,
-    reporter: RunReporter | None = None,
+    reporter: Reporter | None = None,
     agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.

@@ -13,13 +13,13 @@ from benchmark.display import counted, duration
 from benchmark.engine.plan import (
     Shard,
     Task,
+    cut_shards,
     ended_parts,
     lacking_parts,
     parse_shard,
     part_name,
     plan_digest,
     plan_tasks,
-    split,
 )
 from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
@@ -34,7 +34,7 @@ from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 
 #: What `bench run` takes without --model: everything that needs no download.
@@ -77,7 +77,7 @@ class RunRequest:
         float, Option("Give each Ray task this share of a GPU; 0.5 puts two on one.", above=0, most=65)
     ] = 1.0
     db: Db = None
-    reporter: RunReporter | None = None
+    reporter: Reporter | None = None
 
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:
@@ -196,11 +196,9 @@ class RunPlan:
         return self._passes(lambda task: task.card.name) if self.request.executor != "ray" else {}
 
     def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
-        from benchmark.engine.costs import passes_of
-
         passes: dict[str, float] = {}
         for task in self.tasks:
-            passes[of(task)] = passes.get(of(task), 0.0) + passes_of(task)
+            passes[of(task)] = passes.get(of(task), 0.0) + task.passes
         return passes
 
 
@@ -253,7 +251,7 @@ def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
     plan = plan_digest(prepared.tasks, policy, cost)
     return [
         replace(prepared, tasks=tasks, part=part_name(Shard(index, n), plan))
-        for index, tasks in enumerate(split(prepared.tasks, n, cost), 1)
+        for index, tasks in enumerate(cut_shards(prepared.tasks, n, cost), 1)
     ]
 
 
@@ -265,7 +263,7 @@ def _lacks_parts(store: Store) -> bool:
 
 def run_here(
     prepared: RunPlan,
-    reporter: RunReporter,
+    reporter: Reporter,
     command: str = "bench run",
     known: Mapping[str, str] | None = None,
     enough: Callable[[Store], bool] | None = None,

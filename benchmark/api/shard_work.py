@@ -13,7 +13,7 @@ from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
     from benchmark.store.rows import Work
 
 
@@ -29,7 +29,7 @@ class ShardWork:
     command: str
     threads: int
 
-    def carry_out(self, reporter: RunReporter, known: Mapping[str, str] | None = None) -> RunReport:
+    def carry_out(self, reporter: Reporter, known: Mapping[str, str] | None = None) -> RunReport:
         """Plan again and run. Raises BenchError if this machine makes another plan."""
         import torch
 

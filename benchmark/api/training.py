@@ -27,7 +27,7 @@ from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 
 if TYPE_CHECKING:
-    from benchmark.engine.run import RunReporter
+    from benchmark.engine.inference import Reporter
 
 _LONGEST = 86_400  # s between two looks at a folder
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
@@ -53,7 +53,7 @@ def sweep(
         int | None, Option("Wait for checkpoints until this step (with --follow).", metavar="STEP", least=0)
     ] = None,
     db: Db = None,
-    reporter: RunReporter | None = None,
+    reporter: Reporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
     agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
     command: str = "gestaltbench.sweep",
@@ -147,7 +147,7 @@ class TrainingRun:
     given: Mapping[str, Any] = field(default_factory=dict)
     request: RunRequest = field(default_factory=RunRequest)
     settings: Settings = field(default_factory=read_settings)
-    reporter: RunReporter = field(default_factory=Silent)
+    reporter: Reporter = field(default_factory=Silent)
     say: Callable[[str], None] = lambda _line: None
     command: str = "bench sweep"
 

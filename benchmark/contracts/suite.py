@@ -300,7 +300,4 @@ class Suite:
 
     def metric(self, name: str) -> Metric:
         """Return the metric of that name. Raises KeyError."""
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        raise KeyError(f"suite '{self.name}' has no metric '{name}'")
+        return {metric.name: metric for metric in self.metrics}[name]

@@ -30,15 +30,13 @@ class Coded:
 
     def plain(self) -> Array:
         """Return the text [n]."""
-        text: Array = self.words[self.codes]
-        return text
+        return np.asarray(self.words[self.codes])
 
     @property
     def used(self) -> list[str]:
         """The texts that occur."""
         there = np.bincount(self.codes, minlength=len(self.words)) > 0
-        words: list[str] = self.words[there].tolist()
-        return words
+        return [str(word) for word in self.words[there]]
 
     def in_order(self) -> Coded:
         """Return the same text with its used words sorted, as `coded` returns plain text."""
@@ -66,8 +64,8 @@ def narrowed(codes: Array, count: int) -> Array:
 def alike(a: Column, b: Column) -> NDArray[np.bool_]:
     """Return [n] whether two columns hold equal text."""
     a, b = coded(a), coded(b)
-    place = {word: at for at, word in enumerate(b.words.tolist())}
-    same = np.array([place.get(word, -1) for word in a.words.tolist()], dtype=np.int32)
+    position = {word: i for i, word in enumerate(b.words.tolist())}
+    same = np.array([position.get(word, -1) for word in a.words.tolist()], dtype=np.int32)
     return np.asarray(same[a.codes] == b.codes, dtype=bool)
 
 
@@ -82,7 +80,7 @@ class Columns(Mapping[str, Array]):
         return column.plain() if isinstance(column, Coded) else column
 
     def __contains__(self, name: object) -> bool:
-        return name in self.held
+        return name in self.held  # without building the text
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.held)

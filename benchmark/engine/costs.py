@@ -30,29 +30,22 @@ SHOWING = 100_000_000  # operations: about the cost of decoding and transforming
 GUESSING = 1_000_000  # operations of an ideal observer's answer
 
 
-def passes_of(task: Task, trials: int | None = None) -> float:
-    """Return about how many forward passes so many trials of a task cost (None: all)."""
-    return task.suite.passes * (task.trials if trials is None else trials)
-
-
 def operations(tasks: Sequence[Task]) -> Cost:
-    """Return what gives the operations of a block: trials x passes of the suite x operations of the architecture."""
-
-    def arch(card: ModelCard) -> str:
+    """Return a function that counts the operations of a block: trials x passes of the suite x those of the network."""
+    kinds, cards = dict[str, str](), dict[str, ModelCard]()
+    for card in {task.card.name: task.card for task in tasks}.values():
         size = card.preprocess.size if card.preprocess else 0
-        return digest_data([card.source, card.arch, card.options.get("kwargs"), size])
-
-    archs = {name: arch(card) for name, card in {task.card.name: task.card for task in tasks}.items()}
-    cards = {archs[task.card.name]: task.card for task in tasks}  # checkpoints of one architecture cost the same
+        kind = kinds[card.name] = digest_data([card.source, card.arch, card.options.get("kwargs"), size])
+        cards[kind] = card  # checkpoints of one architecture cost the same
 
     @cache  # only networks that are shown something are counted, and each architecture once
-    def flops(arch: str) -> int:
-        return forward_flops(cards[arch])
+    def flops(kind: str) -> int:
+        return forward_flops(cards[kind])
 
     def cost(task: Task, block: Block) -> int:
         if task.card.source == "ideal":
             return len(block.stimuli) * GUESSING
-        return len(block.stimuli) * (SHOWING + round(task.suite.passes * flops(archs[task.card.name])))
+        return len(block.stimuli) * (SHOWING + round(task.suite.passes * flops(kinds[task.card.name])))
 
     return cost
 
@@ -81,7 +74,7 @@ def estimates(
     speeds, lines = _speeds(tasks, settings, device), list[CostEstimate]()
     for task, n in zip(tasks, owed, strict=True):
         speed, there = speeds.get(task.card.name), availability(task.card, settings.place)
-        seconds = None if speed is None else speed * passes_of(task, n)
+        seconds = None if speed is None else speed * task.suite.passes * n
         if not n:
             note, seconds = "stored", 0.0
         elif not there.on_disk:
@@ -128,7 +121,7 @@ def expected_seconds(
     """Return about how long a plan takes, by the trials that each task owes (None: all). If no speed is known, that of
     the network with most to do is measured; an unknown speed counts as the mean of the known ones, or as `USUAL`."""
     trials = owed or [task.trials for task in tasks]
-    passes = [(passes_of(t, n), t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
+    passes = [(t.suite.passes * n, t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
     most, card = max(passes, key=lambda row: row[0], default=(0.0, None))
     speeds = _speeds(tasks, settings, device)
     if card and most > FEW_PASSES and not speeds and availability(card, settings.place).on_disk:
@@ -143,7 +136,8 @@ def expected_seconds(
 
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
     cards = {task.card.name: task.card for task in tasks}
-    return devices.remembered_seconds(cards.values(), device, settings.tuning)
+    known = {name: devices.remembered(card, device, settings.tuning) for name, card in cards.items()}
+    return {name: setting[1] for name, setting in known.items() if setting}
 
 
 def total_line(lines: Sequence[CostEstimate]) -> str:

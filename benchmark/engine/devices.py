@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -44,8 +44,8 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
-    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); otherwise that of `choose_device`. A
-    device that is named twice has two workers. Raises BenchError."""
+    """Return devices of one kind: "cuda:all", a comma list ("cuda:0,cuda:2"; a device that is named twice has two
+    workers), or that of `choose_device`. Raises BenchError."""
     if wanted == "cuda:all" and torch.cuda.is_available():
         return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
     devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
@@ -58,7 +58,7 @@ def choose_devices(wanted: str) -> tuple[str, ...]:
 
 
 def make_policy(device: str, precision: str, *, compile_model: bool = False, seed: int = 0) -> Policy:
-    """The policy of a run; the index of a device ("cuda:1") is not part of it."""
+    """Return the policy of a run; the index of a device ("cuda:1") is not part of it."""
     kind = device.partition(":")[0]
     if abs(seed) >= 2**63:
         raise BenchError(f"a seed is a whole number of at most 64 bits, not {seed}.")
@@ -91,7 +91,7 @@ def numerics(policy: Policy) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_precision(kind: str) -> Iterator[None]:
-    """float32 throughout on a kind of device ("cpu", "cuda"), whatever the run's precision."""
+    """Compute in float32 throughout on a kind of device ("cpu", "cuda"), whatever the run's precision."""
     with _matrix_products(tf32=False), torch.autocast(kind, enabled=False):
         yield
 
@@ -124,7 +124,7 @@ def _repeatable() -> Iterator[None]:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -134,11 +134,10 @@ def pinned(pixels: Tensor, device: str) -> Tensor:
 
 
 def limit_malloc() -> None:
-    """Tell glibc to keep freed activations instead of unmapping them. Otherwise every large activation is mapped,
-    zero-filled by the kernel and unmapped again in each pass: a third of the CPU time at batch 25. Without effect
-    elsewhere than on Linux with glibc."""
+    """Tell glibc to keep freed activations instead of unmapping them; without effect elsewhere."""
     if platform.libc_ver()[0] != "glibc":
         return
+    # Otherwise the kernel maps, zero-fills and unmaps every large activation in each pass: a third of the CPU time.
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_TOP_PAD of malloc.h
     for parameter, size in ((-1, 2**30), (-3, 2**30), (-2, 64 * 2**20)):
@@ -184,7 +183,7 @@ class TunedModel:
 
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
-    """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
+    """Return a loaded model in its tuned form on a device. The plain path stays as `model.forward`."""
     form, layout = _form(model, device)
     if compile_model and model.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
@@ -199,8 +198,7 @@ def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run
 
 def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
     """Return the tuned form of a model and the memory layout of its images: batch norms are folded, and on a CPU, whose
-    convolutions are fastest so, channels come last if the network takes that. The form depends only on the network and
-    the kind of device, because float noise affects saliency and attacks."""
+    convolutions are fastest so, channels come last if the network takes that."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
@@ -243,42 +241,34 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
     return noise.to(next((weight.device for weight in model.module.parameters()), torch.device("cpu")))
 
 
-def known_tuning(model: LoadedModel, device: str, notes: Path) -> Tuning | None:
-    """Return the setting of a model that needs no measuring. An endpoint, whose answers cost money, is not timed."""
-    return Tuning(API_BATCH, 1) if model.card.source == "api" else remembered(model.card, device, notes)
-
-
-def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
-    """Return the remembered setting of this architecture on this device, or measure and remember it."""
-    if known := known_tuning(model, device, notes):
-        return known
+def tune(model: LoadedModel, device: str, notes: Path, announce: Callable[[], None] = lambda: None) -> Tuning:
+    """Return the remembered setting of the model's architecture on this device, or measure and remember it. announce:
+    called before measuring, which takes seconds."""
+    if model.card.source == "api":  # an endpoint, whose answers cost money, is not timed
+        return Tuning(API_BATCH, 1)
+    if known := remembered(model.card, device, notes):
+        return known[0]
+    announce()
+    key = _key(model.card, device)
     with contextlib.ExitStack() as alone:
         with contextlib.suppress(OSError):  # of several processes that run this architecture, one measures
-            alone.enter_context(locked(notes.with_suffix("") / digest_data(_key(model.card, device))[:16]))
-        return remembered(model.card, device, notes) or _measured(model, device, notes)
-
-
-def _measured(model: LoadedModel, device: str, notes: Path) -> Tuning:
-    with torch.inference_mode():
-        best, seconds = _search(model, device)
-    with contextlib.suppress(OSError), locked(notes.parent):  # a setting that is not kept costs seconds next time
-        entry = {_key(model.card, device): {"tuning": asdict(best), "seconds": seconds}}
-        write_whole(notes, json.dumps(_read(notes) | entry, indent=1))
+            alone.enter_context(locked(notes.with_suffix("") / digest_data(key)[:16]))
+        if known := remembered(model.card, device, notes):
+            return known[0]
+        with torch.inference_mode():
+            best, seconds = _search(model, device)
+        with contextlib.suppress(OSError), locked(notes.parent):  # a setting that is not kept costs seconds next time
+            entry = {key: {"tuning": asdict(best), "seconds": seconds}}
+            write_whole(notes, json.dumps(_read(notes) | entry, indent=1))
     return best
 
 
-def remembered(card: ModelCard, device: str, notes: Path) -> Tuning | None:
-    """Return the setting of this architecture on this device, if it was ever measured."""
-    known = _read(notes).get(_key(card, device))
-    most = torch.get_num_threads()  # a process beside others has its share
-    return Tuning(known["tuning"]["batch"], min(known["tuning"]["threads"], most)) if known else None
-
-
-def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> dict[str, float]:
-    """Model -> seconds per image of its architecture on this device, for those that tuning has measured."""
-    known = _read(notes)
-    entries = ((card.name, known.get(_key(card, device))) for card in cards)
-    return {name: float(note["seconds"]) for name, note in entries if note is not None}
+def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float] | None:
+    """Return the setting of this architecture on this device and its seconds per image, if it was ever measured."""
+    if known := _read(notes).get(_key(card, device)):
+        threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
+        return Tuning(known["tuning"]["batch"], threads), float(known["seconds"])
+    return None
 
 
 def _key(card: ModelCard, device: str) -> str:
@@ -300,11 +290,10 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Choose the batch, then the threads at the best batch, and measure seconds per image. On a CPU, batch and seconds
-    are judged by CPU time, which other work on the machine does not disturb. Only the number of threads needs the wall
-    clock."""
+    """Choose the batch, then the threads at the best batch, and measure seconds per image."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
     run = _runner(*_form(model, device), device)
+    # Other work on the machine does not disturb CPU time. Only the number of threads needs the wall clock.
     clock = time.perf_counter if gpu else time.process_time
     tunings = [Tuning(size, threads if gpu else 1) for size in (GPU_BATCHES if gpu else CPU_BATCHES)]
     costs = [_cost(model, run, tuning, clock) for tuning in tunings]

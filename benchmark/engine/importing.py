@@ -4,7 +4,8 @@ A new import of an experiment from a source replaces all earlier imports of it: 
 and importing the old table again restores it. An observer's answers in several files of one import count together, such
 as the sessions of a person."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -50,19 +51,17 @@ def import_trials(
 ) -> ImportReport:
     """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
 
-    training: recipes of published networks, by their name in the tables or in the leaderboard. They precede
-    training.yaml beside the tables, then the stored recipe, then the recipe in a name. stated: the user's hints on the
-    tables; advance: called with how many of how many pieces are stored."""
+    training: recipes of published networks by name; they precede training.yaml beside the tables, then the stored
+    recipe, then the recipe in a name. advance: called with how many of how many pieces are stored."""
     tables = read_tables(path, stated)
-    files = tables.files
-    report = ImportReport(sources=tuple(sorted({file.who.source for file in files})))
+    report = ImportReport(sources=tuple(sorted({file.who.source for file in tables.files})))
     report.unfit += map(str, tables.unfit.values())
     report.notes += [f"{place.name}: {what}" for place, what in tables.others.items()]
     beside, given = recipes_beside(path), training or {}
-    rows = _put_observers(files, store, {**beside, **given}, {**beside, **given} if path.is_dir() else given)
+    rows = _put_observers(tables.files, store, {**beside, **given}, {**beside, **given} if path.is_dir() else given)
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
-    imported: dict[str, dict[str, tuple[str, str]]] = {}
-    groups = _by_images(files)
+    brought: dict[str, dict[str, tuple[str, str]]] = {}  # source -> key -> experiment and label space
+    groups = _by_images(tables.files)
     for group in groups:
         stimuli = _with_conditions(trial_stimuli(group), group[0])
         store.put_stimuli(stimuli)
@@ -75,30 +74,32 @@ def import_trials(
                 report.known += 1
             else:
                 report.trials += len(file)
-                store.put_observation(run, observation)
-                chunks: list[Chunk] = []
-                for i, start in enumerate(range(0, observation.n, CHUNK)):
-                    part = {name: column[start : start + CHUNK] for name, column in columns.items()}
-                    chunks.append(Chunk(key=observation.key, index=i, start=start, columns=part))
-                store.put_chunks(run, chunks)
+                _put_answers(store, run, observation, columns)
             report.notes += [f"{file.who}: {remark}" for remark in file.remarks]
-            imported.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
-            advance(sum(map(len, imported.values())), sum(map(len, groups)))
-    for source, brought in imported.items():
-        others = {  # experiments of the source that these tables do not have stay
-            key
-            for key, row in counting.items()
-            if row.details.get("source") == source and (row.role, row.space) not in brought.values()
-        }
-        if gone := store.put_import(run, source, {*brought, *others}):
+            brought.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
+            advance(sum(map(len, brought.values())), sum(map(len, groups)))
+    for source, new in brought.items():
+        # Experiments of the source that these tables do not have stay.
+        earlier = (row for row in counting.values() if row.details.get("source") == source)
+        others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
+        if gone := store.put_import(run, source, {*new, *others}):
             report.replaced += gone
-            experiments = ", ".join(sorted({role for role, _ in brought.values()}))
+            experiments = ", ".join(sorted({role for role, _ in new.values()}))
             report.notes.append(
                 f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
                 "answers do not count any more; import all tables of an experiment together"
             )
     report.notes += left_out(store, report.observers)
     return report
+
+
+def _put_answers(store: Store, run: str, observation: Observation, columns: Mapping[str, Array]) -> None:
+    store.put_observation(run, observation)
+    chunks: list[Chunk] = []
+    for i, start in enumerate(range(0, observation.n, CHUNK)):
+        part = {name: column[start : start + CHUNK] for name, column in columns.items()}
+        chunks.append(Chunk(key=observation.key, index=i, start=start, columns=part))
+    store.put_chunks(run, chunks)
 
 
 def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
@@ -112,12 +113,12 @@ def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
     """Group the files of one experiment whose observers answered the same images. All answers of one observer to one
     prompt are one file."""
-    same: dict[tuple[str, str, ObserverName, str], list[TrialFile]] = {}
+    same = defaultdict[tuple[str, str, ObserverName, str], list[TrialFile]](list)
     for file in files:
-        same.setdefault((file.space, file.experiment, file.who, file.prompt), []).append(file)
-    groups: dict[tuple[str, str, frozenset[tuple[str, str]]], list[TrialFile]] = {}
-    for file in map(joined, same.values()):
-        groups.setdefault((file.space, file.experiment, frozenset(file.contents().items())), []).append(file)
+        same[file.space, file.experiment, file.who, file.prompt].append(file)
+    groups = defaultdict[tuple[str, str, frozenset[tuple[str, str]]], list[TrialFile]](list)
+    for file in map(joined_files, same.values()):
+        groups[file.space, file.experiment, frozenset(file.contents().items())].append(file)
     return list(groups.values())
 
 
@@ -148,20 +149,16 @@ def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, re
 
 def _described(observer: ObserverName) -> dict[str, object]:
     known = published_network(observer)
-    card: dict[str, object] = {"source": observer.source, "named": observer.name}
-    if known.family:
-        card["family"] = known.family
-    if known.training:
-        card["training"] = list(known.training)
-    return card
+    card = {"source": observer.source, "named": observer.name, "family": known.family, "training": [*known.training]}
+    return {name: value for name, value in card.items() if value}
 
 
-def joined(files: Sequence[TrialFile]) -> TrialFile:
+def joined_files(files: Sequence[TrialFile]) -> TrialFile:
     """Join several files into one, with the first answer to each image. One image under eight degradations is eight
     stimuli: "c05/n02134084_5274.png"."""
     columns = stacked([file.columns for file in files])
     pairs = list(zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True))
-    first: dict[tuple[str, str], int] = {}
+    first = dict[tuple[str, str], int]()
     for i, pair in enumerate(pairs):
         first.setdefault(pair, i)
     columns = {name: values[list(first.values())] for name, values in columns.items()}
@@ -218,7 +215,7 @@ class ScoresReport:
     notes: list[str] = field(default_factory=list)
 
 
-def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
+def put_reported_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
     """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
     by_observer: dict[ObserverName, dict[Key, Score]] = {}
     for given in scores:

@@ -3,13 +3,11 @@
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache as memoised
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
-from benchmark.engine.model_view import IdealView, NetworkView, unit
+from benchmark.engine.model_view import IdealView, NetworkView, unit_pixels
 from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
@@ -33,15 +31,15 @@ from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
-# and suite would pay it again. So equal-sized images of small sets are kept decoded, several to a file, by the digest
-# of their set. The cache cannot hold another set's pixels, because decoding reads a file once and refuses bytes that do
-# not match the set's digest. Damaged files of the cache are decoded again.
+# and suite would pay it again. So images of small sets are kept decoded, by the digest of their set and their position
+# in it. The cache cannot hold another set's pixels, because decoding reads a file once and refuses bytes that do not
+# match the set's digest. Damaged files of the cache are decoded again.
 Image = NDArray[np.uint8]
 Images = list[Image]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
-PART, SUM = 16, 4  # images to a file; bytes at its end
-FORMAT = 3  # raised when the same files give other pixels
+SUM = 4  # bytes at the end of a file
+FORMAT = 4  # raised when the same files give other pixels
 
 
 def decoded_chunks(
@@ -52,15 +50,12 @@ def decoded_chunks(
     prepared: Callable[[Images], Any] = lambda images: images,
 ) -> Iterator[Any]:
     """Yield `prepared(images)` of each chunk, in order. The next two chunks are always under way, so that no decoder
-    waits for the last image of a chunk: memory holds three chunks, however large the set, and at most `SET_BYTES` of
-    the set from which this one was picked. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None;
-    each: like `map`, on several threads."""
-    read = _reader(stimuli, cache)[0]
+    waits for the last image of a chunk: memory holds three chunks. Raises what `stimuli.decode` raises. cache: folder
+    of decoded images, or None; each: like `map`, on several threads."""
+    read = _reader(stimuli, cache)
 
     def load(chunk: int) -> Any:
-        index = chunk_index(stimuli, chunk).tolist()
-        parts = [index[i : i + PART] for i in range(0, len(index), PART)]
-        return prepared(list(chain.from_iterable(each(read, parts))))
+        return prepared(list(each(read, chunk_index(stimuli, chunk).tolist())))
 
     with ThreadPoolExecutor(2) as ahead:
         waiting: deque[Future[Any]] = deque()
@@ -72,68 +67,43 @@ def decoded_chunks(
             yield waiting.popleft().result()
 
 
-def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]], Images], Callable[[int], Image]]:
-    """Return two functions: one reads the images of a part, through the cache; one reads a single image."""
+def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[int], Image]:
+    """Return a function that reads an image through the cache."""
     from PIL import __version__ as pillow
 
-    def place(digest: str, part: int) -> Path | None:
-        """Return the file of a part, named by the set's digest and the versions that decide pixels."""
-        return cache / f"{digest[:32]}-{FORMAT}-{pillow}" / f"{part:06d}.npy" if cache else None
-
+    if cache is None:
+        return stimuli.decode
+    # Sets that were picked from one set share its images.
     picked = stimuli.decode if isinstance(stimuli.decode, Picked) else None
+    folder = cache / f"{(picked.whole[0] if picked else stimuli.digest)[:32]}-{FORMAT}-{pillow}"
 
-    @memoised  # each file is read and checked once
-    def of_whole(part: int) -> Images | None:
-        """Return the images in the cache of the set from which this one was picked."""
-        digest, size = picked.whole if picked else ("", 0)
-        return _stored(place(digest, part), min(PART, size - part * PART))
-
-    def decode(position: int) -> Image:
-        if picked:
-            part, row = divmod(picked.index[position], PART)
-            if images := of_whole(part):
-                return images[row]
-        return stimuli.decode(position)
-
-    def read(positions: list[int]) -> Images:
-        file = place(stimuli.digest, positions[0] // PART)
-        images = _stored(file, len(positions))
-        if not images:
-            images = list(map(decode, positions))
+    def read(position: int) -> Image:
+        place = folder / f"{picked.index[position] if picked else position:06d}.npy"
+        image = _stored(place)
+        if image is None:
+            image = stimuli.decode(position)
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
-                if file is not None:
-                    _store(file, images, len(stimuli), look=positions[0] % CHUNK == 0)  # looking takes time
-        return images
+                if image.nbytes * len(stimuli) <= SET_BYTES:
+                    _store(place, image, look=position % CHUNK == 0)  # looking takes time
+        return image
 
-    @memoised
-    def of_own(part: int) -> Images | None:
-        return _stored(place(stimuli.digest, part), min(PART, len(stimuli) - part * PART))
-
-    def single(position: int) -> Image:
-        images = of_own(position // PART)
-        return images[position % PART] if images else decode(position)
-
-    return read, single
+    return read
 
 
-def _stored(place: Path | None, size: int) -> Images | None:
-    """Read images from a file of the cache, checked against the sum at its end; None if it is missing or damaged."""
-    if place is None:
-        return None
-    with suppress(StimuliError, OSError), foreign("decoded images", place, StimuliError):
+def _stored(place: Path) -> Image | None:
+    """Read an image from the cache, checked against the sum at the file's end; None if it is missing or damaged."""
+    with suppress(StimuliError, OSError), foreign("decoded image", place, StimuliError):
         content = memoryview(place.read_bytes())
         if zlib.crc32(content[:-SUM]) == int.from_bytes(content[-SUM:], "big"):
-            images = list(np.load(BytesIO(content), allow_pickle=False))
-            return images if len(images) == size else None
+            image: Image = np.load(BytesIO(content), allow_pickle=False)
+            return image
     return None
 
 
-def _store(place: Path, images: Images, whole: int, *, look: bool) -> None:
-    """Keep images of a small set. look: empty the cache first if it is full. Raises OSError."""
-    if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
-        return
+def _store(place: Path, image: Image, *, look: bool) -> None:
+    """Keep an image. look: empty the cache first if it is full. Raises OSError."""
     written, cache = BytesIO(), place.parents[1]
-    np.save(written, np.stack(images), allow_pickle=False)
+    np.save(written, image, allow_pickle=False)
     content = written.getvalue()
     if look and len(content) + sum(path.stat().st_size for path in cache.glob("*/*.npy")) > ALL_BYTES:
         shutil.rmtree(cache, ignore_errors=True)
@@ -152,6 +122,12 @@ class LoadedObserver:
     batch: int = CHUNK  # shrinks when the device runs out of memory
     failure: str = ""  # what ended all its work
     failures: dict[tuple[str, str], str] = field(default_factory=dict)  # (suite, space) -> what ended that work
+
+    def fail(self, suite: str, space: str, error: BaseException) -> None:
+        """End the work under this suite. Other work continues, unless the network is unsound."""
+        if isinstance(error, Unsound):
+            self.failure = self.failure or failure_line(error)
+        self.failures.setdefault((suite, space), failure_line(error))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -177,10 +153,8 @@ class Job:
         return self.failed or self.settled
 
     def fail(self, error: BaseException) -> None:
-        """End this observer's work under this suite. Its other work continues, unless the network is unsound."""
-        if isinstance(error, Unsound):
-            self.loaded.failure = self.loaded.failure or failure_line(error)
-        self.loaded.failures.setdefault((self.suite.name, self.space), failure_line(error))
+        """End this observer's work under this suite."""
+        self.loaded.fail(self.suite.name, self.space, error)
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
@@ -195,7 +169,10 @@ Passed = Callable[[int], None]
 
 
 class Reporter(Protocol):
-    """Receives the progress of the loop."""
+    """Receives the progress of a run."""
+
+    def expect(self, observer: str, trials: int, passes: float) -> None:
+        """`observer` still owes `trials` answers, which cost about so many forward passes."""
 
     def tuning(self, observer: str) -> None:
         """The batch size of `observer` is about to be measured, which takes seconds."""
@@ -205,6 +182,9 @@ class Reporter(Protocol):
 
     def work(self, observer: str, passes: float) -> None:
         """A device batch of `observer` is done: so many of the forward passes that its trials may cost."""
+
+    def done(self, observer: str) -> None:
+        """`observer` has finished: its answers are stored or were enough, or it has failed."""
 
     def note(self, text: str) -> None:
         """One line for the user."""
@@ -239,24 +219,23 @@ class InferenceLoop:
                 yield from self._show_stimuli(same_images, pool.map)
 
     def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
-        stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
         presentation = jobs[0].block.presentation
         networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
 
-        def made(images: Images) -> tuple[Images, torch.Tensor | None]:
-            """Return the images, and their pixels on the device if these are the same for every network."""
+        def made(images: Images) -> _Decoded:
             if presentation == "whole" and len({image.shape for image in images}) == 1:
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
                 pixels = networks[0].present(images, presentation, each)
             else:
-                return images, None
-            return images, devices.pinned(pixels, self.device).to(self.device, non_blocking=True)
+                return _Decoded(images=images, each=each)
+            pixels = devices.pinned(pixels, self.device).to(self.device, non_blocking=True)
+            return _Decoded(images=images, each=each, pixels=pixels)
 
-        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made)
+        decoded = decoded_chunks(jobs[0].block.stimuli, wanted, self.cache, each, made)
         for chunk in chunks:
             jobs = [job for job in jobs if not job.over]
             if not jobs:
@@ -264,7 +243,7 @@ class InferenceLoop:
             ready = _Decoded(images=[], each=each)
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
-                    ready.images, ready.pixels = next(decoded)
+                    ready = next(decoded)
                 except FAILURES as error:  # the boundary of one set's images
                     for job in filter(_sees_pixels, jobs):
                         job.fail(error)
@@ -274,29 +253,24 @@ class InferenceLoop:
                 if rows := self._show_chunk(asked, chunk, ready):
                     yield asked, chunk, rows
 
-    def shown_again(
-        self, job: Job, index: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], Mapping[str, Array]]]:
-        """Yield rows of `index` and the columns of a network's job for the images there. Whole images are shown at
-        their own size, and then at the network's size, as in a chunk with images of other sizes. A failure is noted on
-        the observer."""
-        block, feed, rows = job.block, job.loaded.observer, np.arange(len(index))
-        assert isinstance(feed, TunedModel)
-        try:
-            images = list(map(_reader(block.stimuli, self.cache)[1], index.tolist()))
-            shown = list[tuple[NDArray[np.int64], torch.Tensor]]()
-            if block.presentation == "whole":
-                for shape in {image.shape for image in images}:
-                    own = np.array([row for row, image in enumerate(images) if image.shape == shape])
-                    shown.append((own, torch.from_numpy(np.stack([images[row] for row in own])).permute(0, 3, 1, 2)))
-                images.append(images[0][:1, :1])
-            shown.append((rows, feed.model.present(images, block.presentation)[: len(index)]))
-            for own, pixels in shown:
-                given = self._pixels(block, feed, index[own], _Decoded(images=images, each=map, pixels=pixels))
-                for columns in self._answer([job], index[own], given, lambda _: None).values():
-                    yield own, columns
-        except FAILURES as error:  # the boundary of one observer's work
-            job.fail(error)
+    def views_again(
+        self, feed: TunedModel, block: Block, space: str, index: NDArray[np.int64], batch: int
+    ) -> Iterator[tuple[NDArray[np.int64], View]]:
+        """Yield rows of `index` and a network's view of the images there. Whole images are shown at their own size, and
+        then at the network's size, as in a chunk with images of other sizes."""
+        images, shown = (
+            list(map(_reader(block.stimuli, self.cache), index.tolist())),
+            list[tuple[Array, torch.Tensor]](),
+        )
+        if block.presentation == "whole":
+            for shape in {image.shape for image in images}:
+                own = np.array([row for row, image in enumerate(images) if image.shape == shape])
+                shown.append((own, torch.from_numpy(np.stack([images[row] for row in own])).permute(0, 3, 1, 2)))
+            images.append(images[0][:1, :1])
+        shown.append((np.arange(len(index)), feed.model.present(images, block.presentation)[: len(index)]))
+        for own, pixels in shown:
+            given = self._pixels(block, feed, index[own], _Decoded(images=images, each=map, pixels=pixels))
+            yield own, self._view(feed, block, space, index[own], given, batch)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         shared: torch.Tensor | None = None
@@ -343,7 +317,7 @@ class InferenceLoop:
         # The run's precision is the network's: images are the same in each. With more threads than the network uses,
         # they would wait for one another on its images also.
         with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
-            return transform.apply(pixels if transform.stored else unit(pixels), seeds)
+            return transform.apply(pixels if transform.stored else unit_pixels(pixels), seeds)
 
     def _answer(
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
@@ -371,32 +345,16 @@ class InferenceLoop:
     def _columns(
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
-        """Answers to one chunk by observation key. Only running out of memory is raised."""
-        observer, views = jobs[0].loaded.observer, dict[str, View]()
-        answers: dict[str, dict[str, Array]] = {}
+        """Return the answers to one chunk by observation key. Only running out of memory is raised."""
+        views, answers = dict[str, View](), dict[str, dict[str, Array]]()
         for job in jobs:
             if job.failed:
                 continue
             try:
-                if job.space not in views and isinstance(observer, IdealObserver):
-                    classes = label_space(job.space).classes
-                    # An ideal view raises when a suite asks for an attribute that it lacks.
-                    views[job.space] = cast(
-                        View,
-                        IdealView(observer=observer, block=job.block, index=index, categories=classes, seed=self.seed),
-                    )
-                elif job.space not in views:
-                    assert isinstance(observer, TunedModel) and pixels is not None
-                    views[job.space] = NetworkView(
-                        feed=observer,
-                        block=job.block,
-                        index=index,
-                        pixels=pixels,
-                        grouping=observer.model.labels.groupings[job.space],
-                        seed=self.seed,
-                        batch=job.loaded.batch,
-                        device=self.device,
-                        passed=passed,
+                if job.space not in views:
+                    loaded = job.loaded
+                    views[job.space] = self._view(
+                        loaded.observer, job.block, job.space, index, pixels, loaded.batch, passed
                     )
                 kept = job.suite.observe(job.suite.config, views[job.space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}
@@ -411,6 +369,33 @@ class InferenceLoop:
                     raise
                 job.fail(error)
         return answers
+
+    def _view(
+        self,
+        observer: TunedModel | IdealObserver,
+        block: Block,
+        space: str,
+        index: NDArray[np.int64],
+        pixels: torch.Tensor | None,
+        batch: int,
+        passed: Passed = lambda _passes: None,
+    ) -> View:
+        if isinstance(observer, IdealObserver):
+            classes = label_space(space).classes
+            view = IdealView(observer=observer, block=block, index=index, categories=classes, seed=self.seed)
+            return cast(View, view)  # it raises when a suite asks for an attribute that it lacks
+        assert pixels is not None
+        return NetworkView(
+            feed=observer,
+            block=block,
+            index=index,
+            pixels=pixels,
+            grouping=observer.model.labels.groupings[space],
+            seed=self.seed,
+            batch=batch,
+            device=self.device,
+            passed=passed,
+        )
 
 
 def _sees_pixels(job: Job) -> bool:

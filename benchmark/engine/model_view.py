@@ -65,8 +65,7 @@ class NetworkView(_ChunkOfStimuli):
 
     @cached_property
     def logits(self) -> torch.Tensor:
-        """[n, classes] float32, finite. About one image in `devices.REPLAYED` is shown again by itself on the plain
-        path, and the answer must be the same."""
+        """[n, classes] float32, finite; an image now and then is shown again by itself."""
         parts = []
         with torch.inference_mode():
             for i in range(0, len(self.index), self.batch):
@@ -111,25 +110,24 @@ class NetworkView(_ChunkOfStimuli):
     @cached_property
     def responses(self) -> Array:
         """[n] category names; "na" if a network that may find nothing found nothing."""
-        return chosen(self._decided.categories, self._answers)
+        return most_probable(self._decided.categories, self._answers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the tuned network on other images; differentiable."""
+        """Run the tuned network on other images; differentiable."""
         logits = self.feed.run(images)
         self.passed(len(images) * (3 if images.requires_grad else 1))
         return logits
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
-        """The network as it was loaded, in float32, on one batch; no gradient."""
+        """Run the network as it was loaded, in float32, on one batch; no gradient."""
         with torch.no_grad(), full_precision(images.device.type):
             return self.feed.model.forward(images.contiguous())
 
     def picture(self, position: int) -> torch.Tensor:
-        """Return the image at a position of the stimuli, [3, h, w] at the network's input, without the block's
-        transform."""
+        """Return the image at a position, [3, h, w] at the network's input, without the block's transform."""
         model, decoded = self.feed.model, self.block.stimuli.decode(position)
         shown = model.present([decoded], self.block.presentation)
-        return model.fit(unit(shown.to(self.device)))[0]
+        return model.fit(unit_pixels(shown.to(self.device)))[0]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """Return the object mask of a position of the stimuli, [h, w] of the network's input."""
@@ -161,15 +159,14 @@ class NetworkView(_ChunkOfStimuli):
         return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
 
     def _input(self, part: slice) -> torch.Tensor:
-        pixels = unit(self.pixels[part].to(self.device, non_blocking=True))
+        pixels = unit_pixels(self.pixels[part].to(self.device, non_blocking=True))
         with full_precision(pixels.device.type):
             return self.feed.model.fit(pixels)
 
 
 @dataclass(eq=False, kw_only=True)
 class IdealView(_ChunkOfStimuli):
-    """An ideal observer on one chunk. It answers from labels, its categories are all its classes, and its logits are
-    its answers."""
+    """An ideal observer on one chunk: its categories are all its classes, and its logits are its answers."""
 
     observer: IdealObserver
     block: Block
@@ -186,7 +183,7 @@ class IdealView(_ChunkOfStimuli):
     @cached_property
     def responses(self) -> Array:
         """[n] category names."""
-        return chosen(self.categories, self.probabilities)
+        return most_probable(self.categories, self.probabilities)
 
     @property
     def outputs(self) -> tuple[tuple[int, ...], ...]:
@@ -202,15 +199,14 @@ class IdealView(_ChunkOfStimuli):
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state what it needs")
 
 
-def unit(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 pixels as float32 in [0,1]; floating-point pixels as they are."""
+def unit_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """Return uint8 pixels as float32 in [0,1], and floating-point pixels as they are."""
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
-def chosen(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
-    """[n] names of the most probable categories; exact ties go to the first."""
-    names: Array = np.asarray(categories)
-    return np.asarray(names[probabilities.argmax(axis=1)])
+def most_probable(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
+    """Return the [n] names of the most probable categories; exact ties go to the first."""
+    return np.asarray(np.asarray(categories)[probabilities.argmax(axis=1)])
 
 
 def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
 
 
 def chunk_count(stimuli: Stimuli) -> int:
-    """How many chunks the grid has for a set."""
+    """Return how many chunks the grid has for a set."""
     return -(-len(stimuli) // CHUNK)
 
 
@@ -62,9 +62,14 @@ class Task:
 
     @property
     def trials(self) -> int:
-        """How many stimuli are shown."""
+        """The number of stimuli that are shown."""
         shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.chunks(i))
         return sum(len(chunk_index(block.stimuli, chunk)) for block, chunk in shown)
+
+    @property
+    def passes(self) -> float:
+        """About how many forward passes its trials cost."""
+        return self.suite.passes * self.trials
 
 
 def plan_tasks(
@@ -75,16 +80,15 @@ def plan_tasks(
     wanted: Collection[str] = (),
 ) -> list[Task]:
     """Plan every card under every suite: one task per label space in which the card can answer and whose stimuli are
-    installed, or one with the reason if there is none. Plans of one suite and space are made once, because opening a
-    set reads every file's digest. wanted: names of stimulus sets that are preferred in their roles."""
+    installed, or one with the reason if there is none. wanted: stimulus sets that are preferred in their roles."""
+    # Plans of one suite and space are made once, because opening a set reads every file's digest.
     folder = cache(lambda space: Resolver(space, settings, limit, wanted))
-    plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
+    plans = dict[tuple[str, str], Plan | MissingStimuli]()
     tasks: list[Task] = []
     for card in cards:
         for suite in suites:
             spaces, reason = _spaces(card, suite)
-            missing: list[str] = []
-            before = len(tasks)
+            own, missing = list[Task](), list[str]()
             for space in spaces:
                 if (suite.name, space) not in plans:
                     try:
@@ -94,13 +98,10 @@ def plan_tasks(
                 plan = plans[suite.name, space]
                 why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
                 if isinstance(plan, Plan) and not why:
-                    tasks.append(Task(card=card, suite=suite, space=space, plan=plan))
-                missing.append(why)
-            if len(tasks) == before:
-                reason = "; ".join(text.removesuffix(".") for text in missing) if spaces else reason
-                tasks.append(
-                    Task(card=card, suite=suite, space=(spaces or suite.spaces)[0], plan=Plan(()), reason=reason)
-                )
+                    own.append(Task(card=card, suite=suite, space=space, plan=plan))
+                missing.append(why.removesuffix("."))
+            reason, space = "; ".join(missing) or reason, (spaces or suite.spaces)[0]
+            tasks += own or [Task(card=card, suite=suite, space=space, plan=Plan(()), reason=reason)]
     return tasks
 
 
@@ -110,7 +111,7 @@ def suites_of(tasks: Sequence[Task]) -> list[Suite]:
 
 
 def _lacking_classes(card: ModelCard, suite: Suite, space: str, plan: Plan) -> str:
-    """Why a set in the model's own space cannot be shown: it has classes that the model lacks. "" if it can."""
+    """Return why a set in the model's own space cannot be shown: it has classes that the model lacks. "" if it can."""
     known = set() if space in suite.spaces else set(label_space(card.labels).classes)
     for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values() if known else ():
         if strange := sorted(set(map(str, stimuli.labels["category"])) - known):
@@ -201,14 +202,14 @@ def named_parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
     return {(int(match[1]), int(match[2]), match[3]): None for match in named if match}
 
 
-def split(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
+def cut_shards(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
     """Cut a plan into `n` stretches of about equal cost; some may be empty. Each chunk of each block is in exactly one
-    part. A task that is cut is in several parts, with the chunks of each in `only`. A block that its suite may settle
-    early is never cut, because the suite is asked chunk by chunk."""
+    part: a task that is cut is in several, with the chunks of each in `only`."""
     items: list[tuple[Task, int | None]] = []  # with the index of a block; None if the suite does not apply
     prices: list[tuple[int, int]] = []
     for task in tasks:
         for i, block in task.shown.items():
+            # A block that its suite may settle early is never cut, because the suite is asked chunk by chunk.
             pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
             items.append((task, i))
             prices.append((-(-cost(task, block) // pieces), pieces))
@@ -231,7 +232,7 @@ def split(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost = lambda _task, _block: 0) -> str:
     """Return the digest, in 12 digits, of what machines must agree on to carry out parts of one plan: all that is
     asked, and the costs by which each machine cuts it."""
-    asked: list[list[object]] = []
+    asked = list[list[object]]()
     for task in tasks:
         row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]
         for block in task.plan.blocks:

@@ -1,8 +1,9 @@
 """One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -19,7 +20,6 @@ from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
-from registry.code import Codes
 from registry.determinism_checks import canaries_differ
 from registry.files import digest_data
 from registry.loading import load_observer
@@ -60,61 +60,42 @@ class _Enough(Exception):
     """The stored trials answer the question of the run."""
 
 
-class RunReporter(Reporter, Protocol):
-    """The loop's reporter, which also learns how much work an observer has left."""
-
-    def expect(self, observer: str, trials: int, passes: float) -> None:
-        """`observer` still owes `trials` answers, which cost about so many forward passes."""
-
-    def done(self, observer: str) -> None:
-        """`observer` has finished: its answers are stored or were enough, or it has failed."""
-
-
 def execute(
-    tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
+    tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: Reporter
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row, and other work continues. The same call resumes an interrupted
     run."""
     limit_malloc()
     run = store.begin_run(options.command, environment_record(options.device, torch.get_num_threads()))
+    device = options.device
     loop = InferenceLoop(
-        seed=options.policy.seed,
-        device=options.device,
-        reporter=reporter,
-        cache=settings.decoded,
-        decoders=options.decoders,
+        seed=options.policy.seed, device=device, reporter=reporter, cache=settings.decoded, decoders=options.decoders
     )
+    outcomes = Outcomes(store=store, run=run)
     whole = _Run(
-        store=store,
-        run=run,
-        settings=settings,
-        options=options,
-        reporter=reporter,
-        outcomes=Outcomes(store=store, run=run),
-        loop=loop,
-        codes=loop.codes,
+        store=store, run=run, settings=settings, options=options, reporter=reporter, outcomes=outcomes, loop=loop
     )
     status = "interrupted"
     try:
         with numerics(options.policy), one_blas_thread():
             whole.all(tasks)
-        status = whole.outcomes.report.status
+        status = outcomes.report.status
     except _Enough:
         status = "enough"
     finally:
         store.end_run(run, status, options.part or options.note)
-    return whole.outcomes.report
+    return outcomes.report
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Answered:
-    """A task whose trials are stored, or whose observer failed. It does not hold the network, whose memory is free."""
+@dataclass(kw_only=True)
+class _AskedTask:
+    """A task of a loaded observer. It does not hold the network, whose memory is free once its trials are stored."""
 
-    row: str
-    failure: str
+    row: str  # the observer's id in the store
     task: Task
-    observations: list[Observation]
-    worked: bool
+    observations: list[Observation]  # one per block
+    failure: str = ""
+    worked: bool = False  # whether trials were missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,23 +104,21 @@ class _Run:
     run: str
     settings: Settings
     options: RunOptions
-    reporter: RunReporter
+    reporter: Reporter
     outcomes: Outcomes
     loop: InferenceLoop
-    codes: Codes
-    _planned: dict[tuple[str, int], list[Observation]] = field(default_factory=dict)
     _canary: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show and store, and then score."""
-        answered = [task for group in self._groups(tasks) for task in self._show(group)]
+        answered = [asked for group in self._groups(tasks) for asked in self._show(group)]
         self.outcomes.report.decoded = self.loop.decoded
         scorers = {
-            suite.name: Scorer(store=self.store, run=self.run, suite=suite, codes=self.codes)
+            suite.name: Scorer(store=self.store, run=self.run, suite=suite, codes=self.loop.codes)
             for suite in suites_of(tasks)
         }
-        for task in answered:
-            self._finish(task, scorers[task.task.suite.name])
+        for asked in answered:
+            self._finish(asked, scorers[asked.task.suite.name])
         for scorer in () if self.options.part else scorers.values():
             self.outcomes.score_imported(scorer)
 
@@ -196,23 +175,45 @@ class _Run:
             # Twice, because the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
             known = devices.remembered(card, self.options.device, self.settings.tuning)
-            threads = known.threads if known else torch.get_num_threads()
+            threads = known[0].threads if known else torch.get_num_threads()
             answering = TunedModel(model=observer, tuning=devices.Tuning(1, threads), run=observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
         row = self.store.put_observer(Observer(name=card.name, kind=kind, identity=observer.identity, card=described))
         return LoadedObserver(name=card.name, observer=answering, row=row, size=size, tasks=wanted)
 
-    def _show(self, group: Sequence[LoadedObserver]) -> list[_Answered]:
+    def _show(self, group: Sequence[LoadedObserver]) -> list[_AskedTask]:
         """Make every missing observation of the group. Scores wait until all observers have answered, because some are
         scored against others."""
-        jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
+        asked = [
+            (observer, _AskedTask(row=observer.row, task=task, observations=self._observations(observer, task)))
+            for observer in group
+            for task in observer.tasks
+        ]
+        jobs = [job for observer, own in asked for job in self._jobs(observer, own)]
         for observer in group:
             self._tune(observer, [job for job in jobs if job.loaded is observer])
-        enough, before, worked = self.options.enough, None, {job.key for job in jobs}
-        if not enough:
-            self._begin(group, worked)
+        keys = {job.key for job in jobs}
+        for _, own in asked:
+            own.worked = any(row.key in keys for row in own.observations)
+            if own.worked and not self.options.enough:
+                # Stored before any answer, as another run may make some of them or this run may be interrupted.
+                part, owed = self.options.part or "begun", owed_text(own.observations, own.task.plan.missing)
+                self.store.put_outcome(self.run, own.row, own.task.work, "partial", part, owed)
         for job in jobs:  # a resumed run settles a block where an uninterrupted one would have
             self._settle(job, min(job.chunks))
+        self._answer(jobs)
+        for observer in group:
+            self.reporter.done(observer.name)
+            network = observer.observer
+            if isinstance(network, TunedModel) and (remark := getattr(network.model.module, "remark", "")):
+                self.reporter.note(f"{observer.name}: {remark}")
+        for observer, own in asked:
+            own.failure = observer.failure or observer.failures.get((own.task.suite.name, own.task.space), "")
+        return [own for _, own in asked]
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        """Store every missing chunk. Raises _Enough as soon as the stored trials are enough."""
+        enough, before = self.options.enough, None
         if enough and jobs and enough(self.store):
             raise _Enough
         for asked, chunk, answers in self.loop.show(jobs):
@@ -222,25 +223,6 @@ class _Run:
             if enough and before not in (None, chunk) and enough(self.store):
                 raise _Enough
             before = chunk
-        answered = []
-        for observer in group:
-            self.reporter.done(observer.name)
-            network = observer.observer
-            if isinstance(network, TunedModel) and (remark := getattr(network.model.module, "remark", "")):
-                self.reporter.note(f"{observer.name}: {remark}")
-            for task in observer.tasks:
-                failure = observer.failure or observer.failures.get((task.suite.name, task.space), "")
-                rows = self._observations(observer, task)
-                answered.append(
-                    _Answered(
-                        row=observer.row,
-                        failure=failure,
-                        task=task,
-                        observations=rows,
-                        worked=any(row.key in worked for row in rows),
-                    )
-                )
-        return answered
 
     def _settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite. The rule is asked at every chunk at first,
@@ -261,10 +243,8 @@ class _Run:
         notes = self.settings.tuning
         if jobs and isinstance(model, TunedModel):
             try:
-                setting = devices.Tuning(batch) if batch else devices.known_tuning(model.model, device, notes)
-                if setting is None:
-                    self.reporter.tuning(loaded.name)  # it takes seconds
-                    setting = devices.tune(model.model, device, notes)
+                announce = partial(self.reporter.tuning, loaded.name)
+                setting = devices.Tuning(batch) if batch else devices.tune(model.model, device, notes, announce)
                 compiled = self.options.policy.compile
                 with devices.working_threads(setting.threads):
                     tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)
@@ -276,10 +256,10 @@ class _Run:
         passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
         self.reporter.expect(loaded.name, sum(trials), passes)
 
-    def _jobs(self, observer: LoadedObserver, task: Task) -> Iterator[Job]:
-        observations = self._observations(observer, task)
+    def _jobs(self, observer: LoadedObserver, asked: _AskedTask) -> Iterator[Job]:
+        task = asked.task
         for i, block in task.shown.items():
-            key = observations[i].key
+            key = asked.observations[i].key
             if key in self.options.known:
                 continue
             there = self.store.chunks(key)
@@ -287,24 +267,20 @@ class _Run:
             if chunks and not self.store.complete(key):
                 if not there:
                     self.store.put_stimuli(block.stimuli)
-                    self.store.put_observation(self.run, observations[i])
+                    self.store.put_observation(self.run, asked.observations[i])
                 yield Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
 
     def _observations(self, observer: LoadedObserver, task: Task) -> list[Observation]:
-        """Return what the task asks of the observer, one per block. Kept, because keys take time."""
-        asked = (observer.row, id(task))
-        if asked in self._planned:
-            return self._planned[asked]
         policy, blocks, network = self.options.policy, task.plan.blocks, observer.observer
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
         identity = network.model.identity if isinstance(network, TunedModel) else network.identity
-        keys = [observation_key(identity, block, task.suite, policy, self.codes) for block in blocks]
+        keys = [observation_key(identity, block, task.suite, policy, self.loop.codes) for block in blocks]
         # A network that answers otherwise than is stored under its keys gets others, and so on until they are its own.
         while not self._gives_its_answers(observer, task, keys):
             keys = [digest_data([key, "answers otherwise"]) for key in keys]
-        self._planned[asked] = [
+        return [
             Observation(
                 key=key,
                 observer=observer.row,
@@ -321,7 +297,6 @@ class _Run:
             )
             for block, key in zip(blocks, keys, strict=True)
         ]
-        return self._planned[asked]
 
     def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
         """Whether the answers stored under the keys may be served and continued: the observer still gives them to a
@@ -353,31 +328,19 @@ class _Run:
                 self._canary[shown] = canary_answers(network.model, block.presentation, self.options.device)
         return {"canary": self._canary[shown]} if self._canary[shown] else {}
 
-    def _begin(self, group: Sequence[LoadedObserver], asked: Collection[str]) -> None:
-        """Store, before any answer, which observations are scored together, even if another run makes some of them or
-        this run is interrupted."""
-        for observer in group:
-            for task in observer.tasks:
-                observations = self._observations(observer, task)
-                if any(row.key in asked for row in observations):
-                    names = observer.name, task.suite.name, task.space
-                    owed = owed_text(observations, task.plan.missing)
-                    self.store.put_outcome(self.run, observer.row, names, "partial", self.options.part or "begun", owed)
-
-    def _finish(self, answered: _Answered, scorer: Scorer) -> None:
+    def _finish(self, asked: _AskedTask, scorer: Scorer) -> None:
         """Score a task. A task of a shard is only noted as partial: other shards have the rest of its trials."""
-        row, task, failure = answered.row, answered.task, answered.failure
-        owed, part, fresh = owed_text(answered.observations, task.plan.missing), self.options.part, False
+        task, failure, part, fresh = asked.task, asked.failure, self.options.part, False
+        owed = owed_text(asked.observations, task.plan.missing)
         if part and not failure:
-            work = task.work
-            self.outcomes.report.add(work, "partial" if answered.worked else "cached", part)
-            self.store.put_outcome(self.run, row, work, "partial", part, owed)
+            self.outcomes.report.add(task.work, "partial" if asked.worked else "cached", part)
+            self.store.put_outcome(self.run, asked.row, task.work, "partial", part, owed)
             return
         if not failure:
             try:
-                fresh = scorer.observer(answered.observations, task.plan.missing)
+                fresh = scorer.observer(asked.observations, task.plan.missing)
             except FAILURES as error:  # the boundary of one scoring: recorded
                 failure = f"scoring failed: {failure_line(error)}"
-        status: Status = "failed" if failure else "done" if fresh or answered.worked else "cached"
-        # The same detail closes the outcome "partial" that `_begin` stored.
-        self.outcomes.record(row, task, status, failure, "" if part else owed)
+        status: Status = "failed" if failure else "done" if fresh or asked.worked else "cached"
+        # The same detail closes the outcome "partial" that was stored before the first answer.
+        self.outcomes.record(asked.row, task, status, failure, "" if part else owed)

@@ -1,7 +1,7 @@
 """Scoring of trials that several runs have stored: the shards of a plan, or a killed run and the one that resumed it.
 
-Scores of a part of a suite's trials would look like the whole suite's. So every run stores before its first answer
-which observations belong together (an outcome "partial"), and these are scored once all of them are complete."""
+Every run stores before its first answer which observations belong together (an outcome "partial"). These are scored
+once all of them are complete, because scores of a part of the trials would look like the whole suite's."""
 
 from __future__ import annotations
 
@@ -115,15 +115,13 @@ def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes
     """Score whatever was answered in parts and is complete now, as one run would have, and report the rest."""
     done = Completed()
     scorers = {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes) for suite in suites}
-    for part in _open_parts(store):
-        if part.suite not in scorers:
-            continue
+    for part in (part for part in _open_parts(store) if part.suite in scorers):
         try:
             stated = json.loads(part.detail)
             keys, missing = tuple(stated["observations"]), dict(stated["missing"])
         except (ValueError, TypeError, LookupError) as error:
             raise StoreError(f"an outcome says in no known way what is scored together: {error}") from error
-        names = part.observer_name, part.suite, part.space
+        work = part.observer_name, part.suite, part.space
         rows = store.observations(observer=part.observer_name, suite=part.suite)
         own = {row.key: row for row in rows if row.observer == part.observer}
         observations = [own[key] for key in keys if key in own]
@@ -134,13 +132,12 @@ def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes
         try:
             fresh = scorers[part.suite].observer(observations, missing)
         except FAILURES as error:  # the boundary of one scoring
-            done.failed.setdefault(names, error)
+            done.failed.setdefault(work, error)
             continue
-        done.scored.add(names)
-        if fresh:
-            done.new_sets += 1
-            done.fresh.add(names)
-        store.put_outcome(run, part.observer, names, "done", detail=part.detail)
+        done.scored.add(work)
+        done.new_sets += fresh
+        done.fresh |= {work} if fresh else set()
+        store.put_outcome(run, part.observer, work, "done", detail=part.detail)
     return done
 
 
@@ -156,7 +153,6 @@ def score_shards(
     stated = dict(rows)
     failed = {work: why for work, (status, why) in rows if status == "failed"}
     answered = {work for work, (status, _) in rows if status == "partial"}
-
     ended = "interrupted"
     try:
         done = complete_parts(store, run, suites, codes)
@@ -187,13 +183,6 @@ def score_shards(
 
 
 def _open_parts(store: Store) -> list[Outcome]:
-    """Return outcomes "partial" that were neither scored nor given up since, oldest first, once for each plan of an
-    observer."""
-    waiting: dict[tuple[str | None, str, str], Outcome] = {}
-    for outcome in store.outcomes(latest=False):
-        work = (outcome.observer, outcome.suite, outcome.detail)
-        if outcome.status == "partial":
-            waiting[work] = outcome
-        else:
-            waiting.pop(work, None)
-    return list(waiting.values())
+    """Return outcomes "partial" that were neither scored nor given up since, once for each plan of an observer."""
+    newest = {(outcome.observer, outcome.suite, outcome.detail): outcome for outcome in store.outcomes(latest=False)}
+    return [outcome for outcome in newest.values() if outcome.status == "partial"]

@@ -36,8 +36,7 @@ from registry.labels import LABEL_SPACES, label_space
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """Return a ratio metric over all people's trials together, with an interval over people on the same images; None if
-    it was not measured. n: the trials of all people that count. Interval: variance of the ratio over people to first
-    order, t quantile (`stats.clusters`). A person without any answer or any trial that counts is left out."""
+    it was not measured. n: the trials of all people that count. A person without any that counts is left out."""
     if metric.ratio is None:
         return None
     parts = [metric.own(trials) for trials in people]
@@ -55,6 +54,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     sums = sums[sums.any(axis=1)]
     if len(sums) < 2:
         return replace(score, value=value, flags=("one person: no interval",))
+    # The variance of the ratio over people to first order, and Student's quantile.
     over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
     limits = (0.0, 1.0) if all(indicators(*pair) for pair in arrays) else metric.bounds
     low, high = t_interval(value, over) if limits is None else bounded_interval(value, over, limits)
@@ -69,8 +69,6 @@ GUESSED = 0.05
 LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
-
-
 #: The name of people as a group.
 PEOPLE = "people"
 
@@ -107,8 +105,7 @@ class Scorer:
     @cached_property
     def _shown(self) -> list[tuple[str, ScoreSet]]:
         """(observer, score set) of each score set that boards show, the newest first."""
-        shown = reversed(scored_trials(self.store, self.suite))
-        return [(one.observer.name, one.scores) for one in shown]
+        return [(one.observer.name, one.scores) for one in reversed(scored_trials(self.store, self.suite))]
 
     @cached_property
     def _code(self) -> str:
@@ -159,12 +156,7 @@ class Scorer:
             peers = self.peers(space, shown, name)
             target = self._target(ids[name], space, shown, (*own.keys, *_keys_of(peers)), own.training)
             if self._wanted(target):
-                scores = [
-                    score
-                    if score.value is None or score.condition
-                    else replace(score, flags=(*score.flags, *own.remarks))
-                    for score in self._scores(own.trials, peers, space)
-                ]
+                scores = _remarked(self._scores(own.trials, peers, space), own.remarks)
                 self._keep(target, self._by_prompt(scores, own, space) if own.prompt else scores)
                 count += 1
             each(done, len(answers))
@@ -221,11 +213,7 @@ class Scorer:
 
     def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers, space: str) -> list[Score]:
         """Add the prompt to the scores' flags, and add the main scores of every other prompt."""
-        remark = f"prompt: {answers.prompt}"
-        remarked = [
-            replace(score, flags=(*score.flags, remark)) if not score.condition and score.value is not None else score
-            for score in scores
-        ]
+        remarked = _remarked(scores, (f"prompt: {answers.prompt}",))
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
@@ -324,6 +312,14 @@ class ScoreChecker(Scorer):
         return next((row.id for row in self.store.observers() if row.name == name), "")
 
 
+def _remarked(scores: Iterable[Score], remarks: tuple[str, ...]) -> list[Score]:
+    """Add remarks to the flags of main scores that have a value."""
+    return [
+        score if score.value is None or score.condition else replace(score, flags=(*score.flags, *remarks))
+        for score in scores
+    ]
+
+
 def _place(score: Score) -> tuple[str, str, str]:
     return score.metric, score.role, score.condition
 
@@ -339,9 +335,8 @@ def same_score(stored: Any, computed: Any) -> bool:
 
 
 def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
-    """The scores, each value with a flag of distrust where the observer, a network or a person, gave one answer to
-    nearly all trials and few of these show it, or does not beat chance. Whatever the suite: every one keeps the answers
-    as `response`."""
+    """Flag each value with distrust if the observer gave one answer to nearly all trials and few of these show it, or
+    does not beat chance. Every suite keeps the answers as `response`."""
     columns = as_coded(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
         return list(scores)
@@ -364,8 +359,8 @@ def _one_answer(columns: Mapping[str, Column]) -> str:
 
 
 def at_chance(columns: Mapping[str, Column], space: str) -> bool:
-    """Whether answers do not beat chance: guessing gives as many answers that match the category or a cue of the image
-    (shape, texture) with a probability above `GUESSED`. All trials count, with undegraded ones."""
+    """Return whether guessing gives as many answers that match the category or a cue of the image (shape, texture) with
+    a probability above `GUESSED`. All trials count, with undegraded ones."""
     from scipy.special import bdtrc
 
     named = [coded(columns[name]) for name in ("response", *LABELS) if name in columns]
@@ -428,17 +423,17 @@ def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
         own, theirs = metric.own(both.a), [part for trials in others if len(part := metric.own(trials))]
         if len(own) and theirs:  # a single person is not a group, which the row reports
             row = compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
-            same = row.same and alike(metric.own(both.a), metric.own(both.b or both.a))
+            same = row.same and same_answers(metric.own(both.a), metric.own(both.b or both.a))
             yield SuiteComparison(suite=suite.name, metric=metric, comparison=replace(row, same=same))
     if suite.against is not None and suite.against.pair is not None:
-        same = both.b is not None and alike(both.a, both.b)
+        same = both.b is not None and same_answers(both.a, both.b)
         for row in suite.against.pair(both.a, both.b, both.people):
             yield SuiteComparison(
                 suite=suite.name, metric=metrics[row.metric], comparison=replace(row, same=same and not row.difference)
             )
 
 
-def alike(a: Trials, b: Trials) -> bool:
+def same_answers(a: Trials, b: Trials) -> bool:
     """Return whether both answered exactly the same trials and, if answers are kept, gave the same ones."""
     if len(a) != len(b) or not np.array_equal(a.keys[a.by_key], b.keys[b.by_key]):
         return False
@@ -459,21 +454,14 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
         a, b = metric.own(both.a), metric.own(both.b)
         if pairs := differing(metric, a, b):
             # Each column once, because it is decoded into text whenever it is asked for.
-            named = [a[name] for name in ("condition", "stimulus", "category")]
+            named = {name: a[name] for name in ("condition", "stimulus", "category")}
             said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
             for i, j, winner in pairs:
-                condition, stimulus, category = (str(column[i]) for column in named)
-                row = DiscordantTrial(
-                    suite=both.suite.name,
-                    metric=metric.name,
-                    condition=condition,
-                    stimulus=stimulus,
-                    category=category,
-                    winner=winner,
-                    answer_a=str(said[0][i]),
-                    answer_b=str(said[1][j]),
+                where = {name: str(column[i]) for name, column in named.items()}
+                answers = {"answer_a": str(said[0][i]), "answer_b": str(said[1][j])}
+                rows.append(
+                    DiscordantTrial(suite=both.suite.name, metric=metric.name, winner=winner, **where, **answers)
                 )
-                rows.append(row)
     return rows
 
 

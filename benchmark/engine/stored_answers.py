@@ -6,19 +6,16 @@ nothing is stored yet, the answers to 16 fixed images are kept (canary answers):
 two leaderboards."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from functools import partial
 from math import ceil
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Suite, View
-from benchmark.engine.devices import ROUNDING, full_precision
-from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
-from benchmark.engine.model_view import unit
+from benchmark.engine.devices import ROUNDING, TunedModel, full_precision, working_threads
+from benchmark.engine.inference import InferenceLoop, LoadedObserver
+from benchmark.engine.model_view import unit_pixels
 from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.store import Store
@@ -35,7 +32,7 @@ MOST = 0.5
 PICTURES = 16
 
 
-def sampled(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
+def sampled_positions(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
     """Return, for each key, the positions of its block that are shown again: always the same for the same chunks.
     stored: key -> its block and the stored chunks of it."""
     index = {
@@ -59,38 +56,30 @@ def changed_answers(
 ) -> tuple[int, int]:
     """Count the images to which the network no longer gives the answer stored under their keys, and the images that it
     was shown again; (0, n) if answers differ only by rounding. A failure is noted on the observer, as in a run."""
-    asked, parts = replace(loaded, batch=BATCH), [np.ones((0, 2), dtype=bool)]
-    for key, index in sampled({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
-        agreement = partial(_agreement, task.suite, store.answers(key, index), index, ROUNDING[precision])
-        job = Job(
-            loaded=asked,
-            suite=replace(task.suite, observe=agreement),
-            space=task.space,
-            block=blocks[key],
-            key=key,
-            chunks=frozenset(),
-        )
-        agreeing = np.zeros((len(index), 2), dtype=bool)
-        for rows, columns in loop.shown_again(job, index):
-            agreeing[rows] |= columns["agreeing"]
-            if agreeing.all():
-                break
-        if job.failed:
-            loaded.failure = asked.failure
-            return 0, 0
-        parts.append(agreeing)
+    feed, parts = loaded.observer, [np.ones((0, 2), dtype=bool)]
+    assert isinstance(feed, TunedModel)
+    try:
+        for key, index in sampled_positions({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
+            stored, agreeing = store.answers(key, index), np.zeros((len(index), 2), dtype=bool)
+            with working_threads(feed.tuning.threads):
+                for rows, view in loop.views_again(feed, blocks[key], task.space, index, BATCH):
+                    before = {name: values[rows] for name, values in stored.items()}
+                    agreeing[rows] |= _agreement(task.suite, before, view, ROUNDING[precision])
+                    if agreeing.all():
+                        break
+            parts.append(agreeing)
+    except FAILURES as error:  # the boundary of one observer's work
+        loaded.fail(task.suite.name, task.space, error)
+        return 0, 0
     rows = np.concatenate(parts)
     strictly, roughly = (~rows).sum(axis=0).tolist()
     return (strictly if roughly or strictly > SOME * len(rows) else 0), len(rows)
 
 
-def _agreement(
-    suite: Suite, stored: Mapping[str, Array], index: NDArray[np.int64], rounding: float, config: Any, view: View
-) -> Mapping[str, Array]:
-    """Column agreeing [n, 2]: whether the answer and the probabilities are those stored of `index` except for rounding,
-    and except for `TIMES` as much. Suites of gradients compare only answers: other columns cost hundreds of passes."""
-    before = {name: values[np.searchsorted(index, view.index)] for name, values in stored.items()}
-    now = {"response": view.responses} if suite.needs == "gradients" else suite.observe(config, view)
+def _agreement(suite: Suite, before: Mapping[str, Array], view: View, rounding: float) -> NDArray[np.bool_]:
+    """Return [n, 2]: whether the answer and the probabilities are those stored `before` except for rounding, and
+    except for `TIMES` as much. Suites of gradients compare only answers: other columns cost hundreds of passes."""
+    now = {"response": view.responses} if suite.needs == "gradients" else suite.observe(suite.config, view)
     probabilities, n = view.probabilities.astype(np.float64), len(view.index)
     answers = [np.asarray(each.get("response", np.zeros(n))) for each in (before, now)]
     index_of = {name: i for i, name in enumerate(view.categories)}
@@ -107,7 +96,7 @@ def _agreement(
                 room = np.expm1(slack)[:, None] * np.maximum(a, b) + 1e-4
                 same &= ((np.abs(a - b) <= room) | (np.isnan(a) & np.isnan(b))).all(axis=1)
         agreeing.append(same)
-    return {"agreeing": np.stack(agreeing, axis=1)}
+    return np.stack(agreeing, axis=1)
 
 
 def canary_answers(model: LoadedModel, presentation: Presentation, device: str) -> str:
@@ -116,6 +105,6 @@ def canary_answers(model: LoadedModel, presentation: Presentation, device: str) 
     try:
         pixels = model.present(list(shown.numpy()), presentation).to(device)
         with torch.inference_mode(), full_precision(torch.device(device).type):
-            return canary_text(model.forward(model.fit(unit(pixels)).contiguous()).cpu())
+            return canary_text(model.forward(model.fit(unit_pixels(pixels)).contiguous()).cpu())
     except FAILURES:
         return ""

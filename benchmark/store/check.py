@@ -18,7 +18,7 @@ from benchmark.store.db_errors import as_store_errors, no_leaderboard
 from benchmark.store.location import parse_location
 from benchmark.store.queries import chunk_columns, imported_keys, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
-from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
+from benchmark.store.sql import fetched, fetched_of, parsed, row_digest, seal_column, texts
 from benchmark.store.versions import revision
 
 _PAGE = 200  # rows that are in memory at once: chunks are large
@@ -27,18 +27,16 @@ _SHOWN = 20  # problems of one kind that are told one by one
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Facts on a leaderboard. revision: of its schema, newest: of this gestaltbench; size: bytes on disk; counts: rows
-    by table, and "trials"; open_runs: runs without an end, running or killed; incomplete: observations that lack
-    trials."""
+    """Facts on a leaderboard."""
 
     place: str
     server: str
-    revision: str
-    newest: str
-    size: int
-    counts: dict[str, int]
-    open_runs: int
-    incomplete: int
+    revision: str  # of its schema
+    newest: str  # schema of this gestaltbench
+    size: int  # bytes on disk
+    counts: dict[str, int]  # rows by table, and "trials"
+    open_runs: int  # runs without an end, running or killed
+    incomplete: int  # observations that lack trials
 
 
 def status(url_or_path: str) -> Status:
@@ -51,26 +49,21 @@ def status(url_or_path: str) -> Status:
         if stored is None:
             raise no_leaderboard(shown)
         names = set(sa.inspect(connection).get_table_names())
-        counts = {
-            table.name: int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-            for table in schema.METADATA.sorted_tables
-            if table.name in names
-        }
+        tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
+        count = sa.select(sa.func.count())
+        counts = {table.name: int(connection.execute(count.select_from(table)).scalar_one()) for table in tables}
         trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
         counts["trials"] = int(connection.execute(trials).scalar_one())
         program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
-        server = f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}"
-        lacking = len(incomplete(connection)) if stored == schema.HEAD else 0
-        open_runs = counts["runs"] - counts["run_ends"]
         return Status(
             place=shown,
-            server=server,
+            server=f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}",
             revision=stored,
             newest=schema.HEAD,
             size=_size(connection),
             counts=counts,
-            open_runs=open_runs,
-            incomplete=lacking,
+            open_runs=counts["runs"] - counts["run_ends"],
+            incomplete=len(incomplete(connection)) if stored == schema.HEAD else 0,
         )
 
 
@@ -103,21 +96,21 @@ def problems(database: Database) -> Iterator[str]:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
             yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        kinds = [("schema", _schema(connection)), ("rule", rules(connection))]
+        kinds = {"schema": _schema(connection), "rule": rules(connection)}
         for table in schema.METADATA.sorted_tables:
             if table is not schema.SCORES:  # what a score set's digest binds
                 rows = map(partial(row_problems, table), all_rows(connection, table))
-                kinds.append((table.name, chain.from_iterable(rows)))
-        kinds += [("chunk", _overlapping(connection)), ("score set", _score_sets(connection))]
-        kinds.append(("trials without scores", _unscored(connection)))
-        for what, lines in (*kinds, ("import", _imports(connection))):
+                kinds[table.name] = chain.from_iterable(rows)
+        kinds |= {"chunk": _overlapping(connection), "score set": _score_sets(connection)}
+        kinds |= {"trials without scores": _unscored(connection), "import": _imports(connection)}
+        for what, lines in kinds.items():
             yield from islice(lines, _SHOWN)
             if more := sum(1 for _ in lines):
                 yield f"{more} more problems of this kind ({what} ...)"
 
 
 def _schema(connection: sa.Connection) -> Iterator[str]:
-    """How tables, columns and indexes differ from this program's, and numbers in a SQLite file that it never sets."""
+    """Yield how tables, columns and indexes differ from this program's, and numbers in SQLite that it never sets."""
     from alembic.autogenerate import compare_metadata  # takes longer to import than most commands to run
     from alembic.runtime.migration import MigrationContext
 
@@ -137,7 +130,7 @@ def _schema(connection: sa.Connection) -> Iterator[str]:
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:
-    """Repeated keys, and references to missing rows: a copy of a table may have lost its constraints."""
+    """Yield repeated keys, and references to missing rows: a copy of a table may have lost its constraints."""
     for table in schema.METADATA.sorted_tables:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
@@ -195,7 +188,7 @@ _JSON: dict[str, dict[str, type]] = {
 
 
 def _overlapping(connection: sa.Connection) -> Iterator[str]:
-    """Chunks that overlap, or exceed the trials of their observation."""
+    """Yield chunks that overlap, or exceed the trials of their observation."""
     table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
     query = sa.select(table.observation, table.position, table.start, table.n, observed.n)
     query = query.join(schema.OBSERVATIONS, observed.key == table.observation)
@@ -208,7 +201,7 @@ def _overlapping(connection: sa.Connection) -> Iterator[str]:
 
 
 def _score_sets(connection: sa.Connection) -> Iterator[str]:
-    """Score sets whose scores or trials are not those that were stored with them."""
+    """Yield score sets whose scores or trials are not those that were stored with them."""
     for row in all_rows(connection, schema.SCORE_SETS):
         what = f"score set {row.id} ({row.suite})"
         scores = connection.execute(sa.select(schema.SCORES).where(schema.SCORES.c.score_set == row.id)).all()
@@ -223,13 +216,12 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _unscored(connection: sa.Connection) -> Iterator[str]:
-    """Observers whose trials lack scores although they should have them: their run is finished, or others with the same
-    answers are scored."""
-    sets, outcomes, observed = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c
+    """Yield observers whose trials lack scores although they should have them: their run is finished, or others with
+    the same answers are scored."""
+    sets, outcomes, observed, owner = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c, schema.OBSERVERS.c
     scored: dict[str, list[tuple[str, str, set[str]]]] = defaultdict(list)
     for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):
         scored[row.observer].append((row.suite, row.space, {*texts(row.observations)}))
-    imported = imported_keys(connection)
     known = {*connection.scalars(sa.select(observed.key))} - incomplete(connection).keys()
     lost = {}
     for row in fetched(connection, sa.select(schema.OUTCOMES).where(outcomes.status == "done", outcomes.detail != "")):
@@ -237,12 +229,11 @@ def _unscored(connection: sa.Connection) -> Iterator[str]:
         own = (made for suite, space, made in scored[row.observer] if (suite, space) == (row.suite, row.space))
         if keys <= known and not any(keys <= made for made in own):  # what a merge left out has none
             lost[row.observer_name, row.suite] = "`bench run` makes them again"
-    owner = schema.OBSERVERS.c
     query = sa.select(observed.key, observed.observer, observed.role, observed.stimuli, owner.name, owner.kind)
-    rows = fetched(connection, query.join(schema.OBSERVERS, owner.id == observed.observer))
-    counting = [row for row in rows if row.key in imported]
-    under = {row.key: {suite for suite, _, keys in scored[row.observer] if row.key in keys} for row in counting}
+    query = query.join(schema.OBSERVERS, owner.id == observed.observer)
+    counting = list(fetched_of(connection, query, observed.key, imported_keys(connection)))
     usual: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    under = {row.key: {suite for suite, _, keys in scored[row.observer] if row.key in keys} for row in counting}
     for row in counting:
         usual[row.kind, row.role, row.stimuli] |= under[row.key]
     for row in counting:

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -135,6 +135,22 @@ class Database:
                     "was stored is where that file is now. Put it back and run again."
                 )
 
+    def begin_log(self) -> None:
+        """Give a fresh SQLite file a write-ahead log: readers go on while one process writes. The file remembers it."""
+        if self.location.path is None or network_disk(self.location.path):
+            return  # the log's shared memory is one machine's
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        with closing(_open_file(self.location.path, write=True)) as connection:
+            while True:
+                try:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    # Several processes that open a fresh file at once: SQLite does not wait here by itself.
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
     def _prepare(self, connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         # SQLite checks references only where asked to, connection by connection.
         connection.execute("PRAGMA foreign_keys=ON")
@@ -147,19 +163,6 @@ class Database:
             # Reading never changes a leaderboard, whatever the file's permissions allow.
             connection.execute("PRAGMA query_only=ON")
             return
-        if self.location.path is not None and not network_disk(self.location.path):
-            # Readers go on while one process writes, and a commit is one append. The file remembers it. The log's
-            # shared memory is one machine's.
-            deadline = time.monotonic() + LOCK_TIMEOUT
-            while True:
-                try:
-                    connection.execute("PRAGMA journal_mode=WAL")
-                    break
-                except sqlite3.OperationalError as error:
-                    # Several processes that open a fresh file at once: SQLite does not wait here by itself.
-                    if "locked" not in str(error) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
         # With a write-ahead log a crash of the program loses nothing, and a power cut at most the last
         # chunks, which the next run computes again; FULL would wait for the disk at every chunk.
         connection.execute("PRAGMA synchronous=NORMAL")

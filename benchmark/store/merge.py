@@ -1,9 +1,8 @@
 """Merge one leaderboard into another. Keys are digests, so common contents are one row: new rows are inserted, known
-ones ignored, and contradictions are named and skipped.
+ones ignored, and contradictions are named and skipped. A merge that is refused or interrupted changes nothing."""
 
-A merge is one transaction of the target: one that is refused or interrupted changes nothing."""
-
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +14,15 @@ from benchmark.store import schema
 from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database
-from benchmark.store.queries import imported_keys, newest_imports, scores_digest, stored_scores, trials_digest
-from benchmark.store.rows import IMPORTED_KINDS
+from benchmark.store.queries import (
+    imported_keys,
+    newest_imports,
+    observers,
+    scores_digest,
+    stored_scores,
+    trials_digest,
+)
+from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
 from benchmark.store.sql import batches, fetched, fetched_of, insert_new, parsed, sealed, texts
 from benchmark.store.write import put_import, withdraw
 from registry.errors import some_of
@@ -27,8 +33,6 @@ _NOISE = {"rtol": 1e-3, "atol": 1e-5}
 #: Fields of a card that say where files lie; what is in them is part of the identity.
 _PLACES = ("weights", "labels")
 _SHOWN = 6  # conditions in a line
-
-Row = Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -45,8 +49,7 @@ class Merged:
 
 
 def merge(target: sa.Connection, sources: Iterable[Database]) -> list[Merged]:
-    """Bring all rows of `sources` in, which are only read: all, or of a damaged one nothing of any. Raises
-    StoreError."""
+    """Copy all rows of `sources`, which are only read: all, or none if one of them is damaged. Raises StoreError."""
     return [_merge(source, target) for source in sources]
 
 
@@ -54,51 +57,49 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
     done = Merged(place=source.location.shown)
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
-        theirs, ours = _People(connection), _People(target)
+        ever, here_ever = ({row.id: row for row in observers(side, latest=False)} for side in (connection, target))
+        now, here_now = ({row.name: row for row in observers(side)} for side in (connection, target))
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name
-            for name in theirs.now.keys() & ours.now.keys()
-            if ours.now[name].observer not in theirs.rows and theirs.now[name].observer not in ours.rows
+            for name in now.keys() & here_now.keys()
+            if here_now[name].id not in ever and now[name].id not in here_ever
         }
-        done.conflicts += _other_observers(theirs, ours, strangers, done.place)
+        done.conflicts += _other_observers(now, here_now, strangers, done.place)
         for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
             _copy(connection, target, table)
-        coming = {row.id: row for row in theirs.rows.values() if row.name not in strangers}
-        carded = {row.observer for row in ours.now.values()}  # their cards here stay
-        _copy(connection, target, schema.OBSERVERS, lambda row: row.id in coming)
-        _copy(connection, target, schema.REGISTRATIONS, lambda row: row.observer in coming.keys() - carded)
-        # One whose name is a stranger's comes under its other name, if it has one.
-        named = {(row.kind, row.identity): row.id for row in coming.values()}
-        observers = {
-            row.id: row.id if row.id in coming else named[row.kind, row.identity]
-            for row in theirs.rows.values()
-            if (row.kind, row.identity) in named
-        }
-        done.conflicts += _copy_trials(connection, target, observers, done)
-        done.conflicts += _other_imports(newest_imports(connection), newest_imports(target), done.place)
+        coming = {row.id for row in ever.values() if row.name not in strangers}
+        _copy(connection, target, schema.OBSERVERS, id=coming)
+        # The card of an observer that is known here stays.
+        _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_now.values()})
+        wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in coming)
+        done.conflicts += _copy_trials(connection, target, wanted, done)
+        imports, here = newest_imports(connection), newest_imports(target)
+        for name in sorted(imports.keys() & here.keys()):
+            if {*texts(imports[name].observations)} != {*texts(here[name].observations)}:
+                done.conflicts.append(
+                    f"other trials of '{name}' were imported in {done.place} than here: the newer import counts. "
+                    "`bench import trials` of all its tables decides"
+                )
         _copy(connection, target, schema.IMPORTS)
         withdraw(target)
         # Scores of imported observers are made anew: they rest on all imports.
-        networks = {number: observers[number] for number in observers if theirs.rows[number].kind not in IMPORTED_KINDS}
-        _copy_scores(connection, target, networks, done)
-        owned = {None: None, **observers}
-        _copy(connection, target, schema.OUTCOMES, lambda row: row.observer in owned, owned)
+        _copy_scores(connection, target, {id for id in coming if ever[id].kind not in IMPORTED_KINDS}, done)
+        _copy(connection, target, schema.OUTCOMES, observer={None, *coming})
     return done
 
 
 def merge_observations(target: sa.Connection, source: Database, keys: Collection[str], run: str) -> None:
-    """Bring in the observations of these keys, with their observers and stimuli, as work of `run`. Imported ones count
+    """Copy the observations of these keys, with their observers and stimuli, as work of `run`. Imported ones count
     beside those that do already."""
-    observed, keys = schema.OBSERVATIONS.c, {*keys}
+    observed, keys = schema.OBSERVATIONS, {*keys}
     with source.reading() as connection:
-        rows = list(fetched_of(connection, sa.select(observed.observer, observed.stimuli), observed.key, keys))
-        owners, sets = {row.observer for row in rows}, {row.stimuli for row in rows}
-        _copy(connection, target, schema.OBSERVERS, lambda row: row.id in owners)
-        _copy(connection, target, schema.REGISTRATIONS, lambda row: row.observer in owners)
-        _copy(connection, target, schema.STIMULI, lambda row: row.digest in sets)
-        own = {owner: owner for owner in owners}
-        _copy_trials(connection, target, own, Merged(place=source.location.shown), run, keys)
+        rows = list(fetched_of(connection, sa.select(observed), observed.c.key, keys))
+        owners = {row.observer for row in rows}
+        _copy(connection, target, schema.OBSERVERS, id=owners)
+        _copy(connection, target, schema.REGISTRATIONS, observer=owners)
+        _copy(connection, target, schema.STIMULI, digest={row.stimuli for row in rows})
+        _copy_trials(connection, target, rows, Merged(place=source.location.shown), run)
         counting = imported_keys(target).keys()
         ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
         for name, row in newest_imports(connection).items():
@@ -106,75 +107,46 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
                 put_import(target, run, name, wanted | ours.get(name, set()))
 
 
-class _People:
-    """Observers of a leaderboard. rows: every registration of every name, by id; now: the newest registration by
-    name."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        cards = schema.REGISTRATIONS
-        self.rows = {row.id: row for row in fetched(connection, sa.select(schema.OBSERVERS))}
-        newest = fetched(connection, sa.select(cards).order_by(cards.c.created, cards.c.id))
-        self.now = {self.rows[row.observer].name: row for row in newest}
-
-
-def _other_observers(theirs: _People, ours: _People, strangers: Collection[str], place: str) -> Iterator[str]:
-    """Names that mean another observer in the two leaderboards, or the same one with another card."""
-    for name in sorted(theirs.now.keys() & ours.now.keys()):
-        there, here = theirs.now[name], ours.now[name]
+def _other_observers(
+    theirs: Mapping[str, ObserverRow], ours: Mapping[str, ObserverRow], strangers: Collection[str], place: str
+) -> Iterator[str]:
+    """Describe names that mean another observer in the two leaderboards, or the same one with another card."""
+    for name in sorted(theirs.keys() & ours.keys()):
+        there, here = theirs[name], ours[name]
         if name in strangers:
-            owners = theirs.rows[there.observer], ours.rows[here.observer]
-            said = [f"{owner.kind} {owner.identity[:12]}" for owner in owners]
+            said = [f"{owner.kind} {owner.identity[:12]}" for owner in (there, here)]
             yield (
                 f"'{name}' stands for another observer in {place} ({said[0]}) than here ({said[1]}), with other "
                 "weights, preprocessing or code: nothing of it came. To have both, rename one (`bench models rename`), "
                 "run it into its own leaderboard, where its answers are stored already, and merge again"
             )
-        elif there.observer == here.observer and there.card != here.card:
-            cards = [parsed(row.card, dict) for row in (there, here)]
-            fields = sorted(cards[0].keys() | cards[1].keys())
-            differing = [key for key in fields if cards[0].get(key) != cards[1].get(key) and key not in _PLACES]
-            if differing:
+        elif there.id == here.id:
+            fields = sorted((there.card.keys() | here.card.keys()) - {*_PLACES})
+            if differing := [key for key in fields if there.card.get(key) != here.card.get(key)]:
                 yield (
                     f"'{name}' is the same observer in {place} with another card ({', '.join(differing)} differ): the "
                     "card that is here stays, its trials came"
                 )
 
 
-def _other_imports(theirs: Mapping[str, Any], ours: Mapping[str, Any], place: str) -> Iterator[str]:
-    for name in sorted(theirs.keys() & ours.keys()):
-        if {*texts(theirs[name].observations)} != {*texts(ours[name].observations)}:
-            yield (
-                f"other trials of '{name}' were imported in {place} than here: the newer import counts. "
-                "`bench import trials` of all its tables decides"
-            )
+def _copy(source: sa.Connection, target: sa.Connection, table: sa.Table, **wanted: Collection[str | None]) -> None:
+    """Insert the new rows of a table. wanted: column -> the values with which a row comes."""
+    rows = (row for row in all_rows(source, table) if all(row._mapping[name] in wanted[name] for name in wanted))
+    for page in batches(rows, 1 if table is schema.STIMULI else 200):
+        _insert(target, table, page)
 
 
-def _copy(
-    source: sa.Connection,
-    target: sa.Connection,
-    table: sa.Table,
-    comes: Callable[[Any], bool] = lambda _: True,
-    owners: Mapping[str | None, str | None] | None = None,
-) -> None:
-    """Insert the new rows of a table. comes: whether one is wanted; owners: observer's id in the source -> in the
-    target."""
-    (key,) = table.primary_key.columns
-    for page in batches(all_rows(source, table), 1 if table is schema.STIMULI else 200):
-        known = {*target.scalars(sa.select(key).where(key.in_([row._mapping[key] for row in page])))}
-        new = [row for row in page if row._mapping[key] not in known and comes(row)]
-        moved = [_moved(table, row, {"observer": owners[row.observer]} if owners else {}) for row in new]
-        insert_new(target, table, moved)
-
-
-def _moved(table: sa.Table, row: Any, change: Row) -> Row:
-    """Return a source's row with the target's ids. Raises StoreError if it is damaged."""
-    _refuse(row_problems(table, row))
-    plain = dict(row._mapping)
-    return sealed(table, {**plain, **change}) if any(plain[name] != value for name, value in change.items()) else plain
+def _insert(target: sa.Connection, table: sa.Table, rows: Iterable[Any], run: str | None = None) -> None:
+    """Insert a source's rows, as work of `run` if there is one. Raises StoreError if one is damaged."""
+    new = []
+    for row in rows:
+        _refuse(row_problems(table, row))
+        new.append(dict(row._mapping) if run is None else sealed(table, {**row._mapping, "run": run}))
+    insert_new(target, table, new)
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    """Raises StoreError on the first problem: damage is not spread from one leaderboard to another."""
+    """Raise StoreError on the first problem: damage is not spread from one leaderboard to another."""
     for line in problems:
         raise StoreError(
             f"nothing is merged, for a leaderboard is damaged: {line}. `bench db check` says what else is wrong"
@@ -182,49 +154,31 @@ def _refuse(problems: Iterable[str]) -> None:
 
 
 def _copy_trials(
-    source: sa.Connection,
-    target: sa.Connection,
-    observers: Mapping[str, str],
-    done: Merged,
-    run: str | None = None,
-    keys: Collection[str] | None = None,
+    source: sa.Connection, target: sa.Connection, wanted: Iterable[Any], done: Merged, run: str | None = None
 ) -> list[str]:
-    """Import observations, chunks, and their settlements, some at a time; return a line on each observer and suite
-    whose answers differ from the target's. Such observations are skipped, because an observation's chunks are all of
-    one kind. observers: their id -> the target's id; run: the run that they become part of (None: their own runs');
-    keys: those that are wanted (None: all)."""
-    table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
-    wanted = (row for row in all_rows(source, table) if row.observer in observers and (keys is None or row.key in keys))
-
-    def insert(into: sa.Table, rows: Iterable[Any]) -> None:
-        moved = []
-        for row in rows:
-            owner = {"observer": observers[row.observer]} if into is table else {}
-            moved.append(_moved(into, row, {"run": run or row.run, **owner}))
-        insert_new(target, into, moved)
-
+    """Insert observations, their chunks and settlements, and return a line on each observer and suite whose answers
+    differ from the target's. Such observations are skipped: an observation's chunks are all of one kind."""
+    table, settled, differing = schema.OBSERVATIONS.c, schema.SETTLED, defaultdict[tuple[str, str], list[str]](list)
     for some in batches(wanted, TOGETHER):
         rows = {row.key: row for row in some}
-        known = dict(fetched_of(target, sa.select(table.c.key, table.c.details), table.c.key, rows))
-        insert(table, (row for key, row in rows.items() if key not in known))
+        known = dict(fetched_of(target, sa.select(table.key, table.details), table.key, rows))
+        _insert(target, schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known), run)
         done.observations += len(rows.keys() - known.keys())
         theirs, ours = _chunks(source, rows), _chunks(target, rows)
         for key, row in list(rows.items()):
-            both = [(chunk, ours[key][place]) for place, chunk in theirs[key].items() if place in ours[key]]
+            both = [(chunk, ours[key][position]) for position, chunk in theirs[key].items() if position in ours[key]]
             differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
             if key in known and _other_canary(row.details, known[key]):
                 differ = compared = row.n
             if differ:
-                block = f"{row.role} {row.condition}".strip() + f" {differ} of {compared}"
-                differing.setdefault((row.observer, row.suite), []).append(block)
+                block = f"{row.role} {row.condition}".strip()
+                differing[row.observer, row.suite].append(f"{block} {differ} of {compared}")
                 del rows[key]
-        chunks = [row for key in rows for place, row in theirs[key].items() if place not in ours[key]]
-        insert(schema.CHUNKS, chunks)
-        settled = schema.SETTLED
-        insert(settled, fetched_of(source, sa.select(settled), settled.c.observation, rows))
-        fresh = sum(row.n for row in chunks)
-        done.trials += fresh
-        done.known += sum(row.n for stored in theirs.values() for row in stored.values()) - fresh
+        new = [row for key in rows for position, row in theirs[key].items() if position not in ours[key]]
+        _insert(target, schema.CHUNKS, new, run)
+        _insert(target, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows), run)
+        done.trials += sum(row.n for row in new)
+        done.known += sum(row.n for key in theirs for row in theirs[key].values()) - sum(row.n for row in new)
     names = dict(fetched(source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
     return [
         f"'{names[observer]}' under {suite}: {done.place} answers the same trials otherwise "
@@ -235,15 +189,14 @@ def _copy_trials(
 
 
 def _chunks(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[int, Any]]:
-    table = schema.CHUNKS
     chunks: dict[str, dict[int, Any]] = {key: {} for key in keys}
-    for row in fetched_of(connection, sa.select(table), table.c.observation, chunks):
+    for row in fetched_of(connection, sa.select(schema.CHUNKS), schema.CHUNKS.c.observation, chunks):
         chunks[row.observation][row.position] = row
     return chunks
 
 
 def _other_canary(theirs: str, ours: str) -> bool:
-    """Whether the network gave other canary answers there than here: then even other chunks of a block do not mix."""
+    """Return whether the network gave other canary answers there than here: then no chunks of a block mix."""
     from registry.determinism_checks import canaries_differ  # torch, which reading a leaderboard does without
 
     there, here = (str(parsed(text, dict).get("canary", "")) for text in (theirs, ours))
@@ -251,45 +204,41 @@ def _other_canary(theirs: str, ours: str) -> bool:
 
 
 def _differing(there: Any, here: Any) -> int:
-    """Return the trials of a chunk that are answered otherwise, beyond what computing in another order moves."""
+    """Count the trials of a chunk that are answered otherwise, beyond what computing in another order moves."""
     if there.checksum == here.checksum and bytes(there.payload) == bytes(here.payload):
         return 0
     _refuse(row_problems(schema.CHUNKS, there))
     theirs, ours = (decode(bytes(row.payload), row.n, "a chunk") for row in (there, here))
     both = theirs.keys() & ours.keys()  # a version of the suite may keep more than one before it
-    shapes = [{name: columns[name].shape for name in both} for columns in (theirs, ours)]
-    if not both or shapes[0] != shapes[1] or (there.start, there.n) != (here.start, here.n):
+    if not both or (there.start, there.n) != (here.start, here.n):
         return int(here.n)
     other = np.zeros(here.n, dtype=bool)
     for name in both:
-        values = ours[name]
-        numbers = values.dtype.kind == theirs[name].dtype.kind == "f"
-        same = np.isclose(theirs[name], values, equal_nan=True, **_NOISE) if numbers else theirs[name] == values
-        other |= ~same.reshape(len(values), -1).all(axis=1)
+        a, b = theirs[name], ours[name]
+        if a.shape != b.shape:
+            return int(here.n)
+        numbers = a.dtype.kind == b.dtype.kind == "f"
+        same = np.isclose(a, b, equal_nan=True, **_NOISE) if numbers else a == b
+        other |= ~same.reshape(len(b), -1).all(axis=1)
     return int(other.sum())
 
 
-def _copy_scores(source: sa.Connection, target: sa.Connection, observers: Mapping[str, str], done: Merged) -> None:
-    """Import the score sets of these observers, if the target has no scores of the same and holds exactly their
-    trials."""
+def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Collection[str], done: Merged) -> None:
+    """Insert the score sets of these observers, if the target has none of the same and holds exactly their trials."""
     table = schema.SCORE_SETS
     parts = ("observer", "suite", "version", "space", "stimuli", "observations")
     known = {*map(tuple, fetched(target, sa.select(*(table.c[name] for name in parts))))}
     for row in all_rows(source, table):
-        if row.observer not in observers:
+        if row.observer not in owners or tuple(row._mapping[name] for name in parts) in known:
             continue
-        owner = {"observer": observers[row.observer]}
-        if tuple({**row._mapping, **owner}[name] for name in parts) in known:
-            continue
-        moved = _moved(table, row, owner)
-        scores = stored_scores(source, row.id)
+        scores, keys = stored_scores(source, row.id), texts(row.observations)
         if scores_digest(scores) != row.scores:
             _refuse([f"score set {row.id}: its scores are not those that were stored"])
-        if row.trials and trials_digest(target, texts(row.observations)) != row.trials:
-            if trials_digest(source, texts(row.observations)) != row.trials:
+        if row.trials and trials_digest(target, keys) != row.trials:
+            if trials_digest(source, keys) != row.trials:
                 lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
                 done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
             continue
-        insert_new(target, table, [moved])
-        insert_new(target, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
+        _insert(target, table, [row])
+        insert_new(target, schema.SCORES, scores)
         done.scores += 1

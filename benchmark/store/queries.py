@@ -3,6 +3,7 @@ transaction, and every value is checked against the type in the schema."""
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -46,6 +47,7 @@ _LACKING = (
     .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
     .where(_STORED.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
 )
+_CHUNK_RUNS = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()
 #: Why a score is not shown that is not what was stored.
 ALTERED = "altered since it was stored"
 SAID = "scores of '%s' under %s were altered since they were stored: `bench db rescore` makes them again"
@@ -70,17 +72,8 @@ def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRo
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
     # Sorted here, for a server's order of names is that of its language.
-    return [
-        ObserverRow(
-            id=row.id,
-            name=row.name,
-            kind=row.kind,
-            identity=row.identity,
-            card=parsed(row.card, dict),
-            created=row.created,
-        )
-        for row in sorted(rows, key=itemgetter(1))
-    ]
+    rows = sorted(rows, key=itemgetter(1))
+    return [ObserverRow(**{**row._mapping, "card": parsed(row.card, dict)}) for row in rows]
 
 
 def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
@@ -90,7 +83,7 @@ def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
 
 
 def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
-    """One stimulus set. Raises StoreError if it is unknown or damaged."""
+    """Return one stimulus set. Raises StoreError if it is unknown or damaged."""
     rows = fetched(connection, sa.select(schema.STIMULI).where(_STIMULI.digest == digest))
     if not rows:
         raise StoreError(f"the leaderboard has no stimulus set with digest {digest}")
@@ -125,7 +118,7 @@ def observations(
 
 
 def newest_imports(connection: sa.Connection) -> dict[str, Any]:
-    """Source -> its newest import, in the order of these."""
+    """Return source -> its newest import, in the order of the imports."""
     newest: dict[str, Any] = {}
     table = schema.IMPORTS
     for row in fetched(connection, sa.select(table).order_by(table.c.created, table.c.id)):
@@ -147,17 +140,17 @@ def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> 
 
 
 def chunks(connection: sa.Connection, key: str) -> set[int]:
-    """Which chunks of an observation are stored."""
+    """Return which chunks of an observation are stored."""
     return set(connection.scalars(sa.select(_CHUNKS.position).where(_CHUNKS.observation == key)))
 
 
 def chunk_seals(connection: sa.Connection, keys: Collection[str]) -> dict[str, set[tuple[int, str]]]:
-    """Of each of these observations that is here the place and checksum of every chunk."""
-    query = sa.select(_OBSERVED.key, _CHUNKS.position, _CHUNKS.checksum)
-    query = query.join(schema.CHUNKS, _CHUNKS.observation == _OBSERVED.key, isouter=True)
-    seals: dict[str, set[tuple[int, str]]] = {}
-    for key, position, checksum in connection.execute(query.where(_OBSERVED.key.in_(keys))):
-        seals.setdefault(key, set()).update([] if checksum is None else [(position, checksum)])
+    """Return the place and checksum of every chunk, for each of these observations that is here."""
+    here = fetched_of(connection, sa.select(_OBSERVED.key), _OBSERVED.key, keys)
+    seals: dict[str, set[tuple[int, str]]] = {key: set() for (key,) in here}
+    query = sa.select(_CHUNKS.observation, _CHUNKS.position, _CHUNKS.checksum)
+    for key, position, checksum in fetched_of(connection, query, _CHUNKS.observation, seals):
+        seals[key].add((position, checksum))
     return seals
 
 
@@ -177,14 +170,14 @@ def counting_chunks(*columns: Any) -> sa.Select[Any]:
 
 
 def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """Digest of the chunks of some observations, without those beyond a settlement; "" if there are none."""
+    """Return the digest of the chunks of some observations, without those beyond a settlement; "" if there are none."""
     rows = fetched_of(connection, counting_chunks(_CHUNKS.checksum), _CHUNKS.observation, keys)
     checksums = sorted(checksum for (checksum,) in rows)
     return digest_of(checksums) if checksums else ""
 
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
-    """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
+    """Return key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
     query = _LACKING
     if not failed:
         since = [
@@ -203,7 +196,7 @@ def complete(connection: sa.Connection, key: str) -> bool:
 
 
 def outcomes(connection: sa.Connection, *, observer: str | None = None, latest: bool = True) -> list[Outcome]:
-    """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
+    """Return outcomes, the oldest first; `latest`: only the newest of each (observer name, suite, space)."""
     query = sa.select(*(_OUTCOMES[field.name] for field in fields(Outcome)))
     if observer is not None:
         query = query.where(_OUTCOMES.observer_name == observer)
@@ -233,7 +226,7 @@ def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
 
 
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
-    """What `latest_scores` shows of a suite, as the sets that were scored."""
+    """Return what `latest_scores` shows of a suite, as the sets that were scored."""
     query = (
         sa.select(*(_SETS[name] for name in ("observer", "version", "space", "code", "stimuli", "observations", "id")))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
@@ -241,18 +234,15 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
         .order_by(_SETS.version, _SETS.created, _SETS.id)
     )
     newest = {(row.observer, row.space, row.stimuli): row for row in fetched(connection, query)}
+    names = ("observer", "version", "space", "code", "id")
     return [
         ScoreSet(
-            observer=observer,
             suite=suite,
-            version=version,
-            space=space,
-            code=code,
-            stimuli=role_digests(roles),
-            keys=texts(keys),
-            id=number,
+            stimuli=role_digests(row.stimuli),
+            keys=texts(row.observations),
+            **{name: row._mapping[name] for name in names},
         )
-        for observer, version, space, code, roles, keys, number in newest.values()
+        for row in newest.values()
     ]
 
 
@@ -271,7 +261,7 @@ def scores_of(connection: sa.Connection, target: ScoreSet) -> list[Score]:
 
 
 def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Digest of the rows of a score set, wherever they are stored."""
+    """Return the digest of the rows of a score set, wherever they are stored."""
     names = [column.name for column in schema.SCORES.c if column.name != "score_set"]
     return digest_of(row[name] for row in sorted(rows, key=itemgetter("position")) for name in names)
 
@@ -282,7 +272,7 @@ def suites(connection: sa.Connection) -> list[str]:
 
 
 def collections(connection: sa.Connection) -> list[StimuliNote]:
-    """Several stimulus sets that were scored together, described like one; by their common digest."""
+    """Describe several stimulus sets that were scored together like one, by their common digest."""
     notes = {note.digest: note for note in stimuli_names(connection)}
     described = []
     for (text,) in fetched(connection, sa.select(_SETS.stimuli).distinct().order_by(_SETS.stimuli)):
@@ -302,7 +292,7 @@ def collections(connection: sa.Connection) -> list[StimuliNote]:
 
 @lru_cache(maxsize=1024)
 def role_digests(text: str) -> dict[str, str]:
-    """Role -> digest, from JSON. Raises ValueError on anything else."""
+    """Read role -> digest from JSON. Raises ValueError on anything else."""
     roles = parsed(text, dict)
     if not all(isinstance(digest, str) for digest in roles.values()):
         raise ValueError("an object holds what is no text")
@@ -325,64 +315,59 @@ def latest_scores(
     observers: Collection[str] | None = None,
     conditions: Collection[str] | None = None,
 ) -> list[ScoreRow]:
-    """For each (observer name, suite, label space, stimuli) and the name's current observer, the newest set of the
-    newest version. Ordered by observer name, then by storing. conditions: e.g. ("",) excludes scores per category,
-    which most tables do not show."""
+    """Return, for each (observer name, suite, label space, stimuli) and the name's current observer, the scores of the
+    newest set of the newest version, ordered by observer name, then by storing. conditions: e.g. ("",) leaves out
+    scores per category, which most tables do not show."""
     ordered = _grouped_sets(connection, suite, observers)
     details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
     policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
-    shown = [same[-1] for same in ordered]
-    broken = _broken(connection, schema.OBSERVERS, {row.owner for row in shown})
-    broken |= _broken(connection, schema.REGISTRATIONS, {row.registration for row in shown})
+    broken = _broken(connection, schema.OBSERVERS, {same[-1].owner for same in ordered})
+    broken |= _broken(connection, schema.REGISTRATIONS, {same[-1].registration for same in ordered})
     rows: list[ScoreRow] = []
     for part in batches(ordered):  # of a big board only a batch is held twice
         by_set, altered = _sealed_scores(connection, [same[-1].id for same in part])
         for *earlier, newest in part:
-            scores: Iterable[Any] = by_set.get(newest.id, ())
-            scores = (row for row in scores if metrics is None or row.metric in metrics)
-            scores = [row for row in scores if conditions is None or row.condition in conditions]
             policy = policies.get(_first_key(newest), "")
             replaced = {policies.get(_first_key(row), "") for row in earlier} - {policy, ""}
-            made = _score_rows(newest, scores, policy, tuple(sorted(replaced)))
+            wanted = [
+                row
+                for row in by_set.get(newest.id, ())
+                if (metrics is None or row.metric in metrics) and (conditions is None or row.condition in conditions)
+            ]
+            made = _score_rows(newest, wanted, policy, tuple(sorted(replaced)))
             if newest.id in altered or not broken.isdisjoint((newest.owner, newest.registration)):
-                made = [
-                    row._replace(value=None, low=None, high=None, reason=ALTERED, flags=(), n=0, excluded=0)
-                    for row in made
-                ]
+                nothing = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
+                made = [row._replace(reason=ALTERED, **nothing) for row in made]
                 altered_scores.warning(SAID, newest.name, newest.suite)
             rows += made
     return rows
 
 
 def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Collection[str] | None) -> list[list[Any]]:
-    """All score sets ever stored of each (observer name, suite, label space, stimuli), the newest last."""
-    beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
+    """Return all score sets ever stored of each (observer name, suite, label space, stimuli), the newest last."""
+    beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text).label("keys")
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
     owner = _OBSERVERS.id.label("owner"), _CARDS.id.label("registration")
     query = (
-        sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning.label("keys"), *owner)
+        sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning, *owner)
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
-        .where(_COUNTS)
+        .where(_COUNTS, sa.true() if suite is None else _SETS.suite == suite)
     )
-    if suite is not None:
-        query = query.where(_SETS.suite == suite)
-    sets: dict[tuple[str, str, str, str], list[Any]] = {}  # of each group, all that there ever were
-    for row in fetched(connection, query):
+    sets: dict[tuple[str, str, str, str], list[Any]] = {}
+    for row in sorted(fetched(connection, query), key=lambda row: (row.version, row.created, row.id)):
         if observers is None or row.name in observers:
             sets.setdefault((row.name, row.suite, row.space, row.stimuli), []).append(row)
-    for same in sets.values():
-        same.sort(key=lambda row: (row.version, row.created, row.id))
     return sorted(sets.values(), key=lambda same: (same[-1].name, same[-1].created, same[-1].id))
 
 
 def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
-    """Rows that do not match their digest."""
+    """Return the ids of rows that do not match their digest."""
     rows = fetched_of(connection, sa.select(table), table.c.id, ids)
     return {row.id for row in rows if row_digest(table, row._mapping) != row.id}
 
 
 def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:
-    """Score set -> the rows of its scores, in their order; and the sets with altered contents."""
+    """Return the rows of each score set's scores, in their order, and the sets whose contents were altered."""
     query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids)).order_by(_SCORES.score_set, _SCORES.position)
     by_set: dict[str, list[Any]] = {}
     for row in fetched(connection, query):
@@ -392,10 +377,8 @@ def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dic
         rows = by_set.get(number, [])
         if digest_of(chain.from_iterable(row[1:] for row in rows)) != digest:
             altered.add(number)
-    # Nothing that this program writes has a fault.
-    for row in (row for number, rows in by_set.items() if number not in altered for row in rows):
-        if why := fault(row):
-            raise ValueError(f"score '{row.metric}': {why}")
+        elif why := next(filter(None, map(fault, rows)), ""):  # nothing that this program writes has a fault
+            raise ValueError(f"a score of set {number}: {why}")
     return by_set, altered
 
 
@@ -407,7 +390,7 @@ def _first_key(score_set: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _policy(details: str) -> str:
-    """How an observation was run, in words; "" for imported ones."""
+    """Describe how an observation was run; "" for imported ones."""
     how = parsed(details, dict).get("policy")
     if not how:
         return ""
@@ -416,7 +399,7 @@ def _policy(details: str) -> str:
 
 
 def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterable[ScoreRow]:
-    """Return the rows of a set. Each text is held once, because the driver creates a copy for each row."""
+    """Yield the rows of a set. Each text is held once, because the driver creates a copy for each row."""
     shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
     digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
     for row in scores:
@@ -435,7 +418,7 @@ def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
     """Return the status and note of all runs that have ended, the oldest first."""
     table = schema.RUN_ENDS.c
     query = sa.select(table.status, table.note).order_by(table.ended, table.run)
-    return [(status, note) for status, note in fetched(connection, query)]
+    return [tuple(row) for row in fetched(connection, query)]
 
 
 def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
@@ -444,29 +427,26 @@ def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
         raise StoreError(f"the leaderboard has no score set {set_id}")
-    score_set = rows[0]
-    keys = parsed(score_set.observations, list)
+    score_set, keys = rows[0], texts(rows[0].observations)
     stated = [column for column in _OBSERVED if column.name not in ("observer", "run", "checksum")]
     query = sa.select(*stated, _OBSERVERS.name.label("observer"), _OBSERVERS.identity)
     query = query.join(schema.OBSERVERS, _OBSERVERS.id == _OBSERVED.observer)
     observed = {row.key: row for row in fetched_of(connection, query, _OBSERVED.key, keys)}
-    computed: dict[str, list[str]] = {}
-    chunk_runs = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()
-    for key, run in fetched_of(connection, chunk_runs, _CHUNKS.observation, observed):
-        computed.setdefault(key, []).append(run)
+    computed = defaultdict[str, set[str]](set)
+    for key, run in fetched_of(connection, _CHUNK_RUNS, _CHUNKS.observation, observed):
+        computed[key].add(run)
     wanted = {score_set.run, *chain.from_iterable(computed.values())}
     known = {run: row for run, row in runs(connection).items() if run in wanted}
-    order = list(known)
     return {
         **known[score_set.run],
         **{name: getattr(score_set, name) for name in ("suite", "version", "space", "code", "created")},
         "stimuli": parsed(score_set.stimuli, dict),
-        "keys": keys,
+        "keys": list(keys),
         "observations": [
             {
                 **observed[key]._mapping,
                 "details": parsed(observed[key].details, dict),
-                "runs": sorted(computed.get(key, ()), key=order.index),
+                "runs": [run for run in known if run in computed[key]],
             }
             for key in keys
             if key in observed
@@ -476,14 +456,14 @@ def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
 
 
 def runs_of_sets(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
-    """Score set -> the runs that computed its trials, then its own, each once."""
-    by_key: dict[str, list[str]] = {}
-    for key, run in fetched(connection, sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()):
-        by_key.setdefault(key, []).append(run)
-    order = {run: place for place, run in enumerate(runs(connection))}
+    """Return, for each score set, the runs that computed its trials, then its own, each once."""
+    by_key = defaultdict[str, set[str]](set)
+    for key, run in fetched(connection, _CHUNK_RUNS):
+        by_key[key].add(run)
+    order = {run: i for i, run in enumerate(runs(connection))}
     runs_by_set = {}
     for number, run, keys in fetched(connection, sa.select(_SETS.id, _SETS.run, _SETS.observations)):
-        computed = {other for key in texts(keys) for other in by_key.get(key, ())}
+        computed = set().union(*(by_key[key] for key in texts(keys)))
         runs_by_set[number] = tuple(dict.fromkeys((*sorted(computed, key=order.__getitem__), run)))
     return runs_by_set
 
@@ -504,19 +484,16 @@ def runs(connection: sa.Connection) -> dict[str, Mapping[str, Any]]:
 
 # Putting stored chunks together again: one trial table out of many observations.
 
-
 Table = dict[str, Column]
 TOGETHER = 50  # observations whose encoded chunks are in memory at once
 LARGEST = 2**30  # bytes of one observation's columns: no suite stores a tenth of it
-
-
 #: Digest of a stimulus set -> names and labels of its images, coded once for all blocks that show it.
 Sets = dict[str, dict[str, Coded]]
 
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
-    """The stored trials of the observations, in the order of the keys. known: sets that were read before, by digest;
-    those that are read are put there."""
+    """Return the stored trials of the observations, in the order of the keys. known: sets that were read before, by
+    digest; those that are read are put there."""
     parts = [part for part in _parts(connection, keys, known) if part]
     nothing = {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}
     return Trials(columns=_union(parts) if parts else nothing, missing=dict(missing))
@@ -527,19 +504,17 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
     table, chunks = schema.OBSERVATIONS.c, schema.CHUNKS.c
     query: sa.Select[Any] = sa.select(table.key, table.stimuli, table.role, table.condition)
     observed = {row.key: row for row in fetched_of(connection, query, table.key, keys)}
-    for key in keys:
-        if key not in observed:
-            raise StoreError(f"the leaderboard has no observation {key}")
+    if lost := [key for key in keys if key not in observed]:
+        raise StoreError(f"the leaderboard has no observation {lost[0]}")
     for digest in {row.stimuli for row in observed.values()} - known.keys():
         record = stimuli(connection, digest)
         names = Coded(np.array(record.ids), np.arange(len(record.ids)))
-        labels = {name: coded(values) for name, values in record.labels.items()}
-        known[digest] = {"stimulus": names, **labels}
+        known[digest] = {"stimulus": names, **{name: coded(values) for name, values in record.labels.items()}}
     chunks_query = counting_chunks(*chunks).order_by(chunks.observation, chunks.start)
     for some in batches(keys, TOGETHER):
-        rows: dict[str, list[Any]] = {}
+        rows = defaultdict[str, list[Any]](list)
         for row in fetched_of(connection, chunks_query, chunks.observation, some):
-            rows.setdefault(row.observation, []).append(row)
+            rows[row.observation].append(row)
         for key in some:
             yield _labelled(observed[key], rows.pop(key, []), known[observed[key].stimuli])
 

@@ -19,22 +19,20 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One observer's task on one block; the answers are its chunks. key: the observation's identity (a digest);
-    observer: id from `put_observer`; stimuli: digest; transform: JSON text, "" without one; n: stimuli in the block;
-    details: JSON-able (policy, configuration, ...), kept for provenance."""
+    """One observer's task on one block; the answers are its chunks."""
 
-    key: str
-    observer: str
+    key: str  # its identity (a digest)
+    observer: str  # id from `put_observer`
     suite: str
     version: int
     space: str
-    stimuli: str
+    stimuli: str  # digest
     role: str
     presentation: str
-    n: int
+    n: int  # stimuli in the block
     condition: str = ""
     transform: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)  # JSON-able (policy, ...), kept for provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,29 +45,26 @@ class StoredObservation(Observation):
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Consecutive trials of one observation: the unit of commit and resume. index: place on the fixed chunk grid;
-    start: position of the first trial in the block's stimuli; columns: name -> one value per trial (first axis):
-    numbers, booleans or text."""
+    """Consecutive trials of one observation: the unit of commit and resume."""
 
     key: str
-    index: int
-    start: int
-    columns: Mapping[str, Array]
+    index: int  # place on the fixed chunk grid
+    start: int  # position of the first trial in the block's stimuli
+    columns: Mapping[str, Array]  # name -> one value per trial (first axis): numbers, booleans or text
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSet:
-    """All scores of one observer on one suite, computed together. code: digest of the scoring code; stimuli: role ->
-    digest; keys: the observations that were scored; id: "" until it is stored."""
+    """All scores of one observer on one suite, computed together."""
 
     observer: str
     suite: str
     version: int
     space: str
-    code: str
-    stimuli: Mapping[str, str]
-    keys: tuple[str, ...]
-    id: str = ""
+    code: str  # digest of the scoring code
+    stimuli: Mapping[str, str]  # role -> digest
+    keys: tuple[str, ...]  # the observations that were scored
+    id: str = ""  # until it is stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,39 +84,34 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class StimuliRecord:
-    """A stimulus set as stored, without images. ids: image names; labels: columns of text, one value per image."""
+    """A stimulus set as stored, without images."""
 
     name: str
     digest: str
     space: str
-    ids: tuple[str, ...]
-    labels: Mapping[str, Array]
+    ids: tuple[str, ...]  # image names
+    labels: Mapping[str, Array]  # columns of text, one value per image
     whole: int | None
     origin: str
 
     def shows(self, other: "StimuliRecord | Stimuli") -> bool:
-        """Whether another set has the same image names and labels."""
+        """Return whether another set has the same image names and labels."""
         mine, theirs = ({name: values.tolist() for name, values in each.labels.items()} for each in (self, other))
         return self.ids == other.ids and mine == theirs
 
 
 class ScoreRow(NamedTuple):
-    """One score with all that is needed to show and rank it; score fields like `contracts.Score`. A named tuple: tables
-    have 100,000 rows.
-
-    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role); created: when the set
-    was stored (ISO 8601, UTC); set_id: for `Store.provenance`; policy: how the observer was run ("cpu fp32, seed 0"),
-    "" for imported trials; replaced: other ways in which it was run before, on the same stimuli."""
+    """One score with all that is needed to show and rank it. A named tuple, because tables have 100,000 rows."""
 
     observer: str
     kind: str
-    training: tuple[str, ...]
+    training: tuple[str, ...]  # the card's recipe tags
     suite: str
     version: int
     space: str
-    created: str
-    set_id: str
-    stimuli: str
+    created: str  # when the set was stored (ISO 8601, UTC)
+    set_id: str  # for `Store.provenance`
+    stimuli: str  # digest of the role's stimuli ("" without a role)
     flags: tuple[str, ...]
     metric: str
     condition: str
@@ -134,8 +124,8 @@ class ScoreRow(NamedTuple):
     method: str
     n: int
     excluded: int
-    policy: str = ""
-    replaced: tuple[str, ...] = ()
+    policy: str = ""  # how the observer was run ("cpu fp32, seed 0"), "" for imported trials
+    replaced: tuple[str, ...] = ()  # other ways in which it was run before, on the same stimuli
 
 
 class StimuliNote(NamedTuple):
@@ -150,18 +140,18 @@ class StimuliNote(NamedTuple):
 
     @property
     def painted(self) -> str:
-        """How this program made the images from the user's own pictures; "" where it did not."""
+        """Describe how this program made the images from the user's own pictures; "" where it did not."""
         return self.origin if self.origin.startswith("stylised: ") else ""
 
 
 class ObserverRow(NamedTuple):
-    """An observer as stored; card: the model card as plain data, {} for people."""
+    """An observer as stored."""
 
     id: str
     name: str
     kind: str
     identity: str
-    card: Mapping[str, Any]
+    card: Mapping[str, Any]  # the model card as plain data, {} for people
     created: str
 
     @property
@@ -171,7 +161,7 @@ class ObserverRow(NamedTuple):
 
 
 def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
-    """The card's training as tags; a single text is one tag."""
+    """Return the card's training as tags; a single text is one tag."""
     tags = card.get("training") or ()
     return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
 

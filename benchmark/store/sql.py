@@ -18,7 +18,6 @@ T = TypeVar("T")
 BATCH = 500  # values per IN list: below every driver's limit
 DIGITS = 32  # of a row's digest: 128 bits
 LONGEST_JSON = 16 * 2**20  # characters: ten times what ten thousand keys take
-DEEPEST_JSON = 40  # lists and objects in one another
 #: What reading content raises that this program has not written.
 NOT_WRITTEN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, MemoryError)
 
@@ -27,12 +26,12 @@ _last = ""
 
 
 def dump(value: Any) -> str:
-    """Canonical, readable JSON: equal values give equal text."""
+    """Write canonical, readable JSON: equal values give equal text."""
     return canonical(value, ascii=False)
 
 
 def parsed(text: str, kind: type[T], most: int = LONGEST_JSON) -> T:
-    """JSON of one kind of value. Raises ValueError on others, and on JSON that is too large or nested too deeply."""
+    """Read JSON of one kind of value. Raises ValueError on others, on too much of it, and on too deep nesting."""
     if len(text) > most:
         raise ValueError(f"JSON of {len(text)} characters; at most {most} are read")
     try:
@@ -41,13 +40,7 @@ def parsed(text: str, kind: type[T], most: int = LONGEST_JSON) -> T:
         raise ValueError("JSON that is nested too deeply") from error
     if not isinstance(value, kind):
         raise ValueError(f"{type(value).__name__} where {kind.__name__} is written")
-    level: list[Any] = [value]
-    for _ in range(DEEPEST_JSON):
-        inner = (part for outer in level for part in (outer.values() if isinstance(outer, dict) else outer))
-        level = [part for part in inner if isinstance(part, dict | list)]
-        if not level:
-            return value
-    raise ValueError("JSON that is nested too deeply")
+    return value
 
 
 def texts(text: str) -> tuple[str, ...]:
@@ -59,30 +52,24 @@ def texts(text: str) -> tuple[str, ...]:
 
 
 def digest_of(values: Iterable[object]) -> str:
-    """Digest of a sequence of plain values and bytes."""
-    return hashlib.sha256(b"".join(map(_part, values))).hexdigest()[:DIGITS]
+    """Return the digest of a sequence of plain values and bytes."""
+    parts = map(_part, values)
+    return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()[:DIGITS]
 
 
 def _part(value: Any) -> bytes:
-    kind = type(value)
-    if kind is float:
-        text = repr(value) if isfinite(value) else json.dumps(value)
-        return f"{len(text)}:{text}".encode()
-    if (kind is str and len(value) < 100) or kind is int or value is None:
-        return _kept_part(value)
-    part = bytes(value) if kind in (bytes, memoryview) else json.dumps(value).encode()
-    return b"%d:" % len(part) + part
+    if type(value) is float and isfinite(value):
+        return repr(value).encode()  # as JSON has it, but quicker: tables have 100,000 rows
+    return bytes(value) if isinstance(value, bytes | memoryview) else _json(value)
 
 
-@lru_cache(maxsize=2**14, typed=True)
-def _kept_part(value: str | int | None) -> bytes:
-    """Shared copies of values that repeat in scores."""
-    part = json.dumps(value).encode()
-    return b"%d:" % len(part) + part
+@lru_cache(maxsize=2**10, typed=True)  # most values of scores repeat
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
-    """Digest of a row: of all its columns but those that the schema marks as not sealed."""
+    """Return the digest of a row: of all its columns but those that the schema marks as not sealed."""
     return digest_of([table.name, *(row[column.name] for column in table.c if column.info.get("sealed", True))])
 
 
@@ -148,7 +135,7 @@ def storable(text: str) -> str:
 
 
 def now() -> str:
-    """This moment, ISO 8601 in UTC with microseconds; within a process each is later than the one before."""
+    """Return this moment, ISO 8601 in UTC with microseconds; within a process each is later than the one before."""
     global _last
     with _clock:
         _last = later(datetime.now(UTC).isoformat(timespec="microseconds"), _last)
@@ -156,9 +143,8 @@ def now() -> str:
 
 
 def later(moment: str, than: str | None) -> str:
-    """The moment, or the microsecond after `than` if that is not earlier: "newest" then means stored last, even after a
-    clock was set back."""
+    """Return the moment, or the microsecond after `than` if that is not earlier."""
     if not than or moment > than:
         return moment
-    after = datetime.fromisoformat(than) + timedelta(microseconds=1)
-    return after.isoformat(timespec="microseconds")
+    # "Newest" means stored last, even after a clock was set back.
+    return (datetime.fromisoformat(than) + timedelta(microseconds=1)).isoformat(timespec="microseconds")

@@ -13,8 +13,8 @@ from benchmark.errors import StoreError
 from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets
-from benchmark.store.rows import Chunk, Ending, Observation, ObserverRow, Outcome, ScoreSet, Work
-from benchmark.store.sql import batches, insert_new, now
+from benchmark.store.rows import Chunk, Ending, ObserverRow, ScoreSet, Work
+from benchmark.store.sql import insert_new, now, storable
 from benchmark.store.versions import prepared
 
 P = ParamSpec("P")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
-    """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `write` an older one
+    """Open a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `write` an older one
     is brought up to date, and with `create` too a missing one is made; without `write` nothing changes. Raises
     StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema."""
     return Store(prepared(url_or_path, write=write, create=write and create))
@@ -58,6 +58,7 @@ class Store:
     observations = _reading(queries.observations)
     chunks = _reading(queries.chunks)
     stored_chunks = _reading(queries.stored_chunks)
+    chunk_seals = _reading(queries.chunk_seals)
     answers = _reading(queries.answers)
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
@@ -74,6 +75,7 @@ class Store:
     end_run = _changing(write.end_run)
     put_observer = _changing(write.put_observer)
     put_import = _changing(write.put_import)
+    put_observation = _changing(write.put_observation)
     settle = _changing(write.settle)
 
     def __init__(self, database: Database) -> None:
@@ -93,7 +95,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Closes all connections. Calling it twice is fine."""
+        """Close all connections. Calling it twice is fine."""
         self._database.close()
 
     def observers(
@@ -114,7 +116,7 @@ class Store:
         return self._database.change(write.begin_run, command, write.environment_row(environment))
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
-        """A stimulus set's names and labels, once per digest; images are not stored."""
+        """Store a stimulus set's names and labels, once per digest; images are not stored."""
         if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
             self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
         elif not self.stimuli(stimuli.digest).shows(stimuli):
@@ -123,58 +125,40 @@ class Store:
                 f"{self.place}: they came from another leaderboard, and are wrong. Start a new one with `--db`"
             )
 
-    def chunk_seals(self, keys: Collection[str]) -> dict[str, set[tuple[int, str]]]:
-        """Of each of these observations that is here the place and checksum of every chunk."""
-        parts = (self._database.read(queries.chunk_seals, part) for part in batches(keys))
-        return {key: seals for part in parts for key, seals in part.items()}
-
-    def put_observation(self, run: str, observation: Observation) -> None:
-        """Record a task before its answers, once per key. Its observer and stimuli must be stored."""
-        self._database.change(write.put_observation, run, observation)
-
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """Store all of the chunks, or none. An existing chunk is left unchanged."""
         encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
         self._database.change(write.put_chunks, run, encoded)
 
     def put_scores(self, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
-        """Return a score set with its scores; its id. Raises StoreError on NaN, and on None without a reason."""
+        """Store a score set with its scores and return its id. Raises StoreError on NaN and on None without reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
         return self._database.change(write.put_scores, run, now(), target, rows)
 
     def put_outcome(
         self, run: str, observer: str | None, work: Work, status: Ending, reason: str = "", detail: str = ""
     ) -> None:
-        """How a piece of work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
+        """Store how work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
         name, suite, space = work
-        outcome = Outcome(
-            observer=observer,
-            observer_name=name,
-            suite=suite,
-            space=space,
-            status=status,
-            reason=reason,
-            detail=detail,
-            run=run,
-            created=now(),
-        )
-        self._database.change(write.put_outcome, outcome)
+        row = {"run": run, "observer": observer, "observer_name": name, "suite": suite, "space": space}
+        row |= {"status": status, "reason": storable(reason), "detail": storable(detail), "created": now()}
+        self._database.change(write.put_outcome, row)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
-        """Import all new contents of other leaderboards, or nothing; differences are named and skipped. others: opens
+        """Copy all new contents of other leaderboards, or nothing; differences are named and skipped. others: opens
         them, one after another."""
         return self._database.change(lambda here: merge.merge(here, (other._database for other in others())))
 
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
-        """Bring in these observations of another leaderboard, with all that they rest on, as work of `run`."""
+        """Copy these observations of another leaderboard, with all that they rest on, as work of `run`."""
         self._database.change(merge.merge_observations, other._database, keys, run)
 
     def problems(self) -> Iterator[str]:
-        """Faults of the database, a line each; all of it is read once."""
+        """Yield the faults of the database, a line each; all of it is read once."""
         return check.problems(self._database)
 
     def vacuum(self) -> tuple[int, int]:
-        """Give unused room back to the disk; bytes before and after."""
+        """Give unused room back to the disk and return the bytes before and after."""
         return check.vacuum(self._database)
 
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.

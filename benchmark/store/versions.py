@@ -20,18 +20,13 @@ from benchmark.version import __version__
 from registry.files import is_file
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-OLDEST = "0003"  # the oldest schema that a migration starts from
+OLDEST = "0004"  # the oldest schema that a migration starts from
 _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgrading the tables
 
 
 def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
-    """Return a leaderboard's data base with this program's tables. Raises StoreError."""
+    """Return a leaderboard's database with this program's tables. Raises StoreError."""
     location = parse_location(str(url_or_path))
-    if write and location.path is not None and is_file(location.path):
-        # Opened for writing, a file of another program would be given a write-ahead log.
-        with closing(connect(location, write=False, create=create)) as unchanged, unchanged.reading() as connection:
-            if revision(connection, location) is None and not create:
-                raise no_leaderboard(location.shown)
     database = connect(location, write=write, create=create)
     try:
         retry(partial(prepare, database, create=create), location.shown, opening=True)
@@ -59,13 +54,11 @@ def is_there(url_or_path: str) -> bool:
         return database.look(partial(revision, location=location)) is not None
 
 
-def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
-    """Makes sure that the data base has this program's tables. Raises StoreError if it cannot have them."""
+def prepare(database: Database, *, create: bool = True) -> None:
+    """Make sure that the database has this program's tables. Raises StoreError if it cannot have them."""
     shown = database.location.shown
     with database.reading() as connection:
         stored = revision(connection, database.location)
-    if stored == schema.HEAD:
-        return
     if stored is None:
         if not (database.write and create):
             raise no_leaderboard(shown)
@@ -77,16 +70,16 @@ def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool =
         )
     elif stored < OLDEST:
         raise StoreError(
-            f"the leaderboard {shown} was written by a much older gestaltbench (schema {stored}; this one upgrades "
-            f"from {OLDEST}): `bench db upgrade` of gestaltbench 1.0 first"
+            f"the leaderboard {shown} was written by a much older gestaltbench (schema {stored}; this one reads "
+            f"{OLDEST} or newer): start a new one with `--db`"
         )
-    elif not database.write:
+    elif stored < schema.HEAD and not database.write:
         raise StoreError(
             f"the leaderboard {shown} was written by an older gestaltbench (schema {stored}, now "
             f"{schema.HEAD}): `bench db upgrade --db {shlex.quote(shown)}` brings it up to date"
         )
-    else:
-        upgrade(database, migrations)
+    elif stored < schema.HEAD:
+        upgrade(database)
 
 
 #: What PostgreSQL has in a leaderboard's schema, extensions' own things left out: (kind, name).
@@ -107,7 +100,6 @@ SELECT coalesce(sql, '') FROM sqlite_master WHERE sql IS NOT NULL OR name NOT LI
 """
 _STATEMENT = re.compile(r'CREATE (UNIQUE INDEX|VIRTUAL TABLE|[A-Z]+) ["`]?(\w+)["`]?(?=[\s(])', re.IGNORECASE)
 _STATISTICS = {"sqlite_stat1", "sqlite_stat4"}  # of `bench db vacuum`
-_REPLACED = {"assertions", "imports"}  # a table of the schema before, and what stands for it now
 #: What a leaderboard has, by kind: PostgreSQL calls the index of a key like its rule.
 _KNOWN = {
     "table": {*schema.METADATA.tables, schema.REVISION.name},
@@ -135,10 +127,8 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
     number = connection.scalar(sa.select(schema.REVISION.c.version_num))
     if not isinstance(number, str) or not re.fullmatch("[0-9]{4}", number):
         raise damaged(location.shown, f"schema {number!r}")
-    known = _KNOWN
-    if number != schema.HEAD:  # an upgrade drops all indexes; of a schema that is not read nothing is known
-        upgraded = OLDEST <= number < schema.HEAD
-        known = {"table": _KNOWN["table"] ^ _REPLACED if upgraded else tables, "index": found["index"]}
+    # The tables and indexes of another schema are not known here.
+    known = _KNOWN if number == schema.HEAD else {"table": tables, "index": found["index"]}
     for kind in sorted(found):
         if strange := sorted(found[kind] - known.get(kind, set())):
             raise damaged(location.shown, f"the {kind} '{printable(strange[0])}' is none of a leaderboard's")
@@ -163,7 +153,8 @@ def _found(connection: sa.Connection, location: Location) -> dict[str, set[str]]
 
 
 def create_tables(database: Database) -> None:
-    """All tables in one transaction: of several processes that try, one makes them."""
+    """Make all tables in one transaction: of several processes that try, one makes them."""
+    database.begin_log()
     with database.writing() as connection:
         _one_at_a_time(connection)
         if revision(connection, database.location) is not None:
@@ -175,7 +166,7 @@ def create_tables(database: Database) -> None:
         insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
 
 
-def upgrade(database: Database, migrations: Path) -> None:
+def upgrade(database: Database) -> None:
     """All missing migrations in one transaction: cut short, it leaves the old leaderboard."""
     from alembic import command  # takes longer to import than most commands to run
     from alembic.config import Config
@@ -190,7 +181,7 @@ def upgrade(database: Database, migrations: Path) -> None:
         with connection.begin():
             _one_at_a_time(connection)
             config = Config()
-            config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         connection.invalidate()  # the next connection checks references again

@@ -11,7 +11,7 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.queries import has, imported_keys, newest_imports, scores_digest, trials_digest
-from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet, fault, recipe_tags
+from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Observation, ScoreSet, fault, recipe_tags
 from benchmark.store.sql import dump, fetched, fetched_of, insert_new, later, now, sealed, storable, texts
 from registry.files import redacted
 
@@ -22,12 +22,12 @@ OBSERVED_RESERVED = (*RESERVED, "condition")
 
 
 def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of an environment; equal ones share it."""
+    """Return the row of an environment; equal ones share it."""
     return sealed(schema.ENVIRONMENTS, {"content": dump(environment), "created": now()})
 
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
-    """A run's id. environment: its row; its moment is the run's."""
+    """Store a run and return its id. environment: its row, whose moment is the run's."""
     insert_new(connection, schema.ENVIRONMENTS, [environment])
     row = {"command": storable(redacted(command)), "environment": environment["id"], "started": environment["created"]}
     return _inserted(connection, schema.RUNS, row)
@@ -40,7 +40,7 @@ def _inserted(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]
 
 
 def end_run(connection: sa.Connection, run: str, status: str, note: str = "") -> None:
-    """The end of a run; a second end of one run is ignored."""
+    """Store the end of a run; a second end of one run is ignored."""
     row = {"run": run, "status": status, "note": storable(redacted(note)), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
 
@@ -65,7 +65,7 @@ def put_observer(connection: sa.Connection, observer: Observer) -> str:
 
 
 def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
-    """The row of a stimulus set: names and labels, no images."""
+    """Return the row of a stimulus set: names and labels, no images."""
     n = len(stimuli)
     columns: dict[str, Array] = {"stimulus": np.array(stimuli.ids, dtype=object)}
     for name, values in stimuli.labels.items():
@@ -102,7 +102,7 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
 
 
 def put_chunks(connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk, dict[str, Any]]]) -> None:
-    """Encoded chunks, in a fixed order: writers of the same rows then never wait in a ring."""
+    """Insert encoded chunks in a fixed order: writers of the same rows then never wait in a ring."""
     known = _observed(connection, {chunk.key for chunk, _ in chunks})
     rows = []
     for chunk, row in sorted(chunks, key=lambda pair: (pair[0].key, pair[0].index)):
@@ -120,7 +120,7 @@ def put_chunks(connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk
 
 
 def _observed(connection: sa.Connection, keys: Collection[str]) -> dict[str, tuple[int, str]]:
-    """key -> (trials, label columns as JSON)."""
+    """Return key -> (trials, label columns as JSON)."""
     table, stimuli = schema.OBSERVATIONS, schema.STIMULI
     query = sa.select(table.c.key, table.c.n, stimuli.c.labels).join(stimuli, stimuli.c.digest == table.c.stimuli)
     return {key: (n, labels) for key, n, labels in fetched_of(connection, query, table.c.key, keys)}
@@ -141,8 +141,7 @@ def put_import(connection: sa.Connection, run: str, source: str, keys: Collectio
 
 
 def withdraw(connection: sa.Connection) -> None:
-    """Scores of imported observers that were made of trials that do not count any more are not shown any more, as work
-    of the newest import."""
+    """Hide scores of imported observers that were made of trials that no longer count, as work of the newest import."""
     table, owner, observed = schema.SCORE_SETS, schema.OBSERVERS, schema.OBSERVATIONS
     query = sa.select(observed.c.key).where(observed.c.suite == IMPORTED)
     over = {key for (key,) in fetched(connection, query)} - imported_keys(connection).keys()
@@ -164,7 +163,7 @@ def withdraw(connection: sa.Connection) -> None:
 
 
 def settle(connection: sa.Connection, run: str, key: str, n: int) -> None:
-    """An observation is over with its first `n` trials; a second time is ignored."""
+    """End an observation with its first `n` trials; a second time is ignored."""
     row = {"observation": key, "run": run, "n": n, "created": now()}
     insert_new(connection, schema.SETTLED, [sealed(schema.SETTLED, row)])
 
@@ -172,7 +171,7 @@ def settle(connection: sa.Connection, run: str, key: str, n: int) -> None:
 def put_scores(
     connection: sa.Connection, run: str, moment: str, target: ScoreSet, scores: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Return a score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
+    """Store a score set and return its id, which is bound to its rows and to the chunks that they were made of."""
     row: dict[str, Any] = {
         **{name: getattr(target, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
@@ -210,7 +209,6 @@ def score_row(position: int, score: Score) -> dict[str, Any]:
     return row | {"n": int(score.n), "excluded": int(score.excluded)}
 
 
-def put_outcome(connection: sa.Connection, outcome: Outcome) -> None:
-    """How a piece of work ended."""
-    row = {**vars(outcome)} | {name: storable(getattr(outcome, name)) for name in ("reason", "detail")}
+def put_outcome(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    """Store how a piece of work ended."""
     _insert_last(connection, schema.OUTCOMES, row, ("observer_name", "suite", "space"))

@@ -1,6 +1,4 @@
-"""The conformance kit: what a suite must keep, ours and a third party's. `bench suites check NAME` runs it.
-
-from benchmark.testing import check_suite assert all(check.ok for check in check_suite(SUITE))"""
+"""The conformance kit: what a suite must keep, ours and a third party's. `bench suites check NAME` runs it."""
 
 from benchmark.testing.checks import check_suite, run_check
 from benchmark.testing.toys import ToyShelf, ToyView, toy_stimuli, toy_trials

@@ -32,11 +32,11 @@ class ToyShelf:
         return self.asked.setdefault(role, toy_stimuli(role, self.space))
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:  # noqa: ARG002 - the contract's signature
-        """No other network."""
+        """Return no other network."""
         return ()
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
-        """Six random pictures of 256 x 256 px; the same ones every time, others for another role."""
+        """Return six random pictures of 256 x 256 px; the same ones every time, others for another role."""
         draw = np.random.default_rng(list(role.encode()))
         return tuple(draw.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(6))
 
@@ -88,15 +88,12 @@ class ToyView:
         self.categories = CATEGORIES
         self.outputs = tuple((column,) for column in range(len(CATEGORIES)))
         self.batch = 8
-
         self.seeds: NDArray[np.uint64] = index.astype(np.uint64) + np.uint64(1)
         self.labels: Mapping[str, Array] = {name: values[index] for name, values in block.stimuli.labels.items()}
 
     @cached_property
     def images(self) -> torch.Tensor:
         """[n, 3, 32, 32] in [0,1]."""
-        import torch
-
         stack = np.stack([self.block.stimuli.decode(int(i)) for i in self.index])
         pixels = torch.from_numpy(stack).permute(0, 3, 1, 2)
         transform = self.block.transform
@@ -122,17 +119,13 @@ class ToyView:
         return np.asarray(names[self.probabilities.argmax(axis=1)])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """A fixed random linear readout of 8x8 means, in float64 so that batches agree to the last bit shown."""
-        import torch
-
+        """Return a fixed random linear readout of 8x8 means, in float64 so that batches agree."""
         pooled = torch.nn.functional.avg_pool2d(images.double(), 4).flatten(1)
         weights = torch.randn(pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         return (pooled.tanh() @ weights).float()
 
     def picture(self, position: int) -> torch.Tensor:
         """Return the toy image of a position."""
-        import torch
-
         pixels = torch.from_numpy(self.block.stimuli.decode(position))
         return pixels.permute(2, 0, 1).float() / 255
 
@@ -141,7 +134,7 @@ class ToyView:
         return _toy_mask(position)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:  # noqa: ARG002 - the contract's signature
-        """Every pixel of a toy counts."""
+        """Return no pixel: every pixel of a toy counts."""
         return np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
 
     def importance(self, position: int) -> NDArray[np.float32]:
@@ -149,7 +142,7 @@ class ToyView:
         return _toy_importance(position)
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
-        """The same readout: the toy has one precision."""
+        """Return the same readout: the toy has one precision."""
         return self.forward(images).detach()
 
 
@@ -159,15 +152,8 @@ def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
     tables = []
     for block in plan.blocks:
         n = len(block.stimuli)
-        views = [ToyView(block, index) for index in np.array_split(np.arange(n), parts)]
-        answers = [suite.observe(suite.config, view) for view in views]
-        tables.append(
-            {
-                "role": np.full(n, block.role),
-                "condition": np.full(n, block.condition),
-                "stimulus": np.asarray(block.stimuli.ids),
-                **{name: np.asarray(values) for name, values in block.stimuli.labels.items()},
-                **{name: np.concatenate([np.asarray(answer[name]) for answer in answers]) for name in answers[0]},
-            }
-        )
+        answers = [suite.observe(suite.config, ToyView(block, index)) for index in np.array_split(np.arange(n), parts)]
+        shown = {"role": np.full(n, block.role), "condition": np.full(n, block.condition)}
+        shown |= {"stimulus": np.asarray(block.stimuli.ids), **block.stimuli.labels}
+        tables.append(shown | {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]})
     return Trials(columns=stacked(tables), missing=plan.missing)

@@ -1,14 +1,9 @@
 """A small leaderboard that the commands read."""
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from benchmark import api
 
-OLD = Path(__file__).parents[1] / "store" / "leaderboard-0003.sql"
 MODELS = "world-standard-0,world-stylised-0,ideal-shape,ideal-texture"
 
 
@@ -21,12 +16,3 @@ def board(tmp_path_factory):
         db = str(folder / "results.db")
         assert api.run(db=db, models=MODELS, suites="cue-conflict", limit=12, batch=12).exit_code == 0
     return db
-
-
-@pytest.fixture
-def older(tmp_path):
-    """A leaderboard of the schema before."""
-    path = tmp_path / "older.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(OLD.read_text(encoding="utf-8"))
-    return path

@@ -28,15 +28,6 @@ def test_run_prints_a_ranking_and_stores_it(bench):
     assert "5 cached" in again.err and again.out == ended.out
 
 
-@pytest.mark.slow
-def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
-    before = bench("rank", "--db", older)
-    assert before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
-    ended = bench("db", "rescore", "--db", older)
-    assert ended.code == 0 and ended.out.endswith("score sets written\n") and not ended.err
-    assert bench("rank", "--db", older).code == 0
-
-
 def plan_of(ended):
     """Model -> (trials, cached, about) of a dry run, and its last line."""
     assert ended.code == 0, ended.err

@@ -163,7 +163,7 @@ def test_two_people_take_the_readers_place_in_what_they_answered(world, tmp_path
 @pytest.mark.slow
 def test_more_sessions_are_a_larger_front_part(tmp_path):
     """A person's two halves are the sample that `--limit` shows, with its digest."""
-    person = [{**row, "session": str(1 + at // SIXTEEN)} for at, row in enumerate(rows("subject-01", 32))]
+    person = [{**row, "session": str(1 + i // SIXTEEN)} for i, row in enumerate(rows("subject-01", 32))]
     table(tmp_path / "lab" / "1.csv", person[:SIXTEEN])
     table(tmp_path / "lab" / "2.csv", person[SIXTEEN:])
     db = str(tmp_path / "results.db")

@@ -60,7 +60,7 @@ def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     def gradients(forward):
         pixels = images.clone().requires_grad_()
         logits = forward(pixels)
-        return [torch.autograd.grad(logits[:, at].sum(), pixels, retain_graph=at == 0)[0] for at in (0, 1)]
+        return [torch.autograd.grad(logits[:, i].sum(), pixels, retain_graph=i == 0)[0] for i in (0, 1)]
 
     expected = gradients(model.forward)
     with numerics(Policy(compile=True)):

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine.costs import operations
-from benchmark.engine.plan import Task, plan_digest, split
+from benchmark.engine.plan import Task, cut_shards, plan_digest
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import forward_flops, load_model
@@ -29,7 +29,7 @@ def flat(tasks):
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 20])
 def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
     tasks = plan([network(f"net-{i}", "Readout", seed=i) for i in range(4)])
-    parts = split(tasks, n, lambda task, block: len(block.stimuli))
+    parts = cut_shards(tasks, n, lambda task, block: len(block.stimuli))
     assert len(parts) == n
     assert list(itertools.chain(*map(flat, parts))) == flat(tasks)
     assert all(task.trials for part in parts for task in part)
@@ -42,7 +42,7 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
 ])  # fmt: skip
 def test_cuts(costs, n, parts):
     tasks = plan([ideal()], range(1, len(costs) + 1))
-    stretches = split(tasks, n, lambda task, block: costs[len(block.stimuli) - 1])
+    stretches = cut_shards(tasks, n, lambda task, block: costs[len(block.stimuli) - 1])
     assert [part for part, some in enumerate(stretches) for _ in flat(some)] == parts
 
 
@@ -51,7 +51,7 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
     for settled, shares in ((None, [CHUNK, CHUNK + 10]), (lambda *_: False, [0, 2 * CHUNK + 10])):
         suite = toys.toy_suite(stimuli, stopping=EarlyStop(settled=settled))
         task = Task(card=ideal(), suite=suite, space="world16", plan=suite.plan(None, None))
-        parts = split([task], 2, operations([task]))
+        parts = cut_shards([task], 2, operations([task]))
         assert [sum(one.trials for one in part) for part in parts] == shares
 
 

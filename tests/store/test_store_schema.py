@@ -1,23 +1,21 @@
-"""The schema: made at once, upgraded from the schema before, refused where it is newer or no leaderboard's."""
+"""The schema: made at once, upgraded from the first one, refused where it is newer or no leaderboard's."""
 
-import re
+import shutil
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import gestaltbench as gb
 from benchmark import api
 from benchmark.errors import StoreError
-from benchmark.store import open_store, schema
+from benchmark.store import open_store, schema, versions
 from benchmark.store.connection import connect
 from benchmark.store.location import parse_location
-from benchmark.store.versions import MIGRATIONS, is_there, prepare
-
-OLD = Path(__file__).parent / "leaderboard-0003.sql"
+from benchmark.store.versions import is_there
 
 
 @contextmanager
@@ -44,16 +42,31 @@ def described(connection):
     }
 
 
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0005", "0004"
+def upgrade():
+    with op.batch_alter_table("runs") as table:
+        table.add_column(sa.Column("more", sa.Text))
+        {further}
+"""
+
+
 @pytest.fixture
-def older(url):
-    text = OLD.read_text(encoding="utf-8")
-    if url.startswith("postgresql"):
-        text = text.replace(" DOUBLE", " DOUBLE PRECISION").replace(" BLOB", " BYTEA")
-        text = re.sub(r"X'([0-9A-F]*)'", r"'\\x\1'", text)
-    with database(url) as old, old.writing() as connection:
-        for statement in text.split(";\n")[:-1]:
-            connection.exec_driver_sql(statement)
-    return url
+def older(url, made, tmp_path, monkeypatch):
+    """A leaderboard of the schema before, and the migration of the next one, which may fail."""
+    with open_store(url) as store:
+        made.answers(store, "k1", made.world(store)[1])
+    migrations = shutil.copytree(versions.MIGRATIONS, tmp_path / "migrations")
+    monkeypatch.setattr(versions, "MIGRATIONS", migrations)
+    monkeypatch.setattr(schema, "HEAD", "0005")
+
+    def written(further=""):
+        (migrations / "versions" / "0005_more.py").write_text(MIGRATION.format(further=further))
+        return url
+
+    return written
 
 
 @pytest.mark.slow
@@ -64,84 +77,39 @@ def test_a_leaderboard_is_there_once_it_is_made(url):
 
 
 @pytest.mark.slow
-def test_an_upgraded_leaderboard_has_the_tables_of_a_fresh_one(older, tmp_path):
-    open_store(older).close()
-    open_store(str(tmp_path / "fresh.db")).close()
-    with database(older) as upgraded, upgraded.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, schema.METADATA) == []
-        assert context.get_current_revision() == schema.HEAD
-        names = sa.inspect(connection).get_table_names()
-        assert set(names) == {*schema.METADATA.tables, "alembic_version"}
-        here = described(connection)
-    if older.startswith("sqlite"):
-        with database(str(tmp_path / "fresh.db")) as fresh, fresh.reading() as connection:
-            assert described(connection) == here
+def test_an_older_leaderboard_is_upgraded_by_the_first_command_that_writes(older):
+    url = older()
+    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0004, now 0005.*`bench db upgrade --db "):
+        open_store(url, write=False)
+    assert api.db_status(url).revision == "0004"
+    open_store(url).close()
+    with database(url) as upgraded, upgraded.reading() as connection:
+        assert "more" in {column["name"] for column in sa.inspect(connection).get_columns("runs")}
+        assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0005"
+    with open_store(url, write=False) as store:
+        assert len(store.trials(["k1"])) == 10 and len(store.runs()) == 2
 
 
 @pytest.mark.slow
-def test_all_of_an_older_leaderboard_comes_along(older):
-    with open_store(older) as store:
-        assert list(store.problems()) == []
-        assert [(one.name, one.identity) for one in store.observers()] == [("anna (lab)", "anna"), ("net", "weights-2")]
-        assert len(store.observers(latest=False)) == 3
-        assert [one.key for one in store.observations()] == ["s2"]  # the newest of the source
-        first = ["answer 0", "answer 1", "answer 2", "answer 0"]
-        assert store.trials(["k2"])["response"].tolist() == first
-        assert len(store.trials(["k1"])) == len(store.trials(["s1"])) == 10
-        assert store.complete("k1") and store.complete("k2")
-        assert store.latest_scores() == []  # of the weights before, and of trials that were replaced
-        net = next(one for one in store.observers(latest=False) if one.identity == "weights-1")
-        assert [one.status for one in store.outcomes(observer="net")] == ["done"]
-        commands = [(run["command"], run["status"]) for run in store.runs().values()]
-        assert commands == [("bench run", "done"), ("bench run again", None)]
-        (ghost,) = store.outcomes(observer="ghost")
-        assert (ghost.reason, ghost.detail, ghost.observer) == ("no such checkpoint", "Traceback", None)
-    assert net.card == {}
-    with database(older) as upgraded, upgraded.reading() as connection:
-        sets, scores = schema.SCORE_SETS.c, schema.SCORES.c
-        query = (
-            sa.select(sets.version, scores.metric, scores.value, scores.reason)
-            .join(schema.SCORES, scores.score_set == sets.id)
-            .order_by(sets.created, scores.position)
-        )
-        assert [tuple(row) for row in connection.execute(query)] == [
-            (1, "shape_bias", 0.5, ""),
-            (1, "other", None, "no trials"),
-            (2, "shape_bias", 0.75, ""),
-            (1, "shape_bias", 0.25, ""),
-        ]
-
-
-@pytest.mark.slow
-def test_two_upgraded_copies_of_a_leaderboard_are_one(older, tmp_path):
-    open_store(older).close()
-    copy = str(tmp_path / "copy.db")
-    assert api.merge([older], copy).conflicts == []
-    before = api.db_status(copy).counts
-    merged = api.merge([older], copy).merged[0]
-    assert (merged.observations, merged.trials, merged.known, merged.scores) == (0, 0, 34, 0)
-    assert api.db_status(copy).counts == before | {"runs": 2 + 2, "run_ends": 1 + 2, "environments": 3}
-
-
-@pytest.mark.slow
-def test_an_upgrade_that_fails_changes_nothing(older, monkeypatch):
-    monkeypatch.setattr("benchmark.store.check.all_rows", None)
-    monkeypatch.setattr("benchmark.store.sql.sealed", None)  # with which the upgrade brings rows over
-    with database(older) as old:
+def test_an_upgrade_that_fails_changes_nothing(older):
+    url = older("raise TypeError")
+    with database(url) as old:
         with old.reading() as connection:
             before = described(connection)
         with pytest.raises(TypeError):
-            prepare(old, MIGRATIONS)
+            open_store(url)
         with old.reading() as connection:
             assert described(connection) == before
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0003"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0004"
 
 
-def test_reading_an_older_leaderboard_says_what_to_do(older):
-    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "):
-        open_store(older, write=False)
-    assert api.db_status(older).revision == "0003"
+def test_the_tables_are_those_that_the_program_declares(url):
+    open_store(url).close()
+    with database(url) as made, made.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.METADATA) == []
+        newest = ScriptDirectory(str(versions.MIGRATIONS)).get_current_head()
+        assert context.get_current_revision() == schema.HEAD == newest
 
 
 def test_another_schema_is_refused(url):

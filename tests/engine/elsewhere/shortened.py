@@ -27,8 +27,8 @@ def shortened(value):
 def few(plan, most):
     """A plan with the last level of each corruption. most: how many blocks at most (None: all)."""
     blocks = {
-        (block.role, block.condition.partition("/")[0]) if "/" in block.condition else at: block
-        for at, block in enumerate(plan.blocks)
+        (block.role, block.condition.partition("/")[0]) if "/" in block.condition else i: block
+        for i, block in enumerate(plan.blocks)
     }
     return replace(plan, blocks=tuple(blocks.values())[:most])
 
