@@ -28,7 +28,7 @@ import torch
 from ratios import ratio
 
 from benchmark import api
-from benchmark.engine import plan, run, score_shards  # noqa: F401 - before the forks
+from benchmark.engine import run, score_shards, tasks  # noqa: F401 - before the forks
 from benchmark.store import open_store
 
 MODELS = "world-standard-0,world-reader-0,world-reader-1,ideal-shape,ideal-noisy"

@@ -35,8 +35,8 @@ from benchmark import api
 from benchmark.contracts import Array, Block, Plan, Policy, Stimuli, Suite, View
 from benchmark.engine import devices
 from benchmark.engine.devices import numerics
-from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.tasks import Task
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import Picked
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest

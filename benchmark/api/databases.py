@@ -8,8 +8,8 @@ from typing import Annotated
 from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
-from benchmark.engine.plan import ended_parts, lacking_parts
 from benchmark.engine.scoring import ScoreChecker
+from benchmark.engine.tasks import ended_parts, lacking_parts
 from benchmark.errors import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.leaderboard.provenance import PAIRED

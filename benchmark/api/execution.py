@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import benchmark
 from benchmark.api.running import RunPlan, RunRequest, Silent, cut_plan, devices_and_policy, prepare, run_here
 from benchmark.api.shard_work import Executor, Result, ShardWork
-from benchmark.engine.plan import plan_digest, whole_name
 from benchmark.engine.score_shards import RunReport, score_shards
+from benchmark.engine.tasks import plan_digest, whole_name
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from benchmark.variables import outside_the_working_folder, read_settings

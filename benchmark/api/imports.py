@@ -13,10 +13,10 @@ from benchmark import plugins
 from benchmark.api.leaderboards import chosen_suites, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.api.running import Silent
-from benchmark.engine.importing import ImportReport
-from benchmark.engine.importing import import_trials as read_in
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.trial_import import ImportReport
+from benchmark.engine.trial_import import import_trials as read_in
 from benchmark.errors import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
@@ -187,7 +187,7 @@ def reference(
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:
-            from benchmark.engine.importing import put_reported_scores
+            from benchmark.engine.trial_import import put_reported_scores
 
             put_reported_scores(shipped_scores().scores, store, run)
         _bring_in(store, run, folders, outcome, shown)
@@ -201,7 +201,7 @@ def _bring_in(
     store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: Reporter
 ) -> None:
     """Tables of trials and of scores (those that cannot be read are left out); then the suites' scores."""
-    from benchmark.engine.importing import import_trials, put_reported_scores
+    from benchmark.engine.trial_import import import_trials, put_reported_scores
 
     for name, folder in folders.items():
         try:

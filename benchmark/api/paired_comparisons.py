@@ -29,7 +29,6 @@ from benchmark.api.ranking import check_trials
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import counted
-from benchmark.engine.plan import Task, plan_tasks
 from benchmark.engine.scoring import (
     PEOPLE,
     ComparedTrials,
@@ -39,6 +38,7 @@ from benchmark.engine.scoring import (
     network_pairs,
     same_answers,
 )
+from benchmark.engine.tasks import Task, plan_tasks
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED

@@ -22,8 +22,8 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
 from benchmark.contracts import Suite
-from benchmark.engine.importing import ScoresReport, put_reported_scores
 from benchmark.engine.scoring import compare_observers
+from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better

@@ -13,8 +13,8 @@ import numpy as np
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
 from benchmark.contracts import Observer, Stimuli
-from benchmark.engine.plan import plan_tasks
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.tasks import plan_tasks
 from benchmark.errors import CardError, StimuliError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites

@@ -10,7 +10,8 @@ from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
 from benchmark.display import counted, duration
-from benchmark.engine.plan import (
+from benchmark.engine.score_shards import RunReport
+from benchmark.engine.tasks import (
     Shard,
     Task,
     cut_shards,
@@ -21,7 +22,6 @@ from benchmark.engine.plan import (
     plan_digest,
     plan_tasks,
 )
-from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings

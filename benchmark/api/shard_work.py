@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.api.running import RunPlan, run_here
-from benchmark.engine.plan import plan_digest
 from benchmark.engine.score_shards import RunReport
+from benchmark.engine.tasks import plan_digest
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from functools import cache
 from benchmark.contracts import Block, Policy
 from benchmark.display import duration
 from benchmark.engine import devices
-from benchmark.engine.plan import Cost, Task, chunk_index
+from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings

@@ -19,7 +19,7 @@ from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
 from benchmark.engine.model_view import IdealView, NetworkView, unit_pixels
-from benchmark.engine.plan import Task, chunk_index
+from benchmark.engine.tasks import Task, chunk_index
 from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of

@@ -11,10 +11,10 @@ from benchmark.contracts import Block, Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
-from benchmark.engine.plan import Task, chunk_index, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
 from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
+from benchmark.engine.tasks import Task, chunk_index, suites_of
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings

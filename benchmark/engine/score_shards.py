@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.contracts import Suite
-from benchmark.engine.plan import Task, suites_of
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.tasks import Task, suites_of
 from benchmark.errors import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes, environment_record
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE

@@ -16,7 +16,7 @@ from benchmark.contracts import Array, Block, Suite, View
 from benchmark.engine.devices import ROUNDING, TunedModel, full_precision, working_threads
 from benchmark.engine.inference import InferenceLoop, LoadedObserver
 from benchmark.engine.model_view import unit_pixels
-from benchmark.engine.plan import Task, chunk_index
+from benchmark.engine.tasks import Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.store import Store
 from registry.determinism_checks import canary_text, logit_range, pictures

@@ -336,7 +336,7 @@ def latest_scores(
             ]
             made = _score_rows(newest, wanted, policy, tuple(sorted(replaced)))
             if newest.id in altered or not broken.isdisjoint((newest.owner, newest.registration)):
-                nothing = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
+                nothing: dict[str, Any] = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
                 made = [row._replace(reason=ALTERED, **nothing) for row in made]
                 altered_scores.warning(SAID, newest.name, newest.suite)
             rows += made

@@ -154,8 +154,8 @@ def _order(suite: Suite, trials: Trials) -> str:
     )
     assert first.keys() == second.keys(), "other scores after shuffling the trials"
     for key, value in first.items():
-        pair = [math.nan if each is None else each for each in (value, second[key])]
-        assert np.isclose(*pair, rtol=1e-9, atol=1e-12, equal_nan=True), f"{key} changes with the order of trials"
+        a, b = (math.nan if each is None else each for each in (value, second[key]))
+        assert np.isclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True), f"{key} changes with the order of trials"
     return "equal after shuffling"
 
 

@@ -8,7 +8,7 @@ import torch
 from benchmark.api import Silent
 from benchmark.contracts import Block, Metric, Plan, Policy, Score, Stimuli, Suite
 from benchmark.engine import run
-from benchmark.engine.plan import Task
+from benchmark.engine.tasks import Task
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess

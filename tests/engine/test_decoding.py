@@ -11,8 +11,8 @@ from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli
 from benchmark.engine import inference
 from benchmark.engine.inference import decoded_chunks
-from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.tasks import Task
 from benchmark.stimuli.datasets import restrict
 from benchmark.store import open_store
 

@@ -7,9 +7,9 @@ import pytest
 from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import Plan, Policy
-from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.tasks import Task
 from benchmark.errors import StimuliError
 from benchmark.store import open_store
 

@@ -7,8 +7,8 @@ from engine_toys import Told, ideal, network, toy_suite
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Policy
 from benchmark.engine import costs, devices
-from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.tasks import Task
 from benchmark.store import open_store
 
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine.costs import operations
-from benchmark.engine.plan import Task, cut_shards, plan_digest
+from benchmark.engine.tasks import Task, cut_shards, plan_digest
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import forward_flops, load_model

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.engine.plan import plan_tasks
+from benchmark.engine.tasks import plan_tasks
 from benchmark.plugins import find_suites
 from benchmark.variables import read_settings
 from registry.cards import read_cards

@@ -79,18 +79,29 @@ def import_trials(
             brought.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
             advance(sum(map(len, brought.values())), sum(map(len, groups)))
     for source, new in brought.items():
-        # Experiments of the source that these tables do not have stay.
-        earlier = (row for row in counting.values() if row.details.get("source") == source)
-        others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
-        if gone := store.put_import(run, source, {*new, *others}):
-            report.replaced += gone
-            experiments = ", ".join(sorted({role for role, _ in new.values()}))
-            report.notes.append(
-                f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
-                "answers do not count any more; import all tables of an experiment together"
-            )
+        _replace_earlier(source, new, counting, store, run, report)
     report.notes += left_out(store, report.observers)
     return report
+
+
+def _replace_earlier(
+    source: str,
+    new: Mapping[str, tuple[str, str]],
+    counting: Mapping[str, Observation],
+    store: Store,
+    run: str,
+    report: ImportReport,
+) -> None:
+    # Experiments of the source that these tables do not have stay.
+    earlier = (row for row in counting.values() if row.details.get("source") == source)
+    others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
+    if gone := store.put_import(run, source, {*new, *others}):
+        report.replaced += gone
+        experiments = ", ".join(sorted({role for role, _ in new.values()}))
+        report.notes.append(
+            f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
+            "answers do not count any more; import all tables of an experiment together"
+        )
 
 
 def _put_answers(store: Store, run: str, observation: Observation, columns: Mapping[str, Array]) -> None:
