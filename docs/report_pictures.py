@@ -49,7 +49,7 @@ def main() -> None:
         for name, db in (("world", asked.world), ("reference", asked.reference)):
             report = Path(folder) / name
             site = build(read_settings(db), report)
-            print(f"{name}: {site.pages} pages, {site.written / 1e6:.1f} MB, thumbnails {site.pictured / 1e6:.1f} MB")
+            print(f"{name}: {site.pages} pages, {site.written / 1e6:.1f} MB")
             for width, height in WIDTHS.items():
                 picture, _ = shoot(browser, report, "index.html", width, height)
                 image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256)

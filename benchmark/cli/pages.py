@@ -39,8 +39,7 @@ def report(
     no JavaScript. No network is run."""
     if not live:
         built = site.report(out, compare=compare, db=db)
-        pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
-        echo_line(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
+        echo_line(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB")
         return 0
     pages, stop = Live(read_settings(db)), threading.Event()
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil, floor, log10
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
@@ -32,7 +32,6 @@ from benchmark.report.figures import (
 )
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, short, short_interval, slug
-from benchmark.store import ObserverRow
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
@@ -69,14 +68,9 @@ class Axis:
     people: Cell | None = None
 
     def at(self, value: float) -> str:
-        """Pixels from the left; values outside the axis are drawn at its end."""
+        """Return pixels from the left; values outside the axis are drawn at its end."""
         share = (value - self.low) / (self.high - self.low)
         return f"{EDGE + WIDTH * min(1.0, max(0.0, share)):.3g}"
-
-    @property
-    def chance_at(self) -> str:
-        """Pixels of chance from the left; "" without chance."""
-        return "" if self.chance is None else self.at(self.chance)
 
     @property
     def band(self) -> tuple[str, str] | None:
@@ -85,18 +79,6 @@ class Axis:
             return None
         low, high = bounds_of(self.people)
         return f"{float(self.at(low)) - 1:.3g}", f"{float(self.at(high)) + 1:.3g}"
-
-
-class Mark(NamedTuple):
-    """A cell as drawn: texts, and the pixels of dot and interval ("" without them)."""
-
-    text: str = ""
-    interval: str = ""
-    dot: str = ""
-    start: str = ""
-    end: str = ""
-    noted: bool = False  # a note below the table is about this number
-    shade: int = 0  # similarity to people, from 1 to `SHADES`; 0: unknown
 
 
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
@@ -112,17 +94,6 @@ def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -
             step = 10 ** floor(log10(max(high - low, 1e-9)))
             low, high = floor(low / step) * step, ceil(high / step) * step
     return Axis(low=low, high=high, chance=column.chance, people=people)
-
-
-def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> Mark:
-    """Return a cell as drawn; without an axis, as numbers only."""
-    if cell.value is None:
-        return Mark(noted=noted)
-    dot, start, end = ("" if axis is None or v is None else axis.at(v) for v in (cell.value, cell.low, cell.high))
-    interval = "" if cell.low is None or cell.high is None else f"[{short(cell.low)}, {short(cell.high)}]"
-    start, end = (start, end) if interval else ("", "")
-    text = short(cell.value)
-    return Mark(text=text, interval=interval, dot=dot, start=start, end=end, noted=noted, shade=shade)
 
 
 def bounds_of(cell: Cell) -> tuple[float, float]:
@@ -145,73 +116,66 @@ def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
 
 
 def page_column(
-    column: Column, cells: Mapping[str, Cell], people: PeopleScore | None, *, key: str = "", title: str = "",
-    page: str = "", drawn: bool = True,
-) -> dict[str, Any]:  # fmt: skip
-    """A column of numbers as the template draws it. A note on several numbers appears once, below the table.
+    column: Column, cells: Mapping[str, Cell], people: PeopleScore | None, *, drawn: bool = True, **more: Any
+) -> dict[str, Any]:
+    """Return a column of numbers as the template draws it. A note on several numbers appears once, below the table.
 
-    cells: by observer; key: in addresses; title: above the metric's own, links to `page`; drawn: with marks."""
-    axis = axis_of(cells.values(), column, people.cell if people else None) if drawn else None
+    cells: by observer; drawn: with marks; more: of a summary's column, key and title (a suite) and its page."""
+    who = people.cell if people else None
     noted: dict[str, list[str]] = {}
     for name, cell in cells.items():
         for text in remarks(cell):
             noted.setdefault(text, []).append(name)
     measured = sum(cell.value is not None and cell.source is not None for cell in cells.values())
-    common = {text for text, names in noted.items() if len(names) == measured > 1}
-    near = shades([*cells.values()], people.cell if people else None)
-    marks = [
-        mark(c, axis, bool(set(remarks(c)) - common), shade) for c, shade in zip(cells.values(), near, strict=True)
-    ]
+    common = [text for text, names in noted.items() if len(names) == measured > 1]
     where = f" on {column.stimuli}" if column.stimuli else ""
     lines = [f"{column.title}{where}; {about(cells.values())}", *(f"every row: {text}" for text in common)]
     lines += [f"{people.called}: {people.how}"] if people else []
-    more = " and {} more (the CSV has all)"
+    rest = " and {} more (the CSV has all)"
     apart = [
-        f"{', '.join(names[:NAMED])}{more.format(len(names) - NAMED) if len(names) > NAMED else ''}: {text}"
+        f"{', '.join(names[:NAMED])}{rest.format(len(names) - NAMED) if len(names) > NAMED else ''}: {text}"
         for text, names in noted.items()
         if text not in common
     ]
     better = BETTER[column.direction]
     return {
-        "key": slug(key or column.metric),
-        "title": title or column.title,
-        "small": f"{column.title}, {better}" if title else better,
+        "key": slug(column.metric),
+        "title": column.title,
+        "small": f"{column.title}, {better}" if more else better,
         "direction": column.direction,
-        "axis": axis,
-        "marks": marks,
-        "people": mark(people.cell if people else Cell(), axis),
+        "axis": axis_of(cells.values(), column, who) if drawn else None,
+        "marks": [
+            (cell, bool(set(remarks(cell)) - {*common}), shade)
+            for cell, shade in zip(cells.values(), shades([*cells.values()], who), strict=True)
+        ],
+        "people": who or Cell(),
         "about": "; ".join(lines),
         "remarks": apart,
-        "page": page,
-    }
+        "page": "",
+    } | more
 
 
 def page_table(
     table: Table, contents: Contents, people: Sequence[PeopleScore | None], ranks: Mapping[str, str],
     plain: Sequence[str], *, summary: bool = False, **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """A table as the template draws it. people: by column of numbers; ranks: by observer; plain: columns of facts;
-    summary: whether each column is a suite's headline."""
+    """Return a table as the template draws it. people: by column of numbers; ranks: by observer; plain: columns of
+    facts; summary: whether each column is a suite's headline."""
     at = {column.key: i for i, column in enumerate(table.fields) if column.key}
     lines: list[tuple[Any, ...]] = [row for row in table.rows if row[at["kind"]] != "group"]
-    names = [str(row[at["observer"]]) for row in lines]
     columns: list[dict[str, Any]] = []
-    measured = [(i, field.measure) for i, field in enumerate(table.fields) if field.measure]
-    for (i, column), who in zip(measured, people, strict=True):
-        cells: dict[str, Cell] = {name: row[i] for name, row in zip(names, lines, strict=True)}
-        title = column.suite if summary else ""
-        clean = summary and table.fields[i].title == CLEAN
-        title = CLEAN_TITLE if clean else title
-        if clean and len({cell.value for cell in cells.values() if cell.value is not None}) < 2:
+    measured = [(i, field) for i, field in enumerate(table.fields) if field.measure]
+    for (i, field), who in zip(measured, people, strict=True):
+        column, clean = field.measure, summary and field.title == CLEAN
+        cells: dict[str, Cell] = {str(row[at["observer"]]): row[i] for row in lines}
+        if column is None or (clean and len({c.value for c in cells.values() if c.value is not None}) < 2):
             continue  # equal for all observers
-        page = f"suites/{slug(column.suite)}.html" if summary else ""
-        key = "clean" if clean else column.suite
-        drawn = summary or not columns
-        columns.append(page_column(column, cells, who, key=key, title=title, page=page, drawn=drawn))
+        title, key = (CLEAN_TITLE, "clean") if clean else (column.suite, slug(column.suite))
+        own = {"key": key, "title": title, "page": f"suites/{slug(column.suite)}.html"} if summary else {}
+        columns.append(page_column(column, cells, who, drawn=summary or not columns, **own))
     rows = [
-        page_row(dict(zip(at, (row[i] for i in at.values()), strict=True)), contents, ranks)
-        | {"place": place + 1, "marks": [column["marks"][place] for column in columns]}
-        for place, row in enumerate(lines)
+        page_row({key: row[i] for key, i in at.items()}, contents, ranks) | {"place": place}
+        for place, row in enumerate(lines, 1)
     ]
     texts = {name: len({row["facts"][name] for row in rows} - {""}) for name in plain}
     shown = [(name, len(plain) == 1 or texts[name] > PLAIN[name]) for name in plain]
@@ -220,25 +184,16 @@ def page_table(
 
 
 def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str]) -> dict[str, Any]:
-    """An observer's row as the template draws it, without its numbers. Reported scores have hollow dots."""
+    """Return an observer's row as the template draws it, without its numbers. Reported scores have hollow dots."""
     name, kind = row["observer"], row["kind"]
     known = contents.observers.get(name)
     group = "person" if kind in ("human", "simulated") else "network reported" if kind == "reported" else "network"
     group = "reference" if row["section"] == "reference" and group != "person" else group
-    return {
-        "name": name,
-        "page": f"observers/{slug(name)}.html" if known else "",
-        "group": group,
-        "rank": ranks.get(name, ""),
-        "facts": facts_of(known) | {"recipe": ", ".join(row["training"]), "kind": kind},
-    }
-
-
-def facts_of(known: ObserverRow | None) -> dict[str, str]:
-    """Return the plain columns of an observer, by name."""
     card, count = known.card if known else {}, parameters(known)
     paper = str(card.get("paper") or "")
-    return {
+    facts = {
+        "recipe": ", ".join(row["training"]),
+        "kind": kind,
         "parameters": millions(count),
         "family": family(known),
         "source": source(known),
@@ -246,6 +201,8 @@ def facts_of(known: ObserverRow | None) -> dict[str, str]:
         "address": address(paper),
         "count": str(count or ""),
     }
+    page = f"observers/{slug(name)}.html" if known else ""
+    return {"name": name, "page": page, "group": group, "rank": ranks.get(name, ""), "facts": facts}
 
 
 def address(paper: str) -> str:
@@ -259,7 +216,7 @@ def address(paper: str) -> str:
 
 def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """Write index.html and the tables' numbers as CSV. figures: by suite; overviews under ""."""
-    tables, overviews = [], {figure.name: figure for figure in figures.get("", ())}
+    tables, overviews = [], {placed.figure.name: placed for placed in figures.get("", ())}
     for summary in contents.summaries:
         data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
         records = list(wide_records(table))
@@ -267,8 +224,13 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
             known = contents.observers.get(record["observer"])
             record |= {"parameters": parameters(known), "family": family(known), "source": source(known)}
         site.table(data, records)
-        figure = overviews.get(f"overview-{slug(summary.space)}")
-        tables.append(_summary_page(summary, table, contents, data, figure))
+        who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
+        shown = page_table(
+            table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
+            title=summary.space, data=data, figure=overviews.get(f"overview-{slug(summary.space)}"),
+            verdict=verdict_of(summary, contents), lines=(RANKED, *summary.notes),
+        )  # fmt: skip
+        tables.append(shown)
     facts = [row["facts"] for table in tables for row in table["rows"]]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
@@ -307,17 +269,6 @@ def rank_range(best: float | None, worst: float | None) -> str:
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
 
-def _summary_page(
-    summary: Summary, table: Table, contents: Contents, data: str, figure: PlacedFigure | None
-) -> dict[str, Any]:
-    who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
-    return page_table(
-        table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
-        title=summary.space, data=data, figure=figure, verdict=verdict_of(summary, contents),
-        lines=(RANKED, *summary.notes),
-    )  # fmt: skip
-
-
 # --- suites
 
 
@@ -340,7 +291,7 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
         terms = [(m.title, m.definition) for m in suite.metrics if m.shown and m.definition]
         _suite_page(site, contents, suite, boards, figures.get(suite.name, ()), terms, **more)
     if contents.reported:
-        drawn = [figure for part in figures.values() for figure in part if figure.name.startswith("reported-")]
+        drawn = [one for part in figures.values() for one in part if one.figure.name.startswith("reported-")]
         columns = [column for board in contents.reported for column in board.columns]
         terms = list(dict.fromkeys((column.title, column.definition) for column in columns))
         _suite_page(site, contents, REPORTED, contents.reported, drawn, terms, galleries=(), gallery=None, usual=())

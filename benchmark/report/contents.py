@@ -38,10 +38,6 @@ NATURAL = "natural"
 #: Images of a role on its page: those on which the groups differ most.
 MOST = 120
 ONE_PERSON, SIMULATED, NETWORKS = ("human",), ("simulated",), ("network", "published")
-#: The column of trials that has the probability of every category, in the order of their names.
-PROBABILITY = "probability"
-
-
 #: What a method says of its own data: "wilson, clustered (160 shapes x 48 textures)".
 PARENTHESIS = re.compile(r" \(.*\)")
 #: Networks that one figure tells apart, and a reader's own that it shows however many others there are.
@@ -65,8 +61,8 @@ class PeopleScore(NamedTuple):
 def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
 ) -> PeopleScore | None:
-    """People's value, from (observer, kind, cell) of the reference rows. pooled: people are scored against one another,
-    so no interval over persons covers their mean; the interval is then from the lowest to the highest."""
+    """Return people's value, from (observer, kind, cell) of the reference rows. pooled: people are scored against one
+    another, so no interval over persons covers their mean; the interval is then from the lowest to the highest."""
     valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
     for name, kind, cell in valued:
         if kind == "group":
@@ -83,8 +79,8 @@ def people_among(
 
 
 def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()) -> tuple[str, ...]:
-    """At most `most` names, evenly spaced over the ranks, with the first and the last; up to `OWN` names of `always`
-    come first."""
+    """Return at most `most` names, evenly spaced over the ranks, with the first and the last; up to `OWN` names of
+    `always` come first."""
     kept = some_evenly([name for name in names if name in always], OWN)
     others = [name for name in names if name not in always]
     room = max(most - len(kept), 0 if kept else 1)
@@ -94,21 +90,18 @@ def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()
 
 @dataclass(frozen=True, kw_only=True)
 class ImageAnswers:
-    """Answers to the images of one role in one space.
-
-    images: names [n], sorted; labels: of category, shape and texture [n] ("" without one); words: answers by code;
-    code: [observers, n], `ABSENT` for images not shown; sets: digest -> name; certainty: [observers, n], the observer's
-    own probability of the correct category, NaN if unknown."""
+    """Answers to the images of one role in one space."""
 
     space: str
     role: str
     observers: tuple[str, ...]
-    kinds: tuple[str, ...]
-    images: NDArray[np.str_]
-    labels: Mapping[str, NDArray[np.str_]]
-    words: tuple[str, ...]
-    code: NDArray[np.int16]
-    sets: Mapping[str, str]
+    kinds: tuple[str, ...]  # of the observers
+    images: NDArray[np.str_]  # names [n], sorted
+    labels: Mapping[str, NDArray[np.str_]]  # of category, shape and texture [n], "" without one
+    words: tuple[str, ...]  # answers by code
+    code: NDArray[np.int16]  # [observers, n], `ABSENT` for images not shown
+    sets: Mapping[str, str]  # digest -> name
+    #: [observers, n]: the observer's own probability of the correct category, NaN if unknown.
     certainty: NDArray[np.float32] | None = None
 
     @property
@@ -137,6 +130,13 @@ class ImageAnswers:
             return people, "people"
         return self.group(SIMULATED), "simulated people"
 
+    def only(self, networks: Collection[str]) -> ImageAnswers:
+        """Return the answers of these networks and of all other observers."""
+        kept = [i for i, name in enumerate(self.observers) if name in networks or self.kinds[i] not in NETWORKS]
+        observers, kinds = (tuple(held[i] for i in kept) for held in (self.observers, self.kinds))
+        certainty = None if self.certainty is None else self.certainty[kept]
+        return replace(self, observers=observers, kinds=kinds, code=self.code[kept], certainty=certainty)
+
     def group(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
         """Return [observers]: who is of these kinds."""
         return np.array([kind in kinds for kind in self.kinds], dtype=bool)
@@ -149,8 +149,8 @@ class ImageAnswers:
 
 
 def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
-    """Answers to undegraded images by role and label space, the one with most observers first. They are the answers
-    that boards count; of several own runs on a role the newest."""
+    """Return answers to undegraded images by role and label space, the one with most observers first. They are the
+    answers that boards count; of several own runs on a role the newest."""
     known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
     found: list[tuple[str, StoredObservation]] = []
@@ -175,8 +175,7 @@ def _gathered(
     kinds: Mapping[str, str],
     names: Mapping[str, str],
 ) -> ImageAnswers:
-    members = sorted(observations)
-    tables_of = ((name, store.trials((observations[name].key,))) for name in members)
+    tables_of = ((name, store.trials((observations[name].key,))) for name in sorted(observations))
     tables = {name: table for name, table in tables_of if len(table) and "response" in table.columns}
     labels: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
     for table in tables.values():
@@ -212,7 +211,7 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
     answers."""
     n = len(table)
     unknown = np.full(n, np.nan, dtype=np.float32)
-    held = table.columns.get(PROBABILITY)
+    held = table.columns.get("probability")  # of every category, in the order of their names
     categories, truth = np.unique(table["category"].astype(str), return_inverse=True)
     if held is None or held.shape != (n, len(categories)):
         return unknown
@@ -224,7 +223,7 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
 
 
 def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]) -> list[tuple[str, int]]:
-    """The three most frequent answers of a group to an image, with how many gave them."""
+    """Return the three most frequent answers of a group to an image, with how many gave them."""
     counts = Counter(code for code in answers.code[members, image].tolist() if code != ABSENT)
     order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(answers.words[code], count) for code, count in order[:3]]
@@ -245,25 +244,20 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """A leaderboard as it was at one moment.
+    """A leaderboard as it was at one moment."""
 
-    place: the leaderboard's address, without passwords; suites: with scores; boards: by suite, the largest first;
-    scores: observer -> every current score, single conditions included; sets: digest -> stimuli; answers: to single
-    images, by role and space; reported: tables of published scores without trials; runs: by id, with command and
-    environment; origins: score set -> its runs; own: the reader's own networks, which every figure shows."""
-
-    place: str
-    suites: tuple[Suite, ...]
-    boards: tuple[Board, ...]
+    place: str  # its address, without passwords
+    suites: tuple[Suite, ...]  # with scores
+    boards: tuple[Board, ...]  # by suite, the largest first
     observers: Mapping[str, ObserverRow]
-    scores: Mapping[str, Sequence[ScoreRow]]
-    sets: Mapping[str, StimuliNote]
+    scores: Mapping[str, Sequence[ScoreRow]]  # of an observer every current one, single conditions included
+    sets: Mapping[str, StimuliNote]  # by digest
     outcomes: Sequence[Outcome]
-    answers: Sequence[ImageAnswers] = ()
-    reported: Sequence[Board] = ()
-    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    own: frozenset[str] = frozenset()
+    answers: Sequence[ImageAnswers] = ()  # to single images, by role and space
+    reported: Sequence[Board] = ()  # published scores without trials
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id, with command and environment
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # score set -> its runs
+    own: frozenset[str] = frozenset()  # the reader's own networks, which every figure shows
 
     def only(self, models: Sequence[str]) -> Contents:
         """Return the same leaderboard with only these networks (names or patterns) and all reference rows. Raises
@@ -276,12 +270,7 @@ class Contents:
                 raise unknown_name("observer", pattern, sorted(names), "`bench rank` lists those with scores.")
             chosen |= fitting
         boards = [replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in self.boards]
-        answers = []
-        for role in self.answers:
-            kept = [i for i, name in enumerate(role.observers) if name in chosen or role.kinds[i] not in NETWORKS]
-            observers, kinds = (tuple(held[i] for i in kept) for held in (role.observers, role.kinds))
-            certainty = None if role.certainty is None else role.certainty[kept]
-            answers.append(replace(role, observers=observers, kinds=kinds, code=role.code[kept], certainty=certainty))
+        answers = [role.only(chosen) for role in self.answers]
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
@@ -292,12 +281,12 @@ class Contents:
 
     def people_at(self, summary: Summary, i: int) -> PeopleScore | None:
         """People's value in a headline of a summary; after the last headline, in the clean accuracy."""
-        lines, clean = summary.references, i == len(summary.headlines)
-        head = summary.clean if clean else summary.headlines[i]
-        rows = (
-            ((line.observer, line.kind, line.cells[CLEAN if clean else head.suite]) for line in lines) if head else ()
-        )
-        return people_among(rows, head.bounds, self._pooled(head.suite)) if head else None
+        head = (*summary.headlines, summary.clean)[i]
+        if head is None:
+            return None
+        key = CLEAN if i == len(summary.headlines) else head.suite
+        rows = ((line.observer, line.kind, line.cells[key]) for line in summary.references)
+        return people_among(rows, head.bounds, self._pooled(head.suite))
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
         """(sets that a metric is usually measured on; image -> share of correct answers to the clean image, and by
@@ -384,7 +373,8 @@ class Contents:
 
 
 def read_contents(settings: Settings) -> Contents:
-    """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
+    """Return everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is
+    empty."""
     from benchmark.api.leaderboards import card_status, notes_of, reading, suites_with_scores
     from registry.cards import builtin_cards  # YAML and pydantic are slow to import
 
@@ -441,7 +431,7 @@ def parameters(observer: ObserverRow | None) -> int | None:
 
 
 def source(observer: ObserverRow | None) -> str:
-    """The origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
+    """Return the origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
     if observer is None:
         return ""
     if observer.kind in ("network", "simulated"):
@@ -450,7 +440,8 @@ def source(observer: ObserverRow | None) -> str:
 
 
 def about(cells: Iterable[Cell]) -> str:
-    """ "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, their range, levels and methods of intervals."""
+    """Return "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, their range, levels and methods of
+    intervals."""
     valued = [cell for cell in cells if cell.value is not None]
     sizes = Counter(cell.n for cell in valued if cell.n)
     parts = []

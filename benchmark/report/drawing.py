@@ -1,7 +1,6 @@
-"""Figures as values, and the ways to draw one: rows of dots, curves, strips, a matrix, a scatter plot, differences.
+"""Figures as values, and the charts that several of them share, as Vega-Lite specifications.
 
-A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert draws it without a
-browser and without the network. Colours and shapes are distinct for colour-blind readers, on white and on black."""
+vl-convert draws a specification without a browser and without the network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from registry.files import write_whole
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
-#: x of a value that people have, of one panel: fields metric (or facet), value, low, high.
+#: What people have along an axis: fields value, low, high, called.
 Band = Mapping[str, Any]
 
 FORMATS = ("svg", "pdf", "png")
@@ -27,6 +26,7 @@ WIDTHS: Mapping[str, int] = {"single": 380, "double": 800, "half": 600, "page": 
 #: Points on paper of a column and of two: 85 and 180 mm. Type of 11 px is then 7 points high.
 COLUMNS: Mapping[str, float] = {"single": 240.9, "double": 510.2}
 DPI = 300  # of a PNG
+# Colours and shapes are distinct for colour-blind readers, on white and on black.
 #: Okabe & Ito (2008), without black and yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#5e4fa2")
 SHAPES = (
@@ -35,7 +35,7 @@ SHAPES = (
 INK, QUIET, LINE = "#1b1f24", "#59626d", "#dde1e6"
 DARK = {INK: "#e7e9ec", QUIET: "#a4adb8", LINE: "#30363d", "#ffffff": "#14171b"}
 PEOPLE = "people"
-#: What an observer's mark says that it is; what others report is a grey diamond wherever it stands.
+#: What an observer's mark says that it is; what others report is a grey diamond wherever it appears.
 GROUPS = (
     "network", "published network", "people", "simulated person", "ideal observer", "reported score", "reference",
 )  # fmt: skip
@@ -44,7 +44,6 @@ REPORTED = GROUPS[5]
 NAMED = 24
 SVG = "http://www.w3.org/2000/svg"
 CONFIG: Mapping[str, Any] = {
-    "aria": False,
     "background": "#ffffff",
     "font": "Helvetica Neue, Arial, DejaVu Sans, sans-serif",
     "padding": 6,
@@ -52,7 +51,7 @@ CONFIG: Mapping[str, Any] = {
     "axis": {
         "labelColor": QUIET, "titleColor": INK, "titleFontWeight": "normal", "titleFontSize": 12, "labelFontSize": 11,
         "gridColor": LINE, "domainColor": QUIET, "tickColor": QUIET,
-        "labelFlush": False,  # the labels of the end ticks stand under them
+        "labelFlush": False,  # the labels of the end ticks are centred under them
     },
     "header": {"labelColor": INK, "titleColor": INK, "labelFontWeight": "bold", "labelFontSize": 12},
     "legend": {
@@ -66,18 +65,15 @@ CONFIG: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """name: of its files; caption: stimuli, n, interval, units; drawn: makes the specification for a width in px;
-    records: the data, one mark each, with the fields `names` in the CSV; half: two fit side by side on a wide page;
-    panels: names of the figures that it combines."""
+    """A drawing with its data and its caption."""
 
     name: str
     title: str
-    caption: str
-    drawn: Callable[..., Spec]
-    records: Records
-    names: Sequence[str]
-    half: bool = False
-    panels: tuple[str, ...] = ()
+    caption: str  # stimuli, n, intervals, units
+    drawn: Callable[..., Spec]  # the specification for a width in px
+    records: Records  # one mark each, all with the same fields: the columns of the CSV
+    half: bool = False  # two fit side by side on a wide page
+    panels: tuple[str, ...] = ()  # names of the figures that it combines
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
@@ -93,7 +89,7 @@ class Figure:
 def draw(figure: Figure, form: str, column: str = "double") -> bytes:
     """Return the figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or
     two."""
-    return on_paper(_svg(figure, WIDTHS[column]), form, column)
+    return on_paper(svg(figure, WIDTHS[column]), form, column)
 
 
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
@@ -121,30 +117,14 @@ def _converter() -> Any:
     return vl_convert
 
 
-def _svg(figure: Figure, width: int) -> str:
-    spec = figure.drawn(width)
-    spec = {**spec, "config": {**CONFIG, **spec.get("config", {})}}
+def svg(figure: Figure, width: int, *, named: bool = False) -> str:
+    """Return the figure as SVG. named: marks carry their names as labels."""
+    spec = {**figure.drawn(width), "config": {**CONFIG, "aria": named}}
     return str(_converter().vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
 
 
-def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
-    """(as a file, whose greys follow the reader's preference for dark or light pages; as an element of a page, whose
-    marks show their names under the pointer; width; height)."""
-    drawn = _svg(figure, width)
-    rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
-    style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
-    file = drawn.replace(">", f">{style}", 1)
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here, a line above
-    wide, high = (round(float(root.get(side, "0"))) for side in ("width", "height"))
-    for mark in list(root.iter(f"{{{SVG}}}path")):
-        if name := mark.get("aria-label"):
-            ElementTree.SubElement(mark, f"{{{SVG}}}title").text = name
-    ElementTree.register_namespace("", SVG)
-    return file, ElementTree.tostring(root, encoding="unicode"), wide, high
-
-
 def _printable(data: Any) -> Any:
-    """The same data, its texts without control characters: XML knows none of them."""
+    """Return the same data, its texts without control characters: they would end the converter's process."""
     if isinstance(data, str):
         return printable(data)
     if isinstance(data, dict):
@@ -152,9 +132,26 @@ def _printable(data: Any) -> Any:
     return [_printable(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
+def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
+    """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages; as an element of a
+    page, whose marks show their names under the pointer; and its width and height."""
+    rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
+    style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here
+    for path in list(root.iter(f"{{{SVG}}}path")):
+        if name := path.get("aria-label"):
+            ElementTree.SubElement(path, f"{{{SVG}}}title").text = name
+    ElementTree.register_namespace("", SVG)
+    wide, high = (round(float(root.get(side, "0"))) for side in ("width", "height"))
+    return drawn.replace(">", f">{style}", 1), ElementTree.tostring(root, encoding="unicode"), (wide, high)
+
+
+# --- parts of charts
+
+
 def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
-    """Colour and shape scales; more than eight values repeat them in another pairing. places: value -> its place in the
-    scale, so that a value looks the same in every figure."""
+    """Return colour and shape scales; more than eight values repeat them in another pairing. places: value -> its place
+    in the scale, so that a value looks the same in every figure."""
     at = [(places or {}).get(value, i) for i, value in enumerate(values)]
     colours = [COLOURS[i % len(COLOURS)] for i in at]
     shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in at]
@@ -162,71 +159,86 @@ def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> t
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
 
 
-def axis(title: str | list[str], **more: Any) -> Spec:
-    """Return an axis with its unit."""
-    return {"title": title, **more}
-
-
-def _number(field: str, look: Spec, **scale: Any) -> Spec:
-    return {"field": field, "type": "quantitative", "axis": look, **({"scale": scale} if scale else {})}
-
-
-def _look(
+def look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
 ) -> tuple[Spec, Spec]:
     """Return the colour and shape of a field's values, with one legend for both (width 0: none). Among observers people
     are drawn in ink, reported scores among groups as grey diamonds."""
     colour, shape = palette(values, places)
-    for special, look in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
+    for special, drawn in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
         if special in values and (special == REPORTED or field == "observer"):
             at = list(values).index(special)
-            colour["range"][at], shape["range"][at] = look
+            colour["range"][at], shape["range"][at] = drawn
     # The legend is above the drawing, in as many columns as fit: in sight where a phone shows the left part alone.
     longest = min(34, max(map(len, values), default=1))
     columns = min(max(1, int((width - 20) // (30 + 6 * longest))), len(values))
     above = {"title": None, "orient": "top", "columns": columns, "labelLimit": 6 * longest + 10, "columnPadding": 12}
-    legend = above if width else None
-    known = {"field": field, "type": "nominal", "legend": legend}
+    known = {"field": field, "type": "nominal", "legend": above if width else None}
     return {**known, "scale": colour}, {**known, "scale": shape}
 
 
-def _rule(side: str, value: float | None) -> list[Spec]:
-    """Return a dashed line, drawn once and not once for each record."""
-    if value is None:
-        return []
-    mark = {"type": "rule", "strokeDash": [3, 3], "color": QUIET}
-    return [{"data": {"values": [{}]}, "mark": mark, "encoding": {side: {"datum": value}}}]
+def number(field: str, title: str | list[str], ticks: int = 5, **scale: Any) -> Spec:
+    """Return the channel of a quantity."""
+    axis = {"title": title, "tickCount": ticks, "grid": True}
+    return {"field": field, "type": "quantitative", "axis": axis, "scale": scale}
 
 
-def band(side: str, people: Band | None) -> list[Spec]:
-    """What people have along an axis: a line with their name, and their interval as a band. people: fields value, low,
-    high, called."""
-    if people is None:
-        return []
-    data: Spec = {"data": {"values": [{}]}}
-    at = {"datum": people["value"]}
-    line = {"type": "rule", "strokeWidth": 1.5, "color": INK, "opacity": 0.7, "aria": False}
-    across, nudge = ({"x": {"value": 4}}, {"dy": -6}) if side == "y" else ({"y": {"value": -6}}, {"align": "center"})
-    text = {"type": "text", "align": "left", "fontStyle": "italic", "text": people["called"], "aria": False, **nudge}
-    layers: list[Spec] = [
-        {**data, "mark": line, "encoding": {side: at}},
-        {**data, "mark": text, "encoding": {side: at, **across}},
-    ]
-    if people["low"] is not None and people["high"] is not None:
-        ends = {side: {"datum": people["low"]}, f"{side}2": {"datum": people["high"]}}
-        layers.insert(
-            0, {**data, "mark": {"type": "rect", "color": INK, "opacity": 0.12, "aria": False}, "encoding": ends}
-        )
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a title in lines of at most so many px."""
+    return wrap(text, max(8, int(width / 6.2)))
+
+
+def present(order: Sequence[str], records: Records, field: str) -> list[str]:
+    """Return the values of a field that occur, in an order."""
+    inside = {record[field] for record in records}
+    return [name for name in order if name in inside]
+
+
+def marks(kind: str, at: Spec, *, of: Records | None = None, only: str | Spec = "", **more: Any) -> Spec:
+    """Return a layer of marks. at: their channels; of: their own records; only: a filter of the drawing's records;
+    more: properties of the marks."""
+    own = {} if of is None else {"data": {"values": list(of)}}
+    chosen = {"transform": [{"filter": only}]} if only else {}
+    return {**own, **chosen, "mark": {"type": kind, **more}, "encoding": at}
+
+
+def points(size: float, **at: Spec) -> Spec:
+    """Return a layer of filled points."""
+    return marks("point", at, filled=True, size=size, opacity=1)
+
+
+def ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
+    """Return the channels of intervals along an axis, from the field low to high."""
+    at = {"x": x, "y": y}
+    return {**at, side: {**at[side], "field": f"{prefix}low"}, f"{side}2": {"field": f"{prefix}high"}}
+
+
+def guides(side: str, line: float | None = None, people: Band | None = None) -> list[Spec]:
+    """Return what people have along an axis as a band with a named line in it, and a dashed line."""
+    once: Records = [{}]  # a record: otherwise they would be drawn once for each mark
+    layers = []
+    if people is not None:
+        at = {side: {"datum": people["value"]}}
+        across, place = ("x", {"align": "left", "dy": -6}) if side == "y" else ("y", {"align": "center"})
+        beside = {**at, across: {"value": 4 if across == "x" else -6}}
+        if people["low"] is not None and people["high"] is not None:
+            span = {side: {"datum": people["low"]}, f"{side}2": {"datum": people["high"]}}
+            layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
+        layers += [
+            marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False),
+            marks("text", beside, of=once, fontStyle="italic", text=people["called"], aria=False, **place),
+        ]
+    if line is not None:
+        layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
     return layers
 
 
-def _point(size: int, opacity: float = 1, **more: Any) -> Spec:
-    return {"type": "point", "filled": True, "size": size, "opacity": opacity, **more}
+def panel(records: Records, width: int, height: int | Spec, layers: Sequence[Spec], **more: Any) -> Spec:
+    """Return a drawing of layers over the same records."""
+    return {"data": {"values": list(records)}, "width": width, "height": height, "layer": list(layers), **more}
 
 
-def _present(order: Sequence[str], records: Records, field: str) -> list[str]:
-    inside = {record[field] for record in records}
-    return [name for name in order if name in inside]
+# --- charts that several figures share
 
 
 def dots(
@@ -236,154 +248,41 @@ def dots(
     """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their
     names at the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by
     metric."""
-    groups = _present(GROUPS, records, "group")
-    names = _present(order, records, "observer")
-    hue, form = _look("group", groups, width if len(groups) > 1 else 0)
-    # px for names at the left of a drawing.
-    left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))
-    beside = max(1, min(len(panels), (width - left) // 100))
-    each = (width - left) // beside - 16
+    groups, names = present(GROUPS, records, "group"), present(order, records, "observer")
+    hue, form = look("group", groups, width if len(groups) > 1 else 0)
+    left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))  # px for names
+    fitting = max(1, min(len(panels), (width - left) // 100))
+    each = (width - left) // fitting - 16
     drawn = []
     for place, (title, chance) in enumerate(panels):
-        look = {"labels": False, "ticks": False} if place % beside else {"labelLimit": left}
-        y = {"field": "observer", "type": "nominal", "scale": {"domain": names}, "axis": axis("", grid=True, **look)}
-        x = _number("value", axis(_wrapped(title, each), tickCount=max(2, each // 60)), zero=True)
-        bar = {"type": "rule", "strokeWidth": 2, "strokeOpacity": 0.5}
-        ends = {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": hue}
-        drawn.append(
-            {
-                "data": {"values": [record for record in records if record["metric"] == title]},
-                "width": each,
-                "height": {"step": 15},
-                "layer": [
-                    *band("x", (people or {}).get(title)),
-                    *_rule("x", chance),
-                    {"mark": bar, "encoding": ends},
-                    {"mark": _point(34), "encoding": {"y": y, "x": x, "color": hue, "shape": form}},
-                ],
-            }
-        )
-    rows = [{"hconcat": drawn[at : at + beside], "spacing": 14} for at in range(0, len(drawn), beside)]
+        labels = {"labels": False, "ticks": False} if place % fitting else {"labelLimit": left}
+        y = {
+            "field": "observer",
+            "type": "nominal",
+            "scale": {"domain": names},
+            "axis": {"title": "", "grid": True, **labels},
+        }
+        x = number("value", wrapped(title, each), max(2, each // 60), zero=True)
+        layers = [
+            *guides("x", chance, (people or {}).get(title)),
+            marks("rule", {**ends("x", x, y), "color": hue}, strokeWidth=2, strokeOpacity=0.5),
+            points(34, y=y, x=x, color=hue, shape=form),
+        ]
+        drawn.append(panel([r for r in records if r["metric"] == title], each, {"step": 15}, layers))
+    rows = [{"hconcat": drawn[i : i + fitting], "spacing": 14} for i in range(0, len(drawn), fitting)]
     return {"vconcat": rows, "spacing": 12}
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """Return a title in lines of at most so many px."""
-    return wrap(text, max(8, int(width / 6.2)))
-
-
-def curves(
-    records: Records, order: Sequence[str], x: Spec, y_title: str, line: float | None = None,
-    width: int = WIDTHS["single"], places: Mapping[str, int] | None = None, legend: int = 0,
-) -> Spec:  # fmt: skip
-    """Values with intervals against levels: a line for each observer, people as a band. x: channel of the levels;
-    legend: its width, if it is above several drawings."""
-    y = _number("value", axis(y_title, tickCount=5), domain=[0, 1])
-    hue, form = _look("observer", order, legend or width, places)
-    ends = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
-    return {
-        "data": {"values": list(records)},
-        "width": width - 70,
-        "height": min(300, int(0.55 * width)),
-        "layer": [
-            *_rule("y", line),
-            {
-                "transform": [{"filter": f"datum.observer === '{PEOPLE}'"}],
-                "mark": {"type": "area", "opacity": 0.16, "color": INK},
-                "encoding": ends,
-            },
-            {
-                "transform": [{"filter": f"datum.observer !== '{PEOPLE}'"}],
-                "mark": {"type": "rule", "strokeOpacity": 0.45},
-                "encoding": {**ends, "color": hue},
-            },
-            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
-            {"mark": _point(30), "encoding": {"x": x, "y": y, "color": hue, "shape": form}},
-        ],
-    }
-
-
-def paths(
-    records: Records, outer: Records, titles: Sequence[str], along: str, width: int, places: Mapping[str, int]
-) -> Spec:
-    """Return a line for each observer through its points (x, y) in the order of `along`, the first one larger; outer:
-    points of a grey line around them."""
-    x, y = (
-        _number(name, axis(title, grid=True, tickCount=5), zero=False, nice=True)
-        for name, title in zip("xy", titles, strict=True)
-    )
-    hue, form = _look("observer", list(dict.fromkeys(record["observer"] for record in records)), width, places)
-    line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
-    size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
-    return {
-        "data": {"values": list(records)},
-        "width": width - 80,
-        "height": min(380, int(0.7 * width)),
-        "layer": [
-            {
-                "data": {"values": list(outer)},
-                "mark": {"type": "line", "color": QUIET, "strokeWidth": 2},
-                "encoding": line,
-            },
-            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {**line, "color": hue}},
-            {"mark": _point(25), "encoding": {"x": x, "y": y, "color": hue, "shape": form, "size": size}},
-        ],
-    }
-
-
-def beside(
-    drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
-) -> Spec:
-    """Several drawings of the same observers, by title, as panels with one legend above them. columns 0: as many as
-    fit."""
-    columns = columns or max(1, min(len(drawn), width // 290))
-    each = width // columns - 12
-    parts = [{**draw(each), **({"title": title} if titled else {})} for title, draw in drawn]
-    config = parts[0].get("config", {})
-    for part in parts:
-        part.pop("config", None)
-    return {"concat": parts, "columns": columns, "spacing": 16, "config": config}
-
-
-def strip(
-    records: Records, order: Sequence[str], rows: Spec, x_title: str, whole: Records, line: float | None = None,
-    width: int = WIDTHS["page"], places: Mapping[str, int] | None = None,
-) -> Spec:  # fmt: skip
-    """Return a row for each condition, in it a mark for each observer; tall lines: `whole`, their values over all.
-    rows: the channel of the conditions."""
-    hue, form = _look("observer", _present(order, records, "observer"), width, places)
-    x = _number("value", axis(_wrapped(x_title, width - 120), tickCount=5), domain=[0, 1])
-    tall = {"type": "rule", "opacity": 0.55, "strokeWidth": 1.5}
-    marks = {"x": x, "y": rows, "color": hue, "shape": form}
-    return {
-        "data": {"values": list(records)},
-        "width": width - 110,
-        "height": {"step": 19},
-        "layer": [
-            *_rule("x", line),
-            {"data": {"values": list(whole)}, "mark": tall, "encoding": {"x": x, "color": hue}},
-            {"mark": _point(55, 0.9), "encoding": marks},
-        ],
-    }
-
-
-def matrix(
-    records: Records, x: Spec, y: Spec, value: str, title: str, domain: Sequence[float], step: Sequence[int]
-) -> Spec:
-    """Return a coloured cell for each record. value: the field that is coloured; step: width and height of a cell."""
+def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tuple[int, int]) -> Spec:
+    """Return a cell for each record, coloured by a field on the scale from 0 to 1. step: width and height of a cell."""
     colour = {
-        "field": value,
+        "field": field,
         "type": "quantitative",
-        "scale": {"scheme": "viridis", "domain": list(domain), "clamp": True},
+        "scale": {"scheme": "viridis", "domain": [0, 1], "clamp": True},
         "legend": {"title": title, "gradientLength": 140, "orient": "top"},
     }
-    return {
-        "data": {"values": list(records)},
-        "width": {"step": step[0]},
-        "height": {"step": step[1]},
-        "mark": {"type": "rect"},
-        "encoding": {"x": x, "y": y, "color": colour},
-    }
+    cells = marks("rect", {"x": x, "y": y, "color": colour}, of=records)
+    return {**cells, "width": {"step": step[0]}, "height": {"step": step[1]}}
 
 
 def scatter(
@@ -391,68 +290,40 @@ def scatter(
     filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
     legend: int = 0,
 ) -> Spec:  # fmt: skip
-    """A point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high), coloured by the
-    field `hue` (values: all its values); the mark's label has the name. people: their values along x and y; named:
-    observers whose names appear beside their marks; legend: as for `curves`."""
+    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high), coloured
+    by the field `hue` (values: all its values); the mark's label has the name.
+
+    people: what they have along x and y; named: observers whose names appear beside their marks; legend: its width, if
+    it is above several drawings."""
     values = values or list(dict.fromkeys(str(record[hue]) for record in records))
-    colour, form = _look(hue, values, (legend or width) if len(values) <= NAMED else 0)
+    colour, form = look(hue, values, (legend or width) if len(values) <= NAMED else 0)
     x, y = (
-        _number(name, axis(_wrapped(title, width - 80), grid=True, tickCount=5), zero=False, nice=True)
+        number(name, wrapped(title, width - 80), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)
     )
-    at = {"x": x, "y": y, "color": colour}
-    bars = [
-        {
-            "mark": {"type": "rule", "opacity": 0.35, "aria": False},
-            "encoding": {**at, side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
-        }
-        for side, own in (("x", x), ("y", y))
+    layers = [*guides("x", people=people[0]), *guides("y", people=people[1])]
+    layers += [
+        marks("rule", {**ends(side, x, y, f"{side}_"), "color": colour}, opacity=0.35, aria=False)
+        for side in "xy"
         if any(record.get(f"{side}_low") is not None for record in records)
     ]
-    mark = {"type": "point", "filled": filled, "size": 60, "fillOpacity": 0.9 if filled else 0}
-    points = {"mark": mark, "encoding": {**at, "shape": form, "description": {"field": "observer"}}}
-    ends = sorted(record["x"] for record in records)
-    middle = (ends[0] + ends[-1]) / 2
-    labels = [
-        {
-            "transform": [
-                {"filter": {"field": "observer", "oneOf": list(named)}},
-                {"filter": f"datum.x {side} {middle}"},
-            ],
-            "mark": {"type": "text", "align": align, "dx": dx, "dy": -7, "limit": int(width * 0.45), "aria": False},
-            "encoding": {"x": x, "y": y, "text": {"field": "observer"}},
-        }
-        for side, align, dx in (("<=", "left", 7), (">", "right", -7))
-        if named
-    ]
-    return {
-        "data": {"values": list(records)},
-        "width": width - 80,
-        "height": min(430, int(0.75 * width)),
-        "config": {"aria": True},
-        "layer": [*band("x", people[0]), *band("y", people[1]), *bars, points, *labels],
-    }
+    at = {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}}
+    layers.append(marks("point", at, filled=filled, size=60, fillOpacity=0.9 if filled else 0))
+    middle = (min(record["x"] for record in records) + max(record["x"] for record in records)) / 2
+    text = {"x": x, "y": y, "text": {"field": "observer"}}
+    for side, align, dx in (("<=", "left", 7), (">", "right", -7)) if named else ():
+        only = {"and": [{"field": "observer", "oneOf": list(named)}, f"datum.x {side} {middle}"]}
+        limit = int(width * 0.45)
+        layers.append(marks("text", text, only=only, align=align, dx=dx, dy=-7, limit=limit, aria=False))
+    return panel(records, width - 80, min(430, int(0.75 * width)), layers)
 
 
-def training_panel(
-    number: int, title: str | Spec, unit: str, steps: Sequence[int], runs: Sequence[str], chance: float | None,
-    people: Band | None, width: int,
-) -> Spec:  # fmt: skip
-    """Return the records of panel `number`: values over steps, a line and a band for each run, and what people have."""
-    hue, form = _look("run", runs, width if len(runs) > 1 else 0)
-    x = _number("step", axis(unit, tickCount=5), domain=list(steps))
-    y = _number("value", axis("", tickCount=5), zero=False, nice=True)
-    ends = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": hue}
-    return {
-        "title": title,
-        "width": width - 50,
-        "height": 150,
-        "transform": [{"filter": f"datum.panel === {number}"}],
-        "layer": [
-            *band("y", people),
-            *_rule("y", chance),
-            {"mark": {"type": "area", "opacity": 0.16}, "encoding": ends},
-            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
-            {"mark": _point(25), "encoding": {"x": x, "y": y, "color": hue, "shape": form}},
-        ],
-    }
+def beside(
+    drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
+) -> Spec:
+    """Return several drawings of the same observers, by title, as panels with one legend above them. columns 0: as many
+    as fit."""
+    columns = columns or max(1, min(len(drawn), width // 290))
+    each = width // columns - 12
+    parts = [{**draw(each), **({"title": title} if titled else {})} for title, draw in drawn]
+    return {"concat": parts, "columns": columns, "spacing": 16}

@@ -11,14 +11,14 @@ from typing import Annotated, Any, NamedTuple
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.links import Link, Variable, verdict
+from benchmark.leaderboard.links import Link, verdict
 from benchmark.leaderboard.model import REPORTED, Board, Cell
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, about, featured, read_contents
-from benchmark.report.drawing import NAMED, Figure, Records, Spec
+from benchmark.report.drawing import NAMED, Figure, Records, Spec, ends, look, marks, number
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, short_interval, slug
 from benchmark.stats.comparisons import Compared
@@ -29,54 +29,30 @@ from benchmark.variables import read_settings
 LINKS, TRAINING = "links", "training"
 #: Of published scores: metrics side by side, measured networks beside them, remarks in the caption.
 REPORTED_PANELS, MEASURED, REMARKS = 4, 20, 4
+#: Columns of the training figures' CSV.
+TRAINING_FIELDS = ("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set")
 _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
-class PlacedDrawing(NamedTuple):
-    """A drawing as a page shows it. path: of its file; width, height: px."""
-
-    path: str
-    width: int
-    height: int
-
-
 class PlacedFigure(NamedTuple):
-    """A figure as a page shows it: a wide drawing, and one for a narrow screen; data: its numbers as CSV; inline: the
-    wide drawing itself, or ""."""
+    """A figure in the report: figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. wide, narrow: size in px."""
 
-    name: str
-    title: str
-    caption: str
-    half: bool
-    wide: PlacedDrawing
-    narrow: PlacedDrawing
-    data: str
-    inline: str
+    figure: Figure
+    wide: tuple[int, int]
+    narrow: tuple[int, int]
+    inline: str  # the wide drawing as an element of the page, or ""
 
 
 def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
-    """Write figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: also in the page, with the names of
-    marks under the pointer."""
-    placed, within = [], ""
+    """Write the files of a figure. inline: also in the page, with the names of marks under the pointer."""
+    sizes, element = [], ""
     for width, ending in (("single", "-narrow"), ("half" if figure.half else "page", "")):
-        file, within, across, down = drawing.svg(figure, drawing.WIDTHS[width])
-        path = f"figures/{figure.name}{ending}.svg"
-        site.file(path, file)
-        placed.append(PlacedDrawing(path=path, width=across, height=down))
-    narrow, wide = placed
-    data = f"data/{figure.name}.csv"
-    site.table(data, figure.records, figure.names)
-    within = within if inline else ""
-    return PlacedFigure(
-        name=figure.name,
-        title=figure.title,
-        caption=figure.caption,
-        half=figure.half,
-        wide=wide,
-        narrow=narrow,
-        data=data,
-        inline=within,
-    )
+        drawn = drawing.svg(figure, drawing.WIDTHS[width], named=inline)
+        file, element, size = drawing.for_page(drawn)
+        site.file(f"figures/{figure.name}{ending}.svg", file)
+        sizes.append(size)
+    site.table(f"data/{figure.name}.csv", figure.records)
+    return PlacedFigure(figure=figure, narrow=sizes[0], wide=sizes[1], inline=element if inline else "")
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
@@ -167,7 +143,20 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     both = [record for panel in panels for record in panel.records]
     crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
     highest = {max(panel.records, key=lambda r: r[side])["observer"] for panel in panels for side in "xy"}
-    people = [contents.people_at(summary, at) for at in axes]
+    named = sorted(contents.own | highest) if crowded else ()
+    hue = "recipe" if crowded else "observer"  # of few networks each has a colour
+    values = list(dict.fromkeys(record[hue] for record in both))
+
+    def spec(width: int) -> Spec:
+        def draw(one: OverviewPanel, each: int) -> Spec:
+            return drawing.scatter(
+                one.records, one.titles, hue, one.people, width=each, named=named, values=values, legend=width
+            )
+
+        drawn = [(one.titles[0], partial(draw, one)) for one in panels]
+        return drawing.beside(drawn, width, len(panels) if width >= 700 else 1, titled=False)
+
+    people = [contents.people_at(summary, i) for i in axes]
     like = "Likeness to people against robustness" if people[0] else "Headlines against one another"
     like = "Likeness to people, by two measures" if all(people) else like
     told = dict.fromkeys(text for panel in panels for text in panel.told)
@@ -176,9 +165,8 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
         title=f"{like}, {space}",
         caption=f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
         f"{'. '.join(told)}. {'Named: the highest on each axis, your own.' if crowded else ''}",
-        drawn=partial(_overview_spec, panels, sorted(contents.own | highest) if crowded else ()),
+        drawn=spec,
         records=both,
-        names=("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
 
 
@@ -192,26 +180,30 @@ class OverviewPanel(NamedTuple):
 
 
 def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> OverviewPanel:
-    """The headlines at two places, made of different answers: of two that share experiments, one without these, as the
-    links page has it."""
-    heads = [summary.headlines[at] for at in axes]
-    people = [contents.people_at(summary, at) for at in axes]
+    """Return the headlines at two places, made of different answers: of two that share experiments, one without these,
+    as the links page has it."""
+    heads = [summary.headlines[i] for i in axes]
+    people = [contents.people_at(summary, i) for i in axes]
     titles = [f"{head.title} ({head.suite})" for head in heads]
     cells = [{line.observer: line.cells[head.suite] for line in summary.lines} for head in heads]
     said = [f"{t}: {h.stimuli}; {about(own.values())}" for t, h, own in zip(titles, heads, cells, strict=True)]
-    shared = heads[0].experiments & heads[1].experiments
-    pair = {(head.suite, head.metric) for head in heads}
-    found = (one for one in contents.links[summary.space] if {_asked(one.x), _asked(one.y)} == pair)
-    link = next((one for one in found if not one.refused), None) if shared else None
-    for side, head in enumerate(heads):
-        if link is None:
-            cells[side] = {} if shared else cells[side]
-            continue
-        variable, values = (link.x, link.xs) if _asked(link.x)[0] == head.suite else (link.y, link.ys)
-        if variable.name != head.suite:
-            cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
-            titles[side], people[side] = variable.title, None
-            said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
+    if heads[0].experiments & heads[1].experiments:
+        pair = {(head.suite, head.metric) for head in heads}
+        found = (
+            one
+            for one in contents.links[summary.space]
+            if {(v.column.suite, v.column.metric) for v in (one.x, one.y)} == pair and not one.refused
+        )
+        link = next(found, None)
+        for side, head in enumerate(heads):
+            if link is None:
+                cells[side] = {}
+                continue
+            variable, values = (link.x, link.xs) if link.x.column.suite == head.suite else (link.y, link.ys)
+            if variable.name != head.suite:
+                cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
+                titles[side], people[side] = variable.title, None
+                said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
     said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
     return OverviewPanel(
         titles=titles,
@@ -219,10 +211,6 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
         told=said,
         records=_overview_records(summary, titles[0], cells),
     )
-
-
-def _asked(variable: Variable) -> tuple[str, str]:
-    return variable.column.suite, variable.column.metric
 
 
 def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str, Cell]]) -> list[dict[str, Any]]:
@@ -241,22 +229,8 @@ def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str,
     return records
 
 
-def _overview_spec(panels: Sequence[OverviewPanel], named: Sequence[str], width: int) -> Spec:
-    """Return the panels side by side, or in one column on a narrow page."""
-    hue = "recipe" if named else "observer"  # of few networks each has a colour
-    every = list(dict.fromkeys(record[hue] for panel in panels for record in panel.records))
-    columns = len(panels) if width >= 700 else 1
-
-    def draw(one: OverviewPanel, each: int) -> Spec:
-        return drawing.scatter(
-            one.records, one.titles, hue, one.people, width=each, named=named, values=every, legend=width
-        )
-
-    return drawing.beside([(one.titles[0], partial(draw, one)) for one in panels], width, columns, titled=False)
-
-
 def reported(board: Board, measured: Sequence[Board]) -> Figure:
-    """Published scores as marks of another kind beside a suite's own; they are not tested or ranked."""
+    """Return published scores as marks of another kind beside a suite's own; they are not tested or ranked."""
     columns = board.columns[:REPORTED_PANELS]
     shown = set(featured([row.observer for row in board.rows], MOST))
     rows = [row for row in board.rows if row.observer in shown]
@@ -267,8 +241,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     own = largest.rows[:MEASURED] if largest and same else ()
     if not own:  # the title says whose they are, and no other of that name is shown
         rows = [row._replace(observer=_SOURCE.sub("", row.observer)) for row in rows]
-    records = [record for row in rows for record in row_records(row, columns)]
-    records += [record for row in own for record in row_records(row, same)]
+    records = [*row_records(rows, columns), *row_records(own, same)]
     sizes = about(row.cells[column.metric] for row in rows for column in columns) or "n not stated"
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
     few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
@@ -281,7 +254,6 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
         drawn=lambda width: drawing.dots(records, order, panels, width=width),
         records=records,
-        names=("observer", "group", "metric", *VALUES),
     )
 
 
@@ -296,7 +268,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
     apart = bool(link.observers) and all(observer.kind == REPORTED for observer in link.observers)
     many = len({record["family"] for record in records}) > NAMED
     partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
-    places = {head.suite: at for at, head in enumerate(summary.headlines)}
+    places = {head.suite: i for i, head in enumerate(summary.headlines)}
     people = []
     for variable in (link.x, link.y):
         who = contents.people_at(summary, places[variable.name]) if variable.name in places and not apart else None
@@ -312,63 +284,66 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
         drawn=lambda width: drawing.scatter(records, titles, "family", people, filled=not apart, width=width),
         records=records,
-        names=("observer", "family", "recipe", "x", "y"),
         half=True,
     )
 
 
 def correlation_text(correlation: Correlation) -> str:
-    """ ".80 [.21, .97]", or the reason of a missing number."""
+    """Return ".80 [.21, .97]", or the reason of a missing number."""
     shown = short_interval(correlation.value, correlation.low, correlation.high)
     return correlation.reason if correlation.value is None else shown
 
 
 def training(contents: Contents, run: str = "") -> Iterator[Figure]:
-    """Headlines over training, a figure for each label space; the first is called "training". run: only this one."""
+    """Yield headlines over training, a figure for each label space; the first is called "training". run: only this
+    one."""
     spaces: dict[str, list[TrainingCurve]] = {}
     for curve in contents.curves:
         if run in ("", curve.run):
             spaces.setdefault(curve.space, []).append(curve)
-    for at, (space, inside) in enumerate(spaces.items()):
+    for i, (space, inside) in enumerate(spaces.items()):
         summary = next(summary for summary in contents.summaries if summary.space == space)
         known = ((head.suite, contents.people_at(summary, place)) for place, head in enumerate(summary.headlines))
         people = {suite: who.band for suite, who in known if who}
-        name = f"{TRAINING}-{slug(space)}" if at else TRAINING
+        name = f"{TRAINING}-{slug(space)}" if i else TRAINING
         yield over_training(inside, space, f"{name}-{slug(run)}" if run else name, people)
 
 
 def over_training(
     curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, drawing.Band] | None = None
 ) -> Figure:
-    """Return the runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where
-    they share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
-    records = [record for curve in curves for record in table_records(checkpoint_table([curve]))]
+    """Return the runs of one label space: a panel for each headline, a line for each run. Runs share a panel where they
+    share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
+    records = [
+        {key: record[key] for key in TRAINING_FIELDS}
+        for curve in curves
+        for record in table_records(checkpoint_table([curve]))
+    ]
     runs = list(dict.fromkeys(curve.run for curve in curves))
     shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
     titles = Counter(curve.title for curve in shared.values())
+    inside: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     steps: dict[str, list[int]] = {}
     for record in records:
+        inside.setdefault((record["title"], record["set"], record["unit"]), []).append(record)
         steps.setdefault(record["unit"], []).append(int(record["step"]))
-    numbers = {key: at for at, key in enumerate(shared)}
-    values = [{**r, "panel": numbers[r["title"], r["set"], r["unit"]]} for r in records]
 
-    def spec(width: int) -> Spec:
-        columns = max(1, min(len(shared), width // 290))
-        panels = [
-            drawing.training_panel(
-                at,
-                {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title,
-                curve.unit,
-                (min(steps[curve.unit]), max(steps[curve.unit])),
-                runs,
-                curve.column.chance,
-                (people or {}).get(curve.suite),
-                width // columns - 12,
-            )
-            for at, curve in enumerate(shared.values())
+    def panel(place: tuple[str, str, str], width: int) -> Spec:
+        curve, unit = shared[place], steps[place[2]]
+        hue, form = look("run", runs, width if len(runs) > 1 else 0)
+        x = number("step", curve.unit, domain=[min(unit), max(unit)])
+        y = number("value", "", zero=False, nice=True)
+        at = {"x": x, "y": y, "color": hue}
+        layers = [
+            *drawing.guides("y", curve.column.chance, (people or {}).get(curve.suite)),
+            marks("area", {**ends("y", x, y), "color": hue}, opacity=0.16),
+            marks("line", at, strokeWidth=1.5),
+            drawing.points(25, **at, shape=form),
         ]
-        return {"data": {"values": values}, "columns": columns, "concat": panels}
+        title = {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title
+        return drawing.panel(inside[place], width - 50, 150, layers, title=title)
 
+    drawn = [(place[0], partial(panel, place)) for place in shared]
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))
     notes = "".join(f" {line}." for line in shared_steps(curves))
     who = " line and dark band: people;" if people else ""
@@ -377,9 +352,8 @@ def over_training(
         title=f"Over training, {space}",
         caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
         f";{who} dashed: chance. {stimuli}.{notes}",
-        drawn=spec,
+        drawn=lambda width: drawing.beside(drawn, width, titled=False),
         records=records,
-        names=("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set"),
     )
 
 
@@ -387,9 +361,9 @@ def forest(compared: Compared) -> Figure | None:
     """Return the difference of two observers in every headline, with intervals; None where no headline could be
     compared."""
     records = [
-        {"suite": row.suite, "metric": row.title, "label": f"{row.title} ({row.suite})", "a": test.a, "b": test.b,
-         "difference": test.difference, "low": test.low, "high": test.high, "level": test.level, "p_holm": test.p_holm,
-         "verdict": better(row), "n": test.n, "method": test.method}
+        {"suite": row.suite, "metric": row.title, "a": test.a, "b": test.b, "difference": test.difference,
+         "low": test.low, "high": test.high, "level": test.level, "p_holm": test.p_holm, "verdict": better(row),
+         "n": test.n, "method": test.method}
         for row in compared.headlines
         if (test := row.comparison).difference is not None
     ]  # fmt: skip
@@ -397,18 +371,18 @@ def forest(compared: Compared) -> Figure | None:
         return None
     counts = ", ".join(f"{record['n']} ({record['suite']})" for record in records)
     levels = sorted({100 * float(str(record["level"])) for record in records})
-    at = " to ".join(dict.fromkeys(f"{level:.4g}" for level in (levels[0], levels[-1])))
-    axis, group = "A - B (share)", drawing.GROUPS[0]
-    rows = [{**r, "observer": r["label"], "group": group, "metric": axis, "value": r["difference"]} for r in records]
+    holm = " to ".join(dict.fromkeys(f"{level:.4g}" for level in (levels[0], levels[-1])))
+    axis, names = "A - B (share)", [f"{record['metric']} ({record['suite']})" for record in records]
+    rows = [
+        {**record, "observer": name, "group": drawing.GROUPS[0], "metric": axis, "value": record["difference"]}
+        for name, record in zip(names, records, strict=True)
+    ]
     return Figure(
         name="forest-" + slug(f"{compared.a} {compared.b}"),
         title=f"{compared.a} (A) minus {compared.b} (B)",
         caption="Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the "
-        f"level at which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
+        f"level at which Holm's procedure tests it ({holm} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        drawn=lambda width: drawing.dots(
-            rows, [str(record["label"]) for record in records], [(axis, 0.0)], width=width
-        ),
+        drawn=lambda width: drawing.dots(rows, names, [(axis, 0.0)], width=width),
         records=records,
-        names=[name for name in records[0] if name != "label"],
     )

@@ -158,16 +158,6 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer
 
 
-def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
-    """Add a comparison to a report and return its page. Raises BenchError if the two cannot be compared."""
-    pair = compare(a, b, settings.db)
-    if not (folder / pair.page).is_file():
-        contents = read_contents(settings)
-        site = Site(settings=settings, folder=folder, shared={**_shared(contents), "live": True})
-        pair_page(site, contents, pair, Pictures(site))
-    return pair.page
-
-
 def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pictures) -> str:
     """compare/A-B.html: a forest plot, the tests, the images on which the two differ: first those that most people get
     right."""
@@ -207,62 +197,54 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
 
 
 class Live:
-    """The newest report. `refresh` makes another one where the leaderboard has changed, and drops the one before the
-    last: a page that is being read keeps its files."""
+    """A report that `refresh` writes over where the leaderboard has changed. Files are replaced whole, so that a page
+    can be read meanwhile."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._home = Path(tempfile.mkdtemp(prefix="bench-serve-"))
-        self._seen: Mapping[str, float] | None = None
-        self._folders: list[Path] = []
+        self._seen: Mapping[str, float] = {}
         self._lock = threading.Lock()
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the newest report."""
-        return self._folders[-1]
+        self.folder = self._home / "report"
 
     def refresh(self) -> bool:
         """Return whether there was something new. Raises BenchError where the first report cannot be made."""
-        path = Path(
-            self._settings.db.removeprefix("sqlite:///")
-        )  # of a data base elsewhere nothing, and it is read anew
+        path = Path(self._settings.db.removeprefix("sqlite:///"))  # a data base on a server is read every time
         files = (file for file in (path, path.with_name(path.name + "-wal")) if file.is_file())
         stamp = {str(file): file.stat().st_mtime + file.stat().st_size for file in files}
-        if self._folders and stamp == self._seen and stamp:
+        if stamp and stamp == self._seen:
             return False
-        folder = Path(tempfile.mkdtemp(dir=self._home)) / "report"
         try:
-            build(self._settings, folder, live=True)
+            with self._lock:
+                build(self._settings, self.folder, live=True)
         except BenchError:
-            if not self._folders:
+            if not self.folder.exists():
                 raise
             return False  # locked, or being written: the report that is there stays
         self._seen = stamp
-        self._folders.append(folder)
-        while len(self._folders) > 2:
-            shutil.rmtree(self._folders.pop(0).parent, ignore_errors=True)
         return True
 
     def compare(self, a: str, b: str) -> str:
-        """Return the page of a pair, added if missing. Raises BenchError if the two cannot be compared."""
+        """Write the page of a pair and return its path. Raises BenchError if the two cannot be compared."""
         with self._lock:
-            return add_pair(self._settings, self.folder, a, b)
+            pair, contents = compare(a, b, self._settings.db), read_contents(self._settings)
+            site = Site(settings=self._settings, folder=self.folder, shared={**_shared(contents), "live": True})
+            return pair_page(site, contents, pair, Pictures(site))
 
     def close(self) -> None:
-        """Removes everything."""
+        """Remove everything."""
         shutil.rmtree(self._home, ignore_errors=True)
 
 
 class Handler(GuardedHandler):
-    """Files of the newest report, and pairs to compare."""
+    """The report's files, and pairs to compare."""
 
     def __init__(self, *args: Any, live: Live, **more: Any) -> None:
         self._live = live
         super().__init__(*args, directory=str(live.folder), **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
-        """A file, or a comparison."""
+        """Answer with a file, or a comparison."""
         parts = self.asked()
         if parts is None:
             return

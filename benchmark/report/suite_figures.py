@@ -1,17 +1,15 @@
 """The figures that a suite declares (`SuiteFigure`), drawn for its boards. Nothing here knows a suite by its name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.contracts import Suite, SuiteFigure, distrust_flags
-from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of
+from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.report import drawing
 from benchmark.report.contents import (
     FEW,
@@ -25,7 +23,7 @@ from benchmark.report.contents import (
     featured,
     people_among,
 )
-from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec, axis
+from benchmark.report.drawing import GROUPS, INK, PEOPLE, QUIET, Band, Figure, Records, Spec, ends, look, marks, number
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
@@ -39,62 +37,8 @@ VALUES = ("value", "low", "high", "n")
 #: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered).
 MOST_NETWORKS, MOST_PEOPLE, ROLES = 14, 10, 4
 _GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4, "reported": 5}
-
-
-def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
-    """The figures that a suite declares, as far as the board has scores for them, maps last; without any its headline.
-    Several curves come as the panels of one figure, too."""
-    scene = FigureBoard(contents, board)
-    figures = [
-        (declared.kind, figure)
-        for declared in suite.figures
-        if declared.kind in DRAWERS
-        for figure in DRAWERS[declared.kind](scene, declared)
-    ]
-    curves = [figure for kind, figure in figures if kind == "curve"]
-    yield from (figure for kind, figure in figures if kind not in ("curve", "matrix"))
-    if len(curves) > 1:
-        yield _together(scene, suite, curves)
-    yield from curves
-    yield from (figure for kind, figure in figures if kind == "matrix")
-    if not figures:
-        title = next(column.title for column in board.columns if column.metric == board.by)
-        yield from dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
-
-
-def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
-    """Curves as panels with one legend and one caption, without repeated sentences."""
-    titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
-    heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
-    sentences: dict[str, list[str]] = {}  # of the captions, with the panels of each
-    for title, figure in zip(titles, figures, strict=True):
-        for text in dict.fromkeys(figure.caption.rstrip(".").split(". ")):
-            sentences.setdefault(text, []).append(title)
-    said: dict[str, list[str]] = {"": []}
-    for text, of in sentences.items():
-        said.setdefault("" if len(of) == len(titles) else f"{', '.join(of)}: ", []).append(text)
-    names = list(dict.fromkeys(name for figure in figures for name in ("panel", *figure.names)))
-    records = [
-        dict.fromkeys(names) | {"panel": title, **record}
-        for title, figure in zip(titles, figures, strict=True)
-        for record in figure.records
-    ]
-    present = {record["observer"] for record in records}
-    order = [name for name in scene.hues if name in present]
-
-    def spec(width: int) -> Spec:
-        drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
-        return drawing.beside(list(zip(titles, drawn, strict=True)), width)
-
-    return Figure(
-        name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
-        title=next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
-        caption=" ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
-        drawn=spec,
-        records=records,
-        names=names,
-        panels=tuple(figure.name for figure in figures),
-    )
+#: A note in captions of figures without intervals.
+UNDRAWN = " (in the CSV beside it)"
 
 
 @dataclass(frozen=True)
@@ -119,7 +63,7 @@ class FigureBoard:
     @cached_property
     def hues(self) -> dict[str, int]:
         """Places of networks and people in the scale of colours."""
-        return {name: at for name, at in self.contents.hues.items() if name in self.networks} | {PEOPLE: 0}
+        return {name: i for name, i in self.contents.hues.items() if name in self.networks} | {PEOPLE: 0}
 
     def featured(self, names: Sequence[str], most: int) -> tuple[str, ...]:
         """At most `most` of these networks, evenly spaced; the reader's own and those of other figures come first."""
@@ -131,183 +75,259 @@ class FigureBoard:
         people = self.contents.people(self.board, metric)
         return people and people.band
 
-    def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[ScoreRow]:
-        """Return the observer's scores of a metric under conditions of that pattern, with a value, on this board's
-        stimuli where it has several: of one that was scored again as more of its sets came, the newest."""
+    def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[tuple[dict[str, str], ScoreRow]]:
+        """Return the observer's scores of a metric under conditions of that pattern, each with the groups of its
+        condition. They are on this board's stimuli where it has several: of one that was scored again as more of its
+        sets came, the newest."""
         board, shown = self.board, set(self.board.digests.values())
         held = [
-            row
+            (match.groupdict("1"), row)
             for row in self.contents.scores.get(observer, ())
             if (row.suite, row.space, row.metric) == (board.suite, board.space, metric)
             and row.value is not None
             and row.condition
-            and pattern.fullmatch(row.condition)
+            and (match := pattern.fullmatch(row.condition))
         ]
-        newest = {(row.role, row.condition): row for row in [row for row in held if row.stimuli in shown] or held}
-        return list(newest.values())
+        usual = [pair for pair in held if pair[1].stimuli in shown] or held
+        return list({(row.role, row.condition): (words, row) for words, row in usual}.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Marks:
-    """The scores of a declared figure as data.
+def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
+    """Yield the figures that a suite declares, as far as the board has scores for them, maps last; without any its
+    headline. Several curves come as the panels of one figure, too."""
+    scene = FigureBoard(contents, board)
+    figures = [(declared.kind, figure) for declared in suite.figures for figure in _declared(scene, declared)]
+    curves = [figure for kind, figure in figures if kind == "curve"]
+    yield from (figure for kind, figure in figures if kind not in ("curve", "matrix"))
+    if len(curves) > 1:
+        yield _together(scene, suite, curves)
+    yield from curves
+    yield from (figure for kind, figure in figures if kind == "matrix")
+    if not figures:
+        title = next(column.title for column in board.columns if column.metric == board.by)
+        yield from dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
 
-    networks: with scores; shown: drawn ones; rows: their scores; records: of these scores and of people's means
-    (`people`: the last); order: values along the axis; words: groups that separate figures."""
 
-    declared: SuiteFigure
-    scene: FigureBoard
-    networks: Sequence[str]
-    shown: Sequence[str]
-    rows: Sequence[ScoreRow]
-    records: list[dict[str, Any]]
-    people: PeopleScore | None
-    order: Sequence[Any]
-    words: Mapping[str, str]
+def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
+    """Yield nothing for agreement and galleries: they are about answers and files, and not of a board."""
+    match declared.kind:
+        case "dots":
+            yield from dots(scene, declared.name, declared.title, declared.metrics, declared.caption)
+        case "path":
+            yield from _path(scene, declared)
+        case "curve":
+            yield from _by_condition(scene, declared, _curve, least=2)
+        case "strip":
+            yield from _by_condition(scene, declared, _strip, note=UNDRAWN)
+        case "matrix":
+            most = PANELS if declared.across else FEW + 1
+            yield from _by_condition(scene, declared, _matrix, most, people=False, note=UNDRAWN)
 
-    def figure(self, spec: Callable[..., Spec], drawn: str = "") -> Figure:
-        """spec: by width; drawn: note on intervals that are not in the figure."""
-        declared, board = self.declared, self.scene.board
-        where = board.sets.get(self.rows[0].role, "") if self.rows else ""
-        flags = {flag for row in self.rows for flag in distrust_flags(row.flags)}
-        parts = (
+
+def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
+    """Return curves as panels with one legend and one caption, without repeated sentences."""
+    titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
+    heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
+    sentences: dict[str, list[str]] = {}  # of the captions, with the panels of each
+    for title, figure in zip(titles, figures, strict=True):
+        for text in dict.fromkeys(figure.caption.rstrip(".").split(". ")):
+            sentences.setdefault(text, []).append(title)
+    said: dict[str, list[str]] = {"": []}
+    for text, of in sentences.items():
+        said.setdefault("" if len(of) == len(titles) else f"{', '.join(of)}: ", []).append(text)
+    names = dict.fromkeys(name for figure in figures for name in ("panel", *figure.records[0]))
+    records = [
+        names | {"panel": title} | record
+        for title, figure in zip(titles, figures, strict=True)
+        for record in figure.records
+    ]
+    order = drawing.present(list(scene.hues), records, "observer")
+
+    def spec(width: int) -> Spec:
+        drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
+        return drawing.beside(list(zip(titles, drawn, strict=True)), width)
+
+    return Figure(
+        name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
+        title=next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
+        caption=" ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
+        drawn=spec,
+        records=records,
+        panels=tuple(figure.name for figure in figures),
+    )
+
+
+class Marks(NamedTuple):
+    """The scores of a declared figure as data."""
+
+    records: list[dict[str, Any]]  # of the drawn networks, then of people's means
+    shown: Sequence[str]  # the drawn networks
+    people: PeopleScore | None  # in the last condition
+    order: Sequence[Any]  # of the values along the axis
+    titles: list[str]  # of both axes
+
+
+Parts = dict[tuple[tuple[str, str], ...], dict[str, list[tuple[dict[str, str], ScoreRow]]]]
+
+
+def _by_condition(
+    scene: FigureBoard, declared: SuiteFigure, draw: Callable[..., Spec], most: int = FEW, *, least: int = 1,
+    people: bool = True, note: str = "",
+) -> Iterator[Figure]:  # fmt: skip
+    """Yield a figure for each value of the groups that are on no axis, with at most `most` networks and the mean of
+    people. least: number of conditions that an observer must have scores of; note: on intervals in the caption."""
+    pattern, metric = re.compile(declared.conditions), declared.metrics[0]
+    axes = [group for group in (declared.along, declared.across) if group]
+    parts: Parts = {}
+    for name in (*scene.networks, *(scene.people if people else ())):
+        for words, row in scene.rows(name, metric, pattern):
+            part = tuple((group, value) for group, value in words.items() if group not in axes)
+            parts.setdefault(part, {}).setdefault(name, []).append((words, row))
+    for part, every in parts.items():
+        held, apart = {name: rows for name, rows in every.items() if len(rows) >= least}, dict(part)
+        networks = [name for name in scene.networks if name in held]
+        shown = scene.featured(networks, most)
+        records = [_record(name, words, axes, cell_of(row)) for name in shown for words, row in held[name]]
+        who, means = _people_means(scene, declared, held)
+        records += [_record(PEOPLE, words, axes, cell) for words, cell in means]
+        if not records:
+            continue
+        order, titles = _order(records, declared), [title.format(**apart) for title in declared.axes]
+        rows = [row for name in shown for _, row in held[name]]
+        where = scene.board.sets.get(rows[0].role, "") if rows else ""
+        flags = {flag for row in rows for flag in distrust_flags(row.flags)}
+        caption = (
             declared.caption,
-            some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),
-            f"{where}{'; ' if where else ''}{about(map(cell_of, self.rows))}{drawn}.",
-            f"{self.people.called.capitalize()}: {self.people.how}." if self.people else "",
+            some_of(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip(),
+            f"{where}{'; ' if where else ''}{about(map(cell_of, rows))}{note}.",
+            f"{who.called.capitalize()}: {who.how}." if who else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
             f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
             declared.source,
         )
-        names = (declared.name, *list(self.words.values())[:1], board.space)
-        axes = [group for group in (declared.along, declared.across) if group]
-        return Figure(
-            name="-".join(map(slug, names)),
-            title=declared.title.format(**self.words),
-            caption=" ".join(part for part in parts if part),
-            drawn=spec,
-            records=self.records,
-            names=("observer", *axes, *VALUES),
+        made = Marks(records=records, shown=shown, people=who, order=order, titles=titles)
+        yield Figure(
+            name="-".join(map(slug, (declared.name, *list(apart.values())[:1], scene.board.space))),
+            title=declared.title.format(**apart),
+            caption=" ".join(filter(None, caption)),
+            drawn=partial(draw, scene, declared, made),
+            records=records,
         )
 
-    def titles(self) -> list[str]:
-        """Return the titles of the two axes."""
-        return [title.format(**self.words) for title in self.declared.axes]
+
+def _record(observer: str, words: Mapping[str, str], axes: Sequence[str], cell: Cell) -> dict[str, Any]:
+    own = {group: words[group] for group in axes}
+    return {"observer": observer, **own, **dict(zip(VALUES, cell[:4], strict=True))}
 
 
-def marks_of(
-    scene: FigureBoard, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
-) -> Iterator[Marks]:
-    """Yield the marks of each figure, for at most `most` networks and the mean of people. least: number of conditions
-    that an observer must have scores of."""
-    pattern, metric = re.compile(declared.conditions), declared.metrics[0]
-    axes = {declared.along, declared.across}
+def _people_means(
+    scene: FigureBoard, declared: SuiteFigure, held: Mapping[str, Sequence[tuple[dict[str, str], ScoreRow]]]
+) -> tuple[PeopleScore | None, list[tuple[dict[str, str], Cell]]]:
+    """Return people in the last condition, and (groups, mean) of each condition."""
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
-    bounds = next((each.bounds for each in known if each.name == metric), (0.0, 1.0))
-    parts: dict[tuple[str, ...], dict[str, list[ScoreRow]]] = {}
-    for name in (*scene.networks, *(scene.people if people else ())):
-        for row in scene.rows(name, metric, pattern):
-            words = _words(pattern, row.condition)
-            part = tuple(value for group, value in words.items() if group not in axes)
-            parts.setdefault(part, {}).setdefault(name, []).append(row)
-    for held in parts.values():
-        held = {name: rows for name, rows in held.items() if len(rows) >= least}
-        networks = [name for name in scene.networks if name in held]
-        shown = scene.featured(networks, most)
-        rows = [row for name in shown for row in held[name]]
-        folk, who = [name for name in scene.people if name in held], None
-        numbers = [(r.observer, r.condition, r.value, r.low, r.high, r.n) for r in rows]
-        for condition in dict.fromkeys(row.condition for name in folk for row in held[name]):
-            rows_of = ((name, row) for name in folk for row in held[name] if row.condition == condition)
-            cells = [(name, scene.contents.observers[name].kind, cell_of(row)) for name, row in rows_of]
-            if who := people_among(cells, bounds, pooled=False):
-                numbers.append((PEOPLE, condition, *who.cell[:4]))
-        records = [
-            {"observer": name}
-            | {group: value for group, value in _words(pattern, condition).items() if group in axes}
-            | dict(zip(VALUES, values, strict=True))
-            for name, condition, *values in numbers
-        ]
-        if records:
-            words = _words(pattern, numbers[0][1])
-            order = _order(records, declared)
-            yield Marks(
-                declared=declared,
-                scene=scene,
-                networks=networks,
-                shown=shown,
-                rows=rows,
-                records=records,
-                people=who,
-                order=order,
-                words={group: value for group, value in words.items() if group not in axes},
-            )
-
-
-def _words(pattern: re.Pattern[str], condition: str) -> dict[str, str]:
-    """Return the groups of a condition."""
-    match = pattern.fullmatch(condition)
-    return match.groupdict("1") if match else {}
+    bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
+    conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
+    for name in (name for name in scene.people if name in held):
+        for words, row in held[name]:
+            _, cells = conditions.setdefault(row.condition, (words, []))
+            cells.append((name, scene.contents.observers[name].kind, cell_of(row)))
+    who, means = None, []
+    for words, cells in conditions.values():
+        if who := people_among(cells, bounds, pooled=False):
+            means.append((words, who.cell))
+    return who, means
 
 
 def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     """Return the values along the axis in order. Numbers become such in the records."""
-    for group in {declared.along, declared.across} - {""}:
+    for group in {declared.across, "" if declared.order else declared.along} - {""}:
         try:
             values = [float(record[group]) for record in records]
         except ValueError:
             continue
-        if group != declared.along or not declared.order:
-            for record, value in zip(records, values, strict=True):
-                record[group] = int(value) if value.is_integer() else value
+        for record, value in zip(records, values, strict=True):
+            record[group] = int(value) if value.is_integer() else value
     present = dict.fromkeys(record[declared.along] for record in records)
     if not any(isinstance(value, str) for value in present):
         return sorted(present)
-    listed = [name for name in declared.order if name in present]
-    return [*listed, *(name for name in present if name not in listed)]
+    place = {name: i for i, name in enumerate(declared.order)}
+    return sorted(present, key=lambda name: place.get(name, len(place)))
 
 
-def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    for marks in marks_of(scene, declared, least=2):
-        x_title, y_title = marks.titles()
-        look = axis(x_title, labelAngle=0, labelOverlap=True)
-        x = {"field": declared.along, "type": "ordinal", "sort": marks.order, "axis": look}
-        spec = partial(_curve_spec, marks, x, y_title, (*marks.shown, *([PEOPLE] if marks.people else [])))
-        yield marks.figure(spec)
-
-
-def _curve_spec(
-    marks: Marks, x: Spec, title: str, shown: Sequence[str], width: int, names: Sequence[str] = (), legend: int = 0
+def _curve(
+    scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int, names: Sequence[str] = (), legend: int = 0
 ) -> Spec:
-    line = marks.declared.line[0] if marks.declared.line else None
-    return drawing.curves(marks.records, names or shown, x, title, line, width, marks.scene.hues, legend)
+    """Return values with intervals against levels: a line for each observer, people as a band. names, legend: of all
+    observers, and the legend's width, if it is above several drawings."""
+    levels = {"title": made.titles[0], "labelAngle": 0, "labelOverlap": True}
+    x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
+    y = number("value", made.titles[1], domain=[0, 1])
+    names = names or (*made.shown, *([PEOPLE] if made.people else []))
+    hue, form = look("observer", names, legend or width, scene.hues)
+    at, between = {"x": x, "y": y, "color": hue}, ends("y", x, y)
+    layers = [
+        *drawing.guides("y", declared.line[0] if declared.line else None),
+        marks("area", between, only=f"datum.observer === '{PEOPLE}'", opacity=0.16, color=INK),
+        marks("rule", {**between, "color": hue}, only=f"datum.observer !== '{PEOPLE}'", strokeOpacity=0.45),
+        marks("line", at, strokeWidth=1.5),
+        drawing.points(30, **at, shape=form),
+    ]
+    return drawing.panel(made.records, width - 70, min(300, int(0.55 * width)), layers)
 
 
-def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
+def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
+    """Return a row for each condition, in it a mark for each observer; tall lines: their values over all."""
     metric = declared.metrics[0]
     values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
     values[PEOPLE] = (scene.band(metric) or {}).get("value")
-    for marks in marks_of(scene, declared):
-        y_title, x_title = marks.titles()
-        rows = {
-            "field": declared.along,
-            "type": "nominal",
-            "sort": marks.order if declared.order else "ascending",
-            "axis": axis(y_title, grid=True),
-        }
-        names = [*marks.shown, PEOPLE]
-        whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
-        line = declared.line[0] if declared.line else None
-        spec = partial(drawing.strip, marks.records, names, rows, x_title, whole, line, places=scene.hues)
-        yield marks.figure(lambda width, spec=spec: spec(width=width), " (in the CSV beside it)")
+    names = [*made.shown, PEOPLE]
+    whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
+    y = {
+        "field": declared.along,
+        "type": "nominal",
+        "sort": made.order if declared.order else "ascending",
+        "axis": {"title": made.titles[0], "grid": True},
+    }
+    x = number("value", drawing.wrapped(made.titles[1], width - 120), domain=[0, 1])
+    hue, form = look("observer", drawing.present(names, made.records, "observer"), width, scene.hues)
+    layers = [
+        *drawing.guides("x", declared.line[0] if declared.line else None),
+        marks("rule", {"x": x, "color": hue}, of=whole, opacity=0.55, strokeWidth=1.5),
+        drawing.points(55, x=x, y=y, color=hue, shape=form),
+    ]
+    return drawing.panel(made.records, width - 110, {"step": 19}, layers)
+
+
+def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
+    """Return the cells of one map, or of as many networks as fit side by side, as wide as possible."""
+    across, (x_title, legend) = declared.across, made.titles
+    columns = sorted({record[across] for record in made.records}) if across else list(made.shown)
+    room, count = width - 150, len(made.shown) if across else 1
+    side_by_side = max(1, min(count, room // (17 * len(columns) + 16)))
+    cell = min(140, (room // side_by_side - 16) // len(columns))
+    x = {
+        "field": across or "observer",
+        "type": "ordinal" if across else "nominal",
+        "scale": {"domain": columns},
+        "axis": {"title": x_title, "labelAngle": 0 if across else -40},
+    }
+    y = {"field": declared.along, "type": "nominal", "scale": {"domain": made.order}, "axis": {"title": ""}}
+    spec = drawing.matrix(made.records, x, y, "value", legend, (cell, 15))
+    if not across:
+        return spec
+    header = {"labelLimit": cell * len(columns), "labelFontSize": 11}
+    facet = {"field": "observer", "sort": list(made.shown), "title": None, "header": header}
+    return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
 
 
 def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Two metrics under the same conditions; the third and the fourth are the same for all networks."""
+    """Yield a line for each network through two metrics under the same conditions, the first point larger; the third
+    and the fourth metric are the same for all networks, a grey line."""
     pattern, along = re.compile(declared.conditions), declared.along
 
     def points(name: str, metrics: Sequence[str], observer: str) -> list[dict[str, Any]]:
-        x, y = ({row.condition: row for row in scene.rows(name, metric, pattern)} for metric in metrics)
-        rows = [(int(_words(pattern, at)[along]), x[at], y[at]) for at in x if at in y]
+        x, y = ({row.condition: (at, row) for at, row in scene.rows(name, m, pattern)} for m in metrics)
+        rows = [(int(x[at][0][along]), x[at][1], y[at][1]) for at in x if at in y]
         return [
             {"observer": observer, along: step, "x": a.value, "y": b.value, "low": b.low, "high": b.high, "n": b.n}
             for step, a, b in sorted(rows, key=lambda row: row[0])
@@ -318,45 +338,29 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     if not records:
         return
     outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
+
+    def spec(width: int) -> Spec:
+        x, y = (number(axis, title, zero=False, nice=True) for axis, title in zip("xy", declared.axes, strict=True))
+        hue, form = look("observer", list(dict.fromkeys(r["observer"] for r in records)), width, scene.hues)
+        line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
+        size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
+        layers = [
+            marks("line", line, of=outer, color=QUIET, strokeWidth=2),
+            marks("line", {**line, "color": hue}, strokeWidth=1.5),
+            marks("point", {"x": x, "y": y, "color": hue, "shape": form, "size": size}, filled=True, opacity=1),
+        ]
+        return drawing.panel(records, width - 80, min(380, int(0.7 * width)), layers)
+
     few = some_of(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
     where = "; ".join(dict.fromkeys(scene.board.sets.values()))
+    caption = (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source)
     yield Figure(
         name=f"{declared.name}-{slug(scene.board.space)}",
         title=declared.title,
-        caption=" ".join(
-            part for part in (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source) if part
-        ),
-        drawn=lambda width: drawing.paths(records, outer, declared.axes, along, width, scene.hues),
+        caption=" ".join(filter(None, caption)),
+        drawn=spec,
         records=[*records, *outer],
-        names=("observer", along, "x", "y", "low", "high", "n"),
     )
-
-
-def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    for marks in marks_of(scene, declared, PANELS if declared.across else FEW + 1, people=False):
-        yield marks.figure(partial(_matrix_spec, marks), " (in the CSV beside it)")
-
-
-def _matrix_spec(marks: Marks, width: int) -> Spec:
-    """Return the cells of one map, or of as many networks as fit side by side, as wide as possible."""
-    across, (x_title, legend) = marks.declared.across, marks.titles()
-    columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
-    room, count = width - 150, len(marks.shown) if across else 1
-    side_by_side = max(1, min(count, room // (17 * len(columns) + 16)))
-    cell = min(140, (room // side_by_side - 16) // len(columns))
-    x = {
-        "field": across or "observer",
-        "type": "ordinal" if across else "nominal",
-        "scale": {"domain": columns},
-        "axis": axis(x_title, labelAngle=0 if across else -40),
-    }
-    y = {"field": marks.declared.along, "type": "nominal", "scale": {"domain": marks.order}, "axis": axis("")}
-    spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), (cell, 15))
-    if not across:
-        return spec
-    header = {"labelLimit": cell * len(columns), "labelFontSize": 11}
-    facet = {"field": "observer", "sort": list(marks.shown), "title": None, "header": header}
-    return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
 
 
 def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
@@ -368,7 +372,7 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
     aside = [row for row in board.references if row.kind not in ("human", "group", "chance")]
     names = featured([row.observer for row in board.rows], MOST, scene.contents.own)
     rows = [*(row for row in board.rows if row.observer in names), *aside]
-    records = [record for row in rows for record in row_records(row, columns)]
+    records = row_records(rows, columns)
     if not records:
         return
     spread = "; ".join(f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns)
@@ -376,28 +380,16 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
     more = some_of(len(board.rows), len(names), "networks", "evenly spaced over the ranks")
     imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
     dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
-    marks = f"Dot: value; bar: interval{dashed}{'; line and band: people' if bands else ''}."
-    parts = [caption, marks, f"{where}. {spread}.{more}{imported}"]
+    drawn = f"Dot: value; bar: interval{dashed}{'; line and band: people' if bands else ''}."
     panels = [(column.title, column.chance) for column in columns]
     order = [row.observer for row in rows]
     yield Figure(
         name=f"{name}-{slug(board.space)}",
         title=title,
-        caption=" ".join(part for part in parts if part),
+        caption=" ".join(filter(None, (caption, drawn, f"{where}. {spread}.{more}{imported}"))),
         drawn=lambda width: drawing.dots(records, order, panels, bands, width),
         records=records,
-        names=("observer", "group", "metric", *VALUES),
     )
-
-
-#: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
-DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = {
-    "dots": lambda scene, figure: dots(scene, figure.name, figure.title, figure.metrics, figure.caption),
-    "curve": _curve,
-    "strip": _strip,
-    "path": _path,
-    "matrix": _matrix,
-}
 
 
 def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Collection[str] = ()) -> Iterator[Figure]:
@@ -431,25 +423,23 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
             caption=f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks "
             f"first, then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell "
             "independently. The CSV has the kappas that the two accuracies allow.",
-            drawn=partial(_agreement_spec, records, shown),
+            drawn=partial(_agreement, records, shown),
             records=[record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
-            names=("a", "b", "kappa", "observed", "expected", "attainable_low", "attainable_high", "n"),
             half=True,
         )
 
 
-def _agreement_spec(records: Records, shown: Sequence[str], width: int) -> Spec:
-    """On the scale of all such figures: 0 (and below) to 1."""
+def _agreement(records: Records, shown: Sequence[str], width: int) -> Spec:
     left = min(200, width // 3)
     step = max(8, (width - left - 30) // len(shown))
     names: Spec = {"type": "nominal", "scale": {"domain": list(shown)}}
-    x = {"field": "b", **names, "axis": axis("", labelAngle=-90, labelLimit=left)}
-    y = {"field": "a", **names, "axis": axis("", labelLimit=left)}
-    return drawing.matrix(records, x, y, "kappa", "kappa", (0, 1), (step, step))
+    x = {"field": "b", **names, "axis": {"title": "", "labelAngle": -90, "labelLimit": left}}
+    y = {"field": "a", **names, "axis": {"title": "", "labelLimit": left}}
+    return drawing.matrix(records, x, y, "kappa", "kappa", (step, step))
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
-    """Return who of these kinds answered nearly all images, by name."""
+    """Return the observers of these kinds who answered nearly all images, by name."""
     seen = answers.shown.mean(axis=1)
     return [
         name
@@ -458,19 +448,19 @@ def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
     ]
 
 
-def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return a row's numbers as marks, one for each of these columns in which it has a value."""
-    group = GROUPS[_GROUP.get(row.kind, 6)]
-    cells = ((column.title, row.cells[column.metric]) for column in columns)
+def row_records(rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return the numbers of rows as marks, one for each of these columns in which a row has a value."""
     return [
-        {"observer": row.observer, "group": group, "metric": title} | dict(zip(VALUES, cell[:4], strict=True))
-        for title, cell in cells
-        if cell.value is not None
+        {"observer": row.observer, "group": GROUPS[_GROUP.get(row.kind, 6)], "metric": column.title}
+        | dict(zip(VALUES, cell[:4], strict=True))
+        for row in rows
+        for column in columns
+        if (cell := row.cells[column.metric]).value is not None
     ]
 
 
 def some_of(total: int, shown: int, what: str, how: str = "") -> str:
-    """ " The first 60 of 200 networks." where not all are shown; " 60 of 200 networks, `how`." """
+    """Return " The first 60 of 200 networks." where not all are shown; " 60 of 200 networks, `how`." """
     if shown >= total:
         return ""
     return f" {shown} of {total} {what}, {how}." if how else f" The first {shown} of {total} {what}."

@@ -30,49 +30,41 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 @dataclass(kw_only=True)
 class Site:
-    """A report being written: files under `folder`. settings: give leaderboard, stimuli and gallery; written, pictured:
-    bytes of files and of thumbnails; pages: their number."""
+    """A report being written, as files under `folder`."""
 
-    settings: Settings
+    settings: Settings  # they give leaderboard, stimuli and gallery
     folder: Path
-    shared: Mapping[str, Any] = field(default_factory=dict)
-    written: int = 0
+    shared: Mapping[str, Any] = field(default_factory=dict)  # the context of every page
+    written: int = 0  # bytes
     pages: int = 0
-    pictured: int = 0
 
     def __repr__(self) -> str:
         return f"<report in {self.folder / 'index.html'}: {self.pages} pages, {self.written / 1e6:.1f} MB>"
 
     def page(self, path: str, template: str, **context: Any) -> None:
-        """A page from a template; `root` leads from it to the report's own folder."""
-        depth = path.count("/")
+        """Write a page from a template; `root` leads from it to the report's own folder."""
         self.pages += 1
-        context = {**self.shared, **context, "root": "../" * depth, "path": path}
+        context = {**self.shared, **context, "root": "../" * path.count("/"), "path": path}
         self.file(path, templates().get_template(template).render(context))
 
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
-        """Records as CSV, without formulas; numbers to six significant digits."""
+        """Write records as CSV, without formulas; numbers to six significant digits."""
         shorter = (
             {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in record.items()}
             for record in records
         )
         self.file(path, "".join(csv_lines(shorter, names)))
 
-    def picture(self, path: str, content: bytes) -> None:
-        """A thumbnail: counted apart."""
-        self.file(path, content)
-        self.written -= len(content)
-        self.pictured += len(content)
-
     def file(self, path: str, content: str | bytes) -> None:
-        """A file, whole or not at all."""
+        """Write a file, whole or not at all."""
         data = content.encode() if isinstance(content, str) else content
         write_whole(self.folder / path, data)
         self.written += len(data)
 
 
 def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Site:
-    """A new report, or an old one to be written over. BenchError where the folder holds something else."""
+    """Return a new report, or an old one to be written over. Raises BenchError where the folder holds something
+    else."""
     if folder.exists() and not folder.is_dir():
         raise BenchError(f"{folder} is a file: name a folder for the report with --out.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
@@ -98,7 +90,7 @@ def slug(name: str) -> str:
 
 @cache
 def templates() -> Environment:
-    """The templates. Raises BenchError that names the extra if jinja2 is missing."""
+    """Return the templates. Raises BenchError that names the extra if jinja2 is missing."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
@@ -112,12 +104,7 @@ def templates() -> Environment:
         finalize=_shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
-    environment.filters |= {
-        "slug": slug,
-        "number": short,
-        "share": lambda value: "" if value is None else short(value),
-        "broken": broken,
-    }
+    environment.filters |= {"slug": slug, "number": short, "share": lambda value: "" if value is None else short(value)}
     return environment
 
 
@@ -128,19 +115,12 @@ def short(value: float | None) -> str:
 
 
 def short_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """ ".80 [.21, .97]"; ".80" without an interval."""
+    """Return ".80 [.21, .97]"; ".80" without an interval."""
     return short(value) + ("" if low is None or high is None else f" [{short(low)}, {short(high)}]")
 
 
-def broken(name: str) -> Any:
-    """Return a name as markup that may break after its underscores."""
-    from markupsafe import Markup, escape
-
-    return Markup(str(escape(printable_lines(name))).replace("_", "_<wbr>"))  # noqa: S704 - escaped before
-
-
 def _shown(value: Any) -> Any:
-    """Values as a template prints them: text without control characters; "" for None."""
+    """Return a value as a template prints it: text without control characters; "" for None."""
     if value is None:
         return ""
     if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):

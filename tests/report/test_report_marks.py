@@ -6,10 +6,10 @@ import pytest
 
 from benchmark.leaderboard.model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
-from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, mark, page_column, places, shades
+from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
-from benchmark.report.writing import short
+from benchmark.report.writing import short, templates
 
 
 def column(**more):
@@ -28,14 +28,14 @@ def test_axes_have_round_ends(values, bounds, expected):
 def test_a_mark_lies_where_its_number_is():
     people = Cell(0.75, 0.5, 1.0)
     axis = axis_of([], column(bounds=(0.0, 1.0), chance=0.5), people)
-    drawn = mark(Cell(value=0.5, low=0.25, high=1.0, n=10), axis)
-    assert float(drawn.dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn.dot)
-    assert float(drawn.start) == EDGE + WIDTH / 4 and float(drawn.end) == EDGE + WIDTH
-    assert [float(end) for end in axis.band] == [EDGE + WIDTH / 2 - 1, EDGE + WIDTH + 1]
-    assert drawn.interval == "[.250, 1.000]"
-    assert mark(Cell(None, reason="no masks"), axis)[:3] == ("", "", "")
-    plain = mark(Cell(value=0.5, low=0.4, high=0.6, n=10), None)  # without an axis there are numbers alone
-    assert (plain.text, plain.dot, plain.start) == (".500", "", "")
+    cell = templates().get_template("parts.html").module.cell
+    drawn = cell(Cell(value=0.5, low=0.25, high=1.0, n=10), axis)
+    assert f'<circle cx="{EDGE + WIDTH / 2:.0f}"/>' in drawn and f'd="M{EDGE + WIDTH / 2:.0f} 0v10"' in drawn
+    assert f'<path d="M{EDGE + WIDTH / 4:.0f} 5H{EDGE + WIDTH}"/>' in drawn and "<i>[.250, 1.000]</i>" in drawn
+    assert f'd="M{EDGE + WIDTH / 2 - 1:.0f} 5H{EDGE + WIDTH + 1}"' in drawn
+    assert cell(Cell(None, reason="no masks"), axis) == "<td>"
+    # without an axis there are numbers alone
+    assert cell(Cell(value=0.5, low=0.4, high=0.6, n=10), None) == "<td>.500<i>[.400, .600]</i>"
 
 
 def test_a_cell_is_darker_the_nearer_it_is_to_people():
@@ -102,4 +102,4 @@ def test_remarks_are_said_once_for_a_column():
     cells = [*(Cell(0.5, flags=each, source=source) for each in flags), Cell(reason="no masks")]
     shown = page_column(column(), dict(zip("abc", cells, strict=True)), None)
     assert "every row: few" in shown["about"] and shown["remarks"] == ["a: seen", "c: no masks"]
-    assert [mark.noted for mark in shown["marks"]] == [True, False, True]
+    assert [noted for _, noted, _ in shown["marks"]] == [True, False, True]

@@ -41,7 +41,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are not drawn: the converter takes seconds to start."""
-    monkeypatch.setattr(drawing, "svg", lambda figure, width: ("<svg/>", "<svg/>", 1, 1))
+    monkeypatch.setattr(drawing, "svg", lambda figure, width, named=False: "<svg/>")
 
 
 @pytest.mark.slow
