@@ -143,10 +143,10 @@ def group_members(name: str) -> tuple[str, ...]:
 
 
 @cache
-def package_table(name: str) -> Mapping[str, Any]:
+def package_table(name: str) -> Mapping[Any, Any]:
     """Read a YAML table of this package."""
     data = (files("benchmark.stimuli") / name).read_bytes()
-    table: Mapping[str, Any] = parse_document(data, Path(name), "table", StimuliError)
+    table: Mapping[Any, Any] = parse_document(data, Path(name), "table", StimuliError)
     return table
 
 

@@ -4,8 +4,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.image_files import FileImages, FileMasks, file_digests, read_text, set_digest, text_digest
+from benchmark.stimuli.image_files import FileImages, file_digests, read_text, set_digest, silhouette_mask, text_digest
 from benchmark.stimuli.image_names import read_shape
 from benchmark.stimuli.items import (
     Annotation,
@@ -85,21 +85,22 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     images = FileImages(
         files=listing.files, remedy=remedy(entry), digests=items, folder=listing.folder, border=entry.border
     )
-    digest, mask = set_digest(listing.ids, items, labels), _masks(entry, images, settings)
-    shown = Stimuli(
+    return Stimuli(
         name=name or entry.name,
-        digest=digest,
+        digest=set_digest(listing.ids, items, labels),
         space=entry.space,
         ids=listing.ids,
         items=items,
         labels=labels,
         decode=images,
-        mask=mask,
+        mask=_masks(entry, images, settings),
+        whole=whole,
+        origin=origin,
+        sampled=listing.sampled,
     )
-    return replace(shown, whole=whole, origin=origin, sampled=listing.sampled)
 
 
-def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
+def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[int], NDArray[np.bool_]] | None:
     """Build masks from the entry's set of silhouettes, if it is installed and matches every image."""
     source = read_catalogue(settings).get(entry.mask) if entry.mask else None
     folder = folder_of(source, settings) if source else None
@@ -109,7 +110,7 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
     paths = [images.path(i) for i in range(len(images.files))]
     # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
     fitting = [silhouettes.get((path.parent.name, read_shape(path.name) or path.stem)) for path in paths]
-    return None if None in fitting else FileMasks(images, tuple(filter(None, fitting)))
+    return None if None in fitting else partial(silhouette_mask, images, tuple(filter(None, fitting)))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -220,17 +221,12 @@ def survey(entry: Entry, folder: Path) -> Survey:
     return seen
 
 
-@dataclass(frozen=True)
-class AnnotatedImages:
-    """Images and their annotations."""
-
-    drawn: tuple[Annotation, ...]
-    files: FileImages
-
-    def part(self, name: str, index: int) -> Any:
-        """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
-        width, height = self.files.size(index)
-        return getattr(self.drawn[index], name)((height, width))
+def _annotation(
+    drawn: Sequence[Annotation], files: FileImages, name: str, index: int
+) -> Any:  # fmt: skip
+    """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
+    width, height = files.size(index)
+    return getattr(drawn[index], name)((height, width))
 
 
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
@@ -252,27 +248,25 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         for paths, annotation in zip(needed, drawn, strict=True)
     )
     paths = tuple(item.path for item in items)
-    images = AnnotatedImages(
-        drawn, FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
-    )
-
+    images = FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
     over: dict[str, Any] = {  # shared by all images
-        name: partial(images.part, name)
+        name: partial(_annotation, drawn, images, name)
         for name in ("mask", "ignored", "importance")
         if all(getattr(annotation, name) is not None for annotation in drawn)
     }
-    digest, origin = set_digest(ids, digests, labels), "catalogue" if find_built_in(entry.name) else "added"
-    shown = Stimuli(
+    return Stimuli(
         name=entry.name,
-        digest=digest,
+        digest=set_digest(ids, digests, labels),
         space=entry.space,
         ids=ids,
         items=digests,
         labels=labels,
-        decode=images.files,
+        decode=images,
         **over,
+        whole=entry.count or n + seen.absent,
+        origin="catalogue" if find_built_in(entry.name) else "added",
+        sampled=sampled,
     )
-    return replace(shown, whole=entry.count or n + seen.absent, origin=origin, sampled=sampled)
 
 
 # Sets in cells: CORRUPTION/SEVERITY/class/image, optionally below folders of groups. Every cell is a set called
@@ -320,28 +314,21 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
     return tuple(cells[name] for *_, name in order)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Cells(Mapping[str, Stimuli]):
     """The sets of all cells by cell name, in canonical order. Each is opened (which reads its files' digests) on first
     use."""
 
-    entry: Entry
-    settings: Settings
-    listings: Mapping[str, Listing]
-    whole: Mapping[str, int]
-    _opened: dict[str, Stimuli] = field(default_factory=dict, repr=False)
+    def __init__(self, names: Sequence[str], open_cell: Callable[[str], Stimuli]) -> None:
+        self._names, self._open = names, cache(open_cell)
 
     def __getitem__(self, name: str) -> Stimuli:
-        if name not in self._opened:
-            listing, called = self.listings[name], f"{self.entry.name} {name}"
-            self._opened[name] = open_listing(self.entry, listing, self.settings, self.whole[name], called)
-        return self._opened[name]
+        return self._open(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.listings)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self.listings)
+        return len(self._names)
 
 
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
@@ -349,10 +336,18 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     cells have. Raises StimuliError."""
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
-    if limit is None:
-        return Cells(entry=entry, settings=settings, listings=listings, whole=whole)
+    if limit is not None:
+        listings = _common_sample(entry, listings, limit)
+
+    def open_cell(name: str) -> Stimuli:
+        return open_listing(entry, listings[name], settings, whole[name], f"{entry.name} {name}")
+
+    return Cells(tuple(listings), open_cell)
+
+
+def _common_sample(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[str, Listing]:
+    """Sample from the images that all cells have in the same class."""
     distinct = {id(listing.ids): listing for listing in listings.values()}
-    # Names of the images that every listing has in the same class, in order.
     first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
     sets = [set(pairs) for pairs in others]
     common = [pair for pair in first if all(pair in pairs for pairs in sets)]
@@ -366,8 +361,7 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     for key, listing in distinct.items():
         position = {name: i for i, name in enumerate(listing.ids)}
         parts[key] = listing.pick([position[name] for name in names])
-    shown = {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
-    return Cells(entry=entry, settings=settings, listings=shown, whole=whole)
+    return {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
 
 
 def list_cells(

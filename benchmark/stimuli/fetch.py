@@ -4,7 +4,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -58,31 +58,15 @@ def get(
         ) from error
 
 
-class _Header(tarfile.TarInfo):
-    """A header of a plausible entry. Special entries (long names, extended headers) are read into memory, and a
-    negative size would be read forever."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """Parse a header from its 512 bytes. Raises ReadError."""
-        header = super().frombuf(buf, encoding, errors)
-        plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
-        if header.size < 0 or (not plain and header.size > _BLOCK):
-            raise tarfile.ReadError(f"an entry of {header.size} bytes")
-        return header
-
-
-_BLOCK = 2**20
-
-
 def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the entries of an archive except folders, in order; for use within `foreign`. Raises StimuliError on paths
     that leave the archive or more than the limits, ReadError if the archive is damaged or truncated."""
     size = 0
-    with open_plain(archive) as file, tarfile.open(fileobj=file, tarinfo=_Header) as tar:
+    with open_plain(archive) as file, tarfile.open(fileobj=file) as tar:
         for count, info in enumerate(tar, 1):
             size += info.size
-            if size > most_bytes or count > most_files:
+            # A negative size would be read forever.
+            if info.size < 0 or size > most_bytes or count > most_files:
                 raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
             path = PurePosixPath(info.name)
             if path.is_absolute() or ".." in path.parts or "\\" in info.name:
@@ -92,7 +76,7 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
         # `tarfile` silently stops at an unknown header, so only zeros may follow the end. Reading them also makes the
         # decompressor verify its checksum.
         rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
-        while block := rest.read(_BLOCK):
+        while block := rest.read(2**20):
             size += len(block)
             if block.strip(b"\0") or size > most_bytes:
                 raise tarfile.ReadError("something follows its end")
@@ -139,35 +123,19 @@ def make_folder(
     note: the file in a finished folder with `text`, written last; fill: is called again after an interruption, and
     keeps existing files; replace: a folder with another text is replaced. Returns whether the folder is new. Raises
     StimuliError if `target` is something different."""
-
-    def is_made() -> bool:
-        return (target / note).is_file() and (target / note).read_text(encoding="utf-8") == text
-
-    if is_made():
+    noted = (target / note).read_text(encoding="utf-8") if (target / note).is_file() else None
+    if noted == text:
         return False
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        if not (target / note).is_file():
-            raise StimuliError(f"{target}: exists and was not made by this command. Choose another name or folder.")
-        if not replace:
-            raise StimuliError(f"{target}: made with other settings or images. Choose another name, or delete it.")
-    hidden = f".{target.name}-"
-    unfinished = target.with_name(f"{hidden}{text_digest(text)[:16]}")
+    if target.exists() and not (replace and noted) and not (target.is_dir() and not any(target.iterdir())):
+        raise StimuliError(f"{target}: made with other settings or images, or by something else. Choose another name.")
+    unfinished = target.with_name(f".{target.name}-{text_digest(text)[:16]}")
     unfinished.mkdir(parents=True, exist_ok=True)
     fill(unfinished)
-    if not is_made():  # no other process was first
-        for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
-            rest.unlink(missing_ok=True)  # files that a killed run was writing
-        (unfinished / note).write_text(text, encoding="utf-8")
-        with suppress(FileNotFoundError):
-            target.replace(target.with_name(f"{hidden}{text_digest('old:' + text)[:16]}"))
-        try:
-            unfinished.replace(target)
-        except OSError:
-            if not is_made():
-                raise
-    for rest in target.parent.iterdir():
-        if re.fullmatch(rf"{re.escape(hidden)}[0-9a-f]{{16}}", rest.name):
-            shutil.rmtree(rest, ignore_errors=True)
+    (unfinished / note).write_text(text, encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.replace(target)
+    for rest in target.parent.glob(f".{target.name}-{'[0-9a-f]' * 16}"):  # interrupted with other settings
+        shutil.rmtree(rest, ignore_errors=True)
     return True
 
 
@@ -184,9 +152,10 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
             f"{place}: the categories are neither the 16 nor WordNet ids. Name the label "
             f"space of '{name}': --space NAME."
         )
-    usual_role = "natural-masked" if chosen in ANNOTATED - {"clickme"} else chosen if chosen == "clickme" else name
     kind = chosen if chosen in ("trials", "textures") else "images"
-    row = {"role": role or usual_role, "space": space, "layout": chosen, "kind": kind, "folder": str(place)}
+    if role is None:
+        role = chosen if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name
+    row = {"role": role, "space": space, "layout": chosen, "kind": kind, "folder": str(place)}
     return entry_from(name, {**row, "title": "added by the user"}, place)
 
 
@@ -222,23 +191,12 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     return "cue-conflict" if conflict else "class-folder", space
 
 
-def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names of an entry's archives without suffix ("noise"); with `only`, those of them. Raises UnknownName
-    with close matches."""
-    known = {archive.partition(".")[0]: archive for archive in entry.archives}
-    for name in only:
-        if name not in known:
-            raise unknown_name(f"part of '{entry.name}'", name, known)
-    return tuple(name for name in known if not only or name in only)
-
-
-def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, only: Collection[str] = ()) -> Path:
+def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, wanted: Collection[str]) -> Path:
     """Download and unpack missing archives; each finished one is kept if another fails.
 
-    staging: a folder on the same disk to unpack into. An archive is deleted after unpacking; its digest stays recorded,
-    so that a later download must equal it. Raises StimuliError."""
+    staging: a folder on the same disk to unpack into; wanted: names of archives without suffix. An archive is deleted
+    after unpacking; its digest stays recorded, so that a later download must equal it. Raises StimuliError."""
     target = settings.stimuli / entry.name
-    wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
         name = archive.partition(".")[0]
         if name in wanted and (target / name).is_dir():
@@ -274,7 +232,7 @@ def _unpacked(
         forget(archive)
         raise
     # If the catalogue pins no digest, that of the first complete download is recorded.
-    if expected := entry.sha256 or recorded(archive):
+    if expected:
         report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
     else:
         digest = record(archive, entry.url)
@@ -288,53 +246,54 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     report: receives a line for each step; only: for a set in several archives, the names of those wanted ("noise").
     Raises UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
     entry = find_entry(name, settings)
-    wanted = archive_names(entry, only)
+    parts = [archive.partition(".")[0] for archive in entry.archives]
+    if unknown := [part for part in only if part not in parts]:
+        raise unknown_name(f"part of '{entry.name}'", unknown[0], parts)
     here, target = folder_of(entry, settings), settings.stimuli / entry.name
-    if here is not None and (here != target or not wanted):
+    if here is not None and (here != target or not parts):
         report(f"{entry.name}: already at {here}")
         return here
-    source, packed = _mirrored(entry, settings)
+    mirrored = _mirrored(entry, settings)
     with folder_in(settings.stimuli, ".fetching-") as staging:
-        place = staging / entry.name
-        if wanted and source is None:
-            return fetch_archives(entry, settings, staging, report, wanted)
-        if source is not None:
-            report(f"{entry.name}: copying {source}")
-            shutil.copytree(source, place)
-            _check(entry, place, settings, report, whole=False)
-        elif packed is not None:
-            report(f"{entry.name}: unpacking {packed}")
-            unpack(packed, None, place)
-            _check(entry, place, settings, report)
-        elif entry.url is None:
-            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
-        elif entry.files:
-            place.mkdir()
-            for file, digest in entry.files.items():
-                get(entry, f"{entry.name}/{file}", f"{entry.url}/{file}", place / file, digest, settings, report)
-            _check(entry, place, settings, report)
-        else:
-            place.mkdir()
-            with _unpacked(entry, entry.member, place, settings, report) as files:
-                report(f"{entry.name}: unpacked {files} files")
-                _check(entry, place, settings, report)
-        try:
-            place.replace(target)
-        except OSError:  # another process may have been first, with the same content
-            if not target.is_dir():
-                raise
+        if parts and mirrored is None:
+            return fetch_archives(entry, settings, staging, report, only or parts)
+        _obtain(entry, staging / entry.name, mirrored, settings, report)
+        (staging / entry.name).replace(target)
     report(f"{entry.name}: at {target}")
     return target
 
 
-def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:
-    """Find the set in a mirror that is a folder: the set's folder, and an archive of published tables."""
+def _mirrored(entry: Entry, settings: Settings) -> Path | None:
+    """Find the set in a mirror that is a folder: the set's folder, or an archive of published tables."""
     if not settings.mirror or "://" in settings.mirror:
-        return None, None
-    root = expanded(settings.mirror)
-    folders = (place for place in (root / entry.name, root / "published-scores" / entry.name) if place.is_dir())
-    packed = root / "published-trials" / f"{entry.name}.tar.xz"
-    return next(folders, None), packed if entry.kind == "trials" and packed.is_file() else None
+        return None
+    root, packed = expanded(settings.mirror), f"published-trials/{entry.name}.tar.xz"
+    folders = [root / entry.name, root / "published-scores" / entry.name]
+    if entry.kind == "trials" and (root / packed).is_file():
+        folders.append(root / packed)
+    return next((place for place in folders if place.exists()), None)
+
+
+def _obtain(entry: Entry, place: Path, mirrored: Path | None, settings: Settings, report: Report) -> None:
+    """Copy, unpack or download a set into `place` and check it."""
+    if mirrored is not None and mirrored.is_dir():
+        report(f"{entry.name}: copying {mirrored}")
+        shutil.copytree(mirrored, place)
+        _check(entry, place, settings, report, whole=False)
+    elif mirrored is not None:
+        report(f"{entry.name}: unpacking {mirrored}")
+        unpack(mirrored, None, place)
+        _check(entry, place, settings, report)
+    elif entry.url is None:
+        raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+    elif entry.files:
+        for file, digest in entry.files.items():
+            get(entry, f"{entry.name}/{file}", f"{entry.url}/{file}", place / file, digest, settings, report)
+        _check(entry, place, settings, report)
+    else:
+        with _unpacked(entry, entry.member, place, settings, report) as files:
+            report(f"{entry.name}: unpacked {files} files")
+            _check(entry, place, settings, report)
 
 
 def add(

@@ -1,11 +1,9 @@
 """The built-in world's sets as `contracts.Stimuli`, generated on demand without files."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import unknown_name
@@ -29,9 +27,8 @@ def generated_set(name: str) -> Stimuli:
     (generator version, condition, seed, position), from which the generator draws equal pixels on every machine."""
     if name not in WORLD_SETS:
         raise unknown_name("stimulus set", name, WORLD_SETS)
-    source = WORLD_SETS[name]
-    whole = _stimuli(source)
-    return replace(whole, mask=Drawn(mask, source), whole=len(whole), origin="generated")
+    whole = _stimuli(WORLD_SETS[name])
+    return replace(whole, mask=partial(mask, WORLD_SETS[name]), whole=len(whole), origin="generated")
 
 
 def training_stimuli(count: int) -> Stimuli:
@@ -39,26 +36,19 @@ def training_stimuli(count: int) -> Stimuli:
     return _stimuli(training_set("natural", count, seed=0))
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """f(i): the image (HWC uint8) or the mask (HW bool) of the i-th stimulus of a world set."""
-
-    draw: Callable[[WorldSet, int], NDArray[Any]]
-    source: WorldSet
-
-    def __call__(self, index: int) -> NDArray[Any]:
-        """The array."""
-        return self.draw(self.source, index)
-
-
 def _stimuli(source: WorldSet) -> Stimuli:
     start = f"world:{GENERATOR_VERSION}:{source.condition}:{source.seed}"
     ids, items = tuple(source.ids), tuple(text_digest(f"{start}:{i}") for i in range(source.size))
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
     labels = {name: np.array(values) for name, values in columns.items() if any(values)}
-    digest = set_digest(ids, items, labels)
     return Stimuli(
-        name=source.name, digest=digest, space=SPACE, ids=ids, items=items, labels=labels, decode=Drawn(render, source)
+        name=source.name,
+        digest=set_digest(ids, items, labels),
+        space=SPACE,
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=partial(render, source),
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from benchmark.errors import TrialsError
 from benchmark.stimuli.catalogue import package_table
+from registry.foreign import validated
 
 #: The label space in which people answered.
 PUBLISHED_SPACE = "geirhos16"
@@ -55,9 +56,8 @@ def known_sources() -> Mapping[str, Source]:
     """Published collections by name."""
     sources = {}
     for source, row in package_table("sources.yaml").items():
-        lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
         names = {old: new["name"] for old, new in row.get("names", {}).items()}
-        sources[source] = Source(**{**row, **lists, "names": names})
+        sources[source] = validated(Source, {**row, "names": names}, TrialsError)
     return sources
 
 

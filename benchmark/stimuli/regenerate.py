@@ -1,16 +1,15 @@
 """Sets made again from photographs or known from trials only, and the recipes that published networks state."""
 
+import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Stimuli, Transform, Trials
+from benchmark.contracts import Array, Stimuli, Transform
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, save_entry
@@ -18,13 +17,13 @@ from benchmark.stimuli.datasets import restrict, sample
 from benchmark.stimuli.experiment_names import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
-from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
-from benchmark.stimuli.image_names import WNID, read_pair, stimulus_id
+from benchmark.stimuli.image_files import file_digests, read_rgb, set_digest, text_digest, write_png
+from benchmark.stimuli.image_names import read_pair, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.stimuli.set_folders import entry_and_folder, remedy
+from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
-from registry.files import expanded
+from registry.files import digest_data, expanded
 from registry.foreign import read_document
 
 SIDE, SHORTER = 224, 256
@@ -39,17 +38,6 @@ MADE = ".made"  # the digest of what was made, in the set's folder
 # The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
-class Photograph(NamedTuple):
-    """A stimulus to make from a photograph."""
-
-    #: Name in the set.
-    stimulus: str
-    #: The photograph's name without suffix.
-    source: str
-    condition: str
-    category: str
-
-
 def parametric() -> Sequence[str]:
     """Return the names of the experiments that can be made again: the twelve that showed people degraded
     photographs."""
@@ -58,82 +46,15 @@ def parametric() -> Sequence[str]:
     return [name for name, experiment in GEIRHOS.items() if experiment.humans]
 
 
-def photographs(role: str, trials: Trials) -> list[Photograph]:
-    """List each stimulus of an experiment and its photograph once, by name. Raises StimuliError if the experiment does
-    not degrade photographs, or a name is not that of an ImageNet photograph."""
-    if role not in parametric():
-        raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
-    shown = trials.of(role)
-    columns = (shown[name].tolist() for name in ("stimulus", "condition", "category"))
-    wanted = []
-    for stimulus, condition, category in sorted(set(zip(*columns, strict=True))):
-        name = PurePath(stimulus)
-        if not WNID.match(name.stem):
-            raise StimuliError(f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png.")
-        wanted.append(
-            Photograph(
-                stimulus=stimulus_id(condition, name.name), source=name.stem, condition=condition, category=category
-            )
-        )
-    return wanted
+def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[np.uint8]:
+    """Crop and degrade a photograph to [224, 224, 3] uint8. Random draws depend only on its file's digest and on the
+    condition."""
+    import torch
 
-
-def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
-    """Degrade the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG") as the trials require.
-
-    Photographs missing from `source` are left out; `whole` is the complete number, so that a partial set is reported as
-    partial. Raises MissingStimuli if `source` has no photograph of the experiment."""
-    wanted = photographs(role, trials)
-    at = {PurePath(name).stem: i for i, name in enumerate(source.ids)}
-    there = [photograph for photograph in wanted if photograph.source in at]
-    if not there:
-        raise MissingStimuli(
-            f"'{source.name}' has none of the {len(wanted)} photographs of '{role}'; they are of the ImageNet-1k "
-            "training set. Add that with `bench data add imagenet-train FOLDER`."
-        )
-    ids, sources, conditions, categories = zip(*there, strict=True)
-    index = tuple(at[name] for name in sources)
-    items = []
-    for condition, i in zip(conditions, index, strict=True):
-        step = _transform(role, condition)
-        params = ",".join(f"{name}={step.params[name]}" for name in sorted(step.params))
-        items.append(text_digest(f"{source.items[i]}|{SHORTER}|{SIDE}|{step.name}|{params}"))
-    columns = {"category": np.array(categories), "condition": np.array(conditions)}
-    labels = {**columns, "made": np.full(len(there), REGENERATED)}
-    name, digest = f"{REGENERATED}-{role}", set_digest(ids, items, labels)
-    decode = Degraded(role=role, source=source, index=index, conditions=conditions)
-    return Stimuli(
-        name=name,
-        digest=digest,
-        space="geirhos16",
-        ids=ids,
-        items=tuple(items),
-        labels=labels,
-        decode=decode,
-        whole=len(wanted),
-        origin=REGENERATED,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Degraded:
-    """decode(i): the i-th photograph with its shorter side scaled to 256, cropped to 224 x 224, and degraded."""
-
-    role: str
-    source: Stimuli
-    index: tuple[int, ...]
-    conditions: tuple[str, ...]
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """Return HWC uint8 RGB. Random draws depend only on the photograph's content and the condition."""
-        import torch
-
-        at = self.index[index]
-        image = torch.tensor(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
-        seed = int(text_digest(f"0:{self.source.items[at]}")[:16], 16)
-        degraded = _transform(self.role, self.conditions[index]).apply(image, np.array([seed], np.uint64))
-        pixels: NDArray[np.uint8] = (degraded[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        return pixels
+    pixels = torch.tensor(cropped(image)).permute(2, 0, 1)[None].float() / 255
+    seed = int(text_digest(f"0:{digest}")[:16], 16)
+    changed = step.apply(pixels, np.array([seed], np.uint64))[0].permute(1, 2, 0)
+    return np.asarray((changed * 255).round().to(torch.uint8).numpy())
 
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -141,25 +62,6 @@ def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
 
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
-
-
-@cache
-def _transform(role: str, condition: str) -> Transform:
-    from benchmark.transforms.human import degradation
-
-    return degradation(role, condition)
-
-
-def write_set(stimuli: Stimuli, folder: Path) -> None:
-    """Write a set in the layout labels-csv. `labels.csv` is written after all images; existing images are kept, so that
-    an interrupted run can resume. All images are PNG, whatever their names."""
-    for i, name in enumerate(stimuli.ids):
-        if not (folder / "images" / name).exists():
-            write_png(folder / "images" / name, stimuli.decode(i))
-    import pandas as pd
-
-    table = pd.DataFrame({"image": stimuli.ids, **stimuli.labels})
-    table.to_csv(folder / "labels.csv", index=False)
 
 
 def make_set(
@@ -174,65 +76,76 @@ def make_set(
     """Make the stimuli of a parametric experiment again and add them to the catalogue as `regenerated-EXPERIMENT`.
 
     source, trials: catalogue names of the photographs and of the tables that name them; output: parent of the set's
-    folder (default: the folder of fetched sets). The folder appears in one move once it is complete; an interrupted run
-    resumes. Raises UnknownName, or MissingStimuli with the command that helps."""
+    folder (default: the folder of fetched sets). Photographs that are missing are left out. The folder appears in one
+    move once it is complete; an interrupted run resumes. Raises UnknownName, or MissingStimuli with the command that
+    helps."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
+    from benchmark.transforms.human import degradation
+
     shown = _shown(experiment, entry_and_folder(trials, settings)[1])
-    stimuli = regenerate(experiment, shown, _photographs(source, photographs(experiment, shown), settings))
-    target = expanded(output or settings.stimuli).resolve() / stimuli.name
+    there = _photographs(shown, entry_and_folder(source, settings)[1], source)
+    paths = tuple(dict.fromkeys(there.values()))
+    digests = dict(zip(paths, file_digests(paths, paths[0].parents[1], settings), strict=True))
+    steps = {condition: degradation(experiment, condition) for _, condition, _ in there}
+    made = [(*row, digests[path], dict(steps[row[1]].params)) for row, path in there.items()]
+    name = f"{REGENERATED}-{experiment}"
+    target = expanded(output or settings.stimuli).resolve() / name
 
     def fill(folder: Path) -> None:
-        report(f"{stimuli.name}: making {len(stimuli)} images")
-        write_set(stimuli, folder)
+        report(f"{name}: making {len(there)} images")
+        for (stimulus, condition, _), path in there.items():
+            if not (image := folder / "images" / stimulus_id(condition, stimulus)).exists():
+                write_png(image, degraded(read_rgb(path, ""), digests[path], steps[condition]))
+        with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = ((stimulus_id(b, a), category, b, REGENERATED) for a, b, category in there)
+            csv.writer(file).writerows([("image", "category", "condition", "made"), *rows])
 
-    if not make_folder(target, MADE, stimuli.digest, fill, replace=True):  # a set from other photographs gives way
-        report(f"{stimuli.name}: already there")
-    title = f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files"
+    text = digest_data([SHORTER, SIDE, made])
+    if not make_folder(target, MADE, text, fill, replace=True):  # a set from other photographs gives way
+        report(f"{name}: already there")
     entry = Entry(
-        name=stimuli.name,
+        name=name,
         role=experiment,
-        space=stimuli.space,
+        space=PUBLISHED_SPACE,
         layout="labels-csv",
-        count=stimuli.whole,
+        count=len(shown),
         folder=str(target),
+        title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
+        license="ImageNet terms: research only",
     )
-    entry = replace(entry, title=title, license="ImageNet terms: research only")
     save_entry(entry, settings)
-    part = "" if len(stimuli) == stimuli.whole else f" ({stimuli.whole} are published: a part)"
-    report(f"{stimuli.name}: {len(stimuli)} images{part} at {target}")
+    part = "" if len(there) == len(shown) else f" ({len(shown)} are published: a part)"
+    report(f"{name}: {len(there)} images{part} at {target}")
     return entry
 
 
-def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) -> Stimuli:
-    """Open the installed photographs among those wanted. The other million files are not read."""
-    entry, folder = entry_and_folder(name, settings)
-    paths = []
-    for source in dict.fromkeys(photograph.source for photograph in wanted):
-        places = (folder / source.partition("_")[0] / f"{source}{suffix}" for suffix in SUFFIXES)
-        paths += [place for place in places if place.is_file()][:1]
-    items = file_digests(paths, folder, settings)
-    images = FileImages(files=tuple(paths), remedy=remedy(entry), digests=items)
-    return Stimuli(
-        name=entry.name,
-        digest="",
-        space=entry.space,
-        ids=tuple(path.name for path in paths),
-        items=items,
-        labels={},
-        decode=images,
-    )
+Row = tuple[str, str, str]  # name of the image, condition, category
 
 
-def _shown(experiment: str, folder: Path) -> Trials:
-    """Read what people were shown from the experiment's own tables."""
-    paths = [path for path in trial_paths(folder) if experiment_of(path) == experiment]
-    files = [file for path in paths for file in read_trials(path)]
+def _photographs(shown: Sequence[Row], folder: Path, name: str) -> dict[Row, Path]:
+    """Find the photograph of each stimulus. The other million files are not read."""
+    there = {}
+    for row in shown:
+        stem = PurePath(row[0]).stem
+        places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
+        if path := next(filter(Path.is_file, places), None):
+            there[row] = path
+    if not there:
+        raise MissingStimuli(
+            f"'{name}' has none of the {len(shown)} photographs; they are of the ImageNet-1k training set. Add that "
+            "with `bench data add imagenet-train FOLDER`."
+        )
+    return there
+
+
+def _shown(experiment: str, folder: Path) -> list[Row]:
+    """List what people were shown, from the experiment's own tables, each stimulus once."""
+    files = [x for path in trial_paths(folder) if experiment_of(path) == experiment for x in read_trials(path)]
     if not files:
         raise MissingStimuli(f"{folder}: no table of trials of '{experiment}'.")
     names = ("stimulus", "condition", "category")
-    columns = {name: np.concatenate([file.columns[name] for file in files]) for name in names}
-    return Trials(columns={**columns, "role": np.full(len(columns["stimulus"]), experiment)})
+    return sorted({row for file in files for row in zip(*(file.columns[x].tolist() for x in names), strict=True)})
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:

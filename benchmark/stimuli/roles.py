@@ -49,27 +49,20 @@ Textures = tuple[NDArray[np.uint8], ...]
 
 
 def read_textures(entry: Entry, folder: Path) -> Textures:
-    """Decode every texture of a set. Raises StimuliError as `read_texture`."""
-    return tuple(read_texture(entry, path) for path in texture_paths(entry, folder))
-
-
-def texture_paths(entry: Entry, folder: Path) -> list[Path]:
-    """List an entry's files; without a list, all images of the folder. Raises StimuliError."""
+    """Decode every texture of a set: images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8
+    RGB. Transforms depend on their pixels: raises StimuliError if one is missing, not an image, or not the published
+    file."""
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
-    return paths
-
-
-def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
-    """Read an image that a transform mixes into stimuli (the frost of ImageNet-C) as HWC uint8 RGB. The transform
-    depends on its pixels: raises StimuliError if it is missing, not an image, or not the published file."""
-    with whole_image(path, remedy(entry)):
-        data = read_plain(path)
-        digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
-        if expected is not None and digest != expected:
-            raise StimuliError(f"{path}: not the published file, of SHA-256 {expected}. {remedy(entry)}")
-        return decoded_rgb(data)
+    textures = []
+    for path in paths:
+        with whole_image(path, remedy(entry)):
+            data = read_plain(path)
+            if entry.files and hashlib.sha256(data).hexdigest() != (expected := entry.files[path.name]):
+                raise StimuliError(f"{path}: not the published file, of SHA-256 {expected}. {remedy(entry)}")
+            textures.append(decoded_rgb(data))
+    return tuple(textures)
 
 
 def _moved(model: "LoadedModel", device: str) -> "LoadedModel":
@@ -145,12 +138,10 @@ class Resolver:
                 return entry, folder
         if entries:
             raise missing_set(entries[0])
-        asked = f" --layout {layout}" if layout else ""
-        if layout != "textures":
-            asked = f" --space {self.space}{asked}"
+        options = f" --space {self.space}" * (layout != "textures") + f" --layout {layout}" * bool(layout)
         raise MissingStimuli(
             f"no stimulus set{f' in {layout}' if layout else ''} has the role '{role}' in the label space "
-            f"'{self.space}'. Add one with `bench data add NAME FOLDER --role {role}{asked}`."
+            f"'{self.space}'. Add one with `bench data add NAME FOLDER --role {role}{options}`."
         )
 
 

@@ -9,20 +9,18 @@ of each metric."""
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import as_file, files
-from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
 from benchmark.errors import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
+from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.published_sources import ObserverName
 from registry.foreign import foreign, read_bytes, read_json, validated
 
@@ -74,10 +72,7 @@ class ReportedRow:
             raise ValueError(f"expected low <= value <= high, or neither; got {self.low}, {self.value}, {self.high}")
         if not 0 < self.level < 1 or self.n < 0:
             raise ValueError(f"'level' is {self.level}, 'n' is {self.n}; expected a share such as 0.95, and trials")
-        if not (self.observer and self.metric):
-            raise ValueError("'observer' and 'metric' must not be empty")
-        texts = (self.observer, self.metric, self.condition, self.source, self.suite, self.note)
-        if not all(map(str.isprintable, texts)):
+        if not all(text.isprintable() for text in vars(self).values() if isinstance(text, str)):
             raise ValueError("expected plain text")
 
 
@@ -106,8 +101,7 @@ class ScoreTables:
 @cache
 def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     """Published metrics by (source, metric)."""
-    text = (files("benchmark.stimuli") / "reported_metrics.yaml").read_text(encoding="utf-8")
-    tables = yaml.safe_load(text)
+    tables = package_table("reported_metrics.yaml")
     return {(source, name): ReportedMetric(**row) for source, rows in tables.items() for name, row in rows.items()}
 
 
@@ -121,12 +115,10 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         for name, (read, parts) in readers.items():
             if source in (None, name) and any((path / part).exists() for part in parts):
                 return read(path)
-        layouts = "; ".join(f"{name}: {', '.join(parts)}" for name, (_, parts) in readers.items())
         raise ScoresError(
-            f"{path}: not a folder of scores whose layout is known ({layouts}). Of other publishers import one CSV or "
-            "JSON file at a time."
+            f"{path}: neither {' nor '.join(readers)}. Import one CSV or JSON file at a time of other publishers."
         )
-    stated, scores = source or printable(path.stem), []
+    scores = []
     for where, row in _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path):
 
         def wrong(what: str, where: str = where) -> ScoresError:
@@ -134,31 +126,14 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
 
         if isinstance(row.get("value"), bool):
             raise wrong("'value' is a truth value; expected a number")
-        given = {name: value for name, value in row.items() if not (value is None or value == "")}
-        score = validated(ReportedRow, given, wrong)
+        score = validated(ReportedRow, {key: value for key, value in row.items() if value not in (None, "")}, wrong)
         metric = (metrics or {}).get(score.metric)
         if metric is not None and (why := metric.outside(score.value)):
             raise wrong(why)
-        observer, method = (
-            ObserverName(score.source or stated, score.observer),
-            "" if score.low is None else "as reported",
-        )
-        remarks = (score.note,) if score.note else ()
-        scores.append(
-            ReportedScore(
-                observer=observer,
-                metric=score.metric,
-                value=score.value,
-                low=score.low,
-                high=score.high,
-                level=score.level,
-                method=method,
-                n=score.n,
-                condition=score.condition,
-                suite=score.suite,
-                remarks=remarks,
-            )
-        )
+        own = asdict(score) | {"method": "" if score.low is None else "as reported"}
+        own["observer"] = ObserverName(own.pop("source") or source or printable(path.stem), score.observer)
+        own["remarks"] = tuple(filter(None, [own.pop("note")]))
+        scores.append(ReportedScore(**own))
     return ScoreTables(_once(path, scores))
 
 
@@ -205,32 +180,23 @@ def _csv_rows(path: Path) -> Rows:
     with foreign("table of scores", path, ScoresError, "Expected a CSV table in UTF-8."):
         text = read_bytes(path, "table of scores", ScoresError, LARGEST).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text), strict=True)
-        reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
-        expected = [column.name for column in fields(ReportedRow)]
-        odd = [printable(name) for i, name in enumerate(names) if name not in expected or name in names[:i]]
-        lacking = [name for name in expected[:3] if name not in names]
-        if odd or lacking:
-            what = f"unknown or twice: {', '.join(odd)}" if odd else f"no {', '.join(lacking)}"
-            raise ScoresError(f"{path}, header: {what}. Expected {', '.join(expected)}; all but three may be absent.")
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         for row in reader:
             if None in row or None in row.values():
-                raise ScoresError(f"{path}, line {reader.line_num}: expected {len(names)} fields.")
+                raise ScoresError(f"{path}, line {reader.line_num}: expected {len(reader.fieldnames)} fields.")
             yield f"line {reader.line_num}", row
 
 
 def _json_rows(path: Path) -> Rows:
     table = read_json(path, "table of scores", ScoresError, most=LARGEST)
-    if isinstance(table, dict):
+    if isinstance(table, dict) and all(isinstance(metrics, dict) for metrics in table.values()):
         for name, metrics in table.items():
-            if not isinstance(metrics, dict):
-                raise ScoresError(f"{path}: '{printable(name)}': expected {{metric: value}}.")
             for metric, value in metrics.items():
-                row = {"observer": name, "metric": metric, "value": value}
-                yield f"{printable(name)}, {printable(metric)}", row
-        return
-    if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
+                yield f"{printable(name)}, {printable(metric)}", {"observer": name, "metric": metric, "value": value}
+    elif isinstance(table, list) and all(isinstance(row, dict) for row in table):
+        yield from ((f"record {i}", row) for i, row in enumerate(table, 1))
+    else:
         raise ScoresError(f"{path}: expected a list of records, or {{observer: {{metric: value}}}}.")
-    yield from ((f"record {at}", row) for at, row in enumerate(table, 1))
 
 
 SOURCE, MASKING = "critical-band-masking", ("sb_scores.json", "baccs.json")
@@ -250,30 +216,27 @@ _CELL = re.compile(r"noise(?P<strength>[0-9.]+)freq(?P<band>\d)")
 def _read_masking(folder: Path) -> ScoreTables:
     """Read all scores of the folder. Raises ScoresError if a file is not as published."""
     names = sorted(path.name for path in folder.iterdir())
-    notes = [
-        f"{name}: a second run of the attack of {whole} on some of its networks: left out"
-        for name, whole in SECOND_RUNS.items()
-        if name in names and whole in names
-    ]
-    clean = {name: value for file in reversed(CLEAN) if file in names for name, value in _shares(folder / file).items()}
+    second = [name for name, whole in SECOND_RUNS.items() if {name, whole} <= set(names)]
+    notes = [f"{name}: a second run of {SECOND_RUNS[name]} on some of its networks: left out" for name in second]
+    clean = {
+        name: value
+        for file in reversed(CLEAN)
+        if file in names
+        for name, value in _table(folder / file, _is_share, SHARE).items()
+    }
     scores: list[ReportedScore] = []
     # Only the mean over categories is used, as their order is not documented.
-    path = folder / "sb_scores.json"
-    for name, values in _object(path).items() if "sb_scores.json" in names else ():
-        right = isinstance(values, list) and len(values) == CATEGORIES
-        if not right or not all(map(_is_share, values)):
-            raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
+    expected = f"{CATEGORIES} shares between 0 and 1"
+    for name, values in _table(folder / MASKING[0], _are_shares, expected).items() if MASKING[0] in names else ():
         # Counting answers keeps equal networks equal; means of rounded shares would separate them.
-        counts, total = [round(value * TRIALS) for value in values], CATEGORIES * TRIALS
-        if not all(isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)):
-            raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
-        scores.append(_masking_score(name, "mean_shape_fraction", sum(counts) / total, n=total))
+        count, total = sum(round(value * TRIALS) for value in values), CATEGORIES * TRIALS
+        scores.append(_masking_score(name, "mean_shape_fraction", count / total, n=total))
     scores += [_masking_score(name, "accuracy_before_attack", value) for name, value in clean.items()]
     for name in names:
         attack, noise = _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
-        if attack and SECOND_RUNS.get(name) not in names:
+        if attack and name not in second:
             metric, where = "accuracy_after_l2_on_normalised", f"eps {float(attack['eps']):.4g}"
-            for observer, value in _shares(folder / name).items():
+            for observer, value in _table(folder / name, _is_share, SHARE).items():
                 scores.append(_masking_score(observer, metric, value, condition=where))
         elif noise:
             scores += _in_noise(folder / name, noise["name"])
@@ -292,11 +255,9 @@ def _masking_score(name: str, metric: str, value: float, **fields: Any) -> Repor
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
     """Yield accuracy over all noise, without noise, and by band and strength, each with its Wilson interval."""
     pools: dict[str, list[int]] = {}
-    for key, answers in _object(path).items():
-        cell = _CELL.fullmatch(key)
-        right = isinstance(answers, list) and answers and set(map(repr, answers)) <= {"0", "1"}
-        if cell is None or not right:
-            raise ScoresError(f"{path}, '{key}': expected 'noise0.04freq2' and a list of 0 and 1, not empty.")
+    for key, answers in _table(path, _are_answers, "a list of 0 and 1, not empty").items():
+        if (cell := _CELL.fullmatch(key)) is None:
+            raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
         band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
         noisy = ("", band, strength, f"{band}, {strength}")
         for where in noisy if float(cell["strength"]) else ("without noise",):
@@ -307,23 +268,30 @@ def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
         yield _masking_score(name, "accuracy_in_band_noise", share, low=low, high=high, **counted)
 
 
-def _shares(path: Path) -> dict[str, float]:
-    shares = _object(path)
-    for name, value in shares.items():
-        if not _is_share(value):
-            raise ScoresError(f"{path}, '{name}': expected a share between 0 and 1, got {value!r}.")
-    return {name: float(value) for name, value in shares.items()}
+SHARE = "a share between 0 and 1"
 
 
-def _object(path: Path) -> Mapping[str, Any]:
+def _table(path: Path, fits: Callable[[Any], bool], expected: str) -> Mapping[str, Any]:
+    """Read an object by network or condition. Raises ScoresError on a value that does not fit."""
     table = read_json(path, "table of scores", ScoresError, most=LARGEST)
-    if not isinstance(table, dict) or not all(map(str.isprintable, table)):
+    if not isinstance(table, dict):
         raise ScoresError(f"{path}: expected an object by network.")
+    for name, value in table.items():
+        if not (name.isprintable() and fits(value)):
+            raise ScoresError(f"{path}, '{printable(name)}': expected {expected}.")
     return table
 
 
 def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and 0 <= value <= 1
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _are_shares(values: Any) -> bool:
+    return isinstance(values, list) and len(values) == CATEGORIES and all(map(_is_share, values))
+
+
+def _are_answers(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and set(map(repr, values)) <= {"0", "1"}
 
 
 ROBUSTBENCH = "robustbench"
@@ -345,7 +313,7 @@ def _read_robustbench(folder: Path) -> ScoreTables:
     """Read each entry's accuracy on clean images and under Linf 4/255 or corruptions. Raises ScoresError."""
     scores = []
     for path, numbers in ((path, LISTS[part]) for part in LISTS for path in sorted((folder / part).glob("*.json"))):
-        entry = _object(path)
+        entry = _table(path, lambda _: True, "plain text")
         remarks = [" ".join(note.split())] if isinstance(note := entry.get("footnote"), str) and note.strip() else []
         remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
         if entry.get("eps") not in (None, "4/255"):

@@ -6,13 +6,12 @@ et al. 2024), one file per observer and prompt, with the other fields in its nam
 layout and more columns (`ASKED`); one of `bench export --trials` has gestaltbench's names (`EXPORTED`). A file is
 accepted or refused as one; errors name the file, the row (the header is row 1) and the expectation."""
 
-import csv
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,6 +29,9 @@ from benchmark.stimuli.published_sources import (
     sources_of,
 )
 from registry.foreign import foreign
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
@@ -158,11 +160,13 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
             continue
         try:
             observer, prompt = observer_of_path(source, table)
-            parts, nameless = _by_experiment(_parse(table, replace(hints, observer=hints.observer or observer)))
-            for part in parts:
-                files += _read_table(part, hints, source, prompt)
-            if nameless:
-                others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
+            rows = _parse(table, replace(hints, observer=hints.observer or observer))
+            if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:
+                rows, nameless = _of_export(table, rows)
+                if nameless:
+                    others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
+            for _, part in rows.groupby("experiment", sort=False) if "experiment" in rows else [("", rows)]:
+                files += _read_table(table, part, hints, source, prompt)
         except TrialsError as error:
             unfit[table] = error
     if not files and unfit:
@@ -190,177 +194,115 @@ def read_trials(path: Path) -> list[TrialFile]:
     return list(tables.files)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialTable:
-    """A table's columns as text under gestaltbench's names."""
-
-    path: Path
-    columns: dict[str, list[str]]
-    #: Row number of each trial.
-    rows: list[int]
-
-    @property
-    def asked(self) -> bool:
-        """Whether `bench ask` wrote the table."""
-        return self.columns.keys() >= {*ASKED}
-
-    @property
-    def exported(self) -> bool:
-        """Whether `bench export --trials` wrote the table."""
-        return not self.asked and self.columns.keys() >= {*SHOWN}
-
-    def where(self, i: int) -> str:
-        """Return "FILE, row N" for trial i."""
-        return f"{self.path}, row {self.rows[i]}"
-
-    def expect(self, name: str, allowed: frozenset[str], what: str) -> None:
-        """Raise TrialsError if a column has a value that is not allowed."""
-        for i, value in enumerate(self.columns[name]):
-            if value not in allowed:
-                raise TrialsError(f"{self.where(i)}: {name} is '{value}'; expected {what}.")
-
-    def numbers(self, name: str, index: Sequence[int], what: str) -> Array:
-        """Parse a column of numbers, NaN for missing ones. Raises TrialsError on other text."""
-        values = np.full(len(index), np.nan)
-        for at, i in enumerate(index):
-            text = self.columns[name][i]
-            try:
-                values[at] = float("nan" if text.lower() in {"", "na", "none"} else text)
-            except ValueError:
-                raise TrialsError(f"{self.where(i)}: {name} is '{text}'; expected {what} or NaN.") from None
-        return values
+def _of_export(path: Path, rows: "DataFrame") -> tuple["DataFrame", int]:
+    """Give a table of `bench export --trials` the columns of `bench ask`, and count its trials without an experiment.
+    Raises TrialsError if no trial has one."""
+    named = rows[rows["experiment"] != ""]
+    if named.empty:
+        raise TrialsError(f"{path}: its images belong to no experiment, as `bench import trials` needs them to.")
+    pairs = zip(named["imagename"], named["condition"], strict=True)
+    names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
+    # Images are known by name, as those of published tables.
+    return named.assign(imagename=names, digest="", status=IN_TIME, mask="none"), len(rows) - len(named)
 
 
-def _by_experiment(table: TrialTable) -> tuple[list[TrialTable], int]:
-    """Split a table of `bench export --trials` by experiment and count its trials without one; return other tables
-    unchanged. Raises TrialsError if no trial has an experiment."""
-    if not table.exported:
-        return [table], 0
-    groups: dict[str, list[int]] = {}
-    for i, experiment in enumerate(table.columns["experiment"]):
-        groups.setdefault(experiment, []).append(i)
-    nameless = len(groups.pop("", ()))
-    if not groups:
-        raise TrialsError(f"{table.path}: its images belong to no experiment, as `bench import trials` needs them to.")
-    parts = []
-    for index in groups.values():
-        columns = {name: [values[i] for i in index] for name, values in table.columns.items()}
-        pairs = zip(columns["imagename"], columns["condition"], strict=True)
-        columns["imagename"] = [name.removeprefix(f"{condition}/") for name, condition in pairs]
-        same = {
-            "digest": "",
-            "status": IN_TIME,
-            "mask": "none",
-        }  # images are known by name, as those of published tables
-        columns |= {name: [value] * len(index) for name, value in same.items()}
-        parts.append(replace(table, columns=columns, rows=[table.rows[i] for i in index]))
-    return parts, nameless
-
-
-def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
+def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
     """Group rows by experiment and observer, in the file's order."""
-    path, stated = table.path, hints.experiment and name_experiment(hints.experiment)
-    experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in SHOWN)
-    experiment, space = name_experiment(experiment), space or PUBLISHED_SPACE
-    experiment = experiment or stated or known_source(source).experiment or experiment_of(path)
+    asked = {*ASKED} <= {*rows}
+    experiment, shown, space = (rows[name].iloc[0] if asked else "" for name in SHOWN)
+    experiment = name_experiment(experiment or hints.experiment or "") or known_source(source).experiment
+    experiment, space = experiment or experiment_of(path), space or PUBLISHED_SPACE
     remarks: dict[str, tuple[str, ...]] = {}
-    if table.asked:
-        table, remarks = timely(table, hints.keep_late)
-    conditions = table.columns["condition"]
-    first = {name: i for i, name in reversed(list(enumerate(conditions)))}
-    shown = {name: split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i, who in enumerate(table.columns["subj"]):
-        groups.setdefault((shown[conditions[i]], who), []).append(i)
-    for (own, who), index in groups.items():
-        kind: Kind = "human" if who.startswith(PEOPLE) else "published"
-        columns = _columns(table, own, index, space)
+    if asked:
+        rows, remarks = timely(path, rows, hints.keep_late)
+    first = rows["condition"].drop_duplicates()
+    own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
+    for (name, who), part in rows.groupby([rows["condition"].map(own), "subj"], sort=False):
         yield TrialFile(
             path=path,
-            experiment=own,
+            experiment=name,
             observer=who,
-            kind=kind,
-            columns=columns,
+            kind="human" if who.startswith(PEOPLE) else "published",
+            columns=_columns(path, part, name, space),
             source=source,
             prompt=prompt,
             space=space,
-            shown=shown_set,
+            shown=shown,
             remarks=remarks.get(who, ()),
         )
 
 
-def _parse(path: Path, hints: TableHints) -> TrialTable:
-    """Read a table and check its form, categories and answers."""
-    expected = "Expected a CSV table."
-    with foreign("table of trials", path, TrialsError, expected), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(_from_json(path, file.read()) if path.suffix.lower() == ".json" else file, strict=True)
-        names = _read_header(path, [name.strip().lower() for name in next(reader, [])], hints)
-        rows: list[int] = []
-        fields: list[list[str]] = []
-        for row in filter(None, reader):
-            if len(row) != len(names):
-                raise TrialsError(f"{path}, row {reader.line_num}: {len(row)} fields; the header has {len(names)}.")
-            rows.append(reader.line_num)
-            fields.append([text.strip() for text in row])
-    if not rows:
-        raise TrialsError(f"{path}: a header and no trials.")
-    columns = {name: list(values) for name, values in zip(names, zip(*fields, strict=True), strict=True)}
-    table = TrialTable(path=path, columns=columns, rows=rows)
-    _fill(table, hints.observer)
-    table.expect("category", frozenset(GEIRHOS16), f"one of {', '.join(GEIRHOS16)}")
-    table.expect("object_response", frozenset((*GEIRHOS16, NO_ANSWER)), f"one of the 16 categories or '{NO_ANSWER}'")
-    for name in ("subj", "imagename"):
-        if "" in columns[name]:
-            raise TrialsError(f"{table.where(columns[name].index(''))}: '{name}' is empty.")
-    return table
-
-
-def _from_json(path: Path, text: str) -> Iterator[str]:
-    """Convert a list of records to the lines of a CSV table. Raises TrialsError."""
+def _parse(path: Path, hints: TableHints) -> "DataFrame":
+    """Read a table as text, with rows numbered as in the file, and check its form, categories and answers."""
     import pandas as pd
 
-    records = json.loads(text)
-    if not (isinstance(records, list) and records and all(isinstance(row, dict) for row in records)):
-        raise TrialsError(f"{path}: expected a list of records, one for each trial.")
-    return iter(str(pd.DataFrame(records).to_csv(index=False)).splitlines(keepends=True))
+    options: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+    with foreign("table of trials", path, TrialsError, "Expected a CSV table."):
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            text = pd.DataFrame(json.loads(text)).to_csv(index=False)
+        rows = pd.read_csv(StringIO(text), **options)
+    rows.index += 1
+    rows = rows.apply(lambda column: column.str.strip())[(rows != "").any(axis=1)]
+    header, rows = rows.iloc[0].str.lower().tolist(), rows.iloc[1:]
+    rows.columns = pd.Index(_read_header(path, header, hints))
+    if rows.empty:
+        raise TrialsError(f"{path}: a header and no trials.")
+    rows = _filled(path, rows.copy(), hints.observer)
+    _expect(path, rows, "category", GEIRHOS16, f"one of {', '.join(GEIRHOS16)}")
+    _expect(path, rows, "object_response", (*GEIRHOS16, NO_ANSWER), f"one of the 16 categories or '{NO_ANSWER}'")
+    for name in ("subj", "imagename"):
+        if (rows[name] == "").any():
+            raise TrialsError(f"{path}, row {(rows[name] == '').idxmax()}: '{name}' is empty.")
+    return rows
 
 
-def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tuple[str, ...]]]:
+def _expect(path: Path, rows: "DataFrame", name: str, allowed: Collection[str], what: str) -> None:
+    """Raise TrialsError if a column has a value that is not allowed."""
+    for i, value in rows[name][~rows[name].isin(allowed)].items():
+        raise TrialsError(f"{path}, row {i}: {name} is '{value}'; expected {what}.")
+
+
+def _numbers(path: Path, rows: "DataFrame", name: str, what: str) -> Array:
+    """Parse a column of numbers, NaN for missing ones. Raises TrialsError on other text."""
+    import pandas as pd
+
+    texts = rows[name].str.lower().replace(["", "na", "none"], "nan")
+    values = pd.to_numeric(texts, errors="coerce")
+    for i, text in rows[name][values.isna() & (texts != "nan")].items():
+        raise TrialsError(f"{path}, row {i}: {name} is '{text}'; expected {what} or NaN.")
+    return values.to_numpy(dtype=float)
+
+
+def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame", dict[str, tuple[str, ...]]]:
     """Select the trials of `bench ask` that count, and write the remarks on each person.
 
     Attention checks do not count. A late frame also excludes a trial, whose image is then shown a second time; with
     `keep_late` the first trial counts instead. Raises TrialsError if no trial is left."""
     for name in SHOWN:
-        table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
-    table.expect("status", frozenset({IN_TIME, LATE, CHECK}), f"{IN_TIME}, {LATE} or {CHECK}")
-    names = ("subj", "session", "trial", "status", "mask", "object_response", "category")
-    counts: dict[str, Counter[str]] = {}
-    kept: dict[tuple[str, ...], int] = {}
-    asked: dict[str, set[tuple[str, ...]]] = {}
-    for i, row in enumerate(zip(*(table.columns[name] for name in names), strict=True)):
-        who, session, trial, status, mask, answer, category = row
-        missed = ["failed"] * (status == CHECK and answer != category)
-        counts.setdefault(who, Counter()).update([status, mask, *missed])
-        place = (who, session, trial.removesuffix(AGAIN))
-        asked.setdefault(who, set()).update([place] * (status != CHECK))
-        if status == IN_TIME or (status == LATE and keep_late):
-            kept.setdefault(place, i)
-    if not kept:
-        raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` includes them.")
+        first = rows[name].iloc[0]
+        _expect(path, rows, name, [first], f"'{first}', as in the first row")
+    _expect(path, rows, "status", (IN_TIME, LATE, CHECK), f"{IN_TIME}, {LATE} or {CHECK}")
+    place = rows["session"] + "\n" + rows["trial"].str.removesuffix(AGAIN)
+    counting = rows[rows["status"].isin((IN_TIME, LATE) if keep_late else (IN_TIME,))].assign(place=place)
+    kept = counting.drop_duplicates(["subj", "place"])
+    if kept.empty:
+        raise TrialsError(f"{path}: every trial has a late frame; `--keep-late` includes them.")
     remarks = {}
-    for who, n in counts.items():
-        late = f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {'kept' if keep_late else 'left out'}"
-        failed = f"{n['failed']} of {n[CHECK]} attention checks failed"
-        bare = f"{n[REDUCED]} trials without a mask, as the device asks for less motion"
-        missing = len(asked[who] - kept.keys())
-        lost = (
-            f"{missing} of {len(asked[who])} images have no trial in time: no table that needs all of them has this "
-            "person (`--keep-late` counts the late trials)"
-        )
-        said = ((n[LATE], late), (missing, lost), (n["failed"], failed), (n[REDUCED], bare))
-        remarks[who] = tuple(text for number, text in said if number)
-    columns = {name: [values[i] for i in kept.values()] for name, values in table.columns.items()}
-    return replace(table, columns=columns, rows=[table.rows[i] for i in kept.values()]), remarks
+    for who, own in rows.groupby("subj", sort=False):
+        checks, late = own[own["status"] == CHECK], (own["status"] == LATE).sum()
+        shown, failed = len(own) - len(checks), (checks["object_response"] != checks["category"]).sum()
+        images, bare = place[own.index.difference(checks.index)].nunique(), (own["mask"] == REDUCED).sum()
+        missing = images - (kept["subj"] == who).sum()
+        texts = {
+            f"{late} of {shown} trials had a late frame: {'kept' if keep_late else 'left out'}": late,
+            f"{missing} of {images} images have no trial in time: no table that needs all of them has this person "
+            "(`--keep-late` counts the late trials)": missing,
+            f"{failed} of {len(checks)} attention checks failed": failed,
+            f"{bare} trials without a mask, as the device asks for less motion": bare,
+        }
+        remarks[str(who)] = tuple(text for text, number in texts.items() if number)
+    return kept, remarks
 
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
@@ -390,55 +332,52 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
     return names
 
 
-def _fill(table: TrialTable, observer: str | None) -> None:
+def _filled(path: Path, rows: "DataFrame", observer: str | None) -> "DataFrame":
     """Add missing columns that file names or hints provide. Raises TrialsError."""
-    columns, n = table.columns, len(table.rows)
     if observer is not None:
-        columns["subj"] = [observer] * n
-    columns.setdefault("session", ["1"] * n)
-    columns.setdefault("trial", [str(i + 1) for i in range(n)])
-    columns.setdefault("rt", [""] * n)
-    columns.setdefault("condition", [""] * n)
-    if "category" in columns:
-        return
+        rows["subj"] = observer
+    defaults = {"session": "1", "trial": [str(i + 1) for i in range(len(rows))], "rt": "", "condition": ""}
+    rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
+    if "category" in rows:
+        return rows
     # The other layout: its image names have no suffix but contain the category.
-    columns["imagename"] = [
-        name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in columns["imagename"]
-    ]
-    columns["object_response"] = [NO_ANSWER if x.lower() in _NO_LABEL else x for x in columns["object_response"]]
-    columns["category"] = []
-    for i, name in enumerate(columns["imagename"]):
+    names = [name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in rows["imagename"]]
+    answers = [NO_ANSWER if answer.lower() in _NO_LABEL else answer for answer in rows["object_response"]]
+    categories = []
+    for i, name in zip(rows.index, names, strict=True):
         prefix, pair = PREFIX.match(name), read_pair(image_id(name))
         if not prefix and not pair:
-            raise TrialsError(f"{table.where(i)}: '{name}' names no category; say `--columns THEIRS=category`.")
-        columns["category"].append(prefix["category"] if prefix else pair.shape if pair else "")
+            raise TrialsError(f"{path}, row {i}: '{name}' names no category; say `--columns THEIRS=category`.")
+        categories.append(prefix["category"] if prefix else pair.shape if pair else "")
+    return rows.assign(imagename=names, object_response=answers, category=categories)
 
 
-def _columns(table: TrialTable, experiment: str, index: list[int], space: str) -> dict[str, Array]:
+def _columns(path: Path, rows: "DataFrame", experiment: str, space: str) -> dict[str, Array]:
     """Build the columns of a TrialFile.
 
     Raises TrialsError if a published cue-conflict name lacks a texture or a shape equal to the category, or an observer
     answers an image twice in one condition and session."""
-    raw = {name: [values[i] for i in index] for name, values in table.columns.items()}
-    names = [image_id(name) for name in raw["imagename"]]
-    spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}
-    conditions = [spelt[text] for text in raw["condition"]]
-    seen: dict[tuple[str, str, str], int] = {}
-    for i, name, category, *key in zip(index, names, raw["category"], conditions, raw["session"], strict=True):
-        pair = read_pair(name)
-        if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE) and (pair is None or pair.shape != category):
-            raise TrialsError(f"{table.where(i)}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
-        first = seen.setdefault((name, key[0], key[1]), i)
-        if first != i:
-            raise TrialsError(
-                f"{table.where(i)}: {table.columns['subj'][i]} answered '{name}' (condition '{key[0]}', session "
-                f"{key[1]}) already in row {table.rows[first]}; expected one answer."
-            )
-    texts = (names, raw["category"], raw["object_response"], conditions, raw["session"], raw["trial"])
-    columns: dict[str, Array] = {name: np.array(values) for name, values in zip(COLUMNS, texts, strict=False)}
-    columns["rt"] = table.numbers("rt", index, "seconds")
-    if table.asked:
-        columns["digest"] = np.array(raw["digest"])
-    if "decision_margin" in raw:
-        columns[MARGIN] = table.numbers("decision_margin", index, "a number")
+    spelt = {text: canonical_condition(experiment, text) for text in rows["condition"].unique()}
+    rows = rows.assign(imagename=rows["imagename"].map(image_id), condition=rows["condition"].map(spelt))
+    if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE):
+        for i, name, category in rows[["imagename", "category"]].itertuples():
+            pair = read_pair(name)
+            if pair is None or pair.shape != category:
+                raise TrialsError(f"{path}, row {i}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
+    key = ["imagename", "condition", "session"]
+    for i, row in rows[rows.duplicated(key)].iterrows():
+        first = rows.index[(rows[key] == row[key]).all(axis=1)][0]
+        raise TrialsError(
+            f"{path}, row {i}: {row['subj']} answered '{row['imagename']}' (condition '{row['condition']}', session "
+            f"{row['session']}) already in row {first}; expected one answer."
+        )
+    names = ("imagename", "category", "object_response", "condition", "session", "trial")
+    columns: dict[str, Array] = {
+        ours: np.array(rows[name].tolist()) for ours, name in zip(COLUMNS, names, strict=False)
+    }
+    columns["rt"] = _numbers(path, rows, "rt", "seconds")
+    if {*ASKED} <= {*rows}:
+        columns["digest"] = np.array(rows["digest"].tolist())
+    if "decision_margin" in rows:
+        columns[MARGIN] = _numbers(path, rows, "decision_margin", "a number")
     return columns

@@ -1,9 +1,9 @@
 """`bench data verify`: check whether an installed set matches its publication."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, open_folder, open_listing, survey
 from benchmark.stimuli.image_files import FileImages, reread, text_digest
 from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
-from benchmark.stimuli.roles import read_texture, texture_paths
+from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import entry_and_folder, remedy
 from benchmark.stimuli.trials import read_tables
@@ -23,7 +23,7 @@ from registry.foreign import foreign
 from registry.labels import label_space
 
 Tick = Callable[[], None]
-SHOWN = 10  # problems of one kind that are printed
+SHOWN = 5  # names or problems of one kind that are printed
 #: Read every image of a set up to this size; of a larger one, read samples (for cells: over all cells together).
 READ_ALL = 5000
 SAMPLE, CELL_SAMPLES = 1000, 2000
@@ -75,14 +75,11 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
         scores = read_scores(folder)
         lines, problems = [f"{len(scores.scores)} scores", *scores.notes], []
     elif entry.kind == "textures":
-        lines, problems = [], []
-        for path in texture_paths(entry, folder):
-            try:
-                height, width, _ = read_texture(entry, path).shape
-                known = "as published" if entry.files else "digest not pinned"
-                lines.append(f"{path.name}: {width} x {height} px, {known}")
-            except StimuliError as error:
-                problems.append(str(error))
+        try:
+            count, lines, problems = len(read_textures(entry, folder)), [], []
+            lines.append(f"{count} images, {'as published' if entry.files else 'digests not pinned'}")
+        except StimuliError as error:
+            lines, problems = [], [str(error)]
     elif entry.layout == "cells":
         lines, problems = _verify_cells(entry, folder, settings, depth)
     elif entry.layout == "class-folder" and entry.mask is None:
@@ -107,19 +104,18 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
             if stimuli.ignored is not None:
                 stimuli.ignored(i)
             if stimuli.mask is not None:
-                mask = stimuli.mask(i)
-                odd.update(["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all()))
-            if stimuli.importance is not None and np.ptp(stimuli.importance(i)) == 0:
-                odd.update(["graded maps are flat"])
+                odd["empty or full masks"] += np.ptp(stimuli.mask(i).astype(int)) == 0
+            if stimuli.importance is not None:
+                odd["flat maps"] += np.ptp(stimuli.importance(i)) == 0
         except StimuliError as error:
             broken.append(str(error))
         tick()
     lines, wrong = _identity(entry, stimuli)
     lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
     lines += ["maps of what people used: yes"] if stimuli.importance else []
-    lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
+    lines += [f"{n} {what}: no score counts them" for what, n in odd.items() if n]
     lines += survey(entry, folder).lines if entry.annotated else []
-    return lines, [*_shortened(broken), *altered, *wrong]
+    return lines, [*_some(broken), *altered, *wrong]
 
 
 def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: Depth) -> Findings:
@@ -162,12 +158,11 @@ def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) 
             continue
         read += sizes.total()
         problems[name] += broken
-        twins = [other for other, digest in digests.items() if digest == stimuli.digest]
-        if twins:
-            problems[twins[0]].append(f"the same images as in {name}")
+        if twin := next((other for other, digest in digests.items() if digest == stimuli.digest), None):
+            problems[twin].append(f"the same images as in {name}")
         digests[name] = stimuli.digest
-    for corruption, lost in _lost_severities(entry, cells).items():
-        problems[corruption].append(f"no severity {', '.join(lost)}")
+    for corruption, severity in _lost_severities(entry, cells):
+        problems[corruption].append(f"no severity {severity}")
     wrong = [f"{name}: {problem}" for name, several in problems.items() for problem in several]
     if usual is not None:
         wrong += _class_problems(entry, set(usual.labels["category"].tolist()))
@@ -188,13 +183,9 @@ def _look_at(
 
     Returns the images as a set, the count of each size (width, height) in px, and the problems. Raises StimuliError if
     a file is gone."""
-    empty = []
-    for i, file in enumerate(listing.files):
-        path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
-        with foreign("file", path, StimuliError):
-            if not os.stat(path).st_size:  # noqa: PTH116 - as above
-                empty.append(i)
     images = FileImages(files=listing.files, remedy=remedy(entry), folder=listing.folder)
+    with foreign("files in", listing.folder, StimuliError):
+        empty = [i for i in range(len(listing)) if not images.path(i).stat().st_size]
     sizes: Counter[tuple[int, int]] = Counter()
     unreadable: list[str] = []
     first: dict[tuple[int, int], Path] = {}
@@ -207,24 +198,21 @@ def _look_at(
             unreadable.append(str(error))
         tick()
     part = listing if len(index) == len(listing) else listing.pick(index)
-    problems = [*_shortened([f"{images.path(i)}: an empty file" for i in empty]), *_shortened(unreadable)]
+    problems = [*_some([f"{images.path(i)}: an empty file" for i in empty]), *_some(unreadable)]
     problems += _altered(reread(listing.folder, settings, part.files))
+    wanted = f"expected {entry.size} x {entry.size}"
     problems += [
-        f"{n} of {sizes.total()} images that were read are {w} x {h} px, expected {entry.size} x {entry.size} "
-        f"(such as {first[w, h]})"
+        f"{n} of {sizes.total()} images that were read are {w} x {h} px, {wanted} (such as {first[w, h]})"
         for (w, h), n in sizes.items()
-        if entry.size is not None and (w, h) != (entry.size, entry.size)
+        if entry.size not in (None, w) or entry.size not in (None, h)
     ]
     return open_listing(entry, part, settings, len(listing)), sizes, problems
 
 
 def _altered(names: Sequence[str]) -> list[str]:
     """Report files whose content changed since they were first read."""
-    problem = (
-        f"{len(names)} files changed since they were first read, behind an unchanged size and time ({_some(names)}): "
-        "the set is another one now"
-    )
-    return [problem] if names else []
+    changed = f"{len(names)} files changed since they were first read, behind an unchanged size and time"
+    return [f"{changed} ({', '.join(_some(names))}): the set is another one now"] if names else []
 
 
 def _class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
@@ -232,80 +220,50 @@ def _class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
     problems = []
     unknown = set(classes) - set(label_space("imagenet1k").classes) if entry.space == "imagenet1k" else set()
     if unknown:
-        problems.append(f"not among the 1000 classes of ImageNet-1k: {_some(sorted(unknown))}")
+        problems.append(f"not among the 1000 classes of ImageNet-1k: {', '.join(_some(sorted(unknown)))}")
     if entry.classes is not None and len(classes) > entry.classes:
         problems.append(f"{len(classes)} classes, expected {entry.classes}")
     return problems
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+def _some(items: Sequence[str]) -> list[str]:
+    """Return the first few of many names or problems, and how many more there are."""
+    more = len(items) - SHOWN
+    return [*items[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
 
 
-def _shortened(problems: Sequence[str]) -> list[str]:
-    """Shorten a list of problems of one kind to the first few and a count."""
-    more = len(problems) - SHOWN
-    return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
+def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> list[tuple[str, str]]:
+    """List corruptions with a severity that they lack and another has; of a published set, only published cells."""
+    names, levels = (*entry.parts, *entry.extra), entry.levels
+    known = [(x.corruption, x.severity) for x in cells if not names or (x.corruption in names and x.severity in levels)]
+    every = product(dict(known), sorted({severity for _, severity in known}, key=float))
+    return [pair for pair in every if pair not in known]
 
 
 def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
     """Describe how a cell's images differ from those of most cells."""
     if usual is None or listing.ids is usual.ids:
         return []
-    classes, usual_classes = (set(x.labels["category"].tolist()) for x in (listing, usual))
-    problems = []
-    if odd := sorted(classes ^ usual_classes):
-        problems.append(f"{len(classes)} classes, most cells have {len(usual_classes)} (differing: {_some(odd)})")
-    images, usual_images = (
+    images, expected = (
         {f"{category}/{name}" for category, name in zip(x.labels["category"].tolist(), x.ids, strict=True)}
         for x in (listing, usual)
     )
-    if lost := sorted(usual_images - images):
-        problems.append(f"{len(lost)} images missing that most cells have ({_some(lost)})")
-    if more := sorted(images - usual_images):
-        problems.append(f"{len(more)} images that most cells do not have ({_some(more)})")
-    return problems
-
-
-def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> dict[str, list[str]]:
-    """List the severities that a corruption lacks and another has; for a published set, among published corruptions
-    only."""
-    there: dict[str, set[str]] = defaultdict(set)
-    for cell in cells:
-        if not _beyond(entry, cell):
-            there[cell.corruption].add(cell.severity)
-    every = set().union(*there.values())
-    return {name: sorted(every - own, key=float) for name, own in there.items() if every - own}
-
-
-def _beyond(entry: Entry, cell: CellFolder) -> bool:
-    """Return whether a cell is an addition to the published set."""
-    corruptions = (*entry.parts, *entry.extra)
-    return bool(entry.parts) and (cell.corruption not in corruptions or cell.severity not in entry.levels)
+    parts = {"missing that most cells have": expected - images, "that most cells do not have": images - expected}
+    return [f"{len(odd)} images {what} ({', '.join(_some(sorted(odd)))})" for what, odd in parts.items() if odd]
 
 
 def _summary(entry: Entry, cells: Sequence[CellFolder], usual: Listing | None) -> list[str]:
-    """Summarise the installed cells, the missing published ones and additional ones."""
+    """Summarise the installed cells and the missing published ones."""
     corruptions = {cell.corruption for cell in cells}
     levels = sorted({cell.severity for cell in cells}, key=float)
-    n = 0 if usual is None else len(usual)
     lines = [f"{len(cells)} cells: {len(corruptions)} corruptions, severities {', '.join(levels)}"]
     if usual is not None:
         classes = len(set(usual.labels["category"].tolist()))
         images, known = (f" of {number}" if number else "" for number in (entry.count, entry.classes))
-        lines.append(f"{n}{images} images in {classes}{known} classes in most cells")
-    if lost := [name for name in entry.parts if name not in corruptions]:
-        lines.append(f"a part of the set: without {', '.join(lost)}")
-    if fewer := [level for level in entry.levels if level not in levels]:
-        lines.append(f"a part of the set: without severity {', '.join(fewer)}")
-    if entry.count is not None and n < entry.count:
-        lines.append(f"a part of the set: {n} of {entry.count} images")
-    if beyond := [name for name in entry.extra if name not in corruptions]:
-        lines.append(f"not here, and in no published mean: {', '.join(beyond)}")
-    if own := [cell.name for cell in cells if _beyond(entry, cell)]:
-        lines.append(f"not of the published set: {', '.join(own)}")
-    return lines
+        lines.append(f"{len(usual)}{images} images in {classes}{known} classes in most cells")
+    lost = [name for name in entry.parts if name not in corruptions]
+    lost += [f"severity {level}" for level in entry.levels if level not in levels]
+    return [*lines, f"a part of the set: without {', '.join(lost)}"] if lost else lines
 
 
 def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> Findings:

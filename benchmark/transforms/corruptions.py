@@ -5,14 +5,15 @@ Their names are those of `imagenet_c.yaml`, which has families and order and is 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,7 +21,6 @@ from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, stored_levels
-from benchmark.transforms.weather import spatter
 
 Pixels = NDArray[np.uint8]
 
@@ -32,21 +32,12 @@ def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
-    """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V. The result depends only
-    on a pixel's level and its largest channel, so it is a table."""
-    table = _brightened(rise, images.device, images.dtype)
-    most = images.amax(dim=1, keepdim=True)
-    return table[(most * 256 + images).int()]
-
-
-@lru_cache(maxsize=32)
-def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
-    most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
-    raised = np.clip(most + rise, 0, 1)
-    ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
-    values = np.where(level < most, raised * ratio, raised) * 255
-    return torch.from_numpy(np.clip(values, 0, 255).reshape(-1)).to(device=device, dtype=dtype)
+    """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V."""
+    images = images / 255
+    value = images.amax(dim=1, keepdim=True)
+    raised = (value + rise).clamp_(max=1)
+    # Rounding to float32 keeps whole numbers whole, which storing would drop by one otherwise.
+    return torch.where(images < value, raised * (images / value), raised).mul_(255).float()
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
@@ -144,18 +135,15 @@ def impulse_noise(images: torch.Tensor, share: float, draws: Streams) -> torch.T
     return torch.where(uniform <= share, white.to(images).mul_(255), images)
 
 
-Function = Callable[..., torch.Tensor]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """One corruption."""
+    """One corruption; its constants are in `imagenet_c_constants.yaml`."""
 
     #: (integer levels [n, 3, H, W], *constants, draws if random) -> levels before storing.
-    function: Function = field(repr=False)
-    units: tuple[str, ...]
+    function: Callable[..., torch.Tensor] = field(repr=False)
+    units: Sequence[str]
     #: Per severity, in the order of `units`.
-    constants: tuple[tuple[Any, ...], ...]
+    constants: Sequence[Sequence[Any]]
     #: Whether it takes draws.
     random: bool = False
     #: The function's input: float32; float64 if float32 would change stored levels; uint8 if PIL does the work.
@@ -166,60 +154,17 @@ class Corruption:
     together: int = 4
 
 
-def _each(*values: float) -> tuple[tuple[float], ...]:
-    return tuple((value,) for value in values)
+def _corruptions() -> Mapping[str, Corruption]:
+    """Read the constants. A corruption has the name of its function."""
+    text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
+    functions = {**vars(blur), **vars(weather), **globals()}
+    return {
+        name: Corruption(**{**row, "function": functions[name], "dtype": getattr(torch, row.get("dtype", "float32"))})
+        for name, row in yaml.safe_load(text).items()
+    }
 
 
-_SNOW = (
-    ((0.1, 0.3), 3, 0.5, (10, 4), 0.8),
-    ((0.2, 0.3), 2, 0.5, (12, 4), 0.7),
-    ((0.55, 0.3), 4, 0.9, (12, 8), 0.7),
-    ((0.55, 0.3), 4.5, 0.85, (12, 8), 0.65),
-    ((0.55, 0.3), 2.5, 0.85, (12, 12), 0.55),
-)
-_SPATTER = (
-    ((0.65, 0.3), 4, 0.69, 0.6, False),
-    ((0.65, 0.3), 3, 0.68, 0.6, False),
-    ((0.65, 0.3), 2, 0.68, 0.5, False),
-    ((0.65, 0.3), 1, 0.65, 1.5, True),
-    ((0.67, 0.4), 1, 0.65, 1.5, True),
-)
-#: In units of 244 px, written for 224 by mistake and kept: strength, sigma, jitter.
-_ELASTIC = ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02))
-
-CORRUPTIONS: Mapping[str, Corruption] = {
-    "gaussian_noise": Corruption(gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True),
-    "shot_noise": Corruption(shot_noise, ("photons",), _each(60, 25, 12, 5, 3), random=True, dtype=torch.float64),
-    "impulse_noise": Corruption(impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True,
-        whole=True),
-    "defocus_blur": Corruption(blur.defocus_blur, ("radius, px", "softness, px"),
-        ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)), dtype=torch.float64, together=2),
-    "glass_blur": Corruption(blur.glass_blur, ("sigma, px", "delta, px", "passes"),
-        ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)), random=True),
-    "motion_blur": Corruption(blur.motion_blur, ("radius, px", "sigma, px"),
-        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), random=True, whole=True),
-    "zoom_blur": Corruption(blur.zoom_blur, ("stop", "step"),
-        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)), together=16),
-    "snow": Corruption(weather.snow,
-        ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"), _SNOW, random=True),
-    "frost": Corruption(weather.frost, ("image", "ice"), ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-        random=True, dtype=torch.float64),
-    "fog": Corruption(weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
-        random=True),
-    "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
-    "contrast": Corruption(contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), dtype=torch.float64),
-    "elastic_transform": Corruption(blur.elastic_transform, ("strength, px", "sigma, px", "jitter, px"),
-        tuple(tuple(244 * value for value in row) for row in _ELASTIC), random=True),
-    "pixelate": Corruption(pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), dtype=torch.uint8, together=64),
-    "jpeg_compression": Corruption(jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8,
-        together=64),
-    "speckle_noise": Corruption(speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True),
-    "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
-    "spatter": Corruption(spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER,
-        random=True),
-    "saturate": Corruption(saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-        dtype=torch.float64),
-}  # fmt: skip
+CORRUPTIONS = _corruptions()
 
 
 VERSION = 1  # raised whenever any pixel of any corruption changes

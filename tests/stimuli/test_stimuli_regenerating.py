@@ -68,22 +68,23 @@ def test_the_command_puts_the_set_on_the_shelf(here):
 def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
     from benchmark.stimuli import regenerate
 
-    whole, calls = regenerate.Degraded.__call__, []
+    whole, calls = regenerate.degraded, []
 
-    def interrupted(self, index):
-        calls.append(index)
+    def interrupted(image, digest, step):
+        calls.append(step.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return whole(self, index)
+        return whole(image, digest, step)
 
-    monkeypatch.setattr(regenerate.Degraded, "__call__", interrupted)
+    monkeypatch.setattr(regenerate, "degraded", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(here)
     assert not (here.stimuli / "regenerated-contrast").exists()
     make(here)
-    assert calls == [0, 1, 1, 2]
+    names = [f"contrast/{name}" for name in ("c50", "c05", "c05", "c100")]
+    assert calls == names
     _, said = make(here)
-    assert calls == [0, 1, 1, 2] and "regenerated-contrast: already there" in said
+    assert calls == names and "regenerated-contrast: already there" in said
     assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
 
 

@@ -30,15 +30,10 @@ def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
 
 def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
     root = folder / "images"
-    if not root.is_dir():
-        raise StimuliError(f"{folder}: the layout 'masks' needs its images in {root}, which does not exist.")
-    for path in images_below(root):
+    for path in images_below(root) if root.is_dir() else ():
         name = path.relative_to(root)
         if len(name.parts) == 1:
-            raise StimuliError(
-                f"{path}: of no category. Expected {folder / 'labels.csv'} with the columns image and category, or "
-                "every image in a folder of its class: images/CATEGORY/NAME."
-            )
+            raise StimuliError(f"{path}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME.")
         check_category(name.parts[0], entry.space, path)
         yield Item(id=name.as_posix(), path=path, labels={"category": name.parts[0]})
 

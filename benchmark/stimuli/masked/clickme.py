@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,8 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
 
 def _map(path: Path, size: Size) -> Map:
     """Read a map as HW float32 >= 0 from a file of numbers or an image; several channels are averaged."""
-    values = _array(path) if path.suffix == ".npy" else read_plane(path)
+    with foreign("maps", path, StimuliError, "It is not a whole NumPy file of numbers."), open_plain(path) as file:
+        values = np.asarray(np.load(file, allow_pickle=False)) if path.suffix == ".npy" else read_plane(path)
     if values.dtype.kind not in "uifb":
         raise StimuliError(f"{path}: a map of {values.dtype}; expected numbers.")
     flat = values.mean(axis=2) if values.ndim == 3 else values
@@ -45,10 +45,3 @@ def _map(path: Path, size: Size) -> Map:
     if not np.isfinite(plane).all() or plane.min(initial=0) < 0:
         raise StimuliError(f"{path}: a map with NaN, infinite or negative values; expected >= 0.")
     return plane
-
-
-def _array(path: Path) -> NDArray[Any]:
-    """Read an npy file without loading pickles."""
-    expected = "It is not a whole NumPy file of numbers."
-    with foreign("maps", path, StimuliError, expected), open_plain(path) as file:
-        return np.asarray(np.load(file, allow_pickle=False))

@@ -3,15 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from importlib.resources import files
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
-import yaml
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.catalogue import Entry, package_table
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
@@ -76,8 +74,7 @@ def segmented_roots(folder: Path) -> list[Path]:
 @cache
 def values_of(edition: int) -> Mapping[str, int]:
     """Map WordNet ids to the numbers in the masks of an edition (919, 300 or 50)."""
-    text = (files("benchmark.stimuli.masked") / "imagenet_s.yaml").read_text(encoding="utf-8")
-    spans = [span.partition("-") for span in str(yaml.safe_load(text)[edition]).split()]
+    spans = [span.partition("-") for span in str(package_table("masked/imagenet_s.yaml")[edition]).split()]
     outputs = [i for a, _, b in spans for i in range(int(a), int(b or a) + 1)]
     wnids = label_space("imagenet1k").classes
     return {wnids[output]: value for value, output in enumerate(outputs, start=1)}

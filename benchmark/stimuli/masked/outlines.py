@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,8 @@ def area_of(segmentation: Segmentation) -> float:
     """Count pixels without drawing: polygons by their corners, runs by their sum. Raises ValueError."""
     if isinstance(segmentation, Mapping):
         return float(sum(_runs(segmentation)[1::2]))
-    area = 0.0
-    for corners in map(_corners, segmentation):
-        closed = [*corners.tolist(), corners[0].tolist()]
-        area += float(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(closed)))) / 2
-    return area
+    pairs = (zip(corners, np.roll(corners, -1, axis=0), strict=True) for corners in map(_corners, segmentation))
+    return float(sum(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)) / 2 for edges in pairs))
 
 
 def inside(corners: NDArray[np.float64], size: Size) -> Flags:
@@ -104,12 +100,12 @@ def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
 
 
 def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
-    """Return the only folder of a data set in `folder`. Raises StimuliError if there is none, or several."""
+    """Return the only edition of a data set in `folder`. Raises StimuliError if there is none, or several."""
     if len(editions) > 1:
         names = ", ".join(place.name for place in editions)
-        raise StimuliError(f"{folder}: several editions ({names}). Name one of these folders.")
+        raise StimuliError(f"{folder}: several editions ({names}). Name or keep one of them.")
     if not editions:
-        raise StimuliError(f"{folder}: expected the folders {expected}.")
+        raise StimuliError(f"{folder}: expected {expected}.")
     return editions[0]
 
 

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from benchmark.stimuli.image_files import read_plain, read_text
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.outlines import Segmentation, area_of, fitting, flags_of, only_edition, read_plane
+from registry.files import is_file
 from registry.foreign import foreign
 
 #: A second category with more than this share of the main one's area makes an image ambiguous.
@@ -54,26 +54,17 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
     drawn = root / "SegmentationClass"
     lists = (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train"))
+    stems = sorted(path.stem for path in drawn.glob("*.png"))
     if place := next(filter(Path.is_file, lists), None):
         with foreign("list of images", place, StimuliError):
-            stems = read_text(place).split()
-        for stem in stems:  # none may lead out of the folder of images
-            if set(stem) & set("/\\\0") or len(stem) > 200:
-                raise StimuliError(f"{place}: {stem!r:.80} is not an image's name, such as 2007_000033.")
-    elif drawn.is_dir():
-        stems = sorted(path.stem for path in drawn.glob("*.png"))
-    else:
-        raise StimuliError(f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png.")
+            stems = [Path(stem).name for stem in read_text(place).split()]
     for stem in stems:
         path = drawn / f"{stem}.png"
-        if not path.is_file():
+        if not is_file(path):
             raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
         counts = np.bincount(_voc_classes(path).ravel(), minlength=VOID + 1)
-        unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
-        if len(unknown):
-            raise StimuliError(
-                f"{path}: the value {unknown[0] + len(CLASSES) + 1} is not a class (0 to 20, and {VOID})."
-            )
+        if counts[len(CLASSES) + 1 : VOID].any():
+            raise StimuliError(f"{path}: a value that is not a class (0 to 20, and {VOID}).")
         category = main_object({name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)})
         image = root / "JPEGImages" / f"{stem}.jpg"
         if isinstance(category, LeftOut):
@@ -83,12 +74,8 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         else:
             value = CLASSES.index(category) + 1
             mask, ignored = (partial(_of_value, path, number) for number in (value, VOID))
-            yield Item(
-                id=image.name,
-                path=image,
-                labels={"category": category},
-                annotation=Annotation(mask=mask, ignored=ignored, files=(path,)),
-            )
+            drawn_by = Annotation(mask=mask, ignored=ignored, files=(path,))
+            yield Item(id=image.name, path=image, labels={"category": category}, annotation=drawn_by)
 
 
 def voc_roots(folder: Path) -> list[Path]:
@@ -115,15 +102,6 @@ PREFERRED = "instances_val2017.json"
 MOST_BYTES = 2**31  # instances_train2017.json has 450 MB
 
 
-class CocoObject(NamedTuple):
-    """One annotation of COCO."""
-
-    category: str
-    outline: Segmentation
-    #: Whether it is a group outlined as one.
-    crowd: bool
-
-
 def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """Yield the images of COCO whose main object is in the sixteen categories, which are all COCO categories.
 
@@ -131,41 +109,39 @@ def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     category; its crowds are ignored except below single objects. Raises StimuliError."""
     paths = sorted((folder / "annotations").glob("instances_*.json"))
     preferred = [path for path in paths if path.name == PREFERRED] or paths
-    if not paths:
-        raise StimuliError(f"{folder}: expected annotations/{PREFERRED} of COCO.")
-    if len(preferred) > 1:
-        names = ", ".join(path.name for path in paths)
-        raise StimuliError(f"{folder}: several files of annotations ({names}). Keep one of them.")
-    path = preferred[0]
+    path = only_edition(preferred, folder, f"annotations/{PREFERRED} of COCO")
     split = path.stem.removeprefix("instances_")
     places = (folder / split, folder / "images" / split, folder / "images")
-    with foreign("annotations", path, StimuliError, "It is not valid JSON of COCO."):
+    objects: dict[int, list[tuple[str, Segmentation, bool]]] = defaultdict(list)  # category, outline, whether a crowd
+    with foreign("annotations", path, StimuliError, "Expected images, annotations and categories as COCO has them."):
         table = json.loads(read_plain(path, MOST_BYTES))
-    for key in ("images", "annotations", "categories"):
-        rows = table.get(key) if isinstance(table, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise StimuliError(f"{path}: expected a list '{key}', as COCO's instances have.")
-    objects = _coco_objects(table, path)
-    for row in table["images"]:
-        name, number, size = _coco_image(row, path)
+        names = {row["id"]: str(row["name"]) for row in table["categories"]}
+        for row in table["annotations"]:
+            thing = names[row["category_id"]], row["segmentation"], bool(row.get("iscrowd"))
+            objects[row["image_id"]].append(thing)
+        images = [
+            (Path(row["file_name"]).name, objects[row["id"]], (row["height"], row["width"])) for row in table["images"]
+        ]
+    for name, things, size in images:
         areas: dict[str, float] = defaultdict(float)
-        with foreign("outline", f"{path}, image {number}", StimuliError):
-            for thing in objects[number]:
-                areas[thing.category] += area_of(thing.outline)
-        category = main_object(areas)
-        image = next((place / name for place in places if (place / name).is_file()), None)
-        if isinstance(category, LeftOut) or image is None:
-            yield category if isinstance(category, LeftOut) else _ABSENT
+        with foreign("outline", where := f"{path}, {name}", StimuliError):
+            for category, outline, _ in things:
+                areas[category] += area_of(outline)
+        main = main_object(areas)
+        image = next((place / name for place in places if is_file(place / name)), None)
+        if isinstance(main, LeftOut) or image is None:
+            yield main if isinstance(main, LeftOut) else _ABSENT
             continue
-        own = [thing for thing in objects[number] if thing.category == category]
-        single, crowds = (tuple(thing.outline for thing in own if thing.crowd == crowd) for crowd in (False, True))
-        where = f"{path}, {name}"
+        single, crowds = (
+            [outline for category, outline, crowd in things if (category, crowd) == (main, group)]
+            for group in (False, True)
+        )
         drawn = Annotation(
             mask=partial(_drawn, single, (), size, where),
             ignored=partial(_drawn, crowds, single, size, where),
             text=json.dumps([single, crowds], sort_keys=True),
         )
-        yield Item(id=name, path=image, labels={"category": category}, annotation=drawn)
+        yield Item(id=name, path=image, labels={"category": main}, annotation=drawn)
 
 
 def _drawn(
@@ -181,30 +157,3 @@ def _drawn(
         for outline in less:
             mask &= ~flags_of(outline, size)
     return mask
-
-
-def _coco_objects(table: Mapping[str, Any], path: Path) -> Mapping[int, list[CocoObject]]:
-    """Group the annotated objects by image number."""
-    names = {row.get("id"): row.get("name") for row in table["categories"] if isinstance(row.get("id"), int)}
-    objects: dict[int, list[CocoObject]] = defaultdict(list)
-    for place, row in enumerate(table["annotations"]):
-        outline, number = row.get("segmentation"), row.get("category_id")
-        category = names.get(number) if isinstance(number, int) else None
-        if not isinstance(category, str) or not isinstance(row.get("image_id"), int):
-            raise StimuliError(f"{path}: annotation {place} needs 'image_id' and a known 'category_id'.")
-        if not isinstance(outline, list | dict):
-            raise StimuliError(f"{path}: annotation {place} has no 'segmentation'.")
-        objects[row["image_id"]].append(CocoObject(category, outline, bool(row.get("iscrowd"))))
-    return objects
-
-
-def _coco_image(row: Mapping[str, Any], path: Path) -> tuple[str, int, Size]:
-    """Read file name, number, height and width of an image."""
-    name, number, height, width = (row.get(key) for key in ("file_name", "id", "height", "width"))
-    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise StimuliError(f"{path}: an image's 'file_name' is {name!r}; expected a name.")
-    if not isinstance(number, int):
-        raise StimuliError(f"{path}: the image {name} has no 'id'.")
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        raise StimuliError(f"{path}: the image {name} has no 'height' and 'width'.")
-    return name, number, (height, width)
