@@ -17,7 +17,15 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.image_files import FileImages, file_digests, read_text, set_digest, silhouette_mask, text_digest
+from benchmark.stimuli.image_files import (
+    FileImages,
+    FileMasks,
+    file_digests,
+    read_text,
+    seed_of,
+    set_digest,
+    text_digest,
+)
 from benchmark.stimuli.image_names import read_shape
 from benchmark.stimuli.items import (
     Annotation,
@@ -100,7 +108,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     )
 
 
-def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[int], NDArray[np.bool_]] | None:
+def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
     """Build masks from the entry's set of silhouettes, if it is installed and matches every image."""
     source = read_catalogue(settings).get(entry.mask) if entry.mask else None
     folder = folder_of(source, settings) if source else None
@@ -110,7 +118,7 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
     paths = [images.path(i) for i in range(len(images.files))]
     # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
     fitting = [silhouettes.get((path.parent.name, read_shape(path.name) or path.stem)) for path in paths]
-    return None if None in fitting else partial(silhouette_mask, images, tuple(filter(None, fitting)))
+    return None if None in fitting else FileMasks(images, tuple(filter(None, fitting)))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -154,8 +162,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
     """Return one seed for each stimulus at `index` [n]. It depends on the policy's seed and the item's content only, so
     it is equal in any order, batch or subset."""
-    texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
-    return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
+    return np.array([seed_of(f"{policy_seed}:{stimuli.items[int(i)]}") for i in index], dtype=np.uint64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,54 +196,46 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """The content of a folder of images with masks or maps."""
-
-    #: By category, then name.
-    items: tuple[Item, ...]
-    #: Reason -> number of images that the set does not show.
-    left_out: Mapping[str, int]
-    #: How many of these belong to the set, but are not in the folder.
-    absent: int
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """Report what was left out, a line for each reason."""
-        return tuple(f"left out: {n} images ({why})" for why, n in sorted(self.left_out.items()))
-
-
-def survey(entry: Entry, folder: Path) -> Survey:
-    """Read a folder's layout without decoding images. Raises StimuliError (file, expectation)."""
+def survey(entry: Entry, folder: Path) -> tuple[list[Item], Counter[LeftOut]]:
+    """Read the layout of a folder of images with masks or maps, without decoding: items by category, then name, and the
+    number of images left out by reason. Raises StimuliError (file, expectation)."""
     rows = list(READERS[entry.layout](entry, folder))
-    left = [row for row in rows if isinstance(row, LeftOut)]
+    left = Counter(row for row in rows if isinstance(row, LeftOut))
     items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
-    seen = Survey(
-        items=tuple(items), left_out=Counter(row.reason for row in left), absent=sum(row.absent for row in left)
-    )
     if not items:
-        lines = "".join(f"; {line}" for line in seen.lines)
+        lines = "".join(f"; {line}" for line in left_out_lines(left))
         raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'{lines}.")
     check_unique(items)
-    return seen
+    return items, left
 
 
-def _annotation(
-    drawn: Sequence[Annotation], files: FileImages, name: str, index: int
-) -> Any:  # fmt: skip
-    """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
-    width, height = files.size(index)
-    return getattr(drawn[index], name)((height, width))
+def left_out_lines(left: Mapping[LeftOut, int]) -> list[str]:
+    """Report what was left out, a line for each reason."""
+    return sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """Images and their annotations."""
+
+    # The name of this class is in the keys of stored answers.
+    drawn: tuple[Annotation, ...]
+    files: FileImages
+
+    def part(self, name: str, index: int) -> Any:
+        """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
+        width, height = self.files.size(index)
+        return getattr(self.drawn[index], name)((height, width))
 
 
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """Open the set of an entry from `folder`; with `limit`, a sample of that size. An item's digest covers its image,
     its annotation files and their settings. Raises StimuliError."""
-    seen = survey(entry, folder)
-    n, items = len(seen.items), seen.items
+    items, left = survey(entry, folder)
+    n = len(items)
     if sampled := limit is not None and limit < n:
         order = sample_order([item.id for item in items], label_columns(items), limit or 0)
-        items = tuple(items[i] for i in order)
+        items = [items[i] for i in order]
     drawn = tuple(item.annotation or Annotation() for item in items)
     ids, labels = tuple(item.id for item in items), label_columns(items)
     check_spelling(folder, ids)
@@ -249,8 +248,9 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
     )
     paths = tuple(item.path for item in items)
     images = FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
+    annotated = AnnotatedImages(drawn, images)
     over: dict[str, Any] = {  # shared by all images
-        name: partial(_annotation, drawn, images, name)
+        name: partial(annotated.part, name)
         for name in ("mask", "ignored", "importance")
         if all(getattr(annotation, name) is not None for annotation in drawn)
     }
@@ -263,7 +263,7 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         labels=labels,
         decode=images,
         **over,
-        whole=entry.count or n + seen.absent,
+        whole=entry.count or n + sum(count for row, count in left.items() if row.absent),
         origin="catalogue" if find_built_in(entry.name) else "added",
         sampled=sampled,
     )

@@ -5,28 +5,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.errors import TrialsError
+from benchmark.stimuli.catalogue import package_table
 
+_TABLE = package_table("experiments.yaml")
 #: Experiments of one condition. The condition column of their tables has a filler ("0" or "NaN").
-SINGLE_CONDITION = frozenset(
-    {"cue-conflict", "edges", "silhouettes", "sketch", "stylized", "original", "greyscale", "texture"}
-)
+SINGLE_CONDITION = frozenset(name for name, row in _TABLE.items() if row.get("conditions") == "one")
 #: Experiments whose conditions are numbers.
-NUMERIC = frozenset(
-    {"high-pass", "low-pass", "phase-scrambling", "power-equalisation", "rotation", "salt-and-pepper", "uniform-noise"}
-)
+NUMERIC = frozenset(name for name, row in _TABLE.items() if row.get("conditions") == "numbers")
 #: The middle number of an eidolon condition -> the experiment. One table of texture-vs-shape, "eidolon", has all three.
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
-#: Experiment -> its other names in publications, in lower case.
-_ALIASES = {
-    "cue-conflict": "style-transfer-512-nomask",
-    "sketch": "", "original": "", "texture": "", "phase-scrambling": "", "rotation": "", "eidolon": "",
-    "edges": "edge", "silhouettes": "silhouette silhouette-filled filled-silhouettes", "stylized": "stylised",
-    "greyscale": "grayscale", "colour": "color colour-png", "contrast": "contrast-png", "high-pass": "highpass",
-    "low-pass": "lowpass", "uniform-noise": "noise noise-png", "salt-and-pepper": "salt-and-pepper-png",
-    "power-equalisation": "power-equalization", "false-colour": "false-color", "eidolonI": "eidoloni",
-    "eidolonII": "eidolonii", "eidolonIII": "eidoloniii",
-}  # fmt: skip
-KNOWN = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases.split())}
+#: Name or alias -> experiment.
+KNOWN = {alias: name for name, row in _TABLE.items() for alias in (name, *row.get("aliases", ()))}
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
 #: Prefix of the experiment in file names of error-consistency (Geirhos et al. 2020).
@@ -46,13 +35,13 @@ def experiment_of(path: Path) -> str:
     stem = _GROUP.sub("", path.stem.lower())
     folders = [folder.name for folder in path.absolute().parents[:2]]
     for text in (stem.partition("_")[0], stem, *folders):
-        if (name := name_experiment(text)) in _ALIASES:
+        if (name := name_experiment(text)) in _TABLE:
             return name
     if published := _PUBLISHED.fullmatch(path.stem):
         return name_experiment(published[1])
     raise TrialsError(
         f"{path}: the name does not identify the experiment. Expected a file like "
-        f"'cue-conflict_OBSERVER_session-1.csv' or a folder called one of: {', '.join(sorted(_ALIASES))}."
+        f"'cue-conflict_OBSERVER_session-1.csv' or a folder called one of: {', '.join(sorted(_TABLE))}."
     )
 
 

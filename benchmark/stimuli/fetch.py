@@ -22,7 +22,7 @@ from benchmark.stimuli.catalogue import (
     find_entry,
     save_entry,
 )
-from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
+from benchmark.stimuli.datasets import SEVERITY, find_cells, left_out_lines, open_folder, read_names, survey
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
 from benchmark.stimuli.image_names import PREFIX, read_pair
@@ -326,7 +326,7 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
     elif entry.annotated:
-        for line in survey(entry, place).lines:
+        for line in left_out_lines(survey(entry, place)[1]):
             report(line)
     elif entry.kind == "images":
         for line in list_folder(entry, place).notes:

@@ -87,18 +87,22 @@ def file_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def seed_of(text: str) -> int:
+    """Return a number in [0, 2^64) that follows from a text."""
+    return int(text_digest(text)[:16], 16)
+
+
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
     """SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or paths.
     Digests are remembered in one table per folder in the home folder, if that is writable."""
     digests = []
-    with _memory(folder, settings) as memory:
+    with _memory(folder, settings) as known:
         for file in files:
-            name, path, state, digest = memory.look_up(file)
+            name, path, state, digest = _look_up(known, folder, file)
             if digest is None:
                 digest = file_digest(path)
                 if time.time_ns() - max(state[1:3]) > SETTLED:
-                    memory.known[name] = [*state, digest]
-                    memory.changed = True
+                    known[name] = [*state, digest]
             digests.append(digest)
     return tuple(digests)
 
@@ -107,12 +111,11 @@ def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None 
     """Read remembered files of a folder again (None: all that exist) and correct their digests. Returns the files whose
     content changed behind an unchanged state. Raises StimuliError."""
     altered = []
-    with _memory(folder, settings) as memory:
-        for file in files or [name for name in memory.known if (folder / name).is_file()]:
-            name, path, _, digest = memory.look_up(file)
+    with _memory(folder, settings) as known:
+        for file in files or [name for name in known if (folder / name).is_file()]:
+            name, path, state, digest = _look_up(known, folder, file)
             if digest is not None and (now := file_digest(path)) != digest:
-                memory.known[name][-1] = now
-                memory.changed = True
+                known[name] = [*state, now]
                 altered.append(name)
     return altered
 
@@ -122,44 +125,35 @@ def memory_file(folder: Path, settings: Settings) -> Path:
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
-@dataclass(kw_only=True)
-class _Memory:
-    """Remembered states and digests of a folder."""
-
-    folder: Path
-    #: Name below the folder -> state, then digest.
-    known: dict[str, Any]
-    changed: bool = False
-
-    def look_up(self, file: str | Path) -> tuple[str, str, list[int], str | None]:
-        """Return a file's name, path and state, and its digest if it is remembered for that state. Raises StimuliError
-        if the file is absent."""
-        path = os.path.join(self.folder, file)  # noqa: PTH118 - a million paths as text, not objects
-        name = path.removeprefix(f"{self.folder}{os.sep}")
-        with foreign("file", path, StimuliError):
-            state = state_of(path)
-        match self.known.get(name):
-            case [*before, str(digest)] if before == state and re.fullmatch("[0-9a-f]{64}", digest):
-                return name, path, state, digest
-        return name, path, state, None
+def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[str, str, list[int], str | None]:
+    """Return a file's name, path and state, and its digest if it is remembered for that state."""
+    path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
+    name = path.removeprefix(f"{folder}{os.sep}")
+    with foreign("file", path, StimuliError):
+        state = state_of(path)
+    match known.get(name):
+        case [*before, str(digest)] if before == state and re.fullmatch("[0-9a-f]{64}", digest):
+            return name, path, state, digest
+    return name, path, state, None
 
 
 @contextmanager
-def _memory(folder: Path, settings: Settings) -> Iterator[_Memory]:
-    """Open the remembered digests and write them back if they changed. A damaged file counts as empty."""
+def _memory(folder: Path, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Open the remembered digests (name below the folder -> state, then digest) and write them back if they changed. A
+    damaged file counts as empty."""
     place = memory_file(folder, settings)
     try:
-        known = json.loads(read_plain(place))
+        before = json.loads(read_plain(place))
     except (OSError, ValueError, RecursionError, MemoryError):
-        known = {}
-    memory = _Memory(folder=folder, known=known if isinstance(known, dict) else {})
+        before = {}
+    known = dict(before) if isinstance(before, dict) else {}
     try:
-        yield memory
+        yield known
     finally:
         with suppress(OSError):
-            if memory.changed:
+            if known != before:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(place, json.dumps(memory.known))
+                write_whole(place, json.dumps(known))
 
 
 MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
@@ -204,14 +198,22 @@ class FileImages:
             return pixels[self.border : len(pixels) - self.border, self.border : pixels.shape[1] - self.border]
 
 
-def silhouette_mask(images: FileImages, silhouettes: Sequence[Path], index: int) -> NDArray[np.bool_]:
-    """HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
+@dataclass(frozen=True)
+class FileMasks:
+    """mask(i): HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
     published images were made from the same photographs at the same size."""
-    silhouette = read_rgb(silhouettes[index], images.remedy)
-    width, height = images.size(index)
-    if silhouette.shape[:2] != (height, width):
-        raise StimuliError(f"{silhouettes[index]}: not of the {width} x {height} pixels of {images.path(index)}.")
-    return np.asarray(silhouette.mean(axis=2) < DARK)
+
+    # The name of this class is in the keys of stored answers.
+    images: FileImages
+    silhouettes: Sequence[Path]
+
+    def __call__(self, index: int) -> NDArray[np.bool_]:
+        """HW bool."""
+        silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
+        width, height = self.images.size(index)
+        if silhouette.shape[:2] != (height, width):
+            raise StimuliError(f"{self.silhouettes[index]}: not {width} x {height} px as {self.images.path(index)} is.")
+        return np.asarray(silhouette.mean(axis=2) < DARK)
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:

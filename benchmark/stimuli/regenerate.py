@@ -17,7 +17,7 @@ from benchmark.stimuli.datasets import restrict, sample
 from benchmark.stimuli.experiment_names import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
-from benchmark.stimuli.image_files import file_digests, read_rgb, set_digest, text_digest, write_png
+from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_digest, text_digest, write_png
 from benchmark.stimuli.image_names import read_pair, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
@@ -52,8 +52,7 @@ def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[
     import torch
 
     pixels = torch.tensor(cropped(image)).permute(2, 0, 1)[None].float() / 255
-    seed = int(text_digest(f"0:{digest}")[:16], 16)
-    changed = step.apply(pixels, np.array([seed], np.uint64))[0].permute(1, 2, 0)
+    changed = step.apply(pixels, np.array([seed_of(f"0:{digest}")], np.uint64))[0].permute(1, 2, 0)
     return np.asarray((changed * 255).round().to(torch.uint8).numpy())
 
 

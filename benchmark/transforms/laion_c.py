@@ -174,11 +174,5 @@ def checkerboard(images: torch.Tensor, seeds: Seeds, *, level: int) -> torch.Ten
     return truncated(stored_levels(images).float() / 255 + shift)
 
 
-_EACH: dict[str, Callable[..., Pixels]] = {
-    "glitched": glitched,
-    "mosaic": mosaic,
-    "stickers": stickers,
-    "vertical_lines": vertical_lines,
-    "geometric_shapes": geometric_shapes,
-}
+_EACH = {change.__name__: change for change in (glitched, mosaic, stickers, vertical_lines, geometric_shapes)}
 DISTORTIONS = (*_EACH, "luminance_checkerboard")

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import yaml
 
 from benchmark.contracts import Transform
 from benchmark.errors import PluginError
 from benchmark.third_party import load_each
-from registry.foreign import validated
+from registry.foreign import parse_document, validated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +91,7 @@ Entries = Mapping[str, CorruptionEntry]
 class Applied:
     """A plug-in's function at one level, as a `Transform.apply`; its result is checked."""
 
+    # The name of this class is in the keys of stored answers.
     func: Callable[[torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor]  # the digest of code reads this field
     level: Any
     condition: str
@@ -116,9 +116,10 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
         taken = {name: value for name, value in options.items() if name in entry.options}
         transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
         return transform_of(entry.name, level, **taken)
-    params = {"level": level, "unit": entry.unit, "function": entry.function}
-    applied = Applied(func=_imported(entry, entry.function), level=level, condition=entry.condition(level))
-    return Transform(name=entry.condition(level), params={**params, "version": entry.version}, apply=applied)
+    condition = entry.condition(level)
+    params = {"level": level, "unit": entry.unit, "function": entry.function, "version": entry.version}
+    apply = Applied(func=_imported(entry, entry.function), level=level, condition=condition)
+    return Transform(name=condition, params=params, apply=apply)
 
 
 @cache
@@ -154,17 +155,11 @@ def plugins() -> tuple[Entries, Mapping[str, str]]:
 
 def parse(text: str, where: str) -> Entries:
     """Read a list's entries by name, in its order. Raises PluginError with file, entry and expectation."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PluginError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    data = parse_document(text.encode(), Path(where), "list of corruptions", PluginError)
     named = data.get("corruptions") if isinstance(data, dict) else None
-    if not isinstance(named, dict) or not named:
-        raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields.")
-    defaults = data.get("defaults") or {}
-    for what, fields in (("`defaults`", defaults), *((f"corruption '{n}'", v) for n, v in named.items())):
-        if not isinstance(fields, dict | None):
-            raise PluginError(f"{where}, {what}: expected a mapping of fields.")
+    defaults = (data.get("defaults") if isinstance(data, dict) else None) or {}
+    if not (named and isinstance(named, dict) and all(isinstance(x, dict | None) for x in (defaults, *named.values()))):
+        raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields, and `defaults:`, fields.")
     entries = {}
     for name, own in named.items():
 

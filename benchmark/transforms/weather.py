@@ -43,7 +43,9 @@ def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Tex
     """Mix `share` of the image with `ice` of a random crop of one of the first five textures. textures: HWC uint8 RGB,
     unscaled, each larger than the images on both sides."""
     height, width = images.shape[-2:]
-    check_textures(textures, height, width)
+    for number, texture in enumerate(textures[:FROST_USED], start=1):
+        if texture.shape[0] <= height or texture.shape[1] <= width:
+            raise StimuliError(f"frost texture {number} must be larger than the images ({width} x {height} px)")
     crops = []
     for pick, down, across in draws.uniform(3).tolist():
         texture = textures[int(pick * FROST_USED)]
@@ -52,16 +54,6 @@ def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Tex
         crops.append(texture[top : top + height, left : left + width].transpose(2, 0, 1))
     cover = torch.from_numpy(np.stack(crops)).to(images.device).to(images.dtype)
     return images * share + cover * ice
-
-
-def check_textures(textures: Sequence[Texture], height: int, width: int) -> None:
-    """Raise StimuliError if a crop of H x W px does not fit into one of the five textures."""
-    for number, texture in enumerate(textures[:FROST_USED], start=1):
-        if texture.shape[0] <= height or texture.shape[1] <= width:
-            raise StimuliError(
-                f"frost texture {number} is {texture.shape[1]} x {texture.shape[0]} px; "
-                f"it must be larger than the images ({width} x {height} px)"
-            )
 
 
 def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> torch.Tensor:
