@@ -19,7 +19,7 @@ from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.set_folders import remedy, stimuli_folder
-from benchmark.stimuli.shards import unpacked
+from benchmark.stimuli.shards import unpack_shards
 from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
@@ -95,9 +95,9 @@ def add(
     Nothing is copied, except that images in shards (Parquet as Hugging Face lays it out, tars of WebDataset) are
     unpacked into class folders."""
     settings = read_settings()
-    place = unpacked(name, expanded(folder).resolve(), space, settings, echo_line) if layout is None else folder
-    entry = note(name, place, settings, role=role, space=space, layout=layout, report=echo_line)
-    echo_line(f"added '{entry.name}' from {folder}")
+    place = unpack_shards(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
+    entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)
+    say(f"added '{entry.name}' from {folder}")
     return 0
 
 

@@ -422,13 +422,11 @@ def _validation_images(folder: Path, flat: Path) -> Listing:
 def _read_solution(table: Path) -> dict[str, str]:
     """Read image -> WordNet id from rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...", which repeat a class
     and a box."""
-    truth = {}
-    for number, row in enumerate(csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines()), 2):
-        wnid, *others = set(row["PredictionString"].split()[::5]) or {""}
-        if others or not WNID.fullmatch(wnid):
-            raise StimuliError(f"{table}, row {number}: expected one class, as in 'n01751748 111 108 230 366'.")
-        truth[row["ImageId"]] = wnid
-    return truth
+    rows = csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines())
+    truth = {row["ImageId"]: set(row["PredictionString"].split()[::5]) for row in rows}
+    if odd := next((image for image, classes in truth.items() if len(classes) != 1), None):
+        raise StimuliError(f"{table}: {odd}: expected one class, as in 'n01751748 111 108 230 366'.")
+    return {image: wnid for image, (wnid,) in truth.items()}
 
 
 def _read_ground_truth(table: Path) -> dict[str, str]:

@@ -31,7 +31,9 @@ _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 Packed = tuple[str, str, bytes]
 
 
-def unpacked(name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]) -> Path:
+def unpack_shards(
+    name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]
+) -> Path:
     """Unpack the shards in `folder` into class folders in the home folder, unless that is done; return `folder` itself
     if it holds images or no shards.
 

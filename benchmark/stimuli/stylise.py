@@ -268,11 +268,9 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     target = expanded(order.output or settings.stimuli).resolve() / order.name
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
-    if find_built_in(order.name) is not None:
-        raise StimuliError(f"'{order.name}' names a published set: choose another --name for a set of your own.")
     known = read_catalogue(settings).get(order.name)
-    if known is not None and known.folder != str(target):
-        raise StimuliError(f"'{order.name}' already exists at {known.folder}: choose another --name.")
+    if find_built_in(order.name) is not None or (known is not None and known.folder != str(target)):
+        raise StimuliError(f"'{order.name}' names another set: choose another --name for a set of your own.")
     space = "geirhos16" if order.sample is not None else order.space or guess_layout(order.content)[1]
     if space is None:
         raise StimuliError(
@@ -303,12 +301,11 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
     """List the pictures in the class folders of `folder`; without a label space, all pictures below it, with no
     category."""
     folder = expanded(folder).resolve()  # digests are remembered by whole paths
-    if not folder.is_dir():
-        raise StimuliError(f"{folder}: not a folder. Expected one with pictures.")
-    paths = [path for path in images_below(folder) if space is None or path.parent.parent == folder]
+    found = images_below(folder) if folder.is_dir() else ()
+    paths = [path for path in found if space is None or path.parent.parent == folder]
     if not paths:
         inside = "pictures" if space is None else "class folders with pictures"
-        raise StimuliError(f"{folder}: empty. Expected {inside}.")
+        raise StimuliError(f"{folder}: expected a folder with {inside}.")
     categories = ["" if space is None else path.parent.name for path in paths]
     for category in sorted(set(categories)):
         if space is not None:
@@ -363,18 +360,18 @@ class StylePainter:
     def style(self, image: Pixels) -> Vector:
         """Return the style vector of the central square of [h, w, 3] uint8 RGB."""
         side = int(self.predict.get_inputs()[0].shape[1])
-        return self._run(self.predict, square(image, 1.0, side))
+        return self._run(self.predict, central_square(image, 1.0, side))
 
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """Paint the central square (side: `crop` x the shorter side) of [h, w, 3] uint8 RGB as [size, size, 3] uint8.
 
         strength in [0, 1] interpolates linearly between the style vector of the image (0) and the given one (1)."""
         side = int(self.transform.get_inputs()[0].shape[1])
-        content = square(image, crop, side)
+        content = central_square(image, crop, side)
         if strength < 1:
             style = np.float32(strength) * style + np.float32(1 - strength) * self.style(content)
         painted = self._run(self.transform, content, style)[0]
-        return square(np.rint(painted.clip(0, 1) * 255).astype(np.uint8), 1.0, size)
+        return central_square(np.rint(painted.clip(0, 1) * 255).astype(np.uint8), 1.0, size)
 
     def _run(self, session: Any, image: Pixels, *values: Vector) -> NDArray[np.float32]:
         names = [tensor.name for tensor in session.get_inputs()]
@@ -410,7 +407,7 @@ def load_network() -> StylePainter:
     return StylePainter(generator=generator, predict=predict, transform=transform)
 
 
-def square(image: Pixels, share: float, side: int) -> Pixels:
+def central_square(image: Pixels, share: float, side: int) -> Pixels:
     """Crop the central square of `share` x the shorter side of [h, w, 3] and resize it (Lanczos, antialiased) to `side`
     px."""
     from PIL import Image

@@ -237,7 +237,7 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     import pandas as pd
 
     options: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
-    with foreign("table of trials", path, TrialsError, "Expected a CSV table."):
+    with foreign("table of trials", path, TrialsError, "Expected a CSV table, or a JSON list of records."):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
             text = pd.DataFrame(json.loads(text)).to_csv(index=False)
@@ -284,8 +284,8 @@ def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame",
         _expect(path, rows, name, [first], f"'{first}', as in the first row")
     _expect(path, rows, "status", (IN_TIME, LATE, CHECK), f"{IN_TIME}, {LATE} or {CHECK}")
     place = rows["session"] + "\n" + rows["trial"].str.removesuffix(AGAIN)
-    counting = rows[rows["status"].isin((IN_TIME, LATE) if keep_late else (IN_TIME,))].assign(place=place)
-    kept = counting.drop_duplicates(["subj", "place"])
+    counts = rows["status"].isin((IN_TIME, LATE) if keep_late else (IN_TIME,))
+    kept = rows.assign(place=place)[counts].drop_duplicates(["subj", "place"])
     if kept.empty:
         raise TrialsError(f"{path}: every trial has a late frame; `--keep-late` includes them.")
     remarks = {}

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import pdtr
 
+from registry.simulated import splitmix64
+
 _BITS, _GUIDE_BITS = 24, 10
 
 
@@ -94,15 +96,6 @@ class Streams:
     def _top(self, *shape: int) -> torch.Tensor:
         """Return the upper 24 bits, 0 to 2**24 - 1."""
         return self.bits(*shape).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
-
-
-def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return one step of the SplitMix64 finaliser (Steele, Lea and Flood 2014) on each number."""
-    with np.errstate(over="ignore"):
-        z = state + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:

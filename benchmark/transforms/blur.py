@@ -19,7 +19,7 @@ def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Tensor:
     """Correlate with a soft disc of `radius` px, borders mirrored without the edge."""
-    kernel = disc(radius, softness)
+    kernel = disc_kernel(radius, softness)
     reach = kernel.shape[0] // 2
     height, width = images.shape[-2:]
     size = tuple(next_fast_len(length + 2 * reach, real=True) for length in (height, width))
@@ -31,7 +31,7 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
 
 
 @lru_cache(maxsize=8)
-def disc(radius: int, softness: float) -> NDArray[np.float32]:
+def disc_kernel(radius: int, softness: float) -> NDArray[np.float32]:
     """Build the published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px.
 
     If the disc touches the grid's edge, the blur mirrors weight back, so the kernels of radius 8 and 10 sum to 1.013
@@ -60,7 +60,7 @@ def _spectrum(
     radius: int, softness: float, size: tuple[int, ...], device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """Return the spectrum of the rotated kernel, so that the product correlates."""
-    flat = torch.from_numpy(disc(radius, softness)).to(torch.float64)
+    flat = torch.from_numpy(disc_kernel(radius, softness)).to(torch.float64)
     spectrum: torch.Tensor = torch.fft.rfft2(flat, s=size).conj().resolve_conj()
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
     return spectrum.to(wide).to(device)

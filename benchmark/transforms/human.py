@@ -39,21 +39,21 @@ BACKGROUND = 0.4423  # mean grey of the experiments' photographs, used beyond th
 NOISE_CONTRAST = 0.3  # noise is added to images of this contrast
 
 
-def contrast(images: torch.Tensor, level: float) -> torch.Tensor:
+def lower_contrast(images: torch.Tensor, level: float) -> torch.Tensor:
     """Reduce grey images to contrast `level` around 0.5; `level` 1 is full contrast."""
     return (1 - level) / 2 + luminance(images) * level
 
 
 def uniform_noise(images: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     """Add noise uniform in +-`width` per pixel to low-contrast grey images."""
-    grey = contrast(images, NOISE_CONTRAST)
+    grey = lower_contrast(images, NOISE_CONTRAST)
     noise = draws.uniform(1, *grey.shape[-2:]).to(grey)
     return (grey + (2 * noise - 1) * width).clamp(0, 1)
 
 
 def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
     """Replace a `share` of the pixels of low-contrast grey images, half by white and half by black."""
-    grey = contrast(images, NOISE_CONTRAST)
+    grey = lower_contrast(images, NOISE_CONTRAST)
     place = draws.uniform(1, *grey.shape[-2:]).to(grey)
     white, black = place >= 1 - share / 2, place < share / 2
     return (grey + white.to(grey) - black.to(grey)).clamp(0, 1)
@@ -315,7 +315,7 @@ GEIRHOS: Mapping[str, DegradedExperiment] = {
     "colour": DegradedExperiment("Colour or grey", "", {"cr": "colour", "bw": "grey"},
         _pure(lambda images, level: images if level == "colour" else luminance(images))),
     "contrast": DegradedExperiment("Contrast", "share of full contrast",
-        {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)}, _pure(contrast)),
+        {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)}, _pure(lower_contrast)),
     "uniform-noise": DegradedExperiment("Uniform noise", "half width, share of the grey range",
         _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"), _noisy(uniform_noise)),
     "salt-and-pepper": DegradedExperiment("Salt-and-pepper noise", "share of pixels",

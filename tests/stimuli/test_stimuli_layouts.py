@@ -149,8 +149,8 @@ def test_what_cannot_be_read_is_said(kind, build, settings):
 
 
 TABLES = {
-    "the submission of another task": (["ILSVRC2012_val_00000001,"], r"row 2: expected one class"),
-    "two classes": ([f"{NAMES[0][:-5]},{WNIDS[0]} 1 2 3 4 {WNIDS[1]} 1 2 3 4"], "row 2: expected one class"),
+    "the submission of another task": (["ILSVRC2012_val_00000001,"], "00000001: expected one class"),
+    "two classes": ([f"{NAMES[0][:-5]},{WNIDS[0]} 1 2 3 4 {WNIDS[1]} 1 2 3 4"], "00000001: expected one class"),
     "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "lacks 6 images in .*00000001.JPEG"),
     "without the column": (["x"], "PredictionString"),
 }

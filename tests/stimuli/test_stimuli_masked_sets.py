@@ -31,7 +31,7 @@ from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
 from benchmark.stimuli.masked.imagenet import read_markup, values_of
-from benchmark.stimuli.masked.outlines import area_of, flags_of, inside
+from benchmark.stimuli.masked.outlines import area_of, fill_polygon, flags_of
 from benchmark.stimuli.masked.scenes import main_object
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
@@ -481,7 +481,7 @@ corner = st.tuples(st.floats(-3, 23), st.floats(-3, 23))
 def test_pixels_inside_are_those_of_the_textbook(corners):
     """Crossing a ray to the left from each centre, one pixel at a time."""
     shape = np.array(corners)
-    drawn = inside(shape, (20, 20))
+    drawn = fill_polygon(shape, (20, 20))
     edges = list(zip(shape.tolist(), np.roll(shape, -1, axis=0).tolist(), strict=True))
     for row in range(0, 20, 3):
         for column in range(0, 20, 3):

@@ -34,7 +34,7 @@ def published(images, tmp_path, settings):
 
 def added(folder, settings, name="imagenet-val", **about):
     told = []
-    place = shards.unpacked(name, folder, about.get("space"), settings, told.append)
+    place = shards.unpack_shards(name, folder, about.get("space"), settings, told.append)
     add(name, place, settings, report=told.append, **about)
     return open_set(name, settings), told
 

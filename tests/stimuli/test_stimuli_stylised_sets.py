@@ -164,12 +164,12 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     empty = tmp_path / "empty"
     empty.mkdir()
     fails("nowhere: not a folder", content=tmp_path / "nowhere")
-    fails("empty: empty", content=empty, space="geirhos16")
-    fails("empty: empty", style=empty)
+    fails("empty: expected a folder with", content=empty, space="geirhos16")
+    fails("empty: expected a folder with", style=empty)
     fails("'more' is not one of the 16 categories", sample=Sample())
-    fails("empty. Expected class folders", style=order.style / "more", sample=Sample())
-    fails("names a published set", name="cue-conflict")
-    fails("names a published set", name="silhouettes")  # an alias
+    fails("expected a folder with class folders", style=order.style / "more", sample=Sample())
+    fails("names another set", name="cue-conflict")
+    fails("names another set", name="silhouettes")  # an alias
     fails("cannot name a set", name="../x")
     draw(order.content / "cow" / "cow1.png")
     fails("--space NAME")

@@ -102,7 +102,7 @@ def test_errors_name_the_remedy(textures):
         corruption("motionblur", 1)
     with pytest.raises(StimuliError, match="severity 6"):
         corruption("fog", 6)
-    with pytest.raises(StimuliError, match=r"frost1\.png"):
+    with pytest.raises(StimuliError, match="needs 5 textures"):
         corruption("frost", 1)
     large = torch.zeros(1, 3, 250, 250)
     with pytest.raises(StimuliError, match="larger than the images"):

@@ -14,7 +14,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import open_plain
 from benchmark.stimuli.items import Annotation, Item, Size, labelled_images
-from benchmark.stimuli.masked.outlines import fitting, read_plane
+from benchmark.stimuli.masked.outlines import read_plane, require_size
 from registry.foreign import foreign
 
 Map = NDArray[np.float32]
@@ -41,7 +41,7 @@ def _map(path: Path, size: Size) -> Map:
     if values.dtype.kind not in "uifb":
         raise StimuliError(f"{path}: a map of {values.dtype}; expected numbers.")
     flat = values.mean(axis=2) if values.ndim == 3 else values
-    plane: Map = fitting(flat, size, str(path)).astype(np.float32)
+    plane: Map = require_size(flat, size, str(path)).astype(np.float32)
     if not np.isfinite(plane).all() or plane.min(initial=0) < 0:
         raise StimuliError(f"{path}: a map with NaN, infinite or negative values; expected >= 0.")
     return plane

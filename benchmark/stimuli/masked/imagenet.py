@@ -13,7 +13,7 @@ from benchmark.stimuli.catalogue import Entry, package_table
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
-from benchmark.stimuli.masked.outlines import fitting, only_edition, read_plane
+from benchmark.stimuli.masked.outlines import only_edition, read_plane, require_size
 from registry.foreign import foreign
 from registry.labels import label_space
 
@@ -58,7 +58,7 @@ def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
     plane = read_plane(path)
     if plane.ndim != 3 or plane.shape[2] != 3:
         raise StimuliError(f"{path}: a grey image. Expected a colour one, red + 256 * green = class.")
-    classes = fitting(plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64), size, path)
+    classes = require_size(plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64), size, path)
     unknown = classes[(classes > edition) & (classes != IGNORED)]
     if len(unknown):
         raise StimuliError(f"{path}: class {unknown[0]}; ImageNet-S {edition} has 1 to {edition}, 0 and {IGNORED}.")

@@ -28,7 +28,7 @@ def flags_of(segmentation: Segmentation, size: Size) -> Flags:
         return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
     mask = np.zeros(size, dtype=bool)
     for outline in segmentation:
-        mask |= inside(_corners(outline), size)
+        mask |= fill_polygon(_corners(outline), size)
     return mask
 
 
@@ -40,7 +40,7 @@ def area_of(segmentation: Segmentation) -> float:
     return float(sum(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)) / 2 for edges in pairs))
 
 
-def inside(corners: NDArray[np.float64], size: Size) -> Flags:
+def fill_polygon(corners: NDArray[np.float64], size: Size) -> Flags:
     """Draw a polygon [k, 2] (x, y; pixel i spans i to i + 1) as HW bool: true if a pixel's centre is inside by the
     even-odd rule. Polygons that share an edge share no pixel."""
     height, width = size
@@ -59,7 +59,7 @@ def inside(corners: NDArray[np.float64], size: Size) -> Flags:
     return np.asarray(turns.cumsum(axis=1)[:, :width] % 2 == 1)
 
 
-def unpacked(text: str) -> list[int]:
+def decode_runs(text: str) -> list[int]:
     """Decode COCO's text of run lengths: five bits a letter, lowest first, from letter 48 on; the sixth bit marks a
     continued number; from the fourth number on, each is the difference to the last but one."""
     runs: list[int] = []
@@ -84,7 +84,7 @@ def unpacked(text: str) -> list[int]:
 def _runs(coded: Mapping[str, Any]) -> list[int]:
     """Return the lengths of background, object, background, ... down the columns."""
     counts = coded.get("counts")
-    runs = unpacked(counts) if isinstance(counts, str) else counts
+    runs = decode_runs(counts) if isinstance(counts, str) else counts
     if isinstance(runs, Sequence) and all(isinstance(run, int) for run in runs):
         if any(abs(run) > LONGEST for run in runs):
             raise ValueError(f"a run length of more than {LONGEST} pixels")
@@ -118,7 +118,7 @@ def anything_drawn(path: Path, size: Size) -> Flags:
     """Return HW bool, true if an image's pixel is not zero, without opacity. Raises StimuliError if the file is not an
     image or has another size."""
     drawn = read_plane(path) != 0
-    return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
+    return require_size(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
 
 
 def read_plane(path: Path) -> NDArray[Any]:
@@ -127,7 +127,7 @@ def read_plane(path: Path) -> NDArray[Any]:
         return np.array(image if image.mode in _KEPT else image.convert("RGB"))
 
 
-def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
+def require_size(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
     """Return `plane` if it has the size of its image. Raises StimuliError otherwise."""
     if plane.shape != size:
         here, expected = (" x ".join(map(str, (*shape[1::-1], *shape[2:]))) for shape in (plane.shape, size))

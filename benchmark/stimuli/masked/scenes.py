@@ -14,7 +14,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain, read_text
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
-from benchmark.stimuli.masked.outlines import Segmentation, area_of, fitting, flags_of, only_edition, read_plane
+from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of, only_edition, read_plane, require_size
 from registry.files import is_file
 from registry.foreign import foreign
 
@@ -87,7 +87,7 @@ def voc_roots(folder: Path) -> list[Path]:
 
 
 def _of_value(path: Path, value: int, size: Size) -> Flags:
-    return np.asarray(fitting(_voc_classes(path), size, path) == value)
+    return np.asarray(require_size(_voc_classes(path), size, path) == value)
 
 
 def _voc_classes(path: Path) -> NDArray[np.uint8]:
