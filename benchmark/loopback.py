@@ -1,4 +1,4 @@
-"""A local server: on loopback unless it is told otherwise, under a policy that lets a page ask no other host."""
+"""Run a local server, by default on loopback, under a policy that keeps pages from contacting other hosts."""
 
 import socket
 import sys
@@ -20,8 +20,8 @@ POLICY = (
 
 
 class GuardedHandler(SimpleHTTPRequestHandler):
-    """Answers no other host's name: a page elsewhere cannot read through a name that leads here. hosts: the names that
-    are answered, () for all."""
+    """Serves requests to known host names only, so that a page elsewhere cannot read through a name that leads here.
+    hosts: the names that are answered, () for all."""
 
     policy = POLICY
 
@@ -30,7 +30,7 @@ class GuardedHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, **more)
 
     def asked(self) -> SplitResult | None:
-        """Return the address that is asked for; None where the request was refused and answered."""
+        """Return the requested address; None if the request was refused and answered."""
         try:
             with foreign("request", "", BenchError):
                 name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
@@ -44,11 +44,11 @@ class GuardedHandler(SimpleHTTPRequestHandler):
         return parts
 
     def list_directory(self, path: Any) -> None:  # noqa: ARG002
-        """No listings."""
+        """Refuse to list a folder."""
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def end_headers(self) -> None:
-        """The policy goes with every answer, and nothing is kept: what is served changes."""
+        """Send the policy with every answer, and forbid caches, as the content changes."""
         self.send_header("Content-Security-Policy", self.policy)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
@@ -56,23 +56,23 @@ class GuardedHandler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Print nothing."""
 
 
 class LocalServer(ThreadingHTTPServer):
-    """A thread for each request, and room for a class of people who begin at once."""
+    """Serves each request in a thread, with room for a class of people who begin at once."""
 
     request_queue_size = socket.SOMAXCONN
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is nobody's fault; of the rest the traceback tells."""
+        """Ignore clients that are gone; print the traceback of any other error."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
 def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:
-    """Return a server that is bound and not yet running; handler: made of http.server's arguments and `hosts`.
-    BenchError where the address cannot be had."""
+    """Return a server that is bound and not yet running. handler: called with http.server's arguments and `hosts`.
+    Raises BenchError if the address is not available."""
     hosts = LOOPBACK if host in LOOPBACK else ()
     try:
         return LocalServer((host, port), partial(handler, hosts=hosts))

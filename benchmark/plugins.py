@@ -1,4 +1,4 @@
-"""Suites are found through the entry-point group `bench.suites`: ours and a third party's the same way."""
+"""Find suites, built-in and third-party ones alike, through the entry-point group `bench.suites`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ WITHIN = "within-"
 
 @dataclass(frozen=True)
 class SuiteShelf:
-    """The suites that loaded, and for those that did not: name -> what went wrong."""
+    """Holds the suites that loaded, and for the others name -> what went wrong."""
 
     suites: dict[str, Suite]
     broken: dict[str, str]
@@ -25,15 +25,15 @@ class SuiteShelf:
 
 @cache
 def suite_entries() -> Mapping[str, EntryPoint]:
-    """Entry points by name, without loading any of them; what is installed later counts for the next process."""
+    """Return entry points by name without loading them; later installations count for the next process."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
-    """Load every suite. One that does not load is named with its error instead of vanishing.
+    """Load every suite, and report those that do not load.
 
-    pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are
-    there; scored: names, variants as well: without such a pattern only those of these that are there."""
+    pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them exist;
+    scored: names that limit what is loaded if `pattern` does not."""
     entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
@@ -46,8 +46,8 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
-    """`all` (no variants), or names separated by commas, variants as NAME:VARIANT. A broken suite that is asked for by
-    name is an error."""
+    """Return the suites of a pattern: "all" (no variants), or names separated by commas, variants as NAME:VARIANT. A
+    broken suite is an error if it is named."""
     if pattern == "all":
         return list(shelf.suites.values())
     return [named_suite(name.strip(), shelf) for name in pattern.split(",") if name.strip()]
@@ -77,9 +77,9 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
 
 
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
-    """The suites of a request; target: those that can stop early do so with intervals of +-target.
+    """Return the suites of a request; target: those that can stop early do so with intervals of +-target.
 
-    Raises UnknownName with close matches, PluginError, also where none of them can stop early."""
+    Raises UnknownName with close matches, and PluginError, also if none of them can stop early."""
     suites = select_suites(pattern, shelf)
     if target is None:
         return suites

@@ -1,4 +1,4 @@
-"""Where things are on this machine: built once by a command and passed down."""
+"""Settings of a process: where things are on this machine. A command builds them once and passes them down."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from registry.files import NO_CACHES, Caches, WeightSources
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Folders and files, and the leaderboard; nothing below the command line reads the environment."""
+    """Locates folders, files and the leaderboard; nothing below the command line reads the environment."""
 
     home: Path
     db: str
@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def place(self) -> WeightSources:
-        """Where weights lie and come from."""
+        """Folder, mirror and caches of weights."""
         return WeightSources(weights_folder=self.weights, mirror=self.mirror, caches=self.caches, secret=self.secret)
 
     @property

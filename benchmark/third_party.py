@@ -1,4 +1,4 @@
-"""What other packages offer through entry points. What cannot be used is named with the reason and stops nobody."""
+"""Load what other packages offer through entry points; report with its reason what cannot be used."""
 
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
@@ -12,7 +12,7 @@ Loaded = TypeVar("Loaded")
 def load_each(
     entries: Iterable[EntryPoint], load: Callable[[EntryPoint], Loaded]
 ) -> tuple[dict[str, Loaded], dict[str, str]]:
-    """What loads, in the order of its names; and name -> why it cannot be used."""
+    """Return what loads, in the order of its names, and name -> why the rest cannot be used."""
     loaded: dict[str, Loaded] = {}
     broken: dict[str, str] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):

@@ -157,11 +157,12 @@ class Corruption:
 def _corruptions() -> Mapping[str, Corruption]:
     """Read the constants. A corruption has the name of its function."""
     text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
-    functions = {**vars(blur), **vars(weather), **globals()}
-    return {
-        name: Corruption(**{**row, "function": functions[name], "dtype": getattr(torch, row.get("dtype", "float32"))})
-        for name, row in yaml.safe_load(text).items()
-    }
+    functions, corruptions = {**vars(blur), **vars(weather), **globals()}, {}
+    for name, row in yaml.safe_load(text).items():
+        row["constants"] = [[tuple(x) if isinstance(x, list) else x for x in level] for level in row["constants"]]
+        dtype = getattr(torch, row.pop("dtype", "float32"))
+        corruptions[name] = Corruption(function=functions[name], dtype=dtype, **row)
+    return corruptions
 
 
 CORRUPTIONS = _corruptions()
