@@ -47,7 +47,7 @@ from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
-from benchmark.stimuli.trials import SHOWN
+from benchmark.stimuli.trial_tables import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, StimuliNote, Store, StoredObservation
 from benchmark.store.codec import encode
 from benchmark.version import __version__

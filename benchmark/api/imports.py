@@ -27,7 +27,7 @@ from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import read_scores, shipped_scores
 from benchmark.stimuli.set_folders import stimuli_folder
-from benchmark.stimuli.trials import TableHints, stated_columns
+from benchmark.stimuli.trial_tables import TableHints, stated_columns
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
 

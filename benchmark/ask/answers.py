@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchmark.ask.session import Session
 from benchmark.errors import BenchError
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
-from benchmark.stimuli.trials import AGAIN, IN_TIME, LATE, REDUCED
+from benchmark.stimuli.trial_tables import AGAIN, IN_TIME, LATE, REDUCED
 from registry.files import lock, write_whole
 from registry.foreign import foreign
 

@@ -17,7 +17,7 @@ from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import SIXTEEN, sample_order
-from benchmark.stimuli.trials import AGAIN, ASKED
+from benchmark.stimuli.trial_tables import AGAIN, ASKED
 from registry.files import digest_data
 
 #: Number of orders that people take in turn; number of draws among which the first balanced order is used.

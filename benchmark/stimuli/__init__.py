@@ -2,7 +2,7 @@
 
 catalogue          entries of sets            set_folders       where a set is installed
 experiment_names   names of experiments       image_names       what images' names contain
-published_sources  published collections      trials, score_tables   published answers
+published_sources  published collections      trial_tables, score_tables   published answers
 fetch              download, add              verify            check against the publication
 items              images of a folder         datasets          a folder as `Stimuli`
 image_files        pixels and digests         masked            sets with masks or maps

@@ -31,7 +31,7 @@ from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
-from benchmark.stimuli.trials import trial_paths
+from benchmark.stimuli.trial_tables import trial_paths
 from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded
 from registry.files import expanded, folder_in, public
 from registry.foreign import foreign

@@ -21,7 +21,7 @@ from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_d
 from benchmark.stimuli.image_names import read_pair, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
-from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
+from benchmark.stimuli.trial_tables import TrialFile, read_trials, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import digest_data, expanded
 from registry.foreign import read_document

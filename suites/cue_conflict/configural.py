@@ -20,7 +20,7 @@ COSTS = {"configural_sensitivity": "frankenstein", "fragmentation_cost": "fragme
 
 def plan(_config: None, shelf: Shelf) -> Plan:
     """Return the silhouettes in every arrangement."""
-    from benchmark.transforms.configural import ARRANGEMENTS, rearranged
+    from benchmark.transforms.silhouette_cuts import ARRANGEMENTS, rearranged
 
     stimuli = shelf.find(ROLE)
     return Plan(

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.display import counted as conditions
 from benchmark.stats.intervals import Floats
-from benchmark.stimuli.trials import PEOPLE
+from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison.bootstrap import (
     Crowd,
     ExperimentAnswers,

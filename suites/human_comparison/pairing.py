@@ -23,7 +23,7 @@ from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars
-from benchmark.stimuli.trials import PEOPLE
+from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
 from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
 from suites.human_comparison.experiments import BY_ROLE

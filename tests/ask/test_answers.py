@@ -9,7 +9,7 @@ from ask.conftest import said, sent
 
 from benchmark.ask.answers import Refused, open_answers
 from benchmark.errors import BenchError
-from benchmark.stimuli.trials import read_tables
+from benchmark.stimuli.trial_tables import read_tables
 
 
 def rows(answers):

@@ -10,7 +10,7 @@ from benchmark import api
 from benchmark.errors import TrialsError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.trials import TableHints, read_tables
+from benchmark.stimuli.trial_tables import TableHints, read_tables
 from benchmark.variables import read_settings
 
 SIXTEEN = 16

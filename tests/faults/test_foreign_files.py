@@ -41,7 +41,7 @@ from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.trials import read_trials
+from benchmark.stimuli.trial_tables import read_trials
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
 from registry.exported import checked_archive

@@ -6,7 +6,7 @@ import pytest
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.set_folders import stimuli_folder
-from benchmark.stimuli.trials import read_trials
+from benchmark.stimuli.trial_tables import read_trials
 from benchmark.stimuli.verify import verify
 
 #: experiment -> people, images, answers "na"

@@ -15,7 +15,7 @@ from benchmark.errors import PluginError, UnknownName
 from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams
-from benchmark.transforms.laion_c import DISTORTIONS, distortion, geometric_shapes
+from benchmark.transforms.laion_distortions import DISTORTIONS, distortion, geometric_shapes
 from benchmark.transforms.listing import own_list, transform
 
 PICTURES = toy_stimuli("natural")

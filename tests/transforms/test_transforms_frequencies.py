@@ -7,8 +7,8 @@ from scipy import ndimage
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
 from benchmark.errors import UnknownName
-from benchmark.transforms.configural import ARRANGEMENTS, cut_of, rearranged
 from benchmark.transforms.frequencies import CENTRES, hybrid, masked
+from benchmark.transforms.silhouette_cuts import ARRANGEMENTS, cut_of, rearranged
 
 GREY = torch.full((3, 3, 224, 224), 0.449)
 

@@ -19,7 +19,7 @@ def data():
 
 
 def by_observer(folder):
-    from benchmark.stimuli.trials import read_trials
+    from benchmark.stimuli.trial_tables import read_trials
 
     parts = {}
     for file in read_trials(folder):

@@ -14,7 +14,7 @@ import pytest
 from straight import MEASURES
 
 from benchmark.contracts import Trials
-from benchmark.stimuli.trials import read_tables
+from benchmark.stimuli.trial_tables import read_tables
 from suites.cue_conflict.score import score as cue_scores
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
