@@ -95,9 +95,9 @@ def add(
     Nothing is copied, except that images in shards (Parquet as Hugging Face lays it out, tars of WebDataset) are
     unpacked into class folders."""
     settings = read_settings()
-    place = unpack_shards(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
-    entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)
-    say(f"added '{entry.name}' from {folder}")
+    place = unpack_shards(name, expanded(folder).resolve(), space, settings, echo_line) if layout is None else folder
+    entry = note(name, place, settings, role=role, space=space, layout=layout, report=echo_line)
+    echo_line(f"added '{entry.name}' from {folder}")
     return 0
 
 

@@ -152,7 +152,7 @@ TABLES = {
     "the submission of another task": (["ILSVRC2012_val_00000001,"], "00000001: expected one class"),
     "two classes": ([f"{NAMES[0][:-5]},{WNIDS[0]} 1 2 3 4 {WNIDS[1]} 1 2 3 4"], "00000001: expected one class"),
     "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "lacks 6 images in .*00000001.JPEG"),
-    "without the column": (["x"], "PredictionString"),
+    "without the column": (["x"], "ImageId"),
 }
 
 
