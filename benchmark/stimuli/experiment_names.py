@@ -1,6 +1,7 @@
 """Names of the human experiments and of their conditions, as publications spell them."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ NUMERIC = frozenset(name for name, row in _TABLE.items() if row.get("conditions"
 #: The middle number of an eidolon condition -> the experiment. One table of texture-vs-shape, "eidolon", has all three.
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
 #: Name or alias -> experiment.
-KNOWN = {alias: name for name, row in _TABLE.items() for alias in (name, *row.get("aliases", ()))}
+KNOWN: Mapping[str, str] = {alias: name for name, row in _TABLE.items() for alias in (name, *row.get("aliases", ()))}
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
 #: Prefix of the experiment in file names of error-consistency (Geirhos et al. 2020).

@@ -217,7 +217,8 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
         rows, remarks = timely(path, rows, hints.keep_late)
     first = rows["condition"].drop_duplicates()
     own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
-    for (name, who), part in rows.groupby([rows["condition"].map(own), "subj"], sort=False):
+    for pair, part in rows.groupby([rows["condition"].map(own), "subj"], sort=False):
+        name, who = map(str, pair)
         yield TrialFile(
             path=path,
             experiment=name,

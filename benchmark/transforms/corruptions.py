@@ -224,7 +224,7 @@ def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weat
 
 
 def corrupted(
-    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Streams | None, half: float = 0.0
+    what: Corruption, levels: torch.Tensor, constants: Sequence[Any], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
     """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
     fraction.
