@@ -1,9 +1,7 @@
-"""Which trials of an observer count: one place decides for scores, comparisons, pools, the report and exports.
+"""Which trials of an observer count: one place decides for scores, comparisons, pools, the report and exports. They are
+those of its newest scores; of imported trials, the newest import of an experiment, to the source's first prompt."""
 
-Imported trials: the newest import of an experiment, answered to the prompt that its source puts first. Trials of the
-observer's own runs: those that its newest scores are computed from."""
-
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -32,11 +30,11 @@ _SHOWN = 6  # names in a line
 @dataclass(frozen=True, kw_only=True)
 class ImportedAnswers:
     """Imported answers in one label space of a leaderboard. Stimulus sets and trials are read once: scoring a hundred
-    observers asks for each of them a dozen times. observer: read the answers of this observer alone."""
+    observers asks for each of them a dozen times."""
 
     store: Store
     space: str = PUBLISHED_SPACE
-    observer: str | None = None
+    observer: str | None = None  # read the answers of this observer alone
     _images: dict[str, frozenset[str]] = field(default_factory=dict)
     _trials: dict[str, Trials] = field(default_factory=dict)
 
@@ -72,14 +70,14 @@ class ImportedAnswers:
     def of(self, suite: Suite) -> dict[str, ByRole]:
         """Observer -> the suite's role -> the answers that count."""
         roles = suite.experiments
-        named = {
+        return {
             name: {roles[experiment]: row for experiment, row in answers.items() if experiment in roles}
             for name, answers in self.main.items()
+            if not roles.keys().isdisjoint(answers)
         }
-        return {name: by_role for name, by_role in named.items() if by_role}
 
     def images(self, digest: str) -> frozenset[str]:
-        """Names of the images of a stimulus set."""
+        """Return the names of the images of a stimulus set."""
         if digest not in self._images:
             self._images[digest] = frozenset(self.store.stimuli(digest).ids)
         return self._images[digest]
@@ -95,7 +93,7 @@ class ImportedAnswers:
         }
 
     def trials(self, by_role: ByRole, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
-        """Trials on exactly the images of `sets`, which the answers must cover, with the suite's names of roles."""
+        """Return trials on exactly the images of `sets`, which the answers must cover, with the suite's roles."""
         parts = []
         for role, row in sorted(by_role.items()):
             if row.key not in self._trials:
@@ -112,22 +110,22 @@ class ImportedAnswers:
 
 
 def commonest(answered: Iterable[tuple[K, str]]) -> dict[K, str]:
-    """Role or group -> the commonest digest among the (role or group, digest) pairs."""
-    votes: dict[K, Counter[str]] = {}
+    """Return role or group -> the commonest digest among the (role or group, digest) pairs."""
+    votes: dict[K, Counter[str]] = defaultdict(Counter)
     for key, digest in answered:
-        votes.setdefault(key, Counter())[digest] += 1
+        votes[key][digest] += 1
     return {key: min(count, key=lambda d: (-count[d], d)) for key, count in sorted(votes.items())}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObserverAnswers:
-    """An observer's answers to a collection of stimulus sets. Trials are read on request: an observer whose scores are
-    stored already is recognised by its observations alone."""
+    """An observer's answers to a collection of stimulus sets. Trials are read on request: stored scores are recognised
+    by their observations alone."""
 
     keys: tuple[str, ...]  # the observations that the trials come from
     roles: frozenset[str]  # the roles of the sets that were answered
-    training: tuple[str, ...]  # the recipe tags of the observer's card
     read: Callable[[], Trials]
+    training: tuple[str, ...] = ()  # the recipe tags of the observer's card
     human: bool = False  # a person to compare others with
     prompt: str = ""  # the prompt that was answered
     remarks: tuple[str, ...] = ()  # flags of its scores, such as how many trials of a person do not count
@@ -177,8 +175,8 @@ def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> li
 def newest_keys(
     store: Store, suite: str, observer: str, counts: Callable[[StoredObservation], bool]
 ) -> dict[Block, str]:
-    """Block -> key of the newest observation that counts, whether it is scored or not: a block that was shown again
-    (with another seed) has several."""
+    """Return block -> key of the newest observation that counts, whether it is scored or not: a block that was shown
+    again (with another seed) has several."""
     answered = store.observations(observer=observer, suite=suite)
     return {(row.role, row.stimuli, row.condition): row.key for row in answered if counts(row)}
 
@@ -186,13 +184,12 @@ def newest_keys(
 def counting_observations(
     store: Store, suite: Suite, observer: str | None = None
 ) -> list[tuple[str, StoredObservation]]:
-    """(role, observation) of all answers that boards of a suite are made of, or of one observer's: imported ones first,
-    then those of own runs, the oldest first."""
-    found = list[tuple[str, StoredObservation]]()
-    for imports in imports_by_space(store, observer):
-        found += [pair for by_role in imports.of(suite).values() for pair in by_role.items()]
+    """Return (role, observation) of all answers that boards of a suite are made of, or of one observer's: imported ones
+    first, then those of own runs, the oldest first."""
+    imported = (by_role for imports in imports_by_space(store, observer) for by_role in imports.of(suite).values())
     own = {(row.observer, row.key): row for one in scored_trials(store, suite, observer) for row in one.observations}
-    return [*found, *((row.role, row) for row in sorted(own.values(), key=lambda row: row.created))]
+    by_age = sorted(own.values(), key=lambda row: row.created)
+    return [*(pair for by_role in imported for pair in by_role.items()), *((row.role, row) for row in by_age)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,29 +202,26 @@ class ReferenceTrials:
     _imports: dict[str, ImportedAnswers] = field(default_factory=dict)
 
     def imports(self, space: str) -> ImportedAnswers:
-        """Imported answers in a label space. Read once."""
+        """Return the imported answers in a label space. Read once."""
         return self._imports.setdefault(space, ImportedAnswers(store=self.store, space=space))
 
     def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
         """Return the answers from runs of those of the named observers that answered all of these sets. Read once."""
-        place = digest_data([sets, names])
-        if place not in self._read:
-            self._read[place] = {}
-            wanted = set(sets.items())
+        place, wanted = digest_data([sets, names]), set(sets.items())
 
-            def counts(row: StoredObservation) -> bool:
-                return (row.role, row.stimuli) in wanted and self.store.complete(row.key)
+        def counts(row: StoredObservation) -> bool:
+            return (row.role, row.stimuli) in wanted and self.store.complete(row.key)
 
-            for name in names:
-                keys = newest_keys(self.store, self.suite.name, name, counts)
-                if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
-                    own = tuple(keys.values())
-                    read = partial(self.store.trials, own)
-                    self._read[place][name] = ObserverAnswers(keys=own, roles=frozenset(sets), training=(), read=read)
-        return self._read[place]
+        for name in names if place not in self._read else ():
+            keys = newest_keys(self.store, self.suite.name, name, counts)
+            if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
+                own = tuple(keys.values())
+                answers = ObserverAnswers(keys=own, roles=frozenset(sets), read=partial(self.store.trials, own))
+                self._read.setdefault(place, {})[name] = answers
+        return self._read.setdefault(place, {})
 
     def imported(self, sets: Sets, space: str = PUBLISHED_SPACE) -> dict[str, ObserverAnswers]:
-        """Imported answers to those of these sets that each observer answered in full. Read once."""
+        """Return imported answers to those of these sets that each observer answered in full. Read once."""
         place = digest_data([space, sets])
         if place in self._read:
             return self._read[place]
@@ -238,11 +232,11 @@ class ReferenceTrials:
             if not answered:
                 continue
             main = next((row.details["prompt"] for row in by_role.values() if "prompt" in row.details), "")
-            others: dict[str, ByRole] = {}
+            prompts: dict[str, ByRole] = defaultdict(dict)
             for role, row in by_role.items() if main else ():
                 for prompt, other in list(imports.by_prompt[name][row.role].items())[1:]:
-                    others.setdefault(prompt, {})[role] = other
-            others = {prompt: others[prompt] for prompt in sorted(others) if imports.covered(others[prompt], sets)}
+                    prompts[prompt][role] = other
+            others = {prompt: prompts[prompt] for prompt in sorted(prompts) if imports.covered(prompts[prompt], sets)}
             prompt_keys = sorted(row.key for roles in others.values() for row in roles.values())
             owner = rows[name]
             answers[name] = ObserverAnswers(
@@ -260,9 +254,8 @@ class ReferenceTrials:
 
     def collections(self, space: str = PUBLISHED_SPACE) -> list[Sets]:
         """Return the collections of sets on which imported observers are scored: those that networks were shown, and
-        those that most people, or most networks, of each imported source answered, so that the tables of a source do
-        not depend on other imports. Score sets of imported observers add none: otherwise each scoring would cause
-        more."""
+        those that most people, or most networks, of each imported source answered."""
+        # Score sets of imported observers add none: otherwise each scoring would cause more.
         kinds = {row.id: row.kind for row in self.store.observers()}
         collected: list[Sets] = [
             score_set.stimuli
@@ -277,20 +270,20 @@ class ReferenceTrials:
 
 
 def imported_spaces(store: Store, observer: str | None = None) -> list[str]:
-    """Label spaces of imported answers, or of one observer's: that of the published tables first."""
+    """Return the label spaces of imported answers, or of one observer's: that of the published tables first."""
     spaces = {row.space for row in store.observations(observer=observer, suite=IMPORTED)}
     return sorted(spaces, key=lambda space: (space != PUBLISHED_SPACE, space))
 
 
 def imports_by_space(store: Store, observer: str | None = None) -> list[ImportedAnswers]:
-    """Imported answers, or one observer's, one value per label space."""
+    """Return imported answers, or one observer's, by label space."""
     spaces = imported_spaces(store, observer)
     return [ImportedAnswers(store=store, space=space, observer=observer) for space in spaces]
 
 
 def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = None) -> Trials | None:
-    """An observer's trials under a suite: imported ones, otherwise those of its newest scores; None without any. sets:
-    the stimulus sets to prefer if there are several, so that two observers are compared on the same images."""
+    """Return an observer's trials under a suite: imported ones, otherwise those of its newest scores; None without any.
+    sets: the stimulus sets to prefer if there are several, so that two observers are compared on the same images."""
     every = imports_by_space(store, who)
     if imported := [(imports, by_role) for imports in every for by_role in imports.of(suite).values()]:
         imports, by_role = max(imported, key=lambda pair: len(pair[0].covered(pair[1], sets or {})))
@@ -302,8 +295,8 @@ def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = No
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """Return a line on each experiment in which observers lack images that most of their source answered. No table
-    shows such observers; people who lack images are left out of their group."""
+    """Return a line on each experiment in which observers lack images that most of their source answered: no table
+    shows such observers."""
     lines: list[str] = []
     for imports, role in product(imports_by_space(store), experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}

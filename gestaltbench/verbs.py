@@ -25,7 +25,7 @@ from benchmark.errors import UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
-from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, observer_pairs, pair_table
+from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, agreement_table, observer_pairs
 from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
 from benchmark.leaderboard.links import Link, correlation_table
 from benchmark.leaderboard.provenance import Provenance, provenance_record
@@ -244,7 +244,7 @@ def _consistency(leaderboard: Selection, *observers: Names, experiment: str | No
 def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
     compared = tuple(observer_pairs(answered))
     title = f"error consistency of {counted(len(compared), 'pair')}"
-    return Results(title=title, values=compared, tables=lambda some: [pair_table(some)])
+    return Results(title=title, values=compared, tables=lambda some: [agreement_table(some)])
 
 
 class Leaderboard(Selection):

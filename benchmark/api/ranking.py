@@ -27,8 +27,8 @@ from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
-from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
+from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
+from benchmark.leaderboard.links import Contrasts, Link, contrasts, experiment_values, links
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.summary import (
     BETTER,
@@ -41,7 +41,7 @@ from benchmark.leaderboard.summary import (
 )
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import training_curves as curves_of
-from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
+from benchmark.leaderboard.transfer import Claim, TransferMatrix, transfer_claims, transfer_matrix
 from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools, unseen_boards
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
@@ -186,8 +186,8 @@ def transfer(
             raise BenchError(f"suite '{suite}' shows no degraded images that a matrix could be made of.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
         pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
-    matrices = [item for pool in pooled if (item := matrix(pool, ways, by_model=by_model)).columns]
-    return judged(matrices, claims)
+    matrices = [item for pool in pooled if (item := transfer_matrix(pool, ways, by_model=by_model)).columns]
+    return transfer_claims(matrices, claims)
 
 
 def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
@@ -221,7 +221,7 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
         tables = cue_boards(suites_with_scores(store), ranked)
     identities = {name: row.identity for name, row in observers.items() if row.kind == "network"}
     noted = [(metric, board.with_twins(table, identities)) for metric, table in tables]
-    return measured(noted, {name: row.card for name, row in observers.items()})
+    return measures_of(noted, {name: row.card for name, row in observers.items()})
 
 
 def parameter_counts(leaderboard: Selection) -> dict[str, int]:
@@ -248,7 +248,8 @@ def correlate(
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
     return [
-        (table, links(table, cards, parts_of(table, rows), method=method), contrasts(table, cards)) for table in tables
+        (table, links(table, cards, experiment_values(table, rows), method=method), contrasts(table, cards))
+        for table in tables
     ]
 
 

@@ -17,9 +17,9 @@ from benchmark.leaderboard.model import (
     Column,
     Row,
     cell_of,
-    describe,
+    interval_unit,
     is_partial,
-    sampled,
+    set_in_words,
 )
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
@@ -124,7 +124,7 @@ class _Scores:
             version=first.version,
             space=first.space,
             title=f"{suite.name} (version {first.version}), {first.space}",
-            sets={role: describe(own, self.sets) for role, own in digests.items() if own},
+            sets={role: set_in_words(own, self.sets) for role, own in digests.items() if own},
             columns=columns,
             rows=with_ranks(ranked, head.name, head.direction),
             references=(*self._references(aside, columns, digests),),
@@ -159,7 +159,7 @@ class _Scores:
             if score:
                 cell = cell_of(score)
             elif elsewhere:
-                cell = Cell(reason=f"measured on another set: {describe(min(elsewhere), self.sets)}")
+                cell = Cell(reason=f"measured on another set: {set_in_words(min(elsewhere), self.sets)}")
             else:
                 cell = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
             cells[metric.name] = cell
@@ -186,7 +186,7 @@ class _Scores:
             parts=metric.parts,
             experiments=own,
             average=average,
-            over=sampled(metric.over, cells),
+            over=interval_unit(metric.over, cells),
             questions=self.suite.questions if metric.headline else {},
         )
 

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, interval_sentence, title_under
+from benchmark.leaderboard.model import (
+    REPORTED,
+    Board,
+    Column,
+    Row,
+    cell_of,
+    interval_sentence,
+    set_in_words,
+    title_under,
+)
 from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
@@ -188,7 +197,7 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
 
     who = (Field(name, name, breaks=TEXT_MAX, who=True) for name in ("metric", "condition"))
     last = (Field("", "set"), Field("", "interval by", breaks=TEXT_MAX))
-    described = [f"{letters.get(d, '')}: {describe(d, sets)}".removeprefix(": ") for d in used]
+    described = [f"{letters.get(d, '')}: {set_in_words(d, sets)}".removeprefix(": ") for d in used]
     return Table(
         title=f"{rows[0].observer}: {rows[0].suite} (version {rows[0].version}), {rows[0].space}",
         caption="; ".join(described) or "no stimuli",
@@ -239,7 +248,7 @@ def score_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]) -> Ta
 
     def values(row: ScoreRow) -> tuple[Value, ...]:
         plain = (getattr(row, name) for name in (*names, "role"))
-        return (*plain, cell_of(row), row.n, describe(row.stimuli, sets), row.stimuli)
+        return (*plain, cell_of(row), row.n, set_in_words(row.stimuli, sets), row.stimuli)
 
     fields = (*(Field(name, name) for name in names), *hidden)
     return Table(fields=fields, rows=tuple(map(values, rows)), origin=ORIGIN)

@@ -1,6 +1,5 @@
-"""Two observers against each other: a comparison as text tables, and the verdict on a new model against its base.
-
-Tables: headlines first, then the rest by suite. Verdict: one per suite, as Markdown for a pull request."""
+"""Two observers against each other: a comparison as tables, and the verdict on a new model against its base as Markdown
+for a pull request."""
 
 import math
 import re
@@ -27,12 +26,14 @@ DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")
 
 
 def comparison_tables(tests: Compared) -> list[Table]:
-    """The family of headlines, then the other metrics under each suite's name, then notes on all tables."""
+    """Return the family of headlines, then the other metrics under each suite's name, then notes on all tables."""
     who, caption = f"A: {tests.a}    B: {tests.b}", "the stimuli that both answered, paired"
-    tables = [test_table(who, caption, [("", row) for row in tests.headlines])]
-    for suite, rows in groupby(tests.secondary, key=lambda row: row.suite):
-        tables.append(test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite))
-    return [*tables[:1], *(table for table in tables[1:] if table.rows), _how_to_read(_notes(tests), tests)]
+    first = test_table(who, caption, [("", row) for row in tests.headlines])
+    others = (
+        test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite)
+        for suite, rows in groupby(tests.secondary, key=lambda row: row.suite)
+    )
+    return [first, *(table for table in others if table.rows), _how_to_read(_notes(tests), tests)]
 
 
 def measure_comparison(tests: Compared) -> Table:
@@ -42,19 +43,24 @@ def measure_comparison(tests: Compared) -> Table:
         raise BenchError(f"'{tests.a}' and '{tests.b}' have no measure of shape or texture in common.")
     who = f"A: {tests.a}    B: {tests.b}"
     table = test_table(who, "measures of shape and texture, paired; one family of tests", [("", row) for row in rows])
-    reasons = (f"Not compared, {r.comparison.reason}: {r.title} ({r.suite})" for r in rows if r.comparison.p is None)
-    return replace(table, notes=(*table.notes, *reasons))
+    return replace(table, notes=(*table.notes, *_not_compared((row, f"{row.title} ({row.suite})") for row in rows)))
+
+
+def _not_compared(rows: Iterable[tuple[SuiteComparison, str]]) -> list[str]:
+    """Return a note for each reason of missing tests. rows: with the name of each."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row, name in rows:
+        if row.comparison.p is None:
+            reasons[row.comparison.reason].append(name)
+    return [f"Not compared, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
 
 
 def each_tables(tests: ComparedToEach) -> list[Table]:
     """Return a table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = defaultdict(list)
-    missing: dict[str, list[str]] = defaultdict(list)
     for name, row in tests.rows:
         if row.comparison.difference is not None:
             by_metric[row.suite, row.title].append((name, row))
-        if row.comparison.p is None:
-            missing[row.comparison.reason].append(printable(name))
     tables = []
     for (suite, title), rows in by_metric.items():
         rows.sort(key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
@@ -66,7 +72,7 @@ def each_tables(tests: ComparedToEach) -> list[Table]:
     notes = [
         "On the stimuli that both answered, paired; all rows are one family of tests (Holm). An interval leaves out 0 "
         "exactly where p is below .05. Chance, too, keeps the highest of many from the lowest: that has no test here.",
-        *(f"Not compared, {reason}: {', '.join(names)}" for reason, names in missing.items()),
+        *_not_compared((row, printable(name)) for name, row in tests.rows),
         *([f"Nothing in common with: {printable(', '.join(tests.alone))}."] if tests.alone else []),
     ]
     return [*tables, _how_to_read(notes, tests)]
@@ -79,49 +85,50 @@ def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Tabl
 
 def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
     """Return the images that only one of the two gets right, by suite and metric."""
+    titles = ("condition", "image", "category", "A says", "B says")
+    fields = (Field("winner", "alone"), *map(Field, DIFFERING, titles))
     tables = []
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
-        title = f"{suite}, {metric}: {counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
-        values = tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY])
-        titles = ("condition", "image", "category", "A says", "B says")
-        fields = (
-            Field("winner", "alone"),
-            *(Field(key=key, title=title) for key, title in zip(DIFFERING, titles, strict=True)),
+        won = f"{counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
+        table = Table(
+            title=f"{suite}, {metric}: {won}",
+            caption=f"A: {a}    B: {b}",
+            fields=fields,
+            rows=tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY]),
+            notes=(f"... {len(rows) - MANY} more",) if len(rows) > MANY else (),
+            facts={"suite": suite, "metric": metric},
         )
-        more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
-        facts = {"suite": suite, "metric": metric}
-        tables.append(
-            Table(title=title, caption=f"A: {a}    B: {b}", fields=fields, rows=values, notes=more, facts=facts)
-        )
+        tables.append(table)
     return tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class PowerRow:
-    """The power of a comparison of a suite's headline. who: observers whose answers it is computed from; detect: the
-    difference to detect; power: the wanted power."""
+    """The power of a comparison of a suite's headline."""
 
     suite: str
     title: str
-    who: str
+    who: str  # observers whose answers it is computed from
     comparison: Comparison
-    detect: float
-    power: float
+    detect: float  # the difference to detect
+    power: float  # the wanted power
 
     @cached_property
     def images(self) -> float | None:
         """Images needed to detect the difference with that power, with as many people; None: no number suffices."""
-        test = self.comparison.test
-        times = None if test is None else needed(test, self.detect, self.power)
+        times = self._needed("images")
         return None if times is None else times * self.comparison.n
 
     @cached_property
     def people(self) -> float | None:
         """Factor by which the number of people must grow on as many images; None: no number suffices, or no people."""
+        return self._needed("people")
+
+    def _needed(self, of: str) -> float | None:
         test = self.comparison.test
-        return None if test is None else needed(test, self.detect, self.power, of="people")
+        return None if test is None else needed(test, self.detect, self.power, of=of)
 
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
@@ -133,17 +140,16 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
     now = (Field("n", "n", right=True), *counts("sees"), Field("chance", "chance", right=True))
     wanted = (Field("images", "n needed", right=True), Field("people", "people, times", right=True))
     fields = (*who, *now, *wanted)
-    values: list[tuple[Value, ...]] = []
-    for row in rows:
-        test, n = row.comparison.test, row.comparison.n
+
+    def values(row: PowerRow) -> tuple[Value, ...]:
+        test, n, names = row.comparison.test, row.comparison.n, (row.suite, row.title, row.who)
         if test is None:
-            values.append((row.suite, row.title, row.who, n, row.comparison.reason, None, None, None))
-            continue
-        images, people = row.images, row.people
+            return (*names, n, row.comparison.reason, None, None, None)
         chance, smallest = power_of(test, detect), detectable(test, power)
         seen = (n, number(smallest), number(chance, 2)) if n > 1 else (None, "", "")
-        enough = "no number" if images is None else f"{math.ceil(images):,}"
-        values.append((row.suite, row.title, row.who, *seen, enough, "" if people is None else number(people, 2)))
+        enough = "no number" if row.images is None else f"{math.ceil(row.images):,}"
+        return (*names, *seen, enough, "" if row.people is None else number(row.people, 2))
+
     notes = [
         f"sees: the smallest difference that is found with a chance of {power:g}; chance: of finding {detect:g}; n "
         f"needed: to find it with a chance of {power:g}, with as many more of what images share, and as many people.",
@@ -152,19 +158,21 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
     if any(row.people for row in rows):
         notes.append("people, times: how many times as many people do so on as many images.")
     caption = f"{pair}{', ' if pair else ''}to see a difference of {detect:g}"
-    return Table(title="Power", caption=caption, fields=fields, rows=tuple(values), notes=tuple(notes))
+    return Table(title="Power", caption=caption, fields=fields, rows=tuple(map(values, rows)), notes=tuple(notes))
 
 
 def better(row: SuiteComparison) -> str:
-    """ "A", "B", "A is higher" where neither end is better, "inconclusive (+- half-width)", "no answer differs", ""
-    without a test."""
+    """Return "A", "B", "A is higher" if neither end is better, "inconclusive (+- half-width)", "no answer differs", or
+    "" without a test."""
     test = row.comparison
     if test.same:
         return "no answer differs"
+    if test.p is None:
+        return ""
     if "higher" not in test.verdict:
         if test.low is None or test.high is None:
-            return "" if test.p is None else "inconclusive"
-        return "" if test.p is None else f"inconclusive (\N{PLUS-MINUS SIGN}{(test.high - test.low) / 2:.2g})"
+            return "inconclusive"
+        return f"inconclusive (\N{PLUS-MINUS SIGN}{(test.high - test.low) / 2:.2g})"
     first = (test.difference or 0) > 0
     if row.metric.direction == "none":
         return f"{'A' if first else 'B'} is higher"
@@ -178,25 +186,24 @@ def test_table(
     who = (Field("other", "B", who=True), Field("suite", "" if suite else "suite", who=True), Field("metric"))
     title_field = Field("title", "" if metric else "metric", breaks=10, who=True)
     tested = (Field("difference", "A - B"), *counts("n"), Field("better", "better", breaks=12))
-    p_fields = (Field("p_holm"), Field("", "p (Holm)"))
     sides = (Field("a", "A"), Field("b", "" if metric else "B"), *counts("A / B alone"))
-    fields = (*who, title_field, *tested, *p_fields, *sides)
+    fields = (*who, title_field, *tested, Field("p_holm"), Field("", "p (Holm)"), *sides)
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
         test = row.comparison
-        cell = Cell(
-            value=test.difference, low=test.low, high=test.high, n=test.n, flags=(), reason=test.reason, source=test
-        )
+        cell = Cell(test.difference, test.low, test.high, n=test.n, reason=test.reason, source=test)
         alone = f"{test.discordant[0]} / {test.discordant[1]}" if test.discordant else ""
-        names = (other, row.suite, row.metric.name, row.title)
-        p = (test.p_holm, p_value(test.p_holm))
+        names, p = (other, row.suite, row.metric.name, row.title), (test.p_holm, p_value(test.p_holm))
         return (*names, cell, test.n, better(row), *p, test.a, test.b, alone)
 
-    shown = [pair for pair in rows if pair[1].comparison.difference is not None]
-    tests = tuple(values(*pair) for pair in shown)
-    origin = ("level", "method", "p", "discordant")
+    shown = tuple(values(*pair) for pair in rows if pair[1].comparison.difference is not None)
     return Table(
-        title=title, caption=caption, fields=fields if shown else (), rows=tests, measure="number", origin=origin
+        title=title,
+        caption=caption,
+        fields=fields if shown else (),
+        rows=shown,
+        measure="number",
+        origin=("level", "method", "p", "discordant"),
     )
 
 
@@ -215,11 +222,7 @@ def _notes(tests: Compared) -> Iterator[str]:
     yield from _remarked(tests)
     for row, stands in tests.left_out:
         yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for row in tests:
-        if row.comparison.p is None:
-            reasons[row.comparison.reason].append(f"{row.title} ({row.suite})")
-    yield from (f"Not compared, {reason}: {', '.join(names)}" for reason, names in reasons.items())
+    yield from _not_compared((row, f"{row.title} ({row.suite})") for row in tests)
     if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in tests), default=0):
         yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
 
@@ -253,7 +256,8 @@ class Margin:
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
     def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
-        """low, high: interval of the difference; direction: of a metric that has a better end, unless `both`."""
+        """Return the verdict by the interval of a difference. direction: of a metric with a better end, unless
+        `both`."""
         if self.both:
             if -self.size < low and high < self.size:
                 return "equivalent"
@@ -268,28 +272,26 @@ class Margin:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One metric of a suite, new minus base. low, high: interval of the difference; reason: why it is inconclusive."""
+    """One metric of a suite, new minus base."""
 
     row: SuiteComparison
-    low: float | None
-    high: float | None
-    verdict: Verdict
-    reason: str = ""
+    verdict: Verdict = "inconclusive"
+    low: float | None = None  # interval of the difference
+    high: float | None = None
+    reason: str = ""  # why it is inconclusive
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Diff:
-    """A new network against its base. margin: the accepted difference (None: any change counts); flipped: trials of the
-    headlines that only one of the two answers correctly (winner "a": the new one); looked: whether the intervals hold
-    at every look, so that sampling could stop early."""
+    """A new network against its base."""
 
     base: str
     new: str
-    margin: Margin | None
+    margin: Margin | None  # the accepted difference; None: any change counts
     changes: tuple[Change, ...]
-    flipped: tuple[DiscordantTrial, ...] = ()
+    flipped: tuple[DiscordantTrial, ...] = ()  # of the headlines (winner "a": the new one)
     remarks: tuple[str, ...] = ()
-    looked: bool = False
+    looked: bool = False  # whether the intervals hold at every look, so that sampling could stop early
 
     @property
     def verdict(self) -> str:
@@ -319,10 +321,10 @@ class Diff:
 
 
 def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
-    """tests: a the new one, b the base. Each suite is judged by its headline and, if it has one, by its guard, since
-    agreement with people does not imply correct answers. Without a margin, the paired test of a row, adjusted over the
-    rows (Holm), decides between worse and better; with a margin, simultaneous intervals (Bonferroni over the rows) are
-    compared with it."""
+    """Return the verdict on a new network (a of the tests) against its base (b). Each suite is judged by its headline
+    and, if it has one, by its guard, since agreement with people does not imply correct answers. Without a margin, the
+    paired test of a row, adjusted over the rows (Holm), decides between worse and better; with a margin, simultaneous
+    intervals (Bonferroni over the rows) are compared with it."""
     guards = [row for row in tests.secondary if row.metric.guard and not row.comparison.condition]
     rows = [
         row
@@ -339,32 +341,30 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
     """Return the verdict by an interval that holds at every look. whole: whether all images have been shown."""
-    if whole and row.comparison.same:
-        return Change(row=row, low=low, high=high, verdict="no answer changed")
-    return Change(row=row, low=low, high=high, verdict=_by_interval(row.metric.direction, low, high, margin))
+    same = whole and row.comparison.same
+    verdict = "no answer changed" if same else _by_interval(row.metric.direction, low, high, margin)
+    return Change(row=row, verdict=verdict, low=low, high=high)
 
 
 def nothing_known(suite: Suite, reason: str) -> Change:
     """Return the verdict on a suite without anything to compare."""
-    row = SuiteComparison(
-        suite=suite.name, metric=suite.headline, comparison=Comparison(metric=suite.headline.name, reason=reason)
-    )
-    return Change(row=row, low=None, high=None, verdict="inconclusive", reason=reason)
+    nothing = Comparison(metric=suite.headline.name, reason=reason)
+    row = SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)
+    return Change(row=row, reason=reason)
 
 
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
-    """Return a row without an interval is inconclusive, unless no answer changed."""
+    """Return the verdict on a row; inconclusive without an interval, unless no answer changed."""
     paired, direction = row.comparison, row.metric.direction
     if paired.same:
-        return Change(row=row, low=paired.low, high=paired.high, verdict="no answer changed")
+        return Change(row=row, verdict="no answer changed", low=paired.low, high=paired.high)
     if paired.test is None or paired.difference is None:
-        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
-        return Change(row=row, low=None, high=None, verdict="inconclusive", reason=reason)
+        return Change(row=row, reason=re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason))
     asked = margin is not None and (margin.both or direction != "none")
     low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
     if low is None or high is None:
-        return Change(row=row, low=None, high=None, verdict="inconclusive", reason="too few clusters for an interval")
-    return Change(row=row, low=low, high=high, verdict=_by_interval(direction, low, high, margin))
+        return Change(row=row, reason="too few clusters for an interval")
+    return Change(row=row, verdict=_by_interval(direction, low, high, margin), low=low, high=high)
 
 
 def _by_interval(direction: Direction, low: float, high: float, margin: Margin | None) -> Verdict:
@@ -383,9 +383,7 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
 
     def values(change: Change) -> tuple[Value, ...]:
         row, paired = change.row, change.row.comparison
-        cell = Cell(
-            value=paired.difference, low=change.low, high=change.high, n=paired.n, flags=(), reason="", source=paired
-        )
+        cell = Cell(paired.difference, change.low, change.high, n=paired.n, source=paired)
         verdict = change.verdict + (f": {change.reason}" if change.reason else "")
         # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
         gained, lost = paired.discordant or (None, None)

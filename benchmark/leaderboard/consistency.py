@@ -1,6 +1,5 @@
-"""Error consistency of observers by experiment and condition: who errs on the same images.
-
-Geirhos, Meding & Wichmann 2020, Klein et al. 2025 (NeurIPS); the formulas are in `benchmark.stats.agreement`."""
+"""Error consistency of observers by experiment and condition (Geirhos, Meding & Wichmann 2020; Klein et al. 2025,
+NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from benchmark.stimuli.generated import shared_exemplars
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]
 MEAN, LEVEL = "mean over conditions", 0.05
 AVERAGED = "averaged"  # column: whether a trial's condition enters its experiment's averages
-ALWAYS = "the more accurate one is always right, or always wrong: no copying to see"
+ALWAYS = "the more accurate one is always right, or always wrong: copying cannot be seen"
 MEANING = (
     "mean over conditions: of those that enter the averages, each counting alike; attainable: the kappas that the two "
     "accuracies allow; p: of the test that kappa is 0, Holm's over the rows of this table; copied: how often the "
@@ -61,8 +60,8 @@ def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
 
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
-    """(condition, agreement) for each condition of one experiment, then (`MEAN`, ...) where there are several."""
-    table = matched([a, b])
+    """Yield (condition, agreement) for each condition of one experiment, then (`MEAN`, ...) if there are several."""
+    table = matched_trials([a, b])
     conditions = dict.fromkeys(table.condition.tolist())
     for condition in conditions:
         inside = table.condition == condition
@@ -78,59 +77,49 @@ def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
 
 
 def _averaged(observers: Iterable[Trials]) -> list[str]:
-    """Conditions that enter an experiment's averages; all of them if the trials have no such column."""
+    """Return the conditions that enter an experiment's averages; all of them if the trials have no such column."""
     kept = (own["condition"][own.columns.get(AVERAGED, np.ones(len(own), dtype=bool))] for own in observers)
     return [*{name for names in kept for name in names.tolist()}]
 
 
-def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
-    """Match stored trials (`stats.agreement.match`). TrialsError if an observer has two answers to one trial."""
+def matched_trials(observers: Sequence[Trials], *, every: bool = True) -> Matched:
+    """Match stored trials. Raises TrialsError if an observer has two answers to one trial."""
     try:
         return match(observers, every=every)
     except ValueError as error:
         raise TrialsError(f"stored trials cannot be matched: {error}") from error
 
 
-def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
+def agreement_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     """Return the kappa of pairs under each condition, with the counts that it is made of."""
-    sides = (Field(side, "" if title else side, who=True) for side in ("a", "b"))
-    shown = (Field(name, name, who=True) for name in ("experiment", "condition"))
-    four = ("both right", "only a", "only b", "both wrong")
-    answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
-    shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
-    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"), Field("p"), Field("p_holm"))
     compared = list(compared)
     tested = [pair.agreement.p for pair in compared if pair.agreement.p is not None]
     adjusted = iter(holm(tested).tolist())
-    more = (*ends, *counts("p, Holm"), Field("unbiased_kappa"), *counts("unbiased"), Field("copied", "copied"))
-    fields = (*sides, *shown, Field("kappa", "kappa"), *more, *counts("n"), *answers, *shares)
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
-        kappa, table = pair.agreement, pair.agreement.table
-        shares = (kappa.observed, number(kappa.observed, 3), kappa.expected, number(kappa.expected, 3))
-        numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
-        cell = Cell(
-            value=kappa.kappa, low=kappa.low, high=kappa.high, n=table.n, flags=(), reason=kappa.reason, source=kappa
-        )
-        ends = "" if kappa.least is None else f"{number(kappa.least, 2)} to {number(kappa.most, 2)}"
-        p = None if kappa.p is None else next(adjusted)
-        more = (kappa.least, kappa.most, ends, kappa.p, p, p_value(p), kappa.unbiased, number(kappa.unbiased))
-        reason = kappa.reason or (ALWAYS if pair.condition != MEAN else "the copy model is of one condition")
-        reason = "" if kappa.copied is not None else reason
-        copied = Cell(
-            value=kappa.copied,
-            low=kappa.copied_low,
-            high=kappa.copied_high,
-            n=table.n,
-            flags=(),
-            reason=reason,
-            source=kappa,
-        )
-        return (pair.a, pair.b, pair.experiment, pair.condition, cell, *more, copied, *numbers, *shares)
+        one, table = pair.agreement, pair.agreement.table
+        kappa = Cell(one.kappa, one.low, one.high, n=table.n, reason=one.reason, source=one)
+        ends = "" if one.least is None else f"{number(one.least, 2)} to {number(one.most, 2)}"
+        p = None if one.p is None else next(adjusted)
+        more = (one.least, one.most, ends, one.p, p, p_value(p), one.unbiased, number(one.unbiased))
+        why = one.reason or (ALWAYS if pair.condition != MEAN else "the copy model is of one condition")
+        reason = why if one.copied is None else ""
+        copied = Cell(one.copied, one.copied_low, one.copied_high, n=table.n, reason=reason, source=one)
+        counted = (table.n, table.both, table.only_a, table.only_b, table.neither)
+        shares = (one.observed, number(one.observed, 3), one.expected, number(one.expected, 3))
+        return (pair.a, pair.b, pair.experiment, pair.condition, kappa, *more, copied, *counted, *shares)
 
+    sides = (Field(side, "" if title else side, who=True) for side in ("a", "b"))
+    shown = (Field(name, name, who=True) for name in ("experiment", "condition"))
+    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"))
+    more = (Field("p"), Field("p_holm"), *counts("p, Holm"), Field("unbiased_kappa"), *counts("unbiased"))
+    four = ("both right", "only a", "only b", "both wrong")
+    answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
+    shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
+    kappas = (Field("kappa", "kappa"), *ends, *more, Field("copied", "copied"))
     return Table(
         title=title,
-        fields=fields,
+        fields=(*sides, *shown, *kappas, *counts("n"), *answers, *shares),
         rows=tuple(map(values, compared)),
         notes=MEANING,
         intervals="[low, high]: 95 % interval; other images, or other shapes and textures where images share them.",
@@ -139,45 +128,44 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
 
 
 def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
-    """Two observers by experiment and condition; experiments without a common image are named below."""
+    """Return two observers by experiment and condition; experiments without a common image are named below."""
     compared = list(observer_pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
     common = {pair.experiment for pair in compared if pair.agreement.table.n}
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)
-    table = pair_table(shown, f"Error consistency of a = {a} and b = {b}")
+    table = agreement_table(shown, f"Error consistency of a = {a} and b = {b}")
     return replace(table, notes=(*table.notes, *notes, *_derived_images(answered.values())))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     """Return the kappa of all pairs on the images that both of a pair answered, the mean over conditions."""
     names = sorted(who)
-    table = matched([who[name] for name in names], every=False)
+    table = matched_trials([who[name] for name in names], every=False)
     kept = [table.condition == condition for condition in _averaged(who.values())]
     kappas = np.stack([pairwise(table.right[part], table.present[part]).kappa for part in kept])
     known = np.isfinite(kappas)
     mean = np.where(known, kappas, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
     def cell(i: int, j: int) -> str:
-        kappa = number(float(mean[i, j]), 2) if known[:, i, j].any() else NOTHING
-        return "" if i == j else kappa
+        if i == j:
+            return ""
+        return number(float(mean[i, j]), 2) if known[:, i, j].any() else NOTHING
 
     at = range(len(names))
     numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
+    note = f"mean over the conditions that enter the averages; {NOTHING}: no image in common"
     return Table(
         title=f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(
-            f"mean over the conditions that enter the averages; {NOTHING}: no image in common",
-            *_derived_images([who]),
-        ),
+        notes=(note, *_derived_images([who])),
     )
 
 
 def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
-    """How many differences between two networks in agreement with people are more than chance, by how many experiments
-    two have in common. Neighbours: those next to one another in the order of the values that their pairs have."""
+    """Return how many differences between two networks in agreement with people are significant, by the number of
+    experiments that two have in common. Neighbours are next to one another in the order of their values."""
     groups: dict[str, list[tuple[str, str, Comparison]]] = {}
     for test in tests:
         groups.setdefault(test[2].average, []).append(test)

@@ -1,6 +1,4 @@
-"""Every measure of how far answers hang on a cue, side by side: which shape bias do you mean?
-
-The machinery is that of links between suites, with a metric in the place of a suite's headline."""
+"""Every measure of how far answers depend on a cue, side by side, as links with a metric in the place of a suite."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +27,11 @@ SHARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class CueMeasures:
-    """The measures of one decision space. summary: side by side; links: every one against every other; textures: those
-    whose high end is texture."""
+    """The measures of one label space."""
 
-    summary: Summary
-    links: tuple[Link, ...]
-    textures: frozenset[str]
+    summary: Summary  # side by side
+    links: tuple[Link, ...]  # every one against every other
+    textures: frozenset[str]  # those whose high end is texture
 
 
 def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[Board]]) -> list[tuple[Metric, Board]]:
@@ -43,10 +40,10 @@ def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[
     return [(metric, board) for suite, metric in measures for board in ranked(suite, metric.name)]
 
 
-def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
-    """The measures of the built-in world, and those of photographs, whatever classes each is asked in. boards: of a
-    metric with a `cue`, ranked by it. Rows are ordered by the measure that most observers have: means of ranks over
-    measures of different observers would say little."""
+def measures_of(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
+    """Return the measures of the built-in world, and those of photographs, in any label space. boards: of a metric with
+    a `cue`, ranked by it. Rows are ordered by the measure that most observers have: means of ranks over measures of
+    different observers would say little."""
     spaces: dict[tuple[str, str], set[str]] = {}
     for metric, board in boards:
         spaces.setdefault((board.suite, metric.name), set()).add(board.space)
@@ -82,29 +79,27 @@ def _ordered(table: Summary) -> Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """How two measures order the networks that have both. share: of pairs of networks that they order differently, of
-    the pairs that neither ties; apart: the networks whose two ranks lie furthest apart, with both ranks."""
+    """How two measures order the networks that have both."""
 
     link: Link
-    share: float | None
-    apart: tuple[tuple[str, float, float], ...]
+    share: float | None  # of pairs of networks that they order differently, of the pairs that neither ties
+    apart: tuple[tuple[str, float, float], ...]  # the networks whose two ranks differ most, with both ranks
 
 
 def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
-    """textures: names of the measures whose high end is texture: their order is turned."""
+    """Return how two measures disagree. textures: names of the measures whose high end is texture; their order is
+    reversed."""
     xs, ys = (
         [-value if side.name in textures else value for value in values]
         for side, values in ((link.x, link.xs), (link.y, link.ys))
     )
     signs = [(xs[i] - xs[j]) * (ys[i] - ys[j]) for i, j in combinations(range(len(xs)), 2)]
-    decided = [sign for sign in signs if sign]
-    first, second = (average_ranks(np.array(values), True).tolist() for values in (xs, ys))
-    each = [(network.name, x, y) for network, x, y in zip(link.observers, first, second, strict=True)]
+    decided = [sign < 0 for sign in signs if sign]
+    ranks = (average_ranks(np.array(values), True).tolist() for values in (xs, ys))
+    each = [(network.name, x, y) for network, x, y in zip(link.observers, *ranks, strict=True) if x != y]
     each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
-    apart = tuple(row for row in each[:NAMED] if row[1] != row[2])
-    return Disagreement(
-        link=link, share=sum(sign < 0 for sign in decided) / len(decided) if decided else None, apart=apart
-    )
+    share = sum(decided) / len(decided) if decided else None
+    return Disagreement(link=link, share=share, apart=tuple(each[:NAMED]))
 
 
 def measure_tables(cue: CueMeasures) -> list[Table]:
@@ -121,9 +116,6 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
     sides = (Field(side, side, who=True, breaks=24) for side in ("x", "y"))
     apart = Field("ordered_differently", "ordered differently", right=True)
     fields = (*sides, Field("n", "n", right=True), apart, Field("furthest_apart", "furthest apart (ranks)", breaks=36))
-    note = "ordered differently: pairs of networks, of those that neither measure ties; ranks: 1 hangs on shape most."
-    return [
-        side_by_side,
-        agreement,
-        Table(title="where they disagree", caption="", fields=fields, rows=tuple(rows), notes=(note,)),
-    ]
+    note = "ordered differently: pairs of networks, of those that neither measure ties; ranks: 1 depends on shape most."
+    where = Table(title="where they disagree", fields=fields, rows=tuple(rows), notes=(note,))
+    return [side_by_side, agreement, where]

@@ -17,7 +17,16 @@ from rich.text import Text
 from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import NOTHING, Table, cell_record, finite, notes_below, records, row_facts, texts
+from benchmark.leaderboard.table import (
+    NOTHING,
+    Table,
+    cell_record,
+    finite,
+    notes_below,
+    records,
+    row_facts,
+    shown_texts,
+)
 
 DATA = ("csv", "json")
 FORMATS = (*DATA, "markdown", "latex", "html")
@@ -33,7 +42,7 @@ def written(tables: Iterable[Table], form: str) -> Iterator[str]:
     if form == "csv":
         return csv_lines(record for table in tables for record in records(table))
     if form == "json":
-        return iter([json_text([document(table) for table in tables])])
+        return iter([json_text([table_document(table) for table in tables])])
     draw = {"markdown": markdown, "latex": latex, "html": html}[form]
     return (("\n" if at else "") + draw(table) for at, table in enumerate(tables))
 
@@ -66,7 +75,7 @@ def _csv_line(values: Iterable[Any]) -> str:
     return line.getvalue()
 
 
-def document(table: Table) -> dict[str, Any]:
+def table_document(table: Table) -> dict[str, Any]:
     """Return a table as nested plain data: facts, columns of numbers, rows with their scores."""
     measured = [(at, table.fields[at]) for at in table.numbers]
     rows = []
@@ -90,16 +99,16 @@ def json_text(data: Any) -> str:
     return json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+def visible_parts(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
     """Return (titles, rows, notes) of the visible columns, without cuts."""
     footnotes: dict[str, int] = {}
-    rows = list(zip(*texts(table, footnotes), strict=True))
+    rows = list(zip(*shown_texts(table, footnotes), strict=True))
     return [printable(table.fields[at].title) for at in table.visible], rows, notes_below(table, footnotes)
 
 
 def markdown(table: Table) -> str:
     """Return a heading, the caption, the table and its notes; a divider is an empty row."""
-    head, rows, notes = whole(table)
+    head, rows, notes = visible_parts(table)
     drawers = [markdown_code if table.fields[at].code else markdown_text for at in table.visible]
     lines = [f"### {markdown_text(table.title)}", ""] if table.title else []
     lines += [markdown_text(table.caption), ""] if table.caption else []
@@ -149,7 +158,7 @@ def latex_text(text: str) -> str:
 
 def latex(table: Table) -> str:
     """Return a table environment for the booktabs package, a rule at each divider."""
-    head, rows, notes = whole(table)
+    head, rows, notes = visible_parts(table)
     lines = [r"\begin{table}", r"\centering"]
     lines += [rf"\caption{{{latex_text(table.heading)}}}"] if table.heading else []
     lines += [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule"]
@@ -164,7 +173,7 @@ def latex(table: Table) -> str:
 def html(table: Table, pages: Mapping[str, str] | None = None) -> str:
     """Return a table for a notebook or a page: every name as text, never as markup; a group of rows between dividers.
     pages: name -> address; such names are links."""
-    head, rows, notes = whole(table)
+    head, rows, notes = visible_parts(table)
     addresses = pages or {}
     said = dict(escape(printable(note)).split(" ", 1) for note in notes if note.startswith("*"))
     numbers = [at in table.numbers for at in table.visible]
@@ -196,7 +205,7 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
     for table in tables:
         cut, left_out = table.cut(limit)
         footnotes: dict[str, int] = {}
-        blocks = _blocks(cut, texts(cut, footnotes), width)
+        blocks = _blocks(cut, shown_texts(cut, footnotes), width)
         lines = [f"... {left_out} more, {rest}"] if left_out else []
         lines += notes_below(cut, footnotes, FOOTNOTES if limit else None)
         parts += [""] if parts else []

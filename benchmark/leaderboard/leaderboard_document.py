@@ -1,8 +1,5 @@
-"""A whole leaderboard as one document that other programs can read: every score with its conditions, its provenance
-and the trials that it was made of.
-
-The form is versioned: version 1 has no trials. `docs/leaderboard-2.schema.json` is the JSON schema of both, made from
-the types below."""
+"""A whole leaderboard as one document: every score with its conditions, its provenance and its trials (version 1 has no
+trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the types below."""
 
 import re
 from collections.abc import Iterator
@@ -158,17 +155,16 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
 
-# A document of another leaderboard, read as what it is: somebody else's file, in which nothing is taken on trust.
+# The document of another leaderboard is a foreign file: nothing in it is trusted.
 LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
 LONGEST, LONGEST_NAME = 20_000, 200  # characters of a text, of an observer's name
 DEEPEST = 24  # lists and objects in one another
-WIDEST = 2**53  # whole numbers beyond are no counts
+WIDEST = 2**53  # larger whole numbers are not counts
 _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")  # and halves of characters
 
 
 def read_document(path: Path) -> Document:
-    """Return the document in a file. Raises ScoresError where it is none, is larger than any, or does not fit
-    together."""
+    """Return the document in a file. Raises ScoresError if it is not one, is too large, or is inconsistent."""
     plain = read_json(path, "leaderboard document", ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None
     if form != "gestaltbench-leaderboard":
@@ -182,8 +178,7 @@ def read_document(path: Path) -> Document:
             f"{path}: version {printable(str(version))[:40]} of the form; this program reads versions 1 and 2. "
             "Update it, or ask for an export in version 2."
         )
-    # Raises ScoresError for a value that no store holds: a text without end, of half characters, a number beyond
-    # all counts, or nesting without end.
+    # No store holds an endless text, one of half characters, a number beyond all counts, or endless nesting.
     ahead: list[tuple[Any, int, Any]] = [(plain, 0, "")]
     while ahead:
         value, depth, name = ahead.pop()

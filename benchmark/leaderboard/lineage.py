@@ -1,7 +1,5 @@
-"""Who is related to whom: architecture, recipe, seed and family of an observer, from its card, its name and its tags.
-
-Networks are no independent sample. Seeds of one recipe, and depths of one architecture, are nearly one observation:
-statistics over observers draw families as wholes, and contrasts of recipes pair what differs in nothing else."""
+"""Architecture, recipe, seed and family of an observer, from its card, its name and its tags. Networks are not an
+independent sample: seeds of one recipe, and depths of one architecture, are nearly one observation."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,22 +30,19 @@ _RECIPE_WORDS = re.compile(
 
 
 class Lineage(NamedTuple):
-    """source: who published it ("" for own runs); architecture: the name without source, recipe and seed; series: what
-    the name says of the recipe, numbers as "#" ("_l2_eps#"); seed: "" where the name has none; recipe: its tags,
-    joined; family: architecture line and recipe."""
+    """The relations of an observer to others."""
 
-    source: str
-    architecture: str
-    series: str
-    seed: str
-    recipe: str
-    family: str
+    source: str  # who published it; "" for own runs
+    architecture: str  # the name without source, recipe and seed
+    series: str  # the part of the name about the recipe, numbers as "#" ("_l2_eps#")
+    seed: str  # "" if the name has none
+    recipe: str  # its tags, joined
+    family: str  # architecture line and recipe
 
 
 def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = NO_CARD) -> Lineage:
-    """Read from a name such as "world-stylised-2" or "resnet50_trained_on_SIN (error-consistency)". A family is one
-    line of architectures ("resnet" for resnet50 and resnet101) under one recipe. Parameters of a recipe tag do not part
-    families: an adversarial ladder is one."""
+    """Return the lineage of a name such as "world-stylised-2" or "resnet50_trained_on_SIN (error-consistency)".
+    Parameters of a recipe tag do not separate families: an adversarial ladder is one."""
     source, bare, series, seed = _parts(name, card)
     plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
@@ -57,9 +52,8 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
-    """Return the line of architectures that a network is of: "resnet" for resnet50 and resnet101. The family, or the
-    training run, that its card states; else the known line that its name or else its factory is called after; else what
-    the name begins with ("world" for world-stylised-2)."""
+    """Return a network's line of architectures ("resnet" for resnet50 and resnet101): the family, or the training run,
+    on its card; otherwise a known line in its name or its factory; otherwise the beginning of its name."""
     if stated := card.get("family"):
         return str(stated)
     if (checkpoint := card.get("checkpoint")) and isinstance(checkpoint, Mapping):
@@ -73,12 +67,12 @@ def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
 
 
 def recipe(training: Sequence[str]) -> str:
-    """The tags as one text; without any nobody knows what it was trained on."""
+    """Return the tags as one text, "not stated" without any."""
     return " + ".join(training) or UNSTATED
 
 
 def _parts(name: str, card: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Source, architecture, what the name says of the recipe, and seed."""
+    """Return source, architecture, the part of the name about the recipe, and seed."""
     published = _SOURCE.search(name)
     bare = name[: published.start()] if published else name
     seed = _SEED.search(bare)

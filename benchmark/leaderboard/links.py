@@ -124,7 +124,7 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
     return (*heads, *([Variable(name=CLEAN, title="clean accuracy", column=summary.clean)] if summary.clean else []))
 
 
-def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
+def observed_networks(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """Return the trained networks of a summary, without people and ideal observers."""
     networks = []
     for line in summary.lines:
@@ -138,7 +138,7 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     return tuple(networks)
 
 
-def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
+def experiment_values(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
     """Return the single experiments of the headlines that are means over them, each on the images that most
     answered."""
     asked = {(head.suite, head.metric, head.parts) for head in summary.headlines if head.parts}
@@ -161,7 +161,7 @@ def links(
     over the same answers: what is a mean over experiments (`parts`) is taken without those that the other one is made
     of; where nothing is left, the reason stands for the number. cards: by observer, for what they say of its family;
     method: what the partial correlation and the leaving out of families are made of."""
-    networks = observed(summary, cards)
+    networks = observed_networks(summary, cards)
     pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
     return tuple(_link(networks, *pair, method) for pair in pairs)
 
@@ -226,7 +226,7 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
 
 def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
     """Return each recipe against the standard one, in every variable that a pair has."""
-    networks = observed(summary, cards)
+    networks = observed_networks(summary, cards)
     pairs = [(base, network) for network in networks if (base := _baseline(network, networks)) is not None]
     paired = {network.name for _, network in pairs}
     left_out = {

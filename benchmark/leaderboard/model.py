@@ -106,7 +106,7 @@ def cell_of(score: ScoreRow) -> Cell:
     return plain._replace(value=score.value, low=score.low, high=score.high)
 
 
-def sampled(over: str, cells: Iterable[Cell]) -> str:
+def interval_unit(over: str, cells: Iterable[Cell]) -> str:
     """Return what the intervals of a column generalise over: `over`, or the parts that images share if the methods
     name them ("clustered (160 shapes x 48 textures)")."""
     if over != IMAGES:
@@ -132,7 +132,7 @@ def title_under(title: str, condition: str, conditions: Collection[str]) -> str:
     return title.removesuffix(f" {named}") if condition and named else title
 
 
-def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:
+def set_in_words(digest: str, sets: Mapping[str, StimuliNote]) -> str:
     """Return a stimulus set in words: "cue-conflict 320 of 1280 images (a1b2c3d4)"."""
     if digest not in sets:
         return f"set {digest[:8]}" if digest else "no stimuli"

@@ -1,12 +1,13 @@
-"""Everything behind a number, and the command that makes it again."""
+"""Everything behind a number, and the command that reproduces it."""
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Checked
 
 from benchmark.display import printable
 from benchmark.errors import StoreError
@@ -17,7 +18,7 @@ from registry.files import canonical, redacted
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
 
-#: What a suite is called after, whose images came in random order only until a verdict was clear.
+#: Ends the name of a suite whose images came in random order only until a verdict was clear.
 PAIRED = ":paired"
 #: Options of `bench register` for what a network is fed.
 _INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "scale", "resize_mode"))
@@ -28,42 +29,40 @@ _TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
 
 
 class _Stated(BaseModel):
-    """A run as recorded in a leaderboard. Nothing else is taken from it: neither where it runs nor who is asked for a
-    machine."""
+    """A run as recorded in a leaderboard; nothing else is read from it, such as where it ran."""
 
     model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
 
 
 class _StatedPolicy(_Stated):
-    device: str = Field(pattern=r"^[a-z]+\Z")
+    device: str = Checked(pattern=r"^[a-z]+\Z")
     precision: Literal["fp32", "tf32", "bf16"]
-    seed: int = Field(ge=-(2**63), lt=2**63)
+    seed: int = Checked(ge=-(2**63), lt=2**63)
     compile: bool
 
 
 class _StatedLimits(_Stated):
-    limit: int | None = Field(None, ge=1, lt=2**63)
+    limit: int | None = Checked(None, ge=1, lt=2**63)
     stimuli: str | None = None
-    batch: int | None = Field(None, ge=1, lt=2**63)
+    batch: int | None = Checked(None, ge=1, lt=2**63)
 
 
 class _StatedRequest(_Stated):
-    """One model and the models that it depends on, one suite or one variant, one kind of device; no globs or lists."""
+    """One model and the models that it depends on, one suite or variant, one kind of device; no globs or lists."""
 
-    model: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
-    suite: str = Field(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
+    model: list[Annotated[str, Checked(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
+    suite: str = Checked(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
     policy: _StatedPolicy
     asked: _StatedLimits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """How to reproduce a number. arguments: fields of a run's request ({}: no run reproduces it); command: for a shell,
-    without a leaderboard; before: the steps to do first, a line each."""
+    """How to reproduce a number."""
 
-    arguments: Facts
-    command: str
-    before: tuple[str, ...] = ()
+    arguments: Facts = field(default_factory=dict)  # of a run's request; {}: no run reproduces it
+    command: str = ""  # for a shell, without a leaderboard
+    before: tuple[str, ...] = ()  # the steps to do first, a line each
 
 
 def rerun_command(
@@ -75,9 +74,9 @@ def rerun_command(
     scored: str,
     builtin: bool,
 ) -> Rerun:
-    """own, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
-    of the run that computed or brought the score. Raises StoreError where the leaderboard asks for what no run records:
-    another cluster, several models in one name."""
+    """Return how to reproduce a score. own, others: observations behind it, of its observer and of others; commands: of
+    runs, by number; scored: of the run that computed or imported the score. Raises StoreError if the leaderboard asks
+    for what no run records: another cluster, several models in one name."""
     first = own[0] if own else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
     imported = [observation for observation in others if "policy" not in observation["details"]]
@@ -86,13 +85,9 @@ def rerun_command(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
-        return Rerun(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
+        return Rerun(before=(*bring, *given, *(() if own else rests_on)))
     if score.suite.endswith(PAIRED):
-        return Rerun(
-            arguments={},
-            command="",
-            before=tuple(f"it was looked at while it was made, by: {command}" for command in typed),
-        )
+        return Rerun(before=tuple(f"it was looked at while it was made, by: {command}" for command in typed))
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     details = {"asked": first["details"].get("asked", {}), "policy": first["details"]["policy"]}
@@ -112,11 +107,8 @@ def rerun_command(
         if name in arguments:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Rerun(
-        arguments=arguments,
-        command=shlex.join([*words, *(["--compile"] * request.policy.compile)]),
-        before=(*model, *rests_on),
-    )
+    command = shlex.join([*words, *(["--compile"] * request.policy.compile)])
+    return Rerun(arguments=arguments, command=command, before=(*model, *rests_on))
 
 
 def _registration(observer: ObserverRow) -> str:
@@ -128,26 +120,24 @@ def _registration(observer: ObserverRow) -> str:
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]
     known = shlex.join(["bench", "register", observer.name, *words])
-    if "api" in own:  # from a file with what the card says of the endpoint
+    # Texts that a command line cannot hold come from a file that replaces no other.
+    if "api" in own:
         file = shlex.join(["printf", "%s", canonical(own["api"])])
-        known = known.replace(shlex.join(words[:2]), '--arch "api:$T"')
-        return f'the model, where it is not registered: T=$(mktemp) && {file} > "$T" && {known}'
-    return f"the model, where it is not registered: {_with_templates(known, own.get('templates'), card)}"
+        known = f'T=$(mktemp) && {file} > "$T" && ' + known.replace(shlex.join(words[:2]), '--arch "api:$T"')
+    elif lines := str(own.get("templates") or _template_count(card)).splitlines():
+        if len(lines) > 1:
+            file = shlex.join(["printf", "%s\\n", *lines])
+            known = f'T=$(mktemp) && {file} > "$T" && {known} --templates "$T"'
+        elif lines == ["FILE"]:  # more than a card has room for
+            known += f" --templates FILE, with its {_template_count(card)} templates, one a line"
+        else:
+            known += f" --templates {shlex.quote(lines[0])}"
+    return f"the model, where it is not registered: {known}"
 
 
-def _with_templates(command: str, texts: Any, card: Facts) -> str:
-    """The command with the templates of a zero-shot model, several from a file that takes no other's place. texts: a
-    name, or a template a line, FILE for more than a card has room for; cards of older programs say only how many there
-    are."""
+def _template_count(card: Facts) -> str:
     counts = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
-    count = next((match[1] for match in counts if match), "")
-    lines = str(texts or count).splitlines()
-    if texts == "FILE" or (not texts and count not in ("", "7", "80")):
-        return f"{command} --templates FILE, with its {count} templates, one a line: its card does not say which"
-    if len(lines) > 1:
-        write = shlex.join(["printf", "%s\\n", *lines])
-        return f'T=$(mktemp) && {write} > "$T" && {command} --templates "$T"'
-    return command + "".join(f" --templates {shlex.quote(line)}" for line in lines)
+    return next((match[1] for match in counts if match), "")
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
@@ -174,73 +164,48 @@ _SCORE = (
 )
 
 
-class RunFacts(NamedTuple):
-    """One command that computed something. environment: versions, components, device, code revision; status: how it
-    ended, "" where it was killed."""
-
-    run: str
-    command: str
-    started: str
-    ended: str
-    status: str
-    environment: Facts
-
-
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Everything behind one number. stimuli: role -> set; policy: device, precision, compile, seed ({}: imported);
-    trials: runs that computed the trials; scored: the run that computed the score; code: digest of the scoring code;
-    keys: of the observer's own observations; peers: the other observers that the number rests on; title: of the metric.
-    """
+    """Everything behind one number. A run has its number, command, start, end, status ("" if it was killed), and the
+    environment: versions, components, device, code revision."""
 
     score: ScoreRow
-    title: str
+    title: str  # of the metric
     observer: ObserverRow
-    stimuli: Mapping[str, StimuliNote]
-    policy: Facts
-    trials: tuple[RunFacts, ...]
-    scored: RunFacts
-    code: str
-    keys: tuple[str, ...]
-    peers: tuple[str, ...]
+    stimuli: Mapping[str, StimuliNote]  # by role
+    policy: Facts  # device, precision, compile, seed; {}: imported
+    trials: tuple[Facts, ...]  # runs that computed the trials
+    scored: Facts  # the run that computed the score
+    code: str  # digest of the scoring code
+    keys: tuple[str, ...]  # of the observer's own observations
+    peers: tuple[str, ...]  # the other observers that the number depends on
     rerun: Rerun
 
 
 def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
-    """facts: of the score's set (`Store.provenance`); builtin: whether the model's card is part of the package."""
+    """Return the provenance of a score. facts: of the score's set (`Store.provenance`); builtin: whether the model's
+    card is part of the package."""
     own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
-        at: RunFacts(
-            run=r["run"],
-            command=redacted(r["command"]),
-            started=r["started"],
-            ended=r["ended"] or "",
-            status=r["status"] or "",
-            environment=r["environment"],
-        )
-        for at, r in facts["runs"].items()
+        at: {**run, "command": redacted(run["command"]), "ended": run["ended"] or "", "status": run["status"] or ""}
+        for at, run in facts["runs"].items()
     }
-    commands = {at: run.command for at, run in runs.items()}
-    stimuli = {role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes}
-    policy: Facts = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
-    trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
-    keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
-    rerun = rerun_command(score, observer, own, others, commands, commands[facts["run"]], builtin)
+    commands, scored = {at: run["command"] for at, run in runs.items()}, runs[facts["run"]]
     return Provenance(
         score=score,
         title=title,
         observer=observer,
-        stimuli=stimuli,
-        policy=policy,
-        trials=trials,
-        scored=runs[facts["run"]],
+        stimuli={role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes},
+        policy=next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {}),
+        trials=tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]})),
+        scored=scored,
         code=facts["code"],
-        keys=tuple(keys),
-        peers=tuple(peers),
-        rerun=rerun,
+        keys=tuple(behind["key"] for behind in own),
+        peers=tuple(dict.fromkeys(behind["observer"] for behind in others)),
+        rerun=rerun_command(score, observer, own, others, commands, scored["command"], builtin),
     )
 
 
@@ -278,7 +243,7 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "rests on", f"trials of {', '.join(behind.peers)}"
     yield "scored", _run_line(behind.scored)
     yield "", f"scoring code {behind.code}"
-    where = (behind.trials[0] if behind.trials else behind.scored).environment
+    where = (behind.trials[0] if behind.trials else behind.scored)["environment"]
     packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
     yield "versions", ", ".join([f"python {where.get('python')}", *packages])
     parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
@@ -292,13 +257,13 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "again", behind.rerun.command
 
 
-def _run_line(run: RunFacts) -> str:
-    end = f" to {run.ended}" if run.ended else ""
-    return f"{run.started}{end} ({run.status or 'cut short'}): {run.command}"
+def _run_line(run: Facts) -> str:
+    end = f" to {run['ended']}" if run["ended"] else ""
+    return f"{run['started']}{end} ({run['status'] or 'cut short'}): {run['command']}"
 
 
 def provenance_record(behind: Provenance) -> dict[str, Any]:
-    """Plain data, for JSON and tables."""
+    """Return plain data, for JSON and tables."""
     return {
         **{name: getattr(behind.score, name) for name in _SCORE},
         "kind": behind.observer.kind,
@@ -307,8 +272,8 @@ def provenance_record(behind: Provenance) -> dict[str, Any]:
         "card": dict(behind.observer.card),
         "stimuli": {role: note._asdict() for role, note in behind.stimuli.items()},
         "policy": dict(behind.policy),
-        "runs": [run._asdict() for run in behind.trials],
-        "scored": behind.scored._asdict(),
+        "runs": [dict(run) for run in behind.trials],
+        "scored": dict(behind.scored),
         "code": behind.code,
         "observations": list(behind.keys),
         "peers": list(behind.peers),

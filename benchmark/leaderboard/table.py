@@ -164,7 +164,7 @@ def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = ())
     return printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
 
 
-def texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]]:
+def shown_texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]]:
     """Return the columns that people are shown, as they read them."""
     columns = []
     for at in table.visible:

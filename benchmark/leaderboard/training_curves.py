@@ -22,7 +22,7 @@ Observers = Mapping[str, "ObserverRow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A checkpoint's value under a headline; cell: with interval and n."""
+    """A checkpoint's value under a headline."""
 
     step: int
     observer: str
@@ -31,14 +31,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCurve:
-    """One headline over one run, by step. suite: "" for accuracy on images as they are; stimuli: in words."""
+    """One headline over one run, by step."""
 
     run: str
     unit: str
     space: str
-    suite: str
+    suite: str  # "": accuracy on clean images
     column: Column
-    stimuli: str
+    stimuli: str  # in words
     points: tuple[Point, ...]
 
     @property
@@ -48,7 +48,7 @@ class TrainingCurve:
 
     @property
     def best(self) -> Point | None:
-        """The first of the best checkpoints; None where no end is better."""
+        """The first of the best checkpoints; None if no end is better."""
         if self.column.direction == "none":
             return None
         sign = 1 if self.column.direction == "higher" else -1
@@ -56,9 +56,9 @@ class TrainingCurve:
 
 
 def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
-    """Return the curves of every run and headline that has a value, run by run. observers: by name, with their stored
-    cards. A network that has several names is one point. boards: as for `summaries`. A run is drawn on the stimuli that
-    most of its own checkpoints were shown, whatever other observers were shown."""
+    """Return the curves of every run and headline that has a value, run by run. boards: as for `summaries`; observers:
+    by name, with their stored cards. A network that has several names is one point. A run is drawn on the stimuli that
+    most of its own checkpoints were shown."""
     places = {name: place for name, row in observers.items() if (place := _checkpoint(row.card))}
     alone: dict[str, list[Board]] = defaultdict(list)  # run -> boards of its checkpoints alone
     for board in boards:
@@ -87,24 +87,27 @@ def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[TrainingCurve]:
-    steps = {line.observer: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines}
-    lines = sorted(summary.lines, key=lambda line: (steps[line.observer], line.observer))
-    unit = str(_checkpoint(observers[lines[0].observer].card).get("unit", "step"))
-    heads = [(head.suite, head, [line.cells[head.suite] for line in lines]) for head in summary.headlines]
-    if summary.clean is not None:
-        heads.append(("", summary.clean, [line.cells[CLEAN] for line in lines]))
+    places = {line.observer: _checkpoint(observers[line.observer].card) for line in summary.lines}
+    lines = sorted(summary.lines, key=lambda line: (int(places[line.observer]["step"]), line.observer))
+    heads = [(head.suite, head, head.suite) for head in summary.headlines]
+    heads += [("", summary.clean, CLEAN)] if summary.clean else []
     names: dict[tuple[int, str], str] = {}  # step, identity -> the first name that the network has there
-    for suite, head, cells in heads:
+    for suite, head, key in heads:
         points: dict[tuple[int, str], Point] = {}
-        for line, cell in zip(lines, cells, strict=True):
-            network = (steps[line.observer], observers[line.observer].identity)
+        for line in lines:
+            network = (int(places[line.observer]["step"]), observers[line.observer].identity)
             name = names.setdefault(network, line.observer)
-            if cell.value is not None:
-                points.setdefault(network, Point(step=network[0], observer=name, cell=cell))
+            if line.cells[key].value is not None:
+                points.setdefault(network, Point(step=network[0], observer=name, cell=line.cells[key]))
         if points:
-            shown = tuple(points.values())
             yield TrainingCurve(
-                run=run, unit=unit, space=summary.space, suite=suite, column=head, stimuli=head.stimuli, points=shown
+                run=run,
+                unit=str(places[lines[0].observer].get("unit", "step")),
+                space=summary.space,
+                suite=suite,
+                column=head,
+                stimuli=head.stimuli,
+                points=tuple(points.values()),
             )
 
 
@@ -126,18 +129,18 @@ def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
 
 
 def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
-    """For each run and decision space its curves in a line each, and then a table of its checkpoints."""
+    """Return for each run and label space its curves in a line each, and a table of its checkpoints."""
     lines = (Field("", "headline", who=True), Field("", "training"), *counts("first", "last"), Field("", "best"))
     tables = []
     for (run, space), group in groupby(curves, key=lambda curve: (curve.run, curve.space)):
         held = list(group)
         places, unit = _places(held), held[0].unit
-        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {counted(len(places), 'checkpoint')}"
         rows: list[tuple[Value, ...]] = []
         for curve in held:
             values, best = [point.cell.value or 0.0 for point in curve.points], curve.best
             at = "" if best is None else f"{number(best.cell.value, 3)} at {unit} {best.step}"
             rows.append((curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at))
+        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {counted(len(places), 'checkpoint')}"
         tables.append(Table(title=f"training run {run}", caption=caption, fields=lines, rows=tuple(rows)))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)
@@ -151,25 +154,19 @@ def _places(curves: Sequence[TrainingCurve]) -> list[tuple[int, str]]:
 
 
 def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int, str]] | None = None) -> Table:
-    """Curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step, observer)
-    of the checkpoints that are shown (None: all)."""
-    places = _places(curves) if places is None else places
+    """Return the curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step,
+    observer) of the checkpoints that are shown (None: all)."""
+    first, places = curves[0], _places(curves) if places is None else places
     cells = {(point.step, point.observer, at): point.cell for at, curve in enumerate(curves) for point in curve.points}
-    first = curves[0]
-
-    def headline(curve: TrainingCurve) -> Field:
-        metric, title = curve.column.metric, curve.title
-        facts = {"suite": curve.suite, "metric": metric, "title": title, "set": curve.stimuli}
-        return Field(f"{curve.suite}.{metric}", title, curve.column.definition, facts=facts)
-
+    fields = [Field("step", first.unit, right=True, who=True), Field("observer", "model", who=True)]
+    for curve in curves:
+        metric = curve.column.metric
+        facts = {"suite": curve.suite, "metric": metric, "title": curve.title, "set": curve.stimuli}
+        fields.append(Field(f"{curve.suite}.{metric}", curve.title, curve.column.definition, facts=facts))
     return Table(
         title=f"training run {first.run}",
         caption=first.space,
-        fields=(
-            Field("step", first.unit, right=True, who=True),
-            Field("observer", "model", who=True),
-            *map(headline, curves),
-        ),
+        fields=tuple(fields),
         rows=tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint separately; two of them: bench compare A B",
@@ -179,14 +176,14 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
 
 
 def sparkline(values: Sequence[float], width: int = MANY) -> str:
-    """Values as bars of eight heights between their lowest and their highest; as many as fit, the last among them."""
+    """Return values as bars of eight heights between their lowest and their highest, at most `width` of them."""
     shown = some_evenly(values, width)
     low, span = min(shown), max(shown) - min(shown)
     return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
 
 
 def some_evenly(values: Sequence[T], most: int) -> list[T]:
-    """At most so many of them, evenly spaced, the first and the last among them."""
+    """Return at most so many of the values, evenly spaced, with the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

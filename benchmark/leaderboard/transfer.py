@@ -3,9 +3,9 @@ degradations (columns); and how much of the gain from training on one distortion
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import hypot
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,14 @@ from benchmark.contracts.trials import KEY
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, number
-from benchmark.leaderboard.trial_pools import ObserverTrials, TransferColumn, TrialPool, choose, family_of, find_column
+from benchmark.leaderboard.trial_pools import (
+    ObserverTrials,
+    TransferColumn,
+    TrialPool,
+    degradation_family,
+    find_column,
+    transfer_columns,
+)
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import share
@@ -70,12 +77,12 @@ class TransferMatrix:
         return row.cells[self.columns.index(column)]
 
 
-def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
+def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
     """Return the matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe. Rows and
     columns without any value are left out, and columns that people alone have. Interval of a cell: of one observer
     Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several observers of
     a recipe the wider of t over observers and bootstrap by image."""
-    columns = choose(pool, ways)
+    columns = transfer_columns(pool, ways)
     groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)
     for member in pool.members:
         kind, key = "recipe", tuple(sorted(member.training))
@@ -140,8 +147,7 @@ def _tested(row: TransferRow, column: TransferColumn) -> Cell:
     return cell._replace(low=max(0.0, low), high=min(1.0, high), source=CellOrigin(method, seen))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
+class Interval(NamedTuple):
     """A number between bounds."""
 
     value: float
@@ -168,8 +174,13 @@ class Claim:
     verdict: str
     reason: str = ""
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """Plain data."""
+        return {k: v._asdict() if isinstance(v, Interval) else v for k, v in vars(self).items()}
 
-def judged(
+
+def transfer_claims(
     matrices: Sequence[TransferMatrix], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
     """Return each matrix with its claims: of the (recipe, condition) pairs, by default of every recipe of noise on
@@ -198,7 +209,7 @@ def judged(
 
 
 def _noise_claims(table: TransferMatrix) -> list[Claim]:
-    noises = [column for column in table.columns if family_of(column.degradation) == "noise"]
+    noises = [column for column in table.columns if degradation_family(column.degradation) == "noise"]
     rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
     return [claim for row in rows for column in noises if (claim := _claim(table, row, column))]
 
@@ -212,9 +223,9 @@ def _row(table: TransferMatrix, name: str) -> TransferRow | None:
 
 def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> Claim | None:
     """Return the claim of a row and a column, None if the row was trained on it or a cell has no value."""
-    other, family = _bounds(table.cell(row, column)), family_of(column.degradation)
+    other, family = _bounds(table.cell(row, column)), degradation_family(column.degradation)
     trained = [c for c in table.columns if table.cell(row, c).source.seen and _bounds(table.cell(row, c))]
-    own = [c for c in trained if family_of(c.degradation) == family] or trained
+    own = [c for c in trained if degradation_family(c.degradation) == family] or trained
     if table.cell(row, column).source.seen or other is None or not own:
         return None
     # A row without distortions in its training that has all columns; of several the one on the same images.
@@ -232,7 +243,7 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     share = None
     if most.low > 0:  # between the ratios of the outermost bounds
         ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
-        share = Interval(value=gain.value / most.value, low=min(ratios), high=max(ratios))
+        share = Interval(gain.value / most.value, min(ratios), max(ratios))
     verdict = "inconclusive"
     if share is not None and not share.low <= MOST <= share.high:
         verdict = "transfers" if share.low > MOST else "does not transfer"
@@ -255,25 +266,21 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
 
 
 def _bounds(cell: Cell) -> Interval | None:
-    if cell.value is None or cell.low is None or cell.high is None:
-        return None
-    return Interval(value=cell.value, low=cell.low, high=cell.high)
+    known = [bound for bound in cell[:3] if bound is not None]
+    return Interval(*known) if len(known) == 3 else None
 
 
 def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
     """Return the mean of cells between the means of their bounds (as if they erred together); without a row chance."""
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
-    if not cells:
-        return Interval(value=table.chance, low=table.chance, high=table.chance)
-    value, low, high = np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0).tolist()
-    return Interval(value=value, low=low, high=high)
+    return Interval(*np.mean(cells or [Interval(*[table.chance] * 3)], axis=0).tolist())
 
 
 def _apart(a: Interval, b: Interval) -> Interval:
-    """a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
+    """Return a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
     value = a.value - b.value
-    low = value - hypot(a.value - a.low, b.high - b.value)
-    return Interval(value=value, low=low, high=value + hypot(a.high - a.value, b.value - b.low))
+    below, above = hypot(a.value - a.low, b.high - b.value), hypot(a.high - a.value, b.value - b.low)
+    return Interval(value, value - below, value + above)
 
 
 def _gain(
@@ -290,7 +297,7 @@ def _gain(
         low, high = paired_difference(0, 0, len(np.unique(images)))
     else:
         low, high = bootstrap_ratio(apart, np.ones(len(apart)), images)
-    return Interval(value=value, low=low, high=high)
+    return Interval(value, low, high)
 
 
 def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tuple[Array, Floats, Floats] | None:
@@ -327,7 +334,7 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
         rows=tuple((row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows),
         notes=tuple(_notes(table, claims)),
         intervals="[low, high]: 95 % interval.",
-        facts={**facts, "claims": [asdict(claim) for claim in claims]},
+        facts={**facts, "claims": [claim.record for claim in claims]},
         measure="tested_on",
         origin=CellOrigin._fields,
     )

@@ -176,7 +176,7 @@ class TransferColumn:
         return TITLES.get(self.conditions[0], self.conditions[0].replace("/", " "))
 
 
-def choose(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
+def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
     """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper, else
     the level at which people are nearest to half right, else all levels averaged; "levels": every level; "mean": all
     levels averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where
@@ -200,7 +200,7 @@ def degradation_of(condition: str) -> str:
     return "" if condition in CLEAN else condition.partition("/")[0]
 
 
-def family_of(degradation: str) -> str:
+def degradation_family(degradation: str) -> str:
     """Return what the published lists group it with ("noise"); "" where they do not know it."""
     entries = (own_list(name).get(degradation) for name in LISTS)
     return next((entry.family for entry in entries if entry is not None), "")

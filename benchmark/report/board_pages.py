@@ -13,7 +13,7 @@ from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, verdict
-from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, describe
+from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, set_in_words
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
@@ -283,7 +283,7 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
         if gallery and kept is None:
             kept = galleries(site, contents.observers)
         usual = [  # by decision space: the role of each usual set, and the set in words
-            (space, [(role or "together", describe(digest, contents.sets)) for role, digest in roles.items()])
+            (space, [(role or "together", set_in_words(digest, contents.sets)) for role, digest in roles.items()])
             for (name, space), roles in contents.usual.items()
             if name == suite.name
         ]

@@ -20,10 +20,10 @@ from benchmark.display import published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
+from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.leaderboard.links import Link, links, parts_of
+from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.model import CLEAN, Cell
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
@@ -336,7 +336,9 @@ class Contents:
         rows = [row for rows in self.scores.values() for row in rows]
         return {
             summary.space: tuple(
-                link for link in links(summary, self.cards, parts_of(summary, rows)) if link.observers or link.refused
+                link
+                for link in links(summary, self.cards, experiment_values(summary, rows))
+                if link.observers or link.refused
             )
             for summary in self.linked
         }
@@ -350,7 +352,7 @@ class Contents:
         def ranked(suite: Suite, metric: str) -> list[Board]:
             return ranked_boards([row for row in rows if row.suite == suite.name], suite, self.sets, metric)
 
-        return measured(cue_boards(self.suites, ranked), self.cards)
+        return measures_of(cue_boards(self.suites, ranked), self.cards)
 
     @cached_property
     def cards(self) -> dict[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Suite
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.model import cell_of, describe
+from benchmark.leaderboard.model import cell_of, set_in_words
 from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
 from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family, source
@@ -169,7 +169,7 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         metric, title = metrics.get(row.metric), row.metric
         if metric:
             title = metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
-        where = "" if row.stimuli in usual else describe(row.stimuli, contents.sets)
+        where = "" if row.stimuli in usual else set_in_words(row.stimuli, contents.sets)
         return title, row.condition, cell_of(row), row.n or None, where, PARENTHESIS.sub("", row.method)
 
     def table(rows: Iterable[ScoreRow]) -> str:

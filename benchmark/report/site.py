@@ -17,7 +17,7 @@ from benchmark.api.options import Db, Option
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import observed
+from benchmark.leaderboard.links import observed_networks
 from benchmark.loopback import GuardedHandler
 from benchmark.report.board_pages import (
     drawn_by_suite,
@@ -100,7 +100,7 @@ def report(
 
 def _shared(contents: Contents) -> dict[str, Any]:
     """Return the context of every page: the menu and the leaderboard's name."""
-    linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
+    linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed_networks(summary))
     pages = [
         ("index.html", "Leaderboard", True),
         *(

@@ -1,5 +1,5 @@
 """How well confidence matches correctness: calibration error, proper losses, accuracy on the most confident answers.
-Each estimate has the influence of every trial, from which `pooled` derives intervals over images."""
+Each estimate has the influence of every trial, from which `pooled_estimate` derives intervals over images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
     return Estimate(value=float(np.mean([part.value for part in parts])), influence=influence)
 
 
-def pooled(
+def pooled_estimate(
     parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float | None, float | None]:
     """Return (value, low, high) of the mean of estimates of several tables: a t interval over images, all trials of one

@@ -137,7 +137,7 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
     return Variance(value=of_images.value + of_people, df=df, people=of_people, crossed=min(noise, of_images.value))
 
 
-def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
+def variance_of_mean(variances: Sequence[Variance], together: float = 0.0) -> Variance:
     """Return the variance of a mean over estimates. together: the sum of all covariances of two of them (none:
     independent). Never below half of what independent ones would have: covariances are estimates, too."""
     each = [estimate.value / len(variances) ** 2 for estimate in variances]

@@ -15,7 +15,7 @@ from benchmark.stats.calibration import (
     calibration_error,
     mean_estimate,
     mean_loss,
-    pooled,
+    pooled_estimate,
     selective_accuracy,
 )
 from benchmark.stats.intervals import wilson
@@ -112,7 +112,7 @@ def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterat
 
 def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Score]:
     def score(name: str, parts: Sequence[Estimate], images: Sequence[Array], most: float, condition: str = "") -> Score:
-        value, low, high = pooled(parts, images, (0.0, most))
+        value, low, high = pooled_estimate(parts, images, (0.0, most))
         more = (*flags, *([] if low is not None else ["one image: no interval"]))
         n, left = sum(map(len, images)), sum(map(len, cells.images)) - sum(map(len, images))
         blank = Score(metric=prefix + name, value=value, n=n, excluded=left, condition=condition, flags=more)

@@ -18,7 +18,7 @@ import numpy as np
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
 from benchmark.stats.agreement import expected_consistency, kappa_of
-from benchmark.stats.clusters import Variance, crossed_variance, mean_of
+from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mean
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
@@ -230,7 +230,7 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
         shared = first.shapes.keys() & second.shapes.keys()
         products = (first.shapes[name] * second.shapes[name] for name in sorted(shared))
         total += 2 * sum(products) * len(shared) / max(1, len(shared) - 1)
-    variance = mean_of([part.variance for part in parts], total)
+    variance = variance_of_mean([part.variance for part in parts], total)
     limit = 2.0 if metric == "error_consistency" else 1.0  # the largest difference of two values
     if sqrt(variance.value) > ROUNDING * limit:
         test = Studentised(

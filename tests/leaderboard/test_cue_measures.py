@@ -7,7 +7,7 @@ from scipy import stats
 from benchmark import api
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.cue_measures import disagreement, measure_tables, measured
+from benchmark.leaderboard.cue_measures import disagreement, measure_tables, measures_of
 
 NAMES = ("neta-standard-0", "netb-standard-0", "netc-stylised-0", "netd-standard-0", "nete-adversarial-0")
 SHAPE = (100, 300, 900, 300, 500)
@@ -30,7 +30,7 @@ def cue(score):
     rows = [row(*at) for at in zip(NAMES, ["shape"] * 5, SHAPE, strict=True)]
     rows += [row(*at) for at in zip(NAMES, ["texture"] * 5, TEXTURE, strict=True)]
     tables = [(metric, board) for metric in CUES.metrics for board in boards(rows, CUES, {}, metric.name)]
-    return measured(tables, {})[0]
+    return measures_of(tables, {})[0]
 
 
 def test_rows_are_ordered_by_the_first_measure_and_an_empty_one_is_no_column(cue):

@@ -10,7 +10,15 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import contrasts, link_tables, links, observed, parts_of, question_sentences, verdict
+from benchmark.leaderboard.links import (
+    contrasts,
+    experiment_values,
+    link_tables,
+    links,
+    observed_networks,
+    question_sentences,
+    verdict,
+)
 from benchmark.leaderboard.summary import summaries
 from benchmark.stats.ranks import Correlation
 
@@ -112,7 +120,7 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
     expected = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
     assert link.partial.value == pytest.approx(expected, abs=1e-12)
     assert (link.spearman.n, link.spearman.families) == (24, 12)
-    assert set(link.without) == {one.lineage.family for one in observed(summary)}
+    assert set(link.without) == {one.lineage.family for one in observed_networks(summary)}
     assert found["cue-conflict", "clean"].partial is None
 
 
@@ -226,7 +234,7 @@ def circular(score):
 
 def test_what_shares_answers_is_never_correlated(circular):
     summary, rows, parts = circular
-    found = links(summary, parts=parts_of(summary, rows))
+    found = links(summary, parts=experiment_values(summary, rows))
     own = [link for link in found if "cue-conflict" in (link.x.name, link.y.name)]
     kappas = [link for link in own if "human" in link.x.name + link.y.name]
     assert [link.spearman.n for link in kappas] == [12, 4]

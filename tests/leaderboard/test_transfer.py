@@ -11,8 +11,8 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, UnknownName
-from benchmark.leaderboard.transfer import claim_text, judged, matrix
-from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose
+from benchmark.leaderboard.transfer import claim_text, transfer_claims, transfer_matrix
+from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, transfer_columns
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
@@ -40,7 +40,7 @@ def pool(*members, space="geirhos16", categories=16):
 
 
 def claims_of(made, *pairs):
-    ((_, claims),) = judged([made], pairs)
+    ((_, claims),) = transfer_claims([made], pairs)
     return claims
 
 
@@ -121,7 +121,7 @@ def test_the_command(published, bench):
 
 def test_seeds_of_a_recipe_are_averaged():
     seeds = zip("abc", (0.5, 0.7, 0.6), (0, 0, 50), strict=True)
-    made = matrix(pool(*(answered(name, {"fog/1": a}, ["standard"], shift=by) for name, a, by in seeds)))
+    made = transfer_matrix(pool(*(answered(name, {"fog/1": a}, ["standard"], shift=by) for name, a, by in seeds)))
     (one,) = made.rows
     (cell,) = one.cells
     assert (one.title, one.observers) == ("standard", ("a", "b", "c"))
@@ -134,8 +134,8 @@ def test_seeds_of_a_recipe_are_averaged():
 def test_recipe_tags_in_any_order_are_one_recipe():
     recipes = {"a": ["standard", "stylised"], "b": ["stylised", "standard"], "c": ["stylised"], "d": []}
     members = pool(*(answered(name, {"fog/1": 0.5}, recipe) for name, recipe in recipes.items()))
-    assert [one.title for one in matrix(members).rows] == ["stylised", "standard, stylised", "d"]
-    assert sorted(one.title for one in matrix(members, by_model=True).rows) == ["a", "b", "c", "d"]
+    assert [one.title for one in transfer_matrix(members).rows] == ["stylised", "standard, stylised", "d"]
+    assert sorted(one.title for one in transfer_matrix(members, by_model=True).rows) == ["a", "b", "c", "d"]
 
 
 def titles(columns):
@@ -157,13 +157,13 @@ def test_columns():
         (["contrast/*", "gaussian_noise/2", "contrast/c05"],
          ["contrast c100", "contrast c05", "contrast c01", "gaussian_noise 2"]),
     ):  # fmt: skip
-        assert titles(choose(both, asked)) == expected
-    assert "contrast (2 levels)" in titles(choose(both, ["mean"]))
-    assert len(choose(both, ["levels"])) == 12
+        assert titles(transfer_columns(both, asked)) == expected
+    assert "contrast (2 levels)" in titles(transfer_columns(both, ["mean"]))
+    assert len(transfer_columns(both, ["levels"])) == 12
     with pytest.raises(UnknownName, match="gausian_noise"):
-        choose(both, ["gausian_noise/2"])
+        transfer_columns(both, ["gausian_noise/2"])
     # contrast/c01 of people alone and what nobody was shown make no column
-    assert "eidolonI 64-10-10" not in titles(matrix(both).columns)
+    assert "eidolonI 64-10-10" not in titles(transfer_matrix(both).columns)
 
 
 def on_noises(name, uniform, salt, recipe="standard", **options):
@@ -174,7 +174,7 @@ def on_noises(name, uniform, salt, recipe="standard", **options):
 
 def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
     trained = on_noises("net", own, other, UNIFORM, **options)
-    (claim,) = claims_of(matrix(pool(trained, on_noises("plain", base_own, base_other))))
+    (claim,) = claims_of(transfer_matrix(pool(trained, on_noises("plain", base_own, base_other))))
     return claim
 
 
@@ -192,11 +192,11 @@ def test_what_there_was_to_gain_is_what_the_expert_gains():
     """Full transfer stays full transfer where the tested noise is the easier one."""
     plain, hard = on_noises("plain", 0.6, 0.1), on_noises("hard", 0.9, 0.9, SANDP)
     easy = on_noises("easy", 0.9, 0.2, UNIFORM)
-    told = {claim.trained: claim for claim in claims_of(matrix(pool(plain, hard, easy)))}
+    told = {claim.trained: claim for claim in claims_of(transfer_matrix(pool(plain, hard, easy)))}
     assert (told[SANDP].share.value, told[SANDP].by) == (pytest.approx(1.0), UNIFORM)
     assert told[SANDP].verdict == "transfers"
     assert told[UNIFORM].share.value == pytest.approx(0.1 / 0.8)
-    alone = claims_of(matrix(pool(plain, hard)))[0]
+    alone = claims_of(transfer_matrix(pool(plain, hard)))[0]
     assert (alone.share.value, alone.by) == (pytest.approx(0.3 / 0.8), "")
 
 
@@ -210,7 +210,7 @@ def test_a_difference_is_paired_on_the_same_images_only():
 
 
 def test_without_a_plain_row_chance_is_the_base():
-    (claim,) = claims_of(matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
+    (claim,) = claims_of(transfer_matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
     assert (claim.against, claim.base.value, claim.verdict) == ("chance", 1 / 16, "transfers")
     assert "chance" in claim_text(claim)
 
@@ -218,17 +218,17 @@ def test_without_a_plain_row_chance_is_the_base():
 def test_several_observers_are_paired_by_image():
     members = [on_noises(name, 0.9, 0.5, UNIFORM, shift=k) for k, name in enumerate("ab")]
     plain = [on_noises(name, 0.1, 0.1) for name in "cd"]
-    (claim,) = claims_of(matrix(pool(*members, *plain)))
+    (claim,) = claims_of(transfer_matrix(pool(*members, *plain)))
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.4)
     assert claim.gain.low < 0.4 < claim.gain.high
     equal = [on_noises(name, 0.1, 0.1, UNIFORM) for name in "ab"]
-    (flat,) = claims_of(matrix(pool(*equal, *plain)))
+    (flat,) = claims_of(transfer_matrix(pool(*equal, *plain)))
     assert flat.gain.low < 0 < flat.gain.high  # no difference seen is not no difference
 
 
 def test_a_claim_needs_an_unseen_condition_and_a_distortion():
-    made = matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM), on_noises("plain", 0.5, 0.5)))
+    made = transfer_matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM), on_noises("plain", 0.5, 0.5)))
     for trained in (UNIFORM, "standard"):
         with pytest.raises(BenchError, match="trains on that condition"):
             claims_of(made, (trained, "uniform-noise"))

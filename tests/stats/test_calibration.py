@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.stats.calibration import calibration_error, mean_estimate, mean_loss, pooled, selective_accuracy
+from benchmark.stats.calibration import calibration_error, mean_estimate, mean_loss, pooled_estimate, selective_accuracy
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
 
@@ -85,16 +85,16 @@ def test_the_threshold_has_its_part_by_hand():
 
 
 def test_one_image_has_no_interval():
-    assert pooled([mean_loss(np.array([2.0]))], [np.array([7])], (0, 9)) == (2.0, None, None)
+    assert pooled_estimate([mean_loss(np.array([2.0]))], [np.array([7])], (0, 9)) == (2.0, None, None)
 
 
 def test_a_mean_over_images_has_students_interval():
     scipy = pytest.importorskip("scipy.stats")
     losses = np.random.default_rng(0).exponential(1, 50)
-    value, low, high = pooled([mean_loss(losses)], [np.arange(50)], (0, math.inf))
+    value, low, high = pooled_estimate([mean_loss(losses)], [np.arange(50)], (0, math.inf))
     expected = scipy.t.interval(0.95, 49, losses.mean(), scipy.sem(losses))
     assert (value, low, high) == pytest.approx((losses.mean(), *expected))
-    again = pooled([mean_loss(losses)] * 3, [np.arange(50)] * 3, (0, math.inf))
+    again = pooled_estimate([mean_loss(losses)] * 3, [np.arange(50)] * 3, (0, math.inf))
     assert again == pytest.approx((value, low, high))  # the same images thrice are not more images
 
 
@@ -108,7 +108,7 @@ def test_intervals_of_the_calibration_error_cover(n, shift):
     for _ in range(400):
         estimate = calibration_error(*answers(rng, n, shift))
         plain += (estimate.value + estimate.bias) / 400
-        value, low, high = pooled([estimate], [np.arange(n)], (0, 1))
+        value, low, high = pooled_estimate([estimate], [np.arange(n)], (0, 1))
         inside += low <= truth <= high
         mean, chance = mean + value / 400, chance + estimate.calibrated / 400
     assert inside / 400 > 0.93
@@ -126,9 +126,9 @@ def test_intervals_of_selective_accuracy_cover():
     for _ in range(400):
         found = selective_accuracy(*answers(rng, 400), COVERAGES)
         for at, estimate in enumerate(found):
-            _, low, high = pooled([estimate], [np.arange(400)], (0, 1))
+            _, low, high = pooled_estimate([estimate], [np.arange(400)], (0, 1))
             inside[at] += low <= truth[at] <= high
-        _, low, high = pooled([mean_estimate(found)], [np.arange(400)], (0, 1))
+        _, low, high = pooled_estimate([mean_estimate(found)], [np.arange(400)], (0, 1))
         of_mean += low <= np.mean(truth) <= high
     assert of_mean / 400 > 0.92
     assert (inside[2:] / 400 > 0.91).all() and (inside[:2] / 400 > 0.85).all(), inside / 400
