@@ -85,7 +85,7 @@ class _Scores:
                 self.beside[row.condition][row.metric, row.stimuli] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
-        """(digest, its observers) by which the metric's boards are split; the largest group first. An observer without
+        """Return (digest, its observers) for each board of the metric, the largest group first. An observer without
         stimuli for this metric joins the largest group: it has no value anywhere."""
         if not self.observers:
             return []
@@ -96,7 +96,7 @@ class _Scores:
         return groups
 
     def digests(self, metrics: Sequence[Metric], members: Collection[str]) -> dict[str, str]:
-        """role -> the stimuli that most members were measured on, "" where there are none; of two sets with as many
+        """Return role -> the stimuli that most members were measured on, "" without any; of two sets with as many
         members the larger."""
         sizes = {digest: known.n for digest, known in self.sets.items()}
         votes: dict[str, Counter[str]] = {metric.role: Counter() for metric in metrics}

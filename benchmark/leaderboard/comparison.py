@@ -295,7 +295,7 @@ class Diff:
 
     @property
     def verdict(self) -> str:
-        """The worst of the suites' verdicts; inconclusive without suites."""
+        """The worst of the suites' verdicts, "inconclusive" without suites."""
         verdicts = {change.verdict for change in self.changes} or {"inconclusive"}
         for bad in ("worse", "not equivalent", "inconclusive"):
             if bad in verdicts:

@@ -1,4 +1,4 @@
-"""Every form of a table, each written once: for a terminal, as HTML, Markdown, LaTeX, CSV and JSON."""
+"""Writes tables in every form: for a terminal, as HTML, Markdown, LaTeX, CSV and JSON."""
 
 import csv
 import json

@@ -1,5 +1,5 @@
-"""How the suites' headlines correlate over observers, and contrasts of recipes. Observers are not a random sample, and
-those of one family are nearly one observation: see `benchmark.stats.ranks`."""
+"""Correlates the suites' headlines over observers, and contrasts recipes. Observers are not a random sample, and those
+of one family are nearly one observation: see `benchmark.stats.ranks`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ from benchmark.stats.ranks import FEW, Correlation, Method, correlation
 from benchmark.store.rows import ScoreRow
 
 CAUTION = (
-    "Observers are no random sample: a correlation over them says how these hang together, not what makes what. "
-    "Intervals leave out families (architecture line and recipe) as wholes, each row by itself."
+    "Observers are not a random sample: the correlation describes these observers, not cause and effect. "
+    "Intervals leave out families (architecture line and recipe) as wholes, each row separately."
 )
 SAME_ANSWERS = "both are made of the same answers"
 NO_BASELINE = "no standard network of its source, architecture and seed"

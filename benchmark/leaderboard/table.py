@@ -133,7 +133,7 @@ def p_value(p: float | None) -> str:
 
 
 def rank_text(rank: float | None, low: float | None, high: float | None) -> str:
-    """ "3 (2-5)", a mean of ranks "2.5 (1.5-3.5)", "1" if the range is one rank, "" without a rank."""
+    """Return "3 (2-5)", a mean of ranks "2.5 (1.5-3.5)", "1" if the range is one rank, or "" without a rank."""
     if rank is None:
         return ""
     own, best, worst = (f"{end:.1f}" if isinstance(end, float) else f"{end}" for end in (rank, low, high))

@@ -78,10 +78,11 @@ class TransferMatrix:
 
 
 def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
-    """Return the matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe. Rows and
-    columns without any value are left out, and columns that people alone have. Interval of a cell: of one observer
-    Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several observers of
-    a recipe the wider of t over observers and bootstrap by image."""
+    """Return the matrix of one pool, without rows and columns that have no value and columns that only people have.
+
+    ways: which columns (`transfer_columns`); by_model: a row per observer, not recipe. The interval of a cell is over
+    images, of people over persons (t); of several observers of a recipe it is the wider of t over observers and the
+    interval over images."""
     columns = transfer_columns(pool, ways)
     groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)
     for member in pool.members:

@@ -41,22 +41,23 @@ ASIDE = ("ideal", "group")
 
 @dataclass(frozen=True, kw_only=True)
 class ObserverTrials:
-    """One observer. trials: columns "role", "condition" ("uniform-noise/0.35"; "" undistorted), "stimulus", and
-    bool "right" and "seen" (under a condition that its recipe trains on), one value per trial."""
+    """One observer and its trials."""
 
     observer: str
     kind: str
     training: tuple[str, ...]
+    # Columns "role", "condition" ("uniform-noise/0.35"; "" undistorted), "stimulus", and bool "right" and "seen" (under
+    # a condition that its recipe trains on).
     trials: Trials
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPool:
-    """Observers of one label space on comparable stimuli. categories: of the label space (chance is 1/categories)."""
+    """Observers of one label space on comparable stimuli."""
 
     title: str
     space: str
-    categories: int
+    categories: int  # of the label space (chance is 1/categories)
     members: tuple[ObserverTrials, ...]
 
 
@@ -83,7 +84,7 @@ def _shows_experiments(suite: Suite) -> bool:
 
 
 def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
-    """Imported trials, and answers of networks under suites that show the published experiments. Only graded
+    """Return imported trials, and answers of networks under suites that show the published experiments. Only graded
     experiments count; their conditions are named "experiment/condition"."""
     imports = ImportedAnswers(store=store)
     keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
@@ -130,7 +131,7 @@ def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
 
 
 def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
-    """named: the columns "condition" (as stored) and "role"."""
+    """Return an observer of a pool. named: the columns "condition" (as stored) and "role"."""
     right = np.asarray(trials["response"] == trials["category"], dtype=bool)
     columns = {**named, "condition": _each(named["condition"], spelled), "stimulus": trials["stimulus"], "right": right}
     seen = np.zeros(len(right), dtype=bool)
@@ -161,10 +162,10 @@ def _each(conditions: Array, change: Callable[[str], str]) -> Array:
 
 @dataclass(frozen=True)
 class TransferColumn:
-    """A column: one degradation. conditions: its levels, averaged where there are several."""
+    """A column: one degradation."""
 
     degradation: str
-    conditions: tuple[str, ...]
+    conditions: tuple[str, ...]  # its levels, averaged
 
     @property
     def title(self) -> str:
@@ -177,10 +178,10 @@ class TransferColumn:
 
 
 def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
-    """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper, else
-    the level at which people are nearest to half right, else all levels averaged; "levels": every level; "mean": all
-    levels averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where
-    a pattern matches nothing."""
+    """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper,
+    otherwise the level at which people are nearest to half right, otherwise all levels averaged; "levels": every level;
+    "mean": all levels averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). Raises
+    UnknownName if a pattern matches nothing."""
     present = _present(pool)
     every = [condition for levels in present.values() for condition in levels]
     columns: list[TransferColumn] = []
@@ -196,12 +197,12 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColu
 
 
 def degradation_of(condition: str) -> str:
-    """ "uniform-noise" of "uniform-noise/0.35"; "" of undistorted images."""
+    """Return "uniform-noise" for "uniform-noise/0.35", "" for undistorted images."""
     return "" if condition in CLEAN else condition.partition("/")[0]
 
 
 def degradation_family(degradation: str) -> str:
-    """Return what the published lists group it with ("noise"); "" where they do not know it."""
+    """Return a degradation's family in the published lists ("noise"), "" without one."""
     entries = (own_list(name).get(degradation) for name in LISTS)
     return next((entry.family for entry in entries if entry is not None), "")
 
@@ -213,7 +214,7 @@ def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn 
 
 
 def _present(pool: TrialPool) -> dict[str, list[str]]:
-    """Degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
+    """Return degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
     listed = [(entry, level) for name in LISTS for entry in own_list(name).values() for level in entry.levels]
     levels = list(dict.fromkeys(spelled(entry.condition(level)) for entry, level in listed))
     kinds = list(dict.fromkeys(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed))))
@@ -251,16 +252,12 @@ def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list
     return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
 
 
-# Boards without the conditions that any of their observers was trained on: all rows have the same cells. Nothing stored
-# changes: each observer's trials are scored again without those conditions.
-
-
 def unseen_boards(
     store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
-    """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes list them.
-    Scores against references (`Suite.against`) are left out. Raises BenchError if the suite does not state which
-    conditions a recipe trains on."""
+    """Return the boards of `rows`, each without the conditions that one of its observers was trained on (its notes list
+    them) and without scores against references. Raises BenchError if the suite does not state which conditions a recipe
+    trains on."""
     if suite.seen is None:
         raise BenchError(
             f"suite '{suite.name}' does not tell which conditions a recipe trains on; --unseen-only needs that it does."

@@ -1,4 +1,4 @@
-"""The result of a comparison of two observers: value, interval, p, verdict; and families of them (Holm)."""
+"""Results of comparisons of two observers (value, interval, p, verdict), and families of them (Holm)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -142,13 +142,12 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedToEach:
-    """Observer a against each of several, by the suites' headlines: one family of tests. rows: (the other observer, the
-    comparison); alone: others without common trials; remarks, outdated: like `Compared`, for any of them."""
+    """Observer a against each of several, by the suites' headlines: one family of tests."""
 
     a: str
-    rows: tuple[tuple[str, SuiteComparison], ...]
-    alone: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    rows: tuple[tuple[str, SuiteComparison], ...]  # (the other observer, the comparison)
+    alone: tuple[str, ...] = ()  # others without common trials
+    remarks: tuple[str, ...] = ()  # like `Compared`, for any of them
     outdated: tuple[str, ...] = ()
 
 

@@ -1,7 +1,7 @@
 """Tests of a difference that give their interval by inversion: `p` is below 1 - level exactly where `interval(level)`
 leaves out 0 (up to rounding), at every level."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import erfc, inf, sqrt
 from typing import Protocol
@@ -23,7 +23,7 @@ class Test(Protocol):
         """Two-sided p of no difference."""
 
     def interval(self, level: float) -> Interval:
-        """(low, high) of the differences that the same test does not reject; None: unbounded on that side."""
+        """Return (low, high) of the differences that the same test does not reject; None: unbounded on that side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class Discordant:
 
     @property
     def p(self) -> float:
-        """1 where the two never differ."""
+        """Is 1 if the two never differ."""
         differ = self.b + self.c
         return normal_tail((self.b - self.c) / sqrt(differ)) if differ else 1.0
 
     def interval(self, level: float) -> Interval:
-        """Within [-1, 1]."""
+        """Return Tango's interval, within [-1, 1]."""
         return paired_difference(self.b, self.c, self.n, level)
 
 
@@ -74,12 +74,12 @@ class Restricted:
 
     @property
     def p(self) -> float:
-        """1 where nothing differs."""
+        """Is 1 if nothing differs."""
         spread = self.variance(0.0)
         return normal_tail(self.difference / sqrt(spread)) if spread > 0 else 1.0
 
     def interval(self, level: float) -> Interval:
-        """None on both sides where nothing differs, or where so few clusters bound nothing."""
+        """Return None on both sides if nothing differs, or if so few clusters bound nothing."""
         z2 = normal_quantile(level) ** 2
         lead = 1 - z2 * self.variance.square
         half = self.difference + z2 * self.variance.cross
@@ -104,11 +104,11 @@ class Studentised:
 
     @property
     def p(self) -> float:
-        """1 where nothing varies."""
+        """Is 1 if nothing varies."""
         return t_tail(self.difference / self.se, self.df) if self.se > 0 else 1.0
 
     def interval(self, level: float) -> Interval:
-        """None on both sides where nothing varies."""
+        """Return None on both sides if nothing varies."""
         if self.se <= 0:
             return None, None
         half = t_quantile(level, self.df) * self.se
@@ -116,7 +116,7 @@ class Studentised:
 
 
 def normal_tail(z: float) -> float:
-    """P(|Z| >= |z|), accurate far out."""
+    """Return P(|Z| >= |z|), accurate far out."""
     return erfc(abs(z) / sqrt(2))
 
 
@@ -164,7 +164,7 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
             centre = detect / spread
             bound = t_quantile(level, df)
             if df > MANY or centre > FAR:  # there the noncentral t is not computed, and need not be
-                return _tails(lambda x: ndtr(x - centre), bound)
+                return float(ndtr(centre - bound) + ndtr(-centre - bound))
             # Upper tails alone, by symmetry: the distribution function is NaN at many df and centres.
             return float(nct.sf(bound, df, centre) + nct.sf(bound, df, -centre))
         case _:
@@ -172,18 +172,14 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
     if tested <= 0:
         return 0.0
     tested, true = sqrt(tested / times), sqrt(max(true, 1e-12 * tested) / times)
-    return _tails(lambda bound: ndtr((bound * tested - detect) / true), normal_quantile(level))
+    bound = normal_quantile(level) * tested
+    return float(ndtr((detect - bound) / true) + ndtr((-detect - bound) / true))
 
 
 def assumed(share: float) -> Discordant:
     """Return the test of two observers without stored trials: one image, which only one of the two answers correctly
     with the probability `share`."""
     return Discordant(b=share / 2, c=share / 2, n=1)
-
-
-def _tails(below: Callable[[float], float], bound: float) -> float:
-    """Beyond +-bound: of a statistic that is below x with the chance below(x)."""
-    return float(1 - below(bound) + below(-bound))
 
 
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:

@@ -173,22 +173,18 @@ def correlation(
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:
-    """Return the correlation of the first two columns [n, 2 + k] given the others; None where it is undefined."""
+    """Return the correlation of the first two columns [n, 2 + k] given the others; None if it is undefined."""
     if len(columns) < columns.shape[1] + 1 or not np.ptp(columns[:, :2], axis=0).all():
         return None
-    # What does not vary holds nothing constant.
-    varying = columns[:, np.ptp(columns, axis=0) > 0]
     if method == "spearman":
         # values that differ by rounding alone are ties
-        scale = np.abs(varying).max(axis=0)
-        scale[scale == 0] = 1.0
-        varying = np.column_stack([average_ranks(column, False) for column in np.round(varying / scale, 12).T])
-    centred = varying - varying.mean(axis=0)
-    covariance = centred.T @ centred
-    scale = np.sqrt(np.diag(covariance))
-    related = covariance / np.outer(scale, scale)
-    across = related[:2, 2:]
-    inner = related[:2, :2] - across @ np.linalg.pinv(related[2:, 2:], hermitian=True) @ across.T
-    if min(inner[0, 0], inner[1, 1]) <= 1e-12:
+        rounded = np.round(columns / np.maximum(np.abs(columns).max(axis=0), 1e-300), 12)
+        columns = np.column_stack([average_ranks(column, False) for column in rounded.T])
+    centred = columns - columns.mean(axis=0)
+    pair, given = centred[:, :2] / centred[:, :2].std(axis=0), centred[:, 2:]
+    # A given variable that does not vary holds nothing constant.
+    left = pair - given @ np.linalg.pinv(given) @ pair
+    spread = (left**2).mean(axis=0)
+    if spread.min() <= 1e-12:
         return None
-    return float(np.clip(inner[0, 1] / np.sqrt(inner[0, 0] * inner[1, 1]), -1.0, 1.0))
+    return float(np.clip((left[:, 0] * left[:, 1]).mean() / np.sqrt(spread.prod()), -1.0, 1.0))

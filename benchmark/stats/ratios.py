@@ -1,4 +1,4 @@
-"""A metric of the form sum(numerator) / sum(denominator) -> `Score` with a fitting interval."""
+"""Scores metrics of the form sum(numerator) / sum(denominator), with a fitting interval."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

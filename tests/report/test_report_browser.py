@@ -196,7 +196,7 @@ def test_the_menu_leads_to_every_kind_of_page(visit):
 def test_links_name_the_networks_and_say_when_they_are_few(visit):
     page = visit("links.html")
     text = page.locator("main").inner_text()
-    assert "no random sample" in text and "too few" in text
+    assert "not a random sample" in text and "too few" in text
     table = page.locator("table[data-table]").first
     table.locator("th[data-key='spearman'] button").click()
     assert table.locator("th[data-key='spearman']").get_attribute("aria-sort") == "descending"
