@@ -1,18 +1,8 @@
 """Auto-PGD (Croce & Hein 2020, ICML, algorithm 1; in L1: 2021, "Mind the box"): projected ascent that chooses its own
-step sizes.
+step sizes. Every image has its own state and iteration, and the next image takes its place as soon as it is broken."""
 
-Each move adds a quarter of the previous one (momentum). Checkpoints become more frequent. At a checkpoint an image's
-step is halved and its point reset to the best one, if too few steps raised the loss or if the best loss has not
-changed. In L1, steps move few entries and are projected onto ball and box at once: an L1 ball cut to the box is far
-smaller than the ball, so successive projections would lose most of a step. The share of entries that a step moves
-follows the sparsity of the best perturbation.
-
-Every image has its own state and iteration. It leaves the batch as soon as one of its points is misclassified, and the
-next image replaces it."""
-
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,10 +13,8 @@ from suites.adversarial.config import Apgd, NormName
 SEED = 1_000_003  # starts other than those of PGD's stages
 CARRIED = 0.25  # of the last move, from the second step on
 RISING = 0.75  # share of a window's steps that must raise the loss
-STRIDE = 2.0  # first step over epsilon
 # In L1:
 AT_FIRST = 0.2  # share of the entries that the first steps move
-SPARSE_STRIDE = 1.0
 SHORTEST = 10.0  # steps are never shorter than stride / SHORTEST
 SHORTER = 1.5  # what a step is divided by
 SPARSER = 0.95  # support over the last one, below which the step starts anew
@@ -35,15 +23,14 @@ HALVINGS = 26  # to the last bit of float32
 ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off by
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApgdState:
+class ApgdState(NamedTuple):
     """The images in the device batch; each field has one entry per image.
 
-    row: position in the problem; run: index of the target; at: iterations done; epsilon; origin: the image; point,
-    before: current and previous point; best, slope: the point of the highest loss, and the gradient at it; step: size
-    of the next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises: steps of
-    this window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the share of
-    entries that a step moves, and how many the best point had changed at the last checkpoint."""
+    row: position in the problem; run: index of the target; at: iterations done; origin: the image; point, before:
+    current and previous point; best, slope: the point of the highest loss, and the gradient at it; step: size of the
+    next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises: steps of this
+    window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the share of entries
+    that a step moves, and how many the best point had changed at the last checkpoint."""
 
     row: Tensor
     run: Tensor
@@ -63,121 +50,113 @@ class ApgdState:
     share: Tensor
     support: Tensor
 
-    def __len__(self) -> int:
-        return len(self.row)
-
     def only(self, keep: Tensor) -> "ApgdState":
         """Return the images at which `keep` is true."""
-        if bool(keep.all()):
-            return self
-        return ApgdState(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        return self if bool(keep.all()) else ApgdState(*(part[keep] for part in self))
 
     def joined(self, other: "ApgdState") -> "ApgdState":
-        """These images and those."""
-        return ApgdState(
-            **{field.name: torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)}
-        )
+        """Return these images and those."""
+        return ApgdState(*map(torch.cat, zip(self, other, strict=True)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """The differences between norms. start: (images, epsilon, seeds) -> points; stride: the first step over epsilon;
-    windows: steps -> lengths of the windows between checkpoints; move: (state, gradient at its points) -> the next
-    points; retake: (state, gradient, length [n] of the window that ends now, 0 between checkpoints) -> the state with
-    new steps and points, and their gradient."""
+class DenseRules:
+    """The rules in Linf and L2; `SparseRules` has the same methods."""
 
-    start: Callable[[Tensor, Tensor, list[int]], Tensor]
-    stride: float
-    windows: Callable[[int], tuple[int, ...]]
-    move: Callable[[ApgdState, Tensor], Tensor]
-    retake: Callable[[ApgdState, Tensor, Tensor], tuple[ApgdState, Tensor]]
+    stride = 2.0  # first step over epsilon
 
+    def __init__(self, ball: Ball) -> None:
+        self._ball = ball
 
-def dense_rules(ball: Ball) -> Rules:
-    """Return the rules in Linf and L2."""
+    def windows(self, steps: int) -> tuple[int, ...]:
+        """Return the lengths between checkpoints: 22 % of the steps, then 3 % fewer each time, never under 6 %; whole
+        steps, as the authors' code has them."""
+        first, less, least = (max(int(part * steps), 1) for part in (0.22, 0.03, 0.06))
+        lengths = [max(first - number * less, least) for number in range(steps)]
+        return tuple(lengths[: sum(1 for end in accumulate(lengths) if end <= steps)])
 
-    def start(origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-        draws = seeded(ball.draw, origin, seeds)  # put on the sphere, before the box is cut
-        return (origin + draws * wide(epsilon / ball.size(draws))).clamp_(0.0, 1.0)
+    def start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
+        """Return a random point for each image, on the sphere before the box is cut."""
+        draws = seeded(self._ball.draw, origin, seeds)
+        return (origin + draws * wide(epsilon / self._ball.size(draws))).clamp_(0.0, 1.0)
 
-    def inside(state: ApgdState, point: Tensor) -> Tensor:
-        return ball.project(point - state.origin, state.epsilon).add_(state.origin).clamp_(0.0, 1.0)
-
-    def move(state: ApgdState, slope: Tensor) -> Tensor:
-        plain = inside(state, state.point + ball.direction(slope) * wide(state.step))
+    def move(self, state: ApgdState, slope: Tensor) -> Tensor:
+        """Return the next points, given the gradient at the present ones."""
+        plain = self._inside(state, state.point + self._ball.direction(slope) * wide(state.step))
         carried = wide(torch.where(state.at > 0, CARRIED, 0.0))
         ahead, on = plain - state.point, state.point - state.before
-        return inside(state, state.point + ahead * (1 - carried) + on * carried)
+        return self._inside(state, state.point + ahead * (1 - carried) + on * carried)
 
-    return Rules(start=start, stride=STRIDE, windows=windows, move=move, retake=retake)
+    def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
+        """At a checkpoint, halve the step and return to the best point if the ascent falters. window: [n], the length
+        of the window that ends now, 0 between checkpoints. Return the state and the gradient at its points."""
+        due = window > 0
+        falters = state.rises <= RISING * window
+        stuck = ~state.halved & (state.noted >= state.top)
+        halve = due & (falters | stuck)
+        changed = state._replace(
+            point=torch.where(wide(halve), state.best, state.point),
+            step=torch.where(halve, state.step / 2, state.step),
+            halved=torch.where(due, halve, state.halved),
+            noted=torch.where(due, state.top, state.noted),
+            rises=torch.where(due, 0, state.rises),
+        )
+        return changed, torch.where(wide(halve), state.slope, slope)
 
-
-def windows(steps: int) -> tuple[int, ...]:
-    """22 % of the steps, then 3 % fewer each time, never under 6 %; whole steps, as the authors' code has them."""
-    first, less, least = (max(int(part * steps), 1) for part in (0.22, 0.03, 0.06))
-    lengths = [max(first - number * less, least) for number in range(steps)]
-    return tuple(lengths[: sum(1 for end in accumulate(lengths) if end <= steps)])
-
-
-def retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """At a checkpoint, halve the step and return to the best point if the ascent falters."""
-    due = window > 0
-    falters = state.rises <= RISING * window
-    stuck = ~state.halved & (state.noted >= state.top)
-    halve = due & (falters | stuck)
-    changed = replace(
-        state,
-        point=torch.where(wide(halve), state.best, state.point),
-        step=torch.where(halve, state.step / 2, state.step),
-        halved=torch.where(due, halve, state.halved),
-        noted=torch.where(due, state.top, state.noted),
-        rises=torch.where(due, 0, state.rises),
-    )
-    return changed, torch.where(wide(halve), state.slope, slope)
+    def _inside(self, state: ApgdState, point: Tensor) -> Tensor:
+        return self._ball.project(point - state.origin, state.epsilon).add_(state.origin).clamp_(0.0, 1.0)
 
 
-def sparse_windows(steps: int) -> tuple[int, ...]:
-    """Return every 4 % of the steps."""
-    length = max(int(0.04 * steps), 1)
-    return (length,) * (steps // length)
+class SparseRules:
+    """The rules in L1, where steps move few entries. An L1 ball cut to the box is far smaller than the ball: projecting
+    onto one after the other would lose most of a step, so `inside` projects onto both."""
+
+    stride = 1.0
+
+    def windows(self, steps: int) -> tuple[int, ...]:
+        """Return every 4 % of the steps."""
+        length = max(int(0.04 * steps), 1)
+        return (length,) * (steps // length)
+
+    def start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
+        """Return each image with normal noise, projected."""
+        draws = seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds)
+        return inside(origin, draws, epsilon)
+
+    def move(self, state: ApgdState, slope: Tensor) -> Tensor:
+        """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times the
+        step."""
+        flat = slope.flatten(1)
+        count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
+        ranked = flat.abs().sort(dim=1, descending=True).values
+        least = ranked.gather(1, count[:, None] - 1)
+        signs = torch.where(flat.abs() >= least, flat.sign(), 0.0)
+        way = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)
+        delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
+        return inside(state.origin, delta, state.epsilon)
+
+    def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
+        """At a checkpoint, match the sparsity of the best point. If it became sparser, restart from it with full steps;
+        otherwise shorten the step."""
+        due = window > 0
+        support = (state.best != state.origin).flatten(1).sum(dim=1)
+        sparser = due & (support < SPARSER * state.support)
+        whole = self.stride * state.epsilon
+        shorter = (state.step / SHORTER).maximum(whole / SHORTEST)
+        changed = state._replace(
+            point=torch.where(wide(sparser), state.best, state.point),
+            step=torch.where(due, torch.where(sparser, whole, shorter), state.step),
+            share=torch.where(due, support / state.origin[0].numel() / THINNER, state.share),
+            support=torch.where(due, support.to(state.support.dtype), state.support),
+        )
+        return changed, torch.where(wide(sparser), state.slope, slope)
 
 
-def sparse_move(state: ApgdState, slope: Tensor) -> Tensor:
-    """Return the signs of the entries with the largest gradients, at unit sum, times the step."""
-    flat = slope.flatten(1)
-    count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
-    ranked = flat.abs().sort(dim=1, descending=True).values
-    least = ranked.gather(1, count[:, None] - 1)
-    signs = torch.where(flat.abs() >= least, flat.sign(), 0.0)
-    way = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)
-    delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
-    return inside(state.origin, delta, state.epsilon)
-
-
-def sparse_retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-    """At a checkpoint, match the sparsity of the best point. If it became sparser, restart from it with full
-    steps; otherwise shorten the step."""
-    due = window > 0
-    size = state.origin[0].numel()
-    support = (state.best != state.origin).flatten(1).sum(dim=1)
-    sparser = due & (support < SPARSER * state.support)
-    whole = SPARSE_STRIDE * state.epsilon
-    shorter = (state.step / SHORTER).maximum(whole / SHORTEST)
-    changed = replace(
-        state,
-        point=torch.where(wide(sparser), state.best, state.point),
-        step=torch.where(due, torch.where(sparser, whole, shorter), state.step),
-        share=torch.where(due, support / size / THINNER, state.share),
-        support=torch.where(due, support.to(state.support.dtype), state.support),
-    )
-    return changed, torch.where(wide(sparser), state.slope, slope)
+Rules = DenseRules | SparseRules
 
 
 def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta.
-
-    Every entry of delta is shortened by one threshold and cut to its room in the box; the threshold (found by halving
-    an interval) is the least one that leaves a sum of epsilon."""
+    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta: every entry of
+    delta is shortened by one threshold, the least that leaves a sum of epsilon, and cut to its room in the box."""
     flat, base = delta.flatten(1), origin.flatten(1)
     length = flat.abs()
     room = torch.where(flat > 0, 1 - base, base)
@@ -199,24 +178,12 @@ def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     return torch.where(outside, torch.nextafter(point, base), point).clamp(0.0, 1.0).view(delta.shape)
 
 
-SPARSE_RULES = Rules(
-    # normal noise, projected
-    start=lambda origin, epsilon, seeds: inside(
-        origin, seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds), epsilon
-    ),
-    stride=SPARSE_STRIDE,
-    windows=sparse_windows,
-    move=sparse_move,
-    retake=sparse_retake,
-)
-
-
 def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Verdicts:
     """Attack every image of a problem, within epsilon [n], one for each.
 
     Costs at most steps + 1 gradient passes per target."""
     verdicts = Verdicts.none(len(problem.images))
-    rules = SPARSE_RULES if norm == "l1" else dense_rules(BALLS[norm])
+    rules = SparseRules() if norm == "l1" else DenseRules(BALLS[norm])
     # the length of the window that ends at an iteration, 0 where none does
     lengths = torch.tensor(rules.windows(recipe.steps), dtype=torch.int64)
     ends = torch.zeros(recipe.steps + 1, dtype=torch.int64)
@@ -224,8 +191,8 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
     ends = ends.to(problem.images.device)
     waiting = [(row, 0) for row in reversed(range(len(problem.images)))]
     state = _begun(problem, rules, epsilon, [])
-    while len(state) or waiting:
-        fresh = [waiting.pop() for _ in range(min(problem.batch - len(state), len(waiting)))]
+    while len(state.row) or waiting:
+        fresh = [waiting.pop() for _ in range(min(problem.batch - len(state.row), len(waiting)))]
         if fresh:
             state = state.joined(_begun(problem, rules, epsilon, fresh))
         rows = state.row.cpu().numpy()
@@ -243,13 +210,11 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
         gone |= verdicts.drop(problem, rows, slope, state.epsilon.cpu().numpy())
         fell = torch.from_numpy(gone).to(loss.device)
         over = ~fell & (state.at == recipe.steps)
-        # What images do whose run ended: their next target, if there is one.
-        ended = state.only(over)
-        pairs = zip(ended.row.tolist(), (ended.run + 1).tolist(), strict=True)
-        waiting += [(row, run) for row, run in pairs if run < recipe.targets]
+        ended = zip(state.row[over].tolist(), (state.run[over] + 1).tolist(), strict=True)
+        waiting += [(row, run) for row, run in ended if run < recipe.targets]  # the next target, if there is one
         stays = ~(fell | over)
         state = state.only(stays)
-        if len(state):
+        if len(state.row):
             state = _advanced(rules, state, loss[stays], slope[stays], ends)
     return verdicts
 
@@ -285,8 +250,7 @@ def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int
 def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends: Tensor) -> ApgdState:
     """Return one step further: remember the best point, reconsider the step at a checkpoint, move."""
     better = loss > state.top
-    state = replace(
-        state,
+    state = state._replace(
         best=torch.where(wide(better), state.point, state.best),
         slope=torch.where(wide(better), slope, state.slope),
         top=torch.where(better, loss, state.top),
@@ -298,4 +262,4 @@ def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends:
     if bool((window > 0).any()):
         state, slope = rules.retake(state, slope, window)
     moved = rules.move(state, slope)
-    return replace(state, before=state.point, point=moved, at=state.at + 1)
+    return state._replace(before=state.point, point=moved, at=state.at + 1)

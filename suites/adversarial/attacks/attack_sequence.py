@@ -1,7 +1,5 @@
-"""All attacks in one norm, from the cheapest to the dearest: each sees only what those before left standing.
-
-PGD walks the whole sweep; FGSM is merged in; then every further attack is tried at every epsilon, small to large. An
-image that is broken within an epsilon is broken within every larger one."""
+"""All attacks in one norm, from the cheapest to the dearest: PGD along the whole sweep, FGSM, then every further attack
+on what those before left standing, at every epsilon, small to large."""
 
 from dataclasses import dataclass
 from pkgutil import resolve_name
@@ -78,8 +76,8 @@ class Resistance:
             self.loss[rows], self.margin[rows] = verdicts.loss, verdicts.margin
 
     def halve(self) -> None:
-        """One round of bisection on the images that were broken within the threat's epsilons: an attack half-way
-        between what held and the size of the perturbation found. The epsilon stays as it is."""
+        """Attack the images that were broken within the threat's epsilons once more, half-way between what held and the
+        size of the perturbation found. The epsilon stays as it is."""
         within = self.epsilon <= max(self.threat.epsilons) * CLOSE
         rows = np.flatnonzero(within & (self.size > self.held))
         if not len(rows):
@@ -92,9 +90,8 @@ class Resistance:
         self.held[rows[~fell]] = middle[~fell]
 
     def ask(self, recipes: tuple[Recipe, ...], odd: NDArray[np.bool_], least: int) -> NDArray[np.int64]:
-        """Return the attacks of a second opinion on those images whose gradient is odd ([n]), and on others up to
-        `least` in all, each within the reference budget or the largest one that it survived. [n, attacks]: -1 not
-        asked, 0 held, 1 broken."""
+        """Attack images whose gradient is odd ([n]), and others up to `least` in all, each within the reference budget
+        or the largest one that it survived. Return [n, attacks]: -1 not asked, 0 held, 1 broken."""
         opinions = np.full((len(odd), len(recipes)), -1)
         bounds = np.where(np.isfinite(self.epsilon), self.held, self.epsilon)
         bounds = np.minimum(bounds, reference(self.threat))
@@ -122,18 +119,8 @@ def resistance(
     broken_at, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
     fell = np.flatnonzero(ascent.broken)
     broken_at[fell], by[fell] = steps["epsilon"][ascent.fell[fell]], steps["loss"][ascent.fell[fell]]
-    curve = Resistance(
-        problem=problem,
-        threat=threat,
-        epsilon=broken_at,
-        by=by,
-        size=ascent.size,
-        held=held,
-        loss=ascent.loss,
-        margin=ascent.margin,
-        passes=ascent.passes,
-        forwards=ascent.forwards,
-    )
+    reached = {name: getattr(ascent, name) for name in ("size", "loss", "margin", "passes", "forwards")}
+    curve = Resistance(problem=problem, threat=threat, epsilon=broken_at, by=by, held=held, **reached)
     if fast is not None:
         curve.merge(fast, "fgsm")
     everyone = np.ones(n, dtype=np.bool_)

@@ -1,9 +1,5 @@
-"""Attacks of other packages. A returned point is projected into the ball and the box, and counts if the network's
-answer at that point is incorrect.
-
-The packages use one generator per batch, so an image's random start depends on the other images: AutoAttack's batches
-hold `BATCH` images on every device, and every call begins from the same seed. A verdict can therefore change if another
-image's verdict does; it cannot change with the device's own batch size."""
+"""Attacks of other packages, and perturbations made on other networks. A returned point is projected into the ball and
+the box, and counts if the network's answer there is incorrect."""
 
 import logging
 import random
@@ -11,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +30,7 @@ from suites.adversarial.attacks.problem import (
 )
 from suites.adversarial.config import AutoAttack, NormName, PluggedIn
 
+#: The packages use one generator per batch: AutoAttack's are of one size on every device, from one seed.
 BATCH = 32
 SEED = 0
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # as AutoAttack calls them
@@ -57,30 +53,17 @@ class AttackedNetwork(nn.Module):
         """Logits, all finite: NaN and infinity become zero and are judged afterwards."""
         if torch.is_grad_enabled() and images.requires_grad:
             self.passes += len(images)
-            apply: Any = _Contiguous.apply
-            return self.problem.forward(apply(images)).nan_to_num(0.0, 0.0, 0.0)
+            through = images.view_as(images)
+            through.register_hook(Tensor.contiguous)  # packages call `view` on the gradient
+            return self.problem.forward(through).nan_to_num(0.0, 0.0, 0.0)
         self.forwards += len(images)
         with torch.no_grad():
             return self.problem.forward(images).nan_to_num(0.0, 0.0, 0.0)
 
 
-class _Contiguous(torch.autograd.Function):
-    """The identity, whose gradient is contiguous: packages call `view` on it."""
-
-    @staticmethod
-    def forward(_: Any, images: Tensor) -> Tensor:
-        return images.view_as(images)
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        return gradient.contiguous()
-
-
 def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttack | PluggedIn) -> Verdicts:
-    """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package.
-
-    The passes of the whole call are divided evenly, the remainder to the first images. Raises PluginError if the
-    package is not installed or does not return perturbed images."""
+    """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package. The passes of
+    the whole call are divided evenly. Raises PluginError if the package does not return perturbed images."""
     verdicts = Verdicts.none(len(problem.images))
     for bound in sorted(set(epsilon.tolist())):
         rows = np.flatnonzero((epsilon == bound).cpu().numpy())
@@ -114,11 +97,10 @@ def plugged_points(
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
             reached = attack.points(network, images[rows].clone(), labels[rows], epsilon, seeds[rows])
         gave, part = f"the attack '{attack.title}' gave", images[rows]
-        if not isinstance(reached, Tensor):
-            raise PluginError(f"{gave} a {type(reached).__name__}: expected a tensor of images.")
-        if reached.shape != part.shape or not reached.is_floating_point():
-            what = f"{list(reached.shape)} of {reached.dtype} for images {list(part.shape)}"
-            raise PluginError(f"{gave} {what}: expected the same shape, floating point.")
+        if not isinstance(reached, Tensor) or reached.shape != part.shape or not reached.is_floating_point():
+            what = type(reached).__name__
+            what = f"{list(reached.shape)} of {reached.dtype}" if isinstance(reached, Tensor) else f"a {what}"
+            raise PluginError(f"{gave} {what}: expected a tensor of shape {list(part.shape)}, floating point.")
         points = reached.detach().to(images)
         if not (float(points.amin()) >= 0 and float(points.amax()) <= 1):
             raise PluginError(f"{gave} values outside [0, 1] or NaN.")
@@ -153,8 +135,7 @@ def _autoattack_points(
     targeted FAB, Square, each on the unbroken images. Images that no attack broke are returned unchanged."""
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
-    # Its warnings stay unsaid, the trust report has checks of its own; a tracing debugger that its check of the
-    # forward pass removes is put back.
+    # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.
     logger, tracing = logging.getLogger("auto-attack"), sys.gettrace()
     before, logger.disabled = logger.disabled, True
     try:
@@ -170,9 +151,7 @@ def _autoattack_points(
     return reached
 
 
-# Perturbations made on other networks. What breaks an image without having seen its network needs no gradient of it, so
-# masked gradients do not stop it (Papernot et al. 2017).
-
+# Perturbations made on other networks: masked gradients do not stop them (Papernot et al. 2017).
 
 STEPS = 10  # of momentum FGSM (Dong et al. 2018), all of them taken
 SAME = 1e-3  # relative distance of logits below which two networks are one
@@ -183,11 +162,8 @@ def transferred(
     problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
 ) -> tuple[NDArray[np.bool_], int]:
     """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image,
-    and the forward passes of the attacked network for each image. surrogates: images at the attacked network's input ->
-    logits [n, categories]; z: the attacked network's logits at the images.
-
-    Raises BenchError if none of them is another network: a network with the attacked network's logits is the same
-    network under any name."""
+    and the forward passes of the attacked network for each image. z: its logits at the images. Raises BenchError if all
+    surrogates have its logits: they are the same network under any name."""
     some = slice(0, 8)
     with torch.no_grad():
         apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]

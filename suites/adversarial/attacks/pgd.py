@@ -1,9 +1,5 @@
-"""The attack loop. A batch is filled from all unbroken images, each at its own step of the schedule, so it stays full
-although images leave one by one.
-
-The forward pass of a gradient also judges the point reached by the last step: an image leaves as soon as one of its
-points is misclassified. If a stage starts from a new point, a separate forward pass judges the last point of the stage
-before; such passes are collected until no full batch of gradients is ready."""
+"""PGD along a schedule, and FGSM. A batch is filled from all unbroken images, each at its own step of the schedule. The
+forward pass of a gradient also judges the point that the last step reached; the last point of a stage has one alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,8 +35,7 @@ Schedule = NDArray[np.void]
 
 
 def schedule(stages: Iterable[tuple[Stage, float]]) -> Schedule:
-    """Return the steps of stages, each at its epsilon (ascending). An image walks down them until it is broken: an
-    image that is broken at one epsilon is broken at every larger one."""
+    """Return the steps of stages, each at its epsilon (ascending). An image walks down them until it is broken."""
     rows = [
         (epsilon, PACE * epsilon / stage.steps, stage.loss, "last" if number else stage.start, number)
         for stage, epsilon in stages
@@ -63,12 +58,10 @@ def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
 
 
 class Ascent(Verdicts):
-    """A schedule on every image of a problem, with a place of its own for each. Beside the verdicts, arrays [n]:
-
-    point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step; reached:
-    [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged); standing:
-    not broken and not finished; fell: the step whose point was misclassified (-1: none); led: the newest step had a
-    gradient. keeps: images that keep more than this share of their margin leap to the next epsilon."""
+    """A schedule on every image of a problem. Beside the verdicts, arrays [n]: point: the newest point; at: its next
+    step; fresh: the point was placed by a start, not reached by a step; reached: [n, steps], the margin that each step
+    reached (NaN: none); standing: not broken and not finished; fell: the step whose point was misclassified (-1: none);
+    led: the newest step had a gradient. keeps: images that keep more of their margin leap to the next epsilon."""
 
     def __init__(self, problem: Problem, norm: NormName, steps: Schedule, keeps: float = 1.0) -> None:
         n = len(problem.images)
@@ -87,8 +80,8 @@ class Ascent(Verdicts):
             (self._finish if only_judge else self._step)(rows)
 
     def _next(self) -> tuple[Rows, bool]:
-        """Return the next batch, and whether it is to be judged only. Full batches of gradients come first, images that
-        have furthest to go before others, so that few are left at the end in a batch that is not full."""
+        """Return the next batch, and whether it is to be judged only. Full batches of gradients come first, and images
+        that have furthest to go before others."""
         alive, batch = np.flatnonzero(self.standing), self.problem.batch
         starts = np.append(self.steps["start"] != "last", True)
         done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
@@ -141,8 +134,8 @@ class Ascent(Verdicts):
         self.standing[fell] = False
 
     def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
-        """Move the images at `rows` that are still standing, a few at a time: as many as stay in the processor's cache
-        from one operation to the next."""
+        """Move the images at `rows` that are still standing."""
+        # A few at a time stay in the processor's cache from one operation to the next.
         epsilon, size = self._sizes(rows)
         count = max(1, CACHED // point[0].numel()) if point.device.type == "cpu" else len(rows)
         for part in (slice(i, i + count) for i in range(0, len(rows), count)):
@@ -155,9 +148,9 @@ class Ascent(Verdicts):
 
     def _sizes(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the epsilon and step size [len(rows)] of their next steps."""
-        steps, device = self.steps[self.at[rows]], self.point.device
-        epsilon = torch.tensor(steps["epsilon"], dtype=torch.float32, device=device)
-        return epsilon, torch.tensor(steps["size"], dtype=torch.float32, device=device)
+        steps = self.steps[self.at[rows]]
+        epsilon, size = (torch.tensor(steps[name]).to(self.point) for name in ("epsilon", "size"))
+        return epsilon, size
 
     def _finish(self, rows: Rows) -> None:
         """Judge the last points of stages; those that hold begin the next stage or are done."""
@@ -170,8 +163,8 @@ class Ascent(Verdicts):
         self._place(rows[self.standing[rows]])
 
     def _place(self, rows: Rows) -> None:
-        """Put images at the start of the stage that their next step opens. From the image itself, the first step is
-        taken with the gradient that is known."""
+        """Put images at the start of their next stage. From the image itself, the first step is taken with the gradient
+        that is known."""
         problem, starts = self.problem, self.steps["start"][self.at[rows]]
         clean, drawn = rows[(starts == "clean") & (self.at[rows] > 0)], rows[starts == "random"]
         self.point[clean] = problem.images[clean]

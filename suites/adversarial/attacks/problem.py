@@ -16,9 +16,7 @@ Forward = Callable[[Tensor], Tensor]
 Rows = NDArray[np.int64]
 TINY = 1e-12
 
-# What an attack drives up: cross entropy, margin, difference-of-logits ratio. All [n], one value per image.
-#
-# z: logits [n, c]; y: true class [n]; t: target class [n] (None: untargeted).
+# What an attack drives up, [n]. z: logits [n, c]; y: true class [n]; t: target class [n] (None: untargeted).
 
 
 def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
@@ -54,8 +52,8 @@ class GradientTrace:
     some images, in the attack's own batch, at budgets up to `within`. wanted: [n]; by row: the point, the gradient
     there, the class."""
 
-    wanted: NDArray[np.bool_]
-    within: float
+    wanted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    within: float = 0.0
     point: dict[int, Tensor] = field(default_factory=dict)
     direction: dict[int, Tensor] = field(default_factory=dict)
     rival: dict[int, int] = field(default_factory=dict)
@@ -69,14 +67,10 @@ class GradientTrace:
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """The attacked images and network. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the
-    most likely incorrect classes in order; seeds: one number per image; first: the gradient of the cross entropy at the
-    images, if it is known already (the first step of every stage that starts at the images is then free); rest: the
-    margin at the images.
-
-    plain: the network as it was loaded, in float32. If the margin of an answer of `forward` is within `sure` of zero,
-    `plain` answers that image in a batch of one: folding, layout, precision and other images change the last bits.
-    failed: [n], set by the attacks if an answer or a gradient was NaN or infinite; such an image counts as broken.
-    followed: gradients that PGD records for the trust report."""
+    most likely incorrect classes in order; seeds: one number per image; first, rest: the gradient of the cross entropy
+    and the margin at the images, if they are known already; plain: the network as it was loaded, in float32; failed:
+    [n], set if an answer or a gradient was NaN or infinite: the image counts as broken; followed: gradients that PGD
+    records for the trust report."""
 
     forward: Forward
     images: Tensor
@@ -88,9 +82,7 @@ class Problem:
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0
-    followed: GradientTrace = field(
-        default_factory=lambda: GradientTrace(wanted=np.zeros(0, dtype=np.bool_), within=0.0)
-    )
+    followed: GradientTrace = field(default_factory=GradientTrace)
     failed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,16 +111,10 @@ class Verdicts:
 
     @classmethod
     def none(cls, n: int) -> "Verdicts":
-        """On n images that have not been attacked yet; to be filled in."""
-        nan, zero = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-        return cls(
-            broken=np.zeros(n, dtype=np.bool_),
-            size=nan,
-            loss=nan.copy(),
-            margin=nan.copy(),
-            passes=zero,
-            forwards=zero.copy(),
-        )
+        """Return the verdicts on n images that have not been attacked yet."""
+        broken, costs = np.zeros(n, dtype=np.bool_), np.zeros((2, n), dtype=np.int64)
+        size, loss, margin = np.full((3, n), np.nan)
+        return cls(broken=broken, size=size, loss=loss, margin=margin, passes=costs[0], forwards=costs[1])
 
     def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
         """Record the logits z at points of the images at `rows`. Returns [len(rows)] bool: broken at that point."""
@@ -168,10 +154,7 @@ def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
 
 
 def not_finite(values: Tensor) -> Tensor:
-    """[n] bool: some value of an image is NaN or infinite. A finite sum settles it; only else every one is looked
-    at."""
-    if bool(torch.isfinite(values.sum())):
-        return torch.zeros(len(values), dtype=torch.bool, device=values.device)
+    """Return [n] bool: some value of an image is NaN or infinite."""
     return ~torch.isfinite(values.flatten(1)).all(dim=1)
 
 
@@ -182,11 +165,12 @@ def taken(images: Tensor, rows: Rows) -> Tensor:
 
 
 def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
-    """[n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong; near the boundary, the
-    plain network's answers. Those that are NaN or infinite are noted as failed."""
+    """Return [n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong. Those that are NaN
+    or infinite are noted as failed."""
     y = problem.labels[rows]
     fell, gone = wrong(z, y), not_finite(z)
     if problem.plain is not None:
+        # Folding, layout, precision and other images change the last bits: near zero the plain network decides, alone.
         for place in (~(margin(z, y).abs() > problem.sure)).nonzero()[:, 0].tolist():
             alone = slice(place, place + 1)
             exact = problem.plain(point[alone])
@@ -208,11 +192,8 @@ def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
 
 
 def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
-    """Logits [n, classes] -> [n, categories], with outputs[c] the columns of category c.
-
-    A single column is used directly. Several become the log of their mean exponential: up to one constant per image the
-    log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR follow the
-    decision rule."""
+    """Return the map from logits [n, classes] to [n, categories], with outputs[c] the columns of category c: several
+    become the log of their mean exponential, up to one constant per image that of the mean probability."""
     if all(len(columns) == 1 for columns in outputs):
         single = [int(columns[0]) for columns in outputs]
         return lambda z: z[:, single]
@@ -223,11 +204,8 @@ def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
     return lambda z: torch.stack([pooled(z, columns) for columns in outputs], dim=1)
 
 
-# Balls in pixel space: which way is up, the nearest point inside, a random point inside, how far out.
-#
-# Images and perturbations are NCHW; epsilon and step sizes are one number per image, [n]. The box [0,1] is exact: a
-# clean image lies in it, so clamping moves a point no further from that image in any of the three norms, and a point
-# that was in the ball stays there.
+# Balls in pixel space. Images and perturbations are NCHW; epsilon and step sizes are one number per image, [n]. A clean
+# image lies in the box [0,1], so clamping moves a point no further from it: a point in the ball stays there.
 
 Draw = Callable[[torch.Size, torch.Generator], Tensor]
 SPARSITY = 0.01  # share of the entries that one L1 step moves
@@ -290,8 +268,7 @@ def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def l2_size(delta: Tensor) -> Tensor:
     """Euclidean length."""
-    length: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3))
-    return length
+    return torch.as_tensor(torch.linalg.vector_norm(delta, dim=(1, 2, 3)))
 
 
 def l1_direction(gradient: Tensor) -> Tensor:

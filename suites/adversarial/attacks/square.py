@@ -1,8 +1,5 @@
-"""Square attack (Andriushchenko, Croce, Flammarion & Hein 2020, ECCV): a random search that needs no gradient.
-
-Each query replaces one square of the perturbation, of decreasing size, by a random one; a change is kept if it does not
-make the answer safer. The attack tests for misleading gradients: if it breaks images that gradients do not, they are
-masked. Each image has its own seed."""
+"""Square attack (Andriushchenko, Croce, Flammarion & Hein 2020, ECCV): a random search that needs no gradient. Each
+query replaces one square of the perturbation, ever smaller, by a random one; what makes the answer safer is undone."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from suites.adversarial.attacks.apgd import apgd, inside, windows
+from suites.adversarial.attacks.apgd import DenseRules, apgd, inside
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import Problem, likely_wrong, margin
+from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong, margin
 from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
@@ -274,7 +274,7 @@ def test_shares_are_halved_at_the_published_queries():
 
 
 def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
-    assert tuple(accumulate(windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
+    assert tuple(accumulate(DenseRules(BALLS["l2"]).windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
 
 
 @pytest.mark.slow
