@@ -2,28 +2,17 @@
 
 Definitions, attacks, trust report and deviations: docs/suites/adversarial.md."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmark.contracts import EarlyStop, Suite, SuiteFigure
+from benchmark.contracts import EarlyStop, Suite
+from benchmark.contracts.declarations import declared_figures, package_data
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
-from suites.adversarial.config import LINF, PROTOCOLS, QUICK, AdversarialConfig, PluggedIn, Threat
+from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, PluggedIn, Threat
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe
 from suites.adversarial.plan import plan
 from suites.adversarial.score import score
-
-#: Protocol -> its summary, and the forward passes that an image may cost (None: the suite's own number).
-SUMMARIES: Mapping[str, tuple[str, float | None]] = {
-    "standard": ("PGD-40 anew at every epsilon, restarted, then margins", 2000.0),
-    "strong": ("APGD, untargeted and targeted, and Square", 15000.0),
-    "robustbench": ("Linf 4/255 and 8/255 on RobustBench's images", 6000.0),
-    "bisect": ("The smallest perturbation by bisection", 400.0),
-    "l1": ("L1 budgets, by sparse steps and APGD", 500.0),
-    "transfer": ("With perturbations made on other networks", 300.0),
-    "autoattack": ("AutoAttack standard, as its authors' package runs it", None),
-}
 
 
 def variants_of(plain: Suite) -> dict[str, Suite]:
@@ -34,9 +23,9 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
         suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=metrics_of(config), summary=summary)
         variants[name] = replace(suite, passes=passes or plain.passes)
 
-    for name, (summary, passes) in SUMMARIES.items():
+    for name, own in VARIANTS.items():
         refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""
-        add(name, PROTOCOLS[name], summary + refused, passes)
+        add(name, PROTOCOLS[name], own["summary"] + refused, own.get("passes"))
     for name, attack in ATTACKS.items():
         recipe = PluggedIn(name, code_digest(attack.points))
         config = AdversarialConfig(
@@ -67,18 +56,7 @@ PLAIN = Suite(
     own_space=True,
     passes=90.0,
     stopping=EarlyStop(shuffle=True),
-    figures=(
-        SuiteFigure(
-            kind="curve",
-            name="robust-accuracy",
-            title="Robust accuracy: {norm} perturbations",
-            caption="Images that no attack of that size or less breaks, of all images.",
-            metrics=("robust_accuracy",),
-            conditions=r"(?P<norm>\S+) (?P<epsilon>[\d.e-]+)(?:/(?P<white>\d+))?",
-            along="epsilon",
-            axes=("epsilon, {norm} norm (grey range 0 to {white})", "robust accuracy (share)"),
-        ),
-    ),
+    figures=declared_figures(package_data(__name__, "figures")),
 )
 
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

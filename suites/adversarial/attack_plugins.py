@@ -13,9 +13,11 @@ from typing import Any
 
 from benchmark.errors import PluginError
 from benchmark.third_party import load_each
-from suites.adversarial.config import L1, L2, LINF, PROTOCOLS, NormName
+from suites.adversarial.config import PROTOCOLS, QUICK, NormName
 
-EPSILONS: Mapping[NormName, tuple[float, ...]] = {threat.norm: threat.epsilons for threat in (LINF, L2, L1)}
+EPSILONS: Mapping[NormName, tuple[float, ...]] = {
+    threat.norm: threat.epsilons for threat in (*QUICK.threats, *PROTOCOLS["l1"].threats)
+}
 _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

@@ -3,8 +3,11 @@
 Epsilon is in [0,1] pixel units of the network's own input crop, whatever its resolution: an L2 ball of one radius is a
 smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
+
+from benchmark.contracts.declarations import package_data
 
 NormName = Literal["linf", "l2", "l1"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
@@ -170,66 +173,31 @@ def linf(*steps: float) -> Threat:
     return Threat(norm="linf", epsilons=tuple(step / 255 for step in steps), far=32 / 255)
 
 
-LINF = linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-L2 = Threat(norm="l2", epsilons=(0.25, 0.5, 1.0, 2.0, 3.0))
-L1 = Threat(norm="l1", epsilons=(3.0, 6.0, 12.0, 30.0, 60.0))
-#: Each epsilon goes on from where the one before ended, so the steps add up along the sweep.
-QUICK = AdversarialConfig(
-    threats=(LINF, L2),
-    stages=(Stage(loss="ce", steps=2), Stage(loss="margin", steps=3)),
-    check=Square(100),
-    opinion=(Square(300), Apgd(loss="margin", steps=100)),
-    images=128,
-    finish=Finish(
-        attack=Apgd(loss="margin", steps=20),
-        near=0.3,
-        last=Apgd(loss="dlr", steps=15, targets=3),
-        close=0.1,
-        at=(0.5 / 255, 4 / 255),
-    ),
-    leap=0.6,
-)
-#: Every epsilon from the image itself, a random start for what survives, then the margin.
-STANDARD = AdversarialConfig(
-    threats=(LINF, L2),
-    stages=(
-        Stage(loss="ce", steps=40, start="clean"),
-        Stage(loss="ce", steps=40, start="random"),
-        Stage(loss="margin", steps=20, start="clean"),
-    ),
-    check=Square(500),
-    opinion=(Square(1000), Apgd(loss="margin", steps=200)),
-    far_steps=20,
-)
-#: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square; at
-#: few budgets, as what stands costs 1,000 passes at each.
-STRONG = replace(
-    STANDARD,
-    threats=(linf(1.0, 4.0, 8.0), Threat(norm="l2", epsilons=(0.5, 1.0, 3.0))),
-    stages=(Stage(loss="ce", steps=10, start="clean"), Stage(loss="margin", steps=10, start="clean")),
-    attacks=(Apgd(loss="ce"), Apgd(loss="dlr", targets=9), Square(1000)),
-)
-#: RobustBench's budgets on its images: Linf 4/255 (ImageNet) and 8/255 (CIFAR).
-ROBUSTBENCH = replace(
-    STRONG, threats=(linf(4.0, 8.0),), attacks=(*STRONG.attacks[:2], Square(5000)), images=5000, listed=True
-)
-BISECT = replace(QUICK, bisect=4)
-#: PGD's steps in L1 are weak beside APGD's, which find their own sparsity.
-SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd(loss="margin", steps=50),))
-TRANSFER = replace(
-    QUICK,
-    threats=(linf(1.0, 2.0, 4.0, 8.0),),
-    transfer=("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1"),
-)
-#: AutoAttack alone, at RobustBench's budget for ImageNet.
-AUTOATTACK = AdversarialConfig(threats=(linf(4.0),), stages=(), attacks=(AutoAttack(),))
-#: The protocols beside the default, by the name of their variant.
-PROTOCOLS = {
-    "standard": STANDARD,
-    "strong": STRONG,
-    "robustbench": ROBUSTBENCH,
-    "autoattack": AUTOATTACK,
-    "bisect": BISECT,
-    "l1": SPARSE,
-    "transfer": TRANSFER,
-}
+def _recipe(own: Mapping[str, Any]) -> Any:
+    ((name, fields),) = own.items()
+    kind = {"apgd": Apgd, "square": Square, "autoattack": AutoAttack}[name]
+    return kind(**fields) if isinstance(fields, Mapping) else kind(fields)
+
+
+def _protocol(declared: Mapping[str, Any]) -> AdversarialConfig:
+    own, finish = dict(declared), dict(declared.get("finish", {}))
+    threats = own.pop("threats").items()
+    own["threats"] = tuple(
+        linf(*steps) if norm == "linf" else Threat(norm=norm, epsilons=tuple(map(float, steps)))
+        for norm, steps in threats
+    )
+    own["stages"] = tuple(Stage(**stage) for stage in own["stages"])
+    own |= {name: tuple(map(_recipe, own[name])) for name in ("attacks", "opinion") if name in own}
+    own |= {"check": _recipe(own["check"])} if "check" in own else {}
+    if finish:
+        finish |= {name: _recipe(finish[name]) for name in ("attack", "last")}
+        own["finish"] = Finish(**{**finish, "at": tuple(step / 255 for step in finish["at"])})
+    return AdversarialConfig(**own)
+
+
+_ALL = {name: _protocol(own) for name, own in package_data("suites.adversarial", "protocols").items()}
+QUICK = _ALL["quick"]
+LINF = QUICK.threats[0]
+#: Variant -> its summary and cost, and its protocol.
+VARIANTS: Mapping[str, Mapping[str, Any]] = package_data("suites.adversarial", "variants")
+PROTOCOLS = {name: _ALL[name] for name in VARIANTS}

@@ -1,7 +1,5 @@
-"""Maps and measures of other packages, found through the entry-point group `bench.saliency`.
-
-An entry point names a `Map` or a `Measure`; its own name is the metric's. This module is imported where a leaderboard
-is read, so a package that offers one must not import torch at module level."""
+"""Maps and measures of other packages: entry points of the group `bench.saliency`, each a `Map` or a `Measure` with the
+metric's name. To read a leaderboard imports them, so such a package must not import torch at module level."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from inspect import isfunction
 from typing import Any
 
-from benchmark.contracts import Array, Direction, Metric
+from benchmark.contracts import Array, Direction, Metric, Ratio
+from benchmark.contracts.declarations import declared_metrics
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
 from benchmark.third_party import load_each
@@ -72,36 +71,21 @@ def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
 def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
     """Return the metrics of other packages: two of each map, one of each measure, one without a value of each broken
     one."""
-    metrics = []
+    declared: dict[str, dict[str, Any]] = {}
+    ratios: dict[str, Ratio] = {}
     for name, own in added.maps.items():
         column, text = added_column(name), f"{own.definition}: AUC on the object"
-        excess = f"{text} minus that on objects of other categories"
-        auc = mean_of(columns_of(column)[0], masked=True)
-        metrics += [
-            Metric(
-                name=f"{name}_object_auc_excess",
-                title=own.title,
-                definition=excess,
-                chance=0.0,
-                ratio=mean_excess(column),
-            ),
-            Metric(
-                name=f"{name}_object_auc", title=f"{own.title} AUC", definition=text, chance=0.5, shown=False, ratio=auc
-            ),
-        ]
+        excess, auc = f"{name}_object_auc_excess", f"{name}_object_auc"
+        minus = f"{text} minus that on objects of other categories"
+        declared[excess] = {"title": own.title, "definition": minus, "chance": 0.0}
+        declared[auc] = {"title": f"{own.title} AUC", "definition": text, "chance": 0.5, "shown": False}
+        ratios |= {excess: mean_excess(column), auc: mean_of(columns_of(column)[0])}
     for name, measure in added.measures.items():
-        text, ratio = f"{measure.definition}, of |input gradient|", mean_of(added_column(name), masked=True)
-        metrics.append(
-            Metric(
-                name=name,
-                title=measure.title,
-                definition=text,
-                direction=measure.direction,
-                chance=measure.chance,
-                ratio=ratio,
-            )
-        )
-    return (*metrics, *(Metric(name=name, title=name, definition=reason) for name, reason in added.broken.items()))
+        text = f"{measure.definition}, of |input gradient|"
+        declared[name] = {"title": measure.title, "definition": text, "chance": measure.chance}
+        declared[name]["direction"], ratios[name] = measure.direction, mean_of(added_column(name))
+    declared |= {name: {"title": name, "definition": reason} for name, reason in added.broken.items()}
+    return declared_metrics(declared, ratios)
 
 
 def _load(entry: EntryPoint) -> Map | Measure:

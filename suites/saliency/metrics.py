@@ -99,7 +99,7 @@ def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool =
     return ratio
 
 
-def mean_of(column: str, *, masked: bool) -> Ratio:
+def mean_of(column: str, *, masked: bool = True) -> Ratio:
     """Return the mean of a column."""
     return mean(lambda trials: stored(trials, column), masked=masked)
 
@@ -119,11 +119,11 @@ RATIOS: Mapping[str, Ratio] = {
     "object_accuracy": mean(correct),
     "object_share": mean(split),
     "object_auc_excess": mean_excess("grad"),
-    "object_auc": mean_of("grad_auc", masked=True),
+    "object_auc": mean_of("grad_auc"),
     "grad_centroid": mean_of("centroid", masked=False),
-    "object_mass_ratio": mean_of("mass_ratio", masked=True),
-    "object_skill": mean_of("skill", masked=True),
-    "rank_accuracy": mean_of("rank_accuracy", masked=True),
+    "object_mass_ratio": mean_of("mass_ratio"),
+    "object_skill": mean_of("skill"),
+    "rank_accuracy": mean_of("rank_accuracy"),
     "sg_object_auc_excess": mean_excess("smooth"),
     "target_contrast": mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
     "clickme_alignment": mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),

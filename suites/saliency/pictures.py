@@ -1,7 +1,5 @@
-"""Other maps, only for galleries. They are not scored; docs/suites/saliency.md gives the reasons.
-
-A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, classes]
-bool."""
+"""Galleries of maps, also of maps that are not scored (docs/suites/saliency.md gives the reasons). A map is made of a
+network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, classes] bool."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,9 +43,7 @@ def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tenso
 
 
 def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
-    """Return [1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
-
-    They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time."""
+    """Return [1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule."""
     shares = (torch.arange(steps, dtype=torch.float32, device=image.device) + 0.5) / steps
     along = shares[:, None, None, None] * image
     (slopes,) = input_gradients(model.forward, along, [target.expand(steps, -1)])
@@ -55,11 +51,14 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places.
-
-    relu(sum_c w_c f_c), w_c the mean gradient of channel c. Raises ModelFailure where no layer keeps places."""
+    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places. Raises
+    ModelFailure where no layer keeps places."""
     kept: list[Tensor] = []
-    layers = _layers(model.module)
+    blocks = getattr(model.module, "blocks", None)
+    transformer = hasattr(model.module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential)
+    last = getattr(blocks[-1], "norm1", None) if transformer and blocks else None
+    # Of a transformer the input of its last attention: later layers reach only the class token.
+    layers = [last] if isinstance(last, nn.Module) else model.module.modules()
     hooks = [layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in layers]
     try:
         with torch.enable_grad():
@@ -78,17 +77,6 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     weights = g.mean(dim=(2, 3), keepdim=True)
     coarse = (weights * f).sum(dim=1, keepdim=True).relu()
     return functional.interpolate(coarse, image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
-
-
-def _layers(module: nn.Module) -> list[nn.Module]:
-    """Return the layers with possible features: of a transformer the input of its last attention, because later layers
-    reach only the class token; of other networks every layer."""
-    blocks = getattr(module, "blocks", None)
-    if hasattr(module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential):
-        last = getattr(blocks[-1], "norm1", None)
-        if isinstance(last, nn.Module):
-            return [last]
-    return list(module.modules())
 
 
 def _by_channel(module: nn.Module, features: Tensor) -> Tensor:
@@ -115,8 +103,7 @@ PICTURES: Mapping[str, tuple[Make, str]] = {
 
 
 # The gradient figure of Tsipras et al. (2019): signed gradients as colour, one row a network, one column an image.
-#
-# A picture, not a score: stimuli are chosen by a rule, never by looks, and nothing is smoothed.
+# Stimuli are chosen by a rule, never by looks, and nothing is smoothed.
 
 Pixels = NDArray[np.uint8]
 SMALL = 112
@@ -147,10 +134,8 @@ class Gallery:
 
 
 def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
-    """Return the positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical
-    order.
-
-    With more wanted than there are categories: one for each category."""
+    """Return the positions of at most `count` stimuli: the first of each category, categories evenly spaced in
+    alphabetical order."""
     categories: Array = np.asarray(stimuli.labels["category"])
     names = np.unique(categories)
     count = min(count, len(names))
@@ -170,8 +155,7 @@ def map_picture(values: Array) -> Pixels:
 
 def gradient_picture(gradient: Array) -> Pixels:
     """Return [3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
-
-    No gradient is near mid-grey; an even or undefined gradient is grey all over."""
+    An even or undefined gradient is grey all over."""
     values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
     mean, deviation = values.mean(), values.std()
     if not np.isfinite(deviation) or deviation == 0:
@@ -184,11 +168,8 @@ def draw(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
     """Return the figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random
-    weights.
-
-    Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
-    name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the stimuli's
-    decision space, ModelFailure where it has no such map."""
+    weights; kind: a name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the
+    stimuli's label space, ModelFailure where it has no such map."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
     (make, warning), index = PICTURES[kind], chosen(stimuli, count)

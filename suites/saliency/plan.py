@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
-    """Plan images with object masks: conflict images, whole, so that masks match pixel by pixel; photographs with
-    masks, if the user has them, cropped as the card states, and images with maps of people's clicks. In the built-in
-    world these are natural images, and conflict images with the texture only on the object (alpha 0) or everywhere
-    (alpha 1).
-
-    Raises MissingStimuli if none of a label space's sets is installed."""
+    """Plan images with object masks: conflict images, whole, so that masks match pixel by pixel; photographs, cropped
+    as the card states; and images with maps of people's clicks. Raises MissingStimuli if no set is installed."""
     counts, blocks = SHOWN.get(shelf.space, OWN), []
     sets, missing = sets_of(shelf, counts)
     for role, whole_set in sets.items():

@@ -1,6 +1,5 @@
 """The stored columns of each gradient. Imported only when a network is run, because it needs torch."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,6 @@ from torch import Tensor
 from benchmark.contracts import Array, View
 from benchmark.errors import foreign_code
 from registry.architectures import build_untrained
-from registry.errors import BenchError
 from registry.model import LoadedModel
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.map_plugins import ADDED
@@ -32,10 +30,9 @@ from suites.saliency.maps.references import alignment, human_map, logit, referen
 
 
 def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and ground,
-    and the metrics of the reference maps too.
-
-    On images with maps of people's clicks: how far the gradient agrees with them."""
+    """Return the answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and
+    ground, and the metrics of the reference maps too; on images with maps of people's clicks, the agreement with them.
+    """
     # A few images at a time: what has to be in memory at once does not grow with the chunk.
     size = min(view.batch, gradients.part_size(view.images.device))
     parts = [slice(start, start + size) for start in range(0, len(view.index), size)]
@@ -117,27 +114,9 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     return np.asarray(tensor.detach().contiguous().cpu().numpy(), dtype=np.float32)
 
 
-# The same architecture with random weights: the network that a metric must not reward.
-
-
 def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
-    """`model` with random weights from `seed`, initialised as by its architecture.
-
-    If the architecture cannot be built from its name (an exported program), each layer is initialised by its class.
-    Evaluation mode, no parameter requires a gradient; torch's own random state is unchanged."""
-    try:
-        module = build_untrained(model.card.arch, len(model.labels.classes), seed, model.card.options.get("kwargs"))
-    except BenchError:
-        # Layers that cannot do so keep a permutation of their weights.
-        module = copy.deepcopy(model.module)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for layer in module.modules():
-                if callable(reset := getattr(layer, "reset_parameters", None)):
-                    reset()
-                    continue
-                for weights in layer.parameters(recurse=False):
-                    flat = weights.flatten()
-                    weights.copy_(flat[torch.randperm(len(flat))].view_as(weights))
+    """Return `model` with random weights from `seed`, initialised by its architecture, in evaluation mode; torch's own
+    random state is unchanged. Raises BenchError if the architecture cannot be built from its name."""
+    module = build_untrained(model.card.arch, len(model.labels.classes), seed, model.card.options.get("kwargs"))
     device = next((weights.device for weights in model.module.parameters()), torch.device("cpu"))
     return replace(model, module=module.eval().requires_grad_(False).to(device))

@@ -66,7 +66,7 @@ def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     for name in REFERENCES:
         condition = where + reference(name)
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
-        for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc", masked=True)), strict=True):
+        for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc")), strict=True):
             yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)
 
 

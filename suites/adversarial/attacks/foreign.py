@@ -54,7 +54,8 @@ class AttackedNetwork(nn.Module):
         if torch.is_grad_enabled() and images.requires_grad:
             self.passes += len(images)
             through = images.view_as(images)
-            through.register_hook(Tensor.contiguous)  # packages call `view` on the gradient
+            # Packages call `view` on the gradient.
+            through.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
             return self.problem.forward(through).nan_to_num(0.0, 0.0, 0.0)
         self.forwards += len(images)
         with torch.no_grad():

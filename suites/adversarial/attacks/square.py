@@ -2,8 +2,6 @@
 query replaces one square of the perturbation, ever smaller, by a random one; what makes the answer safer is undone."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import sqrt
 
 import torch
@@ -20,23 +18,13 @@ SEED = 2_000_003
 TILES = 5  # the L2 start is a grid of so many squares a side
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How one norm searches, each on one image [c, h, w]. start: (epsilon, generator, shape) -> perturbation; side:
-    (share of the image, height, width) -> pixels; redraw: (perturbation, epsilon, side, generator) -> another one."""
-
-    start: Callable[[float, Generator, Size], Tensor]
-    side: Callable[[float, int, int], int]
-    redraw: Callable[[Tensor, float, int, Generator], Tensor]
-
-
 def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) -> Verdicts:
     """Attack every image of a problem within epsilon [n], one for each, by at most `recipe.queries` forward passes.
     Raises BenchError for L1."""
     if norm not in SEARCHES:
         raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     verdicts = Verdicts.none(len(problem.images))
-    search, shape, bounds = SEARCHES[norm], problem.images.shape[1:], epsilon.tolist()
+    (start, side_of, redraw), shape, bounds = SEARCHES[norm], problem.images.shape[1:], epsilon.tolist()
     for rows in batches(problem):
         streams = {row: Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63) for row in rows.tolist()}
         best = torch.full(rows.shape, float("-inf"), device=problem.images.device)
@@ -45,11 +33,11 @@ def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) ->
             if not len(rows):
                 break
             if query:
-                side = search.side(share_at(query, recipe.queries), *shape[1:])
+                side = side_of(share_at(query, recipe.queries), *shape[1:])
                 before = zip(rows.tolist(), (kept - problem.images[rows]).cpu(), strict=True)
-                drawn = [search.redraw(delta, bounds[row], side, streams[row]) for row, delta in before]
+                drawn = [redraw(delta, bounds[row], side, streams[row]) for row, delta in before]
             else:
-                drawn = [search.start(bounds[row], streams[row], shape) for row in rows.tolist()]
+                drawn = [start(bounds[row], streams[row], shape) for row in rows.tolist()]
             point = (problem.images[rows] + torch.stack(drawn).to(problem.images)).clamp_(0.0, 1.0)
             with torch.no_grad():
                 z = problem.forward(point)
@@ -160,7 +148,6 @@ def signs(height: int, width: int, generator: Generator) -> Tensor:
     return torch.randint(2, (height, width), generator=generator).float() * 2 - 1
 
 
-SEARCHES: Mapping[NormName, Search] = {
-    "linf": Search(start=linf_start, side=linf_side, redraw=linf_redraw),
-    "l2": Search(start=l2_start, side=l2_side, redraw=l2_redraw),
-}
+#: Norm -> how it searches on one image [c, h, w]: (epsilon, generator, shape) -> first perturbation; (share of the
+#: image, height, width) -> side of a square; (perturbation, epsilon, side, generator) -> another perturbation.
+SEARCHES = {"linf": (linf_start, linf_side, linf_redraw), "l2": (l2_start, l2_side, l2_redraw)}

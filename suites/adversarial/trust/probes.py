@@ -1,13 +1,5 @@
 """Probes for the trust report: does the gradient match the slope of the answers, is an answer independent of other
-images, is the preprocessing as intended, are the outputs logits?
-
-Attacks follow gradients. A gradient that is blurred, sparse, noisy or replaced by a custom backward pass is not zero,
-and the loss may rise along it, but slowly: the image seems robust. Differences of the margin along random directions,
-of the length of an attack's moves, reveal this for any mask. Rounding (8-bit inputs or activations) distorts short
-differences but not those of that length.
-
-Attacks follow signs, so many small misleading entries disturb them although they are a small part of the gradient's
-length. The rise of the margin along the attack's own directions reveals those."""
+images, is the preprocessing as intended, are the outputs logits?"""
 
 import numpy as np
 import torch
@@ -58,22 +50,20 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 
 
 def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
-    """Return [5, rows] for each image at `rows`: error, spread, company, rise, scale.
+    """Return [5, rows] for each image at `rows` (NaN: rounding exceeds the differences):
 
-    error: distance between the slopes of the margin along random directions by the gradient and by differences of the
-    network as it was loaded: |g.v - d| over the longer of the two, both as vectors over the directions (0: equal; 1:
-    nothing in common), the smallest over all `LENGTHS`. spread: the same between the differences of the shortest and
-    the longest length. NaN: rounding exceeds the differences. company: distance between the gradient in the attack's
-    batch and in a batch of one.
-
-    scale: ratio of the measured slopes along random directions to the gradient's, by least squares; if only the length
-    differs, error is computed with the correct length. rise: ratio of the measured to the predicted rise of the margin
-    along the gradient's signs, over the same ratio along the gradient itself; or, if smaller, along the signs of the
-    weaker half of its entries (random ones if they are 0; above 1: its inverse); the largest over all `LENGTHS`.
-
-    The gradients are those that the attack followed; images that it broke earlier are moved slightly and use new
-    gradients, in batches. Gradients at the boundary, at which a misleading gradient does most harm, are measured too:
-    error and spread are those that are off on more images, the other columns are of the former."""
+    error: distance |g.v - d| of the margin's slopes along random directions v, by the gradient and by differences of
+    the network as it was loaded, over the longer of the two (0: equal; 1: nothing in common), the smallest over all
+    `LENGTHS`; spread: the same between the differences of the shortest and the longest length; company: distance
+    between the gradient in the attack's batch and in a batch of one; rise: ratio of the measured to the predicted rise
+    of the margin along the gradient's signs, over the same ratio along the gradient itself (see `_rise`), the largest
+    over all `LENGTHS`; scale: ratio of the measured slopes to the gradient's, by least squares; if only the length
+    differs, error is computed with the correct length."""
+    # A gradient that is blurred, sparse, noisy or replaced is not zero, and the loss may rise along it, but slowly: the
+    # image seems robust. Differences of the length of an attack's moves reveal this for any mask. As attacks follow
+    # signs, small misleading entries disturb them too: those show in the rise along the attack's own directions.
+    # Images that the attack broke early are moved slightly and use new gradients. Gradients at the boundary, where a
+    # misleading one does most harm, count where more of them are off.
     followed, edge = problem.followed, GradientTrace(wanted=problem.followed.wanted, within=problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
@@ -235,12 +225,10 @@ def preimage(logits: Tensor) -> Forward:
 def ends(logits: Tensor) -> tuple[float, float] | None:
     """Return the lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all
     are inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the
-    other.
-
-    Next to: within 2 % of the usual distance between an image's largest and middle output. Logarithms of probabilities
-    are logits, although they end at 0 and may be clipped below."""
+    other (within 2 % of the usual distance between an image's largest and middle output)."""
     if bool(within(logits).all()):
         return 0.0, 1.0
+    # Logarithms of probabilities are logits, although they end at 0 and may be clipped below.
     logs = bool(((logits.double().exp().sum(dim=1) - 1).abs() < 0.05).all())
     if logs or len(logits) < LEAST_IMAGES or logits.shape[1] < 2:
         return None

@@ -1,12 +1,5 @@
-"""Can the number be trusted? Signs of a failed attack, as short flags on the scores.
-
-Robust accuracy is an upper bound: a failed attack looks like a robust network (Athalye, Carlini & Wagner 2018; Carlini
-et al. 2019). Every check is a function of the stored trials; thresholds are shares of the clean-correct images C. Needs
-no torch.
-
-There are two grades. A flag with `DISTRUST` means that the number is wrong or unconfirmed. A flag with `CONFIRMED`
-means that the gradient is odd, but attacks outside the default, run on enough images, broke no more of them than chance
-allows."""
+"""Signs of a failed attack, as short flags on the scores: a failed attack looks like a robust network (Athalye, Carlini
+& Wagner 2018; Carlini et al. 2019). Thresholds are shares of the clean-correct images C. Needs no torch."""
 
 from __future__ import annotations
 
@@ -25,6 +18,8 @@ from suites.adversarial.config import BLIND, CLOSE, VANISHING, AdversarialConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: The gradient is odd, but attacks outside the default, run on enough images, broke no more of them than chance allows;
+#: `DISTRUST`: the number is wrong or unconfirmed.
 CONFIRMED = "gradient odd, number confirmed: "
 ZERO_GRADIENT = 0.05
 SATURATED = 0.05
@@ -49,6 +44,11 @@ CERTAIN = 0.01  # p of McNemar's test over the number of readings, above which t
 #: What the published networks were mostly normalised with (ImageNet's mean and standard deviation).
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+
+def share(which: Array) -> float:
+    """Return the mean of 0/1 values [n]."""
+    return float(np.asarray(which, dtype=float).mean())
 
 
 def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -124,10 +124,8 @@ def preprocessing(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Yield the gradients of the cross entropy that are zero or nearly so, also because the loss itself is zero in
-    float32. They are odd, not wrong: the margin's gradients may be correct (`slopes`). A loss of zero is not sufficient
-    for a mask: the gradient keeps its direction while the margin is below about 80. Probabilities instead of logits,
-    and other outputs between two ends, are also odd: attacks act on their pre-image."""
+    """Yield what is odd about gradients of the cross entropy and outputs: gradients that are zero or nearly so, also
+    because the loss is zero in float32, though the margin's may be correct; outputs whose pre-image is attacked."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
     flat = share((c["loss"] == 0) & small)
     if share(zero) > ZERO_GRADIENT:
@@ -145,8 +143,7 @@ def gradients(c: Trials) -> Iterator[str]:
 def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
     """Return wrong and odd gradients, over images unbroken at the smallest budget. Wrong: the answers contradict them
     (custom backward passes, ripples), or they cannot be checked. Odd: differences over two lengths disagree
-    (straight-through gradients of rounded values), or slopes have another length. Images broken at the smallest budget
-    are proven, and longer differences are no evidence at so short a distance."""
+    (straight-through gradients of rounded values), or slopes have another length."""
     stood = c[f"{threat.norm}_epsilon"] > threat.epsilons[0] * CLOSE
     some = c.where(c["probed"].astype(bool) & stood & ~(c["alone_difference"] > REPEAT))
     names = ("error", "spread", "company", "rise", "scale")
@@ -231,8 +228,3 @@ def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[s
     # Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class.
     if threat.far and (left := share(beyond & ~seeing)) > FAR:
         yield f"{left:.0%} of images are still right at {threat.label(threat.far)}"
-
-
-def share(which: Array) -> float:
-    """Return the mean of 0/1 values [n]."""
-    return float(np.asarray(which, dtype=float).mean())

@@ -22,11 +22,8 @@ CPU_PART, GPU_PART = 16, 64
 
 
 def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
-    """Return [n] log(P / (1 - P)), P the probability of a set of classes: logits [n, k], inside [n, k] bool.
-
-    logsumexp over the set minus logsumexp over the rest. Its gradient has the direction of log P's (of the loss that
-    Tsipras et al. 2019 plot) and does not vanish in float32 when the network is sure. That categories average over
-    their classes instead of adding up adds a constant, which has no gradient."""
+    """Return [n] log(P / (1 - P)), P the probability of a set of classes: logits [n, k], inside [n, k] bool. Its
+    gradient has the direction of log P's and does not vanish in float32 when the network is sure."""
     wide = logits if logits.device.type == "mps" else logits.double()
     nothing = float("-inf")
     members = wide.masked_fill(~inside, nothing).logsumexp(dim=1)
@@ -36,14 +33,8 @@ def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
 def input_gradients(
     forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target = log_odds
 ) -> list[Tensor]:
-    """Return one gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass.
-
-    images: [n, 3, h, w] in [0,1]. Works where the caller has switched gradients off; RuntimeError in inference mode,
-    which cannot be left; ModelFailure where no gradient reaches the pixels."""
-    if torch.is_inference_mode_enabled():
-        raise RuntimeError(
-            "input gradients cannot be taken inside torch.inference_mode(): call outside it (torch.no_grad() is fine)."
-        )
+    """Return one gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass; images: [n, 3,
+    h, w] in [0,1]. Raises ModelFailure where no gradient reaches the pixels."""
     size = part_size(images.device)
     parts = []
     for start in range(0, len(images), size):
@@ -105,9 +96,7 @@ def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tenso
     return table[torch.tensor([place[str(name)] for name in names], device=table.device)]
 
 
-# How a gradient is organised, whatever it lies on: pure functions that give one value per image, NaN where undefined.
-#
-# gradients: [n, channels, h, w], signed, with respect to pixels in [0,1].
+# How a gradient [n, channels, h, w] is organised: pure functions that give one value per image, NaN where undefined.
 
 #: A gradient whose energy around its mean is below this share of its energy is constant but for rounding.
 _CONSTANT = 1e-20
@@ -120,10 +109,8 @@ def saliency(gradients: Array) -> Array:
 
 
 def frequencies(gradients: Array) -> tuple[Floats, Floats]:
-    """([n] power-weighted mean spatial frequency in cycles per pixel, white noise (sqrt 2 + asinh 1) / 6 = 0.3826; [n]
-    share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804).
-
-    Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P)."""
+    """Return ([n] power-weighted mean spatial frequency in cycles per pixel, white noise (sqrt 2 + asinh 1) / 6 =
+    0.3826; [n] share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804)."""
     height, width = gradients.shape[2:]
     flat = gradients.reshape(*gradients.shape[:2], -1).astype(np.float64)
     energy = _products(flat, flat)
@@ -153,9 +140,7 @@ def total_variation(gradients: Array) -> Floats:
 
 
 def gini(maps: Array) -> Floats:
-    """Return [n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020).
-
-    sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels."""
+    """Return [n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020)."""
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1
@@ -163,9 +148,8 @@ def gini(maps: Array) -> Floats:
 
 
 def centred_cosine(images: Array, gradients: Array) -> Floats:
-    """[n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019).
-
-    |<x - mean_c, g>| / (|x - mean_c| |g|): centring takes out brightness, which untrained networks respond to."""
+    """Return [n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019).
+    Centring takes out brightness, which untrained networks respond to."""
     shape = (*images.shape[:2], -1)
     x, g = images.reshape(shape).astype(np.float64), gradients.reshape(shape).astype(np.float64)
     x -= x.mean(axis=2, keepdims=True)
@@ -178,8 +162,7 @@ def log_norm(gradients: Array) -> Floats:
     """Return [n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
     wide = gradients.astype(np.float64)
     lengths = np.sqrt(_products(wide, wide))
-    good = np.isfinite(lengths) & (lengths > 0)
-    return np.where(good, np.log10(np.where(good, lengths, 1.0)), np.nan)
+    return np.log10(np.where(np.isfinite(lengths) & (lengths > 0), lengths, np.nan))
 
 
 def _products(a: Floats, b: Floats) -> Floats:

@@ -1,8 +1,5 @@
-"""The position of a map relative to an object's mask: pure functions that return one value per image.
-
-maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false if a
-pixel is neither object nor background and is ignored (None: every pixel counts). Computed in float64. An image has no
-value (NaN) if its map is zero or not finite everywhere, or if its mask is empty or full."""
+"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]: one value per image in float64, NaN if its
+map is zero or not finite, or its mask empty or full. valid: the pixels [n, h, w] that count (None: every one)."""
 
 from dataclasses import dataclass, replace
 
@@ -48,11 +45,9 @@ def _mean_ranks(values: Array) -> Floats:
 
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
-    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
-
-    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, h, w]. A map's AUC is the chance that a random
-    object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) / (m (p
-    - m)), m the object's valid pixels and p all valid ones."""
+    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
+    object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `average_ranks`; masks: [k, p] 0
+    or 1."""
     sizes = masks.sum(axis=1)[None] if valid is None else valid.reshape(ranks.shape) @ masks.T
     return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 
@@ -71,10 +66,8 @@ def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 def mean_auc_of_others(
     ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
 ) -> Floats:
-    """Return [n] mean AUC of each map against the masks of other categories: the value of its position.
-
-    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN if
-    the pool has no other category."""
+    """Return [n] mean AUC of each map against the masks of other categories, NaN without any: the value of its
+    position. ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     total = np.where(other, areas, 0.0).sum(axis=1)
@@ -108,9 +101,7 @@ def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """Return [n] share of object pixels among the m strongest, m the object's size (Arras et al. 2022).
-
-    Of pixels tied at rank m, the share on the object counts."""
+    """Return [n] share of object pixels among the m strongest, m the object's size (Arras et al. 2022)."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     shares = np.full(len(maps), np.nan)
@@ -120,6 +111,7 @@ def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floa
         size = int(on_object.sum())
         last = np.partition(values, len(values) - size)[len(values) - size]
         above, tied = values > last, values == last
+        # Of pixels tied at rank m, the share on the object counts.
         drawn = (size - above.sum()) * (on_object & tied).sum() / tied.sum()
         shares[row] = ((on_object & above).sum() + drawn) / size
     return shares
@@ -188,8 +180,8 @@ class MaskContext:
 
 
 def context_of(view: View, pool: int) -> MaskContext:
-    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against: evenly spaced over its
-    order, the same for every chunk. Masks are empty (so nothing is scored) where the set has none."""
+    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against, evenly spaced over it.
+    Masks are empty (so nothing is scored) where the set has none."""
     stimuli = view.block.stimuli
     category = objects(stimuli)
     shape = category[view.index]

@@ -1,15 +1,5 @@
-"""Which part of an image determines the answer: only the object, or only the background, is exchanged for another's.
-
-A game of two players, object and background of image i, against those of another image j: four images, (i on i), (i on
-j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) divides all of the
-evidence, (i on i) - (j on j), between the object and the background. Each part adds a whole and a pasted image and
-subtracts a pasted and a whole one, so the effect of pasting itself cancels.
-
-The same game with the outlines of other images, moved to the positions of the two objects and scaled to their size,
-measures the value of position: a network that sees only a central disk finds as much evidence in it.
-
-Only answers count: a modified backward pass changes nothing. Imported only when a network is run, because it needs
-torch."""
+"""Which part of an image determines the answer: only the object, or only the background, is exchanged for another's,
+and the Shapley value (1953) divides the margin between them. Needs torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
@@ -29,11 +19,9 @@ ROUNDING = 1e-4
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
-    """Return [n] evidence for the object's category, in logits, that the object carries, that its ground carries, and
-    that the place of the object carries; in ranks, of object and place; and the name of the image that it exchanged
-    with; NaN and "" where there was none.
-
-    Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both."""
+    """Return columns [n]: the evidence for the object's category that the object, its ground and its place carry, in
+    logits, and that object and place carry in ranks; and the name of the image that it exchanged with (NaN, "": none).
+    """
     evidence: Floats = np.full((len(EVIDENCE) + len(RANKED), len(view.index)), np.nan)
     pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
@@ -45,10 +33,8 @@ def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
 
 
 def margin(logits: Tensor, inside: Tensor) -> Tensor:
-    """Return [n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool.
-
-    Logits of twice the length give twice the margin, so that a share of margins is blind to that length; a share of
-    log-odds is not."""
+    """Return [n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool. A
+    share of margins, unlike one of log-odds, is blind to the length of the logits."""
     nothing = float("-inf")
     wide = logits if logits.device.type == "mps" else logits.double()
     rest = wide.masked_fill(inside, nothing).amax(dim=1)
@@ -64,9 +50,8 @@ def rank(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def partners(view: View) -> dict[int, int]:
-    """Return the exchange partner of each image of the set. Two images of one chunk exchange with one another: values
-    of both belong to the pair, so that an interval can resample pairs. The order is that of the images' digests,
-    whichever part of a set is viewed."""
+    """Return the exchange partner of each image of the set, in the order of the images' digests. Two images of one
+    chunk exchange with one another, so that an interval can resample pairs."""
     stimuli = view.block.stimuli
     digests = [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
@@ -138,6 +123,12 @@ def moved(outline: Flags, onto: Flags) -> Flags:
         placed = affine_transform(outline.astype(np.uint8), [step, step], offset, order=0) > 0
         step *= np.sqrt(max(1, int(np.count_nonzero(placed))) / wanted)
     return placed
+
+
+# A game of two players, object and background of image i, against those of image j: the margin of i's category on (i on
+# i), (i on j), (j on i), (j on j). Each part adds a whole and a pasted image and subtracts a pasted and a whole one, so
+# the effect of pasting cancels. The same game with other images' outlines, moved to the objects' positions and scaled
+# to their size, measures the value of position: a network that sees only a central disk finds as much evidence in it.
 
 
 def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:

@@ -1,5 +1,6 @@
 """Maps independent of a network: edges, darkness, the image's middle and noise, as references for each metric."""
 
+import pickle
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -55,16 +56,10 @@ def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
 
 
 def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
-    """Return the areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
-
-    They know no network, so they are computed once in a process for all that are shown the same pixels."""
-    digest = sha256()  # processors have instructions for it: twice as fast as what is made for programs
-    for array in (images, context.masks, context.valid, context.pool):
-        if array is not None:
-            digest.update(repr((array.shape, array.dtype)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-    for names in (context.shape, context.items, context.categories):
-        digest.update("\0".join(map(str, names)).encode())
+    """Return the areas of every reference map on a chunk, images [n, 3, h, w] in [0,1]: computed once in a process for
+    all networks that are shown the same pixels."""
+    # sha256: processors have instructions for it, and pickle takes the arrays as they lie in memory.
+    digest = sha256(pickle.dumps((np.ascontiguousarray(images), context)))
     columns = _remembered(digest.hexdigest())
     if not columns:
         parts = []
@@ -86,11 +81,9 @@ def _luminance(images: Array) -> Floats:
     return np.asarray(np.einsum("nchw,c->nhw", images.astype(np.float64), _LUMINANCE))
 
 
-# Agreement of a network's gradient with what people clicked on (ClickMe; Linsley et al. 2019, Fel et al. 2022).
-#
-# Processing and score follow the Harmonization benchmark (Fel et al. 2022): images whole at 224 pixels, the gradient of
-# the labelled class's logit, the strongest channel at each pixel, not blurred; human maps through 64 pixels and a blur;
-# Spearman's correlation over all pixels, as a share of how well people agree with one another.
+# Agreement of a network's gradient with what people clicked on (ClickMe; Linsley et al. 2019), by the processing of the
+# Harmonization benchmark (Fel et al. 2022): images whole at 224 pixels, the gradient of the labelled class's logit, the
+# strongest channel at each pixel, not blurred; human maps through 64 pixels and a blur; Spearman's correlation.
 
 _SMALL, _TAPS, _SIGMA = 64, 10, 10.0
 

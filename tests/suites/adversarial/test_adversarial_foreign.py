@@ -17,7 +17,7 @@ from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.attack_plugins import Attack, read_added
 from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
 from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.config import AUTOATTACK, PROTOCOLS, AutoAttack, PluggedIn
+from suites.adversarial.config import PROTOCOLS, AutoAttack, PluggedIn
 from suites.adversarial.conformance import check_attack
 
 INSTALLED = "suites.adversarial.attacks.foreign.ATTACKS"
@@ -128,7 +128,7 @@ def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(world, pl
 def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     suite = SUITE.variants["autoattack"]
-    assert suite.config == AUTOATTACK and "linf 4/255" in suite.headline.definition
+    assert suite.config == PROTOCOLS["autoattack"] and "linf 4/255" in suite.headline.definition
     with pytest.raises(PluginError, match=r"gestaltbench\[autoattack\]"):
         suite.plan(suite.config, ToyShelf("world16"))
 

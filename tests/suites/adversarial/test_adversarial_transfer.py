@@ -14,14 +14,14 @@ from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard, Preprocess, write_card
 from registry.world_networks import tiny_resnet
 from suites.adversarial import SUITE
-from suites.adversarial.config import TRANSFER, linf
+from suites.adversarial.config import PROTOCOLS, linf
 from suites.adversarial.plan import plan
 from suites.adversarial.trust.report import flags
 
 HALF = Preprocess(size=32, resize=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OTHERS = ("world-standard-1", "world-stylised-1")
 THREAT = replace(linf(4.0, 8.0, 16.0), far=0.0)
-CONFIG = replace(TRANSFER, threats=(THREAT,), transfer=OTHERS, check=None, finish=None, opinion=())
+CONFIG = replace(PROTOCOLS["transfer"], threats=(THREAT,), transfer=OTHERS, check=None, finish=None, opinion=())
 
 
 @pytest.fixture(scope="module")

@@ -77,11 +77,6 @@ def test_a_network_is_left_as_it_was():
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_inference_mode_is_a_clear_error():
-    with torch.inference_mode(), pytest.raises(RuntimeError, match="outside it"):
-        input_gradients(Tiny().eval(), pixels(), [chosen(2, 5)])
-
-
 @pytest.mark.parametrize(
     "forward", [lambda x: torch.zeros(len(x), 5), lambda x: torch.zeros(len(x), 5, requires_grad=True) * 1.0]
 )
