@@ -31,7 +31,7 @@ from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial.attacks.pgd import Ascent, schedule, sweep
+from suites.adversarial.attacks.pgd import Ascent, schedule, threat_schedule
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import LINF, AdversarialConfig, Stage, Threat
 
@@ -161,7 +161,7 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
 def curve(work: Problem, images: int) -> None:
     """Six epsilons with PGD-40, chained from small to large, against every epsilon on its own for all images."""
     threat, stage = Threat(norm="linf", epsilons=LINF.epsilons), Stage(loss="ce", steps=40, start="clean")
-    steps = sweep(threat, AdversarialConfig(threats=(threat,), stages=(stage,)))
+    steps = threat_schedule(threat, AdversarialConfig(threats=(threat,), stages=(stage,)))
     pool = Ascent(work, "linf", steps)
     chained = np.where(pool.broken, steps["epsilon"][pool.fell], np.inf)
     alone = np.full(len(work.images), np.inf)

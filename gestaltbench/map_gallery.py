@@ -109,7 +109,7 @@ def gallery(
     One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks. A
     small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports."""
     from registry.model import LoadedModel
-    from suites.saliency.pictures import draw
+    from suites.saliency.pictures import draw_gallery
 
     cards = api.models(models)
     for card in cards:
@@ -118,7 +118,7 @@ def gallery(
             raise BenchError(f"'{card.name}' {who}: it has no gradients to show.")
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]
-    drawn = draw(networks, shown, count, random=random, kind=map)
+    drawn = draw_gallery(networks, shown, count, random=random, kind=map)
     return MapGallery(
         drawn=drawn, stimuli=shown.name, identities={model.card.name: model.identity for model in networks}
     )

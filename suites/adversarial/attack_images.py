@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.contracts import Array, Trials, View
 from suites.adversarial.attacks.attack_sequence import NAME, resistance
-from suites.adversarial.attacks.foreign import surrogate, transferred
+from suites.adversarial.attacks.other_packages import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, likely_wrong, per_category
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference
@@ -41,7 +41,7 @@ NOT_FINITE = "not finite"
 ROUNDING = 1e-3
 
 
-def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
+def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     """Return the columns that `observe` documents."""
     right = np.asarray(view.responses == view.labels["category"], dtype=bool)
     n, linf = len(right), config.threat("linf")

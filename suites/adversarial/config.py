@@ -95,7 +95,7 @@ class AutoAttack:
 
     version: str = "standard"
     options: tuple[tuple[str, Any], ...] = ()
-    function: ClassVar[str] = "suites.adversarial.attacks.foreign:foreign"
+    function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
     sees_gradients: ClassVar[bool] = True
 
     @property
@@ -110,7 +110,7 @@ class PluggedIn:
 
     attack: str
     code: str
-    function: ClassVar[str] = "suites.adversarial.attacks.foreign:foreign"
+    function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
     sees_gradients: ClassVar[bool] = True
 
     @property

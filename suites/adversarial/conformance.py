@@ -39,7 +39,7 @@ def check_attack(attack: Attack) -> list[Check]:
 def _points(attack: Attack, epsilon: float, batch: int) -> torch.Tensor:
     import torch
 
-    from suites.adversarial.attacks.foreign import AttackedNetwork, plugged_points
+    from suites.adversarial.attacks.other_packages import AttackedNetwork, plugged_points
     from suites.adversarial.attacks.problem import Problem
 
     view = ToyView(Block(stimuli=toy_stimuli("natural")), np.arange(COUNT))

@@ -21,6 +21,6 @@ def observe(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     forwards: gradient and plain passes; fgsm_broken, transfer_broken: [n, epsilons]; and for each norm, as `linf_...`:
     epsilon (the smallest that breaks it, or infinite), by (name of the attack), size (norm of the smallest perturbation
     found), held (the largest smaller epsilon that did not break it), loss and margin of the last point judged."""
-    from suites.adversarial.attack_images import measured
+    from suites.adversarial.attack_images import attack_columns
 
-    return measured(config, view)
+    return attack_columns(config, view)

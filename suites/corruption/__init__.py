@@ -13,6 +13,7 @@ from suites.corruption import laion_c as laion
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
 from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.feature_reliance import SUPPRESSION
 from suites.corruption.metrics import metrics
 from suites.corruption.natural import NATURAL
 from suites.corruption.observe import observe
@@ -20,7 +21,6 @@ from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import PROTOCOLS, versioned
 from suites.corruption.score import compare, score, settled
 from suites.corruption.stylised import STYLISED
-from suites.corruption.suppression import SUPPRESSION
 
 NAME = "corruption"
 IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))

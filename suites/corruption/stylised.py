@@ -10,8 +10,8 @@ from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.roles import ROLE, sets_of
-from suites.corruption.calibration import calibration_metrics, set_calibration
 from suites.corruption.cells import SEEN
+from suites.corruption.confidence import calibration_metrics, set_calibration
 from suites.corruption.config import CorruptionConfig
 from suites.corruption.observe import observe
 from suites.corruption.plan import presentation
@@ -29,7 +29,7 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Top-1 and top-5 accuracy on each of the two sets."""
-    return score_sets(STYLISED.metrics, trials, (SEEN,) if seen(trials.training, trials).any() else ())
+    return score_sets(STYLISED.metrics, trials, (SEEN,) if seen_stylised(trials.training, trials).any() else ())
 
 
 def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
@@ -47,7 +47,7 @@ def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...]
     return [*scores, *(set_calibration(trials, metrics[0].role, flags) if present else ())]
 
 
-def seen(tags: Sequence[str], trials: Trials) -> Array:
+def seen_stylised(tags: Sequence[str], trials: Trials) -> Array:
     """Return [n] bool: stylised trials of an observer that was trained on stylised images."""
     if not len(trials) or not {tag.strip().lower() for tag in tags} & {"stylised", "stylized"}:
         return np.zeros(len(trials), dtype=bool)
@@ -63,6 +63,6 @@ _DECLARED = declared_suite(
     observe=observe,
     score=score,
     config=CorruptionConfig(),
-    seen=seen,
+    seen=seen_stylised,
 )
 STYLISED = replace(_DECLARED, metrics=(*_DECLARED.metrics, *calibration_metrics(STYLISED_ROLE, "stylised images")))

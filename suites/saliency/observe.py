@@ -8,6 +8,6 @@ from suites.saliency.config import SaliencyConfig
 
 def observe(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     """Return the answer [n] and, per image, every metric of the gradient (see `measured`)."""
-    from suites.saliency.saliency_columns import measured
+    from suites.saliency.saliency_columns import gradient_columns
 
-    return measured(config, view)
+    return gradient_columns(config, view)

@@ -133,7 +133,7 @@ class Gallery:
     masks: Image.Image | None
 
 
-def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
+def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
     """Return the positions of at most `count` stimuli: the first of each category, categories evenly spaced in
     alphabetical order."""
     categories: Array = np.asarray(stimuli.labels["category"])
@@ -164,7 +164,7 @@ def gradient_picture(gradient: Array) -> Pixels:
     return np.asarray(np.round(255 * unit), dtype=np.uint8)
 
 
-def draw(
+def draw_gallery(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
     """Return the figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random
@@ -172,22 +172,22 @@ def draw(
     stimuli's label space, ModelFailure where it has no such map."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
-    (make, warning), index = PICTURES[kind], chosen(stimuli, count)
+    (make, warning), index = PICTURES[kind], chosen_stimuli(stimuli, count)
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
     shown = GalleryRow(name="image", tiles=tuple(images), captions=tuple(map(str, names)))
     rows = [_row(model, stimuli.space, images, names, make) for model in models]
-    strips = {row.name: strip(row.tiles) for row in rows}
+    strips = {row.name: tile_strip(row.tiles) for row in rows}
     if random:
         blank = _row(untrained(models[0]), stimuli.space, images, names, make)
         rows.append(replace(blank, name="random weights"))
     captions = {row.name: row.captions for row in rows}
     masks = None
     if stimuli.mask is not None:  # the objects as white on black
-        masks = strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
+        masks = tile_strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
     return Gallery(
         rows=(shown, *rows),
-        shown=strip(shown.tiles),
+        shown=tile_strip(shown.tiles),
         strips=strips,
         warning=warning,
         categories=shown.captions,
@@ -196,7 +196,7 @@ def draw(
     )
 
 
-def strip(tiles: Sequence[Pixels]) -> Image.Image:
+def tile_strip(tiles: Sequence[Pixels]) -> Image.Image:
     """A row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
     steps = [-(-max(tile.shape[:2]) // SMALL) for tile in tiles]
     small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]

@@ -29,7 +29,7 @@ from suites.saliency.maps.object_exchange import evidence_columns
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
 
-def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
+def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     """Return the answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and
     ground, and the metrics of the reference maps too; on images with maps of people's clicks, the agreement with them.
     """

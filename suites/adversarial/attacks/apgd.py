@@ -120,7 +120,7 @@ class SparseRules:
     def start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
         """Return each image with normal noise, projected."""
         draws = seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds)
-        return inside(origin, draws, epsilon)
+        return nearest_inside(origin, draws, epsilon)
 
     def move(self, state: ApgdState, slope: Tensor) -> Tensor:
         """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times the
@@ -132,7 +132,7 @@ class SparseRules:
         signs = torch.where(flat.abs() >= least, flat.sign(), 0.0)
         way = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)
         delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
-        return inside(state.origin, delta, state.epsilon)
+        return nearest_inside(state.origin, delta, state.epsilon)
 
     def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
         """At a checkpoint, match the sparsity of the best point. If it became sparser, restart from it with full steps;
@@ -154,7 +154,7 @@ class SparseRules:
 Rules = DenseRules | SparseRules
 
 
-def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
+def nearest_inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta: every entry of
     delta is shortened by one threshold, the least that leaves a sum of epsilon, and cut to its room in the box."""
     flat, base = delta.flatten(1), origin.flatten(1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from suites.adversarial.attacks.pgd import Ascent, slope, sweep
+from suites.adversarial.attacks.pgd import Ascent, slope, threat_schedule
 from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
 from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Threat, reference
 
@@ -114,7 +114,7 @@ def resistance(
     problem: Problem, threat: Threat, config: AdversarialConfig, fast: NDArray[np.bool_] | None
 ) -> Resistance:
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
-    steps, n, finish = sweep(threat, config), len(problem.images), config.finish
+    steps, n, finish = threat_schedule(threat, config), len(problem.images), config.finish
     ascent = Ascent(problem, threat.norm, steps, config.leap)
     broken_at, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
     fell = np.flatnonzero(ascent.broken)

@@ -49,7 +49,7 @@ def schedule(stages: Iterable[tuple[Stage, float]]) -> Schedule:
     return steps
 
 
-def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
+def threat_schedule(threat: Threat, config: AdversarialConfig) -> Schedule:
     """Return all epsilons of a threat, small to large, then the far one."""
     stages = [(stage, epsilon) for epsilon in threat.epsilons for stage in config.stages]
     if threat.far:

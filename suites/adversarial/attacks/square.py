@@ -103,7 +103,7 @@ def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) ->
     spare = (epsilon**2 - delta.square().sum()).clamp_min(0.0) / len(delta)
     length = (spare + (delta * both).square().sum(dim=(1, 2), keepdim=True)).sqrt()
     new = signs(len(delta), 1, generator)[..., None] * pattern(side, generator)
-    new = unit(new + unit(delta[here])) * length
+    new = unit_length(new + unit_length(delta[here])) * length
     drawn = delta.clone()
     drawn[there] = 0.0
     drawn[here] = new
@@ -116,7 +116,7 @@ def of_length(delta: Tensor, length: float) -> Tensor:
     return scaled
 
 
-def unit(delta: Tensor) -> Tensor:
+def unit_length(delta: Tensor) -> Tensor:
     """Each channel at length 1; zero stays zero."""
     return delta / delta.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(TINY)
 

@@ -226,7 +226,7 @@ def ends(logits: Tensor) -> tuple[float, float] | None:
     """Return the lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all
     are inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the
     other (within 2 % of the usual distance between an image's largest and middle output)."""
-    if bool(within(logits).all()):
+    if bool(in_unit_range(logits).all()):
         return 0.0, 1.0
     # Logarithms of probabilities are logits, although they end at 0 and may be clipped below.
     logs = bool(((logits.double().exp().sum(dim=1) - 1).abs() < 0.05).all())
@@ -239,11 +239,11 @@ def ends(logits: Tensor) -> tuple[float, float] | None:
     return (low, high) if all(float(x.float().mean()) > 0.5 for x in piled) else None
 
 
-def within(logits: Tensor) -> Tensor:
+def in_unit_range(logits: Tensor) -> Tensor:
     """Return [n]: all outputs of an image lie in [0, 1]."""
     return (logits.amin(dim=1) > -1e-5) & (logits.amax(dim=1) < 1 + 1e-5)
 
 
 def distribution(logits: Tensor) -> Tensor:
     """Return [n]: ... and sum to one."""
-    return within(logits) & ((logits.double().sum(dim=1) - 1).abs() < 1e-5)
+    return in_unit_range(logits) & ((logits.double().sum(dim=1) - 1).abs() < 1e-5)

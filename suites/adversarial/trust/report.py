@@ -46,7 +46,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def share(which: Array) -> float:
+def share_of(which: Array) -> float:
     """Return the mean of 0/1 values [n]."""
     return float(np.asarray(which, dtype=float).mean())
 
@@ -103,7 +103,7 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
 
 def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]]:
     """Return wrong and odd signs: of gradients, outputs and other images of the batch."""
-    masked, unclear = slopes(config.threat("linf") or config.threats[0], c)
+    masked, unclear = slope_flags(config.threat("linf") or config.threats[0], c)
     beside, slight = company(c)
     return [*masked, *beside], [*unclear, *gradients(c), *slight]
 
@@ -116,31 +116,31 @@ def preprocessing(trials: Trials) -> Iterator[str]:
     for name, right in zip(READINGS, otherwise.T, strict=True):
         gained, lost = int((right & ~shown).sum()), int((shown & ~right).sum())
         if gained - lost > READ_BETTER * len(some) and mcnemar_exact(gained, lost) < CERTAIN / len(READINGS):
-            yield f"preprocessing: {share(shown):.0%} right as shown, {share(right):.0%} {name}"
+            yield f"preprocessing: {share_of(shown):.0%} right as shown, {share_of(right):.0%} {name}"
     shown, exact = (trials[name].astype(bool) for name in ("clean_correct", "exact_correct"))
     low, high = wilson(int(exact.sum()), len(trials))
-    if not low <= share(shown) <= high:
-        yield f"precision: {share(shown):.1%} right as it was run, {share(exact):.1%} in float32"
+    if not low <= share_of(shown) <= high:
+        yield f"precision: {share_of(shown):.1%} right as it was run, {share_of(exact):.1%} in float32"
 
 
 def gradients(c: Trials) -> Iterator[str]:
     """Yield what is odd about gradients of the cross entropy and outputs: gradients that are zero or nearly so, also
     because the loss is zero in float32, though the margin's may be correct; outputs whose pre-image is attacked."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
-    flat = share((c["loss"] == 0) & small)
-    if share(zero) > ZERO_GRADIENT:
-        yield f"zero gradient: {share(zero):.0%} of images"
-    if share(small & ~zero) > ZERO_GRADIENT:
-        yield f"vanishing gradient: {share(small & ~zero):.0%} of images"
+    flat = share_of((c["loss"] == 0) & small)
+    if share_of(zero) > ZERO_GRADIENT:
+        yield f"zero gradient: {share_of(zero):.0%} of images"
+    if share_of(small & ~zero) > ZERO_GRADIENT:
+        yield f"vanishing gradient: {share_of(small & ~zero):.0%} of images"
     if flat > SATURATED:
         yield f"saturated: cross entropy is 0 on {flat:.0%} of images"
-    if share(c["probabilities"]) == 1:
+    if share_of(c["probabilities"]) == 1:
         yield "outputs are probabilities, not logits: attacked through their logarithms"
-    elif share(c["bounded"]) == 1:
+    elif share_of(c["bounded"]) == 1:
         yield "outputs lie between two ends: attacked through the logits of a sigmoid"
 
 
-def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
+def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
     """Return wrong and odd gradients, over images unbroken at the smallest budget. Wrong: the answers contradict them
     (custom backward passes, ripples), or they cannot be checked. Odd: differences over two lengths disagree
     (straight-through gradients of rounded values), or slopes have another length."""
@@ -156,18 +156,18 @@ def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
 
     wrong = []
     if many(astray):
-        wrong.append(f"batch: gradients depend on the other images of the batch ({share(astray):.0%} of images)")
+        wrong.append(f"batch: gradients depend on the other images of the batch ({share_of(astray):.0%} of images)")
     if many(unknown):
-        wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share(unknown):.0%} of images")
+        wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share_of(unknown):.0%} of images")
     if not many(off | led):
         if not many(stretched):
             return wrong, []
-        text = f"the slope is {np.nanmedian(scale):.2g} times as steep, on {share(stretched):.0%} of images"
+        text = f"the slope is {np.nanmedian(scale):.2g} times as steep, on {share_of(stretched):.0%} of images"
         return wrong, [f"gradient of another length: {text}"]
     if not many(off):
-        text = f"on {share(led):.0%} of images the margin does not rise along it as it says"
+        text = f"on {share_of(led):.0%} of images the margin does not rise along it as it says"
         return [*wrong, f"masked gradient: {text} (median {np.nanmedian(rise[led]):.2f} of it)"], []
-    text = f"not the slope of the answers on {share(off):.0%} of images"
+    text = f"not the slope of the answers on {share_of(off):.0%} of images"
     text += f" (median relative error {np.nanmedian(error):.2f})"
     if np.median(spread[off] / error[off]) > CLEAR:
         return wrong, [f"rough gradient: {text}"]
@@ -177,7 +177,7 @@ def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
 def company(c: Trials) -> tuple[list[str], list[str]]:
     """Equal largest outputs, two answers to one image, and answers that depend on other images are wrong; small
     dependence is odd."""
-    tied = share(c["tied"])
+    tied = share_of(c["tied"])
     wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
     alone = c["alone_difference"] > REPEAT
     beside = np.where(alone, 0.0, np.nan_to_num(c["company_difference"]))
@@ -186,7 +186,7 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
         if beside.max() <= SLIGHT:
             return wrong, [f"{text} a little (by up to {beside.max():.2g} of their length)"]
         return [*wrong, text], []
-    moved = share((c["repeat_difference"] > REPEAT) | alone)
+    moved = share_of((c["repeat_difference"] > REPEAT) | alone)
     if moved > 0:
         wrong.append(f"random: two passes of one image differ ({moved:.0%} of images)")
     return wrong, []
@@ -210,14 +210,14 @@ def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[s
     beyond = epsilon > max(threat.epsilons) * CLOSE
     if config.stages and norm == "linf":
         # One step that does what many cannot; many steps that do no more than one.
-        if (ahead := share(by == "fgsm")) > FAST_WINS:
+        if (ahead := share_of(by == "fgsm")) > FAST_WINS:
             yield f"FGSM beats PGD on {ahead:.0%} of images"
         held = ~c["fgsm_broken"].astype(bool).any(axis=1)
         if held.sum() >= FEW and not (held & seeing & ~beyond).any():
             yield "more steps are not stronger than one"
     for name in BLIND:
-        if (by == name).sum() > 1 and share(by == name) > BLIND_WINS:
-            yield f"black box beats white box: {name} on {share(by == name):.0%} of images ({norm})"
+        if (by == name).sum() > 1 and share_of(by == name) > BLIND_WINS:
+            yield f"black box beats white box: {name} on {share_of(by == name):.0%} of images ({norm})"
     if not config.stages:
         return
     # Images that no gradient broke, where the attack ended with a safer answer than it began.
@@ -226,5 +226,5 @@ def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[s
     if held.sum() >= FEW and fell.sum() / held.sum() > FALLING:
         yield f"{norm}: the loss does not rise on {fell.sum() / held.sum():.0%} of unbroken images"
     # Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class.
-    if threat.far and (left := share(beyond & ~seeing)) > FAR:
+    if threat.far and (left := share_of(beyond & ~seeing)) > FAR:
         yield f"{left:.0%} of images are still right at {threat.label(threat.far)}"

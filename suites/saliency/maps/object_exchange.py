@@ -32,7 +32,7 @@ def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
     return {**dict(zip((*EVIDENCE, *RANKED), evidence, strict=True)), PARTNER: ids[lent]}
 
 
-def margin(logits: Tensor, inside: Tensor) -> Tensor:
+def class_margin(logits: Tensor, inside: Tensor) -> Tensor:
     """Return [n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool. A
     share of margins, unlike one of log-odds, is blind to the length of the logits."""
     nothing = float("-inf")
@@ -41,7 +41,7 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
     return wide.masked_fill(~inside, nothing).amax(dim=1) - rest
 
 
-def rank(logits: Tensor, inside: Tensor) -> Tensor:
+def rank_share(logits: Tensor, inside: Tensor) -> Tensor:
     """Return [n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). A
     change that keeps the order of an image's outputs does not affect it."""
     best = logits.masked_fill(~inside, float("-inf")).amax(dim=1, keepdim=True)
@@ -56,10 +56,10 @@ def partners(view: View) -> dict[int, int]:
     digests = [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
     fair = (i for i in order if SMALLEST <= np.mean(view.mask(i)) <= LARGEST)
-    return matched(list(fair), objects(stimuli))
+    return paired_off(list(fair), objects(stimuli))
 
 
-def matched(order: Sequence[int], category: Array) -> dict[int, int]:
+def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
     """Pairs of different categories: each image takes the next free one. The remaining images are of one category: two
     of them split the first pair without it."""
     pairs: dict[int, int] = {}
@@ -146,7 +146,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
     with torch.no_grad():
         whole |= {i: view.forward(view.picture(i)[None])[0] for i in {*here, *there} - at.keys()}
     ends = [torch.stack([whole[i] for i in images]) for images in (here, there)]
-    start, end = (margin(logits, target) for logits in ends)
+    start, end = (class_margin(logits, target) for logits in ends)
 
     def carried(masks: Mapping[int, Flags]) -> tuple[Tensor, Tensor]:
         """Return the part of start - end (margin and rank) that the pixels within the masks carry."""
@@ -158,7 +158,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
             whole, less, more, none = (measure(z, target) for z in (ends[0], others, on_other, ends[1]))
             return (whole - less + more - none) / 2
 
-        return added(margin), added(rank)
+        return added(class_margin), added(rank_share)
 
     own = {i: view.mask(i) for i in {*here, *there}}
     lent = outlines(pairs, objects(view.block.stimuli))

@@ -15,12 +15,12 @@ from benchmark.errors import PluginError
 from benchmark.testing import ToyShelf, check_suite
 from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.attack_plugins import Attack, read_added
-from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
+from suites.adversarial.attacks.other_packages import AttackedNetwork, foreign_attack
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import PROTOCOLS, AutoAttack, PluggedIn
 from suites.adversarial.conformance import check_attack
 
-INSTALLED = "suites.adversarial.attacks.foreign.ATTACKS"
+INSTALLED = "suites.adversarial.attacks.other_packages.ATTACKS"
 
 
 def bounds(problem, epsilon):
@@ -59,9 +59,9 @@ def of_foolbox(name, **options):
 def test_attacks_of_foolbox(name, norm, epsilon, options, world, plugged):
     pytest.importorskip("foolbox")
     recipe, problem = plugged(norm, of_foolbox(name, **options)), world("world-standard-0", 6).problem(8)
-    verdicts = foreign(problem, norm, bounds(problem, epsilon), recipe)
+    verdicts = foreign_attack(problem, norm, bounds(problem, epsilon), recipe)
     assert verdicts.broken.mean() >= 0.5 and (verdicts.size[verdicts.broken] <= epsilon * (1 + 1e-5)).all()
-    assert not foreign(problem, norm, bounds(problem, 1e-9), recipe).broken.any()
+    assert not foreign_attack(problem, norm, bounds(problem, 1e-9), recipe).broken.any()
 
 
 @pytest.mark.parametrize(("points", "said"), [
@@ -76,7 +76,7 @@ def test_attacks_of_foolbox(name, norm, epsilon, options, world, plugged):
 def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, said, world, plugged):
     problem, recipe = world("world-standard-0", 3).problem(8), plugged("linf", points)
     with pytest.raises(PluginError, match=f"'my attack'.*{said}"):
-        foreign(problem, "linf", bounds(problem, 0.01), recipe)
+        foreign_attack(problem, "linf", bounds(problem, 0.01), recipe)
 
 
 def test_memory_that_runs_out_is_the_engines_to_answer(world, plugged):
@@ -85,14 +85,14 @@ def test_memory_that_runs_out_is_the_engines_to_answer(world, plugged):
 
     problem = world("world-standard-0", 3).problem(8)
     with pytest.raises(RuntimeError, match="out of memory"):
-        foreign(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
+        foreign_attack(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
 
 
 def test_the_images_are_the_suites_own(world, plugged):
     problem = world("world-standard-0", 3).problem(8)
     before = problem.images.clone()
     recipe = plugged("linf", lambda f, x, y, e, s: x.add_(e).clamp_(0, 1))
-    foreign(problem, "linf", bounds(problem, 0.01), recipe)
+    foreign_attack(problem, "linf", bounds(problem, 0.01), recipe)
     assert torch.equal(problem.images, before)
 
 
@@ -100,11 +100,11 @@ def test_the_images_are_the_suites_own(world, plugged):
 def test_autoattack_breaks_what_a_standard_network_cannot_hold(world):
     pytest.importorskip("pyautoattack")
     problem = world("world-standard-0", 2).problem(8)
-    verdicts = foreign(problem, "linf", bounds(problem, 4 / 255), AutoAttack())
+    verdicts = foreign_attack(problem, "linf", bounds(problem, 4 / 255), AutoAttack())
     assert verdicts.broken.all()
     assert (verdicts.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
     first = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
-    assert not foreign(problem, "l2", bounds(problem, 1e-6), first).broken.any()
+    assert not foreign_attack(problem, "l2", bounds(problem, 1e-6), first).broken.any()
 
 
 def drawn(forward, images, labels, epsilon, seeds):
@@ -117,7 +117,7 @@ def drawn(forward, images, labels, epsilon, seeds):
 def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(world, plugged):
     problem, recipe = world("world-standard-0", 5).problem(8), plugged("linf", drawn)
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), sys.gettrace())
-    runs = [foreign(replace(problem, batch=batch), "linf", bounds(problem, 0.06), recipe) for batch in (2, 5)]
+    runs = [foreign_attack(replace(problem, batch=batch), "linf", bounds(problem, 0.06), recipe) for batch in (2, 5)]
     assert np.array_equal(runs[0].broken, runs[1].broken)
     assert 0 < runs[0].broken.sum() < len(problem.images)
     assert torch.equal(before[0], torch.get_rng_state())
@@ -156,9 +156,9 @@ def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch)
         reached[2, ..., 0] = -7.0
         return reached
 
-    monkeypatch.setattr("suites.adversarial.attacks.foreign._autoattack_points", points)
+    monkeypatch.setattr("suites.adversarial.attacks.other_packages._autoattack_points", points)
     budget = torch.full((5,), 0.375)
-    verdicts = foreign(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
+    verdicts = foreign_attack(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
     assert verdicts.broken.tolist() == [True, False, False, False, True]
     assert verdicts.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(verdicts.size[1:4]).all()
     assert verdicts.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
@@ -181,7 +181,7 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(plugged):
 
     pixels = [[0.1, 0.1], [0.2, 0.1], [0.3, 0.1], [0.4, 0.1]]
     budgets = torch.tensor([0.25, 0.5, 0.25, 0.25])
-    verdicts = foreign(problem_of(pixels), "linf", budgets, plugged("linf", points))
+    verdicts = foreign_attack(problem_of(pixels), "linf", budgets, plugged("linf", points))
     assert [call[0] for call in calls] == [0.25, 0.5]
     assert calls[0][1] == pytest.approx([0.1, 0.3, 0.4]) and calls[0][2] == [0, 2, 3]
     assert calls[1][1] == pytest.approx([0.2]) and calls[1][2] == [1]
@@ -255,7 +255,7 @@ def suites(monkeypatch):
     """call(attacks, broken): the suite's variants where some packages are installed."""
 
     def installed(attacks, broken):
-        for module in ("", ".plan", ".attacks.foreign"):
+        for module in ("", ".plan", ".attacks.other_packages"):
             for name, value in (("ATTACKS", attacks), ("BROKEN", broken)):
                 monkeypatch.setattr(import_module(f"suites.adversarial{module}"), name, value, raising=False)
         return variants_of(PLAIN)

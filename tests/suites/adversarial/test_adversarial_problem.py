@@ -11,7 +11,7 @@ from tensors import assert_close
 from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError
 from registry.labels import Grouping, decide
-from suites.adversarial.attacks.foreign import crafted, surrogate, transferred
+from suites.adversarial.attacks.other_packages import crafted, surrogate, transferred
 from suites.adversarial.attacks.problem import BALLS, LOSSES, Problem, per_category
 
 Z = torch.tensor([[3.0, 1.0, 0.5, -2.0, -7.0]])

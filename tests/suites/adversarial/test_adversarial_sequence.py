@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
-from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
+from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, threat_schedule
 from suites.adversarial.attacks.problem import Problem, Verdicts
 from suites.adversarial.config import AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
@@ -61,7 +61,9 @@ stages = st.lists(
 @pytest.mark.slow
 @given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
 def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
-    steps = sweep(Threat(norm="linf", epsilons=(0.02, 0.05, 0.1)), AdversarialConfig(threats=(), stages=tuple(plan)))
+    steps = threat_schedule(
+        Threat(norm="linf", epsilons=(0.02, 0.05, 0.1)), AdversarialConfig(threats=(), stages=tuple(plan))
+    )
     ascent = Ascent(line(limits, batch), "linf", steps)
     alone = [walk(float(np.float32(limit)), steps) for limit in limits]
     walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)

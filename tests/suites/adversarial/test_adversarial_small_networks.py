@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from suites.adversarial.attacks.apgd import DenseRules, apgd, inside
+from suites.adversarial.attacks.apgd import DenseRules, apgd, nearest_inside
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong, margin
@@ -316,7 +316,7 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
     origin = torch.rand(6, 1, 4, 5, generator=generator)
     delta = torch.randn(origin.shape, generator=generator)
     epsilon = torch.tensor([0.1, 0.5, 1.0, 2.0, 4.0, 100.0])
-    point = inside(origin, delta, epsilon)
+    point = nearest_inside(origin, delta, epsilon)
     assert ((point - origin).abs().flatten(1).sum(1) <= epsilon + 1e-6).all()
     assert point.min() >= 0 and point.max() <= 1
     assert torch.allclose(point[5], (origin + delta)[5].clamp(0, 1))  # the ball does not bind
@@ -324,5 +324,5 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
     best = (wish - point).flatten(1).norm(dim=1)
     for seed in range(200):  # no feasible neighbour is nearer
         noise = torch.randn(origin.shape, generator=torch.Generator().manual_seed(seed))
-        other = inside(origin, point - origin + 0.05 * noise, epsilon)
+        other = nearest_inside(origin, point - origin + 0.05 * noise, epsilon)
         assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()

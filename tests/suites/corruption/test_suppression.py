@@ -10,7 +10,7 @@ from benchmark.stats import Comparison, compare_ratio, paired_difference
 from benchmark.testing.toys import ToyShelf
 from benchmark.transforms.listing import own_list, transform
 from suites.corruption import SUITE
-from suites.corruption.suppression import MATCHED, PAIRS, SUPPRESSION, left, score
+from suites.corruption.feature_reliance import MATCHED, PAIRS, SUPPRESSION, left, score
 
 NAN = float("nan")
 

@@ -13,7 +13,7 @@ from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
 from suites.saliency.maps.localisation import context_of
-from suites.saliency.maps.object_exchange import evidence_columns, grounds, moved, partners, rank
+from suites.saliency.maps.object_exchange import evidence_columns, grounds, moved, partners, rank_share
 from suites.saliency.metrics import ranked_reliance, reliance, split
 
 SIDE = 32
@@ -153,7 +153,7 @@ def test_a_rank_is_the_share_of_other_classes_below():
         torch.tensor([[2.0, 0.5, -1.0, 0.0, 2.0, 3.0]]),
         torch.tensor([[True, True, False, False, False, False]]),
     )
-    assert rank(z, inside).tolist() == [2.5 / 4] and rank(z * float("nan"), inside).isnan().all()
+    assert rank_share(z, inside).tolist() == [2.5 / 4] and rank_share(z * float("nan"), inside).isnan().all()
 
 
 def test_an_image_that_answers_nothing_has_no_reliance():

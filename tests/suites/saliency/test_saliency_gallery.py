@@ -12,7 +12,7 @@ from PIL import Image
 from benchmark.errors import BenchError, UnknownName
 from benchmark.testing import toy_stimuli
 from gestaltbench.map_gallery import TILE, gallery_command, tiles
-from suites.saliency.pictures import chosen, gradient_picture, map_picture
+from suites.saliency.pictures import chosen_stimuli, gradient_picture, map_picture
 
 
 def test_three_deviations_are_the_whole_range():
@@ -28,10 +28,10 @@ def test_three_deviations_are_the_whole_range():
 def test_stimuli_are_the_first_of_evenly_spaced_categories():
     stimuli = toy_stimuli("cue-conflict")
     categories = stimuli.labels["category"]
-    index = chosen(stimuli, 4)
+    index = chosen_stimuli(stimuli, 4)
     assert [str(categories[i]) for i in index] == ["airplane", "boat", "chair", "keyboard"]
     assert index == (0, 4, 8, 12)
-    assert len(chosen(stimuli, 99)) == 16
+    assert len(chosen_stimuli(stimuli, 99)) == 16
 
 
 def pictures(path):

@@ -149,7 +149,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 SUPPRESSION = declared_suite(
     "suites.corruption",
-    "suppression",
+    "feature_reliance",
     {
         **{f"{name}_reliance": _change(cell) for name, cell in {**MATCHED, **PAIRS}.items()},
         **{f"{cue}_reliance16": _change(cell, sixteen=True) for cue, cell in MATCHED.items()},

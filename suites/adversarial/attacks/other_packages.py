@@ -62,7 +62,7 @@ class AttackedNetwork(nn.Module):
             return self.problem.forward(images).nan_to_num(0.0, 0.0, 0.0)
 
 
-def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttack | PluggedIn) -> Verdicts:
+def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttack | PluggedIn) -> Verdicts:
     """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package. The passes of
     the whole call are divided evenly. Raises PluginError if the package does not return perturbed images."""
     verdicts = Verdicts.none(len(problem.images))
