@@ -170,7 +170,7 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
 
 
 def problem_of(view: View, rows: Rows) -> Problem:
-    """The images at `rows`, and forward passes with one logit per category."""
+    """Return the images at `rows`, and forward passes with one logit per category."""
     images = view.images[rows].clone()  # also out of inference mode
     labels = _labels(view, rows)
     forward, plain, _ = forward_functions(view)

@@ -40,7 +40,7 @@ class Attack:
 
     @property
     def budgets(self) -> tuple[float, ...]:
-        """The epsilons at which it is tried."""
+        """Return the epsilons at which it is tried."""
         return self.epsilons or EPSILONS[self.norm]
 
 

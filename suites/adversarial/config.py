@@ -32,16 +32,16 @@ class Threat:
 
     @property
     def scale(self) -> float:
-        """Epsilons are printed multiplied by it: Linf in grey levels of 255."""
+        """Return the factor of printed epsilons: Linf is in grey levels of 255."""
         return 255.0 if self.norm == "linf" else 1.0
 
     @property
     def unit(self) -> str:
-        """The printed unit of epsilons."""
+        """Return the printed unit of epsilons."""
         return "/255" if self.norm == "linf" else ""
 
     def label(self, epsilon: float) -> str:
-        """`linf 4/255`, `l2 0.5`."""
+        """Return `linf 4/255`, `l2 0.5`."""
         return f"{self.norm} {epsilon * self.scale:g}{self.unit}"
 
 
@@ -75,7 +75,7 @@ class Apgd:
 
     @property
     def name(self) -> str:
-        """`apgd-ce`, `apgd-dlr-targeted`."""
+        """Return `apgd-ce`, `apgd-dlr-targeted`."""
         return f"apgd-{self.loss}" + ("-targeted" if self.targets else "")
 
 
@@ -100,7 +100,7 @@ class AutoAttack:
 
     @property
     def name(self) -> str:
-        """`autoattack:standard`."""
+        """Return `autoattack:standard`."""
         return f"autoattack:{self.version}"
 
 
@@ -115,7 +115,7 @@ class PluggedIn:
 
     @property
     def name(self) -> str:
-        """`plugin:my-attack`."""
+        """Return `plugin:my-attack`."""
         return f"plugin:{self.attack}"
 
 
@@ -169,7 +169,7 @@ class AdversarialConfig:
 
 
 def linf(*steps: float) -> Threat:
-    """Linf epsilons in grey levels of 255."""
+    """Return a threat in Linf, epsilons in grey levels of 255."""
     return Threat(norm="linf", epsilons=tuple(step / 255 for step in steps), far=32 / 255)
 
 

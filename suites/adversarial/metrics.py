@@ -42,17 +42,17 @@ def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
 
 
 def robust_at(norm: str, epsilon: float) -> Ratio:
-    """Images that no attack of size `epsilon` or less broke."""
+    """Return the share of images that no attack of size `epsilon` or less broke."""
     return share(lambda trials: trials[f"{norm}_epsilon"] > epsilon * CLOSE)
 
 
 def stands(column: str, index: int) -> Ratio:
-    """Images that are not broken according to a column [n, epsilons]."""
+    """Return the share of images that are not broken according to a column [n, epsilons]."""
     return share(lambda trials: ~trials[column][:, index].astype(bool))
 
 
 def beyond_ce(norm: str, epsilon: float) -> Ratio:
-    """Images that fall within `epsilon`, and there to no attack on the cross entropy."""
+    """Return the share of images that fall within `epsilon`, and there to no attack on the cross entropy."""
     return share(
         lambda trials: np.isclose(trials[f"{norm}_epsilon"], epsilon) & ~np.isin(trials[f"{norm}_by"], SATURATING)
     )

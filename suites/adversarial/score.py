@@ -20,7 +20,7 @@ REMARKS = {HELD_OUT: "training images", LISTED: "evenly spaced images, not Robus
 
 
 def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer; each carries every flag of the trust report."""
+    """Return the scores of one observer; each carries every flag of the trust report."""
     metrics = {metric.name: metric for metric in metrics_of(config)}
     if not len(trials):
         return [Score(metric=name, value=None, reason="no trials", role=ROLE) for name in metrics]

@@ -103,8 +103,8 @@ def channel(fallen: Floats, octaves: Floats, error: float) -> tuple[Floats, Floa
 
 
 def _most_likely(fallen: Floats, octaves: Floats, error: float, shape: Floats) -> tuple[Floats, Floats]:
-    """([b, 3] centre, log spread and log height after STEPS damped Newton steps (Fisher scoring) from `shape`, [b] the
-    negative log-likelihood there)."""
+    """Return ([b, 3] centre, log spread and log height after STEPS damped Newton steps (Fisher scoring) from `shape`,
+    [b] the negative log-likelihood there)."""
     from scipy.special import log_ndtr
 
     least = np.array([-2, log(0.2), log(0.1)])
@@ -142,7 +142,7 @@ def _most_likely(fallen: Floats, octaves: Floats, error: float, shape: Floats) -
 
 
 def _right(trials: Trials) -> Array:
-    """Answers among the 16 categories if they are stored, otherwise those of the label space."""
+    """Return answers among the 16 categories if they are stored, otherwise those of the label space."""
     sixteen = trials.columns.get("right16")
     if sixteen is not None and np.isin(sixteen, (0, 1)).any():
         return np.asarray(sixteen == 1)

@@ -151,28 +151,28 @@ class CellTable:
 
     @cached_property
     def impaired(self) -> list[SweepCell]:
-        """The cells that change the image."""
+        """Return the cells that change the image."""
         return [cell for cell in self.cells if not cell.plain]
 
     @cached_property
     def seen(self) -> set[str]:
-        """Conditions that the observer's recipe trained on."""
+        """Return the conditions that the observer's recipe trained on."""
         return seen_conditions(self.trials.training, [cell.condition for cell in self.impaired])
 
     @cached_property
     def absent(self) -> dict[str, str]:
-        """Corruptions that were planned and could not be shown, with the reason."""
+        """Return the corruptions that were planned and could not be shown, with the reason."""
         whole = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
         return {name: reason for name, reason in self.trials.missing.items() if name not in whole}
 
     @property
     def no_clean(self) -> str:
-        """The reason for a missing clean accuracy."""
+        """Return the reason for a missing clean accuracy."""
         return self.trials.missing.get(ROLE, "the images as they are were not shown")
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What every score carries."""
+        """Return the flags that every score carries."""
         return ("training images",) if HELD_OUT in self.trials.missing else ()
 
     def flags_of(self, cells: Sequence[SweepCell]) -> tuple[str, ...]:
@@ -203,7 +203,7 @@ class CellTable:
         return {what: _share(self.hits[what].sum(axis=0)[None], self.counts[what].sum(axis=0)[None]) for what in _WHAT}
 
     def resampled(self) -> Shares:
-        """Shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
+        """Return shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
 
         Two tables of as many images give the same draws: an observer and its reference are resampled together where
         their tables are of the same images."""
@@ -277,7 +277,7 @@ def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
 
 
 def _named(tag: str) -> tuple[str, ...]:
-    """Corruptions, families or conditions that a tag names."""
+    """Return corruptions, families or conditions that a tag names."""
     match = _TAG.fullmatch(tag.lower())
     if match is None:
         return ()

@@ -35,8 +35,8 @@ NOT_KEPT = (
 
 
 def certainty(probabilities: Array, truth: Array) -> dict[str, Array]:
-    """Columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared difference
-    between probability and truth (Brier 1950), NaN if the true category is absent.
+    """Return columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared
+    difference between probability and truth (Brier 1950), NaN if the true category is absent.
 
     probabilities: [n, categories]; truth: [n] positions among them, -1 for none."""
     own = probabilities[np.arange(len(truth)), np.maximum(truth, 0)].astype(float)
@@ -100,7 +100,7 @@ def calibration(table: CellTable) -> Iterator[Score]:
 
 
 def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterator[Score]:
-    """The same of a set of other pictures and of the photographs, as far as they were shown."""
+    """Yield the same of a set of other pictures and of the photographs, as far as they were shown."""
     for prefix, own, more in (("", role, flags), ("clean_", ROLE, ())):
         part = trials.of(own)
         if len(part):

@@ -47,9 +47,9 @@ def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
 
 
 def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The remaining texture and edges of a grey image [h, w], relative to the original: mean variance in windows of 15
-    px, share of spectral power beyond 15 cycles per image, and the correlation of gradients, mean over x and y. NaN if
-    the original has none."""
+    """Return the remaining texture and edges of a grey image [h, w], relative to the original: mean variance in windows
+    of 15 px, share of spectral power beyond 15 cycles per image, and the correlation of gradients, mean over x and y.
+    NaN if the original has none."""
 
     def variance(grey: NDArray[np.float64]) -> float:
         side = min(WINDOW, *grey.shape)
@@ -75,8 +75,8 @@ def _right(trials: Trials, sixteen: bool) -> Array:
 
 
 def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
-    """The fall from one condition to another as a part of the right answers to the images as they are: both are of
-    the same images, so that their difference is taken image by image."""
+    """Return the fall from one condition to another as a part of the right answers to the images as they are: both are
+    of the same images, so that their difference is taken image by image."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         condition, right = trials["condition"], _right(trials, sixteen)
@@ -96,7 +96,7 @@ def _mean(column: str) -> Ratio:
 
 
 def _kept(condition: str, sixteen: bool) -> Ratio:
-    """Right answers under a condition as a part of those to the same images as they are."""
+    """Return the right answers under a condition as a part of those to the same images as they are."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         right = _right(trials, sixteen)

@@ -20,14 +20,14 @@ NAME = "laion-c"
 
 
 def plan_published(config: Folders, shelf: Shelf) -> Plan:
-    """The parts of the folder; the photographs behind it are not published as they are."""
+    """Return the parts of the folder; the photographs behind it are not published as they are."""
     folders = plan_folders(config, shelf)
     missing = {**folders.missing, ROLE: "the photographs of LAION-C as they are were not published"}
     return Plan(tuple(block for block in folders.blocks if block.role != ROLE), missing)
 
 
 def plan_generated(config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """Natural images of the super-classes' classes as they are and distorted."""
+    """Return natural images of the super-classes' classes as they are and distorted."""
     return plan(config, SuperClasses(shelf))
 
 
@@ -50,14 +50,14 @@ class SuperClasses:
 
 
 def super_classes() -> dict[str, tuple[str, ...]]:
-    """Super-class -> the WordNet ids of its classes."""
+    """Return super-class -> the WordNet ids of its classes."""
     classes = label_space("imagenet1k").classes
     return {name: tuple(classes[i] for i in outputs) for name, outputs in subset_groups(NAME).items()}
 
 
 def observe(_config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
-    """Columns [n]: response: the super-class with the largest mean probability over its classes, or the image's own
-    label where it is that (a class of it, or its name); probability: that mean of the image's super-class."""
+    """Return columns [n]: response: the super-class with the largest mean probability over its classes, or the image's
+    own label where it is that (a class of it, or its name); probability: that mean of the image's super-class."""
     groups, place = super_classes(), {name: at for at, name in enumerate(view.categories)}
     means = np.zeros((len(view.index), len(groups)), dtype=np.float32)
     number: dict[str, int] = {}

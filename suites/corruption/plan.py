@@ -19,7 +19,8 @@ CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-
 
 
 def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """The images as they are, and under every cell of the sweep. What cannot be made is missing, with the reason."""
+    """Plan the images as they are, and under every cell of the sweep. What cannot be made is missing, with the
+    reason."""
     missing: dict[str, str] = {}
     stimuli, images = natural_images(shelf, missing), config.images
     if config.half_width is not None:
@@ -80,7 +81,7 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
 
 
 def presentation(stimuli: Stimuli) -> Presentation:
-    """Whole where the images are 224 x 224 px already: a second resize and crop would show another image."""
+    """Return "whole" where the images are 224 x 224 px already: a second resize and crop would show another image."""
     at = {0, len(stimuli) // 3, 2 * len(stimuli) // 3, len(stimuli) - 1} if len(stimuli) else set()
     ready = all(stimuli.decode(i).shape[:2] == (SIDE, SIDE) for i in at)
     return "whole" if ready else "crop224"

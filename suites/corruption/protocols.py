@@ -47,8 +47,8 @@ def shown(config: CorruptionConfig, space: str) -> Entries:
 
 
 def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tuple[str, ...]:
-    """Corruptions of a protocol that trials with these conditions lack, because the list was shorter or they could not
-    be shown. Of two label spaces' lists the nearer one counts; other packages have none."""
+    """Return the corruptions of a protocol that trials with these conditions lack, because the list was shorter or they
+    could not be shown. Of two label spaces' lists the nearer one counts; other packages have none."""
     if config.source == "plugins":
         return ()
     seen = {condition.partition("/")[0] for condition in conditions}
@@ -66,7 +66,7 @@ def versioned(suite: Suite) -> Suite:
 
 
 def conditions_digest(suite: Suite) -> str:
-    """Digest of all conditions that a sweep shows, in any space, whatever their order."""
+    """Return the digest of all conditions that a sweep shows, in any space, whatever their order."""
     config, listings = suite.config, [shown(suite.config, space) for space in suite.spaces]
     levels = ((entry, level) for entries in listings for entry in entries.values() for level in entry.levels)
     chosen = {e.condition(level) for e, level in levels if not config.severities or str(level) in config.severities}

@@ -104,7 +104,7 @@ def _cells(table: CellTable) -> Iterator[Score]:
 
 
 def _means(table: CellTable) -> Iterator[Score]:
-    """All means over cells, from one set of resamples."""
+    """Yield all means over cells, from one set of resamples."""
     cells, shares = table.impaired, table.shares()
     drawn = table.resampled() if len(table.images) > 1 else None
 
@@ -140,7 +140,7 @@ def _means(table: CellTable) -> Iterator[Score]:
 
 
 def _published(table: CellTable, mean: Callable[..., Score]) -> Iterator[Score]:
-    """CE of each corruption and their mean: mCE if every cell is present, otherwise mCE*; relative mCE."""
+    """Yield the CE of each corruption and their mean: mCE if every cell is present, otherwise mCE*; relative mCE."""
     known, gone = normalised(table), lacking(table)
     if not known:
         return
@@ -160,7 +160,7 @@ def without(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, share: bool = False) -> Score:
-    """A score with its value, and the percentile interval of its resamples that have a value.
+    """Return a score with its value, and the percentile interval of its resamples that have a value.
 
     counts: [images, k], the answers that count; share: whether it is a share of them."""
     blank = replace(blank, n=int(counts.sum()))
@@ -178,7 +178,7 @@ def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, s
 
 
 def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """mCE relative to the first reference, both resampled on the same images; nothing without a reference."""
+    """Return mCE relative to the first reference, both resampled on the same images; nothing without a reference."""
     if not len(trials) or not references:
         return []
     name, theirs = next(iter(references.items()))

@@ -28,7 +28,7 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """Top-1 and top-5 accuracy on each of the two sets."""
+    """Return top-1 and top-5 accuracy on each of the two sets."""
     return score_sets(STYLISED.metrics, trials, (SEEN,) if seen_stylised(trials.training, trials).any() else ())
 
 

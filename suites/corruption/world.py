@@ -18,7 +18,7 @@ Seeds = NDArray[np.uint64]
 
 
 def uniform_noise(images: Tensor, width: float, seeds: Seeds) -> Tensor:
-    """Plus noise uniform in +-`width`, one draw per pixel."""
+    """Add noise uniform in +-`width`, one draw per pixel."""
     return rounded(images + width * (2 * _draws(images, f"uniform-noise/{width}", seeds) - 1))
 
 
@@ -29,7 +29,7 @@ def salt_and_pepper(images: Tensor, share: float, seeds: Seeds) -> Tensor:
 
 
 def low_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001 - every corruption takes seeds
-    """Blurred by a Gaussian of `sigma` px, each channel separately, mirrored at the border."""
+    """Blur by a Gaussian of `sigma` px, each channel separately, mirrored at the border."""
     return rounded(blur(images, sigma, "reflect"))
 
 
@@ -40,21 +40,21 @@ def high_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: AR
 
 
 def contrast(images: Tensor, share: float, seeds: Seeds) -> Tensor:  # noqa: ARG001
-    """Drawn towards mid grey; `share` 1 is full contrast."""
+    """Draw the image towards mid grey; `share` 1 is full contrast."""
     return rounded(0.5 + share * (images - 0.5))
 
 
 def phase_scrambling(images: Tensor, width: float, seeds: Seeds) -> Tensor:
-    """Phases shifted by up to +-`width` degrees, alike in the three channels."""
+    """Shift phases by up to +-`width` degrees, alike in the three channels."""
     draws = Streams(seeds, f"phase-scrambling/{width}", images.device)
     return rounded(scramble(images, width, draws))
 
 
 def rotation(images: Tensor, degrees: int, seeds: Seeds) -> Tensor:  # noqa: ARG001
-    """Turned counter-clockwise by a multiple of 90 degrees."""
+    """Turn counter-clockwise by a multiple of 90 degrees."""
     return torch.rot90(images, degrees // 90, dims=(-2, -1))
 
 
 def _draws(images: Tensor, label: str, seeds: Seeds) -> Tensor:
-    """Uniform in [0, 1), one number per pixel: [n, 1, H, W]."""
+    """Return numbers uniform in [0, 1), one per pixel: [n, 1, H, W]."""
     return Streams(seeds, label, images.device).uniform(1, *images.shape[-2:])

@@ -42,7 +42,7 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
 
 
 def _fall(name: str) -> Ratio:
-    """Accuracy on whole silhouettes less that on others, object by object."""
+    """Return the accuracy on whole silhouettes less that on others, object by object."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         condition, right = trials["condition"], correct(trials)

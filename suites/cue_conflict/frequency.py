@@ -35,7 +35,7 @@ class Hybrids:
     cycles: float
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        """The image."""
+        """Return the image."""
         from benchmark.transforms.frequencies import hybrid
 
         low, high = (self.source.decode(i) for i in (index, self.other[index]))

@@ -46,7 +46,7 @@ def _graded(trials: Trials) -> tuple[Array, Array]:
 
 
 def fraction(follows: Callable[[Trials], Array]) -> Ratio:
-    """Answers that follow a cue over all conflict trials."""
+    """Return the share of answers that follow a cue, over all conflict trials."""
     return lambda trials: (follows(trials), conflict(trials))
 
 

@@ -74,8 +74,8 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
 
 
 def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
-    """1 / rank of the best of each row's members among all columns of logits [n, classes], equal ones sharing the mean
-    of their places: [n] float32, NaN where there are none."""
+    """Return 1 / rank of the best of each row's members among all columns of logits [n, classes], equal ones sharing
+    the mean of their places: [n] float32, NaN where there are none."""
     ranks = np.full(len(logits), np.nan, dtype=np.float32)
     for row, (values, own) in enumerate(zip(logits, members, strict=True)):
         if len(own):
@@ -85,7 +85,8 @@ def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
 
 
 def _ranked(trials: Trials, cue: str) -> tuple[Array, Array]:
-    """Reciprocal ranks of a cue, 0 where they do not count, and which count: on conflict images those in conflict."""
+    """Return reciprocal ranks of a cue, 0 where they do not count, and which count: on conflict images those in
+    conflict."""
     ranks = trials[RANK.format(cue)].astype(float)
     counts = np.isfinite(ranks)
     if "shape" in trials.columns:
@@ -101,7 +102,7 @@ def _relative(trials: Trials) -> tuple[Array, Array]:
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer; the relative one needs both cues."""
+    """Return the scores of one observer; the relative one needs both cues."""
     gone = "; ".join(trials.missing.values())
     scores = [ratio_score(metric, trials) for metric in RANKS.metrics]
     return [replace(each, reason=gone or each.reason) if each.value is None else each for each in scores]

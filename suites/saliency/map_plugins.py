@@ -54,7 +54,7 @@ class AddedMaps:
 
     @property
     def signatures(self) -> tuple[tuple[str, str], ...]:
-        """(name, digest of its code) of each: they are part of an image's identity."""
+        """Return (name, digest of its code) of each: they are part of an image's identity."""
         code: dict[str, Callable[..., Any]] = {name: own.make for name, own in self.maps.items()}
         code |= {name: own.measure for name, own in self.measures.items()}
         return tuple((name, code_digest(function)) for name, function in sorted(code.items()))

@@ -17,7 +17,7 @@ CEILING = 0.65753
 
 
 def exemplars(trials: Trials) -> Mapping[str, Array]:
-    """What several images share, by label columns or else by the names of published conflict images: "cat7" and
+    """Return what several images share, by label columns or else by the names of published conflict images: "cat7" and
     "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
     columns = exemplar_columns(trials)
     names = [str(name) for name in trials["stimulus"]]
@@ -28,7 +28,7 @@ def exemplars(trials: Trials) -> Mapping[str, Array]:
 
 
 def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
-    """As `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
+    """Return `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
     if PARTNER not in trials.columns:
         return exemplars(trials)
     both = np.stack([trials["stimulus"].astype(str), trials[PARTNER].astype(str)])
@@ -69,7 +69,7 @@ def split(trials: Trials) -> Array:
 
 
 def _share(of_object: Array, of_other: Array) -> Array:
-    """NaN where there was no exchange, or none that moved the network: nothing is stored there."""
+    """Return the share; NaN where there was no exchange, or none that moved the network: nothing is stored there."""
     size = np.abs(of_object) + np.abs(of_other)
     share = np.where(np.isfinite(size), 0.0, np.nan)
     return np.asarray(np.divide(of_object - of_other, size, out=share, where=np.isfinite(size) & (size > 0)))

@@ -32,13 +32,13 @@ def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 
 
 def smoothed(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """SmoothGrad, with more copies than the score takes."""
+    """Return SmoothGrad, with more copies than the score takes."""
     noise = noise_of(np.zeros(1, np.uint64), tuple(image.shape[1:]), COPIES, SaliencyConfig().sigma)
     return smooth_gradient(model.forward, image, target, list(torch.from_numpy(noise)))
 
 
 def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """Gradient times pixel value: black pixels are 0 whatever the network does."""
+    """Return the gradient times pixel value: black pixels are 0 whatever the network does."""
     return gradient(model, image, target) * image
 
 
@@ -144,7 +144,7 @@ def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
 
 
 def map_picture(values: Array) -> Pixels:
-    """Signed maps [3, h, w] as colour, see `gradient_picture`; maps [h, w] >= 0 as grey: white is their 99th
+    """Return signed maps [3, h, w] as colour, see `gradient_picture`; maps [h, w] >= 0 as grey: white is their 99th
     percentile."""
     if values.ndim == 3:
         return gradient_picture(values)
@@ -197,7 +197,7 @@ def draw_gallery(
 
 
 def tile_strip(tiles: Sequence[Pixels]) -> Image.Image:
-    """A row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
+    """Return a row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
     steps = [-(-max(tile.shape[:2]) // SMALL) for tile in tiles]
     small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]
     height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))

@@ -63,7 +63,7 @@ def _clicked(view: View, table: Tensor, at: slice) -> Floats:
 
 
 def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tensor, at: slice) -> dict[str, Array]:
-    """Name -> values [n] of everything that the network decides, on some images of the view."""
+    """Return name -> values [n] of everything that the network decides, on some images of the view."""
     context, images, seeds = whole.cut(at), view.images[at], view.seeds[at]
     conflict = view.block.role == CONFLICT and bool(whole.conflict.any())
     names = (context.shape, context.texture) if conflict else (context.shape,)

@@ -220,7 +220,7 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
 
 
 def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int, int]]) -> ApgdState:
-    """Images at the start of a run; runs: (position, number of the run)."""
+    """Return images at the start of a run; runs: (position, number of the run)."""
     row, run = torch.tensor(runs, dtype=torch.int64, device=problem.images.device).reshape(-1, 2).T
     origin, bound = problem.images[row], epsilon[row]
     seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row, run in runs]

@@ -45,7 +45,7 @@ class Resistance:
         return verdicts
 
     def lower(self, rows: Rows, epsilon: NDArray[np.float64], by: str, size: NDArray[np.float64]) -> None:
-        """The images at `rows` are broken within these budgets, by perturbations of these sizes."""
+        """Record that the images at `rows` are broken within these budgets, by perturbations of these sizes."""
         self.epsilon[rows], self.by[rows], self.size[rows] = epsilon, by, size
 
     def merge(self, broken: NDArray[np.bool_], by: str) -> None:
@@ -55,7 +55,7 @@ class Resistance:
         self.lower(sooner, smallest[sooner], by, smallest[sooner])
 
     def tighten(self) -> None:
-        """Every image is broken within the smallest epsilon that its perturbation fits in, and held below that."""
+        """Set each epsilon to the smallest that the perturbation fits in, and `held` to the one below."""
         grid = np.array([0.0, *self.threat.epsilons, *([self.threat.far] if self.threat.far else [])])
         fell = np.isfinite(self.size)
         fits = np.searchsorted(grid, np.where(fell, self.size, 0.0) / CLOSE).clip(1, len(grid) - 1)

@@ -50,7 +50,7 @@ class AttackedNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, all finite: NaN and infinity become zero and are judged afterwards."""
+        """Return logits, all finite: NaN and infinity become zero and are judged afterwards."""
         if torch.is_grad_enabled() and images.requires_grad:
             self.passes += len(images)
             through = images.view_as(images)
@@ -116,7 +116,7 @@ def plugged_points(
 
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
-    """The global generators of torch, NumPy and Python from a fixed seed, and put back afterwards."""
+    """Seed the global generators of torch, NumPy and Python, and put them back afterwards."""
     numbers, plain = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(SEED)
@@ -132,7 +132,7 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 def _autoattack_points(
     network: AttackedNetwork, images: Tensor, labels: Tensor, norm: NormName, epsilon: float, recipe: AutoAttack
 ) -> Tensor:
-    """AutoAttack (Croce & Hein 2020) by its authors' package: APGD on the cross entropy, targeted APGD on the DLR,
+    """Run AutoAttack (Croce & Hein 2020) by its authors' package: APGD on the cross entropy, targeted APGD on the DLR,
     targeted FAB, Square, each on the unbroken images. Images that no attack broke are returned unchanged."""
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
@@ -195,7 +195,7 @@ def surrogate(network: OtherNetwork, space: str, categories: tuple[str, ...], de
 
 
 def crafted(forward: Forward, images: Tensor, labels: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Points within Linf epsilon of the images that raise another network's cross entropy: after one whole step
+    """Return points within Linf epsilon of the images that raise another network's cross entropy: after one whole step
     (FGSM), and after `STEPS` steps of epsilon / STEPS along the signs of the summed gradients."""
     bound = torch.full((len(images),), epsilon, device=images.device)
     low, high = (images - wide(bound)).clamp_min(0.0), (images + wide(bound)).clamp_max(1.0)

@@ -91,7 +91,7 @@ class Ascent(Verdicts):
         return waiting[:batch], True
 
     def _step(self, rows: Rows) -> None:
-        """One forward and backward pass: judge the points, move those that still hold."""
+        """Run one forward and backward pass: judge the points, move those that still hold."""
         problem = self.problem
         point = taken(self.point, rows).requires_grad_()
         z = problem.forward(point)
@@ -216,8 +216,8 @@ def slope(problem: Problem) -> Slope:
 
 
 def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDArray[np.bool_]:
-    """[n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong (Goodfellow, Shlens & Szegedy
-    2015, section 4). Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon."""
+    """Return [n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong (Goodfellow, Shlens &
+    Szegedy 2015, section 4). Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon."""
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
     for rows in batches(problem):
         images, sign = problem.images[rows], gradient[rows].sign()

@@ -20,16 +20,16 @@ TINY = 1e-12
 
 
 def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Cross entropy to the true class; targeted: minus that to the target (Goodfellow et al. 2015; Madry et al.
-    2018). Its gradient vanishes where the softmax saturates."""
+    """Return the cross entropy to the true class; targeted: minus that to the target (Goodfellow et al. 2015; Madry et
+    al. 2018). Its gradient vanishes where the softmax saturates."""
     if t is None:
         return functional.cross_entropy(z, y, reduction="none")
     return -functional.cross_entropy(z, t, reduction="none")
 
 
 def margin(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax). Above 0: wrong.
-    Its gradient does not saturate."""
+    """Return max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax). Above 0:
+    wrong. Its gradient does not saturate."""
     rival = z.scatter(1, y[:, None], float("-inf")).amax(dim=1) if t is None else z.gather(1, t[:, None])[:, 0]
     return rival - z.gather(1, y[:, None])[:, 0]
 
@@ -130,7 +130,7 @@ class Verdicts:
         return fell
 
     def drop(self, problem: Problem, rows: Rows, gradient: Tensor, epsilon: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """[len(rows)] bool: images whose gradient is not finite; they count as broken within their epsilon."""
+        """Return [len(rows)] bool: images whose gradient is not finite; they count as broken within their epsilon."""
         gone = not_finite(gradient).cpu().numpy()
         problem.failed[rows[gone]] = True
         new = gone & ~self.broken[rows]
@@ -146,7 +146,7 @@ def batches(problem: Problem) -> list[Rows]:
 
 
 def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
-    """d loss / d point, zero where the network passes no gradient on; it may be NaN or infinite."""
+    """Return d loss / d point, zero where the network passes no gradient on; it may be NaN or infinite."""
     if not loss.requires_grad:
         return torch.zeros_like(point)
     (gradient,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
@@ -159,7 +159,7 @@ def not_finite(values: Tensor) -> Tensor:
 
 
 def taken(images: Tensor, rows: Rows) -> Tensor:
-    """images[rows], in their memory layout: whole images are copied at twice the speed of indexing."""
+    """Return images[rows], in their memory layout: whole images are copied at twice the speed of indexing."""
     whole = [images[row : row + 1] for row in rows.tolist()]
     return torch.cat(whole) if whole else images[:0]
 
@@ -180,8 +180,8 @@ def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np
 
 
 def wrong(z: Tensor, y: Tensor) -> Tensor:
-    """[n] bool: the answer is not y; exact ties are decided for the first class, as everywhere. NaN and infinity do not
-    count as answers."""
+    """Return [n] bool: the answer is not y; exact ties are decided for the first class, as everywhere. NaN and infinity
+    do not count as answers."""
     return (z.argmax(dim=1) != y) | not_finite(z)
 
 
@@ -228,29 +228,29 @@ class Ball:
         return self.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
 
     def random_start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-        """A point of the ball around each image, uniform before the box is cut; each from its own seed."""
+        """Return a point of the ball around each image, uniform before the box is cut; each from its own seed."""
         delta = seeded(self.draw, origin, seeds) * wide(epsilon)
         return (origin + self.project(delta, epsilon)).clamp(0.0, 1.0)
 
 
 def seeded(draw: Draw, like: Tensor, seeds: list[int]) -> Tensor:
-    """One draw per image of `like`, each from a generator of its own: no batch and no device changes it."""
+    """Return one draw per image of `like`, each from a generator of its own: no batch and no device changes it."""
     draws = [draw(like.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds]
     return torch.stack(draws).to(like)
 
 
 def wide(values: Tensor) -> Tensor:
-    """[n] -> [n, 1, 1, 1]."""
+    """Reshape [n] to [n, 1, 1, 1]."""
     return values.reshape(-1, 1, 1, 1)
 
 
 def linf_size(delta: Tensor) -> Tensor:
-    """Largest absolute entry."""
+    """Return the largest absolute entry."""
     return delta.abs().amax(dim=(1, 2, 3))
 
 
 def l2_direction(gradient: Tensor) -> Tensor:
-    """The gradient at unit length; zero remains zero. It is scaled up first if squares would vanish."""
+    """Return the gradient at unit length; zero remains zero. It is scaled up first if squares would vanish."""
     length = l2_size(gradient)
     if bool((length < TINY).any()):
         gradient = gradient / wide(linf_size(gradient)).clamp_min(1e-38)
@@ -267,7 +267,7 @@ def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 
 def l2_size(delta: Tensor) -> Tensor:
-    """Euclidean length."""
+    """Return the Euclidean length."""
     return torch.as_tensor(torch.linalg.vector_norm(delta, dim=(1, 2, 3)))
 
 
@@ -282,7 +282,7 @@ def l1_direction(gradient: Tensor) -> Tensor:
 
 
 def l1_project(delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Euclidean projection: every entry shrinks by one threshold (Duchi et al. 2008, ICML, figure 1)."""
+    """Return the Euclidean projection: every entry shrinks by one threshold (Duchi et al. 2008, ICML, figure 1)."""
     flat = delta.flatten(1)
     ranked = flat.abs().sort(dim=1, descending=True).values
     excess = ranked.cumsum(dim=1) - epsilon[:, None]
@@ -296,7 +296,7 @@ def l1_project(delta: Tensor, epsilon: Tensor) -> Tensor:
 
 
 def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Exponentials with random signs over the sum of one more than there are entries: uniform in the ball."""
+    """Return exponentials with random signs over the sum of one more than there are entries: uniform in the ball."""
     count = shape.numel()
     lengths = -torch.rand(count + 1, generator=generator).clamp_min(TINY).log()
     signs = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1

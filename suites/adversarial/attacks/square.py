@@ -58,7 +58,7 @@ def share_at(query: int, queries: int) -> float:
 
 
 def linf_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
-    """Vertical stripes of one pixel, +-epsilon in each channel."""
+    """Return vertical stripes of one pixel, +-epsilon in each channel."""
     channels, height, width = shape
     return (epsilon * signs(channels, width, generator))[:, None, :].expand(-1, height, -1)
 
@@ -69,7 +69,7 @@ def linf_side(share: float, height: int, width: int) -> int:
 
 
 def linf_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) -> Tensor:
-    """One square is +-epsilon, each channel by its own sign."""
+    """Redraw one square to +-epsilon, each channel by its own sign."""
     drawn = delta.clone()
     drawn[random_square(delta.shape, side, generator)] = epsilon * signs(len(delta), 1, generator)[..., None]
     return drawn
@@ -95,7 +95,7 @@ def l2_side(share: float, height: int, width: int) -> int:
 
 
 def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) -> Tensor:
-    """One square takes the other's part of the perturbation and the remaining budget of the ball, and turns towards a
+    """Let one square take the other's part of the perturbation and the remaining budget of the ball, and turn towards a
     new pattern (algorithm 3 of the paper)."""
     here, there = (random_square(delta.shape, side, generator) for _ in range(2))
     both = torch.zeros_like(delta)
@@ -111,13 +111,13 @@ def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) ->
 
 
 def of_length(delta: Tensor, length: float) -> Tensor:
-    """`delta` at an L2 norm of `length`; zero stays zero."""
+    """Return `delta` at an L2 norm of `length`; zero stays zero."""
     scaled: Tensor = delta * (length / delta.norm().clamp_min(TINY))
     return scaled
 
 
 def unit_length(delta: Tensor) -> Tensor:
-    """Each channel at length 1; zero stays zero."""
+    """Return each channel at length 1; zero stays zero."""
     return delta / delta.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(TINY)
 
 
@@ -130,7 +130,8 @@ def pattern(side: int, generator: Generator) -> Tensor:
 
 
 def bump(height: int, width: int) -> Tensor:
-    """Highest in the middle: the sum of 1 / (k + 1)^2 over the centred squares k = 0, 1, ... that cover a pixel."""
+    """Return a bump, highest in the middle: the sum of 1 / (k + 1)^2 over the centred squares k = 0, 1, ... that cover
+    a pixel."""
     down, across = height // 2, width // 2
     rings = torch.maximum((torch.arange(height) - down).abs()[:, None], (torch.arange(width) - across).abs()[None])
     heights = 1.0 / torch.arange(1, max(down, across) + 2).float().square()

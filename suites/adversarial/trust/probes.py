@@ -31,7 +31,7 @@ SEED = 3_000_017
 
 
 def probed(seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """[n]: the one image of four that is probed; whether one is does not depend on the others."""
+    """Return [n]: the one image of four that is probed; whether one is does not depend on the others."""
     return np.asarray(seeds % np.uint64(4) == 1)
 
 
@@ -41,7 +41,7 @@ def asked(seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> NDArray[np.bool_]:
-    """[n, readings]: right answers to images [n, c, h, w] read otherwise."""
+    """Return [n, readings]: right answers to images [n, c, h, w] read otherwise."""
     columns = [
         torch.cat([forward(read(some)) for some in torch.split(images, batch)]).argmax(dim=1) == labels
         for read in READINGS.values()
@@ -111,7 +111,7 @@ def _generator(problem: Problem, row: int) -> torch.Generator:
 
 
 def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace, scale: float) -> tuple[float, ...]:
-    """Error, spread, company, rise and scale of one gradient; only error and spread if its scale is known."""
+    """Return error, spread, company, rise and scale of one gradient; only error and spread if its scale is known."""
     point, way, rival = gradients.point[row][None], gradients.direction[row][None], gradients.rival[row]
     label, company, rise = problem.labels[row : row + 1], np.nan, np.nan
     ways = (torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1).to(point)
@@ -142,7 +142,7 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
 
 
 def _own_ways(way: Tensor, random: Tensor) -> Tensor:
-    """[OWN, c, h, w]: ways that attacks take by a gradient, each as long as steps along signs."""
+    """Return [OWN, c, h, w] ways that attacks take by a gradient, each as long as steps along signs."""
     signs = torch.where(way == 0, random, way.sign())
     weaker = signs * (way.abs() <= way.abs().median())
     itself = way.double() / way.double().square().mean().sqrt().clamp_min(1e-300)
@@ -150,7 +150,7 @@ def _own_ways(way: Tensor, random: Tensor) -> Tensor:
 
 
 def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
-    """Rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
+    """Return the rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
     if not bool(claimed[-1]):
         return np.nan
     shares = measured / claimed
@@ -198,7 +198,7 @@ def answers_apart(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _least(z: Tensor) -> Tensor:
-    """[n, 1]: outputs below it are as good as minus infinity."""
+    """Return [n, 1]: outputs below it are as good as minus infinity."""
     top = z.double().topk(min(3, z.shape[1]), dim=1).values
     return top[:, :1] - NEVER * (top[:, :1] - top[:, -1:])
 

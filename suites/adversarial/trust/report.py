@@ -109,8 +109,8 @@ def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
-    """Images with better answers under another normalisation, and clean accuracy outside its float32 interval because
-    of low precision or compilation."""
+    """Yield images with better answers under another normalisation, and clean accuracy outside its float32 interval
+    because of low precision or compilation."""
     some = trials.where(trials["asked"].astype(bool))
     shown, otherwise = some["clean_correct"].astype(bool), some["otherwise"].astype(bool)
     for name, right in zip(READINGS, otherwise.T, strict=True):
@@ -175,7 +175,7 @@ def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
 
 
 def company(c: Trials) -> tuple[list[str], list[str]]:
-    """Equal largest outputs, two answers to one image, and answers that depend on other images are wrong; small
+    """Return wrong and odd signs: equal largest outputs, two answers to one image, answers that depend on others; small
     dependence is odd."""
     tied = share_of(c["tied"])
     wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
@@ -193,8 +193,8 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
 
 
 def second_opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
-    """Second attacks on images with odd gradients that broke more than chance allows if a small share of the unbroken
-    images could still be broken."""
+    """Yield second attacks on images with odd gradients that broke more than chance allows if a small share of the
+    unbroken images could still be broken."""
     for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
         broken, asked = int((opinion == 1).sum()), int((opinion >= 0).sum())
         missed = MISSED if recipe.sees_gradients else BLIND_WINS

@@ -69,7 +69,8 @@ def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Seq
 
 
 def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigma: float) -> NDArray[np.float32]:
-    """[draws, n, *shape] Gaussian noise of standard deviation sigma; an image's noise depends only on its seed."""
+    """Return [draws, n, *shape] Gaussian noise of standard deviation sigma; an image's noise depends only on its
+    seed."""
     noise = np.empty((draws, len(seeds), *shape), dtype=np.float32)
     for place, seed in enumerate(seeds):
         stream = np.random.Generator(np.random.Philox(key=int(seed)))
@@ -80,7 +81,7 @@ def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigm
 
 
 def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
-    """[categories, classes] bool: outputs[c] are the columns of the logits for category c."""
+    """Return [categories, classes] bool: outputs[c] are the columns of the logits for category c."""
     table = torch.zeros(len(outputs), classes, dtype=torch.bool)
     for row, columns in enumerate(outputs):
         table[row, list(columns)] = True
@@ -104,7 +105,7 @@ _HIGH = 0.25  # cycles per pixel
 
 
 def saliency(gradients: Array) -> Array:
-    """[n, h, w]: absolute values summed over channels; undefined gradients stay non-finite."""
+    """Return [n, h, w]: absolute values summed over channels; undefined gradients stay non-finite."""
     return np.asarray(np.abs(gradients).sum(axis=1))
 
 

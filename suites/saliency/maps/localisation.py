@@ -22,7 +22,7 @@ def defined(maps: Array) -> Flags:
 
 
 def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
-    """[n, h * w] ranks from 1 upwards among the valid pixels, ties sharing their mean rank, 0 on the others; NaN
+    """Return [n, h * w] ranks from 1 upwards among the valid pixels, ties sharing their mean rank, 0 on the others; NaN
     where the map is undefined."""
     flat = maps.reshape(len(maps), -1)
     ranks = np.full(flat.shape, np.nan)
@@ -75,7 +75,7 @@ def mean_auc_of_others(
 
 
 def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] share of the map's mass on the object; chance is the object's area share."""
+    """Return [n] share of the map's mass on the object; chance is the object's area share."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1).astype(np.float64), masks.reshape(len(masks), -1)
     share = _ratio(np.where(inside, flat, 0.0).sum(axis=1), flat.sum(axis=1))
@@ -118,7 +118,7 @@ def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floa
 
 
 def _valid(values: Array, valid: Flags | None) -> Array:
-    """Nothing where a pixel does not count."""
+    """Set pixels that do not count to zero."""
     return values if valid is None else np.where(valid, values, np.zeros((), values.dtype))
 
 
@@ -139,7 +139,7 @@ def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
 
 
 def _ratio(num: Floats, den: Array) -> Floats:
-    """num / den, NaN where den is 0."""
+    """Return num / den, NaN where den is 0."""
     return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=np.asarray(den) != 0))
 
 
@@ -163,7 +163,7 @@ class MaskContext:
 
     @property
     def conflict(self) -> Flags:
-        """[n] bool: images whose cues disagree."""
+        """Return [n] bool: images whose cues disagree."""
         return np.asarray(self.shape != self.texture)
 
     def cut(self, part: slice) -> "MaskContext":
@@ -172,7 +172,7 @@ class MaskContext:
         return replace(self, **own, valid=None if self.valid is None else self.valid[part])
 
     def areas(self, maps: Array, name: str) -> dict[str, Floats]:
-        """AUC of maps [n, h, w] against the own mask, and its mean against masks of other categories."""
+        """Return AUC of maps [n, h, w] against the own mask, and its mean against masks of other categories."""
         own, other = columns_of(name)
         ranks = average_ranks(maps, self.valid)
         others = mean_auc_of_others(ranks, self.shape, self.pool, self.categories, self.valid)

@@ -60,8 +60,8 @@ def partners(view: View) -> dict[int, int]:
 
 
 def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
-    """Pairs of different categories: each image takes the next free one. The remaining images are of one category: two
-    of them split the first pair without it."""
+    """Return pairs of different categories: each image takes the next free one. The remaining images are of one
+    category: two of them split the first pair without it."""
     pairs: dict[int, int] = {}
     free, left = list(order), []
     while free:
@@ -81,8 +81,8 @@ def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
 
 
 def grounds(images: Tensor, holes: Flags) -> Tensor:
-    """[n, 3, h, w] images whose holes [n, h, w] are filled, each pixel by the nearest one outside; as they were where
-    nothing is outside."""
+    """Return [n, 3, h, w] images whose holes [n, h, w] are filled, each pixel by the nearest one outside; as they were
+    where nothing is outside."""
     filled = images.flatten(2).clone()
     for image, hole in zip(filled, holes, strict=True):
         if hole.all() or not hole.any():
@@ -100,8 +100,8 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
 
 
 def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
-    """Image -> the next one whose outline replaces its own: of a third category if possible, otherwise of another
-    category; missing if no image fits."""
+    """Return image -> the next one whose outline replaces its own: of a third category if possible, otherwise of
+    another category; missing if no image fits."""
     order, lent = list(pairs), {}
     for n, i in enumerate(order):
         others = order[n + 1 :] + order[:n]
@@ -175,7 +175,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
 
 
 def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]) -> dict[tuple[int, int], Tensor]:
-    """Logits of the first image's masked pixels pasted on the second image, after its own mask is filled."""
+    """Return logits of the first image's masked pixels pasted on the second image, after its own mask is filled."""
     rows = {int(position): row for row, position in enumerate(view.index)}
 
     def picture(i: int) -> Tensor:

@@ -20,7 +20,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def sobel(images: Array) -> Floats:
-    """[n, h, w] Sobel gradient magnitude of the luminance; the border is repeated."""
+    """Return [n, h, w] Sobel gradient magnitude of the luminance; the border is repeated."""
     grey = np.pad(_luminance(images), ((0, 0), (1, 1), (1, 1)), mode="edge")
     down = grey[:, 2:] - grey[:, :-2]
     right = grey[:, :, 2:] - grey[:, :, :-2]
@@ -50,7 +50,7 @@ def noise(images: Array, items: Sequence[str]) -> Floats:
 
 
 def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
-    """name -> maps [n, h, w] of images [n, 3, h, w] in [0,1]; items: [n] the images' digests."""
+    """Return name -> maps [n, h, w] of images [n, 3, h, w] in [0,1]; items: [n] the images' digests."""
     known = {"sobel": sobel(images), "darkness": darkness(images), "centre": centre(images)}
     return {**known, "noise": noise(images, items)}
 
@@ -98,7 +98,7 @@ def human_map(stored: Array, size: tuple[int, ...]) -> Floats:
 
 
 def blur_kernel() -> NDArray[np.float32]:
-    """[10, 10] as published: an even number of taps, so it moves a map by half a pixel; nearly a box."""
+    """Return [10, 10] as published: an even number of taps, so it moves a map by half a pixel; nearly a box."""
     right = np.arange(_TAPS) - _TAPS // 2
     up = right[::-1]
     weights = np.exp(-(right[None, :] ** 2 + up[:, None] ** 2) / (2 * _SIGMA**2))
@@ -125,5 +125,5 @@ def alignment(maps: Array, human: Array) -> Floats:
 
 
 def _bilinear(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Without antialiasing, pixel centres aligned, like TensorFlow's resize."""
+    """Resize without antialiasing, pixel centres aligned, like TensorFlow's resize."""
     return functional.interpolate(maps, list(size), mode="bilinear", align_corners=False)
