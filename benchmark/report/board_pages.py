@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil, floor, log10
-from types import SimpleNamespace
 from typing import Any
 
 from benchmark.contracts import Direction
@@ -18,18 +17,8 @@ from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import checkpoint_table
-from benchmark.report.contents import Contents, PeopleScore, about, family, parameters, source
-from benchmark.report.figures import (
-    LINKS,
-    TRAINING,
-    PlacedFigure,
-    correlation_text,
-    every_figure,
-    likeness,
-    link_scatter,
-    put,
-    training,
-)
+from benchmark.report.contents import Contents, PeopleScore, about, facts_of
+from benchmark.report.figures import PlacedFigure, correlation_text, likeness, link_scatter, put, training
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, short, short_interval, slug
 
@@ -38,10 +27,6 @@ BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is
 PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
 CLEAN_TITLE = "clean accuracy"
-#: What the page of published scores says instead of a suite.
-REPORTED = SimpleNamespace(
-    name="Reported scores", summary="What publishers report without trials: ordered, not ranked, and in no paired test."
-)
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
@@ -189,14 +174,12 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
     known = contents.observers.get(name)
     group = "person" if kind in ("human", "simulated") else "network reported" if kind == "reported" else "network"
     group = "reference" if row["section"] == "reference" and group != "person" else group
-    card, count = known.card if known else {}, parameters(known)
-    paper = str(card.get("paper") or "")
-    facts = {
+    card, about_it = known.card if known else {}, facts_of(known)
+    paper, count = str(card.get("paper") or ""), about_it["parameters"]
+    facts = about_it | {
         "recipe": ", ".join(row["training"]),
         "kind": kind,
         "parameters": millions(count),
-        "family": family(known),
-        "source": source(known),
         "paper": str(card.get("year") or ("paper" if paper else "")),
         "address": address(paper),
         "count": str(count or ""),
@@ -221,8 +204,7 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
         data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
         records = list(wide_records(table))
         for record in records:
-            known = contents.observers.get(record["observer"])
-            record |= {"parameters": parameters(known), "family": family(known), "source": source(known)}
+            record |= facts_of(contents.observers.get(record["observer"]))
         site.table(data, records)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
         shown = page_table(
@@ -239,22 +221,21 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
 def verdict_of(summary: Summary, contents: Contents) -> str:
     """Return the leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
     whether a network reaches people."""
-    at, count = likeness(contents, summary), len(summary.lines)
-    if at is None:
-        first = summary.lines[0].observer if summary.lines else "nobody"
+    i = likeness(contents, summary)
+    people = None if i is None else contents.people_at(summary, i)
+    if i is None or people is None:
+        first, count = summary.lines[0].observer if summary.lines else "nobody", len(summary.lines)
         return f"Nobody to hold {count} networks against: no people here. First by mean rank: {first}."
-    people, head = contents.people_at(summary, at), summary.headlines[at]
-    lines = [line for line in summary.lines if line.cells[head.suite].value is not None]
-    if people is None or people.cell.value is None or not lines:
-        return ""
-    goal = people.cell.value
-    nearest = min(lines, key=lambda line: abs((line.cells[head.suite].value or 0.0) - goal))
-    theirs, own = (short_interval(*cell[:3]) for cell in (people.cell, nearest.cells[head.suite]))
-    return f"{head.title} of {people.called}: {theirs}; nearest of {len(lines)} networks: {nearest.observer}, {own}."
+    head, goal = summary.headlines[i], people.cell.value or 0.0
+    cells = {line.observer: cell for line in summary.lines if (cell := line.cells[head.suite]).value is not None}
+    nearest = min(cells, key=lambda name: abs((cells[name].value or 0.0) - goal))
+    theirs, own = (short_interval(*cell[:3]) for cell in (people.cell, cells[nearest]))
+    return f"{head.title} of {people.called}: {theirs}; nearest of {len(cells)} networks: {nearest}, {own}."
 
 
 def places(summary: Summary) -> dict[str, str]:
-    """Observer -> "1-4". Another observer is above if its mean of worst ranks beats this one's mean of best ranks."""
+    """Return observer -> "1-4". Another observer is above if its mean of worst ranks beats this one's mean of best
+    ranks."""
     ranked = [line for line in summary.lines if line.rank is not None]
     means = {line.observer: (line.rank_low or 0, line.rank_high or 0) for line in ranked}
     lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
@@ -265,7 +246,7 @@ def places(summary: Summary) -> dict[str, str]:
 
 
 def rank_range(best: float | None, worst: float | None) -> str:
-    """ "1-4", "2", "" without a rank."""
+    """Return "1-4", "2", "" without a rank."""
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
 
@@ -275,58 +256,46 @@ def rank_range(best: float | None, worst: float | None) -> str:
 def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """Write suites/NAME.html for every suite with scores: main figure, largest board, other figures, other boards; and
     reported.html, if the leaderboard has published scores."""
-    kept = None
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name]
-        boards = [board for board in boards if board.rows] or boards
         gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
-        if gallery and kept is None:
-            kept = galleries(site, contents.observers)
-        usual = [  # by decision space: the role of each usual set, and the set in words
+        usual = [  # by label space: the role of each usual set, and the set in words
             (space, [(role or "together", set_in_words(digest, contents.sets)) for role, digest in roles.items()])
             for (name, space), roles in contents.usual.items()
             if name == suite.name
         ]
-        more = {"galleries": kept if gallery else (), "gallery": gallery, "usual": usual}
-        terms = [(m.title, m.definition) for m in suite.metrics if m.shown and m.definition]
-        _suite_page(site, contents, suite, boards, figures.get(suite.name, ()), terms, **more)
+        site.page(
+            f"suites/{slug(suite.name)}.html", "suite.html", title=suite.name, summary=suite.summary,
+            tables=_board_tables(site, contents, [board for board in boards if board.rows] or boards),
+            figures=figures.get(suite.name, ()),
+            terms=[(m.title, m.definition) for m in suite.metrics if m.shown and m.definition],
+            galleries=galleries(site, contents.observers) if gallery else (), gallery=gallery, usual=usual,
+        )  # fmt: skip
     if contents.reported:
-        drawn = [one for part in figures.values() for one in part if one.figure.name.startswith("reported-")]
         columns = [column for board in contents.reported for column in board.columns]
-        terms = list(dict.fromkeys((column.title, column.definition) for column in columns))
-        _suite_page(site, contents, REPORTED, contents.reported, drawn, terms, galleries=(), gallery=None, usual=())
+        site.page(
+            "reported.html", "suite.html", title="Reported scores",
+            summary="What publishers report without trials: ordered, not ranked, and in no paired test.",
+            tables=_board_tables(site, contents, contents.reported),
+            figures=[one for part in figures.values() for one in part if one.figure.name.startswith("reported-")],
+            terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),
+            galleries=(), gallery=None, usual=(),
+        )  # fmt: skip
 
 
-def _suite_page(
-    site: Site, contents: Contents, suite: Any, boards: Sequence[Board], figures: Sequence[PlacedFigure],
-    terms: Sequence[tuple[str, str]], **more: Any,
-) -> None:  # fmt: skip
-    """suite: with a name and a summary."""
-    path = "reported.html" if suite is REPORTED else f"suites/{slug(suite.name)}.html"
-    tables = [_board_page(site, contents, board, i) for i, board in enumerate(boards, 1)]
-    site.page(path, "suite.html", title=suite.name, suite=suite, tables=tables, figures=figures, terms=terms, **more)
-
-
-def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
-    """Write every figure except links and training runs into the report, by suite. Figures shown as panels of another
-    one are left to `bench plot`."""
-    by_suite: dict[str, list[PlacedFigure]] = {}
-    together: set[str] = set()
-    for suite, figure in every_figure(contents):
-        together.update(figure.panels)
-        if suite not in (LINKS, TRAINING) and figure.name not in together:
-            by_suite.setdefault(suite, []).append(put(site, figure))
-    return by_suite
-
-
-def _board_page(site: Site, contents: Contents, board: Board, number: int) -> dict[str, Any]:
-    key = f"{slug(board.suite)}-{slug(board.space)}-{number}"
-    data, table = f"data/board-{key}.csv", board_table(board)
-    site.table(data, wide_records(table))
-    people = [contents.people(board, column.metric) for column in board.columns]
-    ranks = {row.observer: rank_range(row.rank_low, row.rank_high) for row in (*board.rows, *board.references)}
-    lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
-    return page_table(table, contents, people, ranks, ("recipe",), key=key, title=board.title, data=data, lines=lines)
+def _board_tables(site: Site, contents: Contents, boards: Sequence[Board]) -> list[dict[str, Any]]:
+    tables = []
+    for i, board in enumerate(boards, 1):
+        key = f"{slug(board.suite)}-{slug(board.space)}-{i}"
+        data, table = f"data/board-{key}.csv", board_table(board)
+        site.table(data, wide_records(table))
+        people = [contents.people(board, column.metric) for column in board.columns]
+        ranks = {row.observer: rank_range(row.rank_low, row.rank_high) for row in (*board.rows, *board.references)}
+        lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
+        tables.append(
+            page_table(table, contents, people, ranks, ("recipe",), key=key, title=board.title, data=data, lines=lines)
+        )
+    return tables
 
 
 # --- links between the suites

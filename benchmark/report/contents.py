@@ -52,11 +52,6 @@ class PeopleScore(NamedTuple):
     how: str
     cell: Cell
 
-    @property
-    def band(self) -> dict[str, Any]:
-        """As figures draw it: value, low, high, called."""
-        return {name: getattr(self.cell, name) for name in ("value", "low", "high")} | {"called": self.called}
-
 
 def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
@@ -207,18 +202,12 @@ def _gathered(
 
 
 def of_truth(table: Trials) -> NDArray[np.float32]:
-    """Return [n] the probability of the right category; NaN where the trials have none, or none that fit the
-    answers."""
+    """Return [n] the probability of the right category; NaN where the trials have none of each category."""
     n = len(table)
-    unknown = np.full(n, np.nan, dtype=np.float32)
     held = table.columns.get("probability")  # of every category, in the order of their names
     categories, truth = np.unique(table["category"].astype(str), return_inverse=True)
     if held is None or held.shape != (n, len(categories)):
-        return unknown
-    response, chosen = table["response"].astype(str), categories[np.argmax(held, axis=1)]
-    differ = (chosen != response)[np.isin(response, categories)].mean()
-    if differ > 0.01:  # another order of categories
-        return unknown
+        return np.full(n, np.nan, dtype=np.float32)
     return np.asarray(held[np.arange(n), truth], dtype=np.float32)
 
 
@@ -417,28 +406,25 @@ def read_contents(settings: Settings) -> Contents:
     )
 
 
-def family(observer: ObserverRow | None) -> str:
+def family(observer: ObserverRow) -> str:
     """Return the line of a network's architecture ("resnet"); the kind of another observer."""
-    if observer is None:
-        return ""
-    if observer.kind not in KINDS:
-        return "people" if observer.kind in ("human", "group") else observer.kind
-    return architecture_line(observer.name, observer.card)
+    if observer.kind in KINDS:
+        return architecture_line(observer.name, observer.card)
+    return "people" if observer.kind in ("human", "group") else observer.kind
 
 
-def parameters(observer: ObserverRow | None) -> int | None:
-    """Return the number of parameters on a network's card."""
-    count = observer.card.get("parameters") if observer is not None else None
-    return count if isinstance(count, int) else None
-
-
-def source(observer: ObserverRow | None) -> str:
+def source(observer: ObserverRow) -> str:
     """Return the origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
-    if observer is None:
-        return ""
     if observer.kind in ("network", "simulated"):
         return "run here"
     return "ideal" if observer.kind == "ideal" else str(observer.card.get("source", ""))
+
+
+def facts_of(observer: ObserverRow | None) -> dict[str, Any]:
+    """Return what tables say of an observer besides its numbers; nothing of chance and of means over people."""
+    if observer is None:
+        return {"parameters": None, "family": "", "source": ""}
+    return {"parameters": observer.card.get("parameters"), "family": family(observer), "source": source(observer)}
 
 
 def about(cells: Iterable[Cell]) -> str:

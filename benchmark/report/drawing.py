@@ -11,13 +11,12 @@ from xml.etree import ElementTree
 
 from benchmark.display import printable
 from benchmark.errors import BenchError, unknown_name
+from benchmark.report.contents import PeopleScore
 from benchmark.report.writing import NEEDS
 from registry.files import write_whole
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
-#: What people have along an axis: fields value, low, high, called.
-Band = Mapping[str, Any]
 
 FORMATS = ("svg", "pdf", "png")
 VERSION = "5.20"  # of Vega-Lite
@@ -213,20 +212,20 @@ def ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
     return {**at, side: {**at[side], "field": f"{prefix}low"}, f"{side}2": {"field": f"{prefix}high"}}
 
 
-def guides(side: str, line: float | None = None, people: Band | None = None) -> list[Spec]:
+def guides(side: str, line: float | None = None, people: PeopleScore | None = None) -> list[Spec]:
     """Return what people have along an axis as a band with a named line in it, and a dashed line."""
     once: Records = [{}]  # a record: otherwise they would be drawn once for each mark
     layers = []
     if people is not None:
-        at = {side: {"datum": people["value"]}}
+        cell, at = people.cell, {side: {"datum": people.cell.value}}
         across, place = ("x", {"align": "left", "dy": -6}) if side == "y" else ("y", {"align": "center"})
         beside = {**at, across: {"value": 4 if across == "x" else -6}}
-        if people["low"] is not None and people["high"] is not None:
-            span = {side: {"datum": people["low"]}, f"{side}2": {"datum": people["high"]}}
+        if cell.low is not None and cell.high is not None:
+            span = {side: {"datum": cell.low}, f"{side}2": {"datum": cell.high}}
             layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
         layers += [
             marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False),
-            marks("text", beside, of=once, fontStyle="italic", text=people["called"], aria=False, **place),
+            marks("text", beside, of=once, fontStyle="italic", text=people.called, aria=False, **place),
         ]
     if line is not None:
         layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
@@ -243,7 +242,7 @@ def panel(records: Records, width: int, height: int | Spec, layers: Sequence[Spe
 
 def dots(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
-    people: Mapping[str, Band] | None = None, width: int = WIDTHS["page"],
+    people: Mapping[str, PeopleScore] | None = None, width: int = WIDTHS["page"],
 ) -> Spec:  # fmt: skip
     """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their
     names at the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by
@@ -286,7 +285,7 @@ def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tup
 
 
 def scatter(
-    records: Records, titles: Sequence[str], hue: str, people: Sequence[Band | None] = (None, None), *,
+    records: Records, titles: Sequence[str], hue: str, people: Sequence[PeopleScore | None] = (None, None), *,
     filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
     legend: int = 0,
 ) -> Spec:  # fmt: skip

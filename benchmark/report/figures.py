@@ -17,7 +17,7 @@ from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
-from benchmark.report.contents import Contents, about, featured, read_contents
+from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec, ends, look, marks, number
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, short_interval, slug
@@ -81,6 +81,18 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
             if declared.kind == "agreement":
                 for figure in agreement(declared, contents.answers, contents.own):
                     yield suite.name, figure
+
+
+def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
+    """Write every figure except links and training runs into the report, by suite. Figures shown as panels of another
+    one are left to `bench plot`."""
+    by_suite: dict[str, list[PlacedFigure]] = {}
+    together: set[str] = set()
+    for suite, figure in every_figure(contents):
+        together.update(figure.panels)
+        if suite not in (LINKS, TRAINING) and figure.name not in together:
+            by_suite.setdefault(suite, []).append(put(site, figure))
+    return by_suite
 
 
 def find_figure(contents: Contents, name: str) -> Figure:
@@ -174,7 +186,7 @@ class OverviewPanel(NamedTuple):
     """Two headlines against each other. titles, people: of x and y; told: sentences for the caption."""
 
     titles: Sequence[str]
-    people: Sequence[drawing.Band | None]
+    people: Sequence[PeopleScore | None]
     told: Sequence[str]
     records: Records
 
@@ -205,12 +217,7 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
                 titles[side], people[side] = variable.title, None
                 said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
     said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
-    return OverviewPanel(
-        titles=titles,
-        people=[p and p.band for p in people],
-        told=said,
-        records=_overview_records(summary, titles[0], cells),
-    )
+    return OverviewPanel(titles=titles, people=people, told=said, records=_overview_records(summary, titles[0], cells))
 
 
 def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str, Cell]]) -> list[dict[str, Any]]:
@@ -269,10 +276,10 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
     many = len({record["family"] for record in records}) > NAMED
     partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
     places = {head.suite: i for i, head in enumerate(summary.headlines)}
-    people = []
-    for variable in (link.x, link.y):
-        who = contents.people_at(summary, places[variable.name]) if variable.name in places and not apart else None
-        people.append(who and who.band)
+    people = [
+        contents.people_at(summary, places[name]) if name in places and not apart else None
+        for name in (link.x.name, link.y.name)
+    ]
     titles = (link.x.title, link.y.title)
     return Figure(
         name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
@@ -304,13 +311,13 @@ def training(contents: Contents, run: str = "") -> Iterator[Figure]:
     for i, (space, inside) in enumerate(spaces.items()):
         summary = next(summary for summary in contents.summaries if summary.space == space)
         known = ((head.suite, contents.people_at(summary, place)) for place, head in enumerate(summary.headlines))
-        people = {suite: who.band for suite, who in known if who}
+        people = {suite: who for suite, who in known if who}
         name = f"{TRAINING}-{slug(space)}" if i else TRAINING
         yield over_training(inside, space, f"{name}-{slug(run)}" if run else name, people)
 
 
 def over_training(
-    curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, drawing.Band] | None = None
+    curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, PeopleScore] | None = None
 ) -> Figure:
     """Return the runs of one label space: a panel for each headline, a line for each run. Runs share a panel where they
     share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""

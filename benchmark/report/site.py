@@ -3,13 +3,14 @@
 import shutil
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from http import HTTPStatus
-from itertools import groupby, permutations
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import parse_qs, quote
 
 from benchmark import api
@@ -19,16 +20,9 @@ from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
 from benchmark.loopback import GuardedHandler
-from benchmark.report.board_pages import (
-    drawn_by_suite,
-    leaderboard_page,
-    links_page,
-    measures_page,
-    suite_pages,
-    training_page,
-)
+from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
 from benchmark.report.contents import Contents, read_contents
-from benchmark.report.figures import forest, put
+from benchmark.report.figures import drawn_by_suite, forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
 from benchmark.report.writing import Site, open_site, slug
@@ -64,14 +58,13 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     figures, pictures = drawn_by_suite(site, contents), Pictures(site)
     leaderboard_page(site, contents, figures)
     suite_pages(site, contents, figures)
-    links = [(f"{p.compared.a} against {p.compared.b}", pair_page(site, contents, p, pictures)) for p in compared]
-    partners: dict[str, dict[str, str]] = {}
+    links, partners = [], defaultdict[str, dict[str, str]](dict)
     for pair in compared:
-        for observer, partner in permutations((pair.compared.a, pair.compared.b)):
-            partners.setdefault(observer, {})[partner] = pair.page
+        a, b, page = pair[0].a, pair[0].b, pair_page(site, contents, pair, pictures)
+        links.append((f"{a} against {b}", page))
+        partners[a][b] = partners[b][a] = page
     observer_pages(site, contents, pictures, partners)
-    names = sorted(contents.scores)
-    site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
+    site.page("compare.html", "compare_index.html", title="Compare", links=links, names=sorted(contents.scores))
     links_page(site, contents)
     measures_page(site, contents)
     training_page(site, contents)
@@ -125,48 +118,35 @@ def _shared(contents: Contents) -> dict[str, Any]:
 
 # --- pairs of observers that are compared
 
-
-class ComparedPair(NamedTuple):
-    """Two observers, tested against each other; discordant: the images that only one answers correctly."""
-
-    compared: Compared
-    discordant: Sequence[DiscordantTrial]
-
-    @property
-    def page(self) -> str:
-        """The path of its page."""
-        return "compare/" + slug(f"{self.compared.a} {self.compared.b}") + ".html"
+Pair = tuple[Compared, Sequence[DiscordantTrial]]
 
 
-def compare(a: str, b: str, db: str) -> ComparedPair:
-    """Paired tests and discordant images of two observers."""
+def compare(a: str, b: str, db: str) -> Pair:
+    """Return the paired tests of two observers, and the images that only one of them answers correctly."""
     leaderboard = api.Selection(db)
     tests = api.compare(leaderboard, a, b)
-    return ComparedPair(tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b))
+    return tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b)
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:
-    """In each space the first network with the best of the standard recipe, or with the last network."""
-    for summary in contents.summaries:
-        ranked = [
-            line
-            for line in summary.lines
-            if line.rank is not None and line.kind != "reported"  # of whom there are no trials
-        ]
+    """Yield in each space the first network with the best of the standard recipe, or with the last network."""
+    for summary in contents.summaries:  # of reported networks there are no trials
+        ranked = [line for line in summary.lines if line.rank is not None and line.kind != "reported"]
         plain = [line for line in ranked[1:] if line.training == (STANDARD,)]
         if len(ranked) > 1:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer
 
 
-def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pictures) -> str:
-    """compare/A-B.html: a forest plot, the tests, the images on which the two differ: first those that most people get
-    right."""
-    tests, drawn = pair.compared, forest(pair.compared)
-    a, b = tests.a, tests.b
-    data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
-    site.table(data, map(asdict, pair.discordant), [field.name for field in fields(DiscordantTrial)])
+def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) -> str:
+    """Write compare/A-B.html and return its path: a forest plot, the tests, the images on which the two differ, first
+    those that most people get right."""
+    tests, discordant = pair
+    a, b, drawn = tests.a, tests.b, forest(tests)
+    name = slug(f"{a} {b}")
+    page, data = f"compare/{name}.html", f"data/discordant-{name}.csv"
+    site.table(data, map(asdict, discordant), [field.name for field in fields(DiscordantTrial)])
     groups, shown = [], {}
-    for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
+    for (suite, metric), rows in groupby(discordant, key=lambda trial: (trial.suite, trial.metric)):
         sets, human = contents.shown_under(suite, metric)
         trials = sorted(rows, key=lambda trial: -human.get(trial.stimulus, (-1.0, ""))[0])
         halves = []
@@ -178,7 +158,7 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
         groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves], human))
     tables = [html(test_table("", "", [("", row) for row in rows])) for rows in (tests.headlines, tests.secondary)]
     site.page(
-        pair.page,
+        page,
         "compare.html",
         title=f"{a} against {b}",
         tests=tests,
@@ -190,7 +170,7 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
         pictures=shown,
         data=data,
     )
-    return pair.page
+    return page
 
 
 # --- the report of a live leaderboard, on loopback unless told otherwise

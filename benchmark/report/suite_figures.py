@@ -23,7 +23,7 @@ from benchmark.report.contents import (
     featured,
     people_among,
 )
-from benchmark.report.drawing import GROUPS, INK, PEOPLE, QUIET, Band, Figure, Records, Spec, ends, look, marks, number
+from benchmark.report.drawing import GROUPS, INK, PEOPLE, QUIET, Figure, Records, Spec, ends, look, marks, number
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
@@ -69,11 +69,6 @@ class FigureBoard:
         """At most `most` of these networks, evenly spaced; the reader's own and those of other figures come first."""
         usual = [name for name in names if self.hues[name] < FEW or name in self.contents.own]
         return featured(usual if len(usual) >= min(most, FEW) else names, most, self.contents.own)
-
-    def band(self, metric: str) -> Band | None:
-        """What people have in a column."""
-        people = self.contents.people(self.board, metric)
-        return people and people.band
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[tuple[dict[str, str], ScoreRow]]:
         """Return the observer's scores of a metric under conditions of that pattern, each with the groups of its
@@ -279,7 +274,8 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
     """Return a row for each condition, in it a mark for each observer; tall lines: their values over all."""
     metric = declared.metrics[0]
     values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
-    values[PEOPLE] = (scene.band(metric) or {}).get("value")
+    people = scene.contents.people(scene.board, metric)
+    values[PEOPLE] = people.cell.value if people else None
     names = [*made.shown, PEOPLE]
     whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
     y = {
@@ -368,7 +364,7 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
     them."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
-    bands = {column.title: band for column in columns if (band := scene.band(column.metric))}
+    bands = {column.title: band for column in columns if (band := scene.contents.people(board, column.metric))}
     aside = [row for row in board.references if row.kind not in ("human", "group", "chance")]
     names = featured([row.observer for row in board.rows], MOST, scene.contents.own)
     rows = [*(row for row in board.rows if row.observer in names), *aside]
