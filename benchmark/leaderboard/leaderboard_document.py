@@ -2,7 +2,7 @@
 trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the types below."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -209,7 +209,7 @@ def read_document(path: Path) -> Document:
 
 
 def _faults(document: Document) -> Iterator[str]:
-    """What does not fit together."""
+    """Yield what is inconsistent."""
     observers = {observer.name for observer in document.observers}
     sets = {scored.id: scored for scored in document.score_sets}
     digests = {stimuli.digest: stimuli for stimuli in document.stimuli}
@@ -238,9 +238,15 @@ def _faults(document: Document) -> Iterator[str]:
             yield f"chunk {chunk.index} is of no observation of it, or has too many trials ({chunk.observation[:12]})"
     if lacking := observed.keys() - {chunk.observation for chunk in document.chunks}:
         yield f"observation {min(lacking)[:12]} has no trials"
+    yield from _score_faults(document.scores, observers, sets)
+
+
+def _score_faults(
+    scores: Iterable[ExportedScore], observers: Collection[str], sets: Mapping[int, ExportedScoreSet]
+) -> Iterator[str]:
     owners: dict[int, str] = {}
     seen: set[tuple[int, str, str, str]] = set()
-    for score in document.scores:
+    for score in scores:
         scored, what = sets.get(score.score_set), (score.score_set, score.metric, score.condition, score.role)
         called = f"'{score.metric}' of '{score.observer}'"
         if score.observer not in observers or scored is None:

@@ -90,16 +90,7 @@ def rerun_command(
         return Rerun(before=tuple(f"it was looked at while it was made, by: {command}" for command in typed))
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
-    details = {"asked": first["details"].get("asked", {}), "policy": first["details"]["policy"]}
-    try:
-        request = _StatedRequest.model_validate({"model": [observer.name, *shown], "suite": score.suite, **details})
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
-        raise StoreError(
-            f"the leaderboard asks for {what[:40]!r} {wrong['input']!r:.60}, which no run of this program records: it "
-            "is damaged, or of a newer program. No command is made of it."
-        ) from error
+    request = _checked_request([observer.name, *shown], score.suite, first["details"])
     arguments = {"models": ",".join(request.model), "suites": request.suite, **request.policy.model_dump()}
     arguments |= request.asked.model_dump(exclude_none=True)
     words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
@@ -109,6 +100,19 @@ def rerun_command(
     model = () if builtin or not observer.card else (_registration(observer),)
     command = shlex.join([*words, *(["--compile"] * request.policy.compile)])
     return Rerun(arguments=arguments, command=command, before=(*model, *rests_on))
+
+
+def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _StatedRequest:
+    stated = {"model": models, "suite": suite, "asked": details.get("asked", {}), "policy": details["policy"]}
+    try:
+        return _StatedRequest.model_validate(stated)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
+        raise StoreError(
+            f"the leaderboard asks for {what[:40]!r} {wrong['input']!r:.60}, which no run of this program records: it "
+            "is damaged, or of a newer program. No command is made of it."
+        ) from error
 
 
 def _registration(observer: ObserverRow) -> str:

@@ -284,29 +284,23 @@ def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
     sources: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         sources[lineage(board.rows[0].observer).source].append(board)
-    return [_of_source(source, part) for source, part in sources.items()]
-
-
-def _of_source(source: str, boards: Sequence[Board]) -> Summary:
-    rows: dict[str, Row] = {}
-    cells: dict[str, dict[str, Cell]] = defaultdict(dict)  # column -> observer -> trusted value
-    columns = {column.metric: column for board in boards for column in board.columns}
-    for row in (row for board in boards for row in board.rows):
-        rows.setdefault(row.observer, row)
-        for name, cell in row.cells.items():
-            if cell.value is not None and not distrust_flags(cell.flags):
-                cells[name][row.observer] = cell
-    common = [column for column in columns.values() if 2 * len(cells[column.metric]) >= len(rows)]
-    clean = next((column for column in common if column.clean), None)
-    heads = [column for column in common if column is not clean]
-    keys = {head.metric: head.metric for head in heads} | ({CLEAN: clean.metric} if clean else {})
-    return Summary(
-        space=source,
-        headlines=tuple(replace(column, suite=column.metric, stimuli=source) for column in heads),
-        lines=tuple(
-            row._replace(cells={key: cells[name].get(row.observer, NOWHERE) for key, name in keys.items()})
-            for row in rows.values()
-        ),
-        references=(),
-        clean=clean,
-    )
+    made = []
+    for source, own in sources.items():
+        columns = {column.metric: column for board in own for column in board.columns}
+        rows: dict[str, Row] = {}
+        cells: dict[str, dict[str, Cell]] = defaultdict(dict)  # column -> observer -> trusted value
+        for row in (row for board in own for row in board.rows):
+            rows.setdefault(row.observer, row)
+            for name, cell in row.cells.items():
+                if cell.value is not None and not distrust_flags(cell.flags):
+                    cells[name][row.observer] = cell
+        common = [column for column in columns.values() if 2 * len(cells[column.metric]) >= len(rows)]
+        clean = next((column for column in common if column.clean), None)
+        keys = {CLEAN if column is clean else column.metric: cells[column.metric] for column in common}
+        lines = (
+            r._replace(cells={key: known.get(r.observer, NOWHERE) for key, known in keys.items()})
+            for r in rows.values()
+        )
+        heads = (replace(column, suite=column.metric, stimuli=source) for column in common if column is not clean)
+        made.append(Summary(space=source, headlines=tuple(heads), lines=tuple(lines), references=(), clean=clean))
+    return made

@@ -326,6 +326,16 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
         facts = {"conditions": "; ".join(column.conditions)}
         return Field(column.title, f"{column.title.replace('_', ' ')} {n}".strip(), facts=facts, right=True)
 
+    several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
+    means = (f"{row.title}: mean over {', '.join(row.observers)}" for row in several)
+    notes = [f"Accuracy; chance {number(table.chance)}.", *means]
+    if any(row.kind == "observer" and not row.training for row in table.rows):
+        notes.append("Rows below the recipes: observers whose cards state none, by name.")
+    if claims:
+        notes.append(
+            "Share: gain over the row without distortions, of what training on the tested condition itself gains "
+            f"(without such a row: of the gain on its own); above {MOST:g} it transfers."
+        )
     facts = {"matrix": table.title, "space": table.space, "chance": table.chance}
     who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
     about = (Field(key=key) for key in ("kind", "training", "observers"))
@@ -333,27 +343,12 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
         title=f"Trained on (row), tested on (column): {table.title}",
         fields=(who, *about, *(tested(i, column) for i, column in enumerate(table.columns))),
         rows=tuple((row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows),
-        notes=tuple(_notes(table, claims)),
+        notes=(*notes, *map(claim_text, claims)),
         intervals="[low, high]: 95 % interval.",
         facts={**facts, "claims": [claim.record for claim in claims]},
         measure="tested_on",
         origin=CellOrigin._fields,
     )
-
-
-def _notes(table: TransferMatrix, claims: Sequence[Claim]) -> list[str]:
-    """Return how to read the matrix, then one line per claim."""
-    several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
-    means = (f"{row.title}: mean over {', '.join(row.observers)}" for row in several)
-    lines = [f"Accuracy; chance {number(table.chance)}.", *means]
-    if any(row.kind == "observer" and not row.training for row in table.rows):
-        lines.append("Rows below the recipes: observers whose cards state none, by name.")
-    if claims:
-        lines.append(
-            "Share: gain over the row without distortions, of what training on the tested condition itself gains "
-            f"(without such a row: of the gain on its own); above {MOST:g} it transfers."
-        )
-    return [*lines, *map(claim_text, claims)]
 
 
 def claim_text(claim: Claim) -> str:

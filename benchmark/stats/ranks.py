@@ -33,30 +33,20 @@ def rank_intervals(
     if (se < 0).any():
         raise ValueError("a standard error is negative")
     ranked = np.isfinite(x)
-    result = [np.zeros(len(x), dtype=np.int64) for _ in range(3)]
-    if ranked.any():
-        better = x[ranked] if higher_is_better else -x[ranked]
-        for whole, part in zip(result, _ranks(better, se[ranked], level), strict=True):
-            whole[ranked] = part
-    return result[0], result[1], result[2]
-
-
-def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
-    """Return the ranks of finite values, the largest first, with the bounds of each."""
-    n = len(x)
-    rank = 1 + n - np.searchsorted(np.sort(x), x, side="right")
-    if n == 1:
-        return rank, rank, rank
-    margin = (normal_quantile(1 - (1 - level) / (n - 1)) * se) ** 2
+    rank, low, high = (np.zeros(len(x), dtype=np.int64) for _ in range(3))
+    best, n = x[ranked] if higher_is_better else -x[ranked], int(ranked.sum())
+    margin = (normal_quantile(1 - (1 - level) / max(1, n - 1)) * se[ranked]) ** 2
     better, worse = np.zeros((2, n), dtype=np.int64)
-    step = max(1, PAIRS // n)
+    step = max(1, PAIRS // max(1, n))
     for start in range(0, n, step):
         some = slice(start, start + step)
-        gap = x - x[some, None]
-        sure = gap * np.abs(gap) > margin[some, None] + margin  # never where a margin is NaN
+        gap = best - best[some, None]
+        sure = gap * np.abs(gap) > margin[some, None] + margin  # never if a margin is NaN
         better[some] = sure.sum(axis=1)
         worse += sure.sum(axis=0)
-    return rank, 1 + better, n - worse
+    rank[ranked] = 1 + n - np.searchsorted(np.sort(best), best, side="right")
+    low[ranked], high[ranked] = 1 + better, n - worse
+    return rank, low, high
 
 
 # The published toolbox's two rankings. Both hold within the set of models that is given: another model moves the

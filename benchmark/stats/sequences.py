@@ -1,7 +1,6 @@
 """Confidence sequences: intervals that hold at every n at once, so that sampling may stop at any time. With P(truth in
 all of them) >= level, one may look after every chunk and stop once the interval is narrow."""
 
-from collections.abc import Callable
 from math import log
 from typing import Any, cast
 
@@ -100,20 +99,16 @@ def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats
     least, most = k, size - (n - k)
     # The likelihood is log-concave in the total, greatest at k (size + 1) / n, where the ratio is at most 1.
     best = np.clip(k * (size + 1) // np.maximum(n, 1), least, most)
-    low, high = (_outermost_whole(inside, end, best) for end in (least, most))
-    size = max(size, 1)
-    return np.where(n == 0, 0.0, low / size), np.where(n == 0, 1.0, high / size)
-
-
-def _outermost_whole(inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole) -> Whole:
-    """Return the whole number farthest from `best` (inside) towards `end` that is inside."""
-    toward: Whole = np.sign(end - best)
-    near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be
-    while (near < far).any():
-        middle = (near + far + 1) // 2
-        within = inside(best + toward * middle)
-        near, far = np.where(within, middle, near), np.where(within, far, middle - 1)
-    return cast(Whole, best + toward * near)
+    ends = []
+    for end in (least, most):  # the whole number farthest from `best` (inside) towards `end` that is inside
+        toward = np.sign(end - best)
+        near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be
+        while (near < far).any():
+            middle = (near + far + 1) // 2
+            within = inside(best + toward * middle)
+            near, far = np.where(within, middle, near), np.where(within, far, middle - 1)
+        ends.append((best + toward * near) / max(size, 1))
+    return np.where(n == 0, 0.0, ends[0]), np.where(n == 0, 1.0, ends[1])
 
 
 def _log_mixture(k: Whole | Floats, n: Whole | Floats) -> Floats:
