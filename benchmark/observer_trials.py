@@ -19,6 +19,7 @@ from registry.files import digest_data
 
 Sets = Mapping[str, str]  # role -> digest of its stimulus set
 K = TypeVar("K", str, tuple[str, str])
+Shown = tuple[str, frozenset[tuple[str, str]]]  # label space, (role, digest) pairs
 ByRole = dict[str, StoredObservation]  # role -> an imported observer's answers to it
 Block = tuple[str, str, str]  # role, digest of the stimulus set, condition
 
@@ -150,6 +151,11 @@ class ScoredTrials:
     observer: ObserverRow
     scores: ScoreSet
     observations: tuple[StoredObservation, ...]  # in the order of scoring; () for imported answers and groups
+
+    @property
+    def shown(self) -> Shown:
+        """Label space, and the stimulus set of each role."""
+        return self.scores.space, frozenset(self.scores.stimuli.items())
 
     def read(self, store: Store) -> Trials:
         """Return the trials, with the reasons for roles without trials."""

@@ -16,7 +16,7 @@ from benchmark.display import counted
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.model import Board
-from benchmark.observer_trials import ImportedAnswers, ScoredTrials, scored_trials
+from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
@@ -86,9 +86,8 @@ def _shows_experiments(suite: Suite) -> bool:
 def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
     """Return imported trials, and answers of networks under suites that show the published experiments. Only graded
     experiments count; their conditions are named "experiment/condition"."""
-    imports = ImportedAnswers(store=store)
     keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
-    for name, by_role in imports.main.items():
+    for name, by_role in ImportedAnswers(store=store).main.items():
         keys[name] = {(role,): row.key for role, row in by_role.items()}
     for suite in suites:
         own: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
@@ -97,37 +96,33 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
                 own[scored.observer.name] |= {(row.role, row.condition): row.key for row in scored.observations}
         for name, blocks in own.items():  # a variant adds the blocks that the plain suite does not show
             keys[name] = blocks | keys[name]
+    rows = {row.name: row for row in store.observers()}
     members = []
-    for row in store.observers():
-        trials = store.trials(tuple(keys[row.name].values())) if row.name in keys and row.kind not in ASIDE else None
+    for name, answered in keys.items():
+        trials = store.trials(tuple(answered.values())) if name in rows and rows[name].kind not in ASIDE else None
         graded = trials and trials.where(np.asarray(trials["condition"] != "", dtype=bool))
         if graded:
             parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
             condition = np.array(["/".join(part) for part in parts], dtype=str)
-            members.append(_member(row, graded, {"condition": condition, "role": np.full(len(graded), "")}, judge))
-    order = {name: i for i, name in enumerate(keys)}
-    members.sort(key=lambda member: order[member.observer])
+            columns = {"condition": condition, "role": np.full(len(graded), "")}
+            members.append(_member(rows[name], graded, columns, judge))
     return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
     """Yield one pool per label space and collection of stimulus sets that observers were scored on."""
     notes = {note.digest: note for note in store.stimuli_names()}
-    groups: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, ObserverTrials]] = defaultdict(dict)
+    groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
     for scored in scored_trials(store, suite):
         row = scored.observer
         if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
-            shown = scored.scores.space, frozenset(scored.scores.stimuli.items())
             columns = {name: trials[name] for name in ("condition", "role")}
-            groups[shown][row.name] = _member(row, trials, columns, suite)
+            groups[scored.shown][row.name] = _member(row, trials, columns, suite)
     for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
         on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
-        title, categories = (
-            f"{suite.name} (version {suite.version}), {space}: {on}",
-            1000 if space == "imagenet1k" else 16,
-        )
-        yield TrialPool(title=title, space=space, categories=categories, members=tuple(members.values()))
+        title, n = f"{suite.name} (version {suite.version}), {space}: {on}", 1000 if space == "imagenet1k" else 16
+        yield TrialPool(title=title, space=space, categories=n, members=tuple(members.values()))
 
 
 def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
@@ -264,11 +259,10 @@ def unseen_boards(
         )
     first = {row.set_id: row for row in reversed(rows)}
     whole = {row.set_id: row.stimuli for row in rows if not row.role}
-    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[ScoredTrials, Trials]]] = defaultdict(list)
+    groups: dict[Shown, list[tuple[ScoredTrials, Trials]]] = defaultdict(list)
     for scored in scored_trials(store, suite):
         if scored.scores.id in first and scored.observations:
-            shown = scored.scores.space, frozenset(scored.scores.stimuli.items())
-            groups[shown].append((scored, scored.read(store)))
+            groups[scored.shown].append((scored, scored.read(store)))
     tables: list[Board] = []
     for members in groups.values():
         seen: set[str] = set()
