@@ -22,7 +22,7 @@ from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_inter
 from benchmark.stats.agreement import agreement, contingency
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.paired import compare_people
-from benchmark.stats.ranks import correlation
+from benchmark.stats.rankings import correlation
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.pairing import compare_pair

@@ -20,9 +20,9 @@ from benchmark.api.exports import observer_trials
 from benchmark.api.leaderboards import reading
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
+from benchmark.leaderboard.board_model import Board, Cell, Row, interval_sentence
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.links import Link
-from benchmark.leaderboard.model import Board, Cell, Row, interval_sentence
 from benchmark.stats import Comparison
 from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import adjusted

@@ -30,6 +30,7 @@ from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
 from benchmark.errors import BenchError, UsageError
+from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
 from benchmark.leaderboard.forms import written
@@ -43,7 +44,6 @@ from benchmark.leaderboard.leaderboard_document import (
     ExportedScoreSet,
     ExportedStimuli,
 )
-from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite

@@ -26,9 +26,9 @@ from benchmark.api.options import Db, Option, command_line
 from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
 from benchmark.errors import ScoresError
+from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedScore, read_document
 from benchmark.leaderboard.lineage import NETWORKS
-from benchmark.leaderboard.model import REPORTED
 from benchmark.stimuli.published_sources import check_source
 from benchmark.store import IMPORTED_KINDS, ScoreRow, ScoreSet, StimuliNote, Store, open_store
 from benchmark.store.rows import fault

@@ -14,9 +14,9 @@ from benchmark.display import counted
 from benchmark.engine.scoring import PEOPLE
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.board import noted
+from benchmark.leaderboard.board_model import Board, Row
 from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.leaderboard.model import Board, Row
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings

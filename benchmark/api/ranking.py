@@ -26,10 +26,10 @@ from benchmark.engine.scoring import compare_observers
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
+from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.links import Contrasts, Link, contrasts, experiment_values, links
-from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.summary import (
     BETTER,
     INCONCLUSIVE,

@@ -40,7 +40,7 @@ from benchmark.leaderboard.summary import near_lines, summary_sentence, summary_
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
-from benchmark.stats.ranks import HUMAN_METRICS
+from benchmark.stats.rankings import HUMAN_METRICS
 
 LIMIT = 50  # rows of a table that are shown unless all are asked for
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.model import (
+from benchmark.leaderboard.board_model import (
     NOBODY,
     REPORTED,
     Board,
@@ -23,7 +23,7 @@ from benchmark.leaderboard.model import (
 )
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
-from benchmark.stats.ranks import rank_intervals
+from benchmark.stats.rankings import rank_intervals
 from benchmark.store.rows import ScoreRow, StimuliNote
 
 NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.model import (
+from benchmark.leaderboard.board_model import (
     REPORTED,
     Board,
     Column,

@@ -15,8 +15,8 @@ from typing import Literal
 from benchmark.contracts import Direction, Suite
 from benchmark.display import counted, printable
 from benchmark.errors import BenchError
+from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
-from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 from benchmark.stats.differences import detectable, needed, power_of

@@ -10,11 +10,11 @@ import numpy as np
 
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
-from benchmark.leaderboard.model import Board, Cell
+from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
 from benchmark.stats.comparisons import Comparison, holm
-from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
+from benchmark.stats.rankings import HUMAN_METRICS, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials

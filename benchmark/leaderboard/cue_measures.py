@@ -8,11 +8,11 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Metric, Suite
+from benchmark.leaderboard.board_model import CLEAN, Board
 from benchmark.leaderboard.links import Cards, Link, correlation_table, links
-from benchmark.leaderboard.model import CLEAN, Board
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
 from benchmark.leaderboard.table import Field, Table, Value, number
-from benchmark.stats.ranks import average_ranks
+from benchmark.stats.rankings import average_ranks
 from benchmark.stimuli.generated import SPACE
 
 TEXTURE = "texture"

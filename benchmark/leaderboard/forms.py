@@ -16,7 +16,7 @@ from rich.text import Text
 
 from benchmark.display import printable
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import (
     NOTHING,
     Table,

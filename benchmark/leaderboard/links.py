@@ -1,5 +1,5 @@
 """Correlates the suites' headlines over observers, and contrasts recipes. Observers are not a random sample, and those
-of one family are nearly one observation: see `benchmark.stats.ranks`."""
+of one family are nearly one observation: see `benchmark.stats.rankings`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from benchmark.contracts import distrust_flags
 from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED
+from benchmark.leaderboard.board_model import CLEAN, Cell, Column
 from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
-from benchmark.leaderboard.model import CLEAN, Cell, Column
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, format_interval, number
 from benchmark.stats import mean_interval
-from benchmark.stats.ranks import FEW, Correlation, Method, correlation
+from benchmark.stats.rankings import FEW, Correlation, Method, correlation
 from benchmark.store.rows import ScoreRow
 
 CAUTION = (

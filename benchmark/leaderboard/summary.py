@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from benchmark.contracts import distrust_flags
 from benchmark.display import counted, printable
 from benchmark.leaderboard.board import in_order
-from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
-from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.model import (
+from benchmark.leaderboard.board_model import (
     CLEAN,
     NOBODY,
     REPORTED,
@@ -22,6 +20,8 @@ from benchmark.leaderboard.model import (
     cell_of,
     interval_sentence,
 )
+from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
+from benchmark.leaderboard.lineage import lineage, recipe
 from benchmark.leaderboard.table import (
     ELSEWHERE,
     NOT_MEASURED,

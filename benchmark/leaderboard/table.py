@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from benchmark.display import printable
-from benchmark.leaderboard.model import Cell, Column, Rank
+from benchmark.leaderboard.board_model import Cell, Column, Rank
 
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"

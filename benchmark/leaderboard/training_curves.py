@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from benchmark.display import counted
-from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row
+from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow

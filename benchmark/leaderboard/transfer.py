@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.trials import KEY
 from benchmark.errors import BenchError, unknown_name
-from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import Field, Table, number
 from benchmark.leaderboard.trial_pools import (
     ObserverTrials,

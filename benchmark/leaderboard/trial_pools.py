@@ -15,7 +15,7 @@ from benchmark.contracts import Array, Suite, Trials
 from benchmark.display import counted
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
-from benchmark.leaderboard.model import Board
+from benchmark.leaderboard.board_model import Board
 from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.experiment_names import canonical_condition

@@ -8,11 +8,11 @@ from math import ceil, floor, log10
 from typing import Any
 
 from benchmark.contracts import Direction
+from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, set_in_words
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, verdict
-from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, set_in_words
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records

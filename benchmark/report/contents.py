@@ -20,11 +20,11 @@ from benchmark.display import published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
+from benchmark.leaderboard.board_model import CLEAN, Cell
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, experiment_values, links
-from benchmark.leaderboard.model import CLEAN, Cell
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
 from benchmark.observer_trials import commonest, counting_observations

@@ -10,9 +10,9 @@ from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.errors import unknown_name
+from benchmark.leaderboard.board_model import REPORTED, Board, Cell
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, verdict
-from benchmark.leaderboard.model import REPORTED, Board, Cell
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
@@ -22,7 +22,7 @@ from benchmark.report.drawing import NAMED, Figure, Records, Spec, ends, look, m
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, short_interval, slug
 from benchmark.stats.comparisons import Compared
-from benchmark.stats.ranks import Correlation
+from benchmark.stats.rankings import Correlation
 from benchmark.variables import read_settings
 
 #: What stands for a suite where a figure is about two, or about training runs.

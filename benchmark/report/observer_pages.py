@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Suite
+from benchmark.leaderboard.board_model import cell_of, set_in_words
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.model import cell_of, set_in_words
 from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
 from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family, source

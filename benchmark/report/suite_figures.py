@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.contracts import Suite, SuiteFigure, distrust_flags
-from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.board_model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.report import drawing
 from benchmark.report.contents import (
     FEW,

@@ -10,7 +10,7 @@ from benchmark.stats.clusters import (
 from benchmark.stats.comparisons import Comparison, adjust, holm
 from benchmark.stats.intervals import bootstrap_ratio, mcnemar_exact, paired_difference, wilson
 from benchmark.stats.paired import compare_ratio
-from benchmark.stats.ranks import rank_intervals
+from benchmark.stats.rankings import rank_intervals
 from benchmark.stats.ratios import ratio_score
 from benchmark.stats.sequences import confidence_sequence
 

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
-from benchmark.stats.calibration import (
+from benchmark.stats.confidence import (
     FEWEST,
     Estimate,
     calibration_error,

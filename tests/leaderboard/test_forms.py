@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 from plain_suites import text
 
+from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.forms import FORMATS, html, written
-from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Rank, Table, table_of, wide_records
 
 SOURCE = SimpleNamespace(level=0.95, method="wilson")

@@ -20,7 +20,7 @@ from benchmark.leaderboard.links import (
     verdict,
 )
 from benchmark.leaderboard.summary import summaries
-from benchmark.stats.ranks import Correlation
+from benchmark.stats.rankings import Correlation
 
 RECIPES = {"standard": ("standard",), "stylised": ("stylised",), "adversarial": ("adversarial(l2,3)",)}
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from plain_suites import text as text_of
 
-from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.leaderboard.board_model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
 from benchmark.leaderboard.training_curves import (
     checkpoint_table,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.leaderboard.model import Cell, Column, Row
+from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.stats.ranks import correlation
+from benchmark.stats.rankings import correlation
 
 X = [0.21, 0.35, 0.18, 0.81, 0.64, 0.22, 0.47, 0.35, 0.90, 0.30, 0.55, 0.62]
 Y = [0.33, 0.31, 0.12, 0.60, 0.66, 0.30, 0.29, 0.41, 0.72, 0.35, 0.35, 0.80]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corruption_tables import by_name, table
 
-from benchmark.stats.calibration import calibration_error
+from benchmark.stats.confidence import calibration_error
 from suites.corruption import SUITE
 from suites.corruption.confidence import MOST_NATS, NOT_KEPT, certainty
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from benchmark.stats.ranks import human_likeness
+from benchmark.stats.rankings import human_likeness
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve

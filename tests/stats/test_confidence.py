@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.stats.calibration import calibration_error, mean_estimate, mean_loss, pooled_estimate, selective_accuracy
+from benchmark.stats.confidence import calibration_error, mean_estimate, mean_loss, pooled_estimate, selective_accuracy
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
 
