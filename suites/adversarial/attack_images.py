@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, Trials, View
-from suites.adversarial.attacks.attack_sequence import NAME, resistance
+from suites.adversarial.attacks.attack_sequence import NAME, Resistance, resistance
 from suites.adversarial.attacks.other_packages import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, likely_wrong, per_category
@@ -45,11 +45,10 @@ def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]
     """Return the columns that `observe` documents."""
     right = np.asarray(view.responses == view.labels["category"], dtype=bool)
     n, linf = len(right), config.threat("linf")
-    nan, no, zero = np.full(n, np.nan), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
     columns: dict[str, Array] = {"response": np.asarray(view.responses), "clean_correct": right}
-    columns |= {name: nan.copy() for name in REAL}
-    columns |= {name: zero.copy() for name in ("passes", "forwards")}
-    columns |= {name: no.copy() for name in TRUTHS}
+    columns |= {name: np.full(n, np.nan) for name in REAL}
+    columns |= {name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")}
+    columns |= {name: np.zeros(n, dtype=bool) for name in TRUTHS}
     columns["probed"], columns["asked"] = probes.probed(view.seeds), probes.asked(view.seeds)
     columns["otherwise"] = np.zeros((n, len(READINGS)), dtype=bool)
     columns["second_opinion"] = np.full((n, len(config.opinion)), -1)
@@ -57,7 +56,7 @@ def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]
     if config.transfer:
         columns["transfer_broken"] = columns["fgsm_broken"].copy()
     for norm in (threat.norm for threat in config.threats):
-        columns |= {f"{norm}_{name}": nan.copy() for name in ("size", "loss", "margin")}
+        columns |= {f"{norm}_{name}": np.full(n, np.nan) for name in ("size", "loss", "margin")}
         columns |= {f"{norm}_epsilon": np.zeros(n), f"{norm}_held": np.zeros(n), f"{norm}_by": np.full(n, "", NAME)}
     columns["exact_correct"] = right_in_full_precision(view, right)
     rows = np.flatnonzero(columns["asked"])
@@ -103,15 +102,7 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     forwards = len(epsilons) + len(READINGS) * probes.asked(problem.seeds) + probes.PROBES * which
     columns |= _probed(view, problem, rows)
     if config.opinion and linf is not None:
-        untrue, odd = oddities(
-            config, Trials(columns={**columns, "probed": which, "linf_epsilon": curves["linf"].epsilon})
-        )
-        least = LEAST_ASKED if odd and not untrue else 0
-        # [n]: something about the gradient of an image is odd enough to ask an attack that needs none.
-        astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
-        beside = columns["company_difference"] > REPEAT
-        asking = which & np.asarray(astray | beside | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
-        columns["second_opinion"] = curves["linf"].ask(config.opinion, asking, least)
+        columns["second_opinion"] = _second_opinion(config, columns, which, curves["linf"])
     if config.transfer:
         space, device = view.block.stimuli.space, str(problem.images.device)
         others = [surrogate(network, space, view.categories, device) for network in view.block.networks]
@@ -129,6 +120,17 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
         curve.held[gone] = 0.0
         columns |= {f"{threat.norm}_{name}": getattr(curve, name) for name in KEPT}
     return columns
+
+
+def _second_opinion(
+    config: AdversarialConfig, columns: dict[str, Array], which: NDArray[np.bool_], curve: Resistance
+) -> NDArray[np.int64]:
+    """Return what attacks find on images whose gradient is odd enough to ask one that needs none."""
+    untrue, odd = oddities(config, Trials(columns={**columns, "probed": which, "linf_epsilon": curve.epsilon}))
+    astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
+    beside = columns["company_difference"] > REPEAT
+    asking = which & np.asarray(astray | beside | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
+    return curve.ask(config.opinion, asking, LEAST_ASKED if odd and not untrue else 0)
 
 
 def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:

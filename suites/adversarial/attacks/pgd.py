@@ -2,7 +2,7 @@
 forward pass of a gradient also judges the point that the last step reached; the last point of a stage has one alone."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -186,8 +186,7 @@ def _leads(way: Tensor) -> NDArray[np.bool_]:
     return (linf_size(way) >= VANISHING).cpu().numpy()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slope:
+class Slope(NamedTuple):
     """Every image at rest. z: logits [n, c]; gradient: of the cross entropy, like the images; loss, margin: [n]
     (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite; the gradient is zero then."""
 
