@@ -10,11 +10,11 @@ Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, an
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Against, Array, Metric, Plan, Score, Shelf, Suite, SuiteFigure, Transform, Trials
+from benchmark.contracts import Against, Array, Plan, Score, Shelf, Suite, Transform, Trials
+from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
 from benchmark.contracts.trials import Coded, Columns, as_coded
 from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
@@ -32,7 +32,7 @@ from suites.human_comparison.bootstrap import (
 )
 from suites.human_comparison.comparing import Averages, people, scores_of
 from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
-from suites.human_comparison.metrics import AGREEMENT, SIGNED, UNIT
+from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
 from suites.human_comparison.observe import observe
 from suites.human_comparison.plan import plan as plain_plan
@@ -249,82 +249,19 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
 
 
 _plain = {metric.name: metric for metric in PLAIN}
-_beside = partial(Metric, direction="none")
-_paired = partial(Metric, over="images and people")
-_difference = partial(_paired, chance=0.0, span=(-2.0, 2.0))
-_hidden = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
-SHAPE_BIAS = Metric(
-    name="shape_bias",
-    title="shape bias",
-    definition="answers by shape among those by shape or texture, on cue conflict",
-    chance=0.5,
-    ratio=shape_or_texture,
-    clusters=exemplars,
-    bounds=UNIT,
-)
+_HIDDEN = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
+_DECLARED = package_data("suites.human_comparison", "low_pass")
+_own = declared_metrics(_DECLARED["metrics"], {"shape_bias": shape_or_texture})
+SHAPE_BIAS = replace(_own[-1], clusters=exemplars)
 METRICS = (
     replace(_plain[KAPPA], parts=""),
-    _paired(
-        name="blurred_consistency",
-        title="blurred",
-        definition="behind the blur that is best on the other half of the images",
-        span=SIGNED,
-    ),
-    _difference(name="blur_gain", title="gain by blur", definition="blurred minus not blurred", direction="none"),
-    _difference(
-        name="beyond_blur",
-        title="beyond blur",
-        definition="not blurred minus the standard network behind its best blur",
-    ),
-    _beside(
-        name="best_sigma",
-        title="best sigma",
-        definition="step with the highest error consistency, px of 224",
-        span=(0.0, 5.0),
-    ),
+    *_own[:-1],
     SHAPE_BIAS,
-    *(replace(_plain[name], parts="", shown=False) for name in _hidden),
-    _beside(
-        name="attainable_consistency",
-        title="attainable",
-        definition="highest error consistency of any answers",
-        shown=False,
-        span=SIGNED,
-    ),
-    _beside(
-        name="attainable_difference",
-        title="at difference",
-        definition="their accuracy difference",
-        shown=False,
-        span=UNIT,
-    ),
-)
-FIGURES = (
-    SuiteFigure(
-        kind="path",
-        name="blur-frontier",
-        title="Human, or just blurred",
-        caption="Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images lie above "
-        "the grey line, before these people.",
-        metrics=(DIFFERENCE, KAPPA, "attainable_difference", "attainable_consistency"),
-        conditions=r"(?P<kind>sigma|frontier) (?P<step>\d+)",
-        along="step",
-        axes=("accuracy difference (squared)", "error consistency"),
-        source="After Wolff et al. (2026).",
-    ),
     *(
-        SuiteFigure(
-            kind="curve",
-            name=f"blur-{metric.replace('_', '-')}",
-            title=f"Along the blur: {title}",
-            caption="Images blurred before they are shown.",
-            metrics=(metric,),
-            conditions=r"sigma (?P<sigma>\d+)",
-            along="sigma",
-            axes=("standard deviation (px of 224)", title),
-        )
-        for metric, title in ((KAPPA, "error consistency"), ("shape_bias", "shape bias"), ("ood_accuracy", "accuracy"))
+        replace(_plain[name], parts="", shown=False)
+        for name in (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
     ),
+    *declared_metrics(_DECLARED["beside"], {}),
 )
 LOW_PASS = Suite(
     name="human-comparison:low-pass",
@@ -338,5 +275,5 @@ LOW_PASS = Suite(
     config=LowPassConfig(),
     against=Against(scores=compare, group=lambda _config, trials: people(None, trials)),
     experiments=SET_ROLES,
-    figures=FIGURES,
+    figures=declared_figures(_DECLARED["figures"]),
 )

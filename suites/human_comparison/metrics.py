@@ -1,26 +1,20 @@
-"""The metrics of the suite as data.
-
-error_consistency is the headline: only this one of the three human metrics corrects for the agreement that two
-observers of these accuracies reach by chance. Neither a network that is merely accurate nor one that is merely as weak
-as people therefore ranks high."""
+"""The metrics of the suite: declared in `metrics.yaml`; accuracies of single experiments and margins are here."""
 
 import zlib
-from functools import partial
-from math import inf
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
+from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, REGIMES
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
 CHANCE = 1 / 16
-UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 GEIRHOS = "Geirhos et al. (2018). Generalisation in humans and deep neural networks. NeurIPS. arXiv:1808.08750"
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 #: What stands beside kappa, of whole experiments: what the accuracies allow, the copy model, the unbiased estimator.
@@ -41,142 +35,22 @@ def accuracy_name(role: str) -> str:
     return f"{role.replace('-', '_')}_accuracy"
 
 
-_beside = partial(Metric, direction="none", shown=False)
-#: Held against people: intervals are about other images and other people.
-_paired = partial(Metric, over="images and people")
-_beside_people = partial(_paired, direction="none", shown=False)
-METRICS = (
-    _paired(
-        name="error_consistency",
-        title="error consistency",
-        definition="kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
-        headline=True,
-        chance=0.0,
-        span=SIGNED,
-        parts=KEPT,
-    ),
-    _paired(
-        name="ceiling_fraction",
-        title="of ceiling",
-        definition="error consistency divided by that of people with one another on the same images",
-        chance=0.0,
-    ),
-    _paired(
-        name="observed_consistency",
-        title="observed consistency",
-        definition="images on which observer and person are both right or both wrong; mean over conditions, people, "
-        "experiments",
-        bounds=UNIT,
-        parts=KEPT,
-    ),
-    _paired(
-        name="accuracy_difference",
-        title="accuracy difference",
-        definition="(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
-        direction="lower",
-        bounds=UNIT,
-        parts=KEPT,
-    ),
+_DECLARED = package_data("suites.human_comparison", "metrics")
+_ACCURACIES = tuple(
     Metric(
-        name="ood_accuracy",
-        title="OOD accuracy",
-        definition="right answers over the trials of an experiment's kept conditions; mean over experiments",
+        name=accuracy_name(experiment.role),
+        title=experiment.title,
+        definition=f"right answers over all trials of the kept conditions: {experiment.title}",
+        role=experiment.role,
         chance=CHANCE,
-        bounds=UNIT,
-        guard=True,
-    ),
-    _beside_people(
-        name="human_error_consistency",
-        title="ceiling",
-        definition="error consistency of people with one another (all pairs), averaged the same way",
-        span=SIGNED,
-    ),
-    *(
-        _beside_people(
-            name=f"{end}_consistency",
-            title=f"{end} kappa",
-            definition=f"{end} kappa that the two accuracies allow, as above",
-            span=SIGNED,
-        )
-        for end in ("lowest", "highest")
-    ),
-    _beside_people(
-        name="unbiased_consistency",
-        title="unbiased kappa",
-        definition="error consistency by n kappa / (n - 1 + kappa)",
-        span=SIGNED,
-    ),
-    _paired(
-        name="copy_probability",
-        title="copied",
-        definition="how often the less accurate of observer and person copies the other, where it else answers alone",
-        chance=0.0,
         shown=False,
-        span=SIGNED,
-    ),
-    Metric(
-        name="margin_consistency",
-        title="margin consistency",
-        definition="correlation of decision margins with the share of people who are right; mean over conditions, "
-        "experiments",
-        chance=0.0,
-        shown=False,
-        bounds=SIGNED,
-    ),
-    Metric(
-        name="margin_corrected",
-        title="corrected margin consistency",
-        definition="margin consistency over the correlation that the noise of so few people's answers allows",
-        chance=0.0,
-        shown=False,
-        span=(-inf, inf),
-    ),
-    *(
-        Metric(
-            name=accuracy_name(experiment.role),
-            title=experiment.title,
-            definition=f"right answers over all trials of the kept conditions: {experiment.title}",
-            role=experiment.role,
-            chance=CHANCE,
-            shown=False,
-            ratio=lambda trials: (correct(trials) & kept(trials), kept(trials)),
-            clusters=exemplars,
-            bounds=UNIT,
-        )
-        for experiment in EXPERIMENTS
-    ),
-    _beside_people(
-        name="regime_consistency",
-        title="kappa by difficulty",
-        definition="error consistency with people where they reach that share of their undistorted accuracy, mean over "
-        "conditions",
-        span=SIGNED,
-    ),
-    _beside(
-        name="regime_accuracy",
-        title="accuracy by difficulty",
-        definition="right answers in these conditions, mean over them",
-        bounds=UNIT,
-    ),
-    _beside(
-        name="threshold",
-        title="50 % threshold",
-        definition="level at which the fitted psychometric curve crosses half right",
-    ),
-    _beside(
-        name="response_entropy",
-        title="response entropy",
-        definition="entropy in bits of the answers without 'na' (4 bits: all categories equally often)",
-        chance=4.0,
-        span=(0.0, 4.0),
-    ),
-    _beside(
-        name="largest_share",
-        title="largest response share",
-        definition="share of the most frequent category among the answers without 'na'",
-        span=UNIT,
-    ),
+        ratio=lambda trials: (correct(trials) & kept(trials), kept(trials)),
+        clusters=exemplars,
+        bounds=(0.0, 1.0),
+    )
+    for experiment in EXPERIMENTS
 )
+METRICS = (*declared_metrics(_DECLARED["metrics"], {}), *_ACCURACIES, *declared_metrics(_DECLARED["beside"], {}))
 
 
 # Decision margin consistency: does what is a clear case for a network come easily to people?
@@ -238,15 +112,9 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
     return np.asarray(np.divide(both, np.sqrt(xx * yy), out=r, where=(xx > 0) & (yy > 0)))
 
 
+_FIRST, *_REST = declared_figures(_DECLARED["figures"])
 FIGURES = (
-    SuiteFigure(
-        kind="dots",
-        name="error-consistency",
-        title="Error consistency with people",
-        caption="Agreement with people beyond what the two accuracies alone would give (kappa). People among "
-        "themselves are the ceiling.",
-        metrics=("error_consistency", "ceiling_fraction"),
-    ),
+    _FIRST,
     *(
         SuiteFigure(
             kind="curve",
@@ -264,20 +132,5 @@ FIGURES = (
         for experiment in EXPERIMENTS
         if not experiment.single
     ),
-    *(
-        SuiteFigure(
-            kind="curve",
-            name=f"difficulty-{name}",
-            title=f"By people's difficulty: {title}",
-            caption="Conditions sorted by how right people are, relative to undistorted images: at least .95, .6, .35, "
-            "below.",
-            metrics=(f"regime_{name}",),
-            along="condition",
-            order=tuple(REGIMES),
-            axes=("regime", title),
-            source="After Xu et al. (2026).",
-        )
-        for name, title in (("consistency", "error consistency"), ("accuracy", "accuracy"))
-    ),
-    SuiteFigure(kind="agreement", name="consistency-matrix", title="Error consistency on {role}, {space}"),
+    *_REST,
 )
