@@ -19,7 +19,7 @@ from torch import nn
 
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
-from registry.code import code_digest, is_installed, opened_digest, opened_files
+from registry.code import code_digest, opened_digest, opened_files, source_file
 from registry.errors import BenchError, CardError, UnknownName, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
 from registry.foreign import reason, shown
@@ -255,7 +255,7 @@ def source_code(arch: str, module: nn.Module) -> str:
     top, installed = function.__module__.partition(".")[0], ""
     if top in OWN_PACKAGES:
         installed = f"networks {NETWORKS_VERSION}"
-    elif is_installed(top):
+    elif source_file(function.__module__) is None:
         installed = " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
     return code_digest(function, *classes, installed, vars(module).get("_opened", ""))
 
