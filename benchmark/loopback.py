@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from benchmark.errors import BenchError
-from registry.foreign import foreign
+from registry.errors import foreign
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (

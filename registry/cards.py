@@ -18,9 +18,9 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.errors import CardError, unknown_name
+from registry.documents import problems, read_document, texts_in
+from registry.errors import CardError, shown, unknown_name, unprintable
 from registry.files import public, require_options, require_weights, write_whole
-from registry.foreign import problems, read_document, shown, texts_in, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]

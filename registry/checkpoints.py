@@ -24,9 +24,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from registry.errors import WeightsError, some_of
+from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
-from registry.foreign import foreign, reason, shown
 from registry.normalisation import statistic, unwrapped
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.

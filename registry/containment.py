@@ -25,7 +25,7 @@ def require_proof(
     """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
     this machine. runtime: the package that runs it; module: where `prove(path, side)` is; files: their digest and
     bytes. Raises WeightsError."""
-    from registry.foreign import foreign  # the other process does without pydantic
+    from registry.documents import foreign  # the other process does without pydantic
 
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files
@@ -77,7 +77,7 @@ def _main(module: str, path: str, side: str, seconds: str, memory: str) -> None:
         print(error)
         sys.exit(_REFUSED)
     except BaseException as error:  # noqa: BLE001 - whatever a foreign program does
-        from registry.foreign import reason
+        from registry.errors import reason
 
         full = isinstance(error, MemoryError) or re.search(r"allocate memory|bad_alloc", str(error))
         print("it asks for more memory" if full else reason(error))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from registry.checkpoints import conversion
-from registry.errors import WeightsError
+from registry.documents import read_json
+from registry.errors import WeightsError, shown
 from registry.files import is_file, is_folder
-from registry.foreign import read_json, shown
 
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 #: Beginnings of the names of files that training code keeps beside weights.

@@ -1,19 +1,194 @@
-"""Files from a mirror, or else from their own address: bounded in time and size, checked, put in place whole.
+"""Files from a mirror, or else from their own address, and requests to endpoints: bounded in time and size, checked,
+put in place whole.
 
 Logins and queries of addresses are used only for the transfer and never stored or shown."""
 
 import hashlib
 import importlib.util
 import json
+import logging
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from socket import SHUT_RDWR, socket
+from typing import Any, BinaryIO
 
-from registry.errors import WeightsError
-from registry.files import digest_file, expanded, file_name, folder_in, is_file, is_url, public, redacted, write_whole
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from registry.cards import ModelCard
+from registry.errors import WeightsError, unknown_name
+from registry.files import (
+    WeightSources,
+    digest_file,
+    expanded,
+    file_name,
+    folder_in,
+    is_file,
+    is_folder,
+    is_url,
+    public,
+    redacted,
+    write_whole,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferLimits:
+    """What one request may take, redirects included. seconds: in all; bytes: of the answer; rate: bytes per second that
+    it must keep, on average, once `patience` seconds have passed; silence: seconds without a byte."""
+
+    seconds: float = 6 * 3600
+    bytes: int = 64 * 2**30
+    rate: float = 10_000
+    patience: float = 120
+    silence: float = 60
+
+
+class TransferError(OSError):
+    """A request without a whole answer, or beyond its limits, and why."""
+
+
+class _Watch:
+    def __init__(self, limits: TransferLimits) -> None:
+        self.limits, self.start, self.received, self.fault = limits, time.monotonic(), 0, ""
+        self.connections: list[socket] = []
+        self._over = threading.Event()
+
+    def check(self) -> str:
+        """Which limit the request has gone beyond; "" for none."""
+        seconds, limits = time.monotonic() - self.start, self.limits
+        if self.received > limits.bytes:
+            self.fault = f"more than {limits.bytes} bytes: given up"
+        elif seconds > limits.seconds:
+            self.fault = f"timed out, not done after {limits.seconds:g} s: given up"
+        elif seconds > limits.patience and self.received < limits.rate * seconds:
+            pace = f"{self.received} bytes in {seconds:.0f} s"
+            self.fault = f"{pace}, less than {limits.rate:.0f} a second: given up"
+        return self.fault
+
+    def run(self) -> None:
+        """Until the request is over: close its connections once it is beyond a limit, so that no read of it waits."""
+        while not self._over.wait(min(1, self.limits.seconds / 10, self.limits.patience / 2)):
+            for connection in self.connections if self.check() else ():
+                with suppress(OSError):
+                    socket.shutdown(connection, SHUT_RDWR)  # not TLS's own, which may wait for the other side
+
+    @contextmanager
+    def watching(self) -> Iterator[requests.Session]:
+        """A session whose connections are watched."""
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        try:
+            with requests.Session() as session:
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, _Adapter(self))
+                yield session
+        finally:
+            self._over.set()
+            thread.join()
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, watch: _Watch) -> None:
+        self._watch = watch
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more)
+        self._watched(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
+        return self._watched(super().proxy_manager_for(*args, **more))
+
+    def _watched(self, manager: Any) -> Any:
+        """The pool manager, whose connections are noted once they are made."""
+
+        def watched(pool: Any) -> Any:
+            def connect(connection: Any) -> None:
+                pool.ConnectionCls.connect(connection)
+                self._watch.connections.append(connection.sock)
+
+            kind = type("Watched", (pool.ConnectionCls,), {"connect": connect})
+            return type(pool.__name__, (pool,), {"ConnectionCls": kind})
+
+        kinds = manager.pool_classes_by_scheme.items()
+        manager.pool_classes_by_scheme = {scheme: watched(pool) for scheme, pool in kinds}
+        return manager
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """urllib3 logs addresses, queries among them: within the block it logs nothing of this thread."""
+    thread = threading.get_ident()
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    rooms = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+    logs = [logging.getLogger(f"urllib3.{room}") for room in rooms]
+    for log in logs:
+        log.addFilter(is_other)
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.removeFilter(is_other)
+
+
+def transfer(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
+    """Send a request, write the body of its answer to `target`, and return its status. request: as requests has it
+    (json, headers, auth, allow_redirects). Raises TransferError; errors of `target` pass."""
+    watch, problem = _Watch(limits), ""
+    silence = min(limits.silence, limits.seconds)
+    with _unlogged(), watch.watching() as session:
+        try:
+            with session.request(method, url, timeout=silence, stream=True, **request) as answer:
+                for block in _blocks(answer, watch):
+                    target.write(block)
+        except (requests.RequestException, HTTPError) as error:
+            problem = _why(error)
+    # Raised here, it brings none of the library's errors along, which name addresses.
+    if problem := watch.fault or problem:
+        raise TransferError(problem)
+    return answer.status_code
+
+
+def _blocks(answer: requests.Response, watch: _Watch) -> Iterator[bytes]:
+    """Yield the body, piece by piece, until it is beyond a limit."""
+    for block in answer.iter_content(1 << 14):
+        watch.received += len(block)
+        if watch.check():
+            return
+        yield block
+
+
+def _why(error: Exception) -> str:
+    """Return the reason in words of gestaltbench and the system: messages of libraries contain addresses."""
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
+        return "cut short on the way"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return "no answer in time: timed out"
+    cause: BaseException | None = error
+    while cause is not None and (isinstance(cause, requests.RequestException) or not getattr(cause, "strerror", None)):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, requests.ConnectionError):
+        return f"no connection to that host: {getattr(cause, 'strerror', None) or 'it ended without an answer'}"
+    return type(error).__name__
+
+
+def status_text(status: int) -> str:
+    """Return a status in words: "HTTP status 404 (Not Found)"."""
+    known = status in set(HTTPStatus)
+    return f"HTTP status {status}" + (f" ({HTTPStatus(status).phrase})" if known else "")
+
 
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
 
@@ -28,8 +203,6 @@ def download(place: str, target: Path | str, **limits: float) -> None:
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
-    from registry.transport import TransferError, TransferLimits, status_text, transfer
-
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
     with Path(target).open("wb") as file:
         status = transfer("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
@@ -181,3 +354,85 @@ def package_file(reference: str, install: str) -> Path:
                 if path.resolve().is_relative_to(root):
                     return path
     raise WeightsError(f"package '{package}' holds no {inside}. Reinstall it: {install}.")
+
+
+def install(card: ModelCard) -> str:
+    """Return how to install the package that contains a card's weights."""
+    return str(card.options.get("install") or "install the package that the card names")
+
+
+def local_file(card: ModelCard, weights_folder: Path) -> Path:
+    """Return the path of the card's weights file, which a download may still have to create."""
+    weights = card.weights or ""
+    if weights.startswith("builtin:"):
+        return Path(__file__).parent / weights.removeprefix("builtin:")
+    if weights.startswith("package:"):
+        return package_file(weights, install(card))
+    return local_path(weights, weights_folder) if is_url(weights) else expanded(weights)
+
+
+def is_file_reference(weights: str) -> bool:
+    """Return whether weights are named by a file or an address, and not by a library's word for them."""
+    return is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
+
+
+def weights_path(card: ModelCard, place: WeightSources) -> Path:
+    """Return the card's weights file, downloaded if missing. Raises WeightsError for another file."""
+    if card.source == "torchvision" and not is_file_reference(card.weights or ""):
+        from torchvision import models
+
+        kinds = models.get_model_weights(card.arch.partition(":")[2])
+        names, wanted = ["DEFAULT", *(entry.name for entry in kinds)], card.weights or "DEFAULT"
+        if wanted not in names:
+            raise unknown_name("torchvision weights", wanted, names)
+        url = kinds[wanted].url
+        return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
+    if is_url(card.weights):
+        return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
+    path = local_file(card, place.weights_folder)
+    if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
+        raise WeightsError(
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {digest_file(path)}."
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a model runs without a download, and a note for people."""
+
+    on_disk: bool
+    note: str = ""
+
+
+def availability(card: ModelCard, place: WeightSources) -> Availability:
+    """Return whether the card's weights are on this machine, without importing timm or torchvision."""
+    weights, caches = card.weights or "", place.caches
+    if card.source == "ideal":
+        return Availability(True, "needs no weights")
+    if card.source == "api":
+        return Availability(True, "answers over the network")
+    if (head := card.options.get("head")) and not is_file(Path(head)):
+        return Availability(False, f"missing: {head}")
+    if weights.startswith("random:"):
+        return Availability(True, "random weights")
+    library = card.source in ("timm", "torchvision", "hub") and not weights.startswith("package:")
+    if library and not is_file_reference(weights):
+        if card.source == "torchvision":
+            cached = caches.torch_file(str(card.options.get("file", ""))) is not None
+            return Availability(cached, "in torch's cache" if cached else "downloads on use")
+        repository = str(card.options.get("repository") or card.arch.removeprefix("hf_hub:"))
+        cached = "/" in repository and caches.hub_has(repository)
+        cached = cached or (card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}"))
+        return Availability(cached, "in the Hugging Face cache" if cached else "downloads on use")
+    if not weights:
+        return Availability(True, "comes with its code")
+    try:
+        path = local_file(card, place.weights_folder)
+    except WeightsError:
+        return Availability(False, f"not installed: {install(card)}")
+    if weights.startswith("package:"):
+        return Availability(True, f"in package {weights.removeprefix('package:').partition('/')[0]}")
+    if is_file(path) or is_folder(path):
+        return Availability(True, path.name)
+    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")

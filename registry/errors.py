@@ -11,9 +11,15 @@
 A message names the fault, its place, the expected form and the next step.
 """
 
-from collections.abc import Collection, Iterable
+import errno
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
+
+import yaml
 
 from registry.files import redacted
 
@@ -80,3 +86,47 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     if hint:
         parts.append(hint)
     return UnknownName(" ".join(parts))
+
+
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+_TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@contextmanager
+def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
+    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them,
+    becomes an `error` with the file, the reason, the expected form or the next step.
+
+    Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            raise
+        place = f"{what} {shown(path)}".strip()
+        raise error(f"{place} cannot be read ({reason(problem)}). {expected}".rstrip()) from problem
+
+
+def reason(problem: BaseException) -> str:
+    """Return the first line of an error, fit for a terminal, with its type if the text is too short."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    lines = str(problem).strip()
+    lines = lines if isinstance(problem, yaml.YAMLError) else lines.split("\n", 1)[0]
+    text = shown(" ".join(re.sub(r" <_io\.[^>]*>", "", lines).split()))
+    plain = isinstance(problem, (ValueError, OSError, RuntimeError)) and text
+    text = text if plain else f"{type(problem).__name__}: {text}".rstrip(": ")
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def unprintable(text: str) -> str:
+    """Return the first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
+    surrogates, and changes of the writing direction (which can hide text)."""
+    return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
+
+
+def shown(text: object) -> str:
+    """Text for a message: what must not reach a terminal is written as an escape."""
+    return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))

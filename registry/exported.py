@@ -21,9 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from registry.checkpoints import refuse_onnx
 from registry.containment import require_proof
-from registry.errors import WeightsError
+from registry.errors import WeightsError, foreign, shown
 from registry.files import WeightSources, absence, is_file
-from registry.foreign import foreign, shown
 
 #: The operators of torch.ops.aten that a program may call, and their in-place forms (`relu_`): pure computation on
 #: tensors and sizes. None takes a path, reads or writes a file, draws random numbers, returns uninitialised memory, or

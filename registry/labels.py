@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.errors import LabelError, some_of, unknown_name
+from registry.documents import read_bytes, read_document, read_json, texts_in
+from registry.errors import LabelError, foreign, shown, some_of, unknown_name, unprintable
 from registry.files import digest_data, expanded, is_folder, write_whole
-from registry.foreign import foreign, read_bytes, read_document, read_json, shown, texts_in, unprintable
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -21,58 +21,16 @@ from registry import architectures, checkpoints, files, normalisation
 from registry.architectures import build
 from registry.cards import ModelCard
 from registry.checkpoints import Misfit, WeightChoice, conversion
-from registry.download import fetch, first_use, local_path, package_file
-from registry.errors import BenchError, CardError, WeightsError, some_of, unknown_name
+from registry.download import first_use, is_file_reference, weights_path
+from registry.errors import BenchError, CardError, WeightsError, reason, shown, some_of
 from registry.exported import load_exported
 from registry.families.detectors import BoxAnswers, Boxes
 from registry.families.family import family_of
 from registry.families.probe import WithHead, read_head, without_head
 from registry.files import WeightSources
-from registry.foreign import reason, shown
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
-
-
-def install(card: ModelCard) -> str:
-    """Return how to install the package that contains a card's weights."""
-    return str(card.options.get("install") or "install the package that the card names")
-
-
-def local_file(card: ModelCard, weights_folder: Path) -> Path:
-    """Return the path of the card's weights file, which a download may still have to create."""
-    weights = card.weights or ""
-    if weights.startswith("builtin:"):
-        return Path(__file__).parent / weights.removeprefix("builtin:")
-    if weights.startswith("package:"):
-        return package_file(weights, install(card))
-    return local_path(weights, weights_folder) if files.is_url(weights) else files.expanded(weights)
-
-
-def is_file_reference(weights: str) -> bool:
-    """Return whether weights are named by a file or an address, and not by a library's word for them."""
-    return files.is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
-
-
-def weights_path(card: ModelCard, place: WeightSources) -> Path:
-    """Return the card's weights file, downloaded if missing. Raises WeightsError for another file."""
-    if card.source == "torchvision" and not is_file_reference(card.weights or ""):
-        from torchvision import models
-
-        kinds = models.get_model_weights(architectures.split_arch(card.arch)[1])
-        names, wanted = ["DEFAULT", *(entry.name for entry in kinds)], card.weights or "DEFAULT"
-        if wanted not in names:
-            raise unknown_name("torchvision weights", wanted, names)
-        url = kinds[wanted].url
-        return place.caches.torch_file(files.file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
-    if files.is_url(card.weights):
-        return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
-    path = local_file(card, place.weights_folder)
-    if card.file_sha256 and files.is_file(path) and files.digest_file(path) != card.file_sha256:
-        raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {files.digest_file(path)}."
-        )
-    return path
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
@@ -212,47 +170,6 @@ def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", ba
 def load_observer(card: ModelCard, place: WeightSources, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
     return IdealObserver(card) if card.source == "ideal" else load_model(card, place, device=device)
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether a model runs without a download, and a note for people."""
-
-    on_disk: bool
-    note: str = ""
-
-
-def availability(card: ModelCard, place: WeightSources) -> Availability:
-    """Return whether the card's weights are on this machine, without importing timm or torchvision."""
-    weights, caches = card.weights or "", place.caches
-    if card.source == "ideal":
-        return Availability(True, "needs no weights")
-    if card.source == "api":
-        return Availability(True, "answers over the network")
-    if (head := card.options.get("head")) and not files.is_file(Path(head)):
-        return Availability(False, f"missing: {head}")
-    if weights.startswith("random:"):
-        return Availability(True, "random weights")
-    library = card.source in ("timm", "torchvision", "hub") and not weights.startswith("package:")
-    if library and not is_file_reference(weights):
-        if card.source == "torchvision":
-            cached = caches.torch_file(str(card.options.get("file", ""))) is not None
-            return Availability(cached, "in torch's cache" if cached else "downloads on use")
-        repository = str(card.options.get("repository") or card.arch.removeprefix("hf_hub:"))
-        cached = "/" in repository and caches.hub_has(repository)
-        cached = cached or (card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}"))
-        return Availability(cached, "in the Hugging Face cache" if cached else "downloads on use")
-    if not weights:
-        return Availability(True, "comes with its code")
-    try:
-        path = local_file(card, place.weights_folder)
-    except WeightsError:
-        return Availability(False, f"not installed: {install(card)}")
-    if weights.startswith("package:"):
-        return Availability(True, f"in package {weights.removeprefix('package:').partition('/')[0]}")
-    if files.is_file(path) or files.is_folder(path):
-        return Availability(True, path.name)
-    return Availability(False, "downloads on use" if files.is_url(weights) else f"missing: {path}")
 
 
 #: Of this program's own networks, at 64 pixels. To count imports torch's compiler, which takes longer than a chunk.

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
 from registry.determinism_checks import Check
-from registry.errors import CardError, WeightsError
+from registry.documents import problems, read_json
+from registry.errors import CardError, WeightsError, foreign, reason, shown
 from registry.files import digest_file, is_file
-from registry.foreign import foreign, problems, read_json, reason, shown
 from registry.normalisation import Normalisation, agrees, as_text
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")

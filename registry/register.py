@@ -12,12 +12,11 @@ from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
 from registry.conversions import refuse_folder
 from registry.determinism_checks import Check, check, takes_only_its_size
-from registry.errors import CardError, WeightsError, unknown_name
+from registry.errors import CardError, WeightsError, shown, unknown_name
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder
-from registry.foreign import shown
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput

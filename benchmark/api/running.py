@@ -93,7 +93,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
     the package itself or an installed package, its own architecture without training, and the ideal observers. Of
     networks that differ in their seed alone the first."""
-    from registry.loading import availability
+    from registry.download import availability
 
     def is_bundled(card: ModelCard) -> bool:
         weights = card.weights or ""

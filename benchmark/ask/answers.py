@@ -20,8 +20,8 @@ from benchmark.ask.session import Session
 from benchmark.errors import BenchError
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.trial_tables import AGAIN, IN_TIME, LATE, REDUCED
+from registry.errors import foreign
 from registry.files import lock, write_whole
-from registry.foreign import foreign
 
 MOST_PEOPLE = 10_000
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

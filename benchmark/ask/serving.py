@@ -29,8 +29,9 @@ from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.variables import read_settings
+from registry.documents import read_document
+from registry.errors import foreign
 from registry.files import write_whole
-from registry.foreign import foreign, read_document
 
 #: Limits of a request: bytes, and seconds to arrive.
 LARGEST, PATIENCE = 65_536, 10.0

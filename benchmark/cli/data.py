@@ -231,7 +231,7 @@ def doctor(*, db: Db = None) -> int:
     """Show what is installed, where it is, what is missing."""
     import torch
 
-    from registry.loading import availability
+    from registry.download import availability
 
     settings, marks = read_settings(db), set()
 

@@ -74,7 +74,7 @@ def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = F
 
 @command(api.models, name="list")
 def list_models(pattern: str | None) -> int:
-    from registry.loading import availability
+    from registry.download import availability
 
     settings = read_settings()
     rows = []

@@ -18,8 +18,9 @@ from benchmark.settings import Settings
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
+from registry.download import availability
 from registry.files import digest_data
-from registry.loading import availability, forward_flops, load_observer
+from registry.loading import forward_flops, load_observer
 from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite

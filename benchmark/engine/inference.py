@@ -24,8 +24,8 @@ from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
+from registry.errors import foreign
 from registry.files import write_whole
-from registry.foreign import foreign
 from registry.labels import label_space
 from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver

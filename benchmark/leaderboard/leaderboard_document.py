@@ -12,7 +12,8 @@ from benchmark.contracts import CHUNK
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.errors import ScoresError
-from registry.foreign import foreign, read_json
+from registry.documents import read_json
+from registry.errors import foreign
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ import yaml
 
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
+from registry.documents import parse_document, read_document, validated
 from registry.files import locked, write_whole
-from registry.foreign import parse_document, read_document, validated
 
 Kind = Literal["images", "names", "trials", "scores", "textures"]
 Layout = Literal[

@@ -44,7 +44,7 @@ from benchmark.stimuli.items import (
 )
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.set_folders import entry_and_folder, folder_of, remedy
-from registry.foreign import foreign
+from registry.errors import foreign
 
 #: The manifest in the folder of a stylised set records the origin of its images.
 MANIFEST = "stylised.json"

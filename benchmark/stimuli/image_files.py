@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
+from registry.errors import foreign
 from registry.files import replacing, write_whole
-from registry.foreign import foreign
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

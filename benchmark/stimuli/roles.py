@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
     """Load the named networks that answer in `space` and have installed weights, once each. Loading them before the run
     lets results that depend on them name their weights. Raises MissingStimuli if one does not load."""
-    from registry.loading import availability, load_model  # imports torch, which ranking does not need
+    from registry.download import availability
+    from registry.loading import load_model  # imports torch, which ranking does not need
 
     cards = read_cards(settings.cards)
     networks = []

@@ -22,7 +22,8 @@ from benchmark.errors import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.published_sources import ObserverName
-from registry.foreign import foreign, read_bytes, read_json, validated
+from registry.documents import read_bytes, read_json, validated
+from registry.errors import foreign
 
 LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
 

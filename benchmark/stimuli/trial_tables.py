@@ -28,7 +28,7 @@ from benchmark.stimuli.published_sources import (
     resolve_observer,
     sources_of,
 )
-from registry.foreign import foreign
+from registry.errors import foreign
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -27,7 +27,7 @@ from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import entry_and_folder, remedy
 from benchmark.stimuli.trial_tables import read_tables
-from registry.foreign import foreign
+from registry.errors import foreign
 from registry.labels import label_space
 
 Tick = Callable[[], None]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchmark.contracts import Transform
 from benchmark.errors import PluginError
 from benchmark.third_party import load_each
-from registry.foreign import parse_document, validated
+from registry.documents import parse_document, validated
 
 if TYPE_CHECKING:
     import numpy as np

@@ -27,14 +27,14 @@ from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from registry.cards import ModelCard
-from registry.errors import AnswerError, CardError
+from registry.documents import read_document, validated
+from registry.download import TransferError, TransferLimits, transfer
+from registry.errors import AnswerError, CardError, reason, shown
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
 from registry.files import WeightSources, digest_data, expanded, locked
-from registry.foreign import read_document, reason, shown, validated
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
-from registry.transport import TransferError, TransferLimits, transfer
 
 PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."

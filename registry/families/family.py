@@ -10,11 +10,11 @@ from typing import Any
 
 from registry.cards import Source
 from registry.determinism_checks import Check
+from registry.documents import read_json
 from registry.download import fetch_whole
-from registry.errors import CardError, LabelError, WeightsError, some_of
+from registry.errors import CardError, LabelError, WeightsError, shown, some_of
 from registry.families.detectors import is_detector
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
-from registry.foreign import read_json, shown
 from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
 from registry.preprocessing import StatedInput
 

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from registry.cards import ModelCard
 from registry.containment import require_proof
 from registry.determinism_checks import pictures
-from registry.errors import AnswerError, CardError, WeightsError
+from registry.errors import AnswerError, CardError, WeightsError, foreign, shown
 from registry.exported import FixedBatch
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
-from registry.foreign import foreign, shown
 from registry.onnx_sessions import TYPES, open_session, run_session
 from registry.preprocessing import StatedInput
 

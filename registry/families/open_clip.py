@@ -16,11 +16,10 @@ from registry.architectures import random_seed
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.download import fetch
-from registry.errors import CardError, WeightsError, unknown_name
+from registry.errors import CardError, WeightsError, foreign, shown, unknown_name
 from registry.families.family import Draft, library, repository_folder
 from registry.families.zero_shot import TOKENIZER, Tower, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
-from registry.foreign import foreign, shown
 from registry.preprocessing import StatedInput
 
 CONFIG = "open_clip_config.json"

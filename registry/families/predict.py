@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from registry.architectures import factory, its_own_fault, source_code, whole_arch
 from registry.cards import ModelCard
 from registry.determinism_checks import pictures
-from registry.errors import AnswerError, CardError
+from registry.errors import AnswerError, CardError, shown
 from registry.families.family import Draft
 from registry.files import WeightSources
-from registry.foreign import shown
 from registry.labels import LEAST, LabelSpace, label_space
 from registry.preprocessing import StatedInput
 

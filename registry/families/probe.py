@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from registry.errors import WeightsError
+from registry.errors import WeightsError, foreign, shown
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
-from registry.foreign import foreign, shown
 
 # Both kinds are one matrix and one bias, on features as the backbone gives them:
 #

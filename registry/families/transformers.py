@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess
 from registry.determinism_checks import Check
-from registry.errors import CardError, WeightsError
+from registry.documents import read_bytes, read_json
+from registry.errors import CardError, WeightsError, foreign, shown
 from registry.families.family import Draft, labels_of_names, library, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
-from registry.foreign import foreign, read_bytes, read_json, shown
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
 

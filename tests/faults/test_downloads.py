@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.download import download, fetch
+from registry.download import TransferError, download, fetch
 from registry.errors import BenchError
 from registry.files import WeightSources
 from registry.register import register
-from registry.transport import TransferError
 
 WHOLE = b"weights" * 1000
 

@@ -44,13 +44,13 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_trials
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
+from registry.download import availability
 from registry.exported import checked_archive
 from registry.families.family import of_folder
 from registry.families.probe import read_head
 from registry.families.zero_shot import read_text_head
 from registry.files import WeightSources
 from registry.labels import read_class_list, read_mapping
-from registry.loading import availability
 from registry.preprocessing import preprocess_of, read_folder
 from registry.training_runs import steps_in_file
 

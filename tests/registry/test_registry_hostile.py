@@ -7,12 +7,12 @@ import torch
 from torchvision import models
 
 from registry.cards import Preprocess, builtin_cards, read_cards, select_cards, write_card
-from registry.download import fetch, local_path, package_file
+from registry.documents import MOST_BYTES
+from registry.download import availability, fetch, local_path, package_file
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import WeightSources, folder_in
-from registry.foreign import MOST_BYTES
 from registry.labels import label_space, read_mapping
-from registry.loading import availability, load_model
+from registry.loading import load_model
 from registry.preprocessing import stated_input
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"

@@ -9,11 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
+from registry.download import availability
 from registry.errors import CardError, WeightsError
 from registry.families.zero_shot import for_each_template
 from registry.files import WeightSources
 from registry.labels import label_space
-from registry.loading import availability, load_model
+from registry.loading import load_model
 from registry.register import register
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,10 @@ from benchmark.engine.devices import Tuning, feed
 from registry.architectures import build, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check
+from registry.download import availability
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import WeightSources, digest_state
-from registry.loading import availability, load_model
+from registry.loading import load_model
 from registry.register import register
 
 

@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from registry.architectures import renew_keys
 from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
-from registry.download import fetch, local_path
+from registry.documents import problems
+from registry.download import availability, fetch, local_path
 from registry.errors import UnknownName, WeightsError
 from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
-from registry.foreign import problems
 from registry.labels import label_space
-from registry.loading import availability, load_model
+from registry.loading import load_model
 
 
 def test_timm_by_name(card, tmp_path, monkeypatch):

@@ -11,10 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.cards import Preprocess
+from registry.download import availability
 from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
-from registry.loading import availability, load_model
+from registry.loading import load_model
 from registry.model import present
 from registry.register import CardFolder, backbone_card, register
 

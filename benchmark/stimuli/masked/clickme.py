@@ -15,7 +15,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import open_plain
 from benchmark.stimuli.items import Annotation, Item, Size, labelled_images
 from benchmark.stimuli.masked.outlines import read_plane, require_size
-from registry.foreign import foreign
+from registry.errors import foreign
 
 Map = NDArray[np.float32]
 SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")

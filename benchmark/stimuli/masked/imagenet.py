@@ -14,7 +14,7 @@ from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
 from benchmark.stimuli.masked.outlines import only_edition, read_plane, require_size
-from registry.foreign import foreign
+from registry.errors import foreign
 from registry.labels import label_space
 
 IGNORED = 1000

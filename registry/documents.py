@@ -4,13 +4,9 @@ Checkpoints, cards, mapping files, annotations, tables, archives and documents a
 bounded before anything is built: a few lines of YAML can expand to gigabytes (aliases of aliases), a number that takes
 minutes to print, or an endless file."""
 
-import errno
 import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -19,7 +15,7 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from registry.errors import BenchError
+from registry.errors import BenchError, foreign, shown
 from registry.files import absence, is_file, public
 
 T = TypeVar("T")
@@ -32,37 +28,6 @@ MOST_VALUES = 200_000
 MOST_LEVELS = 20
 #: Values of a JSON file: each costs some 60 bytes of memory, of which a file may have as few as three.
 MOST_PARTS = 20_000_000
-_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
-_TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-@contextmanager
-def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
-    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them,
-    becomes an `error` with the file, the reason, the expected form or the next step.
-
-    Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as problem:
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-            raise
-        place = f"{what} {shown(path)}".strip()
-        raise error(f"{place} cannot be read ({reason(problem)}). {expected}".rstrip()) from problem
-
-
-def reason(problem: BaseException) -> str:
-    """Return the first line of an error, fit for a terminal, with its type if the text is too short."""
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    lines = str(problem).strip()
-    lines = lines if isinstance(problem, yaml.YAMLError) else lines.split("\n", 1)[0]
-    text = shown(" ".join(re.sub(r" <_io\.[^>]*>", "", lines).split()))
-    plain = isinstance(problem, (ValueError, OSError, RuntimeError)) and text
-    text = text if plain else f"{type(problem).__name__}: {text}".rstrip(": ")
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_BYTES) -> bytes:
@@ -104,12 +69,6 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def unprintable(text: str) -> str:
-    """Return the first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
-    surrogates, and changes of the writing direction (which can hide text)."""
-    return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
-
-
 def texts_in(value: Any) -> Iterator[str]:
     """Yield every text of nested plain data, keys among them."""
     if isinstance(value, str):
@@ -121,11 +80,6 @@ def texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from texts_in(inner)
-
-
-def shown(text: object) -> str:
-    """Text for a message: what must not reach a terminal is written as an escape."""
-    return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))
 
 
 def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
