@@ -8,6 +8,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,9 +21,9 @@ from torch import nn
 
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
-from registry.code import code_digest, opened_digest, opened_files, source_file
+from registry.code import INSTALLED, NO_DATA, code_digest, source_file
 from registry.errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
-from registry.files import absence, expanded, is_file
+from registry.files import absence, digest_data, digest_file, expanded, is_file
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
@@ -232,13 +234,44 @@ def random_seed(weights: str | None) -> int | None:
 
 
 def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
-    """`build` with random weights from `seed`, as the architecture draws them before training.
-
-    torch's own random state stays as it was. Another version of torch or of the architecture's library may draw others:
-    their digest is part of the model's identity."""
+    """Return `build` with random weights from `seed`, as the architecture draws them; torch's random state stays as
+    it was. Another version of torch may draw others: the digest is part of the model's identity."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(arch, classes, kwargs)
+
+
+_OPENED: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def opened_files() -> Iterator[set[Path]]:
+    """Collect the data files opened within the block, except files of the system and of installed packages."""
+    _listen()
+    opened = set[Path]()
+    token = _OPENED.set(opened)
+    try:
+        yield opened
+    finally:
+        _OPENED.reset(token)
+
+
+@cache
+def _listen() -> None:
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or (opened := _OPENED.get()) is None or not isinstance(arguments[0], str):
+            return
+        path, mode = Path(arguments[0]).absolute(), arguments[1] or "r"
+        system = path.is_relative_to(sys.base_prefix) or path.parts[1:2] in (("proc",), ("sys",), ("dev",), ("etc",))
+        if not (system or INSTALLED & {*path.parts} or {*"wax+"} & {*mode} or path.suffix in NO_DATA):
+            opened.add(path)
+
+    sys.addaudithook(note)
+
+
+def opened_digest(opened: set[Path]) -> str:
+    """Digest of the content of files that were read; "" of none. No name or place counts."""
+    return digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
 
 
 def source_code(arch: str, module: nn.Module) -> str:
@@ -248,13 +281,13 @@ def source_code(arch: str, module: nn.Module) -> str:
     kind, name = split_arch(arch)
     if kind != "python":
         return ""
-    function = factory(name)
+    function, installed = factory(name), ""
+    top = function.__module__.partition(".")[0]
+    if top in OWN_PACKAGES:
+        return digest_data([function.__qualname__, NETWORKS_VERSION])
     kinds = {type(part) for part in module.modules()} - {type(function)}
     classes = sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__))
-    top, installed = function.__module__.partition(".")[0], ""
-    if top in OWN_PACKAGES:
-        installed = f"networks {NETWORKS_VERSION}"
-    elif source_file(function.__module__) is None:
+    if source_file(function.__module__) is None:
         installed = " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
     return code_digest(function, *classes, installed, vars(module).get("_opened", ""))
 

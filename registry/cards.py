@@ -273,10 +273,8 @@ def builtin_cards() -> Mapping[str, ModelCard]:
 
 
 def read_cards(user_folder: Path | None) -> CardShelf:
-    """Read built-in cards and the cards in `user_folder`, which may be missing.
-
-    A card or file that cannot be read is listed in `broken` under its name and does not hide others. If two cards share
-    a name, neither can be chosen: otherwise results of one would be attributed to the other."""
+    """Read built-in cards and those in `user_folder`, which may be missing. What cannot be read is listed in
+    `broken`; of two cards of one name neither can be chosen."""
     shelf = CardShelf(builtin_cards())
     places = dict.fromkeys(shelf, "the built-in cards")
     for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():

@@ -11,57 +11,31 @@ import shlex
 import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-import numpy
+import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
+from registry.cards import ModelCard, Preprocess, Triple
 from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
-from registry.normalisation import statistic, unwrapped
+
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
 #
 # `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
 # numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
 # the place of each, so that a file can only ever make tensors, containers and stand-ins.
-#: Objects whose content is no weights.
-HARMLESS_OBJECTS = (
-    *(f"pathlib{room}.{kind}" for room in ("", "._local") for kind in (
-        "Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
-    *(f"numpy.{room}.multiarray.{name}" for room in ("core", "_core") for name in ("scalar", "_reconstruct")),
-    *(f"numpy.{room}.numeric._frombuffer" for room in ("core", "_core")),
-    *(f"numpy.dtypes.{kind}" for kind in numpy.dtypes.__all__), "numpy.dtype", "numpy.ndarray",
-    "datetime.datetime", "datetime.date", "datetime.timedelta", "datetime.timezone", "uuid.UUID",
-    "decimal.Decimal", "fractions.Fraction", "typing.Any",
-    "builtins.frozenset", "builtins.slice", "builtins.range",
-    "builtins.dict", "builtins.list", "builtins.tuple", "builtins.int", "builtins.float", "builtins.bool",
-    "builtins.str",
-    "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig",
-    "omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "omegaconf.base.SCMode",
-    *(f"omegaconf.nodes.{kind}Node" for kind in (
-        "Any", "String", "Integer", "Float", "Boolean", "Enum", "Path", "Bytes", "InterpolationResult")),
-    *(f"{room}.callbacks.{module}.{kind}" for room in ("pytorch_lightning", "lightning.pytorch")
-      for module, kind in (("model_checkpoint", "ModelCheckpoint"), ("early_stopping", "EarlyStopping"))),
-)  # fmt: skip
-#: Dictionaries of other libraries: their entries are kept, for one may hold the state dict.
-HARMLESS_MAPPINGS = (
-    "collections.defaultdict", "yacs.config.CfgNode", "easydict.EasyDict", "addict.addict.Dict",
-    "ml_collections.config_dict.config_dict.ConfigDict", "mmengine.config.config.ConfigDict",
-    "mmcv.utils.config.ConfigDict", "munch.Munch",
-    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-)  # fmt: skip
-
-
 class _Inert:
     """Replaces an object of a checkpoint that is not a weight: it accepts any arguments and does nothing."""
 
@@ -73,14 +47,14 @@ class _Inert:
 
 
 class _Entries:
-    """Replaces another library's dictionary: calling it makes an ordinary one."""
+    """Replaces another library's dictionary: an ordinary one."""
 
     def __new__(cls, *_args: object) -> Any:
         return OrderedDict()
 
 
 class _List:
-    """Replaces another library's list: calling it makes an ordinary one."""
+    """Replaces another library's list: an ordinary one."""
 
     def __new__(cls, *_args: object) -> Any:
         return []
@@ -93,23 +67,16 @@ class _Fields(_Inert):
         self.__dict__.update(state if isinstance(state, dict) else {})
 
 
-_STAND_INS = {
-    _Inert: HARMLESS_OBJECTS, _Fields: ("argparse.Namespace", "types.SimpleNamespace"), _Entries: HARMLESS_MAPPINGS,
-    _List: ("collections.deque",),
-}  # fmt: skip
-
-
-def require_honest_size(path: Path) -> None:
-    """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores tensors as
-    they are, so only a bomb does. Other files pass."""
-    if not is_zipfile(path):
-        return
-    with ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > 2 * (size := path.stat().st_size) + 2**20:
-        raise WeightsError(
-            f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. Save it again with `torch.save`."
-        )
+def _stand_ins() -> list[Any]:
+    """Return (stand-in, name of what it replaces) of each object in harmless.yaml, as torch takes them."""
+    kinds = {"inert": _Inert, "fields": _Fields, "mapping": _Entries, "list": _List}
+    listed = yaml.safe_load(Path(__file__).with_name("harmless.yaml").read_text(encoding="utf-8"))
+    pairs = []
+    for kind, patterns in listed.items():
+        for pattern in patterns:
+            parts = [part.split("|") for part in re.split(r"[{}]", pattern)]  # every second part is in braces
+            pairs += [(kinds[kind], "".join(words)) for words in product(*parts)]
+    return pairs
 
 
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: their authors evaluate those.
@@ -125,13 +92,10 @@ def conversion(source: Path, target: Path, **options: Any) -> str:
     """Return the command that converts a file or folder with `registry.convert`, and the file to register instead.
 
     options: of that command; empty ones are left out."""
-    words = [word for name, value in options.items() if value for word in (f"--{name}", _as_text(value))]
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items() if value}
+    words = [word for name, text in texts.items() for word in (f"--{name}", text)]
     line = shlex.join(["python", "-m", "registry.convert", str(source), str(target), *words])
     return f"{line} and register {shown(target)}"
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _trusted_conversion(path: Path) -> str:
@@ -177,11 +141,16 @@ def refuse_onnx(path: Path) -> None:
 
 
 def _unpickled(path: Path) -> Any:
-    require_honest_size(path)
-    names = set()
+    names, size = set[str](), path.stat().st_size
     if is_zipfile(path):
         with ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
+            raise WeightsError(
+                f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. Save it again with "
+                "`torch.save`."
+            )
     if "constants.pkl" in names:
         raise WeightsError(
             f"{path} is a TorchScript program (torch.jit.save), not a state dict. {_trusted_conversion(path)} "
@@ -191,9 +160,8 @@ def _unpickled(path: Path) -> Any:
         raise WeightsError(
             f"{path} is an exported program (torch.export), not a state dict: register it with --arch export."
         )
-    stand_ins: list[Any] = [(kind, name) for kind, names in _STAND_INS.items() for name in names]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -294,7 +262,8 @@ class WeightChoice:
     """The chosen weights: `state` under the network's own names, with any further tensors beside them.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy; notes: changes made
+    networks; statistics: means and standard deviations of the input beside the network, every copy, and the
+    normalisation that they state; notes: changes made
     to the weights; outside: names of `state` that the file has outside the set; settings: the training script's own
     settings, and the entry that contains them."""
 
@@ -303,6 +272,7 @@ class WeightChoice:
     others: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     statistics: tuple[tuple[str, Tensor], ...] = ()
+    normalisation: Normalisation | None = None
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))
     notes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
@@ -412,11 +382,9 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
 def choose(
     content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
-    """Choose the network's weights from a checkpoint's content; None if it has none (under `key`).
-
-    expected: the network's own state dict, parameters as such (`keep_vars`); key: a part of the set's name; renew:
-    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError if several networks fit equally
-    well, and if a pattern matches no key."""
+    """Choose the network's weights from a checkpoint's content; None if it has none (under `key`). expected: its
+    state dict with parameters as such; renew: today's spelling of keys; ignore: patterns of keys. Raises
+    WeightsError if several networks fit equally well, or a pattern matches no key."""
     parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
     states = _states_in(content, "", _LEVELS, set(), parameters)
     states = ((path, state) for path, state in states if key or not _BOOKKEEPING.fullmatch(path))
@@ -480,13 +448,11 @@ def _sorted_out(
             outside += [] if inside else [bare]
     if vain := [pattern for pattern in ignore if pattern not in matched]:
         raise WeightsError(f"--ignore '{shown(vain[0])}' fits no key of the weights ({_listed(list(best.state))}).")
-    inputs = tuple(statistics.values())
     return WeightChoice(
         name=best.name,
         state=state,
-        others=(),
         ignored=tuple(ignored),
-        statistics=inputs,
+        statistics=tuple(statistics.values()),
         notes=best.notes,
         outside=tuple(outside),
     )
@@ -495,11 +461,8 @@ def _sorted_out(
 def read_weights(
     path: Path, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice:
-    """Return the weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has
-    `expected`.
-
-    key: the set to take where there are several; renew, ignore: as of `choose`. Raises WeightsError: no such file,
-    unreadable, refused pickle, no state dict inside, or several networks that fit equally well."""
+    """Return the weights of a checkpoint for a network whose state dict has `expected`; key, renew, ignore: as of
+    `choose`. Raises WeightsError: unreadable, refused, no state dict inside, or several networks that fit."""
     content = read_content(path)
     with foreign("checkpoint", path, WeightsError):
         choice = choose(content, expected, key, renew, ignore)
@@ -522,16 +485,13 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
-    return replace(choice, settings=_settings_in(content))
-
-
-def _settings_in(content: Any) -> tuple[str, Mapping[str, Any]]:
+    choice = replace(choice, normalisation=stated_in(choice.statistics, str(path)))
     for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
         entry = content.get(place) if isinstance(content, Mapping) else None
         settings = vars(entry) if isinstance(entry, _Fields) else entry
         if isinstance(settings, Mapping) and settings:
-            return place, settings
-    return "", {}
+            return replace(choice, settings=(place, settings))
+    return choice
 
 
 def by_order(path: Path, module: nn.Module) -> State:
@@ -586,13 +546,110 @@ class Misfit:
 def fit_state(
     module: nn.Module, state: State, origin: str, advice: Callable[[Misfit], str] = lambda _misfit: ""
 ) -> None:
-    """Load `state` into `module`, every key and shape accounted for.
-
-    Raises WeightsError naming the first missing and unexpected keys and shapes. origin: the file's name for messages;
-    advice: makes the text that explains how to solve a misfit."""
+    """Load `state` into `module`, every key and shape accounted for. origin: the file's name; advice: explains how
+    to solve a misfit. Raises WeightsError naming the first misfits."""
     want = module.state_dict()
     if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
         raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         module.load_state_dict({**want, **state})
+
+
+# The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
+# MadryLab put the mean and standard deviation of the input beside the network. A card with another normalisation would
+# score another network.
+
+#: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "mu", "sigma".
+_STATISTIC = re.compile(
+    r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
+    r"(?:new_|input_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
+)
+
+
+#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
+#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
+_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
+
+
+#: Published means are rounded to three or four digits.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
+
+    mean: Triple
+    std: Triple
+    scale: float
+    where: str
+
+
+def as_text(how: Preprocess | Normalisation) -> str:
+    """Mean, standard deviation and scale in words."""
+    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
+    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
+    return f"mean {mean}, std {std}{pixels}"
+
+
+def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalisation | None:
+    """Return the normalisation of input statistics (key without wrappers, tensor); None without both mean and
+    deviation. Raises WeightsError if copies contradict one another or are not one number a channel."""
+    values: dict[str, set[Triple]] = {"mean": set(), "std": set()}
+    names: dict[str, str] = {}
+    for name, tensor in statistics:
+        flat = tensor.detach().float().reshape(-1)
+        if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
+            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
+        # The shortest form that gives the same float32.
+        red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
+        values[statistic(name)].add((red, green, blue))
+        names.setdefault(statistic(name), name)
+    if len(names) < 2:
+        return None
+    for kind, copies in values.items():
+        if len(copies) > 1:
+            raise WeightsError(
+                f"checkpoint {origin} holds {len(copies)} different normalisations: {names[kind]} is "
+                f"{' and '.join(map(str, sorted(copies)))}. Save the one that the network was evaluated with."
+            )
+    ((mean,), (std,)) = values.values()
+    if min(std) <= 0:
+        raise WeightsError(f"checkpoint {origin}: {names['std']} must be above 0, found {std}.")
+    return Normalisation(
+        mean=mean, std=std, scale=255.0 if max(mean) > 1.5 else 1.0, where=f"{names['mean']}, {names['std']}"
+    )
+
+
+def statistic(key: str) -> str:
+    """ "mean", "std" or "" for a key without its wrappers."""
+    match = _STATISTIC.fullmatch(key)
+    return "" if match is None else "mean" if match["mean"] else "std"
+
+
+def unwrapped(key: str, more: Set[str] = frozenset()) -> str:
+    """Return a key without the usual wrapping attributes and those in `more`."""
+    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
+        key = key.partition(".")[2]
+    return key
+
+
+def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Raise WeightsError if the network that has this state normalises its input, and the card does so too."""
+    how = card.preprocess
+    if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
+        return
+    own = {statistic(unwrapped(name)): name for name, tensor in state.items() if tensor.numel() in (1, 3)}
+    if {"mean", "std"} <= own.keys():
+        raise WeightsError(
+            f"the network of model '{card.name}' normalises its input itself ({own['mean']}, {own['std']}), and its "
+            f"preprocessing says {as_text(how)}: the input would be normalised twice. Give --mean 0,0,0 --std 1,1,1."
+        )
+
+
+def agrees(stated: Normalisation, how: Preprocess) -> bool:
+    """Whether both bring pixels to the same input, as far as published digits go."""
+    ours = [value / how.scale for value in (*how.mean, *how.std)]
+    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
+    return all(abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True))

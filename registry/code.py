@@ -8,8 +8,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from hashlib import sha256
@@ -22,10 +21,10 @@ from registry import OWN_PACKAGES
 from registry.files import canonical, digest_data, digest_file
 
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
-_NO_DATA = (".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed", ".part", ".lock", ".db", ".log", ".sqlite")
+NO_DATA = (".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed", ".part", ".lock", ".db", ".log", ".sqlite")
 _MEMBERS = ("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__")
 _FOR_TYPES = ("__future__", "typing", "typing_extensions")
-_INSTALLED = {"site-packages", "dist-packages"}
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 @cache
@@ -48,7 +47,7 @@ def source_file(module: str) -> Path | None:
             spec = importlib.util.find_spec(module)
             place = spec and spec.origin
     path = Path(place or "")
-    is_installed = bool(_INSTALLED & {*path.parts}) and top not in _plugin_packages()
+    is_installed = bool(INSTALLED & {*path.parts}) and top not in _plugin_packages()
     return None if is_installed or path.suffix != ".py" or not path.is_file() else path
 
 
@@ -165,42 +164,9 @@ def _data_of(package: str) -> list[str]:
     for file in path.parent.rglob("*"):
         inside = file.relative_to(path.parent)
         hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
-        if not hidden and file.suffix not in _NO_DATA and file.is_file() and not file.is_symlink():
+        if not hidden and file.suffix not in NO_DATA and file.is_file() and not file.is_symlink():
             found.append(f"{inside} {digest_file(file)}")
     return found
-
-
-_OPENED: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
-
-
-@contextmanager
-def opened_files() -> Iterator[set[Path]]:
-    """Collect the data files opened within the block, except files of the system and of installed packages."""
-    _listen()
-    opened = set[Path]()
-    token = _OPENED.set(opened)
-    try:
-        yield opened
-    finally:
-        _OPENED.reset(token)
-
-
-@cache
-def _listen() -> None:
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or (opened := _OPENED.get()) is None or not isinstance(arguments[0], str):
-            return
-        path, mode = Path(arguments[0]).absolute(), arguments[1] or "r"
-        system = path.is_relative_to(sys.base_prefix) or path.parts[1:2] in (("proc",), ("sys",), ("dev",), ("etc",))
-        if not (system or _INSTALLED & {*path.parts} or {*"wax+"} & {*mode} or path.suffix in _NO_DATA):
-            opened.add(path)
-
-    sys.addaudithook(note)
-
-
-def opened_digest(opened: set[Path]) -> str:
-    """Digest of the content of files that were read; "" of none. No name or place counts."""
-    return digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
 
 
 @dataclass

@@ -1,10 +1,12 @@
-"""Write the weights of a file or folder that gestaltbench does not read as one file that it reads.
+"""Folders that training code writes and that are not read, and the command that makes one readable file of them.
 
 `python -m registry.convert SOURCE TARGET` is the command that refusals name. It unpickles freely and so runs whatever
 code SOURCE holds: use it only on files that you trust."""
 
 import json
+import shlex
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,70 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from registry.checkpoints import PACKED, WRAPPERS, read_weights
+from registry.checkpoints import PACKED, WRAPPERS, conversion, read_weights
+from registry.documents import read_json
+from registry.errors import WeightsError, shown
+from registry.files import is_file, is_folder
 
 State = dict[str, Tensor]
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+#: Beginnings of the names of files that training code keeps beside weights.
+_OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
+
+
+def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise WeightsError, with the command that converts it, for a folder of training code: a distributed
+    checkpoint, DeepSpeed, an adapter (PEFT), shards, or plain files. arch, kwargs: the network that it is for."""
+    for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
+        _refuse_distributed(inside, folder)
+    if is_file(folder / "adapter_config.json"):
+        raise WeightsError(_adapter(folder, arch, kwargs))
+    is_complete = is_file(folder / "config.json")
+    for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
+        line = conversion(index, folder / "model.safetensors")
+        line = f"{line.rpartition(' ')[0]} {shown(folder)}" if is_complete else line
+        raise WeightsError(f"{shown(folder)} contains weights in shards ({index.name}). Join them: {line}.")
+    files = [
+        path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and not path.name.startswith(_OTHERS)
+    ]
+    if files and not is_complete:
+        raise WeightsError(
+            f"{shown(folder)} is a folder without config.json, which would name its architecture. Give the file: "
+            f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}"
+        )
+
+
+def _refuse_distributed(inside: Path, folder: Path) -> None:
+    if is_file(inside / ".metadata"):
+        target, what = inside / "weights.pt", "distributed checkpoint (torch.distributed.checkpoint)"
+        line = f"torch.distributed.checkpoint.format_utils dcp_to_torch {shlex.join([str(inside), str(target)])}"
+    elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
+        run = inside.parent if inside == folder else folder
+        target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
+        words = shlex.join([str(run), str(target.parent), "--tag", inside.name])
+        line = f"deepspeed.utils.zero_to_fp32 {words} --safe_serialization"
+    else:
+        return
+    raise WeightsError(
+        f"{shown(inside)} is a {what}. Convert it once, if you trust it: python -m {line} and register {shown(target)}."
+    )
+
+
+def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
+    """What to do about a folder of PEFT: merge its adapter into the network that it changes."""
+    config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
+    library = config.get("auto_mapping", {}) if isinstance(config, dict) else {}
+    if str((library or {}).get("parent_library")).startswith("transformers"):
+        command = conversion(folder, folder / "merged").replace(" and register ", " and register --arch hf:")
+    elif arch.startswith("timm:"):
+        command = conversion(folder, folder / "merged.safetensors", timm=arch.removeprefix("timm:"), kwargs=kwargs)
+        command = command.replace(" and register ", " and register --weights ")
+    else:
+        return f"{shown(folder)} is an adapter (PEFT): name the network that it is for, --arch timm:NAME."
+    return (
+        f"{shown(folder)} is an adapter (PEFT) without the network that it changes. Merge them once, if you trust "
+        f"them: {command}."
+    )
 
 
 def _tensors_in(content: Any, prefix: str = "") -> State:
@@ -71,25 +134,16 @@ def _merge_adapter(source: Path, target: Path, arch: str, kwargs: dict[str, Any]
     heads = {f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()}
     classes = [len(tensor) for name, tensor in load_file(tensors).items() if name in heads][:1]
     base = config.get("base_model_name_or_path")
-    network: Any
-    more: dict[str, Any]
-    if not arch:
-        transformers: Any = import_module("transformers")
-
-        more = {"num_labels": classes[0]} if classes else {}
-        network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
-        transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
-    else:
-        import timm
-
-        more = {"num_classes": classes[0]} if classes else {}
-        origin = {"checkpoint_path": base} if base and Path(base).is_file() else {"pretrained": True}
-        network = timm.create_model(arch, **{**origin, **more, **kwargs})
-    network = peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload()
     if arch:
-        _save(network.state_dict(), target)
-    else:
-        network.save_pretrained(target)
+        origin = {"checkpoint_path": base} if base and Path(base).is_file() else {"pretrained": True}
+        more: dict[str, Any] = {"num_classes": classes[0]} if classes else {}
+        network = import_module("timm").create_model(arch, **{**origin, **more, **kwargs})
+        _save(peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload().state_dict(), target)
+        return
+    transformers, more = import_module("transformers"), {"num_labels": classes[0]} if classes else {}
+    network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
+    transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
+    peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload().save_pretrained(target)
 
 
 def _changed(given: Namespace) -> State:

@@ -1,8 +1,5 @@
-"""Checks that a network answers each image independently, with logits, and does not change.
-
-A network in training mode, with active dropout, with outputs that depend on the batch or with buffers that answering
-changes has no score: another batch size or another order would give another one. These checks cost a device batch and
-four images, so they are made at each load."""
+"""Checks that a network answers each image independently, with logits, and does not change: otherwise another batch
+size or order would give another score."""
 
 import base64
 import zlib
@@ -142,11 +139,9 @@ def _given(values: Tensor) -> Tensor:
 def check_load(
     model: LoadedModel, run: Run | None = None, batch: int = _IMAGES, tolerance: float = TOLERANCE
 ) -> list[Check]:
-    """Evaluation mode, logits, one answer whenever and with whomever an image is shown, an unchanged state.
-
-    run: the form of the network that will be used (`model.forward`), in batches of `batch` images; tolerance: largest
-    relative difference of two answers to one image. Failures are rows, not exceptions; only running out of memory is
-    raised."""
+    """Check evaluation mode, logits, one answer whenever and with whomever an image is shown, and an unchanged
+    state. run: the form of the network that will be used, in batches of `batch`; tolerance: relative. Failures are
+    rows; only running out of memory is raised."""
     images, before = probe(model), checksum(model.module)
     try:
         with torch.inference_mode():

@@ -1,8 +1,6 @@
-"""The boundary to foreign files: every failure in reading one becomes an error that names the file and the reason.
+"""Documents from elsewhere (YAML, JSON) as plain data, and the error for what is wrong in them.
 
-Checkpoints, cards, mapping files, annotations, tables, archives and documents are all read within `foreign`. Sizes are
-bounded before anything is built: a few lines of YAML can expand to gigabytes (aliases of aliases), a number that takes
-minutes to print, or an endless file."""
+Sizes are bounded before anything is built."""
 
 import json
 from collections import Counter
@@ -23,8 +21,6 @@ _adapter = cache(TypeAdapter[Any])  # to build one costs as much as hundreds of 
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
-#: Values of a YAML file, each alias counted as often as it stands for them.
-MOST_VALUES = 200_000
 MOST_LEVELS = 20
 #: Values of a JSON file: each costs some 60 bytes of memory, of which a file may have as few as three.
 MOST_PARTS = 20_000_000
@@ -82,22 +78,6 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(inner)
 
 
-def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Count the values of a node. `sizes` remembers nodes; 0 is one that is being counted. Raises ValueError for
-    too many."""
-    if id(node) in sizes:
-        if not sizes[id(node)]:
-            raise ValueError("an alias appears inside its own value")
-        return sizes[id(node)]
-    sizes[id(node)] = 0
-    parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-    count = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_values(part, sizes) for part in parts))
-    if count > MOST_VALUES:
-        raise ValueError(f"it expands to more than {MOST_VALUES} values")
-    sizes[id(node)] = count
-    return count
-
-
 def _require_plain(value: Any) -> None:
     """Raise for anything but text, numbers of 64 bits, truth values, lists and mappings of these."""
     if isinstance(value, dict | list):
@@ -124,15 +104,9 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MOST_LEVELS:
                 raise ValueError(f"it nests more than {MOST_LEVELS} levels deep")
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            _values(node, {})
-            value = loader.construct_document(node)
-        finally:
-            loader.dispose()
+            if isinstance(event, yaml.AliasEvent):  # a few lines of them can expand to gigabytes
+                raise ValueError("an alias (*name) is not read")
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
         _require_plain(value)
         return value
 

@@ -16,11 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from socket import SHUT_RDWR, socket
 from typing import Any, BinaryIO
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from registry.cards import ModelCard
@@ -56,15 +54,33 @@ class TransferError(OSError):
     """A request without a whole answer, or beyond its limits, and why."""
 
 
-class _Watch:
-    def __init__(self, limits: TransferLimits) -> None:
-        self.limits, self.start, self.received, self.fault = limits, time.monotonic(), 0, ""
-        self.connections: list[socket] = []
-        self._over = threading.Event()
+class _Transfer(threading.Thread):
+    """A request in a thread of its own: nothing else ends a read from a server that sends a byte now and then."""
 
-    def check(self) -> str:
-        """Which limit the request has gone beyond; "" for none."""
-        seconds, limits = time.monotonic() - self.start, self.limits
+    def __init__(self, target: BinaryIO, limits: TransferLimits, ask: Callable[[requests.Session], Any]) -> None:
+        super().__init__(daemon=True)
+        self.target, self.limits, self.ask = target, limits, ask
+        self.began, self.received, self.status, self.fault = time.monotonic(), 0, 0, ""
+        self.problem: Exception | None = None
+
+    def run(self) -> None:
+        """Write the answer's body to the target until it is beyond a limit."""
+        try:
+            with _unlogged(), requests.Session() as session, self.ask(session) as answer:
+                self.status = answer.status_code
+                for block in answer.iter_content(1 << 14):
+                    self.received += len(block)
+                    if self.exceeded():
+                        return
+                    self.target.write(block)
+        except (requests.RequestException, HTTPError) as error:
+            self.fault = self.fault or _why(error)
+        except Exception as error:  # noqa: BLE001 - of the target: its caller's
+            self.problem = error
+
+    def exceeded(self) -> str:
+        """Return which limit the request has gone beyond; "" for none."""
+        seconds, limits = time.monotonic() - self.began, self.limits
         if self.received > limits.bytes:
             self.fault = f"more than {limits.bytes} bytes: given up"
         elif seconds > limits.seconds:
@@ -73,55 +89,6 @@ class _Watch:
             pace = f"{self.received} bytes in {seconds:.0f} s"
             self.fault = f"{pace}, less than {limits.rate:.0f} a second: given up"
         return self.fault
-
-    def run(self) -> None:
-        """Until the request is over: close its connections once it is beyond a limit, so that no read of it waits."""
-        while not self._over.wait(min(1, self.limits.seconds / 10, self.limits.patience / 2)):
-            for connection in self.connections if self.check() else ():
-                with suppress(OSError):
-                    socket.shutdown(connection, SHUT_RDWR)  # not TLS's own, which may wait for the other side
-
-    @contextmanager
-    def watching(self) -> Iterator[requests.Session]:
-        """A session whose connections are watched."""
-        thread = threading.Thread(target=self.run, daemon=True)
-        thread.start()
-        try:
-            with requests.Session() as session:
-                for scheme in ("http://", "https://"):
-                    session.mount(scheme, _Adapter(self))
-                yield session
-        finally:
-            self._over.set()
-            thread.join()
-
-
-class _Adapter(HTTPAdapter):
-    def __init__(self, watch: _Watch) -> None:
-        self._watch = watch
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
-        self._watched(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-        return self._watched(super().proxy_manager_for(*args, **more))
-
-    def _watched(self, manager: Any) -> Any:
-        """The pool manager, whose connections are noted once they are made."""
-
-        def watched(pool: Any) -> Any:
-            def connect(connection: Any) -> None:
-                pool.ConnectionCls.connect(connection)
-                self._watch.connections.append(connection.sock)
-
-            kind = type("Watched", (pool.ConnectionCls,), {"connect": connect})
-            return type(pool.__name__, (pool,), {"ConnectionCls": kind})
-
-        kinds = manager.pool_classes_by_scheme.items()
-        manager.pool_classes_by_scheme = {scheme: watched(pool) for scheme, pool in kinds}
-        return manager
 
 
 @contextmanager
@@ -146,28 +113,18 @@ def _unlogged() -> Iterator[None]:
 def transfer(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
     """Send a request, write the body of its answer to `target`, and return its status. request: as requests has it
     (json, headers, auth, allow_redirects). Raises TransferError; errors of `target` pass."""
-    watch, problem = _Watch(limits), ""
     silence = min(limits.silence, limits.seconds)
-    with _unlogged(), watch.watching() as session:
-        try:
-            with session.request(method, url, timeout=silence, stream=True, **request) as answer:
-                for block in _blocks(answer, watch):
-                    target.write(block)
-        except (requests.RequestException, HTTPError) as error:
-            problem = _why(error)
-    # Raised here, it brings none of the library's errors along, which name addresses.
-    if problem := watch.fault or problem:
-        raise TransferError(problem)
-    return answer.status_code
-
-
-def _blocks(answer: requests.Response, watch: _Watch) -> Iterator[bytes]:
-    """Yield the body, piece by piece, until it is beyond a limit."""
-    for block in answer.iter_content(1 << 14):
-        watch.received += len(block)
-        if watch.check():
-            return
-        yield block
+    under_way = _Transfer(
+        target, limits, lambda session: session.request(method, url, timeout=silence, stream=True, **request)
+    )
+    under_way.start()
+    while under_way.is_alive() and not under_way.exceeded():
+        under_way.join(min(1, limits.seconds / 10, limits.patience / 2))
+    if under_way.problem is not None:
+        raise under_way.problem
+    if under_way.fault:  # it brings none of the library's errors along, which name addresses
+        raise TransferError(under_way.fault)
+    return under_way.status
 
 
 def _why(error: Exception) -> str:
@@ -182,12 +139,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError):
         return f"no connection to that host: {getattr(cause, 'strerror', None) or 'it ended without an answer'}"
     return type(error).__name__
-
-
-def status_text(status: int) -> str:
-    """Return a status in words: "HTTP status 404 (Not Found)"."""
-    known = status in set(HTTPStatus)
-    return f"HTTP status {status}" + (f" ({HTTPStatus(status).phrase})" if known else "")
 
 
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -207,7 +158,8 @@ def download(place: str, target: Path | str, **limits: float) -> None:
     with Path(target).open("wb") as file:
         status = transfer("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
     if status >= HTTPStatus.BAD_REQUEST:
-        raise TransferError(status_text(status))
+        known = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
+        raise TransferError(f"HTTP status {status}{known}")
 
 
 def fetch_whole(

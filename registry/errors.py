@@ -1,15 +1,5 @@
-"""What can go wrong for a user, as one tree.
-
-    BenchError                  one clear message for a person; never shown with a traceback
-    |-- CardError               a model card is malformed
-    |-- WeightsError            a checkpoint cannot be read, does not fit, or has another digest
-    |-- LabelError              class lists and label spaces do not fit each other
-    |-- AnswerError             a function or an endpoint does not answer as asked
-    |-- UnknownName             an unknown name; the message has close matches
-    `-- (those of the rooms above)
-
-A message names the fault, its place, the expected form and the next step.
-"""
+"""The errors of a user's mistakes, as one tree below `BenchError`, and the guard of foreign files. A message names the
+fault, its place, the expected form and the next step."""
 
 import errno
 import re

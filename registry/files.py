@@ -134,9 +134,15 @@ KEYWORDS = frozenset({
         "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
         "strict_img_size", "transform_input", "width_mult", "window_size",
 })  # fmt: skip
-_NAMES = ("convert", "file", "head", "ignore", "install", "key", "prompts", "repository")
-_TEXTS = (*_NAMES, "templates", "text_head", "trained_on")
-_OPTIONS = (*_TEXTS, "api", "boxes", "kwargs", "p", "answer")
+#: Options of a card, and what each holds.
+_TEXTS = (
+    "convert", "file", "head", "ignore", "install", "key", "prompts", "repository", "templates", "text_head",
+    "trained_on",
+)  # fmt: skip
+_MAPPINGS = ("api", "boxes", "kwargs")
+_OPTIONS: Mapping[str, Any] = {
+    **dict.fromkeys(_TEXTS, str), **dict.fromkeys(_MAPPINGS, Mapping), "p": int | float, "answer": int
+}  # fmt: skip
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
 #: Of a number that shapes a network: depth, width, pixels.
@@ -207,21 +213,10 @@ def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> N
     for name, value in options.items():
         if name not in _OPTIONS and not ideal:
             raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
-        if name in _TEXTS and not isinstance(value, str):
-            raise ValueError(f"options.{name}: text, found {type(value).__name__}")
-    forms = {
-        "p": (int | float, "a number"),
-        "answer": (int, "a whole number"),
-        "api": (Mapping, "a mapping of url, model and what else an endpoint's file says"),
-        "boxes": (Mapping, "a mapping of columns, outputs and threshold"),
-        "kwargs": (Mapping, "a mapping of keyword arguments"),
-    }
-    for name, (kind, form) in forms.items():
-        if name in options and not isinstance(options[name], kind):
-            raise ValueError(f"options.{name}: {form}")
+        if not isinstance(value, kind := _OPTIONS.get(name, object)):
+            expected = getattr(kind, "__name__", "number").lower().replace("str", "text")
+            raise ValueError(f"options.{name}: expected {expected}, found {type(value).__name__}")
     for name, value in options.get("kwargs", {}).items():
-        if not isinstance(name, str):
-            raise ValueError("options.kwargs: a mapping of keyword arguments")
         if not code and name not in KEYWORDS:
             raise ValueError(f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}")
         if not code and not _shapes(value):

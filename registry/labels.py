@@ -1,8 +1,5 @@
-"""Label spaces: the meaning of a network's outputs, and the coarser spaces in which it can answer.
-
-A decision groups outputs: softmax over *all* classes, then the arithmetic mean of the probabilities at each category's
-outputs (Geirhos et al. 2019; never the sum: dog has 109 outputs and airplane one). Importing this module does not
-import torch."""
+"""Label spaces: the meaning of a network's outputs, and the coarser spaces in which it can answer. A decision is the
+mean of the probabilities at a category's outputs (Geirhos et al. 2019). Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -89,12 +86,23 @@ def with_nothing(space: LabelSpace) -> LabelSpace:
     return LabelSpace(name=space.name, classes=(*space.classes, "nothing"), groupings=groupings, words=words)
 
 
+def _single(space: str, categories: Sequence[str], places: Mapping[str, int]) -> Grouping:
+    """Return the grouping in which every category has one output. places: category -> output."""
+    return Grouping(
+        space=space, categories=tuple(categories), indices=tuple((places[category],) for category in categories)
+    )
+
+
 def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
     """Return the label space of these classes, with all decision spaces that they cover."""
-    own = Grouping(space=name, categories=tuple(classes), indices=tuple((index,) for index in range(len(classes))))
+    own = _single(name, classes, _places(classes))
     return LabelSpace(
         name=name, classes=tuple(classes), groupings={name: own, **by_classes(classes)}, words=tuple(words)
     )
+
+
+def _places(classes: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(classes)}
 
 
 @cache
@@ -137,21 +145,13 @@ def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
     """Return the known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
-    wnids, _ = _imagenet1k()
-    place = {name: index for index, name in enumerate(classes)}
-    groups = geirhos_groups()
-    spaces = {}
-    if all(wnid in place for wnid in wnids):
-        spaces["imagenet1k"] = Grouping(
-            space="imagenet1k", categories=wnids, indices=tuple((place[wnid],) for wnid in wnids)
-        )
+    (wnids, _), groups, place = _imagenet1k(), geirhos_groups(), _places(classes)
+    spaces = {"imagenet1k": _single("imagenet1k", wnids, place)} if place.keys() >= {*wnids} else {}
     if all(wnids[i] in place for members in groups.values() for i in members):
         outputs = tuple(tuple(place[wnids[i]] for i in members) for members in groups.values())
         spaces["geirhos16"] = Grouping(space="geirhos16", categories=tuple(groups), indices=outputs)
-    elif all(category in place for category in groups):
-        spaces["geirhos16"] = Grouping(
-            space="geirhos16", categories=tuple(groups), indices=tuple((place[name],) for name in groups)
-        )
+    elif place.keys() >= groups.keys():
+        spaces["geirhos16"] = _single("geirhos16", tuple(groups), place)
     return spaces
 
 
@@ -160,8 +160,7 @@ def built_in_space(name: str) -> LabelSpace:
     """Return the label space of one of `LABEL_SPACES`."""
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
-        own = Grouping(space=name, categories=names, indices=tuple((index,) for index in range(len(names))))
-        return LabelSpace(name=name, classes=names, groupings={name: own}, words=names)
+        return LabelSpace(name=name, classes=names, groupings={name: _single(name, names, _places(names))}, words=names)
     if name == "coco80":
         return _space(name, _lines("coco80.txt"), _lines("coco80.txt"))
     wnids, words = _imagenet1k()
@@ -229,8 +228,7 @@ def read_mapping(path: Path) -> LabelSpace:
     space = _space(name, classes, words)
     if "groups" not in data:
         return space
-    places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
-    grouping = _grouping(name, data, places, len(classes), wrong)
+    grouping = _grouping(name, data, _places(words) | _places(classes), len(classes), wrong)
     return replace(space, groupings={**space.groupings, grouping.space: grouping})
 
 
@@ -346,10 +344,8 @@ def is_class_list(labels: str) -> bool:
 
 
 def read_class_list(labels: str, model: str) -> ClassList:
-    """The classes of a .txt (a name a line), a .json (a list, or index -> name) or a folder of class folders, whose
-    names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not.
-
-    Raises LabelError for another kind of file, and for a repeated name."""
+    """Return the classes of a .txt (a name a line), a .json (a list, or index -> name) or a folder of class folders
+    in alphabetical order. model: names the space if the file does not. Raises LabelError."""
     path, what = expanded(labels), "class list"
     expected = "Expected a name a line, or JSON: a list of names or index -> name."
     if is_folder(path):
@@ -357,11 +353,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     elif path.suffix == ".json":
         names = read_json(path, what, LabelError, expected)
         with foreign(what, path, LabelError, expected):
-            if isinstance(names, dict):
-                pairs = sorted((int(index), name) for index, name in names.items())
-                if [index for index, _ in pairs] != list(range(len(pairs))):
-                    raise ValueError("the indices are not 0, 1, 2, ...")
-                names = [name for _, name in pairs]
+            names = names_by_index(names) if isinstance(names, dict) else names
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("it holds something else")
     else:
@@ -378,6 +370,14 @@ def read_class_list(labels: str, model: str) -> ClassList:
     return ClassList(name=space_name(path, model), classes=tuple(names), matched=tuple(map(match_name, names)))
 
 
+def names_by_index(names: Mapping[Any, str]) -> list[str]:
+    """Return the names of a mapping index -> name in order. Raises ValueError if the indices are not 0, 1, 2, ..."""
+    pairs = sorted((int(index), name) for index, name in names.items())
+    if [index for index, _ in pairs] != list(range(len(pairs))):
+        raise ValueError("the indices are not 0, 1, 2, ...")
+    return [name for _, name in pairs]
+
+
 def space_name(path: Path, model: str) -> str:
     """Return a name for the space: its folder's or file's, if that is specific."""
     name = path.name if is_folder(path) else path.stem
@@ -386,13 +386,13 @@ def space_name(path: Path, model: str) -> str:
     return f"{name}-classes" if name in LABEL_SPACES else name
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
-
-
 def match_name(name: str) -> str:
     """Return the WordNet id or category of a name, or ""."""
     return _wnids_by_spelling().get(_plain(name), "")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
 @cache
@@ -410,10 +410,8 @@ def _wnids_by_spelling() -> Mapping[str, str]:
 
 
 def write_mapping(classes: ClassList, folder: Path) -> Path:
-    """The mapping file of a class list, in `folder`: its name holds its digest, so an equal list is the same file.
-
-    Names stay as they were given, for folders of the same classes carry them; only a list that covers ImageNet becomes
-    its WordNet ids."""
+    """Write the mapping file of a class list to `folder`; its name has its digest. Names stay as given, for folders
+    carry them; only a list that covers ImageNet becomes its WordNet ids."""
     spaces = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
     names = classes.matched if "imagenet1k" in spaces else classes.classes
     content: dict[str, Any] = {"name": classes.name, "classes": list(names)}

@@ -17,17 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from registry import architectures, checkpoints, files, normalisation
+from registry import architectures, checkpoints, files
 from registry.architectures import build
 from registry.cards import ModelCard
 from registry.checkpoints import Misfit, WeightChoice, conversion
 from registry.download import first_use, is_file_reference, weights_path
 from registry.errors import BenchError, CardError, WeightsError, reason, shown, some_of
-from registry.exported import load_exported
-from registry.families.detectors import BoxAnswers, Boxes
 from registry.families.family import family_of
-from registry.families.probe import WithHead, read_head, without_head
 from registry.files import WeightSources
+from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
@@ -71,23 +69,17 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
         return architectures.build(card.arch, outputs, kwargs)
 
 
-def stated_weights(
-    card: ModelCard, place: WeightSources, *, bare: bool = False
-) -> tuple[checkpoints.WeightChoice, normalisation.Normalisation | None]:
-    """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
-
-    bare: of the network without its classifier. Raises WeightsError as `load_model`."""
-    choice, origin = _weights(card, place, _blank(card, labels_of(card)), bare=bare)
-    return choice, normalisation.stated_in(choice.statistics, str(origin))
+def stated_weights(card: ModelCard, place: WeightSources, *, bare: bool = False) -> WeightChoice:
+    """Return the weights of the card's checkpoint that are taken. bare: of the network without its classifier. Raises
+    WeightsError as `load_model`."""
+    return _weights(card, place, _blank(card, labels_of(card)), bare=bare)[0]
 
 
-def _weights(
-    card: ModelCard, place: WeightSources, module: nn.Module, *, bare: bool
-) -> tuple[checkpoints.WeightChoice, Path]:
+def _weights(card: ModelCard, place: WeightSources, module: nn.Module, *, bare: bool) -> tuple[WeightChoice, Path]:
     """Return the weights for a network, which loses its classifier where it is to be bare, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
-        choice = checkpoints.WeightChoice(name="", state=checkpoints.by_order(path, module))
+        choice = WeightChoice(name="", state=checkpoints.by_order(path, module))
     else:
         renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
         ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
@@ -96,7 +88,7 @@ def _weights(
         lost = without_head(module, card.preprocess.size if card.preprocess else 224)
         own = module.state_dict()
         # Decoders, projectors, queues of self-supervised training: nothing of the backbone's where that is complete.
-        left = lost if checkpoints.Misfit.between(choice.state, own).missing else choice.state.keys() - own.keys()
+        left = lost if Misfit.between(choice.state, own).missing else choice.state.keys() - own.keys()
         state = {name: tensor for name, tensor in choice.state.items() if name not in left}
         choice = replace(choice, state=state, ignored=(*choice.ignored, *(n for n in choice.state if n in left)))
     return choice, path
@@ -109,28 +101,28 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         network: tuple[nn.Module, str] = family.network(card, place, len(labels.classes), bare=bare)
         return network
     side = card.preprocess.size if card.preprocess else 224
-    if card.source == "export" or card.arch == "export":
-        path = weights_path(card, place)
-        return load_exported(path, side, place), files.digest_file(path)
-    library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
     seed = architectures.random_seed(card.weights)
-    whole = library and seed is None
-    module = _pretrained_timm(card, place.caches.hub) if whole else _blank(card, labels, seed)
+    library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
+    if library and seed is None:
+        module, code = _pretrained_timm(card, place.caches.hub), ""
+    else:
+        module = _blank(card, labels, seed)
+        code = architectures.source_code(card.arch, module)
     if seed is not None or library or (card.weights is None and card.source == "python"):
         if bare:
             without_head(module, side)
     else:
         choice, origin = _weights(card, place, module, bare=bare)
-        stated, how = normalisation.stated_in(choice.statistics, str(origin)), card.preprocess
-        if stated is not None and how is not None and not normalisation.agrees(stated, how):
+        stated, how = choice.normalisation, card.preprocess
+        if stated is not None and how is not None and not checkpoints.agrees(stated, how):
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {normalisation.as_text(stated)}. The "
-                f"preprocessing of model '{card.name}' says {normalisation.as_text(how)}. One of them is wrong, and "
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {checkpoints.as_text(stated)}. The "
+                f"preprocessing of model '{card.name}' says {checkpoints.as_text(how)}. One of them is wrong, and "
                 "every score would be of another network: leave out --mean, --std and --scale to take the "
                 "checkpoint's, or save the weights without it."
             )
         checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))
-    return module.eval(), "" if whole else architectures.source_code(card.arch, module)
+    return module.eval(), code
 
 
 def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
@@ -153,7 +145,7 @@ def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", ba
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            normalisation.require_once(module.state_dict(), card)
+            checkpoints.require_once(module.state_dict(), card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
@@ -205,10 +197,8 @@ def forward_flops(card: ModelCard) -> int:
 
 
 def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> str:
-    """What to do about a misfit: an argument of the architecture, another label space, a head of one's own, or a line
-    that changes the file.
-
-    module: the card's network; choice: the weights of the file `path`, which do not fit it."""
+    """Return what to do about a misfit: an argument of the architecture, another label space, a head of one's own,
+    or a line that changes the file. choice: the weights of the file `path`."""
     head, text, given = _head(module), "", dict(card.options.get("kwargs", {}))
     if options := dict(_options(module, misfit)):
         outputs = next((len(module.state_dict()[name]) for name in head), 1000)

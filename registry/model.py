@@ -93,10 +93,8 @@ def _presented(
 def present(
     images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation, each: Each = map
 ) -> list[Pixels]:
-    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first lines). each: as
-    `map`, by several threads.
-
-    Whole images of different sizes in one batch are all brought to the card's size: they cannot be stacked."""
+    """Bring images [h, w, 3] to one size by the rules of the presentation. each: as `map`, by several threads.
+    Whole images of different sizes are all brought to the card's size: they cannot be stacked."""
     if presentation != "whole":
         interpolation = CROPS_224.get(presentation, preprocess.interpolation)
         return list(each(lambda image: _presented(image, preprocess, presentation, interpolation), images))
@@ -210,10 +208,8 @@ class LoadedModel:
         return (x - mean) / std
 
     def _statistics(self, device: torch.device, width: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation on `device`, [1, 3, 1, width], channels-last: a whole row goes with images of
-        that layout in a third of the time of a pixel.
-
-        Ordinary tensors, also when first asked for in inference mode, whose tensors autograd could not use later."""
+        """Return mean and deviation on `device`, [1, 3, 1, width], channels-last: a whole row is three times as
+        fast as a pixel."""
         if (device, width) not in self._stats:
             with torch.inference_mode(mode=False):
                 mean, std = (
@@ -316,13 +312,9 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 def fold_batch_norm(
     module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = (torch.contiguous_format,)
 ) -> tuple[nn.Module, torch.memory_format] | None:
-    """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and of
-    the images that it takes; or None.
-
-    module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224, 224]; layouts: the
-    first in which the copy runs and agrees is taken. None if nothing could be folded, the module cannot be copied or
-    watched, or the copy's logits differ on `example` by more than 1e-4 of the largest logit (at least 1). `module` is
-    left as it was."""
+    """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and
+    images; None if nothing could be folded, or the copy's logits on `example` (a batch of input) differ by more
+    than 1e-4 of the largest. layouts: the first that runs and agrees is taken."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
     pairs, logits = _foldable(module, example)

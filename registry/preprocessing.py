@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
+from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.documents import problems, read_json
 from registry.errors import CardError, WeightsError, foreign, reason, shown
 from registry.files import digest_file, is_file
-from registry.normalisation import Normalisation, agrees, as_text
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -158,13 +158,9 @@ def _of_torchvision(name: str, weights: Path | None, side: int | None) -> Stated
 
 
 def stated_input(arch: str, weights: Path | None = None, side: int | None = None) -> StatedInput:
-    """Return the input that an architecture's library states; no fields if it states none.
-
-    side: in pixels, if the architecture is not built for its usual size; weights: the user's file. The library's
-    default does not describe it, so all but the size is then the field's usual, unless the name has a tag
-    (timm:NAME.TAG) or the file is one that the library publishes."""
-    if arch == "export":
-        return StatedInput({"fixed_size": True}, "an exported program")
+    """Return the input that an architecture's library states; no fields if it states none. side: in pixels, if the
+    network is built for another size; weights: the user's file, which the library's default does not describe
+    unless the library published it or the name has a tag (timm:NAME.TAG)."""
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
@@ -213,10 +209,8 @@ _TIMM = {"model", "img_size", "input_size", "crop_pct", "mean", "std", "interpol
 
 
 def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
-    """Return the input described by a training script's settings (its arguments, hyperparameters).
-
-    place: of the settings in the checkpoint; origin: its path. Raises WeightsError for settings that a card cannot
-    express."""
+    """Return the input described by a training script's settings at `place` of the checkpoint `origin`. Raises
+    WeightsError for settings that a card cannot express."""
     free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
         if not settings.keys() >= _TIMM:

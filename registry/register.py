@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack, cast
@@ -10,13 +11,14 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
-from registry.conversions import refuse_folder
+from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check, takes_only_its_size
+from registry.download import fetch, first_use
 from registry.errors import CardError, WeightsError, shown, unknown_name
-from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
-from registry.families.family import Draft, family_of, of_folder, require_fitting
+from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
-from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder
+from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
+from registry.heads import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput
@@ -80,26 +82,27 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
             options["boxes"] = boxes_of(arch, labels, draft.options.get("threshold")).option()
         arch = whole_arch(arch.removeprefix(PREFIX))
         require_known(arch)
-        stated = stated_by_detector(arch)
+        known, stated = {}, stated_by_detector(arch)
     else:
         arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)
-        kwargs = {**known, **kwargs}
-    if weights is not None and random_seed(weights) is None:
-        file = expanded(weights)
+    kwargs = {**known, **kwargs}
+    if (file := _file_of(weights, place)) is not None:
         if not file.is_file():
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
         refuse_other_formats(file, arch, kwargs)
-        weights = str(file.resolve())
+        weights = weights if is_url(weights) else str(file.resolve())
     options = {name: value for name, value in {**options, "kwargs": kwargs}.items() if value}
     source: Source = "hub"
-    if arch == "export":
-        if weights is None:
-            raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
-        source = "export"
-    elif not arch.startswith("hf_hub:"):
-        kind = "file" if weights is not None and random_seed(weights) is None else split_arch(arch)[0]
-        source = cast(Source, kind)
+    if not arch.startswith("hf_hub:"):
+        source = cast(Source, "file" if file is not None else split_arch(arch)[0])
     return replace(draft, source=source, arch=arch, weights=weights, labels=labels, options=options, stated=stated)
+
+
+def _file_of(weights: str | None, place: WeightSources) -> Path | None:
+    """Return the file that weights are in, downloaded if they are at an address; None of no or random weights."""
+    if weights is None or random_seed(weights) is not None:
+        return None
+    return fetch(weights, place.weights_folder, None, place.mirror) if is_url(weights) else expanded(weights)
 
 
 def _opened(
@@ -111,18 +114,18 @@ def _opened(
     if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:
         repository = arch[len("timm:hf_hub:") :]
         return f"hf_hub:{repository}", None, {}, preprocessing.hub_input(repository, place.caches.hub)
-    if weights is not None and is_folder(expanded(weights)):
-        refuse_folder(expanded(weights), arch, kwargs)
-        return preprocessing.read_folder(expanded(weights), arch)
+    file = _file_of(weights, place)
+    if file is not None and is_folder(file):
+        refuse_folder(file, arch, kwargs)
+        return preprocessing.read_folder(file, arch)
     if not arch:
         raise CardError(
             "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
             "timm's config.json contains its architecture."
         )
-    own = None if weights is None or random_seed(weights) is not None else expanded(weights)
     side = kwargs.get("img_size", kwargs.get("image_size"))
     built = side if isinstance(side, int) else None
-    return arch, weights, {}, preprocessing.stated_input(arch, own if own and is_file(own) else None, built)
+    return arch, weights, {}, preprocessing.stated_input(arch, file if file and is_file(file) else None, built)
 
 
 def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
@@ -154,7 +157,8 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     if draft.source == "file":
         side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
         card = _card(draft, Preprocess(size=side, resize=side))
-        choice, normalisation = stated_weights(card, folder.place, bare=draft.bare)
+        choice = stated_weights(card, folder.place, bare=draft.bare)
+        normalisation = choice.normalisation
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
@@ -188,7 +192,7 @@ def _of_weights(
 def backbone_card(
     name: str,
     arch: str,
-    weights: Path | None,
+    weights: str | None,
     *,
     shelf: CardFolder,
     key: str | None = None,
@@ -200,7 +204,7 @@ def backbone_card(
     decide nothing: its own classifier is taken off. Raises as `register`."""
     given = _of_weights(arch, key, ignore, arch_option)
     require_fitting(arch, {})
-    draft = Draft(name=name, arch=arch, weights=None if weights is None else str(weights), options=given, bare=True)
+    draft = Draft(name=name, arch=arch, weights=weights, options=given, bare=True)
     _, card, rows = _described(draft, shelf, overrides)
     return card, rows
 
@@ -208,7 +212,7 @@ def backbone_card(
 def register(
     name: str,
     arch: str,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     *,
     cards_folder: Path,
     place: WeightSources,
@@ -233,29 +237,23 @@ def register(
     UnknownName. Nothing is written unless every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
-    arch, weights = of_folder(predicting(arch), weights)
+    arch, text = of_files(predicting(arch), str(weights) if weights else None)
+    if is_url(text) and family_of(arch) is not None:
+        raise CardError(f"arch '{arch}' takes a file of this machine: download {public(str(text))} first.")
     given = {**(options or {}), **_of_weights(arch, key, ignore, arch_option)}
     require_fitting(arch, options or {})
     space, rows = None if labels is None else str(labels), tuple[Check, ...]()
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
-        space, rows = (
-            str(write_mapping(listed, cards_folder / "labels")),
-            (Check(name="labels", ok=True, detail=str(listed)),),
-        )
-    draft = Draft(
-        name=name,
-        arch=arch,
-        weights=str(weights) if weights else None,
-        labels=space,
-        training=tuple(training),
-        options=given,
-        rows=rows,
-    )
-    draft, card, checks = _described(draft, folder, overrides)
-    stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-    try:
-        return admit(card, checks, folder, size_is_stated="fixed_size" in stated)
-    except BaseException:  # what was written for it is gone again
-        cards.remove_unnamed(draft.files, cards_folder)
-        raise
+        space = str(write_mapping(listed, cards_folder / "labels"))
+        rows = (Check(name="labels", ok=True, detail=str(listed)),)
+    draft = Draft(name=name, arch=arch, weights=text, labels=space, training=training, options=given, rows=rows)
+    # A download is kept only if it turns out to be a network.
+    with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
+        draft, card, checks = _described(draft, folder, overrides)
+        stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
+        try:
+            return admit(card, checks, folder, size_is_stated="fixed_size" in stated)
+        except BaseException:  # what was written for it is gone again
+            cards.remove_unnamed(draft.files, cards_folder)
+            raise

@@ -1,8 +1,5 @@
-"""Ideal observers: they read a stimulus's labels instead of its pixels, so their scores are known in closed form.
-
-shape-reader answers the shape (the category where a set has no shapes), texture-reader the texture (else a guess),
-uniform-guesser any category, constant-responder always the same, noisy-shape-reader the shape with probability `p`
-(option, 0.75) and any *other* category else. The stimulus's seed determines all randomness."""
+"""Ideal observers read a stimulus's labels instead of its pixels, so their scores are known in closed form; the seed
+determines all randomness. Template readers, below, simulate people."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -45,11 +42,9 @@ _SECOND = -7723592293110705685
 
 
 class TemplateReader(nn.Module):
-    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers (255:
-    all of it), in the order of their categories, equally many of each.
-
-    seed: of its noise; blur: standard deviation in cells; early: of the noise on its input, as a share of the grey
-    range; late: of the noise on its correlations."""
+    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers,
+    by category; seed: of its noise; blur: in cells; early, late: of the noise on its input, as a share of the grey
+    range, and on its correlations."""
 
     templates: Tensor
     luminance: Tensor
@@ -224,10 +219,8 @@ class IdealObserver:
         return digest_data({"ideal": self.card.arch, "options": self.card.options})
 
     def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:
-        """One-hot answers [n, categories] from label columns [n] and seeds [n].
-
-        A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError if a
-        label that the rule reads is not a category."""
+        """Return one-hot answers [n, categories] from label columns [n] and seeds [n]; each depends on its own
+        trial alone. Raises LabelError if a label is not a category."""
         stimuli = _Stimuli(
             labels=labels, seeds=np.asarray(seeds, dtype=np.uint64), categories=categories, options=self.card.options
         )

@@ -50,10 +50,8 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
-    """The step of each, or the epoch: as the name says it, otherwise as the folders within `folder` do, otherwise
-    the file.
-
-    unit None: steps if every known position is a step, otherwise epochs."""
+    """Return the step of each checkpoint, or its epoch: as its name says it, otherwise the folders within `folder`,
+    otherwise the file. unit None: steps if most known positions are steps."""
     said: dict[Path, Mapping[Unit, int]] = {}
     left_out: dict[Path, str] = {}
     for path in paths:

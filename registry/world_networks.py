@@ -1,12 +1,5 @@
-"""The small detector that comes with the built-in world: the backbone of its classifiers, and a head that looks for
-objects at 64 places.
-
-Input: as of the classifiers. Output, as of torchvision's detectors: per image {"boxes": [b, 4] in pixels (left, top,
-right, bottom), "labels": [b] from 1 (0 is the background), "scores": [b] in (0, 1)}, best first.
-
-Each cell of an 8 x 8 grid predicts how likely the centre of an object of each class is in it (a sigmoid per class) and
-how far its four sides are (Tian et al. 2019, "FCOS"). The best box of each class is reported: only it decides an
-answer, and suppressing overlapping boxes would cost more than the network."""
+"""The small classifier and the small detector that come with the built-in world, of images of 64 pixels. The detector
+looks for objects at 64 places and reports the best box of each class."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from registry.determinism_checks import Check
-    from registry.families.probe import Fitted, Head, Kind
+    from registry.families.probe import Fitted
+    from registry.heads import Head, Kind
     from registry.model import LoadedModel
     from registry.simulated import IdealObserver
 
 
-WEIGHTS = ".safetensors, .pt, .pth, .pt2, .onnx, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
+WEIGHTS = ".safetensors, .pt, .pth, .pt2, .onnx, a URL, a folder of timm, a tag of open_clip, or random:0 (untrained)."
 TEMPLATES = "Name classes in these texts, such as 'a sketch of a {}.' (zero-shot models; default: 80)."
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
 #: `--probe` that draws images of the built-in world, and how many it draws.
@@ -117,8 +118,7 @@ def register_card(name: str, arch: str, weights: str | None = None, **options: A
     from registry.register import register as admit_card
 
     settings = read_settings()
-    path = Path(weights) if weights else None
-    return admit_card(name, arch, path, cards_folder=settings.cards, place=settings.place, **options)
+    return admit_card(name, arch, weights, cards_folder=settings.cards, place=settings.place, **options)
 
 
 def register_each_template(
@@ -175,8 +175,8 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     if what in cards or not path.exists():
         return what, ()
     from registry.architectures import whole_arch
-    from registry.families.detectors import PREFIX
     from registry.families.family import FAMILIES
+    from registry.heads import PREFIX
 
     wanted, kind = whole_arch(arch.removeprefix(PREFIX)), arch.partition(":")[0]
     whole = path.resolve()
@@ -186,8 +186,6 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
-    if path.suffix == ".pt2" and not arch:
-        arch = "export"
     card, checks = register_card(_named_after(what), arch, str(path), labels=labels)
     return card.name, checks
 
@@ -219,7 +217,8 @@ def _fit_probe(
 
     from benchmark.engine.devices import choose_device
     from registry.families.family import labels_of_folders, require_classes
-    from registry.families.probe import Head, fit, write_head
+    from registry.families.probe import fit
+    from registry.heads import Head, write_head
     from registry.loading import load_model
     from registry.register import CardFolder, admit, backbone_card, require_free
 
@@ -227,8 +226,8 @@ def _fit_probe(
     folder = CardFolder(cards=settings.cards, place=settings.place, replaces=replaces)
     require_free(name, folder)
     if ":" in backbone or weights is not None:
-        arch, path = backbone if ":" in backbone else "", Path(weights) if weights else None
-        own, rows = backbone_card(name, arch, path, shelf=folder, **given)
+        arch = backbone if ":" in backbone else ""
+        own, rows = backbone_card(name, arch, weights, shelf=folder, **given)
     elif given:
         raise CardError(f"'{backbone}' is registered with its input and weights: leave out options of an architecture.")
     else:
@@ -292,7 +291,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
     from safetensors.torch import load_file, save
 
     from benchmark.engine.devices import full_precision
-    from registry.families.probe import pooled
+    from registry.heads import pooled
 
     device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
     path = settings.features / f"{digest_data([model.identity, stimuli.digest, device])}.safetensors"

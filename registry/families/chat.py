@@ -1,8 +1,5 @@
-"""Vision-language models and classifiers behind an API: an endpoint of chat completions classifies each image.
-
-"api:FILE.yaml" describes the endpoint (`Endpoint`), and the card stores a copy. Every reply is first appended to a file
-below BENCH_HOME/answers, under the digest of the question (address, model, wording, options) and that of the image's
-pixels: an interrupted run never pays for an image twice."""
+"""Models behind an API of chat completions, described by "api:FILE.yaml". Every reply is first appended to a file below
+BENCH_HOME/answers, so an interrupted run never pays for an image twice."""
 
 import json
 import os

@@ -13,8 +13,8 @@ from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
 from registry.errors import CardError, LabelError, WeightsError, shown, some_of
-from registry.families.detectors import is_detector
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
+from registry.heads import is_detector
 from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
 from registry.preprocessing import StatedInput
 
@@ -22,6 +22,7 @@ from registry.preprocessing import StatedInput
 FAMILIES: Mapping[str, str] = {
     "hf": "registry.families.transformers",
     "open_clip": "registry.families.open_clip",
+    "export": "registry.families.exported",
     "onnx": "registry.families.onnx",
     "predict": "registry.families.predict",
     "api": "registry.families.chat",
@@ -60,14 +61,14 @@ def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
+def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
     """Return architecture and weights if the given weights identify their architecture: a folder of open_clip or
-    transformers, or an ONNX file."""
-    if not arch and weights is not None and weights.suffix == ".onnx":
-        return "onnx", weights
-    folder = None if weights is None else expanded(weights)
-    if folder is None or not is_folder(folder):
+    transformers, an ONNX file, or an exported program."""
+    if weights is None or is_url(weights):
         return arch, weights
+    folder = expanded(weights)
+    if not is_folder(folder):
+        return arch or {".onnx": "onnx", ".pt2": "export"}.get(folder.suffix, ""), weights
     kind, _, place = arch.partition(":")
     if not arch:
         if is_file(folder / "open_clip_config.json"):
@@ -192,11 +193,9 @@ def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
 def labels_of_folders(
     classes: Sequence[str], space: str | None, place: Path, folder: Path
 ) -> tuple[str, tuple[int, ...], list[Path]]:
-    """Return the label space of class folders, in any order: a name or a mapping file; for each of its outputs the
-    place of its class in `classes`; files written, below `folder`.
-
-    space: the label space that it must be; place: of the folders, which names a space of one's own. Raises LabelError
-    if the classes of `space` are others."""
+    """Return the label space of class folders in any order (a name or a mapping file below `folder`), the place in
+    `classes` of each output's class, and the files written. space: that it must be; place: of the folders. Raises
+    LabelError if the classes of `space` are others."""
     if space:
         require_classes(classes, space)
     for name in (space,) if space else ("imagenet1k", "geirhos16"):

@@ -1,7 +1,5 @@
-"""ONNX files: networks of any library, run by onnxruntime. They give only decisions: no gradient passes through them.
-
-The file specifies the name, layout (channels first or last), type and size of its input, but not the scaling of pixels.
-Tensors may be in other files, but only of its own folder."""
+"""ONNX files: networks of any library, run by onnxruntime. They give only decisions. The file specifies the input's
+name, layout, type and size; its tensors may be in other files of its own folder."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard
-from registry.containment import require_proof
 from registry.determinism_checks import pictures
 from registry.errors import AnswerError, CardError, WeightsError, foreign, shown
-from registry.exported import FixedBatch
+from registry.families.exported import FixedBatch, require_proof
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file

@@ -1,9 +1,5 @@
-"""Functions that only decide: `predict(images) -> labels, probabilities or logits`, of a Python file or module.
-
-images: NumPy, [n, 3, h, w] float32 in [0,1], RGB (or what --mean and --std make of it). The result may be an array of
-NumPy, torch or JAX, or a list: [n] labels, each the name or number of a class, "na" or -1 for no answer; or [n,
-classes] by the label space: probabilities where all rows are at least 0 and sum to 1 on four pictures at load,
-otherwise logits."""
+"""Functions that only decide, of a Python file or module: `predict(images)` of [n, 3, h, w] float32 in [0,1] returns
+[n] labels ("na" or -1: no answer), or [n, classes] probabilities (rows of at least 0 that sum to 1) or logits."""
 
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
-"""Image classifiers and zero-shot image-text models (CLIP, SigLIP) of transformers: "hf:ORG/NAME" of the hub, or
-"hf:FOLDER" with config.json and safetensors.
-
-Nothing of a repository is executed: its own code is not loaded, and weights are safetensors."""
+"""Image classifiers and zero-shot models of transformers: "hf:ORG/NAME", or "hf:FOLDER" with config.json and
+safetensors. Code of a repository is not loaded."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from registry.errors import CardError, WeightsError, foreign, shown
 from registry.families.family import Draft, labels_of_names, library, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
+from registry.labels import names_by_index
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
 
@@ -245,10 +244,7 @@ def _names(config: dict[str, Any]) -> list[str]:
             raise CardError(f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}.")
         return [f"LABEL_{i}" for i in range(count)]
     with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):
-        pairs = sorted((int(index), str(name)) for index, name in named.items())
-        if [index for index, _ in pairs] != list(range(len(pairs))):
-            raise ValueError("the indices are not 0, 1, 2, ...")
-    return [name for _, name in pairs]
+        return list(map(str, names_by_index(named)))
 
 
 class Classifier(nn.Module):

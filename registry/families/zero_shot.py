@@ -1,8 +1,5 @@
 """What zero-shot image-text models share, whichever library has their towers: templates, class vectors that a text
-tower made once and a file keeps, and logits of an image's vector with them.
-
-The label space determines the names: the 16 categories of "geirhos16", or the 1,000 classes of "imagenet1k", which are
-then grouped. These are two observers."""
+tower made once and a file keeps, and logits of an image's vector with them."""
 
 import json
 import re
@@ -20,7 +17,8 @@ from registry.determinism_checks import Check
 from registry.documents import read_bytes
 from registry.errors import CardError, WeightsError, foreign, shown, unprintable
 from registry.families.family import Draft, library
-from registry.files import absence, digest_data, digest_state, expanded, is_file, write_whole
+from registry.files import digest_data, digest_state, expanded, is_file, write_whole
+from registry.heads import read_frozen
 from registry.labels import LabelSpace, built_in_space, label_space
 
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
@@ -97,20 +95,13 @@ def for_each_template(name: str, choice: str) -> dict[str, str]:
 
 def read_text_head(path: Path, digest: str) -> TextHead:
     """Return the head of a file. Raises WeightsError: missing file, invalid head, or another digest."""
-    from safetensors import safe_open
-
-    if not is_file(path):
-        raise WeightsError(f"text head {shown(path)} {absence(path)}. Register the model again.")
+    notes, tensors = read_frozen(path, "prompts")
     with foreign("text head", path, WeightsError, "Register the model again."):
-        with safe_open(path, "pt") as file:
-            notes = json.loads((file.metadata() or {})["prompts"])
-            weight = file.get_tensor("weight")
-        names, templates = (tuple(map(str, notes[name])) for name in ("names", "templates"))
         head = TextHead(
-            names=names,
-            templates=templates,
+            names=tuple(map(str, notes["names"])),
+            templates=tuple(map(str, notes["templates"])),
             text=str(notes["text"]),
-            weight=weight,
+            weight=tensors["weight"],
             scale=float(notes["scale"]),
             bias=float(notes["bias"]),
         )

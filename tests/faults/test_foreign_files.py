@@ -45,11 +45,11 @@ from benchmark.stimuli.trial_tables import read_trials
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
 from registry.download import availability
-from registry.exported import checked_archive
-from registry.families.family import of_folder
-from registry.families.probe import read_head
+from registry.families.exported import checked_archive
+from registry.families.family import of_files
 from registry.families.zero_shot import read_text_head
 from registry.files import WeightSources
+from registry.heads import read_head
 from registry.labels import read_class_list, read_mapping
 from registry.preprocessing import preprocess_of, read_folder
 from registry.training_runs import steps_in_file
@@ -381,7 +381,7 @@ def _weights(folder: Path, _settings: Settings) -> None:
 
 
 def _model_folder(folder: Path, _settings: Settings) -> None:
-    of_folder("", folder)
+    of_files("", folder)
     arch, _, _, stated = read_folder(folder, "")
     preprocess_of(arch, stated.fields)
 

@@ -9,7 +9,7 @@ from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
-from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
+from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
 from registry.labels import label_space, with_nothing
 from registry.loading import load_model
 from registry.model import LoadedModel

@@ -13,7 +13,7 @@ from torch import nn
 
 from registry.determinism_checks import check
 from registry.errors import WeightsError
-from registry.exported import checked_archive, is_plain
+from registry.families.exported import checked_archive, is_plain
 from registry.files import WeightSources
 from registry.loading import load_model
 from registry.register import register

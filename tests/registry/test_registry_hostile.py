@@ -16,10 +16,6 @@ from registry.loading import load_model
 from registry.preprocessing import stated_input
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"
-BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]\n"
-    for a, b in zip("abcdefgh", "bcdefghi", strict=True)
-)
 BAD = {
     "a word for a number": (GOOD.replace("224", "tall"), r"bad\.yaml .*field 'preprocess\.size'.*integer"),
     "a resize below the size": (GOOD.replace("256", "200"), "field 'preprocess'.*at least size"),
@@ -35,8 +31,7 @@ BAD = {
     "a date that is none": (GOOD + "paper: 2024-13-45\nyear: 2024-13-45\n", "field 'year'"),
     "nested without end": ("a: " + "[" * 200_000, "20 levels|not valid YAML"),
     "5,000 digits": (GOOD + "year: " + "9" * 5000, "cannot be read"),
-    "aliases of aliases": (BOMB, "more than 200000 values"),
-    "an alias inside itself": ("a: &a [*a]", "inside its own value"),
+    "an alias inside itself": ("a: &a [*a]", r"alias \(\*name\) is not read"),
     "an object": ("a: !!python/object/apply:os.mkdir [executed]", "not valid YAML"),
     "bytes": ("a: !!binary aGVsbG8=", "bytes"),
     "too large": ("a: " + "x" * (MOST_BYTES + 1), "larger than"),

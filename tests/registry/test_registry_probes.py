@@ -9,7 +9,8 @@ from torchvision import models
 
 from registry.errors import LabelError, WeightsError
 from registry.families.family import labels_of_folders
-from registry.families.probe import Head, WithHead, fit, held_out, pooled, read_head, without_head, write_head
+from registry.families.probe import fit, held_out
+from registry.heads import Head, WithHead, pooled, read_head, without_head, write_head
 from registry.labels import label_space
 
 

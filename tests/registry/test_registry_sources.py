@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+import gestaltbench as gb
+import registry
 from registry.architectures import renew_keys
 from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
 from registry.documents import problems
 from registry.download import availability, fetch, local_path
-from registry.errors import UnknownName, WeightsError
+from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
 from registry.labels import label_space
 from registry.loading import load_model
@@ -155,6 +158,47 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
         card("http://me:hunter2@h/.pt?k=s3cret")
     shown.append(problems(refused.value, [])[0])
     assert not [text for text in shown if "hunter2" in text or "s3cret" in text]
+
+
+@pytest.mark.slow
+def test_weights_at_an_address_are_registered_from_there(served, tiny, nine, tmp_path, monkeypatch):
+    """Through the public verb, which once made the address a path ("http:/127.0.0.1/tiny.pt")."""
+    folder, url = served
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    torch.save(tiny.state_dict(), folder / "tiny.pt")
+    card = gb.register("mine", "timm:test_resnet", f"{url}/tiny.pt", labels=nine)
+    assert card.weights == f"{url}/tiny.pt" and card.sha256 == digest_state(tiny.state_dict())
+    assert Server.asked == ["/tiny.pt"]
+    with pytest.raises(WeightsError, match="HTTP status 404"):
+        gb.register("other", "timm:test_resnet", f"{url}/gone.pt", labels=nine)
+    with pytest.raises(CardError, match="takes a file of this machine"):
+        gb.register("other", "onnx", f"{url}/net.onnx", labels=nine)
+    (folder / "net.pt").write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match="checkpoint"):
+        gb.register("other", "timm:test_resnet", f"{url}/net.pt", labels=nine)
+    assert [path.suffix for path in (tmp_path / "home" / "weights").glob("*.pt")] == [".pt"]  # the first alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["file", "world-standard-0", "world-detector-0"])
+def test_a_card_passes_few_files_on_its_way(card, tiny, tmp_path, name):
+    """Of the registry, through `load_model`: at most ten, beside the network's own file."""
+    torch.save(tiny.state_dict(), tmp_path / "net.pt")
+    mine = card(tmp_path / "net.pt") if name == "file" else builtin_cards()[name]
+    root, passed = str(Path(registry.__file__).parent), set()
+
+    def note(frame, event, _argument):
+        file = frame.f_code.co_filename
+        if event == "call" and file.startswith(root) and not file.endswith("world_networks.py"):
+            passed.add(file)
+
+    load_model(mine, WeightSources(weights_folder=tmp_path))
+    sys.setprofile(note)
+    try:
+        load_model(mine, WeightSources(weights_folder=tmp_path))
+    finally:
+        sys.setprofile(None)
+    assert len(passed) <= 10, sorted(passed)
 
 
 def test_a_card_keeps_its_login_in_its_own_file(card, tmp_path):

@@ -1,66 +1,38 @@
 """Exported programs (`torch.export.save`, .pt2): opened only after a look at what opening and running them would do.
 
-`torch.export.load` unpickles freely where an archive asks for it, evaluates the text of size expressions and guards,
-and looks operators up by dotted name; some operators write files. So the archive is read here first: members, operators
-and their arguments, expressions. Accepted members are copied into a new archive, and torch opens that checked copy. A
-separate process measures time and memory; no operator of the list loops."""
+`torch.export.load` unpickles freely, evaluates the text of sizes and guards, and looks operators up by name; some
+write files. So the archive is read here first, and torch opens a copy of its accepted members."""
 
 import ast
 import io
 import json
 import logging
 import re
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from registry.cards import ModelCard
 from registry.checkpoints import refuse_onnx
-from registry.containment import require_proof
-from registry.errors import WeightsError, foreign, shown
-from registry.files import WeightSources, absence, is_file
+from registry.download import weights_path
+from registry.errors import BenchError, CardError, WeightsError, foreign, reason, shown
+from registry.families.family import Draft
+from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file, write_whole
+from registry.preprocessing import StatedInput
 
-#: The operators of torch.ops.aten that a program may call, and their in-place forms (`relu_`): pure computation on
-#: tensors and sizes. None takes a path, reads or writes a file, draws random numbers, returns uninitialised memory, or
-#: calls anything by name.
-_OPERATORS = """
-    abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all alpha_dropout amax amin any arange argmax argmin
-    argsort as_strided asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
-    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not
-    bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to bucketize cat ceil celu channel_shuffle chunk clamp
-    clamp_max clamp_min clip clone col2im complex concat constant_pad_nd contiguous conv1d conv2d conv3d
-    conv_transpose1d conv_transpose2d convolution copy cos cosh cosine_similarity cummax cummin cumprod cumsum
-    cumulative_trapezoid deg2rad detach diag diag_embed diagonal dim div divide dot dropout dstack einsum elu embedding
-    eq erf erfc exp exp2 expand expand_as expm1 eye feature_dropout fft_fft2 fft_ifft2 fft_irfft2 fft_rfft2 fill flatten
-    flip floor floor_divide fmod frac frobenius_norm full full_like gather ge gelu glu greater greater_equal
-    grid_sampler grid_sampler_2d group_norm gt hardshrink hardsigmoid hardswish hardtanh hstack hypot im2col imag index
-    index_add index_copy index_fill index_put index_select inner instance_norm interpolate isfinite isin isinf isnan
-    layer_norm le leaky_relu lerp less less_equal lift_fresh lift_fresh_copy linalg_norm linalg_vector_norm linear
-    linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logical_and logical_not logical_or logical_xor logit
-    logsumexp lstm lt masked_fill masked_scatter matmul max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d
-    maximum mean median meshgrid min minimum mish mm moveaxis movedim mul multiply mv nan_to_num narrow
-    native_batch_norm native_dropout native_group_norm native_layer_norm ne neg negative new_full new_ones new_zeros
-    norm normalize not_equal numel numpy_T ones ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod
-    ravel real reciprocal reflection_pad1d reflection_pad2d relu relu6 remainder repeat replication_pad1d
-    replication_pad2d reshape reshape_as resolve_conj resolve_neg rms_norm roll rot90 round rsqrt rsub scalar_tensor
-    scaled_dot_product_attention scatter scatter_add scatter_reduce select select_scatter selu sgn sigmoid sign silu sin
-    sinc sinh size slice slice_scatter softmax softplus softshrink softsign sort split split_with_sizes sqrt square
-    squeeze stack std std_mean sub subtract sum swapaxes sym_is_contiguous sym_numel sym_size sym_storage_offset
-    sym_stride t take take_along_dim tan tanh tanhshrink tensor_split tensordot threshold tile to topk transpose tril
-    triu true_divide trunc type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze upsample_bicubic2d
-    upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d var var_mean view view_as
-    view_as_complex view_as_real vstack where xlogy zero zeros zeros_like _adaptive_avg_pool2d _adaptive_avg_pool3d
-    _assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r _fft_r2c _log_softmax _native_batch_norm_legit_no_training
-    _reshape_alias _safe_softmax _scaled_dot_product_attention_math _scaled_dot_product_efficient_attention
-    _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu _softmax _thnn_fused_gru_cell
-    _to_copy _trilinear _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact2d
-    _weight_norm _weight_norm_interface sym_constrain_range
-"""
-OPERATORS = frozenset(_OPERATORS.split())
+_ALLOWED = yaml.safe_load(Path(__file__).with_name("exported_operators.yaml").read_text(encoding="utf-8"))
+OPERATORS, _FUNCTIONS = (frozenset(_ALLOWED[kind].split()) for kind in ("operators", "functions"))
 #: An operator of the list in any overload but those that write into a given tensor; arithmetic of Python on sizes; and
 #: a block without gradients, whose own graph is looked at, too. `where` without values has a size that hangs on them.
 _BLOCK = "torch.ops.higher_order.wrap_with_set_grad_enabled"
@@ -79,13 +51,7 @@ _WORDS = re.compile(
 _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range")
 _EQUATION = re.compile(r"[A-Za-z., >-]{1,200}")
 
-#: Texts that torch evaluates: sizes and guards. Only arithmetic passes, of sympy's and torch's own functions.
-_FUNCTIONS_TEXT = """
-    Add Mul Mod PythonMod ModularIndexing FloorDiv CeilDiv CleanDiv CeilToInt FloorToInt TruncToInt RoundToInt ToFloat
-    IntTrueDiv FloatTrueDiv Max Min Eq Ne Lt Le Gt Ge And Or Not Where Rational Identity StrictGreaterThan GreaterThan
-    StrictLessThan LessThan Equality Unequality Symbol Integer Float cast_symbool_to_symint_guardless
-"""
-_FUNCTIONS = frozenset(_FUNCTIONS_TEXT.split())
+#: Parts of the texts that torch evaluates (sizes and guards): only arithmetic passes.
 _NODES = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Subscript, ast.Load, ast.keyword, ast.Tuple,
     ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow,
@@ -98,7 +64,7 @@ _MEMBERS = re.compile(
     r"|archive_format|archive_version|byteorder|\.data/[\w.-]+|\.format_version)"
 )
 
-_REFUSED = (
+_ADVICE = (
     "It was refused before it was run. Save it again with a current `torch.export.save`, from a model of plain tensors "
     "and operators; or register the network itself with --arch python:MODULE:FUNCTION."
 )
@@ -187,7 +153,7 @@ def checked_archive(path: Path) -> io.BytesIO:
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
     with (
-        foreign("exported program", path, WeightsError, _REFUSED),
+        foreign("exported program", path, WeightsError, _ADVICE),
         ZipFile(path) as archive,
         ZipFile(copy, "w", ZIP_STORED) as checked,
     ):
@@ -243,14 +209,109 @@ def prove(path: Path, side: int) -> None:
         module(torch.zeros((batch or 2, 3, side, side)))
 
 
-def load_exported(path: Path, side: int, place: WeightSources) -> nn.Module:
-    """Return the program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export
-    it from `model.eval()`.
+def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
+    """Return the draft of a program. It takes images of the size that it was exported for."""
+    if draft.weights is None:
+        raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
+    path = expanded(draft.weights)
+    refuse_onnx(path)
+    if not is_file(path):
+        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
+    return replace(
+        draft,
+        source="export",
+        weights=str(path.resolve()),
+        labels=draft.labels or "imagenet1k",
+        options={},
+        stated=StatedInput({"fixed_size": True}, "an exported program"),
+    )
+
+
+def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool) -> tuple[nn.Module, str]:
+    """Return the program as a module, for images of the card's size, and the digest of its file. It runs in the mode
+    that it was exported in: export it from `model.eval()`.
 
     Raises WeightsError: missing, refused, unreadable, not for such images, or asking for too much memory or time."""
+    path, side = weights_path(card, place), card.preprocess.size if card.preprocess else 224
     refuse_onnx(path)
     content = (copy := checked_archive(path)).getbuffer()
     require_proof("torch", __name__, path, side, place, (sha256(content).hexdigest(), len(content)))
     with foreign("exported program", path, WeightsError):
         module, batch = _opened(copy)
-    return module if batch is None else FixedBatch(module, batch)
+    return (module if batch is None else FixedBatch(module, batch)), digest_file(path)
+
+
+# Foreign programs (ONNX, exported programs) prove themselves in a process of their own before this one opens them: one
+# that loops without end, or asks for gigabytes, ends there and is refused.
+
+#: Seconds of a processor and bytes of memory that a proof may take, besides what the program's files need.
+SECONDS, MEMORY = 60, 4 * 2**30
+#: Seconds on the clock for each of these: a busy machine is nobody's fault.
+_PATIENCE = 10
+
+
+def require_proof(
+    runtime: str, module: str, path: Path, side: int, place: WeightSources, files: tuple[str, int]
+) -> None:
+    """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
+    this machine. runtime: the package that runs it; module: where `prove(path, side)` is; files: their digest and
+    bytes. Raises WeightsError."""
+    from registry.documents import foreign  # the other process does without pydantic
+
+    release = f"{runtime} {import_module(runtime).__version__}"
+    digest, size = files
+    proof = place.weights_folder.with_name("proofs") / digest_data([release, digest, side])
+    if proof.is_file():
+        return
+    seconds, memory = SECONDS + size // 20_000_000, MEMORY + 4 * size
+    pixels = f" on images of {side} px" if side else ""
+    expected = (
+        f"It was tried in a process of its own by {release}{pixels}, with {seconds} s of a "
+        f"processor and {memory / 2**30:.1f} GiB of memory. Export it again with this version, for that size and any "
+        "batch."
+    )
+    command = [sys.executable, "-P", "-m", "registry.families.exported", module, *map(str, (path.absolute(), side))]
+    command += map(str, (seconds, memory))
+    with foreign("program", path, WeightsError, expected):
+        try:
+            done = subprocess.run(  # noqa: S603 - this very program
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds * _PATIENCE, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError("it does not end") from None
+        said = done.stdout.decode(errors="replace").strip()
+        if done.returncode == _REFUSED:
+            raise WeightsError(said)
+        if done.returncode == -9:  # SIGKILL, of the system, once the time is used
+            raise TimeoutError("it does not end, or fills the memory")
+        if done.returncode:
+            raise RuntimeError(said or f"its process ended with status {done.returncode}")
+    write_whole(proof, "")
+
+
+_REFUSED = 3
+
+
+def _main(module: str, path: str, side: str, seconds: str, memory: str) -> None:
+    prove = import_module(module).prove
+    with suppress(ImportError, OSError):  # where the system has no such limits, time alone is limited
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])  # as much as the libraries have taken
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(memory),) * 2)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + int(seconds) + 1,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        prove(Path(path), int(side))
+    except BenchError as error:
+        print(error)
+        sys.exit(_REFUSED)
+    except BaseException as error:  # noqa: BLE001 - whatever a foreign program does
+        full = isinstance(error, MemoryError) or re.search(r"allocate memory|bad_alloc", str(error))
+        print("it asks for more memory" if full else reason(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,259 @@
+"""What answers above a network: a classifier fitted to its features, and the rule by which a detector's boxes answer:
+the category of the best box among those asked for, and no answer ("na") below the threshold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from registry.documents import validated
+from registry.errors import CardError, LabelError, WeightsError, foreign, shown
+from registry.files import absence, digest_data, digest_state, is_file, write_whole
+from registry.labels import label_space
+from registry.preprocessing import StatedInput
+
+Kind = Literal["linear", "nearest-class"]
+
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """weight: [classes, features], bias: [classes], float32. trained_on: digest of the training set; images: how many
+    it has; backbone: digest of the weights whose features these were."""
+
+    weight: Tensor
+    bias: Tensor
+    kind: Kind
+    classes: tuple[str, ...]
+    trained_on: str
+    backbone: str
+    images: int
+
+    def ordered(self, order: Sequence[int]) -> Head:
+        """The same head with its classes in another order: `order` are their places now."""
+        rows = list(order)
+        classes = tuple(self.classes[i] for i in rows)
+        return replace(self, weight=self.weight[rows], bias=self.bias[rows], classes=classes)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the numbers, the classes and the backbone."""
+        numbers = digest_state({"weight": self.weight, "bias": self.bias})
+        return digest_data([numbers, self.classes, self.trained_on, self.backbone])
+
+
+def write_head(head: Head, path: Path) -> None:
+    """Freeze a head to a safetensors file, in one move."""
+    from safetensors.torch import save
+
+    notes = {name: getattr(head, name) for name in ("kind", "trained_on", "backbone")}
+    notes |= {"classes": json.dumps(head.classes), "images": str(head.images)}
+    tensors = {"weight": head.weight.contiguous(), "bias": head.bias.contiguous()}
+    write_whole(path, save(tensors, {"head": json.dumps(notes, ensure_ascii=True)}))
+
+
+def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the notes under `key` and the tensors of a file that a registration wrote for its card. Raises
+    WeightsError."""
+    from safetensors import safe_open
+
+    if not is_file(path):
+        raise WeightsError(f"head {shown(path)} {absence(path)}. Restore it, or register the model again.")
+    with foreign("head", path, WeightsError, "Register the model again."), safe_open(path, "pt") as file:
+        notes: dict[str, Any] = json.loads((file.metadata() or {})[key])
+        return notes, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def read_head(path: Path, outputs: int) -> Head:
+    """Return the head of a file. Raises WeightsError: missing file, no head, or another number of classes than
+    `outputs`."""
+    notes, tensors = read_frozen(path, "head")
+    with foreign("head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."):
+        weight, bias = tensors["weight"], tensors["bias"]
+        if weight.dim() != 2 or bias.shape != weight.shape[:1]:
+            raise ValueError("expected weight [classes, features] and bias [classes]")
+        if not bool(weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError("its numbers are not finite")
+        head = Head(
+            weight=weight,
+            bias=bias,
+            kind="nearest-class" if notes.get("kind") == "nearest-class" else "linear",
+            classes=tuple(map(str, json.loads(notes.get("classes", "[]")))),
+            trained_on=str(notes.get("trained_on", "")),
+            backbone=str(notes.get("backbone", "")),
+            images=int(notes.get("images", 0)),
+        )
+    if len(weight) != outputs:
+        raise WeightsError(f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}.")
+    return head
+
+
+def without_head(module: nn.Module, side: int) -> frozenset[str]:
+    """Take the classifier off a network, in place, and return the names that its state dict has lost. timm names
+    the classifier; otherwise it is the linear layer whose output the network returns, if there is one."""
+    before = set(module.state_dict())
+    reset: Any = getattr(module, "reset_classifier", None)
+    if callable(reset) and hasattr(module, "num_classes"):
+        reset(0)
+        return frozenset(before - set(module.state_dict()))
+    outputs: dict[str, tuple[Tensor, int]] = {}  # the version: an activation in place comes after the layer, too
+    hooks = [
+        part.register_forward_hook(lambda _part, _args, y, name=name: outputs.update({name: (y, y._version)}))
+        for name, part in module.named_modules()
+        if name and isinstance(part, nn.Linear)
+    ]
+    training = module.training
+    try:
+        with torch.no_grad():
+            answer = module.eval()(torch.zeros(1, 3, side, side))
+    finally:
+        module.train(training)
+        for hook in hooks:
+            hook.remove()
+    for name in [name for name, (y, version) in outputs.items() if y is answer and y._version == version][:1]:
+        parent, _, last = name.rpartition(".")
+        setattr(module.get_submodule(parent), last, nn.Identity())
+    return frozenset(before - set(module.state_dict()))
+
+
+def pooled(output: Any) -> Tensor:
+    """Return features [n, d] of a backbone's output: itself, or the mean over positions of a feature map [n, d, h, w].
+
+    Raises WeightsError for anything else."""
+    if isinstance(output, Tensor) and output.dim() == 2:
+        return output
+    if isinstance(output, Tensor) and output.dim() == 4:
+        return output.mean(dim=(2, 3))
+    returned = str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
+    raise WeightsError(
+        f"the backbone returned {returned}: expected features [images, numbers] or a feature map [images, numbers, "
+        "height, width]. Wrap it in a function that returns one of these (--arch python:MODULE:FUNCTION)."
+    )
+
+
+class WithHead(nn.Module):
+    """A backbone and the linear classifier that was fitted on its features."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to logits [n, classes]."""
+        logits: Tensor = self.head(pooled(self.backbone(x)))
+        return logits
+
+
+PREFIX = "detector:"
+COCO = "coco80"
+#: Score below which a box is not asked for: it keeps the network's own search short, and no threshold is lower.
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    """How boxes become answers. columns: the detector's number of each class of the label space, in its order; outputs:
+    how many classes the detector knows, its background among them; threshold: score from which a box is an answer."""
+
+    columns: tuple[int, ...]
+    outputs: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        fits = all(0 < column < self.outputs for column in self.columns) and len({*self.columns}) == len(self.columns)
+        if not fits or not FLOOR <= self.threshold < 1:
+            raise ValueError(f"columns from 1 to outputs - 1, each once; a threshold from {FLOOR:g} to 1")
+
+    @classmethod
+    def of(cls, option: Mapping[str, Any]) -> Boxes:
+        """Return the boxes of a card's option `boxes`. Raises CardError."""
+        return validated(cls, option, lambda problem: CardError(f"options.boxes: {problem}."))
+
+    def option(self) -> dict[str, Any]:
+        """As a card holds it."""
+        return {"columns": list(self.columns), "outputs": self.outputs, "threshold": self.threshold}
+
+
+def is_detector(arch: str) -> bool:
+    """Return whether an architecture answers with boxes: a detector of torchvision, or one declared as such."""
+    return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
+
+
+def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
+    """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
+    another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
+    plain = {"threshold": 0.05 if threshold is None else threshold}
+    if labels != COCO:
+        count = len(label_space(labels).classes)
+        return Boxes.of({"columns": tuple(range(1, count + 1)), "outputs": count + 1, **plain})
+    if "keypoint" in arch:
+        raise LabelError(
+            f"arch '{arch}': the published keypoint networks detect only people. "
+            "A network for other classes needs --labels."
+        )
+    published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
+    numbered = published.DEFAULT.meta["categories"]
+    columns = [numbered.index(name) for name in label_space(COCO).classes]
+    return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})
+
+
+def stated_by_detector(arch: str) -> StatedInput:
+    """A detector of torchvision takes images in [0,1] of any size, resizes and normalises them itself. The size is that
+    at which classifiers are shown the same images."""
+    if not arch.startswith("torchvision:"):
+        return StatedInput()
+    fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
+    return StatedInput(fields, "the detector resizes and normalises images itself")
+
+
+class BoxAnswers(nn.Module):
+    """A detector that answers with one logit per class and one for nothing."""
+
+    def __init__(self, detector: nn.Module, boxes: Boxes) -> None:
+        super().__init__()
+        self.detector = detector
+        self._place = {column: at for at, column in enumerate(boxes.columns)}
+        self._threshold = boxes.threshold
+        # Lower the score from which a detector of torchvision reports boxes.
+        for part in (detector, getattr(detector, "roi_heads", None)):
+            if isinstance(getattr(part, "score_thresh", None), float):
+                part.score_thresh = FLOOR  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to logits [n, classes + 1]."""
+        answers = self.detector(list(x))
+        if not isinstance(answers, Sequence) or len(answers) != len(x):
+            raise WeightsError(
+                f"the detector returned {type(answers).__name__} for {len(x)} images: expected a list with a mapping "
+                "of boxes, labels and scores for each, as torchvision's detectors return."
+            )
+        scored = []
+        for answer in answers:
+            try:
+                labels, scores = answer["labels"].tolist(), answer["scores"].float()
+            except (KeyError, TypeError, AttributeError) as error:
+                raise WeightsError(
+                    f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "
+                    "mapping of boxes, labels and scores, as torchvision's detectors return."
+                ) from error
+            best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
+            first: dict[int, int] = {}
+            for row in scores.detach().argsort(descending=True, stable=True).tolist():
+                first.setdefault(labels[row], row)
+            for label, row in first.items():
+                if label in self._place:
+                    best[self._place[label]] = scores[row]
+            scored.append(torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)]))
+        return torch.logit(torch.stack(scored).clamp(FLOOR, 1 - 2**-24))  # of a score of 1 they would be infinite
