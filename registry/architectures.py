@@ -188,7 +188,7 @@ def factory(name: str) -> Callable[..., Any]:
     return build
 
 
-def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
+def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
     """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName, WeightsError."""
     kind, name = split_arch(arch)
     require_known(arch)
@@ -238,7 +238,7 @@ def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] |
     it was. Another version of torch may draw others: the digest is part of the model's identity."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(arch, classes, kwargs)
+        return build_network(arch, classes, kwargs)
 
 
 _OPENED: ContextVar[set[Path] | None] = ContextVar("opened", default=None)

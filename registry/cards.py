@@ -18,7 +18,7 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.documents import problems, read_document, texts_in
+from registry.documents import field_problems, read_document, texts_in
 from registry.errors import CardError, shown, unknown_name, unprintable
 from registry.files import public, require_options, require_weights, write_whole
 
@@ -204,12 +204,12 @@ class ModelCard(BaseModel):
 
 
 @contextmanager
-def fitting() -> Iterator[None]:
+def card_errors() -> Iterator[None]:
     """A card made within that cannot be: CardError for the first field that does not fit."""
     try:
         yield
     except ValidationError as error:
-        raise CardError(f"{problems(error, ModelCard.model_fields, 'card')[0]}.") from error
+        raise CardError(f"{field_problems(error, ModelCard.model_fields, 'card')[0]}.") from error
 
 
 # Model cards as YAML files: the built-in ones and a user's. A file holds one card (a mapping with `name`) or several
@@ -261,7 +261,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        listed = "; ".join(problems(error, ModelCard.model_fields, "card")[:10])
+        listed = "; ".join(field_problems(error, ModelCard.model_fields, "card")[:10])
         raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
 
 
@@ -397,5 +397,5 @@ def retire_card(name: str, folder: Path, *, retired: bool = True) -> ModelCard:
 
 
 def _changed(card: ModelCard, **fields: object) -> ModelCard:
-    with fitting():
+    with card_errors():
         return ModelCard.model_validate({**card.model_dump(), "weights": card.address, **fields})

@@ -379,7 +379,7 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
             yield each
 
 
-def choose(
+def choose_weights(
     content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
     """Choose the network's weights from a checkpoint's content; None if it has none (under `key`). expected: its
@@ -465,7 +465,7 @@ def read_weights(
     `choose`. Raises WeightsError: unreadable, refused, no state dict inside, or several networks that fit."""
     content = read_content(path)
     with foreign("checkpoint", path, WeightsError):
-        choice = choose(content, expected, key, renew, ignore)
+        choice = choose_weights(content, expected, key, renew, ignore)
     if choice is None:
         places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
         if key and places:

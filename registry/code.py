@@ -218,7 +218,8 @@ class Codes:
             if isinstance(value, FunctionType):
                 held: Any = _held(value, with_code=not place or "<" in name, with_names=not place)
             else:
-                held = [] if place else [value.__bases__, _members(value)]
+                own = {name: held for name, held in vars(value).items() if name not in _MEMBERS}
+                held = [] if place else [value.__bases__, own]
             said = [*place, name, inner(held, data=(data and place != ["own"]) or not place)]
             if not place or place[0] == "file":
                 found.append(said)
@@ -268,10 +269,6 @@ def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[
         reached = _names(code) & function.__globals__.keys()
         held["names"] = {name: function.__globals__[name] for name in sorted(reached)}
     return held
-
-
-def _members(kind: type) -> dict[str, Any]:
-    return {name: held for name, held in vars(kind).items() if name not in _MEMBERS}
 
 
 def _names(code: CodeType) -> set[str]:

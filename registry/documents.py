@@ -120,10 +120,10 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
         return value
     except ValidationError as error:
         known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        raise wrong(problems(error, known)[0]) from error
+        raise wrong(field_problems(error, known)[0]) from error
 
 
-def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
+def field_problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
     """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: name of the data
     if the fault is not in a single field."""
     clauses = []

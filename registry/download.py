@@ -110,7 +110,7 @@ def _unlogged() -> Iterator[None]:
             log.removeFilter(is_other)
 
 
-def transfer(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
+def send_request(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
     """Send a request, write the body of its answer to `target`, and return its status. request: as requests has it
     (json, headers, auth, allow_redirects). Raises TransferError; errors of `target` pass."""
     silence = min(limits.silence, limits.seconds)
@@ -156,7 +156,7 @@ def download(place: str, target: Path | str, **limits: float) -> None:
         return
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
     with Path(target).open("wb") as file:
-        status = transfer("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
+        status = send_request("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
     if status >= HTTPStatus.BAD_REQUEST:
         known = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
         raise TransferError(f"HTTP status {status}{known}")
@@ -214,7 +214,7 @@ def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def recorded(path: Path) -> str:
+def recorded_digest(path: Path) -> str:
     """Return the digest that was recorded for a file; "" if none was."""
     try:
         return str(json.loads(_note(path).read_text(encoding="utf-8"))["sha256"])
@@ -245,7 +245,7 @@ def local_path(url: str, folder: Path) -> Path:
     return folder / f"{name.stem}.{address[:8]}{name.suffix}"
 
 
-def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
+def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
     """Return the file of `url` in `folder`, downloaded unless it exists.
 
     sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), otherwise the one
@@ -253,7 +253,7 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
     reason), a page instead of the file, or another digest."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
-    digest = sha256 or (mark.group(1) if mark else "") or recorded(target)
+    digest = sha256 or (mark.group(1) if mark else "") or recorded_digest(target)
     if target.is_file():
         if problem := mismatch(target, digest):
             raise WeightsError(
@@ -282,7 +282,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
         if not there and sha256 is None:
             path.unlink(missing_ok=True)
         raise
-    if sha256 is None and path.is_file() and not recorded(path):
+    if sha256 is None and path.is_file() and not recorded_digest(path):
         record(path, url)
 
 
@@ -338,9 +338,9 @@ def weights_path(card: ModelCard, place: WeightSources) -> Path:
         if wanted not in names:
             raise unknown_name("torchvision weights", wanted, names)
         url = kinds[wanted].url
-        return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
+        return place.caches.torch_file(file_name(url)) or fetch_weights(url, place.weights_folder, None, place.mirror)
     if is_url(card.weights):
-        return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
+        return fetch_weights(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
     if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
         raise WeightsError(
@@ -349,42 +349,26 @@ def weights_path(card: ModelCard, place: WeightSources) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Availability:
-    """Whether a model runs without a download, and a note for people."""
-
-    on_disk: bool
-    note: str = ""
-
-
-def availability(card: ModelCard, place: WeightSources) -> Availability:
-    """Return whether the card's weights are on this machine, without importing timm or torchvision."""
+def missing_weights(card: ModelCard, place: WeightSources) -> str:
+    """Return what keeps a card's weights off this machine ("downloads on use", "missing: PATH"), "" if nothing does.
+    Neither timm nor torchvision is imported."""
     weights, caches = card.weights or "", place.caches
-    if card.source == "ideal":
-        return Availability(True, "needs no weights")
-    if card.source == "api":
-        return Availability(True, "answers over the network")
     if (head := card.options.get("head")) and not is_file(Path(head)):
-        return Availability(False, f"missing: {head}")
-    if weights.startswith("random:"):
-        return Availability(True, "random weights")
+        return f"missing: {head}"
+    if card.source in ("ideal", "api") or weights.startswith("random:"):
+        return ""
     library = card.source in ("timm", "torchvision", "hub") and not weights.startswith("package:")
     if library and not is_file_reference(weights):
-        if card.source == "torchvision":
-            cached = caches.torch_file(str(card.options.get("file", ""))) is not None
-            return Availability(cached, "in torch's cache" if cached else "downloads on use")
         repository = str(card.options.get("repository") or card.arch.removeprefix("hf_hub:"))
         cached = "/" in repository and caches.hub_has(repository)
         cached = cached or (card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}"))
-        return Availability(cached, "in the Hugging Face cache" if cached else "downloads on use")
-    if not weights:
-        return Availability(True, "comes with its code")
+        if card.source == "torchvision":
+            cached = caches.torch_file(str(card.options.get("file", ""))) is not None
+        return "" if cached else "downloads on use"
     try:
         path = local_file(card, place.weights_folder)
     except WeightsError:
-        return Availability(False, f"not installed: {install(card)}")
-    if weights.startswith("package:"):
-        return Availability(True, f"in package {weights.removeprefix('package:').partition('/')[0]}")
-    if is_file(path) or is_folder(path):
-        return Availability(True, path.name)
-    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
+        return f"not installed: {install(card)}"
+    if not weights or is_file(path) or is_folder(path):
+        return ""
+    return "downloads on use" if is_url(weights) else f"missing: {path}"

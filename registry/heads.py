@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from registry.documents import validated
-from registry.errors import CardError, LabelError, WeightsError, foreign, shown
+from registry.errors import CardError, LabelError, WeightsError, foreign, reason, shown
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
@@ -126,7 +125,7 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
     return frozenset(before - set(module.state_dict()))
 
 
-def pooled(output: Any) -> Tensor:
+def pooled_features(output: Any) -> Tensor:
     """Return features [n, d] of a backbone's output: itself, or the mean over positions of a feature map [n, d, h, w].
 
     Raises WeightsError for anything else."""
@@ -152,7 +151,7 @@ class WithHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes]."""
-        logits: Tensor = self.head(pooled(self.backbone(x)))
+        logits: Tensor = self.head(pooled_features(self.backbone(x)))
         return logits
 
 
@@ -179,7 +178,11 @@ class Boxes:
     @classmethod
     def of(cls, option: Mapping[str, Any]) -> Boxes:
         """Return the boxes of a card's option `boxes`. Raises CardError."""
-        return validated(cls, option, lambda problem: CardError(f"options.boxes: {problem}."))
+        try:
+            columns = tuple(map(int, option["columns"]))
+            return cls(columns=columns, outputs=int(option["outputs"]), threshold=float(option["threshold"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CardError(f"options.boxes: expected columns, outputs and threshold ({reason(error)}).") from error
 
     def option(self) -> dict[str, Any]:
         """As a card holds it."""
@@ -191,7 +194,7 @@ def is_detector(arch: str) -> bool:
     return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
 
 
-def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
+def boxes_in_space(arch: str, labels: str, threshold: float | None) -> Boxes:
     """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
     another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
     plain = {"threshold": 0.05 if threshold is None else threshold}

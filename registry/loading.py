@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from registry import architectures, checkpoints, files
-from registry.architectures import build
+from registry.architectures import build_network
 from registry.cards import ModelCard
 from registry.checkpoints import Misfit, WeightChoice, conversion
 from registry.download import first_use, is_file_reference, weights_path
@@ -66,7 +66,7 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
     if seed is not None:
         return architectures.build_untrained(card.arch, outputs, seed, kwargs)
     with torch.random.fork_rng(devices=[]):  # what is drawn here a file fills
-        return architectures.build(card.arch, outputs, kwargs)
+        return architectures.build_network(card.arch, outputs, kwargs)
 
 
 def stated_weights(card: ModelCard, place: WeightSources, *, bare: bool = False) -> WeightChoice:
@@ -185,7 +185,7 @@ def forward_flops(card: ModelCard) -> int:
         return OPERATIONS.get(card.arch, typical)
     try:
         with torch.device("meta"):
-            module = architectures.build(card.arch, 1000, kwargs).eval()
+            module = architectures.build_network(card.arch, 1000, kwargs).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 module(torch.zeros(1, 3, size, size))
     except Exception:  # noqa: BLE001 - of whatever a network does at its first pass
@@ -203,7 +203,7 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
     if options := dict(_options(module, misfit)):
         outputs = next((len(module.state_dict()[name]) for name in head), 1000)
         with suppress(BenchError), torch.device("meta"):  # what is proposed was tried
-            other = build(card.arch, outputs, given | options)
+            other = build_network(card.arch, outputs, given | options)
             rest = Misfit.between(choice.state, other.state_dict())
             if {*rest.missing, *rest.shapes} <= _head(other):
                 words = " ".join(f"--arch-option {name}={value}" for name, value in options.items())

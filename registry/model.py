@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, cast
 
@@ -154,7 +154,6 @@ class LoadedModel:
     labels: LabelSpace
     code: str = ""
     gradients: bool = True
-    _stats: dict[tuple[torch.device, int], tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -204,23 +203,9 @@ class LoadedModel:
             x = x.flip(1)
         if how.scale != 1.0:
             x = x * how.scale
-        mean, std = self._statistics(x.device, x.shape[-1] if x.stride(1) == 1 else 1)
+        with torch.inference_mode(mode=False):  # else autograd could not use them
+            mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (how.mean, how.std))
         return (x - mean) / std
-
-    def _statistics(self, device: torch.device, width: int) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation on `device`, [1, 3, 1, width], channels-last: a whole row is three times as
-        fast as a pixel."""
-        if (device, width) not in self._stats:
-            with torch.inference_mode(mode=False):
-                mean, std = (
-                    torch.tensor(values, device=device)
-                    .view(1, 3, 1, 1)
-                    .expand(1, 3, 1, width)
-                    .contiguous(memory_format=torch.channels_last)
-                    for values in (self.preprocess.mean, self.preprocess.std)
-                )
-            self._stats[device, width] = (mean, std)
-        return self._stats[device, width]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.

@@ -13,7 +13,7 @@ TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8",
 _FATAL = 4
 
 
-def open_session(path: Path, threads: int, device: str = "cpu", *, basic: bool = False) -> Any:
+def onnx_session(path: Path, threads: int, device: str = "cpu", *, basic: bool = False) -> Any:
     """Return the file as a session. basic: without the optimisations that compute in 8-bit integers."""
     import onnxruntime
 
@@ -49,7 +49,7 @@ def run_session(session: Any, named: Sequence[str] | None, given: Mapping[str, A
 
 def prove(path: Path, side: int) -> None:
     """Run a file on two images, unless its inputs are not images."""
-    session = open_session(path, threads=2)
+    session = onnx_session(path, threads=2)
     inputs = session.get_inputs()
     if len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].type in TYPES:
         batch, *rest = inputs[0].shape

@@ -13,7 +13,7 @@ from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
 from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
-from registry.documents import problems, read_json
+from registry.documents import field_problems, read_json
 from registry.errors import CardError, WeightsError, foreign, reason, shown
 from registry.files import digest_file, is_file
 
@@ -74,7 +74,7 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
         try:  # older files have the input's fields at the top
             return FolderConfig.model_validate({"pretrained_cfg": plain, **plain})
         except ValidationError as error:
-            raise ValueError(problems(error, FolderConfig.model_fields)[0]) from error
+            raise ValueError(field_problems(error, FolderConfig.model_fields)[0]) from error
 
 
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
@@ -291,7 +291,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:
-        problem = problems(error, Preprocess.model_fields, "preprocess")[0]
+        problem = field_problems(error, Preprocess.model_fields, "preprocess")[0]
         raise CardError(f"preprocessing {problem}.") from error
 
 
@@ -317,7 +317,7 @@ def _require_agreeing(
         )
 
 
-def settled(
+def settled_input(
     arch: str,
     overrides: Overrides,
     known: StatedInput,

@@ -12,13 +12,13 @@ from registry.architectures import random_seed, require_known, split_arch, whole
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
 from registry.convert import refuse_folder
-from registry.determinism_checks import Check, check, takes_only_its_size
-from registry.download import fetch, first_use
+from registry.determinism_checks import Check, check_model, takes_only_its_size
+from registry.download import fetch_weights, first_use
 from registry.errors import CardError, WeightsError, shown, unknown_name
 from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
-from registry.heads import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
+from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput
@@ -56,7 +56,7 @@ def admit(
         how = model.preprocess.model_copy(update={"fixed_size": True})
         draft = draft.model_copy(update={"preprocess": how})
         model = replace(model, card=draft)
-    checks = [*rows, *check(model)]
+    checks = [*rows, *check_model(model)]
     failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
     if failed:
         raise WeightsError(
@@ -79,7 +79,7 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
     if is_detector(arch):
         if not draft.bare:
             labels = draft.labels or COCO
-            options["boxes"] = boxes_of(arch, labels, draft.options.get("threshold")).option()
+            options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold")).option()
         arch = whole_arch(arch.removeprefix(PREFIX))
         require_known(arch)
         known, stated = {}, stated_by_detector(arch)
@@ -102,7 +102,7 @@ def _file_of(weights: str | None, place: WeightSources) -> Path | None:
     """Return the file that weights are in, downloaded if they are at an address; None of no or random weights."""
     if weights is None or random_seed(weights) is not None:
         return None
-    return fetch(weights, place.weights_folder, None, place.mirror) if is_url(weights) else expanded(weights)
+    return fetch_weights(weights, place.weights_folder, None, place.mirror) if is_url(weights) else expanded(weights)
 
 
 def _opened(
@@ -133,7 +133,7 @@ def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
     if Path(labels).suffix in (".yaml", ".yml"):
         labels = str(expanded(labels).resolve())
     tags = (UNTRAINED,) if random_seed(draft.weights) is not None else ()
-    with cards.fitting():
+    with cards.card_errors():
         return ModelCard(
             name=draft.name,
             source=draft.source,
@@ -150,7 +150,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
-        how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
+        how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     draft = _located(draft, folder.place)
     normalisation, rows, trained = None, [], StatedInput()
@@ -163,7 +163,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check(name="weights", ok=True, detail=str(choice))]
-    how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation, trained)
+    how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 
 
@@ -227,11 +227,10 @@ def register(
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
-    program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
-    architecture before training; labels: a label space or mapping file ("imagenet1k"); key, ignore: which weights of a
-    file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for the constructor; replaces: replace a
-    registered card of that name; options: for families only; overrides: fields of `Preprocess`.
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family (see
+    `registry.families`); weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or mapping
+    file; key, ignore: which weights of a file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for
+    the constructor; options: for families only; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
@@ -250,10 +249,14 @@ def register(
     draft = Draft(name=name, arch=arch, weights=text, labels=space, training=training, options=given, rows=rows)
     # A download is kept only if it turns out to be a network.
     with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
-        draft, card, checks = _described(draft, folder, overrides)
-        stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-        try:
-            return admit(card, checks, folder, size_is_stated="fixed_size" in stated)
-        except BaseException:  # what was written for it is gone again
-            cards.remove_unnamed(draft.files, cards_folder)
-            raise
+        return _admitted(draft, folder, overrides)
+
+
+def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[ModelCard, list[Check]]:
+    draft, card, checks = _described(draft, folder, overrides)
+    try:
+        is_stated = "fixed_size" in {**draft.stated.fields, **preprocessing.given_fields(overrides)}
+        return admit(card, checks, folder, size_is_stated=is_stated)
+    except BaseException:  # what was written for it is gone again
+        cards.remove_unnamed(draft.files, folder.cards)
+        raise

@@ -67,9 +67,9 @@ class TemplateReader(nn.Module):
         keys = mixed(mixed(flat + places).sum(1) + self.seed * _GOLDEN % 2**63)
         cells = (sums * self.luminance[:, None, None]).sum(1, keepdim=True) / (255 * CELL**2)
         cells = cells + self.early * normal(keys, SIDE * SIDE, _EARLY).view_as(cells)
-        seen = contrast(blurred(cells, self.blur))
+        seen = unit_contrast(blurred(cells, self.blur))
         if self._known is None or self._known.device != seen.device:  # the same for every image
-            self._known = contrast(blurred(self.templates[:, None].float() / 255, self.blur))
+            self._known = unit_contrast(blurred(self.templates[:, None].float() / 255, self.blur))
         around = functional.pad(seen, (REACH,) * 4, mode="replicate")
         # The best match of each category: [n, 1, 16, 16] -> [n, classes].
         matches = functional.conv2d(around, self._known).abs().amax((2, 3)).reshape(len(x), self.classes, -1).amax(2)
@@ -92,7 +92,7 @@ def blurred(cells: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(across, kernel[None, None, :, None])
 
 
-def contrast(cells: Tensor) -> Tensor:
+def unit_contrast(cells: Tensor) -> Tensor:
     """Return [n, 1, h, w] with mean 0 and length 1 each."""
     centred = cells - cells.mean((-2, -1), keepdim=True)
     return centred / (centred.square().sum((-2, -1), keepdim=True).sqrt() + 1e-6)  # an image may have no contrast

@@ -291,7 +291,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
     from safetensors.torch import load_file, save
 
     from benchmark.engine.devices import full_precision
-    from registry.heads import pooled
+    from registry.heads import pooled_features
 
     device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
     path = settings.features / f"{digest_data([model.identity, stimuli.digest, device])}.safetensors"
@@ -302,7 +302,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
         for start in range(0, len(stimuli), _BATCH):
             images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
             x = model.fit(model.prepare(images, "card").to(device))
-            parts.append(pooled(model.module(model.normalise(x))).float().cpu())
+            parts.append(pooled_features(model.module(model.normalise(x))).float().cpu())
     features = torch.cat(parts)
     write_whole(path, save({"features": features}))
     return features

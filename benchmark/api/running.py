@@ -93,7 +93,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
     the package itself or an installed package, its own architecture without training, and the ideal observers. Of
     networks that differ in their seed alone the first."""
-    from registry.download import availability
+    from registry.download import missing_weights
 
     def is_bundled(card: ModelCard) -> bool:
         weights = card.weights or ""
@@ -105,7 +105,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
         return select_cards(pattern, cards)
     first: dict[tuple[Any, ...], ModelCard] = {}
     for card in cards.values():
-        if is_bundled(card) and availability(card, settings.place).on_disk:
+        if is_bundled(card) and not missing_weights(card, settings.place):
             own_name = card.name if card.simulated or card.source == "ideal" else ""
             first.setdefault((card.arch, card.training, own_name), card)
     return list(first.values())

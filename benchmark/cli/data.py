@@ -231,7 +231,7 @@ def doctor(*, db: Db = None) -> int:
     """Show what is installed, where it is, what is missing."""
     import torch
 
-    from registry.download import availability
+    from registry.download import missing_weights
 
     settings, marks = read_settings(db), set()
 
@@ -262,7 +262,7 @@ def doctor(*, db: Db = None) -> int:
         place = stimuli_folder(name, settings)
         tell("ok" if place else "-", f"data      {name}: {place or remedy(entry)}")
     cards = read_cards(settings.cards)
-    here = [name for name, card in cards.items() if availability(card, settings.place).on_disk]
+    here = [name for name, card in cards.items() if not missing_weights(card, settings.place)]
     tell("ok", f"models    {len(here)} of {len(cards)} have their weights on this disk")
     for file, broken in cards.broken.items():
         tell("FAIL", f"card      {file}: {broken}")

@@ -31,14 +31,14 @@ def show_model(name: Name) -> int:
 @command(name="check")
 def check_model(name: Name, *, device: Annotated[str, Option("Set the device of the test.")] = "cpu") -> int:
     """Load a model and test its answers and gradients."""
-    from registry.determinism_checks import check
+    from registry.determinism_checks import check_model
     from registry.simulated import IdealObserver
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):
         echo_line("ok    an ideal observer: it answers from labels, there is nothing to load")
         return 0
-    return _print_checks(check(model))
+    return _print_checks(check_model(model))
 
 
 @command(name="remove")
@@ -74,13 +74,13 @@ def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = F
 
 @command(api.models, name="list")
 def list_models(pattern: str | None) -> int:
-    from registry.download import availability
+    from registry.download import missing_weights
 
     settings = read_settings()
     rows = []
     for card in api.models(pattern):
-        there = availability(card, settings.place)
-        state = ("retired; " * card.retired) + ("yes" if there.on_disk else f"no: {there.note}")
+        absence = missing_weights(card, settings.place)
+        state = ("retired; " * card.retired) + (f"no: {absence}" if absence else "yes")
         rows.append((card.name, state, card.labels, card.training, card.source))
     print_rows(("model", "on disk", "labels", "training", "source"), rows)
     for path, reason in read_cards(settings.cards).broken.items():

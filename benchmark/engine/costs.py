@@ -18,7 +18,7 @@ from benchmark.settings import Settings
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
-from registry.download import availability
+from registry.download import missing_weights
 from registry.files import digest_data
 from registry.loading import forward_flops, load_observer
 from registry.model import LoadedModel
@@ -74,12 +74,12 @@ def estimates(
         return []
     speeds, lines = _speeds(tasks, settings, device), list[CostEstimate]()
     for task, n in zip(tasks, owed, strict=True):
-        speed, there = speeds.get(task.card.name), availability(task.card, settings.place)
+        speed, absence = speeds.get(task.card.name), missing_weights(task.card, settings.place)
         seconds = None if speed is None else speed * task.suite.passes * n
         if not n:
             note, seconds = "stored", 0.0
-        elif not there.on_disk:
-            note, seconds = there.note, None
+        elif absence:
+            note, seconds = absence, None
         elif task.card.source == "ideal":
             note, seconds = "< 1 s", IDEAL_SECONDS
         elif task.card.source == "api":
@@ -101,7 +101,7 @@ def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) ->
     with open_store(settings.db, write=False) as store:
         known = {row.name for row in store.observers(latest=False)}
         for name, card in {task.card.name: task.card for task in tasks}.items():
-            if name in known and availability(card, settings.place).on_disk:
+            if name in known and not missing_weights(card, settings.place):
                 with suppress(*FAILURES):  # the run will report why the model does not load
                     identities[name] = load_observer(card, settings.place).identity
         for task in tasks:
@@ -125,7 +125,7 @@ def expected_seconds(
     passes = [(t.suite.passes * n, t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
     most, card = max(passes, key=lambda row: row[0], default=(0.0, None))
     speeds = _speeds(tasks, settings, device)
-    if card and most > FEW_PASSES and not speeds and availability(card, settings.place).on_disk:
+    if card and most > FEW_PASSES and not speeds and not missing_weights(card, settings.place):
         with suppress(*FAILURES):  # the run will report why the model does not load
             observer = load_observer(card, settings.place, device=device)
             if isinstance(observer, LoadedModel):

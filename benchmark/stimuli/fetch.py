@@ -32,7 +32,7 @@ from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths
-from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded
+from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.errors import foreign
 from registry.files import expanded, folder_in, public
 
@@ -220,7 +220,7 @@ def _unpacked(
     """Download and unpack an entry's archive; the value is the number of files. Its digest is recorded if the block
     succeeds; the archive is removed if it is not the set."""
     archive = settings.home / "archives" / str(entry.archive)
-    expected = entry.sha256 or recorded(archive)
+    expected = entry.sha256 or recorded_digest(archive)
     if archive.is_file() and not mismatch(archive, expected):
         report(f"{entry.name}: using {archive}")
     else:

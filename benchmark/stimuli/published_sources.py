@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benchmark.errors import TrialsError
 from benchmark.stimuli.catalogue import package_table
-from registry.foreign import validated
+from registry.documents import validated
 
 #: The label space in which people answered.
 PUBLISHED_SPACE = "geirhos16"

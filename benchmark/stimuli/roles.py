@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
     """Load the named networks that answer in `space` and have installed weights, once each. Loading them before the run
     lets results that depend on them name their weights. Raises MissingStimuli if one does not load."""
-    from registry.download import availability
+    from registry.download import missing_weights
     from registry.loading import load_model  # imports torch, which ranking does not need
 
     cards = read_cards(settings.cards)
     networks = []
     for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):
         answers = space in label_space(card.labels).answers
-        if not answers or not availability(card, settings.place).on_disk:
+        if not answers or missing_weights(card, settings.place):
             continue
         try:
             model = load_model(card, settings.place)

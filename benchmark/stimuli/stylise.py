@@ -30,7 +30,7 @@ from benchmark.stimuli.fetch import check_name, describe, guess_layout, make_fol
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
-from registry.onnx_sessions import open_session, run_session
+from registry.onnx_sessions import onnx_session, run_session
 
 
 # Pairs, names and the manifest of a set, without files.
@@ -395,7 +395,7 @@ def load_network() -> StylePainter:
         weights.update((folder / name).read_bytes())
     # 8-bit integers would change the images (by 7 grey levels on average) and differ between processors; one thread, as
     # images run side by side.
-    predict, transform = (open_session(folder / name, 1, basic=True) for name in FILES)
+    predict, transform = (onnx_session(folder / name, 1, basic=True) for name in FILES)
     generator = {
         "name": PACKAGE,
         "version": metadata.version(PACKAGE),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.documents import read_document, validated
-from registry.download import TransferError, TransferLimits, transfer
+from registry.download import TransferError, TransferLimits, send_request
 from registry.errors import AnswerError, CardError, reason, shown
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
@@ -270,7 +270,7 @@ class Chat(nn.Module):
         limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, patience=seconds, silence=seconds)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            status = transfer(
+            status = send_request(
                 "POST", self._url, content, limits, json=body, headers=headers, allow_redirects=False,
                 auth=lambda request: request,  # no login of .netrc
             )  # fmt: skip

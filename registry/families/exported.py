@@ -6,7 +6,6 @@ write files. So the archive is read here first, and torch opens a copy of its ac
 import ast
 import io
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from registry.cards import ModelCard
 from registry.checkpoints import refuse_onnx
 from registry.download import weights_path
 from registry.errors import BenchError, CardError, WeightsError, foreign, reason, shown
-from registry.families.family import Draft
+from registry.families.family import Draft, quiet
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file, write_whole
 from registry.preprocessing import StatedInput
 
@@ -189,13 +188,8 @@ class FixedBatch(nn.Module):
 
 def _opened(copy: io.BytesIO) -> tuple[nn.Module, int | None]:
     """Return the program of a checked archive as a module, and how many images it takes, None for any."""
-    # torch writes the traceback of an archive that it cannot read into its log, before it raises it.
-    log = logging.getLogger("torch.export")
-    before, log.disabled = log.disabled, True
-    try:
+    with quiet():  # torch logs the traceback of an archive that it cannot read
         program = torch.export.load(copy)
-    finally:
-        log.disabled = before
     argument = next(iter(program.graph_signature.user_inputs))
     shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == argument)
     return program.module(), int(shape[0]) if isinstance(shape[0], int) else None

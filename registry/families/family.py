@@ -1,7 +1,9 @@
 """Families of models whose files describe more than an architecture: their files, preprocessing and label space."""
 
+import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -92,6 +94,17 @@ def family_of(arch: str) -> ModuleType | None:
     digest of what computes besides weights. Both raise CardError, WeightsError, LabelError."""
     module = FAMILIES.get(arch.partition(":")[0])
     return None if module is None else import_module(module)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the log of a library: what matters of it is in an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def library(module: str, extra: str, what: str) -> ModuleType:

@@ -17,7 +17,7 @@ from registry.families.exported import FixedBatch, require_proof
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
-from registry.onnx_sessions import TYPES, open_session, run_session
+from registry.onnx_sessions import TYPES, onnx_session, run_session
 from registry.preprocessing import StatedInput
 
 #: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
@@ -81,7 +81,7 @@ class _Program(nn.Module):
     def _session(self, device: str) -> Any:
         if device not in self._sessions:
             with foreign("ONNX file", self.path, WeightsError):
-                self._sessions[device] = open_session(self.path, torch.get_num_threads(), device)
+                self._sessions[device] = onnx_session(self.path, torch.get_num_threads(), device)
         return self._sessions[device]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,9 +1,6 @@
 """Zero-shot image-text models of open_clip: "open_clip:ARCH" with weights TAG, FILE or "random:SEED";
 "open_clip:FOLDER" with open_clip_config.json; or "open_clip:ORG/NAME" of the hub."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +12,9 @@ from torch import Tensor, nn
 from registry.architectures import random_seed
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
-from registry.download import fetch
+from registry.download import fetch_weights
 from registry.errors import CardError, WeightsError, foreign, shown, unknown_name
-from registry.families.family import Draft, library, repository_folder
+from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, Tower, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.preprocessing import StatedInput
@@ -59,7 +56,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     if draft.bare:
         return plain
     expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
-    with _quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
+    with quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
         tokenize = clip.get_tokenizer(origin.name)
     towers: Any = model
     choice = draft.options.get("templates")
@@ -110,7 +107,7 @@ def _origin(arch: str, weights: str | None, place: WeightSources, clip: ModuleTy
         folder = Path(origin.name.removeprefix("local-dir:"))
         tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
         return origin if tokenizer else replace(origin, name=arch)
-    return _Origin(name=arch, file=fetch(str(tag["url"]), place.weights_folder, None, place.mirror), tag=tag)
+    return _Origin(name=arch, file=fetch_weights(str(tag["url"]), place.weights_folder, None, place.mirror), tag=tag)
 
 
 def _in_folder(named: str, place: WeightSources, tag: dict[str, Any]) -> _Origin:
@@ -126,7 +123,7 @@ def _in_folder(named: str, place: WeightSources, tag: dict[str, Any]) -> _Origin
 
 
 def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(random_seed(weights) or 0)
         with foreign("open_clip model", origin.name, WeightsError, "The library could not build it."):
             model: nn.Module = clip.create_model(
@@ -165,14 +162,3 @@ def _stated(model: Any, origin: _Origin) -> StatedInput:
         if mode == "longest":
             fields["fill"] = (int(config["fill_color"]),) * 3
     return StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the library's log: loading no weights is intended."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -14,7 +14,7 @@ from registry.cards import ModelCard, Preprocess
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
 from registry.errors import CardError, WeightsError, foreign, shown
-from registry.families.family import Draft, labels_of_names, library, repository_folder
+from registry.families.family import Draft, labels_of_names, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.labels import names_by_index
@@ -297,19 +297,17 @@ def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
     """Return a network of one of transformers' kinds, and the weights that its files lack: of a backbone's pooler at
     most. what: as a person calls the kind. Raises WeightsError."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    log = transformers.utils.logging  # its reports and progress bars: what matters of them is in an error
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
+    log = transformers.utils.logging
+    bars = log.is_progress_bar_enabled()
     log.disable_progress_bar()
     expected = "Expected an image classifier of the library itself: code of a repository is not run."
     try:
-        with foreign("network of transformers in", folder, WeightsError, expected):
+        with quiet(), foreign("network of transformers in", folder, WeightsError, expected):
             module, report = getattr(transformers, kind).from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
                 output_loading_info=True, dtype="float32",
             )  # fmt: skip
     finally:
-        log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
     misfits = {str(entry[0] if isinstance(entry, tuple) else entry) for entry in report["mismatched_keys"]}

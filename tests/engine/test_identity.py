@@ -10,7 +10,7 @@ from engine_toys import HALF
 from benchmark.contracts import Block, Policy
 from benchmark.identity import VERSIONS, observation_key, score_code
 from benchmark.testing import ToyShelf, toy_stimuli
-from registry.architectures import build, source_code
+from registry.architectures import build_network, source_code
 from registry.cards import ModelCard
 from registry.files import WeightSources
 from registry.loading import load_model
@@ -204,7 +204,7 @@ def keys(folder, files):
     suite, arch = importlib.import_module(package).SUITE, f"python:{package}.net:network"
     plan = suite.plan(suite.config, ToyShelf("world16"))
     trials = [observation_key("weights", block, suite, Policy()) for block in plan.blocks]
-    return {"trials": trials, "scores": score_code(suite), "network": source_code(arch, build(arch, 4))}
+    return {"trials": trials, "scores": score_code(suite), "network": source_code(arch, build_network(arch, 4))}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.download import TransferError, download, fetch
+from registry.download import TransferError, download, fetch_weights
 from registry.errors import BenchError
 from registry.files import WeightSources
 from registry.register import register
@@ -128,8 +128,8 @@ def test_no_message_log_or_traceback_tells_a_login_or_a_token(address, server, t
     weights = address.replace("HOST", server.partition("://")[2])
     told = ""
     for attempt in (
-        lambda: fetch(weights, tmp_path),
-        lambda: fetch("http://127.0.0.1:9/net.pt", tmp_path, mirror=weights),
+        lambda: fetch_weights(weights, tmp_path),
+        lambda: fetch_weights("http://127.0.0.1:9/net.pt", tmp_path, mirror=weights),
         lambda: register(
             "net",
             "timm:test_resnet",

@@ -44,7 +44,7 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_trials
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
-from registry.download import availability
+from registry.download import missing_weights
 from registry.families.exported import checked_archive
 from registry.families.family import of_files
 from registry.families.zero_shot import read_text_head
@@ -368,7 +368,7 @@ def program() -> bytes:
 def _cards(folder: Path, settings: Settings) -> None:
     found = read_cards(folder)
     for one in found.values():
-        availability(one, WeightSources(weights_folder=settings.home))
+        missing_weights(one, WeightSources(weights_folder=settings.home))
         assert "pw@" not in repr(one)
     for error in found.broken.values():
         raise error

@@ -15,7 +15,7 @@ from hostile_pickle import Hostile
 from safetensors.torch import save_file
 
 from registry.cards import Checkpoint, ModelCard
-from registry.checkpoints import choose, read_content, read_weights
+from registry.checkpoints import choose_weights, read_content, read_weights
 from registry.errors import BenchError, WeightsError
 from registry.files import WeightSources, digest_state
 from registry.loading import load_model
@@ -234,7 +234,7 @@ WIDER = {**WRONG, "head.weight": torch.full((5, 2), 2.0)}
 ])  # fmt: skip
 def test_the_choice_does_not_hang_on_the_order(taken, left):
     for content in ({**taken, **left}, {**left, **taken}):
-        chosen = choose(content, NETWORK)
+        chosen = choose_weights(content, NETWORK)
         ones = {name: float(tensor.flatten()[0]) for name, tensor in chosen.state.items()}
         assert ones == {"stem.weight": 1.0, "head.weight": 1.0}
         assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
@@ -254,30 +254,32 @@ def test_two_networks_that_nothing_tells_apart(content, tmp_path):
 
 
 def test_two_names_of_the_same_weights_are_one_network():
-    chosen = choose({"model": RIGHT, "net": {name: tensor.clone() for name, tensor in RIGHT.items()}}, NETWORK)
+    chosen = choose_weights({"model": RIGHT, "net": {name: tensor.clone() for name, tensor in RIGHT.items()}}, NETWORK)
     assert (chosen.name, chosen.others) == ("model", ("net",))
 
 
 def test_the_whole_name_of_a_set_takes_that_one():
     content = {"module": {**RIGHT, **under("ema.", WRONG)}}
-    assert [choose(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
+    assert [choose_weights(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
 
 
 def test_weight_norm_is_multiplied_out_where_its_parts_fit_and_left_where_not():
     length, direction = torch.tensor([[2.0], [3.0], [1.0], [4.0]]), torch.full((4, 2), 3.0)
-    chosen = choose({"stem.weight": RIGHT["stem.weight"], "head.weight_g": length, "head.weight_v": direction}, NETWORK)
+    chosen = choose_weights(
+        {"stem.weight": RIGHT["stem.weight"], "head.weight_g": length, "head.weight_v": direction}, NETWORK
+    )
     assert torch.allclose(chosen.state["head.weight"], length.expand(4, 2) / 2**0.5)
     assert chosen.notes == ("weight norm multiplied out: head.weight",)
     wrong = {"head.weight_g": torch.ones(4, 1), "head.weight_v": torch.ones(1, 4)}  # would be broadcast
-    assert choose({**RIGHT, **wrong}, NETWORK).state.keys() == NETWORK.keys() | wrong.keys()
+    assert choose_weights({**RIGHT, **wrong}, NETWORK).state.keys() == NETWORK.keys() | wrong.keys()
 
 
 def test_ignored_keys_are_listed_and_a_pattern_that_fits_none_is_refused():
     content = {"model": {**RIGHT, "decoder.weight": WRONG["head.weight"], "token": torch.ones(1)}}
-    chosen = choose(content, NETWORK, ignore=["decoder.*", "token"])
+    chosen = choose_weights(content, NETWORK, ignore=["decoder.*", "token"])
     assert chosen.state.keys() == NETWORK.keys() and chosen.ignored == ("decoder.weight", "token")
     with pytest.raises(WeightsError, match="--ignore 'queue' fits no key"):
-        choose(content, NETWORK, ignore=["queue"])
+        choose_weights(content, NETWORK, ignore=["queue"])
 
 
 def test_an_average_of_parameters_alone_gets_the_buffers():
@@ -289,7 +291,7 @@ def test_an_average_of_parameters_alone_gets_the_buffers():
         {"state_dict": {**under("net.", plain), "net_ema.stemweight": average, "net_ema.decay": torch.ones(1)}},
         {"model": plain, "shadow": {"stem.weight": average}},
     ):
-        chosen = choose(content, network)
+        chosen = choose_weights(content, network)
         assert torch.equal(chosen.state["stem.weight"], average)
         assert torch.equal(chosen.state["norm.running_var"], plain["norm.running_var"])
         assert "buffers of" in str(chosen)

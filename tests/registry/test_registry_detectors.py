@@ -9,7 +9,7 @@ from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
-from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
+from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_in_space, is_detector
 from registry.labels import label_space, with_nothing
 from registry.loading import load_model
 from registry.model import LoadedModel
@@ -94,7 +94,7 @@ def test_no_box_is_no_answer_and_ties_go_to_the_first():
 
 
 def test_coco_numbers_with_their_gaps():
-    boxes = boxes_of("torchvision:fasterrcnn_resnet50_fpn", "coco80", None)
+    boxes = boxes_in_space("torchvision:fasterrcnn_resnet50_fpn", "coco80", None)
     names = label_space("coco80").classes
     assert (len(names), boxes.outputs, boxes.threshold) == (80, 91, 0.05)
     assert {name: boxes.columns[names.index(name)] for name in ("person", "truck", "cat", "oven", "toothbrush")} == {

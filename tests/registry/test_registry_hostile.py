@@ -8,7 +8,7 @@ from torchvision import models
 
 from registry.cards import Preprocess, builtin_cards, read_cards, select_cards, write_card
 from registry.documents import MOST_BYTES
-from registry.download import availability, fetch, local_path, package_file
+from registry.download import fetch_weights, local_path, missing_weights, package_file
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import WeightSources, folder_in
 from registry.labels import label_space, read_mapping
@@ -76,7 +76,7 @@ def test_a_pipe_as_a_card_or_mapping_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize("weights", ["~nobody-at-all/net.pt", "x" * 300 + ".pt", "package:no_such/net.pt", "a\0b.pt"])
 def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
     mine = card(None).model_copy(update={"weights": weights})
-    assert not availability(mine, WeightSources(weights_folder=tmp_path)).on_disk
+    assert missing_weights(mine, WeightSources(weights_folder=tmp_path))
     with pytest.raises(WeightsError):
         load_model(mine, WeightSources(weights_folder=tmp_path))
 
@@ -85,7 +85,7 @@ def test_a_page_instead_of_weights_is_not_kept(served, tmp_path):
     folder, url = served
     (folder / "net.pt").write_text("\n<!DOCTYPE html><title>Log in</title>")
     with pytest.raises(WeightsError, match="a web page"):
-        fetch(f"{url}/net.pt", tmp_path / "w")
+        fetch_weights(f"{url}/net.pt", tmp_path / "w")
     assert list((tmp_path / "w").iterdir()) == []
 
 
@@ -112,7 +112,7 @@ def test_what_a_killed_download_left_is_swept_and_a_running_one_is_not(served, t
     dead = target.with_name(f".{target.name}.dead")
     dead.mkdir(parents=True)
     with folder_in(target.parent, f".{target.name}.") as running:
-        assert fetch(f"{url}/net.pt", tmp_path / "w") == target and running.is_dir()
+        assert fetch_weights(f"{url}/net.pt", tmp_path / "w") == target and running.is_dir()
     assert not dead.exists()
 
 

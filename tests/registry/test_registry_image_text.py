@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
-from registry.download import availability
+from registry.download import missing_weights
 from registry.errors import CardError, WeightsError
 from registry.families.zero_shot import for_each_template
 from registry.files import WeightSources
@@ -62,7 +62,7 @@ def rows(checks):
 def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_clip):
     place = folder(config, fed, name)
     card, checks = register("mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders)
-    assert availability(card, folders["place"]).on_disk and card.training == ("zero-shot(16 names x 7 templates)",)
+    assert not missing_weights(card, folders["place"]) and card.training == ("zero-shot(16 names x 7 templates)",)
     assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
     mine = load_model(card, folders["place"])
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{place}")

@@ -16,7 +16,7 @@ from registry.errors import CardError, WeightsError
 from registry.files import Caches, WeightSources, digest_data, digest_state
 from registry.loading import load_model
 from registry.model import LoadedModel, present, present_plane
-from registry.preprocessing import UNSTATED, StatedInput, settled, stated_by_training, stated_input
+from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_by_training, stated_input
 from registry.register import register
 
 
@@ -57,7 +57,7 @@ def test_the_usual_rule_leaves_identities_as_they_were():
 
 def test_every_part_says_where_it_comes_from():
     known = StatedInput(stated_input("timm:test_resnet").fields, "the tag")
-    _, rows = settled("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known, None)
+    _, rows = settled_input("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known, None)
     assert [f"{row.name}: {row.detail}" for row in rows] == [
         "size: 64 px, as given",
         "resize: shorter side to 73 px, then the centre 64 px, from the size 64 that was given",

