@@ -121,7 +121,7 @@ def module_digest(root: str) -> str:
     def source(module: str) -> SourceFile | None:
         if module not in read:
             path = source_file(module)
-            read[module] = path and _read(module, path)
+            read[module] = _read(module, path) if path else None
         return read[module]
 
     def target(module: str, name: str) -> tuple[str, str]:
@@ -257,11 +257,11 @@ class Codes:
 def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[str, Any]:
     """Return what a function holds. with_code: of several of one name, or without a file; with_names: what it reaches
     by name, if no file says so."""
-    code, captured = function.__code__, dict[str, Any]()
+    code, captured, held = function.__code__, dict[str, Any](), dict[str, Any]()
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # named, and not yet given a value
             captured[name] = cell.cell_contents
-    held = {"captured": captured, "defaults": function.__defaults__, "keywords": function.__kwdefaults__}
+    held |= {"captured": captured, "defaults": function.__defaults__, "keywords": function.__kwdefaults__}
     held["more"] = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
     if with_code:
         held["code"] = code

@@ -75,14 +75,14 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
     for path in (weights, arch):
         refuse_onnx(Path(path or ""))
     options = {name: draft.options.get(name) for name in ("key", "ignore")}
-    kwargs = draft.options.get("kwargs") or {}
+    kwargs, known = draft.options.get("kwargs") or {}, dict[str, Any]()
     if is_detector(arch):
         if not draft.bare:
             labels = draft.labels or COCO
             options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold")).option()
         arch = whole_arch(arch.removeprefix(PREFIX))
         require_known(arch)
-        known, stated = {}, stated_by_detector(arch)
+        stated = stated_by_detector(arch)
     else:
         arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)
     kwargs = {**known, **kwargs}
@@ -107,7 +107,7 @@ def _file_of(weights: str | None, place: WeightSources) -> Path | None:
 
 def _opened(
     arch: str, weights: str | None, place: WeightSources, kwargs: Mapping[str, Any]
-) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
+) -> tuple[str, str | None, dict[str, Any], StatedInput]:
     """As `read_folder`, of folders of timm, names of its hub, and plain architectures."""
     if arch.startswith("timm:local-dir:"):
         arch, weights = "", arch.removeprefix("timm:local-dir:")

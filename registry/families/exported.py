@@ -250,8 +250,6 @@ def require_proof(
     """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
     this machine. runtime: the package that runs it; module: where `prove(path, side)` is; files: their digest and
     bytes. Raises WeightsError."""
-    from registry.documents import foreign  # the other process does without pydantic
-
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files
     proof = place.weights_folder.with_name("proofs") / digest_data([release, digest, side])
