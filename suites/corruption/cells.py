@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
+from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
 from benchmark.stats.intervals import Floats, chunk_sizes
 from benchmark.stimuli.roles import HELD_OUT, ROLE
@@ -68,26 +69,18 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
         levels = shown[corruption]
         entries = (read().get(corruption) for read in _LISTS)
         entry = next((entry for entry in entries if entry and set(levels) <= set(map(str, entry.levels))), None)
-        if entry:
-            known = list(map(str, entry.levels))
-            plain = set(map(str, entry.plain))
-            part = [
-                SweepCell(
-                    condition=f"{corruption}/{level}",
-                    corruption=corruption,
-                    family=entry.family,
-                    place=place,
-                    ordered=entry.ordered,
-                    plain=level in plain,
-                )
-                for place, level in enumerate(known)
-                if level in levels
-            ]
-        else:
-            part = [
-                SweepCell(condition=f"{corruption}/{level}", corruption=corruption, place=_number(level))
-                for level in levels
-            ]
+        places = {str(level): place for place, level in enumerate(entry.levels)} if entry else {}
+        part = [
+            SweepCell(
+                condition=f"{corruption}/{level}",
+                corruption=corruption,
+                family=entry.family if entry else "",
+                place=places[level] if entry else _number(level),
+                ordered=entry.ordered if entry else True,
+                plain=level in map(str, entry.plain) if entry else False,
+            )
+            for level in levels
+        ]
         cells += sorted(part, key=lambda cell: (cell.place, cell.condition))
     return tuple(cells)
 
@@ -236,23 +229,8 @@ def _optional(trials: Trials, name: str, blank: int) -> NDArray[np.integer[Any]]
 
 # Which conditions a recipe trained on, from the tags of its card.
 
+_TAGS = package_data("suites.corruption", "recipe_tags")
 _TAG = re.compile(r"\s*([^()]+?)\s*(?:\((.*)\))?\s*")
-#: noise(KIND): the experiments' and ImageNet-C's corruptions of that kind, with the plain names of other libraries.
-_NOISES = {
-    "salt-and-pepper": ("salt-and-pepper", "impulse_noise"),
-    "impulse": ("salt-and-pepper", "impulse_noise"),
-    "uniform": ("uniform-noise",),
-    "gaussian": ("gaussian_noise",),
-    "shot": ("shot_noise",),
-    "poisson": ("shot_noise",),
-    "speckle": ("speckle_noise",),
-}
-#: Tags of recipes that show a degradation under another name, or (several on purpose) none of the test corruptions.
-_RECIPES: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("greyscale", "grayscale"), ("colour/bw",)),
-    **dict.fromkeys(("stylised", "stylized"), ("stylised", "stylized-imagenet")),
-    **dict.fromkeys(("standard", "augmix", "adversarial", "deepaugment", "finetuned", "colour", "color"), ()),
-}
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
@@ -286,8 +264,8 @@ def _named(tag: str) -> tuple[str, ...]:
     if kind == "corruption":
         return listed
     if kind == "noise":
-        return tuple(name for part in listed or ("noise",) for name in _NOISES.get(part, (part,)))
-    return _RECIPES.get(kind, (kind,))
+        return tuple(name for part in listed or ("noise",) for name in _TAGS["noises"].get(part, (part,)))
+    return tuple(_TAGS["recipes"].get(kind, (kind,)))
 
 
 def _spelled(name: str) -> str:
