@@ -10,8 +10,8 @@ from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE
+from suites.corruption.calibration import calibration_metrics
 from suites.corruption.cells import FAMILIES, CellTable, Shares, SweepCell, What, by_corruption
-from suites.corruption.confidence import calibration_metrics
 from suites.corruption.config import SIZE_224
 
 PERCENT = 100.0

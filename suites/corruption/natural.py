@@ -14,7 +14,7 @@ from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
-from suites.corruption.confidence import calibration_metrics, certainty
+from suites.corruption.calibration import calibration_metrics, certainty
 from suites.corruption.config import Folders, NaturalSet
 from suites.corruption.observe import observe as kept
 from suites.corruption.stylised import score_sets

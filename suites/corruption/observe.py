@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmark.contracts import Array, View
-from suites.corruption.confidence import certainty
+from suites.corruption.calibration import certainty
 from suites.corruption.config import CorruptionConfig, Folders
 
 BEST = 5

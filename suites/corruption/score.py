@@ -12,8 +12,8 @@ from benchmark.stats import wilson
 from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.stimuli.roles import ROLE
+from suites.corruption.calibration import calibration
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
-from suites.corruption.confidence import calibration
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
 from suites.corruption.protocols import not_listed_then

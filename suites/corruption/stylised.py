@@ -10,8 +10,8 @@ from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.roles import ROLE, sets_of
+from suites.corruption.calibration import calibration_metrics, set_calibration
 from suites.corruption.cells import SEEN
-from suites.corruption.confidence import calibration_metrics, set_calibration
 from suites.corruption.config import CorruptionConfig
 from suites.corruption.observe import observe
 from suites.corruption.plan import presentation

@@ -6,7 +6,7 @@ from corruption_tables import by_name, table
 
 from benchmark.stats.confidence import calibration_error
 from suites.corruption import SUITE
-from suites.corruption.confidence import MOST_NATS, NOT_KEPT, certainty
+from suites.corruption.calibration import MOST_NATS, NOT_KEPT, certainty
 
 NAMES = ("ece", "nll", "brier", "selective_accuracy")
 CELLS = ("clean", "fog/1", "fog/2")

@@ -60,7 +60,7 @@ def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> 
             },
         )
         for prefix, shown, on in (("", where, role), ("clean_", "images as they are", ROLE))
-        for name, own in package_data("suites.corruption", "confidence").items()
+        for name, own in package_data("suites.corruption", "calibration").items()
     )
 
 
