@@ -106,8 +106,7 @@ def import_trials(
     response, pred_label, whose files are called by their observers. A malformed file is named with its row and nothing
     of it is imported; the others of its folder are (exit code 3).
 
-    Recipes of published networks also come from a file training.yaml in the folder (OBSERVER: [RECIPE, ...]) and from
-    the names of Geirhos et al. 2018; a second import may add them.
+    Recipes of published networks also come from the names of Geirhos et al. 2018; a second import may add them.
 
     An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
     Tables of one import are joined. A new import of an experiment of a source replaces all earlier answers to that

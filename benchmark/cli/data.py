@@ -20,7 +20,7 @@ from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.set_folders import remedy, stimuli_folder
 from benchmark.stimuli.shards import unpack_shards
-from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
+from benchmark.stimuli.stylise import Order, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
 from benchmark.store import open_store
@@ -169,13 +169,6 @@ def stylize(
     style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")],
     name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
     cue_conflict: Annotated[bool, Option("Combine the shape of one class with the texture of another.")] = False,
-    per_pair: Annotated[
-        int | None, Option("Make this many images per pair of categories (cue conflict).", least=1)
-    ] = None,
-    count: Annotated[
-        int | None, Option("Make this many images in total, evenly over pairs (cue conflict).", least=1)
-    ] = None,
-    same_category: Annotated[bool, Option("Include pairs of equal categories (cue conflict).")] = False,
     strength: Annotated[
         float, Option("Set the strength of the style.", "--strength", "--alpha", least=0, most=1)
     ] = 1.0,
@@ -184,7 +177,7 @@ def stylize(
         float, Option("Crop to this share of the shorter side; 1 suits square images.", least=0.01, most=1)
     ] = 0.875,
     seed: Annotated[int, Option("Set the seed of styles and pairs.")] = 0,
-    limit: Annotated[int | None, Option("Make only this many images.", least=1)] = None,
+    limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None,
     role: Annotated[str | None, Option("Set the role that suites ask for.")] = None,
     space: Annotated[str | None, Option("Set the label space if the class folders do not.")] = None,
     output: Folder = None,
@@ -195,10 +188,6 @@ def stylize(
     Without --cue-conflict every image keeps its label and takes the texture of one style, as in Stylized-ImageNet. The
     network differs from that of the published sets: boards name it and never mix the sets. Repeat the command to
     continue after an interruption."""
-    if per_pair is not None and count is not None:
-        raise UsageError("--per-pair and --count say the same thing twice: give one.")
-    if not cue_conflict and (per_pair is not None or count is not None or same_category):
-        raise UsageError("--per-pair, --count and --same-category need --cue-conflict.")
     if cue_conflict and space is not None:
         raise UsageError("cue-conflict images have the 16 categories: no --space.")
     kind = "cue-conflict" if cue_conflict else "stylised"
@@ -207,7 +196,7 @@ def stylize(
         style=style,
         name=name or f"{kind}-{content.resolve().name}",
         strength=strength,
-        sample=Sample(per_pair=per_pair, count=count, same=same_category) if cue_conflict else None,
+        cue_conflict=cue_conflict,
         size=size,
         crop=crop,
         seed=seed,

@@ -19,7 +19,7 @@ from benchmark.errors import TrialsError, unknown_name
 from benchmark.observer_trials import left_out
 from benchmark.stimuli.image_names import stimulus_id
 from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network
-from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
+from benchmark.stimuli.regenerate import Recipes, named_recipe, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.stimuli.trial_tables import MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
@@ -51,14 +51,13 @@ def import_trials(
 ) -> ImportReport:
     """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
 
-    training: recipes of published networks by name; they precede training.yaml beside the tables, then the stored
-    recipe, then the recipe in a name. advance: called with how many of how many pieces are stored."""
+    training: recipes of published networks by name; they precede the stored recipe, then the
+    recipe in a name. advance: called with how many of how many pieces are stored."""
     tables = read_tables(path, stated)
     report = ImportReport(sources=tuple(sorted({file.who.source for file in tables.files})))
     report.unfit += map(str, tables.unfit.values())
     report.notes += [f"{place.name}: {what}" for place, what in tables.others.items()]
-    beside, given = recipes_beside(path), training or {}
-    rows = _put_observers(tables.files, store, {**beside, **given}, {**beside, **given} if path.is_dir() else given)
+    rows = _put_observers(tables.files, store, training or {})
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
     brought: dict[str, dict[str, tuple[str, str]]] = {}  # source -> key -> experiment and label space
     groups = _by_images(tables.files)
@@ -133,13 +132,13 @@ def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
     return list(groups.values())
 
 
-def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, required: Recipes) -> dict[str, str]:
+def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes) -> dict[str, str]:
     """Store every observer with its source and the recipe on its card, and return name -> id. Raises TrialsError or
-    UnknownName if a `required` recipe does not belong to a network in the tables."""
+    UnknownName if a stated recipe does not belong to a network in the tables."""
     people, networks = set[str](), set[str]()
     for file in files:
         (people if file.kind == "human" else networks).update((file.observer, str(file.who)))
-    for name in required:
+    for name in stated:
         if name in people:
             raise TrialsError(f"training of '{name}': people have no training recipe.")
         if name not in networks:

@@ -210,8 +210,6 @@ def _no_image(experiment: str, index: int) -> Array:
 
 Recipes = Mapping[str, tuple[str, ...]]
 
-#: A file of this name beside trial tables maps observers to their recipes.
-RECIPE_FILE = "training.yaml"
 #: Parts of the names of Geirhos et al. 2018 (generalisation-humans-DNNs, raw-data/fine-tuning) -> tags.
 PARTS = {
     "color": "colour", "colour": "colour", "grayscale": "greyscale", "grayscale-contrast": "contrast",
@@ -243,28 +241,8 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
     recipes: dict[str, tuple[str, ...]] = {}
     for text in statements:
         observer, equals, tags = text.partition("=")
-        recipe = _tags(tags)
+        recipe = tuple(tag.strip() for tag in _COMMA.split(tags) if tag.strip())
         if not (equals and observer.strip() and recipe):
             raise TrialsError(f"--training '{text}': expected OBSERVER=RECIPE, such as 'my-net=noise(uniform)'.")
         recipes[observer.strip()] = (*recipes.get(observer.strip(), ()), *recipe)
     return recipes
-
-
-def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read training.yaml in the folder (or beside the file); no recipes without that file. Raises TrialsError if it
-    does not map observers to a tag or a list of tags."""
-    file = (path if path.is_dir() else path.parent) / RECIPE_FILE
-    table = read_document(file, "list of recipes", TrialsError) if file.is_file() else {}
-    if not isinstance(table, dict):
-        raise TrialsError(f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'.")
-    recipes = {}
-    for observer, tags in table.items():
-        texts = _tags(tags) if isinstance(tags, str) else tags if isinstance(tags, list) else ()
-        recipes[str(observer)] = tuple(tag.strip() for tag in texts if isinstance(tag, str) and tag.strip())
-        if not texts or len(recipes[str(observer)]) < len(texts):
-            raise TrialsError(f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them.")
-    return recipes
-
-
-def _tags(text: str) -> tuple[str, ...]:
-    return tuple(tag.strip() for tag in _COMMA.split(text) if tag.strip())

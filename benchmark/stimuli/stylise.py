@@ -8,16 +8,15 @@ numbers from the style image; the other paints the content image with them. The 
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata, util
-from itertools import groupby, islice
+from itertools import groupby, islice, zip_longest
 from math import lcm
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,26 +58,15 @@ class Pairing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The size of a cue-conflict set: every pair if neither number is given."""
-
-    #: Images for each ordered pair of categories.
-    per_pair: int | None = None
-    #: Images in total, spread evenly.
-    count: int | None = None
-    #: Also pair a category with itself, as 80 of the 1,280 published images do.
-    same: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Order:
-    """A set to make: a cue-conflict set if `sample` is given, otherwise a stylised set."""
+    """Describes a set to make."""
 
     content: Path
     style: Path
     #: Name of the set.
     name: str
-    sample: Sample | None = None
+    #: Make a cue-conflict set, otherwise a stylised set.
+    cue_conflict: bool = False
     #: From 0 (the content unchanged in style) to 1.
     strength: float = 1.0
     #: Side of the square result in px.
@@ -100,7 +88,7 @@ class Order:
     @property
     def kind(self) -> str:
         """Kind of set: "stylised" or "cue-conflict"."""
-        return "stylised" if self.sample is None else "cue-conflict"
+        return "cue-conflict" if self.cue_conflict else "stylised"
 
 
 def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> list[Pairing]:
@@ -123,10 +111,7 @@ def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
     """Sample at most `limit` pairings (`items.sample_order`) and keep their order."""
     if limit is None or limit >= len(pairings):
         return list(pairings)
-    labels = {
-        "category": np.array([pair.content.category for pair in pairings]),
-        "texture": np.array([pair.style.category for pair in pairings]),
-    }
+    labels = {"category": np.array([pair.content.category for pair in pairings])}
     return [pairings[i] for i in sorted(sample_order([pair.place for pair in pairings], labels, limit))]
 
 
@@ -154,99 +139,53 @@ def manifest(
     return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
 
 
-T = TypeVar("T")
-ClassPair = tuple[str, str]  # category of the shape, of the texture
-
-
 def conflicting(
-    shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], sample: Sample, seed: int = 0
+    shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], limit: int | None = None, seed: int = 0
 ) -> list[Pairing]:
     """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png".
 
-    A sample is balanced over pairs of categories and over the exemplars of each category (their uses differ by at most
-    one if the numbers allow it). A picture is never paired with itself. Raises StimuliError if there are too few pairs.
-    """
+    At most `limit` pairs are spread evenly over pairs of categories, and for each of these over its pictures. A picture
+    is never paired with itself. Raises StimuliError if there is no pair."""
+
+    def shuffled(pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
+        return sorted(pictures, key=lambda picture: seed_of(f"{seed}:{picture.digest}:{other}"))
+
     shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
-    cells = [(s, t) for s in sorted(shape_classes) for t in sorted(texture_classes) if sample.same or s != t]
-    if not cells:
+    cells = [(s, t) for s in shape_classes for t in texture_classes if s != t]
+    cells.sort(key=lambda cell: seed_of(f"{seed}:{cell}"))
+    # A pair of each cell in turn, until none is left.
+    turns = zip_longest(*(_diagonals(shuffled(shape_classes[s], t), shuffled(texture_classes[t], s)) for s, t in cells))
+    pairs = (pair for turn in turns for pair in turn if pair and pair[0].digest != pair[1].digest)
+    names, other = _exemplars(shapes), _exemplars(textures)
+    pairings = [
+        Pairing(place=f"{a.category}/{names[a.path]}-{other[b.path]}.png", content=a, style=b)
+        for a, b in islice(pairs, limit)
+    ]
+    if not pairings:
         raise StimuliError(
-            f"no pair of different categories: shapes of {', '.join(sorted(shape_classes))}, textures of "
-            f"{', '.join(sorted(texture_classes))}. Add categories, or allow equal ones with --same-category."
+            f"no pair of different categories: shapes of {', '.join(shape_classes)}, textures of "
+            f"{', '.join(texture_classes)}. Add categories."
         )
-    there = {}  # how many pairs of different pictures there are
-    for s, t in cells:
-        same = Counter(texture.digest for texture in texture_classes[t])
-        twins = sum(same[shape.digest] for shape in shape_classes[s])
-        there[s, t] = len(shape_classes[s]) * len(texture_classes[t]) - twins
-    names = {**_exemplars(shapes, "shape"), **_exemplars(textures, "texture")}
-    uses: Counter[tuple[str, Path]] = Counter()
-
-    def least_used(part: str, pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
-        def key(picture: SourcePicture) -> tuple[int, int, str]:
-            return uses[part, picture.path], seed_of(f"{seed}:{picture.digest}:{other}"), str(picture.path)
-
-        return sorted(pictures, key=key)
-
-    pairings = []
-    for (s, t), wanted in _quotas(there, sample, seed).items():
-        first, second = least_used("shape", shape_classes[s], t), least_used("texture", texture_classes[t], s)
-        pairs = ((a, b) for a, b in _diagonals(first, second, wanted) if a.digest != b.digest)
-        for content, style in islice(pairs, wanted):
-            uses.update([("shape", content.path), ("texture", style.path)])
-            name = f"{names['shape', content.path]}-{names['texture', style.path]}.png"
-            pairings.append(Pairing(place=f"{s}/{name}", content=content, style=style))
     return sorted(pairings, key=lambda pair: pair.place)
 
 
-def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[ClassPair, int]:
-    """Return the number of images for each pair of categories. `count` is spread evenly up to the number of pairs in
-    `there`; the remainder goes to random pairs, evenly over categories."""
-    if sample.per_pair is not None:
-        cell = min(there, key=there.__getitem__)
-        if there[cell] < sample.per_pair:
-            raise StimuliError(f"the folders give {there[cell]} of shape '{cell[0]}' with texture '{cell[1]}'.")
-        return dict.fromkeys(there, sample.per_pair)
-    total = sum(there.values())
-    left = total if sample.count is None else sample.count
-    if left > total or not total:
-        raise StimuliError(f"{left} images are asked for; the folders give {total} pairs.")
-    quotas = dict.fromkeys(there, 0)
-    while left:
-        free = [cell for cell in there if quotas[cell] < there[cell]]
-        if left < len(free):
-            shapes, textures = (
-                sorted(set(side), key=lambda name: seed_of(f"{seed}:{name}")) for side in zip(*free, strict=True)
-            )
-            free = list(islice((cell for cell in _diagonals(shapes, textures) if cell in set(free)), left))
-        share = left // len(free)
-        for cell in free:
-            given = min(share, there[cell] - quotas[cell])
-            quotas[cell] += given
-            left -= given
-    return quotas
-
-
-def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iterator[tuple[T, T]]:
-    """Yield every pair once so that each beginning uses all items of both sides about equally often; in the first
-    `wanted` pairs, the first items of each side have the one additional use.
-
-    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps
-    yield n m pairs. The shift is counted from the round of l steps that contains `wanted`."""
+def _diagonals(
+    first: Sequence[SourcePicture], second: Sequence[SourcePicture]
+) -> Iterator[tuple[SourcePicture, SourcePicture]]:
+    """Yield every pair once so that each beginning uses all items of both sides about equally often."""
+    # By the Chinese remainder theorem n m steps yield n m pairs.
     n, m = len(first), len(second)
-    around = lcm(n, m)
     for i in range(n * m):
-        yield first[i % n], second[(i + wanted // around - i // around) % m]
+        yield first[i % n], second[(i - i // lcm(n, m)) % m]
 
 
-def _exemplars(pictures: Sequence[SourcePicture], part: str) -> dict[tuple[str, Path], str]:
-    """Return the names by (part, path): "cat7" from the file if all files of its category have that form; otherwise
-    numbered by name."""
+def _exemplars(pictures: Sequence[SourcePicture]) -> dict[Path, str]:
+    """Name pictures: "cat7" by the file if all files of its category have that form; otherwise numbered by name."""
     names = {}
     for category, group in _by_category(pictures).items():
         stems = [picture.path.stem for picture in group]
         own = len(set(stems)) == len(stems) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
-        for i, picture in enumerate(group, 1):
-            names[part, picture.path] = picture.path.stem if own else f"{category}{i}"
+        names |= {picture.path: picture.path.stem if own else f"{category}{i}" for i, picture in enumerate(group, 1)}
     return names
 
 
@@ -271,25 +210,26 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     known = read_catalogue(settings).get(order.name)
     if find_built_in(order.name) is not None or (known is not None and known.folder != str(target)):
         raise StimuliError(f"'{order.name}' names another set: choose another --name for a set of your own.")
-    space = "geirhos16" if order.sample is not None else order.space or guess_layout(order.content)[1]
+    space = "geirhos16" if order.cue_conflict else order.space or guess_layout(order.content)[1]
     if space is None:
         raise StimuliError(
             f"{order.content}: the categories are neither the 16 nor WordNet ids. Name their label space: --space NAME."
         )
     contents = _pictures(order.content, space, settings)
-    styles = _pictures(order.style, None if order.sample is None else space, settings)
-    if order.sample is None:
-        planned = textured(contents, styles, order.seed)
+    styles = _pictures(order.style, space if order.cue_conflict else None, settings)
+    if order.cue_conflict:
+        pairings = conflicting(contents, styles, order.limit, order.seed)
+        whole = len(pairings)
     else:
-        planned = conflicting(contents, styles, order.sample, order.seed)
-    pairings, whole = spread(planned, order.limit), len(planned)
+        planned = textured(contents, styles, order.seed)
+        pairings, whole = spread(planned, order.limit), len(planned)
     for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
         size_of(path, FIX)  # a damaged file is reported before hours of work
     text = manifest(order, painter.generator, pairings, styles, whole)
     if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
         report(f"{order.name}: exists already")
-    layout = "cue-conflict" if order.sample is not None else "class-folder"
-    role = order.role or (layout if order.sample is not None else _ROLES.get(space, order.name))
+    layout = "cue-conflict" if order.cue_conflict else "class-folder"
+    role = order.role or (layout if order.cue_conflict else _ROLES.get(space, order.name))
     entry = describe(order.name, target, role, space, layout)
     entry = replace(entry, title=f"{order.kind}, made from the user's own pictures")
     save_entry(entry, settings)

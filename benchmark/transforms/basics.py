@@ -142,9 +142,9 @@ def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     return _image(torch.polar(spectrum.abs(), spectrum.angle() + turn))
 
 
-def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.Tensor:
-    """Keep each phase and set each amplitude to `spectrum` [H, W] (centred as by `fftshift`)."""
-    amplitude = natural_amplitude(*grey.shape[-2:]) if spectrum is None else spectrum
+def equalise(grey: torch.Tensor) -> torch.Tensor:
+    """Keep each phase and set each amplitude to the mean of photographs."""
+    amplitude = natural_amplitude(*grey.shape[-2:])
     phase = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1)).angle()
     return _image(torch.polar(torch.from_numpy(amplitude).to(grey).expand_as(phase).contiguous(), phase))
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -204,9 +203,8 @@ def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tens
 
 VERSION = 1  # raised whenever any pixel of any condition changes
 GRAIN = 10.0
-Curve = NDArray[np.float64]
-#: (working images, level, draws, the authors' own table or None) -> images.
-Degrade = Callable[[torch.Tensor, Any, Streams, Curve | None], torch.Tensor]
+#: (working images, level, draws) -> images.
+Degrade = Callable[[torch.Tensor, Any, Streams], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -224,23 +222,15 @@ class DegradedExperiment:
     square: bool = False
     #: Number of images at a time; 1 if an image needs many megabytes.
     together: int = 4
-    #: The file of the authors that it can use; a formula replaces it.
-    table: str = ""
+    #: What a formula replaces, as the authors' own measurement is not published.
+    formula: str = ""
 
 
-def degradation(
-    experiment: str,
-    condition: str,
-    quantise: str = "round",
-    curve: NDArray[np.float64] | None = None,
-    spectrum: NDArray[np.float64] | None = None,
-) -> Transform:
+def degradation(experiment: str, condition: str, quantise: str = "round") -> Transform:
     """Build the transform of one condition; some experiments need square images.
 
     condition: the published string, or another spelling of its number ("0.1" for "0.10"); quantise: "round" as the
-    stimuli of the experiments were saved, "truncate" as in today's published code; curve [256]: grey level -> light of
-    the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes
-    (`mean_power_spectrum_grey.npy`)."""
+    stimuli of the experiments were saved, "truncate" as in today's published code."""
     if experiment not in GEIRHOS:
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]
@@ -249,21 +239,16 @@ def degradation(
         raise unknown_name("way of storing", quantise, _STORES)
     level, store = what.conditions[name], _STORES[quantise]
     params = {"level": level, "unit": what.unit, "quantise": quantise, "version": VERSION}
-    table = {"curve": curve, "spectrum": spectrum}.get(what.table)
-    if what.table:
-        digest = table is not None and sha256(np.ascontiguousarray(table, dtype="<f8").tobytes()).hexdigest()
-        params[what.table] = digest or "formula"
+    if what.formula:
+        params[what.formula] = "formula"
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{experiment}/{name}", images.device)
-        levels = store(what.degrade(working(images), level, draws, table)).expand(-1, 3, -1, -1)
+        levels = store(what.degrade(working(images), level, draws)).expand(-1, 3, -1, -1)
         return stored_levels(levels) if images.dtype == torch.uint8 else levels
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         height, width = images.shape[-2:]
-        expected = (256,) if what.table == "curve" else (height, width)
-        if table is not None and table.shape != expected:
-            raise StimuliError(f"the {what.table} has shape {table.shape}; expected {expected}, or none")
         if what.square and height != width:
             raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
         return in_parts(images, seeds, what.together, change).contiguous()
@@ -286,11 +271,7 @@ def spelled(experiment: str, condition: str) -> str:
 
 
 def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
-    return lambda images, level, _draws, _table: function(images, level)
-
-
-def _noisy(function: Callable[[torch.Tensor, Any, Streams], torch.Tensor]) -> Degrade:
-    return lambda images, level, draws, _table: function(images, level, draws)
+    return lambda images, level, _draws: function(images, level)
 
 
 _STORES = {"round": rounded, "truncate": truncated}
@@ -301,7 +282,7 @@ def _eidolons(number: str, coherence: float) -> DegradedExperiment:
         f"Eidolon {number} (coherence {coherence:g})",
         "reach, px",
         {f"{2**k}-{coherence * 10:g}-10": float(2**k) for k in range(8)},
-        _noisy(lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255),
+        lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255,
         square=True,
         together=1,
     )
@@ -317,24 +298,23 @@ GEIRHOS: Mapping[str, DegradedExperiment] = {
     "contrast": DegradedExperiment("Contrast", "share of full contrast",
         {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)}, _pure(lower_contrast)),
     "uniform-noise": DegradedExperiment("Uniform noise", "half width, share of the grey range",
-        _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"), _noisy(uniform_noise)),
+        _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"), uniform_noise),
     "salt-and-pepper": DegradedExperiment("Salt-and-pepper noise", "share of pixels",
-        _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"), _noisy(salt_and_pepper), humans=False),
+        _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"), salt_and_pepper, humans=False),
     "low-pass": DegradedExperiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
     "high-pass": DegradedExperiment("High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"),
         _pure(high_pass)),
     "phase-scrambling": DegradedExperiment("Phase scrambling", "half width, degrees",
         _numbers("0 30 60 90 120 150 180"),
-        _noisy(lambda images, width, draws: scramble(luminance(images), width, draws)), square=True),
+        lambda images, width, draws: scramble(luminance(images), width, draws), square=True),
     "power-equalisation": DegradedExperiment("Power equalisation", "", {"0": "original", "pow": "equalised"},
-        lambda x, level, _, table: luminance(x) if level == "original" else equalise(luminance(x), table),
-        square=True, table="spectrum"),
+        _pure(lambda x, level: luminance(x) if level == "original" else equalise(luminance(x))), square=True,
+        formula="spectrum"),
     "rotation": DegradedExperiment("Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate),
         square=True),
     # A power law replaces the monitor curve that the authors measured.
     "false-colour": DegradedExperiment("Opponent colour", "", {"true": "true", "false": "opponent"},
-        lambda x, level, _, table: x if level == "true" else false_colour(x, POWER_LAW if table is None else table),
-        table="curve"),
+        _pure(lambda x, level: x if level == "true" else false_colour(x, POWER_LAW)), formula="curve"),
     "eidolonI": _eidolons("I", 1.0),
     "eidolonII": _eidolons("II", 0.3),
     "eidolonIII": _eidolons("III", 0.0),

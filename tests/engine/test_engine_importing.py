@@ -206,7 +206,7 @@ def recipes(db):
 
 
 @pytest.mark.slow
-def test_recipes_are_read_from_names_statements_and_a_file(tmp_path, db):
+def test_recipes_are_read_from_names_and_statements(tmp_path, db):
     """What was said last stays where nothing new is said; a person has none."""
     lab, named = tmp_path / "lab", "sixteen21--salt-and-pepper-noise-multiple"
     for name in ("mine", named, "subject-01"):
@@ -214,11 +214,9 @@ def test_recipes_are_read_from_names_statements_and_a_file(tmp_path, db):
     api.import_trials(lab, db=db)
     salt = ["noise(salt-and-pepper)"]
     assert recipes(db) == {"mine (lab)": None, "subject-01 (lab)": None, f"{named} (lab)": salt}
-    (lab / "training.yaml").write_text("mine: standard\n")
-    report = api.import_trials(lab, db=db)  # known trials: only the card is new
+    report = api.import_trials(lab, training=["mine=standard"], db=db)  # known trials: only the card is new
     assert (report.trials, report.known) == (0, 3)
     assert recipes(db)["mine (lab)"] == ["standard"]
-    (lab / "training.yaml").unlink()
     api.import_trials(lab, training=["mine=noise(uniform)", f"{named} (lab)=contrast"], db=db)
     table(lab / "cue-conflict_more.csv", "st", "mine", "2", ("cat5-dog1.png", "cat6-dog2.png"))
     api.import_trials(lab, db=db)

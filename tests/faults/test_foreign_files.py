@@ -38,7 +38,7 @@ from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.datasets import open_annotated, open_folder, read_names
 from benchmark.stimuli.fetch import add, unpack
 from benchmark.stimuli.image_files import read_rgb, size_of
-from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
+from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_trials
@@ -255,7 +255,6 @@ def _trials(folder: Path, _settings: Settings) -> None:
     files = read_trials(folder)
     for experiment in {file.experiment for file in files}:
         trial_stimuli([file for file in files if file.experiment == experiment])
-    recipes_beside(folder)
 
 
 def _unpacked(folder: Path, _settings: Settings) -> None:
@@ -400,16 +399,11 @@ _S = "ImageNetS50/validation{}/n01443537/a.{}"
 PHOTO, GREY, JPEG = picture("PNG"), picture("PNG", "L"), picture("JPEG")
 PAIR = {"images/a.png": PHOTO, "images/b.png": PHOTO}
 CLICKS = table([["image", "category"], ["a.png", WNID]])
-TRAINING = b"net: [standard, 'noise(uniform)']\nother: stylised\n"
 FORMS = (
     *(("PNG", "RGB"), ("PNG", "P"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("BMP", "RGB")),
     *(("WEBP", "RGB"), ("PPM", "RGB"), ("TIFF", "RGB"), ("TIFF", "F"), ("GIF", "P")),
 )
-TABLES = {
-    "contrast_subject-01_session_1.csv": TRIALS,
-    "cue-conflict_net_session-1.csv": CONFLICT,
-    "training.yaml": TRAINING,
-}
+TABLES = {"contrast_subject-01_session_1.csv": TRIALS, "cue-conflict_net_session-1.csv": CONFLICT}
 KINDS: Mapping[str, Kind] = {
     "catalogue": Kind({"stimuli.yaml": ADDED}, _catalogue),
     "names": Kind({"list.txt": b"n01440764/a.JPEG\nn01440764/b.JPEG\n"}, lambda folder, _: read_names(NAMES, folder)),

@@ -17,7 +17,7 @@ from benchmark.stimuli.published_sources import (
     resolve_observer,
     sources_of,
 )
-from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_recipes
+from benchmark.stimuli.regenerate import named_recipe, stated_recipes
 
 
 def told(root, *names):
@@ -134,12 +134,3 @@ def test_statements():
     }
     assert stated_recipes(["a=adversarial(linf,4/255),standard"]) == {"a": ("adversarial(linf,4/255)", "standard")}
     assert stated_recipes([]) == {}
-
-
-def test_a_file_beside_the_tables(tmp_path):
-    assert recipes_beside(tmp_path) == {}
-    (tmp_path / "training.yaml").write_text("a: noise(uniform)\nb: [standard, stylised]\nc: adversarial(l2,3.0)\n")
-    expected = {"a": ("noise(uniform)",), "b": ("standard", "stylised"), "c": ("adversarial(l2,3.0)",)}
-    assert recipes_beside(tmp_path) == expected
-    (tmp_path / "noise_a_session-1.csv").write_text("")
-    assert recipes_beside(tmp_path / "noise_a_session-1.csv") == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 from refusals import refused
@@ -21,7 +21,7 @@ from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.image_names import GEIRHOS16, read_pair
 from benchmark.stimuli.roles import Resolver
-from benchmark.stimuli.stylise import Order, Sample, SourcePicture, conflicting, make_stylised, manifest, textured
+from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, manifest, textured
 from benchmark.variables import read_settings
 
 REAL = pytest.mark.skipif(
@@ -95,7 +95,7 @@ def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
 
 
 def test_a_cue_conflict_set_has_the_published_layout(order, settings):
-    order = replace(order, style=order.content, sample=Sample())
+    order = replace(order, style=order.content, cue_conflict=True)
     make(order, settings)
     found = Resolver("geirhos16", settings).find("cue-conflict")
     assert found.name == "mine" and len(found) == 18
@@ -166,8 +166,8 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     fails("nowhere: not a folder", content=tmp_path / "nowhere")
     fails("empty: expected a folder with", content=empty, space="geirhos16")
     fails("empty: expected a folder with", style=empty)
-    fails("'more' is not one of the 16 categories", sample=Sample())
-    fails("expected a folder with class folders", style=order.style / "more", sample=Sample())
+    fails("'more' is not one of the 16 categories", cue_conflict=True)
+    fails("expected a folder with class folders", style=order.style / "more", cue_conflict=True)
     fails("names another set", name="cue-conflict")
     fails("names another set", name="silhouettes")  # an alias
     fails("cannot name a set", name="../x")
@@ -193,8 +193,7 @@ def invoke(*words):
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--per-pair", 1, "--count", 2, "--cue-conflict"], "give one"), (["--count", 2], "need --cue-conflict"),
-    (["--same-category"], "need --cue-conflict"), (["--cue-conflict", "--space", "mine"], "no --space"),
+    (["--cue-conflict", "--space", "mine"], "no --space"),
     (["--strength", 1.5], "strength"), (["--size", 500], "size"),
 ])  # fmt: skip
 def test_usage(order, words, said):
@@ -303,14 +302,15 @@ def test_stylised_images_keep_class_and_name():
 
 
 @pytest.mark.slow
-@given(CATEGORIES, CATEGORIES, st.booleans())
-def test_all_pairs_of_different_categories(shapes, textures, same):
-    made = conflicting(pictures("s", shapes), pictures("t", textures), Sample(same=same))
+@given(CATEGORIES, CATEGORIES)
+def test_all_pairs_of_different_categories(shapes, textures):
+    assume(len(shapes.keys() | textures.keys()) > 1)
+    made = conflicting(pictures("s", shapes), pictures("t", textures))
     expected = {
         f"{s}/{s}{i}-{t}{j}.png"
         for s, n in shapes.items()
         for t, m in textures.items()
-        if same or s != t
+        if s != t
         for i in range(1, n + 1)
         for j in range(1, m + 1)
     }
@@ -321,31 +321,20 @@ def test_all_pairs_of_different_categories(shapes, textures, same):
         assert (cues.shape, cues.texture) == (pair.content.category, pair.style.category)
 
 
-def test_five_of_each_pair_is_the_design_of_the_published_set():
-    shapes = pictures("s", dict.fromkeys(GEIRHOS16, 10))
-    textures = pictures("t", dict.fromkeys(GEIRHOS16, 3))
-    made = conflicting(shapes, textures, Sample(per_pair=5, same=True))
-    assert len(made) == 1280
-    assert sum(pair.content.category == pair.style.category for pair in made) == 80
-    assert len(conflicting(shapes, textures, Sample(per_pair=5))) == 1200
-    assert set(Counter(pair.content.path for pair in made).values()) == {8}
-    uses = Counter(pair.style.path for pair in made).values()
-    assert spread_of(uses) <= 1 and sum(uses) == 1280
-
-
 @given(st.integers(2, 6), st.integers(1, 7), st.integers(1, 5), st.data())
 def test_a_sample_is_balanced(categories, n, m, data):
     names = GEIRHOS16[:categories]
     shapes, textures = (pictures(f, dict.fromkeys(names, k)) for f, k in (("s", n), ("t", m)))
-    count = data.draw(st.integers(1, categories * (categories - 1) * n * m))
-    made = conflicting(shapes, textures, Sample(count=count), data.draw(st.integers(0, 3)))
-    assert len(made) == len({pair.place for pair in made}) == count
-    uses = Counter(pair.content.path for pair in made) + Counter(pair.style.path for pair in made)
+    limit = data.draw(st.integers(1, categories * (categories - 1) * n * m))
+    made = conflicting(shapes, textures, limit, data.draw(st.integers(0, 3)))
+    assert len(made) == len({pair.place for pair in made}) == limit
     cells = Counter((pair.content.category, pair.style.category) for pair in made)
     assert spread_of(cells[s, t] for s in names for t in names if s != t) <= 1
-    for part in (shapes, textures):
-        for name in names:
-            assert spread_of(uses[one.path] for one in part if one.category == name) <= 1
+    for part, of in ((shapes, "content"), (textures, "style")):
+        for s, t in cells:
+            uses = Counter(getattr(x, of).path for x in made if (x.content.category, x.style.category) == (s, t))
+            own = [one.path for one in part if one.category == (s if of == "content" else t)]
+            assert spread_of(uses[path] for path in own) <= 1
 
 
 def spread_of(counts):
@@ -353,18 +342,9 @@ def spread_of(counts):
     return max(counts) - min(counts)
 
 
-def test_a_picture_is_never_painted_like_itself():
-    both = pictures("s", {"cat": 3})
-    made = conflicting(both, both, Sample(same=True))
-    assert len(made) == 6 and all(pair.content != pair.style for pair in made)
-
-
-def test_what_cannot_be_is_said():
-    cats, dogs = pictures("s", {"cat": 2}), pictures("t", {"dog": 2})
-    refused("no pair of different categories", conflicting, cats, cats, Sample())
-    refused("the folders give 4 of shape 'cat' with texture 'dog'", conflicting, cats, dogs, Sample(per_pair=5))
-    refused("the folders give 0 pairs", conflicting, cats[:1], cats[:1], Sample(same=True))
-    refused("the folders give 4 pairs", conflicting, cats, dogs, Sample(count=9))
+def test_no_pair_of_categories_is_an_error():
+    cats = pictures("s", {"cat": 2})
+    refused("no pair of different categories", conflicting, cats, cats)
 
 
 def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
@@ -375,7 +355,7 @@ def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
     assert table["generator"] == GENERATOR and table["whole"] == 2
     assert table["images"]["cat/cat1.png"] == {"content": contents[0].digest, "style": pairings[0].style.digest}
     assert "secret" not in text and "paintings" not in text
-    changes = {"strength": 0.5, "size": 384, "crop": 1.0, "seed": 1, "sample": Sample()}
+    changes = {"strength": 0.5, "size": 384, "crop": 1.0, "seed": 1, "cue_conflict": True}
     orders = [replace(order, **{name: value}) for name, value in changes.items()]
     texts = {text, *(manifest(one, GENERATOR, pairings, PAINTINGS, 2) for one in orders)}
     texts.add(manifest(order, {**GENERATOR, "version": "2"}, pairings, PAINTINGS, 2))

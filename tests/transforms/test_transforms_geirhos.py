@@ -80,7 +80,7 @@ def test_high_pass_and_the_grey_image_at_infinity(condition):
 @pytest.mark.parametrize("width", [0.03, 0.35, 0.9])
 def test_uniform_noise_with_given_draws(width):
     u = np.random.RandomState(0).uniform(size=(3, 64, 64))
-    out = GEIRHOS["uniform-noise"].degrade(working(IMAGES), width, Given([torch.from_numpy(u)]), None)
+    out = GEIRHOS["uniform-noise"].degrade(working(IMAGES), width, Given([torch.from_numpy(u)]))
     expected = np.clip(0.35 + 0.3 * grey(PIXELS) + (2 * u - 1) * width, 0, 1)
     assert np.allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
@@ -116,8 +116,7 @@ def test_power_equalisation_sets_every_amplitude_and_keeps_phases():
     target = natural_amplitude(64, 64)
     f = sfft.fftshift(sfft.fft2(image[0, 0].numpy()))
     expected = sfft.ifft2(sfft.ifftshift(target * np.exp(1j * np.angle(f)))).real
-    assert np.allclose(equalise(image, None)[0, 0].numpy(), expected, atol=1e-9)
-    assert np.allclose(equalise(image, target * 2)[0, 0].numpy(), 2 * expected, atol=1e-9)
+    assert np.allclose(equalise(image)[0, 0].numpy(), expected, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -191,13 +190,8 @@ def test_spellings_of_a_level_mean_the_same():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(StimuliError, match="square"):
         degradation("rotation", "90").apply(torch.zeros(1, 3, 8, 10), seeds(1))
-    with pytest.raises(StimuliError, match=r"spectrum has shape \(224, 224\)"):
-        degradation("power-equalisation", "pow", spectrum=np.ones((224, 224))).apply(IMAGES, seeds(3))
-    with pytest.raises(StimuliError, match="256"):
-        degradation("false-colour", "false", curve=np.ones(3)).apply(IMAGES, seeds(3))
     with pytest.raises(UnknownName, match="truncate"):
         degradation("contrast", "c10", quantise="cut")
-    assert len(degradation("false-colour", "false", curve=np.linspace(0, 1, 256)).params["curve"]) == 64
     assert degradation("false-colour", "false").params["curve"] == "formula"
 
 
@@ -237,7 +231,7 @@ def test_which_experiments_need_square_images_and_their_levels():
 def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_contrast():
     share, levels = 0.4, torch.from_numpy(grey(PIXELS))[:, None]
     u = np.random.RandomState(3).uniform(size=(3, 64, 64))
-    out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]), None)
+    out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]))
     expected = np.where(u >= 0.8, 1.0, np.where(u < 0.2, 0.0, 0.35 + 0.3 * levels[:, 0].numpy()))
     np.testing.assert_allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
