@@ -10,11 +10,11 @@ import csv
 import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
@@ -28,7 +28,8 @@ from registry.errors import foreign
 LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
 
 
-class ReportedScore(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class ReportedScore:
     """A number that a publisher reports for an observer."""
 
     observer: ObserverName
@@ -48,23 +49,6 @@ class ReportedScore(NamedTuple):
     #: Caveats for a reader.
     remarks: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, kw_only=True)
-class ReportedRow:
-    """A row of a table, validated by pydantic."""
-
-    observer: str
-    metric: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.95
-    n: int = 0
-    condition: str = ""
-    source: str = ""
-    suite: str = ""
-    note: str = ""
-
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False, "str_strip_whitespace": True}  # noqa: RUF012
 
     def __post_init__(self) -> None:
@@ -73,8 +57,9 @@ class ReportedRow:
             raise ValueError(f"expected low <= value <= high, or neither; got {self.low}, {self.value}, {self.high}")
         if not 0 < self.level < 1 or self.n < 0:
             raise ValueError(f"'level' is {self.level}, 'n' is {self.n}; expected a share such as 0.95, and trials")
-        if not all(text.isprintable() for text in vars(self).values() if isinstance(text, str)):
-            raise ValueError("expected plain text")
+        texts = (*self.observer, self.metric, self.condition, self.suite, *self.remarks)
+        if not (self.observer.name and self.metric and all(map(str.isprintable, texts))):
+            raise ValueError("expected an observer and a metric, all in plain text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +112,14 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
 
         if isinstance(row.get("value"), bool):
             raise wrong("'value' is a truth value; expected a number")
-        score = validated(ReportedRow, {key: value for key, value in row.items() if value not in (None, "")}, wrong)
+        own = {key: value for key, value in row.items() if value not in (None, "")}
+        own["observer"] = (own.pop("source", None) or source or printable(path.stem), own.get("observer", ""))
+        own["remarks"] = [own.pop("note")] if "note" in own else []
+        score = validated(ReportedScore, {**own, "method": "as reported" if "low" in own else ""}, wrong)
         metric = (metrics or {}).get(score.metric)
         if metric is not None and (why := metric.outside(score.value)):
             raise wrong(why)
-        own = asdict(score) | {"method": "" if score.low is None else "as reported"}
-        own["observer"] = ObserverName(own.pop("source") or source or printable(path.stem), score.observer)
-        own["remarks"] = tuple(filter(None, [own.pop("note")]))
-        scores.append(ReportedScore(**own))
+        scores.append(score)
     return ScoreTables(_once(path, scores))
 
 
@@ -242,14 +227,19 @@ def _read_masking(folder: Path) -> ScoreTables:
         elif noise:
             scores += _in_noise(folder / name, noise["name"])
     idle = {name for name, value in clean.items() if value < CHANCE}
-    marked = (x._replace(remarks=(*x.remarks, GUESSES)) if x.observer.name in idle else x for x in scores)
+    marked = (replace(x, remarks=(*x.remarks, GUESSES)) if x.observer.name in idle else x for x in scores)
     return ScoreTables(_once(folder, marked), notes)
 
 
 def _masking_score(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
     known = known_metrics()[SOURCE, metric]
     return ReportedScore(
-        ObserverName(SOURCE, name), metric, value, suite=known.suite, remarks=(known.caveat,), **fields
+        observer=ObserverName(SOURCE, name),
+        metric=metric,
+        value=value,
+        suite=known.suite,
+        remarks=(known.caveat,),
+        **fields,
     )
 
 
@@ -331,9 +321,15 @@ def _read_robustbench(folder: Path) -> ScoreTables:
             if not 0 <= value <= (1000 if errors else 100):
                 raise ScoresError(f"{path}, '{name}': expected percent, got {text!r:.40}.")
             known, share = known_metrics()[ROBUSTBENCH, numbers[name]], value if errors else value / 100
-            score = ReportedScore(ObserverName(ROBUSTBENCH, path.stem), numbers[name], share, suite=known.suite)
+            score = ReportedScore(
+                observer=ObserverName(ROBUSTBENCH, path.stem),
+                metric=numbers[name],
+                value=share,
+                suite=known.suite,
+                remarks=(known.caveat, *map(printable, remarks)),
+            )
             if not name.startswith("corruptions"):
                 low, high = wilson(round(share * EVALUATED), EVALUATED)
-                score = score._replace(low=min(low, share), high=max(high, share), method="wilson", n=EVALUATED)
-            scores.append(score._replace(remarks=(known.caveat, *map(printable, remarks))))
+                score = replace(score, low=min(low, share), high=max(high, share), method="wilson", n=EVALUATED)
+            scores.append(score)
     return ScoreTables(_once(folder, scores))
