@@ -181,7 +181,7 @@ def _diagonals(
 
 def _exemplars(pictures: Sequence[SourcePicture]) -> dict[Path, str]:
     """Name pictures: "cat7" by the file if all files of its category have that form; otherwise numbered by name."""
-    names = {}
+    names: dict[Path, str] = {}
     for category, group in _by_category(pictures).items():
         stems = [picture.path.stem for picture in group]
         own = len(set(stems)) == len(stems) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
