@@ -139,7 +139,7 @@ def make_folder(
     return True
 
 
-def describe(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
+def entry_of_folder(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
     """Build the entry of a folder; values that are not given are detected from its names. Raises StimuliError."""
     check_name(name)
     if layout is not None and layout not in LAYOUTS:
@@ -220,10 +220,8 @@ def _unpacked(
     """Download and unpack an entry's archive; the value is the number of files. Its digest is recorded if the block
     succeeds; the archive is removed if it is not the set."""
     archive = settings.home / "archives" / str(entry.archive)
-    expected = entry.sha256 or recorded_digest(archive)
-    if archive.is_file() and not mismatch(archive, expected):
-        report(f"{entry.name}: using {archive}")
-    else:
+    expected = entry.sha256 or recorded(archive)
+    if not archive.is_file() or mismatch(archive, expected):
         get(entry, archive.name, entry.url, archive, expected, settings, report)
     try:
         yield unpack(archive, member, place, **most)
@@ -232,9 +230,7 @@ def _unpacked(
         forget(archive)
         raise
     # If the catalogue pins no digest, that of the first complete download is recorded.
-    if expected:
-        report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
-    else:
+    if not expected:
         digest = record(archive, entry.url)
         report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
@@ -267,23 +263,20 @@ def _mirrored(entry: Entry, settings: Settings) -> Path | None:
     """Find the set in a mirror that is a folder: the set's folder, or an archive of published tables."""
     if not settings.mirror or "://" in settings.mirror:
         return None
-    root, packed = expanded(settings.mirror), f"published-trials/{entry.name}.tar.xz"
-    folders = [root / entry.name, root / "published-scores" / entry.name]
-    if entry.kind == "trials" and (root / packed).is_file():
-        folders.append(root / packed)
-    return next((place for place in folders if place.exists()), None)
+    root = expanded(settings.mirror)
+    places = (entry.name, f"published-scores/{entry.name}", f"published-trials/{entry.name}.tar.xz")
+    return next((root / x for x in places if (root / x).is_dir() or (x.endswith(".xz") and (root / x).is_file())), None)
 
 
 def _obtain(entry: Entry, place: Path, mirrored: Path | None, settings: Settings, report: Report) -> None:
     """Copy, unpack or download a set into `place` and check it."""
-    if mirrored is not None and mirrored.is_dir():
-        report(f"{entry.name}: copying {mirrored}")
-        shutil.copytree(mirrored, place)
+    if mirrored is not None:
+        report(f"{entry.name}: taking {mirrored}")
+        if mirrored.is_dir():
+            shutil.copytree(mirrored, place)
+        else:
+            unpack(mirrored, None, place)
         _check(entry, place, settings, report, whole=False)
-    elif mirrored is not None:
-        report(f"{entry.name}: unpacking {mirrored}")
-        unpack(mirrored, None, place)
-        _check(entry, place, settings, report)
     elif entry.url is None:
         raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
     elif entry.files:
@@ -315,7 +308,7 @@ def add(
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
-    entry = replace(find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
+    entry = replace(find_built_in(name) or entry_of_folder(name, place, role, space, layout), folder=str(place))
     _check_readable(entry, member_folder(entry, place), report)
     save_entry(entry, settings)
     return entry

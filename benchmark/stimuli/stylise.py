@@ -25,7 +25,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
-from benchmark.stimuli.fetch import check_name, describe, guess_layout, make_folder
+from benchmark.stimuli.fetch import check_name, entry_of_folder, guess_layout, make_folder
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
@@ -230,7 +230,7 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
         report(f"{order.name}: exists already")
     layout = "cue-conflict" if order.cue_conflict else "class-folder"
     role = order.role or (layout if order.cue_conflict else _ROLES.get(space, order.name))
-    entry = describe(order.name, target, role, space, layout)
+    entry = entry_of_folder(order.name, target, role, space, layout)
     entry = replace(entry, title=f"{order.kind}, made from the user's own pictures")
     save_entry(entry, settings)
     report(f"{order.name}: at {target}, role '{entry.role}', space '{entry.space}'")

@@ -112,7 +112,7 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     mirrored = replace(settings, mirror=str(tmp_path / "mirror"))
     folder = fetch("model-vs-human-dmc", mirrored, said.append)
     assert [path.name for path in folder.rglob("*.csv")] == ["edge_net_session-1.csv"]
-    assert f"unpacking {packed}" in said[0]
+    assert f"taking {packed}" in said[0]
 
 
 @pytest.mark.parametrize(("name", "recipe"), [
