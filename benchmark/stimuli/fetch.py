@@ -220,7 +220,7 @@ def _unpacked(
     """Download and unpack an entry's archive; the value is the number of files. Its digest is recorded if the block
     succeeds; the archive is removed if it is not the set."""
     archive = settings.home / "archives" / str(entry.archive)
-    expected = entry.sha256 or recorded(archive)
+    expected = entry.sha256 or recorded_digest(archive)
     if not archive.is_file() or mismatch(archive, expected):
         get(entry, archive.name, entry.url, archive, expected, settings, report)
     try:

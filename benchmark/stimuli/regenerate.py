@@ -23,7 +23,6 @@ from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trial_tables import TrialFile, read_trials, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
-from registry.documents import read_document
 from registry.files import digest_data, expanded
 
 SIDE, SHORTER = 224, 256
