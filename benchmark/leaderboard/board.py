@@ -40,10 +40,11 @@ _AVERAGE = re.compile(r"\d+ of \d+ experiments")
 def boards(
     rows: Sequence[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
-    """Rank the scores of one suite's newest version; the table with most observers comes first. rows: stored scores
-    (scores of other suites, single conditions and older versions are skipped; reference conditions of the suite get
-    their own rows); sets: digest -> stimulus set; by: the metric that ranks (None: the headline; an unknown metric:
-    UnknownName)."""
+    """Rank the scores of one suite's newest version; the table with most observers comes first.
+
+    rows: stored scores. Other suites, single conditions and older versions are skipped; reference conditions of the
+    suite get their own rows. sets: digest -> stimulus set; by: the metric that ranks (None: the headline). Raises
+    UnknownName for an unknown metric."""
     heads = [metric for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
     if not heads and by is None:
         raise ValueError(f"suite '{suite.name}' has no headline metric")
@@ -68,14 +69,14 @@ def boards(
 
 
 class _Scores:
-    """The current scores of one suite version in one label space, without single conditions. by_metric: metric ->
-    digest -> observer -> score; observers: name -> its newest score; beside: reference condition -> (metric, digest) ->
-    score. Reference conditions depend only on the stimuli, so the score of any observer serves."""
+    """The current scores of one suite version in one label space, without single conditions."""
 
     def __init__(self, rows: Iterable[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote]) -> None:
         self.suite, self.sets = suite, sets
+        # metric -> digest -> observer -> score
         self.by_metric: dict[str, dict[str, dict[str, ScoreRow]]] = defaultdict(lambda: defaultdict(dict))
-        self.observers: dict[str, ScoreRow] = {}
+        self.observers: dict[str, ScoreRow] = {}  # name -> its newest score
+        # reference condition -> (metric, digest) -> score of any observer: it depends only on the stimuli
         self.beside: dict[str, dict[tuple[str, str], ScoreRow]] = defaultdict(dict)
         for row in rows:
             if not row.condition:

@@ -99,7 +99,7 @@ class Board:
 
 
 def cell_of(score: ScoreRow) -> Cell:
-    """Return a stored score as a cell. A value that is not finite is no value."""
+    """Return a stored score as a cell. A value that is not finite counts as missing."""
     plain = Cell(n=score.n, flags=score.flags, source=score)
     if score.value is None or not isfinite(score.value):
         return plain._replace(reason=score.reason or ("no value" if score.value is None else "not a finite number"))

@@ -47,10 +47,10 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A headline, or the clean accuracy: name, what it is called on a page, the column."""
+    """A headline, or the clean accuracy."""
 
     name: str
-    title: str
+    title: str  # on a page
     column: Column
 
 
@@ -115,8 +115,8 @@ class Contrasts(NamedTuple):
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
-    """Return the headlines in their order, then clean accuracy. A published score, which is no suite's, has its own
-    title."""
+    """Return the headlines in their order, then clean accuracy. A published score has its own title, without a
+    suite's."""
     heads = []
     for head in summary.headlines:
         title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
@@ -157,10 +157,11 @@ def experiment_values(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
 def links(
     summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD, *, method: Method = "spearman"
 ) -> tuple[Link, ...]:
-    """Return every headline against every other, then each against clean accuracy. Two variables are never correlated
-    over the same answers: what is a mean over experiments (`parts`) is taken without those that the other one is made
-    of; where nothing is left, the reason stands for the number. cards: by observer, for what they say of its family;
-    method: what the partial correlation and the leaving out of families are made of."""
+    """Return every headline against every other, then each against clean accuracy.
+
+    Two variables are never correlated over the same answers: a mean over experiments (`parts`) leaves out those behind
+    the other variable; if none is left, the link has a reason instead of a number. cards: by observer, for its family;
+    method: of the partial correlation and of the correlation without each family."""
     networks = observed_networks(summary, cards)
     pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
     return tuple(_link(networks, *pair, method) for pair in pairs)
@@ -175,8 +176,8 @@ class Side(NamedTuple):
 
 
 def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
-    """The two, made of different answers: as they are, or one of them without what they share: its mean over other
-    experiments, the same of every observer (those that most have, and the most that any has)."""
+    """Yield the two, made of different answers. If they share experiments, one of them is its mean over other
+    experiments, the same of every observer: those that most have, and the most that any has."""
     plain = [Side(v, {n.name: n.values[v.name] for n in networks if v.name in n.values}) for v in (x, y)]
     shared = x.column.experiments & y.column.experiments
     if not shared:
@@ -261,8 +262,8 @@ def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
 
 
 def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | None:
-    """Return the standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
-    "resnet50_l2_eps3"), else the one whose name says least of a recipe."""
+    """Return the standard network alike in source, architecture and seed: that of the series ("resnet50_l2_eps0" for
+    "resnet50_l2_eps3"), otherwise the one with the least about a recipe in its name."""
     own = network.lineage
     if own.recipe in (STANDARD, UNSTATED):
         return None
@@ -356,7 +357,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
 
 
 def _cell(one: Correlation | None) -> Value:
-    """Return a coefficient as a cell, with a remark on what limits it."""
+    """Return a coefficient as a cell, with its reason as a remark."""
     if one is None:
         return None
     flags = (one.reason,) if one.reason and one.value is not None else ()

@@ -47,16 +47,14 @@ NOWHERE = Cell(reason=NOT_MEASURED)
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The headlines of one label space. lines: ranked observers by mean rank, then unranked ones; references: rows of
-    people, ideal observers, reference conditions and chance that have a value; clean: the column of clean accuracy, if
-    any; notes: notes of the boards, without repetition."""
+    """The headlines of one label space."""
 
     space: str
     headlines: tuple[Column, ...]
-    lines: tuple[Row, ...]
-    references: tuple[Row, ...]
-    clean: Column | None = None
-    notes: tuple[str, ...] = ()
+    lines: tuple[Row, ...]  # ranked observers by mean rank, then unranked ones
+    references: tuple[Row, ...]  # people, ideal observers, reference conditions and chance that have a value
+    clean: Column | None = None  # clean accuracy
+    notes: tuple[str, ...] = ()  # of the boards, without repetition
 
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
@@ -235,9 +233,8 @@ NOTE = "reported by others, not measured here: not ranked, and in no paired test
 def reported_boards(
     rows: Sequence[ScoreRow], sources: Mapping[str, str], suites: Sequence[str] | None = None
 ) -> list[Board]:
-    """Return one table per suite whose subject the scores are, and per source. rows: stored scores (of other kinds of
-    observers they are passed over); sources: observer -> its source; suites: only of these (None: all, also of none).
-    """
+    """Return one table per suite on whose subject the scores are, and per source. rows: stored scores (others than
+    reported ones are skipped); sources: observer -> its source; suites: only of these (None: all, also of none)."""
     groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         if row.suite == REPORTED and (suites is None or row.role in suites):

@@ -255,7 +255,7 @@ def unseen_boards(
     trains on."""
     if suite.seen is None:
         raise BenchError(
-            f"suite '{suite.name}' does not tell which conditions a recipe trains on; --unseen-only needs that it does."
+            f"suite '{suite.name}' does not state which conditions a recipe trains on, as --unseen-only requires."
         )
     first = {row.set_id: row for row in reversed(rows)}
     whole = {row.set_id: row.stimuli for row in rows if not row.role}

@@ -130,8 +130,8 @@ def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     """Return all pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool,
-    which observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN
-    where there are none. Square roots of weights make images count by their weights."""
+    which observer answered which image (None: all did). A pair is taken on the images that both answered, and is NaN
+    without any."""
     there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
     yes = np.asarray(right, dtype=float) * there
     no = there - yes
@@ -177,9 +177,9 @@ def agreement(
 
 
 def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
-    """(low, high, p) of the mean kappa of conditions [k, 4] from one score test: kappa is x if (kappa - x)^2 is within
-    1.96^2 variances, each condition's under kappa x at its accuracies (with `PRIOR`), as far as they allow it. At x = 0
-    they are the variances of independent answers."""
+    """Return (low, high, p) of the mean kappa of conditions [k, 4] from one score test."""
+    # kappa is x if (kappa - x)^2 is within 1.96^2 variances, each condition's under kappa x at its accuracies (with
+    # `PRIOR`), as far as they allow it. At x = 0 they are the variances of independent answers.
     p, q, _, chance, _ = _of_counts(counts + PRIOR)
     least, most = attainable(p, q)
     at = np.linspace(-1, 1, POINTS)
@@ -215,7 +215,7 @@ def _copied(point: Agreement, counts: Floats, resamples: int) -> Agreement:
 
 
 def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Array]) -> float:
-    """How many independent images one image is worth, at most 1. codes: [n] conditions, from 0."""
+    """Return how many independent images one image is worth, at most 1. codes: [n] conditions, from 0."""
     n = np.bincount(codes)
 
     def mean(values: Array) -> Floats:

@@ -200,8 +200,8 @@ def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
 def _once(
     rows: Sequence[SuiteComparison],
 ) -> tuple[list[SuiteComparison], list[tuple[SuiteComparison, SuiteComparison]]]:
-    """Rows to keep, and duplicates, each with the row that represents it: equal data up to sign and scale are one
-    hypothesis; so is a metric of one name in two suites (the one with more trials is kept, otherwise a headline)."""
+    """Return the rows to keep, and the duplicates, each with the row that represents it. Equal data up to sign and
+    scale are one hypothesis; so is a metric of one name in two suites (with more trials, otherwise a headline)."""
     largest: dict[tuple[str, str, str], SuiteComparison] = {}
     names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
     for name, row in zip(names, rows, strict=True):

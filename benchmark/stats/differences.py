@@ -64,13 +64,12 @@ class Quadratic:
 
 @dataclass(frozen=True, kw_only=True)
 class Restricted:
-    """A score test: the variance is taken under the difference that is tested, not at the estimate. (difference - x)^2
-    / variance(x) against a normal distribution; the interval solves for x, a quadratic equation. limit: the largest
-    difference that the metric allows."""
+    """A score test: (difference - x)^2 / variance(x) against a normal distribution, with the variance under the
+    difference x that is tested, not at the estimate. The interval solves this quadratic equation for x."""
 
     difference: float
     variance: Quadratic
-    limit: float = inf
+    limit: float = inf  # the largest difference that the metric allows
 
     @property
     def p(self) -> float:
