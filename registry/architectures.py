@@ -32,7 +32,8 @@ from registry.files import absence, digest_data, digest_file, expanded, is_file
 
 
 def whole_arch(arch: str) -> str:
-    """`arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every folder.
+    """Return `arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every
+    folder.
 
     Raises CardError if there is no such file."""
     place, _, function = arch.removeprefix("python:").rpartition(":")
@@ -84,7 +85,7 @@ def _require_free(name: str, path: Path) -> None:
 
 
 def _neighbours(path: Path) -> dict[str, Path]:
-    """Modules beside a file that it imports, and those that these import: name -> file."""
+    """Return the modules beside a file that it imports, and those that these import: name -> file."""
     neighbours: dict[str, Path] = {}
     left = [path]
     while left:
@@ -270,14 +271,14 @@ def _listen() -> None:
 
 
 def opened_digest(opened: set[Path]) -> str:
-    """Digest of the content of files that were read; "" of none. No name or place counts."""
+    """Return the digest of the content of files that were read; "" of none. No name or place counts."""
     return digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
 
 
 def source_code(arch: str, module: nn.Module) -> str:
-    """Digest of the code of a Python factory and of every class in the network that it made, with all local files that
-    they import; an installed factory counts by its package's version. "" for the architectures of libraries (their
-    versions are in the environment row)."""
+    """Return the digest of the code of a Python factory and of every class in the network that it made, with all local
+    files that they import; an installed factory counts by its package's version. "" for the architectures of libraries
+    (their versions are in the environment row)."""
     kind, name = split_arch(arch)
     if kind != "python":
         return ""
@@ -293,7 +294,7 @@ def source_code(arch: str, module: nn.Module) -> str:
 
 
 def renew_keys(state: State) -> State:
-    """torchvision's older spellings of keys in today's."""
+    """Replace torchvision's older spellings of keys by today's."""
     for pattern, replacement in _OLD_KEYS:
         state = {pattern.sub(replacement, name): tensor for name, tensor in state.items()}
     return state

@@ -42,26 +42,22 @@ BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
 
 class Preprocess(BaseModel):
-    """From pixels in [0,1] to the network's input: `(channels(x) * scale - mean) / std`.
-
-    size: side of the square input, in pixels; resize: the side to which natural images are scaled before the centre
-    crop: the shorter one, the longer one (the shorter one is padded with `fill`, levels of 0 to 255), or both (squash:
-    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network accepts only
-    `size` (a ViT); margin: how half of an odd rest beside the centre crop is rounded: to the nearest even pixel
-    (torchvision, timm) or down (transformers)."""
+    """How pixels in [0,1] become the network's input: `(channels(x) * scale - mean) / std`."""
 
     model_config = _CONFIG
 
-    size: int = Field(gt=0, le=4096)
-    resize: int = Field(gt=0, le=8192)
+    size: int = Field(gt=0, le=4096)  # side of the square input, in pixels
+    resize: int = Field(gt=0, le=8192)  # side to which natural images are scaled before the centre crop
     interpolation: Interpolation = "bilinear"
     mean: Triple = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     channels: Literal["rgb", "bgr"] = "rgb"
-    scale: float = Field(default=1.0, gt=0)
-    fixed_size: bool = False
+    scale: float = Field(default=1.0, gt=0)  # 255 for networks trained on 0..255
+    fixed_size: bool = False  # whether the network accepts only `size` (a ViT)
+    # Which side is scaled: the shorter one, the longer one (the rest is filled), or both without regard to the aspect.
     resize_mode: ResizeMode = "shortest"
     fill: tuple[Level, Level, Level] = (0, 0, 0)
+    # How half of an odd rest beside the crop is rounded: to the even pixel (torchvision, timm) or down (transformers).
     margin: Margin = "nearest"
 
     @model_serializer(mode="wrap")
@@ -106,35 +102,32 @@ class Checkpoint(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A model: its origin, preprocessing, label space and authors.
-
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
-    "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name; weights: a path, a URL,
-    "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the architecture
-    before training), or nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label
-    space's name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns;
-    formerly: names that the model had; checkpoint: the training run that it is of."""
+    """A card describes a model: its origin, preprocessing, label space and authors."""
 
     model_config = _CONFIG
 
     name: str
     source: Source
+    # "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
+    # "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name
     arch: str = Field(min_length=1)
+    # a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the
+    # architecture before training), or nothing
     weights: Annotated[str | None, AfterValidator(require_weights)] = None
-    sha256: Digest | None = None
-    file_sha256: Digest | None = None
+    sha256: Digest | None = None  # of the loaded state dict
+    file_sha256: Digest | None = None  # of the download
     preprocess: Preprocess | None = None
-    labels: str = Field(default="imagenet1k", min_length=1)
-    training: tuple[str, ...] = ()
+    labels: str = Field(default="imagenet1k", min_length=1)  # a label space's name or the path of a mapping file
+    training: tuple[str, ...] = ()  # recipe tags
     license: str = ""
     paper: str = ""
     year: int | None = None
     reported: tuple[Reported, ...] = ()
     description: str = ""
-    retired: bool = False
-    formerly: tuple[str, ...] = ()
+    retired: bool = False  # left out of boards and patterns
+    formerly: tuple[str, ...] = ()  # names that the model had
     options: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None  # the training run that it is of
     #: `weights` with the login and query of its URL, for downloading alone: `weights` itself is stored and shown.
     _address: str | None = PrivateAttr(default=None)
 
@@ -146,7 +139,7 @@ class ModelCard(BaseModel):
 
     @property
     def address(self) -> str | None:
-        """The address of its weights, logins included: never store or show it."""
+        """Return the address of its weights, logins included: never store or show it."""
         kept = self._address
         return kept if kept is not None and public(kept) == self.weights else self.weights
 
@@ -157,17 +150,18 @@ class ModelCard(BaseModel):
 
     @property
     def simulated(self) -> bool:
-        """Whether it simulates a person: only its decisions count."""
+        """Return whether it simulates a person: only its decisions count."""
         return SIMULATED in self.training
 
     @property
     def gradients(self) -> bool:
-        """Whether they reach its input: not through a runtime, a function, an endpoint or a simulated person."""
+        """Return whether gradients reach its input: not through a runtime, a function, an endpoint or a simulated
+        person."""
         return not self.simulated and self.source not in ("onnx", "predict", "api")
 
     @property
     def may_be_silent(self) -> bool:
-        """Whether it may give no answer: a detector, a function, an endpoint."""
+        """Return whether it may give no answer: a detector, a function, an endpoint."""
         return "boxes" in self.options or self.source in ("predict", "api")
 
     @field_validator("name")
@@ -205,7 +199,7 @@ class ModelCard(BaseModel):
 
 @contextmanager
 def card_errors() -> Iterator[None]:
-    """A card made within that cannot be: CardError for the first field that does not fit."""
+    """Raise CardError for a card made within that cannot be, for the first field that does not fit."""
     try:
         yield
     except ValidationError as error:
@@ -300,7 +294,7 @@ def read_cards(user_folder: Path | None) -> CardShelf:
 
 
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:
-    """Cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in order given.
+    """Return the cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in order given.
 
     Raises UnknownName for a pattern that matches nothing, and the card's own CardError if it is a broken one."""
     texts = [pattern] if isinstance(pattern, str) else pattern
@@ -352,7 +346,7 @@ def head_file(name: str, digest: str, folder: Path) -> Path:
 
 
 def heads_of(card: ModelCard) -> tuple[Path, ...]:
-    """The files of a card's heads, wherever they are."""
+    """Return the files of a card's heads, wherever they are."""
     named = (card.options.get(option) for option in ("head", "text_head"))
     return tuple(Path(str(file)) for file in named if file)
 

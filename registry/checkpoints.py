@@ -229,24 +229,24 @@ _BOOKKEEPING = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSet:
-    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names it
-    has with the right shape, and how many in all; notes: changes made to them."""
+    """Weights at one place of a file: `prefix` of the tensors under `path`."""
 
     path: str
     prefix: str
     state: State
-    fits: tuple[int, int]
-    notes: tuple[str, ...] = ()
+    fits: tuple[int, int]  # names of the network that it has with the right shape, and in all
+    notes: tuple[str, ...] = ()  # changes made to the weights
 
     @property
     def name(self) -> str:
-        """How `--key` names it; "" for the whole file."""
+        """Return how `--key` names it; "" for the whole file."""
         return ".".join(part for part in (self.path, self.prefix.rstrip(".")) if part)
 
     @property
     def role(self) -> int:
-        """0 for averages over training (EMA, SWA, a mean teacher), 2 for weights that authors do not evaluate if they
-        have others (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), otherwise 1."""
+        """Return 0 for averages over training (EMA, SWA, a mean teacher), 2 for weights that authors do not evaluate if
+        they have others (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), otherwise
+        1."""
         return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
 
     @property
@@ -259,23 +259,17 @@ class WeightSet:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChoice:
-    """The chosen weights: `state` under the network's own names, with any further tensors beside them.
+    """The chosen weights under the network's own names, with any further tensors beside them."""
 
-    name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy, and the
-    normalisation that they state; notes: changes made
-    to the weights; outside: names of `state` that the file has outside the set; settings: the training script's own
-    settings, and the entry that contains them."""
-
-    name: str
+    name: str  # of the set
     state: State
-    others: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-    statistics: tuple[tuple[str, Tensor], ...] = ()
-    normalisation: Normalisation | None = None
-    settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))
-    notes: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()  # sets that would have fitted too
+    ignored: tuple[str, ...] = ()  # keys that no forward pass reads, and other networks
+    statistics: tuple[tuple[str, Tensor], ...] = ()  # means and deviations of the input beside the network, every copy
+    normalisation: Normalisation | None = None  # what these state
+    settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))  # the training script's, and their entry
+    notes: tuple[str, ...] = ()  # changes made to the weights
+    outside: tuple[str, ...] = ()  # names of `state` that the file has outside the set
 
     def __str__(self) -> str:
         others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []
@@ -319,7 +313,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _tails(name: str) -> Iterator[tuple[str, str]]:
-    """("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c") of "a.b.c"."""
+    """Yield ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c") of "a.b.c"."""
     for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):
         yield name[:end], name[end:]
 
@@ -348,7 +342,7 @@ def _respelled(state: State, expected: Tensors) -> tuple[State, list[str]]:
 
 
 def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
-    """The set of every prefix under which names of the network are found; the empty prefix among them."""
+    """Yield the set of every prefix under which names of the network are found; the empty prefix among them."""
     state, multiplied = _respelled(state, expected)
     notes = (f"weight norm multiplied out: {_listed(multiplied)}",) if multiplied else ()
     names: Counter[str] = Counter()
@@ -495,7 +489,7 @@ def read_weights(
 
 
 def by_order(path: Path, module: nn.Module) -> State:
-    """A network of the same layers under other names: tensors pair in the order of construction.
+    """Return the weights for a network of the same layers under other names: tensors pair in the order of construction.
 
     Every pair must agree in its field (weight, bias, running_mean, ...) and shape, otherwise WeightsError."""
     have, want = read_weights(path, {}).state, module.state_dict()
@@ -534,7 +528,7 @@ class Misfit:
 
     @property
     def names(self) -> list[str]:
-        """All of them."""
+        """Return all of them."""
         return [*self.shapes, *self.strange, *self.missing]
 
     def __str__(self) -> str:
@@ -587,7 +581,7 @@ class Normalisation:
 
 
 def as_text(how: Preprocess | Normalisation) -> str:
-    """Mean, standard deviation and scale in words."""
+    """Return mean, standard deviation and scale in words."""
     mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
     pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
     return f"mean {mean}, std {std}{pixels}"
@@ -649,7 +643,7 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
 
 
 def agrees(stated: Normalisation, how: Preprocess) -> bool:
-    """Whether both bring pixels to the same input, as far as published digits go."""
+    """Return whether both bring pixels to the same input, as far as published digits go."""
     ours = [value / how.scale for value in (*how.mean, *how.std)]
     theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
     return all(abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True))

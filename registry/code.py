@@ -92,11 +92,11 @@ class _Executed(ast.NodeTransformer):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A module as it counts. text: without imports; effects: whether importing it does more than define."""
+    """A module as it counts."""
 
-    text: str
+    text: str  # without imports
     imports: frozenset[tuple[str, str, str]] = frozenset()
-    effects: bool = False
+    effects: bool = False  # whether importing it does more than define
 
 
 def _read(module: str, path: Path) -> SourceFile:
@@ -115,7 +115,7 @@ def _read(module: str, path: Path) -> SourceFile:
 
 
 def module_digest(root: str) -> str:
-    """Digest of a foreign module with everything foreign that it reaches; no name of a file or module."""
+    """Return the digest of a foreign module with everything foreign that it reaches; no name of a file or module."""
     read = dict[str, SourceFile | None]()
 
     def source(module: str) -> SourceFile | None:

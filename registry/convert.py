@@ -65,7 +65,7 @@ def _refuse_distributed(inside: Path, folder: Path) -> None:
 
 
 def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
-    """What to do about a folder of PEFT: merge its adapter into the network that it changes."""
+    """Return what to do about a folder of PEFT: merge its adapter into the network that it changes."""
     config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
     library = config.get("auto_mapping", {}) if isinstance(config, dict) else {}
     if str((library or {}).get("parent_library")).startswith("transformers"):

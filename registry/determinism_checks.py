@@ -49,9 +49,9 @@ _SPREAD = -7046029254386353131
 
 
 def placed_sum(flat: Tensor) -> Tensor:
-    """Sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow: another
-    value anywhere changes it, and so do values that change places, which a plain sum does not see. Computed where the
-    numbers are."""
+    """Return the sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow:
+    another value anywhere changes it, and so do values that change places, which a plain sum does not see. Computed
+    where the numbers are."""
     total = torch.zeros((), dtype=torch.int64, device=flat.device)
     bits = flat.view(torch.int32 if flat.element_size() % 4 == 0 else torch.uint8)
     for at in range(0, len(bits), _PIECE):
@@ -93,7 +93,7 @@ class Check:
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
-    """`pictures` at the network's input size, where the network is."""
+    """Return `pictures` at the network's input size, where the network is."""
     images = pictures(count, model.preprocess.size)
     device = next((value.device for value in model.module.state_dict().values()), images.device)
     return images.to(device)
@@ -101,8 +101,8 @@ def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
 
 @lru_cache(maxsize=8)
 def pictures(count: int, side: int) -> Tensor:
-    """Images [count, 3, side, side] in [0,1] with the amplitudes of photographs (1/f) and colours of their own, always
-    the same."""
+    """Return images [count, 3, side, side] in [0,1] with the amplitudes of photographs (1/f) and colours of their own,
+    always the same."""
     generator = torch.Generator().manual_seed(_SEED)
     images = torch.rand((count, 3, 1, 1), generator=generator)
     cells = 2
@@ -116,8 +116,8 @@ def pictures(count: int, side: int) -> Tensor:
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """Largest difference of two batches of logits beyond rounding, relative to the largest of them less the middle of
-    its image: neither a constant on all logits nor a class that is never given hides one."""
+    """Return the largest difference of two batches of logits beyond rounding, relative to the largest of them less the
+    middle of its image: neither a constant on all logits nor a class that is never given hides one."""
     scale = max(1e-6, *(float(logit_range(part).max()) for part in (one, other)))
     rounding = 4 * torch.finfo(torch.float32).eps * torch.maximum(one.abs(), other.abs())
     return float(((one - other).abs() - rounding).max().clamp(min=0.0)) / scale
@@ -226,7 +226,7 @@ _STEPS = 32767
 
 
 def canary_text(values: Tensor) -> str:
-    """Few numbers of each row, as text of a hundred characters."""
+    """Return few numbers of each row, as text of a hundred characters."""
     generator = torch.Generator().manual_seed(_SEED)
     signs = torch.randint(2, (values.shape[1], 2), generator=generator) * 2.0 - 1
     sums = (_given(values) @ signs).numpy().astype(np.float64)
@@ -236,7 +236,8 @@ def canary_text(values: Tensor) -> str:
 
 
 def canaries_differ(first: str, second: str) -> bool:
-    """Whether canary answers (one text or several, joined by ";") differ beyond float noise, or cannot be read."""
+    """Return whether canary answers (one text or several, joined by ";") differ beyond float noise, or cannot be
+    read."""
     pairs = zip_longest(first.split(";"), second.split(";"), fillvalue="")
     for a, b in ((_canary_numbers(x), _canary_numbers(y)) for x, y in pairs):
         if a is None or b is None or a.shape != b.shape:

@@ -39,7 +39,7 @@ def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_
 
 
 def read_json(path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES) -> Any:
-    """A JSON file as plain data; a repeated name in one object is refused."""
+    """Return a JSON file as plain data; a repeated name in one object is refused."""
     content = read_bytes(path, what, error, most)
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
@@ -95,7 +95,7 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
 
 
 def parse_document(content: bytes, path: Path, what: str, error: type[BenchError]) -> Any:
-    """As `read_document`, of a file's content: refused if it is not valid YAML or not plain data."""
+    """Do as `read_document`, of a file's content: refused if it is not valid YAML or not plain data."""
     if len(content) > MOST_BYTES:
         raise error(f"{what} {shown(path)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
     with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
@@ -112,7 +112,7 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
 
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
-    """Plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
+    """Return plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
 
     Raises that error for the first field that does not fit its type, is missing, or is unknown."""
     try:
@@ -124,8 +124,8 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
 
 
 def field_problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
-    """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: name of the data
-    if the fault is not in a single field."""
+    """Return one text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: name of
+    the data if the fault is not in a single field."""
     clauses = []
     for problem in error.errors():
         field = shown(".".join(map(str, problem["loc"])) or whole)

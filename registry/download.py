@@ -40,14 +40,13 @@ from registry.files import (
 
 @dataclass(frozen=True, kw_only=True)
 class TransferLimits:
-    """What one request may take, redirects included. seconds: in all; bytes: of the answer; rate: bytes per second that
-    it must keep, on average, once `patience` seconds have passed; silence: seconds without a byte."""
+    """Limits of one request, redirects included."""
 
     seconds: float = 6 * 3600
-    bytes: int = 64 * 2**30
-    rate: float = 10_000
+    bytes: int = 64 * 2**30  # of the answer
+    rate: float = 10_000  # bytes per second on average, once `patience` seconds have passed
     patience: float = 120
-    silence: float = 60
+    silence: float = 60  # seconds without a byte
 
 
 class TransferError(OSError):

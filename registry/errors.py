@@ -58,13 +58,13 @@ class UnknownName(BenchError):
 
 
 def some_of(names: Collection[str], shown: int) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(islice(names, shown)) + more
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
-    """The error for an unknown `kind` ("model", ...): close matches first, then what there is."""
+    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is."""
     names = sorted(set(known))
     close = get_close_matches(name, names, n=5, cutoff=0.5)
     parts = [f"no {kind} is called '{name}'."]
@@ -84,8 +84,8 @@ _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 
 @contextmanager
 def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
-    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them,
-    becomes an `error` with the file, the reason, the expected form or the next step.
+    """Guard the reading of a file from elsewhere: any failure in it becomes an `error` with the file, the reason, the
+    expected form or the next step.
 
     Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
     try:
@@ -118,5 +118,5 @@ def unprintable(text: str) -> str:
 
 
 def shown(text: object) -> str:
-    """Text for a message: what must not reach a terminal is written as an escape."""
+    """Return text for a message: what must not reach a terminal is written as an escape."""
     return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))

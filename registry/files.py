@@ -27,12 +27,12 @@ def expanded(path: str | Path) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file exists; a name that is invalid on this file system does not exist."""
+    """Return whether a regular file exists; a name that is invalid on this file system does not exist."""
     return os.path.isfile(path)  # noqa: PTH113 - Path's own raises OSError there
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder exists; a name that is invalid on this file system does not exist."""
+    """Return whether a folder exists; a name that is invalid on this file system does not exist."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -79,7 +79,7 @@ class WeightSources:
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:
-    """Digest of weights: every name, dtype, shape and byte, in sorted order of names.
+    """Return the digest of weights: every name, dtype, shape and byte, in sorted order of names.
 
     Neither the order of the keys nor device, memory layout or file format changes it."""
     import torch
@@ -94,7 +94,7 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
 
 
 def canonical(value: Any, *, ascii: bool = True) -> str:
-    """Canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
+    """Return canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
 
     Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else."""
 
@@ -113,12 +113,12 @@ def canonical(value: Any, *, ascii: bool = True) -> str:
 
 
 def digest_data(value: Any) -> str:
-    """Digest of plain data: of its canonical JSON. Hex, 64 characters."""
+    """Return the digest of plain data: of its canonical JSON. Hex, 64 characters."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """Digest of a file's bytes."""
+    """Return the digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -233,8 +233,8 @@ def _shapes(value: Any) -> bool:
 
 @contextmanager
 def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """A file beside `target` to write to; it replaces the target when the block succeeds. private: no other user can
-    read it. Raises OSError."""
+    """Open a file beside `target` to write to; it replaces the target when the block succeeds. private: no other user
+    can read it. Raises OSError."""
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
         with new.open("xb") as file:
@@ -257,7 +257,7 @@ def write_whole(target: Path, content: str | bytes, *, private: bool = False) ->
 
 @contextmanager
 def folder_in(place: Path, prefix: str) -> Iterator[Path]:
-    """A temporary folder in `place`, deleted afterwards, with folders of this prefix left by dead processes."""
+    """Make a temporary folder in `place`, deleted afterwards, with folders of this prefix left by dead processes."""
     with locked(place):
         for old in filter(is_folder, place.glob(f"{glob.escape(prefix)}*")):
             with suppress(OSError), _opened(old) as number:

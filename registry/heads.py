@@ -27,26 +27,25 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """weight: [classes, features], bias: [classes], float32. trained_on: digest of the training set; images: how many
-    it has; backbone: digest of the weights whose features these were."""
+    """A linear classifier of features."""
 
-    weight: Tensor
-    bias: Tensor
+    weight: Tensor  # [classes, features] float32
+    bias: Tensor  # [classes]
     kind: Kind
     classes: tuple[str, ...]
-    trained_on: str
-    backbone: str
-    images: int
+    trained_on: str  # digest of the training set
+    backbone: str  # digest of the weights whose features these were
+    images: int  # of the training set
 
     def ordered(self, order: Sequence[int]) -> Head:
-        """The same head with its classes in another order: `order` are their places now."""
+        """Return the same head with its classes in another order: `order` are their places now."""
         rows = list(order)
         classes = tuple(self.classes[i] for i in rows)
         return replace(self, weight=self.weight[rows], bias=self.bias[rows], classes=classes)
 
     @property
     def digest(self) -> str:
-        """Digest of the numbers, the classes and the backbone."""
+        """Return the digest of the numbers, the classes and the backbone."""
         numbers = digest_state({"weight": self.weight, "bias": self.bias})
         return digest_data([numbers, self.classes, self.trained_on, self.backbone])
 
@@ -163,12 +162,11 @@ FLOOR = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """How boxes become answers. columns: the detector's number of each class of the label space, in its order; outputs:
-    how many classes the detector knows, its background among them; threshold: score from which a box is an answer."""
+    """How boxes become answers."""
 
-    columns: tuple[int, ...]
-    outputs: int
-    threshold: float
+    columns: tuple[int, ...]  # the detector's number of each class of the label space, in its order
+    outputs: int  # classes that the detector knows, its background among them
+    threshold: float  # score from which a box is an answer
 
     def __post_init__(self) -> None:
         fits = all(0 < column < self.outputs for column in self.columns) and len({*self.columns}) == len(self.columns)
@@ -185,7 +183,7 @@ class Boxes:
             raise CardError(f"options.boxes: expected columns, outputs and threshold ({reason(error)}).") from error
 
     def option(self) -> dict[str, Any]:
-        """As a card holds it."""
+        """Return the mapping that a card holds."""
         return {"columns": list(self.columns), "outputs": self.outputs, "threshold": self.threshold}
 
 
@@ -195,7 +193,7 @@ def is_detector(arch: str) -> bool:
 
 
 def boxes_in_space(arch: str, labels: str, threshold: float | None) -> Boxes:
-    """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
+    """Return how a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
     another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
     plain = {"threshold": 0.05 if threshold is None else threshold}
     if labels != COCO:

@@ -59,7 +59,7 @@ class LabelSpace:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The decision spaces that this label space can answer in, its own first."""
+        """Return the decision spaces that this label space can answer in, its own first."""
         return tuple(self.groupings)
 
     def grouping(self, space: str) -> Grouping:
@@ -73,7 +73,7 @@ class LabelSpace:
 
     @cached_property
     def digest(self) -> str:
-        """Content digest: classes and groupings, not the name."""
+        """Return the content digest: classes and groupings, not the name."""
         groups = {name: [g.categories, g.indices] for name, g in self.groupings.items()}
         return digest_data([self.classes, groups])
 
@@ -107,7 +107,7 @@ def _places(classes: Sequence[str]) -> dict[str, int]:
 
 @cache
 def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
-    """Category -> ImageNet-1k outputs, the sixteen categories in alphabetical order."""
+    """Return category -> ImageNet-1k outputs, the sixteen categories in alphabetical order."""
     return {name: _outputs(items) for name, items in _table("geirhos16.yaml").items()}
 
 
@@ -178,7 +178,7 @@ def built_in_space(name: str) -> LabelSpace:
 
 
 def spaces_of_size(count: int) -> tuple[str, ...]:
-    """The built-in label spaces of so many classes, as far as the installed timm has their lists."""
+    """Return the built-in label spaces of so many classes, as far as the installed timm has their lists."""
     names = []
     for name in LABEL_SPACES:
         with suppress(LabelError):
@@ -286,7 +286,7 @@ def label_space(name_or_path: str) -> LabelSpace:
 
 @lru_cache(maxsize=16)
 def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
-    """Index tensors on `device`: one if every category has one output, otherwise one per category."""
+    """Return index tensors on `device`: one if every category has one output, otherwise one per category."""
     import torch
 
     single = all(len(members) == 1 for members in grouping.indices)
@@ -397,7 +397,7 @@ def _plain(name: str) -> str:
 
 @cache
 def _wnids_by_spelling() -> Mapping[str, str]:
-    """Plain spelling -> WordNet id or category; ambiguous words are left out."""
+    """Return plain spelling -> WordNet id or category; ambiguous words are left out."""
     wnids, texts = _imagenet1k()
     pairs = [
         (spelling, wnid)

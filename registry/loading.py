@@ -32,7 +32,7 @@ from registry.simulated import IdealObserver
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
-    """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
+    """Return timm's own download, through the Hugging Face cache; the head stays as it was trained."""
     import timm
 
     name = card.arch.removeprefix("timm:")
@@ -173,9 +173,9 @@ OPERATIONS = {
 
 
 def forward_flops(card: ModelCard) -> int:
-    """Floating point operations of one image's forward pass, without weights or a clock; 0 of an ideal observer, which
-    sees none. A network of foreign code, or one that cannot be counted, is estimated from the area of its input.
-    """
+    """Return the floating point operations of one image's forward pass, without weights or a clock; 0 of an ideal
+    observer, which sees none. A network of foreign code, or one that cannot be counted, is estimated from the area of
+    its input."""
     if card.source == "ideal" or card.preprocess is None:
         return 0
     size, kwargs = card.preprocess.size, card.options.get("kwargs")
@@ -242,7 +242,7 @@ def _another(names: Iterable[str]) -> str:
 
 
 def _head(module: nn.Module) -> set[str]:
-    """Names of the classifier's weights: timm's networks name it; for others it is the last linear layer."""
+    """Return the names of the classifier's weights: timm's networks name it; for others it is the last linear layer."""
     stated: Any = getattr(module, "get_classifier", None)
     own = stated() if callable(stated) else [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
     own = own if isinstance(own, (tuple, list)) else [own]
@@ -283,7 +283,7 @@ def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Ten
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> str:
-    """What to do about a file that has all of the network, and more."""
+    """Return what to do about a file that has all of the network, and more."""
     if choice.name and set(strange) <= set(choice.outside):
         return f"All of the network is there; the rest stands beside it: --key {shlex.quote(choice.name)} leaves it."
     roots = dict.fromkeys(name.partition(".")[0] for name in strange)

@@ -55,8 +55,8 @@ def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation
 
 
 def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -> NDArray[Plane]:
-    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it, or as
-    the processors of transformers do ("down")."""
+    """Return the square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it,
+    or as the processors of transformers do ("down")."""
     top, left = (rest // 2 if margin == "down" else round(rest / 2) for rest in (n - side for n in pixels.shape[:2]))
     return pixels[top : top + side, left : left + side]
 
@@ -106,7 +106,7 @@ def present(
 
 
 def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
-    """A mask or graded map [h, w] of an image as the network sees it, by the same geometry: bool by the nearest
+    """Return a mask or graded map [h, w] of an image as the network sees it, by the same geometry: bool by the nearest
     neighbour, numbers as float32, always by the bilinear filter, so that no value leaves their range."""
     how, flags = preprocess, plane.dtype == np.bool_
     whole: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
@@ -116,7 +116,7 @@ def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Pre
 
 
 def resized_plane(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """A mask or graded map [h, w] at another size (height, width), as `present_plane` resizes it."""
+    """Return a mask or graded map [h, w] at another size (height, width), as `present_plane` resizes it."""
     if plane.dtype == np.bool_:
         return _resized(plane.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
     return _resized(plane, (size[1], size[0]), "bilinear")
@@ -142,29 +142,25 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 @dataclass(kw_only=True)
 class LoadedModel:
-    """A network ready to answer.
-
-    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels: the meaning of its
-    outputs; code: digest of its code, if the architecture's name does not identify it (an exported program, the module
-    of a Python factory); gradients: whether they reach the input."""
+    """A network ready to answer."""
 
     card: ModelCard
-    module: nn.Module
-    digest: str
-    labels: LabelSpace
-    code: str = ""
-    gradients: bool = True
+    module: nn.Module  # in evaluation mode, no parameter requires a gradient
+    digest: str  # of its state dict
+    labels: LabelSpace  # the meaning of its outputs
+    code: str = ""  # digest of its code, if the architecture's name does not identify it
+    gradients: bool = True  # whether they reach the input
 
     @property
     def preprocess(self) -> Preprocess:
-        """How pixels become the network's input."""
+        """Return how pixels become the network's input."""
         assert self.card.preprocess is not None
         return self.card.preprocess
 
     @cached_property
     def identity(self) -> str:
-        """Digest of everything that decides the answers: weights, preprocessing, labels, architecture. Names and paths
-        are excluded; a Python factory counts by its name and `code`."""
+        """Return the digest of everything that decides the answers: weights, preprocessing, labels, architecture. Names
+        and paths are excluded; a Python factory counts by its name and `code`."""
         arch = self.card.arch
         if arch.startswith(("python:", "predict:")):
             arch = f"{arch.partition(':')[0]}:{arch.rpartition(':')[2]}"
@@ -173,14 +169,14 @@ class LoadedModel:
         return digest_data({**parts, "arch": arch, "kwargs": kwargs, "code": self.code})
 
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Tensor:
-        """Images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
+        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
 
         The memory is laid out channels-last, as the pixels were."""
         shown = present(images, self.preprocess, presentation, each)
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
     def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
-        """As `present`, but float32 in [0,1]."""
+        """Do as `present`, but float32 in [0,1]."""
         return self.present(images, presentation).to(torch.float32).div_(255)
 
     def fit(self, batch: Tensor) -> Tensor:
@@ -245,7 +241,8 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """(convolution, normalisation) pairs, the one's output the other's only input; and the logits of `example`."""
+    """Return (convolution, normalisation) pairs, the one's output the other's only input; and the logits of
+    `example`."""
     calls: Counter[str] = Counter()
     readers: Counter[int] = Counter()
     maker: dict[int, str] = {}

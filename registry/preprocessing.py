@@ -223,8 +223,8 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
 
 
 def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are something else.
-    Raises ValueError for settings that a card cannot express."""
+    """Return the fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are
+    something else. Raises ValueError for settings that a card cannot express."""
     fields: dict[str, Any] = {}
     given: dict[str, Any] = {
         part: next((settings[name] for name in names if settings.get(name) is not None), None)
@@ -324,7 +324,7 @@ def settled_input(
     stated: Normalisation | None,
     trained: StatedInput = StatedInput(),
 ) -> tuple[Preprocess, list[Check]]:
-    """How the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
+    """Return how the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
     (`stated`) or its training script's (`trained`), otherwise a configuration's."""
     explicit = {name: value for name, value in overrides.items() if value is not None}
     given = given_fields(overrides)

@@ -108,7 +108,7 @@ def _file_of(weights: str | None, place: WeightSources) -> Path | None:
 def _opened(
     arch: str, weights: str | None, place: WeightSources, kwargs: Mapping[str, Any]
 ) -> tuple[str, str | None, dict[str, Any], StatedInput]:
-    """As `read_folder`, of folders of timm, names of its hub, and plain architectures."""
+    """Do as `read_folder`, of folders of timm, names of its hub, and plain architectures."""
     if arch.startswith("timm:local-dir:"):
         arch, weights = "", arch.removeprefix("timm:local-dir:")
     if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:

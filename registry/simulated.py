@@ -82,7 +82,7 @@ def template_reader(num_classes: int = 16, *, seed: int, blur: float, early: flo
 
 
 def blurred(cells: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [n, 1, h, w] by `sigma` cells, mirrored at the border."""
+    """Return the Gaussian blur of [n, 1, h, w] by `sigma` cells, mirrored at the border."""
     radius = math.ceil(3 * sigma)
     at = torch.arange(-radius, radius + 1, device=cells.device, dtype=torch.float32)
     kernel = torch.exp(-at.square() / (2 * sigma**2))
@@ -130,7 +130,7 @@ Indices = NDArray[np.int64]
 
 
 def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
-    """A well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
+    """Return a well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
     offset = np.uint64((_GOLDEN * (stream + 1)) % 2**64)
     z = np.asarray(seeds, dtype=np.uint64) + offset
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST % 2**64)
@@ -164,7 +164,8 @@ class _Stimuli(NamedTuple):
         return np.asarray(indices, dtype=np.int64)
 
     def chance(self, stream: int) -> NDArray[np.float64]:
-        """A uniform number per stimulus, from the seeds only; a seed option keeps two copies of an observer apart."""
+        """Return a uniform number per stimulus, from the seeds only; a seed option keeps two copies of an observer
+        apart."""
         salt = splitmix64(np.asarray([self.options.get("seed", 0)], dtype=np.uint64), 7)[0]
         return uniform(self.seeds ^ np.uint64(salt), stream)
 
@@ -180,7 +181,7 @@ def _shape(stimuli: _Stimuli) -> Indices:
 
 
 def _noisy(stimuli: _Stimuli) -> Indices:
-    """Correct with probability p; otherwise the truth plus a uniform step of 1 .. categories - 1."""
+    """Answer correctly with probability p; otherwise the truth plus a uniform step of 1 .. categories - 1."""
     truth, count = _shape(stimuli), len(stimuli.categories)
     wrong = (truth + 1 + stimuli.guess(count - 1)) % count
     return np.where(stimuli.chance(0) < float(stimuli.options.get("p", 0.75)), truth, wrong)
@@ -215,7 +216,7 @@ class IdealObserver:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of the rule and its options: not the name."""
+        """Return the digest of the rule and its options: not the name."""
         return digest_data({"ideal": self.card.arch, "options": self.card.options})
 
     def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:

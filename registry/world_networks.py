@@ -102,7 +102,7 @@ class TinyDetector(nn.Module):
 
 
 def boxes_of(sides: Tensor) -> Tensor:
-    """Sides [..., 4, h, w] in grid cells -> boxes [..., 4, h, w] in pixels (left, top, right, bottom)."""
+    """Map sides [..., 4, h, w] in grid cells -> boxes [..., 4, h, w] in pixels (left, top, right, bottom)."""
     height, width = sides.shape[-2:]
     rows = (torch.arange(height, device=sides.device) + 0.5)[:, None].expand(height, width)
     columns = (torch.arange(width, device=sides.device) + 0.5).expand(height, width)

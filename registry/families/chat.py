@@ -49,23 +49,20 @@ Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A model behind an API, as described by FILE.yaml.
-
-    url: of the API, without /chat/completions; model: its name there; question: the wording, with {options} once; body:
-    further fields of each request. These four are part of the identity. concurrency: requests at a time; retries: of
-    one request after status 408, 429 or 5xx, or `timeout` seconds without a whole answer, with pauses that double;
-    most_requests, most_cost: the cap on all requests of this question, retries and earlier runs among them; prices: of
-    a million tokens of input and of output, in the unit of `most_cost`."""
+    """A model behind an API, as described by FILE.yaml. The first four fields are part of its identity."""
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
-    url: str
-    model: Annotated[str, Field(min_length=1)]
-    question: str = QUESTION
-    body: dict[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
-    concurrency: Annotated[int, Field(ge=1, le=32)] = 4
+    url: str  # of the API, without /chat/completions
+    model: Annotated[str, Field(min_length=1)]  # its name there
+    question: str = QUESTION  # with {options} once
+    body: dict[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})  # of each request
+    concurrency: Annotated[int, Field(ge=1, le=32)] = 4  # requests at a time
+    # Of one request, after status 408, 429 or 5xx, or `timeout` seconds without a whole answer; pauses double.
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60
+    # The cap on all requests of this question, retries and earlier runs among them; prices of a million tokens of input
+    # and of output, in the unit of `most_cost`.
     most_requests: Annotated[int, Field(ge=0)] | None = None
     most_cost: Money | None = None
     prices: tuple[Money, Money] | None = None
@@ -82,23 +79,22 @@ class Endpoint:
 
     @property
     def variable(self) -> str:
-        """The environment variable of its key: named after the host, each its own, so that no other is ever sent it."""
+        """Return the environment variable of its key: named after the host, each its own, so that no other is ever sent
+        it."""
         host = self.url.split("/")[2].upper()
         return "BENCH_KEY_" + host.replace(".", "_").replace("-", "__").replace(":", "___")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One line of the file of answers. image: digest of its pixels; answer: an option, "" for none; kind: "answer",
-    "refusal", "other" (a text that is not an option) or "failed" (a request without a reply, which counts as
-    one); served: the model that answered, as the endpoint calls it; tokens: of input and output."""
+    """One line of the file of answers."""
 
-    image: str
-    answer: str
-    kind: str
+    image: str  # digest of its pixels
+    answer: str  # an option, "" for none
+    kind: str  # "answer", "refusal", "other" (a text that is not an option) or "failed" (a request without a reply)
     text: str = ""
-    served: str = ""
-    tokens: tuple[Tokens, Tokens] = (0, 0)
+    served: str = ""  # the model that answered, as the endpoint calls it
+    tokens: tuple[Tokens, Tokens] = (0, 0)  # of input and output
 
 
 def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
@@ -142,10 +138,9 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
 
 
 class Chat(nn.Module):
-    """An endpoint as a network: it maps images in [0,1] to decisions as logits, the last for no answer. new: it is
-    being registered, so an unreachable endpoint is asked only once."""
+    """An endpoint as a network: it maps images in [0,1] to decisions as logits, the last for no answer."""
 
-    new = False
+    new = False  # being registered, so an unreachable endpoint is asked only once
 
     def __init__(self, name: str, endpoint: Endpoint, words: tuple[str, ...], file: Path, key: str) -> None:
         super().__init__()
@@ -173,7 +168,7 @@ class Chat(nn.Module):
 
     @property
     def remark(self) -> str:
-        """Summary of the endpoint's answers and costs so far."""
+        """Return a summary of the endpoint's answers and costs so far."""
         kinds = [reply.kind for reply in self._kept.values()]
         refused, other = kinds.count("refusal"), kinds.count("other")
         silent = f"{refused + other:,} of them no answer ({refused:,} refused, {other:,} none of the options)"
@@ -200,7 +195,7 @@ class Chat(nn.Module):
         self._spent, self._dearest = self._spent + cost, max(self._dearest, cost)
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Several at a time. A failure ends it; pending requests are finished and their replies kept."""
+        """Ask about several at a time. A failure ends it; pending requests are finished and their replies kept."""
         pool, self._pending, self._cap = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
         self._stop.clear()
         try:
@@ -215,7 +210,7 @@ class Chat(nn.Module):
             )
 
     def _begin(self) -> bool:
-        """Whether one more request may be sent; it is then under way."""
+        """Return whether one more request may be sent; it is then under way."""
         with self._lock:  # requests under way count as the dearest yet
             requests, most = self.endpoint.most_requests, self.endpoint.most_cost
             if requests is not None and len(self._kept) + self._failed + self._pending >= requests:
@@ -284,7 +279,7 @@ class Chat(nn.Module):
             return status, self._without_key(text)
 
     def _without_key(self, text: str) -> str:
-        """Text in which the key is hidden, in base64 too: an endpoint may give it back."""
+        """Return the text in which the key is hidden, in base64 too: an endpoint may give it back."""
         for shift in range(3) if self._key else ():
             coded = b64encode(bytes(shift) + self._key.encode()).decode()
             coded = coded[(0, 2, 3)[shift] : (shift + len(self._key)) * 4 // 3]

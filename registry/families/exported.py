@@ -70,7 +70,7 @@ _ADVICE = (
 
 
 def is_plain(text: str) -> bool:
-    """Whether `text` is arithmetic or a comparison of sizes: nothing else may be evaluated."""
+    """Return whether `text` is arithmetic or a comparison of sizes: nothing else may be evaluated."""
 
     def is_allowed(node: ast.AST) -> bool:
         match node:
@@ -123,7 +123,7 @@ def _check_graph(document: Any) -> None:
 
 
 def _checked_member(archive: ZipFile, full: str) -> bytes:
-    """What torch is given of a member. Raises ValueError if that would do anything but hold numbers."""
+    """Return what torch is given of a member. Raises ValueError if that would do anything but hold numbers."""
     name, member = full.partition("/")[2], archive.getinfo(full)
     if not _MEMBERS.fullmatch(name) or ".." in full:
         raise ValueError(f"it holds {full}, which a program of plain tensors does not")

@@ -33,23 +33,19 @@ FAMILIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A card in the making: a user's statements about a model, completed from its files.
-
-    weights: a file, a folder, a tag, "random:SEED" or nothing; labels: a label space or mapping file, None while
-    unknown; options: the family's, then the card's; stated: the input as described by its files; rows: facts to
-    report; files: files written for the card; bare: only its features are wanted, for a new head."""
+    """A card in the making: a user's statements about a model, completed from its files."""
 
     name: str
     arch: str
-    weights: str | None = None
-    labels: str | None = None
+    weights: str | None = None  # a file, a folder, a tag, "random:SEED" or nothing
+    labels: str | None = None  # a label space or mapping file, None while unknown
     training: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # the family's, then the card's
     source: Source = "file"
-    stated: StatedInput = field(default_factory=StatedInput)
-    rows: tuple[Check, ...] = ()
-    files: tuple[Path, ...] = ()
-    bare: bool = False
+    stated: StatedInput = field(default_factory=StatedInput)  # the input as described by its files
+    rows: tuple[Check, ...] = ()  # facts to report
+    files: tuple[Path, ...] = ()  # files written for the card
+    bare: bool = False  # only its features are wanted, for a new head
 
 
 def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
@@ -162,7 +158,7 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
 def labels_of_names(
     names: Sequence[str], labels: str | None, model: str, folder: Path
 ) -> tuple[str, list[Check], list[Path]]:
-    """The label space of outputs with these names: a name or a mapping file, checks to report, files written.
+    """Return the label space of outputs with these names: a name or a mapping file, checks to report, files written.
 
     labels: what the user says. Raises LabelError if names say nothing and the user neither."""
     if labels is not None:

@@ -98,8 +98,8 @@ class _Program(nn.Module):
 
 
 def files_digest(path: Path) -> tuple[str, int]:
-    """Digest and bytes of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError:
-    missing, unreadable, or naming a file in another folder."""
+    """Return the digest and bytes of an ONNX file and of the files of its folder that its tensors lie in. Raises
+    WeightsError: missing, unreadable, or naming a file in another folder."""
     if not is_file(path):
         raise WeightsError(f"ONNX file {shown(path)} {absence(path)}. Check the path.")
     onnx = library("onnx", "onnx", "arch 'onnx'")

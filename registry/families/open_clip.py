@@ -28,12 +28,11 @@ _WEIGHTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
-    """The places of a model's configuration, weights and tokenizer. name: as open_clip takes it; file: of the weights,
-    None for random ones; tag: what open_clip knows of published weights."""
+    """The places of a model's configuration, weights and tokenizer."""
 
-    name: str
-    file: Path | None
-    tag: dict[str, Any]
+    name: str  # as open_clip takes it
+    file: Path | None  # of the weights, None for random ones
+    tag: dict[str, Any]  # what open_clip knows of published weights
 
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:

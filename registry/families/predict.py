@@ -108,7 +108,7 @@ class Function(nn.Module):
 
 
 def chosen_alone(places: list[int], classes: int) -> Tensor:
-    """Logits [n, classes + 1] of bare decisions: all on the place; -1: no answer, the last column."""
+    """Return logits [n, classes + 1] of bare decisions: all on the place; -1: no answer, the last column."""
     logits = torch.full((len(places), classes + 1), NEVER)
     logits[torch.arange(len(places)), torch.tensor(places, dtype=torch.int64)] = 0.0
     return logits
@@ -120,7 +120,7 @@ def are_probabilities(values: NDArray[Any]) -> bool:
 
 
 def log_probabilities(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Logits that give these probabilities back. Raises AnswerError if they are none."""
+    """Return logits that give these probabilities back. Raises AnswerError if they are none."""
     if not are_probabilities(values):
         raise AnswerError("an observer that answers with probabilities gave rows that are none (at least 0, sum 1).")
     return np.asarray(np.log(values.astype(np.float64).clip(LEAST)), dtype=np.float32)

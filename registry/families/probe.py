@@ -25,14 +25,13 @@ PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """weight, bias: as of `Head`. right, held: correct answers among the images held out while the penalty was chosen;
-    penalty: the chosen one, or 0."""
+    """The weight and bias of a head, and how well they did while the penalty was chosen."""
 
     weight: Tensor
     bias: Tensor
-    right: int
+    right: int  # correct answers among `held` images held out
     held: int
-    penalty: float = 0.0
+    penalty: float = 0.0  # the chosen one
 
 
 def held_out(targets: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
 
 
 def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weight and bias, float64, on features as they came."""
+    """Return weight and bias, float64, on features as they came."""
     x = features.double()
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     spread = torch.where(spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf)  # a constant says nothing

@@ -34,13 +34,12 @@ _VISUAL = ("visual.", "vision_model.", "visual_projection.")
 
 @dataclass(frozen=True, kw_only=True)
 class TextHead:
-    """weight: [classes, d] float32, unit vectors; scale, bias: of the logits `scale * cosine + bias`; text: digest of
-    the text tower's weights."""
+    """The vectors of classes that a text tower made, for logits `scale * cosine + bias`."""
 
     names: tuple[str, ...]
     templates: tuple[str, ...]
-    text: str
-    weight: Tensor
+    text: str  # digest of the text tower's weights
+    weight: Tensor  # [classes, d] float32, unit vectors
     scale: float
     bias: float
 
@@ -80,8 +79,8 @@ def templates_of(choice: str) -> tuple[str, ...]:
 
 
 def for_each_template(name: str, choice: str) -> dict[str, str]:
-    """Names of models -> the one template of each, of a choice of templates: "NAME.a-photo-of-a"; templates of the same
-    words are numbered. Raises CardError."""
+    """Return names of models -> the one template of each, of a choice of templates: "NAME.a-photo-of-a"; templates of
+    the same words are numbered. Raises CardError."""
     named: dict[str, str] = {}
     for template in dict.fromkeys(templates_of(choice)):
         words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
@@ -120,7 +119,7 @@ TOKENIZER = (
 
 
 def class_names(space: LabelSpace) -> tuple[str, ...]:
-    """ImageNet's classes are called by the names of CLIP's authors, others by their own."""
+    """Return names of classes: ImageNet's are called by the names of CLIP's authors, others by their own."""
     imagenet, called = built_in_space("imagenet1k").classes, dict[str, str]()
     if not set(imagenet).isdisjoint(space.classes):
         authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
