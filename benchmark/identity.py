@@ -32,11 +32,9 @@ def block_key(block: Block, codes: Codes | None = None) -> str:
 
 
 def _block(block: Block, codes: Codes) -> dict[str, Any]:
-    transform, shown = block.transform, block.stimuli
-    # the code that makes pixels and masks of what the set's digest names
-    reading = codes.of(shown.decode, shown.mask, shown.ignored, shown.importance, data=False)
+    transform = block.transform
     return {
-        "stimuli": [block.stimuli.digest, reading],
+        "stimuli": block.stimuli.digest,
         "condition": block.condition,
         "presentation": block.presentation,
         "transform": transform

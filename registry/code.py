@@ -7,7 +7,7 @@ import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
@@ -173,20 +173,19 @@ def _data_of(package: str) -> list[str]:
 class Codes:
     """Digests of code, each computed once. One object serves one run; later edits count for the next run."""
 
-    _digests: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
+    _digests: dict[tuple[int, ...], tuple[Any, str]] = field(default_factory=dict)
     _modules: dict[str, str] = field(default_factory=dict)
 
-    def of(self, *values: Any, data: bool = True) -> str:
-        """Return the digest of functions, classes or objects: their files and held values (captured values, partial
-        arguments, fields). data False: of held values only foreign code counts."""
-        key = (tuple(map(id, values)), data)
+    def of(self, *values: Any) -> str:
+        """Return the digest of functions, classes or objects: their files, and what they hold (captured values, partial
+        arguments, fields)."""
+        key = tuple(map(id, values))
         if key not in self._digests:
-            found = list[Any]()
             try:
-                described = self._describe(values, found, data, ())
+                described = self._describe(values, [], ())
             except RecursionError:  # deeper than anybody writes it
                 described = _printed(values)
-            self._digests[key] = (values, digest_data(described if data else found))  # what is kept keeps its id
+            self._digests[key] = (values, digest_data(described))  # what is kept keeps its id
         return self._digests[key][1]
 
     def _place(self, module: str) -> list[str]:
@@ -201,48 +200,53 @@ class Codes:
             self._modules[module] = module_digest(module)
         return ["file", self._modules[module]]
 
-    def _describe(self, value: Any, found: list[Any], data: bool, above: tuple[Any, ...]) -> Any:
+    def _describe(self, value: Any, found: list[Any], above: tuple[Any, ...]) -> Any:
         """Describe a value as plain data, equal in every process: no addresses, no names of files.
 
         found: collects what is foreign; above: the values that contain this one."""
         if isinstance(value, str | int | float | bytes | complex | type(None)) and type(value).__module__ == "builtins":
-            return repr(value) if data else ""
+            return repr(value)
         if depth := sum(n for n, item in enumerate(above, 1) if item is value):
             return ["above", depth]
 
-        def inner(held: Any, *, data: bool = data) -> Any:
-            return self._describe(held, found, data, (*above, value))
+        def inner(held: Any) -> Any:
+            return self._describe(held, found, (*above, value))
 
         if isinstance(value, FunctionType | type):
-            place, name = self._place(value.__module__ or ""), value.__qualname__
-            if isinstance(value, FunctionType):
-                held: Any = _held(value, with_code=not place or "<" in name, with_names=not place)
-            else:
-                own = {name: held for name, held in vars(value).items() if name not in _MEMBERS}
-                held = [] if place else [value.__bases__, own]
-            said = [*place, name, inner(held, data=(data and place != ["own"]) or not place)]
-            if not place or place[0] == "file":
-                found.append(said)
-            return said
+            return self._describe_code(value, found, inner)
         if isinstance(value, dict | MappingProxyType):
             return [[inner(key), inner(item)] for key, item in sorted(value.items(), key=lambda pair: repr(pair[0]))]
         if isinstance(value, list | tuple):
             return [type(value).__name__, *map(inner, value)]
         if isinstance(value, set | frozenset):
             return sorted((inner(item) for item in value), key=canonical)
-        return self._describe_object(value, inner, data)
+        return self._describe_object(value, inner)
 
-    def _describe_object(self, value: Any, inner: Any, data: bool) -> Any:
+    def _describe_code(self, value: Any, found: list[Any], inner: Callable[[Any], Any]) -> list[Any]:
+        place, name, before = self._place(value.__module__ or ""), value.__qualname__, len(found)
+        held: Any = []
+        if isinstance(value, FunctionType):
+            held = _held(value, with_code=not place or "<" in name, with_names=not place)
+        elif not place:
+            held = [value.__bases__, {key: own for key, own in vars(value).items() if key not in _MEMBERS}]
+        held = inner(held)
+        if place == ["own"]:  # its values are described by parameters and versions: what is foreign in it counts
+            return [*place, name, found[before:]]
+        if not place or place[0] == "file":
+            found.append([*place, name, held])
+        return [*place, name, held]
+
+    def _describe_object(self, value: Any, inner: Callable[[Any], Any]) -> Any:
         if isinstance(value, ModuleType):
             return self._place(value.__name__)
         if isinstance(value, Path):
-            return digest_file(value) if data and value.is_file() else value.name if data else ""
+            return digest_file(value) if value.is_file() else value.name
         if isinstance(value, CodeType):  # no lines, no addresses
             return inner((value.co_code, value.co_names, value.co_varnames, value.co_consts))
         if callable(value) and getattr(value, "__wrapped__", None) is not None:  # a cache around a function
             return inner(value.__wrapped__)
         if hasattr(value, "tolist") and hasattr(value, "shape"):
-            return _array(value) if data else ""
+            return _array(value)
         if isinstance(said := getattr(value, "__dict__", {}).get("digest"), str):
             return [inner(type(value)), said]
         if is_dataclass(value):  # its own fields, not what is cached beside them
@@ -251,7 +255,7 @@ class Codes:
             reduced = value.__reduce_ex__(4)
             if isinstance(reduced, tuple):  # what it would be pickled from
                 return [inner(list(part) if isinstance(part, Iterator) else part) for part in reduced]
-        return _printed(value) if data else ""
+        return _printed(value)
 
 
 def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
 
@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.contracts import Block, Policy
-from benchmark.identity import block_key, code_digest, observation_key
+from benchmark.contracts import Block
+from benchmark.identity import block_key, code_digest
 from benchmark.testing import toy_stimuli
 from benchmark.transforms.listing import CorruptionEntry, transform
-from suites.cue_conflict import SUITE
 
 
 def captured(value):
@@ -119,22 +118,3 @@ def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch)
         monkeypatch.setitem(sys.modules, "engine_values_module", SimpleNamespace(**names))
         made.append(block_key(Block(stimuli=toy_stimuli("natural"), transform=transform(entry, 0.5))))
     assert made[0] != made[1]
-
-
-@pytest.mark.slow
-def test_how_a_set_is_decoded_counts_and_where_it_lies_does_not():
-    stimuli = toy_stimuli("cue-conflict")
-
-    def key(decode):
-        block = Block(stimuli=replace(stimuli, decode=decode))
-        return observation_key("weights", block, SUITE, Policy())
-
-    def decoded(index, folder="a"):
-        return stimuli.decode(index)
-
-    def brighter(index, folder="a"):
-        return stimuli.decode(index) + 1
-
-    here, there = (functools.partial(decoded, folder=folder) for folder in "ab")
-    assert key(here) == key(there)
-    assert key(decoded) != key(brighter)
