@@ -241,8 +241,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """Return (convolution, normalisation) pairs, the one's output the other's only input; and the logits of
-    `example`."""
+    """Return pairs (convolution, the normalisation that alone reads it), and the logits of `example`."""
     calls: Counter[str] = Counter()
     readers: Counter[int] = Counter()
     maker: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime, without its log and ended in time. No torch: the process of a proof starts at once."""
+"""Sessions of onnxruntime, without its log and ended in time."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
