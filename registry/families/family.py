@@ -51,7 +51,7 @@ class Draft:
 def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
     """Raise CardError for an option that would be ignored."""
     kind = arch.partition(":")[0]
-    if "templates" in options and kind not in FAMILIES:
+    if "templates" in options and kind not in ("hf", "open_clip"):
         raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
     if "threshold" in options and not is_detector(arch):
         raise CardError(
