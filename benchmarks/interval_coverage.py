@@ -1,16 +1,21 @@
 """Coverage of the intervals and size of the paired tests, in simulated studies of each kind of number.
 
-    python benchmarks/interval_coverage.py [--studies 100] [--seed 0] [--only WORD]
+    python benchmarks/interval_coverage.py [--studies 100] [--seed 0] [--only WORD] [--keep docs/coverage.csv]
 
 Coverage: how often an interval at 95 % holds the true value of what it is about (other shapes and textures, other
 people, other images); beside it what a simpler interval does on the same studies. Size: how often a true null
 hypothesis is rejected at 5 %. With 2,000 studies a share is good to +-1 % (coverage) and +-.5 % (size).
+
+docs/coverage.csv (--studies 2000) holds what the tables of docs/statistics.md quote; a kind that is made anew takes the
+place of its rows.
 """
 
 import argparse
+import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 from ratios import ratio, slug
@@ -343,7 +348,7 @@ def kinds() -> Iterator[Kind]:
     for n, k in ((160, 10), (640, 4)):
         for metric in ("error_consistency", "accuracy_difference"):
             study = partial(with_people, n=n, people=k, metric=metric)
-            yield f"{metric} with people", f"{n} images, {k} people", study
+            yield f"{metric.replace('_', ' ')} with people", f"{n} images, {k} people", study
     yield "rank", "7 networks, 1000 images in common", ranks
     for networks in (3, 12, 65):
         yield "rank", f"{networks} equal networks", partial(equal_ranks, networks=networks)
@@ -366,7 +371,8 @@ def tests() -> Iterator[Kind]:
                                   (large, (0.0, 0.0), (0.6, 0.6)), *few):  # fmt: skip
         words = f"{size[0]} x {size[1]} exemplars of spread {spread}, counted {counted}"
         study = partial(test_clustered, size=size, spread=spread, counted=counted)
-        yield "test of shape bias, clustered", words, study
+        levels = "160 x 48" if size is large else "16 and 20 levels" if size[1] >= 16 else "fewer than 16 levels"
+        yield f"test of shape bias, clustered: {levels}", words, study
     for n, margin in ((200, 0.15), (1000, 0.05)):
         yield ("equivalence", f"n={n}, margin {margin:g}", partial(test_equivalence, n=n, margin=margin))
     for n, skewed in ((40, False), (192, True)):
@@ -378,9 +384,22 @@ def tests() -> Iterator[Kind]:
         rows += [(metric, (0.0, 0.12), True, 0.6) for metric in AGREEMENT]
         rows += [("accuracy_difference", (0.08, 0.12), False, 0.4), ("", (0.08, 0.0), True, 0.6)]
         for metric, spread, group, level in rows:
-            words = f"n={n}, {k} people, {'one network and the group' if group else 'two networks'}"
+            what = metric.replace("_", " ") or "pooled accuracy"
+            words = f"{what}, n={n}, {'one network and the group' if group else 'two networks'}"
             study = partial(test_people, metric=metric, n=n, k=k, spread=spread, group=group, level=level)
-            yield f"test of {metric or 'pooled accuracy'}", words, study
+            yield f"tests with {k} people", words, study
+
+
+def keep(path: Path, name: str, setting: str, shares: Mapping[str, float], studies: int) -> None:
+    """Write the shares of one kind into the file, in place of those that it had."""
+    rows = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            replaced = (setting, "lowest", "highest")  # the last two: what a page quoted of all settings
+            rows = [row for row in list(csv.reader(file))[1:] if row[0] != name or row[1] not in replaced]
+    rows += [[name, setting, word, f"{value:.4f}", str(studies)] for word, value in shares.items()]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("what", "setting", "by", "share", "studies"), *sorted(rows)])
 
 
 def main() -> None:
@@ -388,6 +407,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=100, help="simulated studies of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="kinds whose name has this word")
+    parser.add_argument("--keep", type=Path, help="a file that keeps the shares")
     args = parser.parse_args()
     print("| what | setting | interval or size | share | a simpler one |\n|---|---|---|---|---|")
     rows = []
@@ -399,6 +419,8 @@ def main() -> None:
         shares = {
             word: float(np.mean([one[word] for one in found if one[word] is not None])) for word in found[0]
         }  # fmt: skip
+        if args.keep:
+            keep(args.keep, name, setting, shares, args.studies)
         (word, value), *rest = shares.items()
         other = "; ".join(f"{plain}: {kept:.3f}" for plain, kept in rest)
         print(f"| {name} | {setting} | {word} | {value:.3f} | {other} |", flush=True)

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
 FILE = ROOT / "numbers.csv"
+#: What benchmarks/interval_coverage.py keeps, and its two tables on a page.
+COVERAGE, STATISTICS = ROOT / "coverage.csv", ROOT / "statistics.md"
 HEAD = ("block", "observer", "suite", "metric", "n", "value", "low", "high")
 WORLD = tuple(f"world-{name}-0" for name in ("standard", "stylised", "adversarial", "salt-and-pepper", "uniform-noise"))
 LITE = "efficientnet-lite0"
@@ -197,18 +199,33 @@ def table(name: str, block: Block, rows: Mapping[tuple[str, str, str], Mapping[s
     return "\n".join(lines)
 
 
+def shares(*, size: bool) -> str:
+    """Sizes of tests or coverage of intervals as Markdown: the least and the most of the settings of each kind."""
+    kinds: dict[str, dict[str, list[str]]] = {}
+    with COVERAGE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if (row["by"] == "size") == size:
+                kinds.setdefault(row["what"], {}).setdefault(row["by"], []).append(number(row["share"]))
+    lines = ["| test | size |", "|---|---|"] if size else ["| number | coverage of each interval |", "|---|---|"]
+    for what, each in kinds.items():
+        ends = (f"{'' if size else by + ' '}{' to '.join(dict.fromkeys((min(n), max(n))))}" for by, n in each.items())
+        lines.append(f"| {what} | {'; '.join(ends)} |")
+    return "\n".join(lines)
+
+
 def pages() -> dict[Path, str]:
     """Each page as its blocks should be."""
     rows, texts = read(), {}
-    for name, block in BLOCKS.items():
-        path = ROOT / block.page
+    tables = {name: (ROOT / block.page, table(name, block, rows)) for name, block in BLOCKS.items()}
+    tables |= {name: (STATISTICS, shares(size=name == "size")) for name in ("coverage", "size")}
+    for name, (path, drawn) in tables.items():
         start, end = marks(name)
         text = texts.get(path) or path.read_text(encoding="utf-8")
         head, found, rest = text.partition(start)
         _, closed, tail = rest.partition(end)
         if not (found and closed):
             raise SystemExit(f"{path}: lacks {start} ... {end}")
-        texts[path] = f"{head}{start}\n{table(name, block, rows)}\n{end}{tail}"
+        texts[path] = f"{head}{start}\n{drawn}\n{end}{tail}"
     return texts
 
 

@@ -42,6 +42,23 @@ def test_no_page_quotes_an_estimate_that_no_script_wrote():
     assert len(quoted) > 100 and unknown == {}
 
 
+#: Three decimals in prose that no script measures: constants of the program, and one that a publication reports.
+CONSTANTS = {".485", ".456", ".229", ".225", ".875", ".449", ".301"}
+
+
+def test_three_decimals_in_prose_are_those_of_a_file():
+    kept = {name: {f"{abs(float(row[key])):.3f}".replace("0.", ".", 1) for row in rows_of(f"{name}.csv")
+                   for key in ("value", "low", "high", "share") if row.get(key)}
+            for name in ("numbers", "coverage", "reference")}  # fmt: skip
+    unknown = {}
+    for page in PAGES:
+        known = kept["numbers"] | kept["coverage"] | CONSTANTS
+        known |= kept["reference"] if page.stem in ("reference", "laion-c") else set()
+        text = re.sub(r"```.*?```|^(    |\|).*?$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+        unknown |= {end: page.name for end in re.findall(r"(?<![\d.\w])\.\d{3}(?!\d)", text) if end not in known}
+    assert unknown == {}
+
+
 def test_ratios_of_speed_are_those_of_the_last_run():
     values = [float(row["value"]) for row in rows_of("performance.csv")]
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")

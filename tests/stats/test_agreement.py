@@ -47,12 +47,24 @@ def test_by_hand():
     assert found.low < found.kappa < found.high
 
 
+def weighted_kappa(a, b, weights):
+    seen, p, q = ((weights * part).sum(axis=1) / weights.sum(axis=1) for part in (a == b, a, b))
+    chance = p * q + (1 - p) * (1 - q)
+    return (seen - chance) / (1 - chance)
+
+
 def test_an_image_of_a_cluster_that_agrees_wholly_is_worth_a_part_of_an_image():
     """Four clusters of four: both, neither, a, b are right. Variances 1 / 15 and 1 / 3; t of 3 degrees 3.18245."""
     a, b = (np.repeat(part, 4) for part in ([1, 0, 1, 0], [1, 0, 0, 1]))
     given = (np.zeros(16, int), [np.repeat(np.arange(4), 4)])
     assert _independent_share(a, b, *given) == pytest.approx(0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5)
     assert _independent_share(a, a, *given) == 4 / 16  # nothing varies: as many as there are clusters
+    # Accuracies 10/16 and 8/16: the change of kappa with the weight of each image, by differences.
+    a, b, of = np.repeat([1, 1, 1, 0, 0], [6, 2, 2, 2, 4]), np.repeat([1, 0, 1, 0, 0], [4, 4, 4, 2, 2]), given[1][0]
+    slope = (weighted_kappa(a, b, np.ones(16) + 1e-6 * np.eye(16)) - weighted_kappa(a, b, np.ones((1, 16)))) / 1e-6
+    alone, together = 16 / 15 * (slope**2).sum(), 4 / 3 * (np.bincount(of, slope) ** 2).sum()
+    share = alone / together / (3.18245 / 1.95996) ** 2
+    assert share < 1 and _independent_share(a, b, *given) == pytest.approx(share, rel=1e-4)
     assert np.isnan(unbiased_kappa(-1.0, 2)) and unbiased_kappa(0.5, 10) == pytest.approx(5 / 9.5)
 
 

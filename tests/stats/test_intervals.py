@@ -81,6 +81,8 @@ def test_the_mean_interval_equals_scipy_and_needs_two_observers():
     people = [0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589]
     reference = stats.ttest_1samp(people, 0).confidence_interval(0.95)
     assert mean_interval(people) == pytest.approx((reference.low, reference.high))
+    # Wilson's form at n = .24 / (.04 / 3) = 18 and t of two degrees of freedom, 4.302653.
+    assert mean_interval([0.2, 0.4, 0.6], bounds=(0, 1)) == pytest.approx((0.098201, 0.803202), abs=1e-5)
     for bad in ([0.5], [], [0.5, np.nan], [[0.5, 0.6]]):
         with pytest.raises(ValueError, match="two finite"):
             mean_interval(bad)

@@ -181,6 +181,14 @@ def test_equal_observers_are_not_separable(accuracy, bias, make):
     assert (shape.low, shape.high) == pytest.approx(paired_difference(0, 0, 32))  # 32 count
 
 
+def test_a_stimulus_that_outweighs_the_rest_counts_for_few(accuracy, make):
+    """Weights of 20 and eleven of 1 weigh as much as (31)^2 / (400 + 11) = 2.3 equal ones."""
+    weights = np.array([20.0, *[1.0] * 11])
+    heavy = replace(accuracy, ratio=lambda t: (weights * (t["response"] == t["shape"]), weights))
+    found = compare_ratio(heavy, make("st" * 6), make("ts" * 6))
+    assert found.reason == "too few to test: 2 stimuli count for a"
+
+
 def test_what_cannot_be_compared_says_why(accuracy, bias, make):
     def repeated(answers):
         return make(answers, ["x", "x"], conditions=["easy", "hard"])
@@ -246,6 +254,9 @@ def test_one_hypothesis_has_one_digest(accuracy, bias, make):
     renamed = {**a.columns, "stimulus": np.char.add("z", a["stimulus"])}
     others = [Trials(columns={**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
     assert compare_ratio(accuracy, *others).data != right.data
+    parts = [replace(accuracy, ratio=lambda t, most=most: (np.linspace(0.6, most, 80) * (t["response"] == t["shape"]),
+                                                           np.ones(80))) for most in (0.8, 0.9)]  # fmt: skip
+    assert len({compare_ratio(metric, a, b).data for metric in parts}) == 2
 
 
 def test_trials_that_one_alone_gets_right_are_named_by_their_places(accuracy, make):
@@ -305,6 +316,18 @@ def test_images_that_one_of_the_people_did_not_see_count_for_the_others(accuracy
     assert (found.a, found.b, found.n, found.only_a) == (0.5, 10 / 50, 40, 0)
     short = compare_people(accuracy, a, [part, part])
     assert (short.a, short.n, short.only_a) == (1.0, 10, 30)
+
+
+def test_people_who_never_depart_from_their_own_value_add_no_noise(accuracy, make):
+    """Shares of .3 and .6 of whatever an image weighs: images say all of it, so images and people share no variance."""
+    weights = np.arange(1.0, 13.0)
+
+    def whose(share):
+        return Trials(columns={**make("s" * 12).columns, "num": np.broadcast_to(share * weights, 12), "den": weights})
+
+    by_weight = replace(accuracy, ratio=lambda t: (t["num"], t["den"]))
+    found = compare_people(by_weight, whose(np.arange(12) % 2), [whose(0.3), whose(0.6)])
+    assert found.test.people > 0 and found.test.crossed == pytest.approx(0, abs=1e-15)
 
 
 def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import clustered_variance, clustered_wilson, ratio_score, shared_clusters
-from benchmark.stats.clusters import Variance, crossed_variance
+from benchmark.stats.clusters import Variance, crossed_variance, few_clusters_variance
 
 
 def test_a_score_of_a_condition_is_of_its_trials(bias, make):
@@ -100,6 +100,11 @@ def test_the_variance_is_never_below_that_of_single_stimuli():
     influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
     found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
     assert found.value == pytest.approx(4 * 4 / 3)
+
+
+def test_where_nothing_varies_few_clusters_have_the_degrees_of_the_fewest():
+    found = few_clusters_variance(np.zeros(6), [np.arange(6) // 2, np.arange(6) % 2])
+    assert (found.value, found.df) == (0, 1)
 
 
 def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known():

@@ -69,7 +69,7 @@ def test_of_a_set_equals_every_total_tried(size, data):
 
 
 def test_edges():
-    assert confidence_sequence(0, 0) == (0.0, 1.0)
+    assert confidence_sequence(0, 0) == (0.0, 1.0) and type(confidence_sequence(0, 0)[0]) is float
     assert confidence_sequence(0, 0, size=0) == (0.0, 1.0)
     assert confidence_sequence(0, 0, size=7) == (0.0, 1.0)
     assert confidence_sequence(0, 400)[0] == 0.0
