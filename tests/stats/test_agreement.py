@@ -114,6 +114,8 @@ def test_nothing_in_common_has_a_reason():
     found = agreement(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
     assert found.kappa is None and found.reason and found.low is None
     assert np.isnan(pairwise(np.zeros((0, 2), dtype=bool)).kappa).all()
+    one, two = (np.arange(n) > 0 for n in (1, 2))  # an interval takes two images
+    assert agreement(one, one).low is None and agreement(two, two).low is not None
 
 
 @pytest.mark.parametrize(
