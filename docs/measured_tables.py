@@ -215,7 +215,7 @@ def shares(*, size: bool) -> str:
 
 def pages() -> dict[Path, str]:
     """Each page as its blocks should be."""
-    rows, texts = read(), {}
+    rows, texts = read(), dict[Path, str]()
     tables = {name: (ROOT / block.page, table(name, block, rows)) for name, block in BLOCKS.items()}
     tables |= {name: (STATISTICS, shares(size=name == "size")) for name in ("coverage", "size")}
     for name, (path, drawn) in tables.items():
