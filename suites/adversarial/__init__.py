@@ -8,7 +8,7 @@ from benchmark.contracts import EarlyStop, Suite
 from benchmark.contracts.declarations import declared_figures, package_data
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
-from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, PluggedIn, Threat
+from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, NormName, PluggedIn, Threat
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe
 from suites.adversarial.plan import plan
@@ -26,18 +26,15 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     for name, own in VARIANTS.items():
         refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""
         add(name, PROTOCOLS[name], own["summary"] + refused, own.get("passes"))
-    for name, attack in ATTACKS.items():
-        recipe = PluggedIn(name, code_digest(attack.points))
-        config = AdversarialConfig(
-            threats=(Threat(norm=attack.norm, epsilons=attack.budgets),), stages=(), attacks=(recipe,)
-        )
-        add(name, config, f"{attack.title}, of another package, alone")
-    for name, reason in BROKEN.items():
-        if name not in PROTOCOLS:
-            config = AdversarialConfig(
-                threats=(Threat(norm="linf", epsilons=LINF.epsilons),), stages=(), attacks=(PluggedIn(name, ""),)
-            )
-            add(name, config, f"BROKEN: {reason}")
+    alone: dict[str, tuple[NormName, tuple[float, ...], str, str]] = {
+        name: (attack.norm, attack.budgets, code_digest(attack.points), f"{attack.title}, of another package, alone")
+        for name, attack in ATTACKS.items()
+    }
+    broken = {name: reason for name, reason in BROKEN.items() if name not in PROTOCOLS}
+    alone |= {name: ("linf", LINF.epsilons, "", f"BROKEN: {reason}") for name, reason in broken.items()}
+    for name, (norm, epsilons, code, summary) in alone.items():
+        threats, attacks = (Threat(norm=norm, epsilons=epsilons),), (PluggedIn(name, code),)
+        add(name, AdversarialConfig(threats=threats, stages=(), attacks=attacks), summary)
     return variants
 
 
