@@ -1,6 +1,6 @@
 """Adversarial robustness: how small a change of the pixels makes the network answer incorrectly?
 
-Definitions, attacks, trust report and deviations: docs/suites/adversarial.md."""
+docs/suites/adversarial.md has the definitions, attacks, trust report and deviations."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Attacks of other packages, found through the entry-point group `bench.attacks`.
+"""Other packages offer attacks through the entry-point group `bench.attacks`.
 
 An entry point names an `Attack`; its own name is the name of the variant, "adversarial:NAME". This module is imported
 to read a leaderboard, so a package with an attack must not import torch at module level."""

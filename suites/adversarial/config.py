@@ -1,4 +1,4 @@
-"""Threat models and attacks as data.
+"""Threat models and attacks are data.
 
 Epsilon is in [0,1] pixel units of the network's own input crop, whatever its resolution: an L2 ball of one radius is a
 smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""

@@ -1,4 +1,4 @@
-"""Checks for an attack of another package, on a toy network."""
+"""Check an attack of another package on a toy network."""
 
 import numpy as np
 import torch

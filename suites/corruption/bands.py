@@ -1,6 +1,6 @@
 """Critical-band masking: the channel of spatial frequencies that recognition needs (Subramanian et al. 2023).
 
-Definition, numbers and deviations: docs/suites/frequencies.md."""
+docs/suites/frequencies.md has the definition, numbers and deviations."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace

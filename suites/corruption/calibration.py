@@ -1,4 +1,4 @@
-"""Whether confidence matches correctness, on clean and on corrupted images, from stored trials only."""
+"""Measure from stored trials whether confidence matches correctness, on clean and on corrupted images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

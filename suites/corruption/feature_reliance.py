@@ -1,6 +1,6 @@
 """Feature reliance: the loss of accuracy as shape, texture or colour is removed (Burgert et al. 2025).
 
-Definition, numbers and deviations: docs/suites/suppression.md."""
+docs/suites/suppression.md has the definition, numbers and deviations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

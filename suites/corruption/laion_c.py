@@ -1,6 +1,6 @@
 """LAION-C: six distortions at five intensities, answered among sixteen super-classes (Li et al. 2025).
 
-Definition, numbers and deviations: docs/suites/laion-c.md."""
+docs/suites/laion-c.md has the definition, numbers and deviations."""
 
 from collections.abc import Mapping
 from dataclasses import replace

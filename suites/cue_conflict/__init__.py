@@ -1,6 +1,6 @@
 """Cue conflict: does an observer name an object by its shape or by its texture? (Geirhos et al. 2019)
 
-Definition, numbers and deviations: docs/suites/cue-conflict.md."""
+docs/suites/cue-conflict.md has the definition, numbers and deviations."""
 
 from benchmark.contracts import Suite
 from suites.cue_conflict.configural import CONFIGURAL

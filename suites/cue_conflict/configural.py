@@ -1,7 +1,7 @@
 """Configural shape: is an object named by its whole outline, or by parts that a wrong whole has as well? (Baker and
 Elder 2022)
 
-Definition, numbers and deviations: docs/suites/configural.md."""
+docs/suites/configural.md has the definition, numbers and deviations."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Frequency cue conflict: the low frequencies of one image with the high ones of another. Which of the two is named?
 
-Definition, numbers and deviations: docs/suites/frequencies.md."""
+docs/suites/frequencies.md has the definition, numbers and deviations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

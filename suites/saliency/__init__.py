@@ -1,6 +1,6 @@
 """Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019)
 
-Definition, numbers and limits: docs/suites/saliency.md."""
+docs/suites/saliency.md has the definition, numbers and limits."""
 
 from benchmark.contracts import Suite
 from benchmark.contracts.declarations import declared_figures, package_data

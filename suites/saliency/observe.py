@@ -1,4 +1,5 @@
-"""The columns of each image; it imports torch only when called, because reading a leaderboard imports it."""
+"""Observe the columns of each image. Reading a leaderboard imports this module, so torch is imported only when
+called."""
 
 from collections.abc import Mapping
 

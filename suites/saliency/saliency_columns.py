@@ -1,4 +1,4 @@
-"""The stored columns of each gradient. Imported only when a network is run, because it needs torch."""
+"""The stored columns of each gradient. It needs torch, so it is imported only when a network is run."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -17,7 +17,7 @@ NAME = "U40"
 
 @dataclass(kw_only=True)
 class Resistance:
-    """The robustness of each image of a problem in one norm; arrays [n], updated by every attack.
+    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates.
 
     epsilon: the smallest budget that broke it (infinite: none); by: name of that attack; size: norm of the smallest
     perturbation found; held: the largest budget below it that did not break the image; loss, margin: at the last point

@@ -1,5 +1,6 @@
-"""PGD along a schedule, and FGSM. A batch is filled from all unbroken images, each at its own step of the schedule. The
-forward pass of a gradient also judges the point that the last step reached; the last point of a stage has one alone."""
+"""Run PGD along a schedule, and FGSM. A batch is filled from all unbroken images, each at its own step of the schedule.
+The forward pass of a gradient also judges the point that the last step reached; the last point of a stage has one
+alone."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -58,10 +59,11 @@ def threat_schedule(threat: Threat, config: AdversarialConfig) -> Schedule:
 
 
 class Ascent(Verdicts):
-    """A schedule on every image of a problem. Beside the verdicts, arrays [n]: point: the newest point; at: its next
-    step; fresh: the point was placed by a start, not reached by a step; reached: [n, steps], the margin that each step
-    reached (NaN: none); standing: not broken and not finished; fell: the step whose point was misclassified (-1: none);
-    led: the newest step had a gradient. keeps: images that keep more of their margin leap to the next epsilon."""
+    """Run a schedule on every image of a problem. Beside the verdicts, arrays [n]: point: the newest point; at: its
+    next step; fresh: the point was placed by a start, not reached by a step; reached: [n, steps], the margin that each
+    step reached (NaN: none); standing: not broken and not finished; fell: the step whose point was misclassified (-1:
+    none); led: the newest step had a gradient. keeps: images that keep more of their margin leap to the next
+    epsilon."""
 
     def __init__(self, problem: Problem, norm: NormName, steps: Schedule, keeps: float = 1.0) -> None:
         n = len(problem.images)

@@ -1,4 +1,4 @@
-"""The input of an attack, the judgement of a network's answers, and the verdicts. All attacks share this module."""
+"""All attacks share their input, the judgement of a network's answers, and the verdicts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -66,11 +66,11 @@ class GradientTrace:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """The attacked images and network. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the
-    most likely incorrect classes in order; seeds: one number per image; first, rest: the gradient of the cross entropy
-    and the margin at the images, if they are known already; plain: the network as it was loaded, in float32; failed:
-    [n], set if an answer or a gradient was NaN or infinite: the image counts as broken; followed: gradients that PGD
-    records for the trust report."""
+    """Hold the attacked images and network. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n,
+    k], the most likely incorrect classes in order; seeds: one number per image; first, rest: the gradient of the cross
+    entropy and the margin at the images, if they are known already; plain: the network as it was loaded, in float32;
+    failed: [n], set if an answer or a gradient was NaN or infinite: the image counts as broken; followed: gradients
+    that PGD records for the trust report."""
 
     forward: Forward
     images: Tensor
@@ -96,7 +96,7 @@ class Problem:
 
 @dataclass(kw_only=True)
 class Verdicts:
-    """The result of an attack; arrays [n], one entry per attacked image.
+    """Hold the result of an attack in arrays [n], one entry per attacked image.
 
     broken: some point of the attack is answered incorrectly; size: norm of that perturbation (NaN: none was found);
     loss, margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain passes

@@ -1,5 +1,5 @@
 """Signs of a failed attack, as short flags on the scores: a failed attack looks like a robust network (Athalye, Carlini
-& Wagner 2018; Carlini et al. 2019). Thresholds are shares of the clean-correct images C. Needs no torch."""
+& Wagner 2018; Carlini et al. 2019). Thresholds are shares of the clean-correct images C. It needs no torch."""
 
 from __future__ import annotations
 

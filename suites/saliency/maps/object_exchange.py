@@ -1,5 +1,5 @@
 """Which part of an image determines the answer: only the object, or only the background, is exchanged for another's,
-and the Shapley value (1953) divides the margin between them. Needs torch."""
+and the Shapley value (1953) divides the margin between them. It needs torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
