@@ -102,13 +102,7 @@ def add(
 
 
 @command()
-def regenerate(
-    experiment: Annotated[str, Option("One of twelve sets, or all.")],
-    *,
-    source: Annotated[str, Option("Use the photographs of this set.")] = "imagenet-train",
-    trials: Annotated[str, Option("Read each trial's photograph from these tables.")] = "human-trials",
-    output: Folder = None,
-) -> int:
+def regenerate(experiment: Annotated[str, Option("One of twelve sets, or all.")], *, output: Folder = None) -> int:
     """Make an experiment's stimuli from ImageNet photographs.
 
     Use it if you have ImageNet but not the published files of EXPERIMENT (or of all twelve: "all"). The set plays the
@@ -116,7 +110,7 @@ def regenerate(
     after an interruption."""
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
-        make_set(name, settings, echo_line, source=source, trials=trials, output=output)
+        make_set(name, settings, echo_line, output)
     return 0
 
 

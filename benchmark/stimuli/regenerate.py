@@ -26,6 +26,7 @@ from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import digest_data, expanded
 
 SIDE, SHORTER = 224, 256
+PHOTOGRAPHS, TABLES = "imagenet-train", "human-trials"  # the sets of photographs, and of the tables that name them
 REGENERATED = "regenerated"  # the value of the label "made"
 Report = Callable[[str], None]
 SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
@@ -62,45 +63,28 @@ def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
 
-def make_set(
-    experiment: str,
-    settings: Settings,
-    report: Report,
-    *,
-    source: str = "imagenet-train",
-    trials: str = "human-trials",
-    output: Path | None = None,
-) -> Entry:
+def make_set(experiment: str, settings: Settings, report: Report, output: Path | None = None) -> Entry:
     """Make the stimuli of a parametric experiment again and add them to the catalogue as `regenerated-EXPERIMENT`.
 
-    source, trials: catalogue names of the photographs and of the tables that name them; output: parent of the set's
-    folder (default: the folder of fetched sets). Photographs that are missing are left out. The folder appears in one
-    move once it is complete; an interrupted run resumes. Raises UnknownName, or MissingStimuli with the command that
-    helps."""
+    output: parent of the set's folder (default: the folder of fetched sets). Photographs that are missing are left out.
+    The folder appears in one move once it is complete; an interrupted run resumes. Raises UnknownName, or
+    MissingStimuli with the command that helps."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     from benchmark.transforms.human import degradation
 
-    shown = _shown(experiment, entry_and_folder(trials, settings)[1])
-    there = _photographs(shown, entry_and_folder(source, settings)[1], source)
+    shown = _shown(experiment, entry_and_folder(TABLES, settings)[1])
+    folder = entry_and_folder(PHOTOGRAPHS, settings)[1]
+    there = _photographs(shown, folder)
     paths = tuple(dict.fromkeys(there.values()))
-    digests = dict(zip(paths, file_digests(paths, paths[0].parents[1], settings), strict=True))
+    digests = dict(zip(paths, file_digests(paths, folder, settings), strict=True))
     steps = {condition: degradation(experiment, condition) for _, condition, _ in there}
     made = [(*row, digests[path], dict(steps[row[1]].params)) for row, path in there.items()]
     name = f"{REGENERATED}-{experiment}"
     target = expanded(output or settings.stimuli).resolve() / name
-
-    def fill(folder: Path) -> None:
-        report(f"{name}: making {len(there)} images")
-        for (stimulus, condition, _), path in there.items():
-            if not (image := folder / "images" / stimulus_id(condition, stimulus)).exists():
-                write_png(image, degraded(read_rgb(path, ""), digests[path], steps[condition]))
-        with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = ((stimulus_id(b, a), category, b, REGENERATED) for a, b, category in there)
-            csv.writer(file).writerows([("image", "category", "condition", "made"), *rows])
-
-    text = digest_data([SHORTER, SIDE, made])
-    if not make_folder(target, MADE, text, fill, replace=True):  # a set from other photographs gives way
+    fill = partial(_write_images, report, there, digests, steps)
+    # A set from other photographs gives way.
+    if not make_folder(target, MADE, digest_data([SHORTER, SIDE, made]), fill, replace=True):
         report(f"{name}: already there")
     entry = Entry(
         name=name,
@@ -121,7 +105,20 @@ def make_set(
 Row = tuple[str, str, str]  # name of the image, condition, category
 
 
-def _photographs(shown: Sequence[Row], folder: Path, name: str) -> dict[Row, Path]:
+def _write_images(
+    report: Report, there: Mapping[Row, Path], digests: Mapping[Path, str], steps: Mapping[str, Transform], folder: Path
+) -> None:
+    """Write the missing images, then `labels.csv`."""
+    report(f"making {len(there)} images")
+    for (stimulus, condition, _), path in there.items():
+        if not (image := folder / "images" / stimulus_id(condition, stimulus)).exists():
+            write_png(image, degraded(read_rgb(path, ""), digests[path], steps[condition]))
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = ((stimulus_id(b, a), category, b, REGENERATED) for a, b, category in there)
+        csv.writer(file).writerows([("image", "category", "condition", "made"), *rows])
+
+
+def _photographs(shown: Sequence[Row], folder: Path) -> dict[Row, Path]:
     """Find the photograph of each stimulus. The other million files are not read."""
     there = {}
     for row in shown:
@@ -131,8 +128,8 @@ def _photographs(shown: Sequence[Row], folder: Path, name: str) -> dict[Row, Pat
             there[row] = path
     if not there:
         raise MissingStimuli(
-            f"'{name}' has none of the {len(shown)} photographs; they are of the ImageNet-1k training set. Add that "
-            "with `bench data add imagenet-train FOLDER`."
+            f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
+            f"`bench data add {PHOTOGRAPHS} FOLDER`."
         )
     return there
 

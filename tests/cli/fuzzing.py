@@ -175,7 +175,7 @@ data verify ?
 data verify world-natural --sample ?
 data add x . --role ?
 data add x . --layout ?
-data regenerate contrast --trials ?
+data regenerate contrast --output ?
 data stylize --content . --style . --strength ?
 data stylize --content . --style . --name ?
 suites show ?

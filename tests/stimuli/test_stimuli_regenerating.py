@@ -92,8 +92,7 @@ def test_what_is_absent_is_named(here):
     with pytest.raises(UnknownName, match="contrast"):
         make_set("contrasts", here, print)
     missing(r"no table of trials of 'rotation'", make_set, "rotation", here, print)
-    (here.data / "imagenet-train").rename(here.data / "imagenet-val")
+    (here.data / "imagenet-train").rename(here.data / "elsewhere")
     missing(r"bench data add imagenet-train FOLDER", make, here)
-    (here.data / "human-trials").rename(here.data / "published-decisions")
+    (here.data / "human-trials").rename(here.data / "away")
     missing(r"bench data fetch human-trials", make, here)
-    assert make(here, source="imagenet-val", trials="published-decisions")[0].count == 3
