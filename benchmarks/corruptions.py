@@ -86,7 +86,7 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int) -> dict[str, tuple[float, float]]:
+def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Pixels], rounds: int) -> dict[str, tuple[float, float]]:
     """Corruption -> CPU ms per image here and there, summed over the severities; best of `rounds` per cell."""
     table = {}
     for name in CORRUPTIONS:
@@ -130,7 +130,8 @@ def main() -> None:
     need_packages("cv2")
     torch.set_num_threads(1)
     importlib.import_module("cv2").setNumThreads(1)
-    frost = sorted((options.data / "frost").glob("frost*.*"))
+    files = sorted((options.data / "frost").glob("frost*.*"))
+    frost = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     sample = options.data / "imagenet-sample"
     report(measure(photographs(sample, options.count), fastest(options.imaug), frost, options.rounds))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,18 +172,14 @@ SIZE = 224  # px that the constants were published for
 
 
 def corruption(
-    name: str,
-    severity: int,
-    frost: Sequence[Path | str | weather.Texture] = (),
-    jpeg85: bool = False,
-    quantise: str = "truncate",
+    name: str, severity: int, frost: Sequence[weather.Texture] = (), jpeg85: bool = False, quantise: str = "truncate"
 ) -> Transform:
     """Build the transform of one corruption at severity 1 to 5. It returns uint8 for uint8, and float32 in [0,1] for
     floating-point images in [0,1].
 
-    frost: the published textures, frost1 to frost5 or frost6, as files or images (HWC uint8 RGB), for the corruption
-    "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the fraction
-    of a level ("truncate", as published) or "round"."""
+    frost: the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for the corruption "frost"; jpeg85: store
+    the result as a JPEG of quality 85, as in the published folder; quantise: drop the fraction of a level ("truncate",
+    as published) or "round"."""
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     if severity not in (1, 2, 3, 4, 5) or quantise not in ("truncate", "round"):
@@ -194,7 +189,9 @@ def corruption(
     params = dict(zip(what.units, constants, strict=True))
     params |= {"severity": severity, "version": VERSION, "jpeg85": jpeg85, "quantise": quantise}
     if name == "frost":
-        textures = load_textures(frost)
+        textures = list(frost[: weather.FROST_USED])
+        if len(textures) < weather.FROST_USED:
+            raise StimuliError(f"'frost' needs {weather.FROST_USED} textures of ImageNet-C; {len(textures)} were given")
         constants = (*constants, textures)
         # The shape is included, as 2 x 8 and 4 x 4 px may have equal bytes.
         texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
@@ -213,14 +210,6 @@ def corruption(
         return in_parts(images, seeds, what.together, change)
 
     return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True)
-
-
-def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
-    """Load the textures; files are decoded. Only the first five are used, as in the published code."""
-    used = textures[: weather.FROST_USED]
-    if len(used) < weather.FROST_USED:
-        raise StimuliError(f"'frost' needs {weather.FROST_USED} textures of ImageNet-C; {len(used)} were given")
-    return [x if isinstance(x, np.ndarray) else np.asarray(Image.open(x).convert("RGB")) for x in used]
 
 
 def corrupted(
