@@ -29,7 +29,7 @@ from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.paired import compare_people
 from benchmark.stats.rankings import correlation
 from benchmark.stats.ratios import ratio_score
-from suites.human_comparison.comparing import compare
+from suites.human_comparison.against_people import compare
 from suites.human_comparison.pairing import compare_pair
 
 Rng = np.random.Generator

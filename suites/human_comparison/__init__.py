@@ -3,7 +3,7 @@
 Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
 from benchmark.contracts import Against, Suite
-from suites.human_comparison.comparing import compare, people
+from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import FIGURES, METRICS, kept

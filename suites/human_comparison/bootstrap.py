@@ -45,28 +45,24 @@ from suites.human_comparison.experiments import BY_ROLE
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionAnswers:
-    """One condition. kept: whether it enters the averages; right: [images, observers] bool, images in order of name;
-    clusters: components of the images (shape, texture), [images] each, none without shared ones; stimuli: [images]
-    names."""
+    """One condition."""
 
     condition: str
-    kept: bool
-    right: NDArray[np.bool_]
-    clusters: Clusters
-    stimuli: Array
+    kept: bool  # whether it enters the averages
+    right: NDArray[np.bool_]  # [images, observers], images in order of name
+    clusters: Clusters  # components of the images (shape, texture), [images] each, none without shared ones
+    stimuli: Array  # [images] names
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentAnswers:
-    """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
-
-    left_out: number of people who answered this experiment but not all of the images; reason: for missing answers."""
+    """One experiment."""
 
     role: str
-    observers: tuple[str, ...]
-    conditions: tuple[ConditionAnswers, ...]
-    left_out: int = 0
-    reason: str = ""
+    observers: tuple[str, ...]  # the scored one, then the people who saw all its images
+    conditions: tuple[ConditionAnswers, ...] = ()
+    left_out: int = 0  # people who answered this experiment but not all of the images
+    reason: str = ""  # for missing answers
 
     @property
     def kept(self) -> tuple[ConditionAnswers, ...]:
@@ -90,25 +86,23 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
                 "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
                 "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
             )
-        return ExperimentAnswers(role=role, observers=(name,), conditions=(), left_out=left_out, reason=reason)
+        return ExperimentAnswers(role=role, observers=(name,), left_out=left_out, reason=reason)
     matched = match([own, *inside.values()])
     clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
     order = {condition: at for at, condition in enumerate(experiment.levels)}
     parts = []
     for condition in sorted(set(matched.condition.tolist()), key=lambda known: (order.get(known, len(order)), known)):
         at = matched.condition == condition
-        kept = experiment.single or condition in experiment.kept
-        made_of = {factor: column[at] for factor, column in clusters.items()}
-        parts.append(
-            ConditionAnswers(
-                condition=condition, kept=kept, right=matched.right[at], clusters=made_of, stimuli=matched.stimulus[at]
-            )
-        )
+        answers = ConditionAnswers(
+            condition=condition, kept=experiment.single or condition in experiment.kept, right=matched.right[at],
+            clusters={factor: column[at] for factor, column in clusters.items()}, stimuli=matched.stimulus[at],
+        )  # fmt: skip
+        parts.append(answers)
     return ExperimentAnswers(role=role, observers=(name, *inside), conditions=tuple(parts), left_out=left_out)
 
 
 def answered(trials: Trials) -> bool:
-    """Whether the trials contain an answer: agreement with an observer without answers is meaningless."""
+    """Return whether the trials contain an answer: agreement with an observer without answers is meaningless."""
     return bool(len(trials)) and any_answer(trials["response"])
 
 
@@ -118,30 +112,28 @@ FEW = 5  # images
 
 @dataclass(frozen=True)
 class Crowd:
-    """Resampled people of one experiment. effects: [1 + B, k], standard normal, 0 in the sample; inverse: [1 + B], k -
-    1 over a chi squared of k - 1 degrees of freedom, 1 in the sample."""
+    """Resampled people of one experiment."""
 
-    effects: Floats
-    inverse: Floats
+    effects: Floats  # [1 + B, k], standard normal, 0 in the sample
+    inverse: Floats  # [1 + B], k - 1 over a chi squared of k - 1 degrees of freedom, 1 in the sample
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentDraws:
-    """One experiment under resampling. pairs: condition -> metric -> [1 + B, k, k], all pairs of observers; accuracy:
-    condition -> [1 + B, k]; people: the reference observers; kept: conditions that enter the averages."""
+    """One experiment under resampling."""
 
-    pairs: Mapping[str, Mapping[str, Floats]]
-    accuracy: Mapping[str, Floats]
-    people: Crowd
-    kept: tuple[str, ...]
+    pairs: Mapping[str, Mapping[str, Floats]]  # condition -> metric -> [1 + B, k, k], all pairs of observers
+    accuracy: Mapping[str, Floats]  # condition -> [1 + B, k]
+    people: Crowd  # the reference observers
+    kept: tuple[str, ...]  # conditions that enter the averages
 
     def mean(self, metric: str) -> Floats:
-        """Mean over the kept conditions, [1 + B, k, k] (there must be one)."""
+        """Return the mean over the kept conditions, [1 + B, k, k] (there must be one)."""
         return np.asarray(np.mean([self.pairs[name][metric] for name in self.kept], axis=0))
 
 
 def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) -> ExperimentDraws:
-    """All pairs of observers of one experiment, in the sample and in `resamples` resamples."""
+    """Return all pairs of observers of one experiment, in the sample and in `resamples` resamples."""
     pairs, accuracy = {}, {}
     for part in answers.conditions:
         rng = np.random.default_rng([seed, _number(answers.role), _number(part.condition)])
@@ -168,7 +160,7 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) 
 
 
 def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Crowd:
-    """`count` >= 1 people."""
+    """Draw `count` >= 1 people."""
     rng = np.random.default_rng([seed, _number(role), _number("people")])
     effects, inverse = rng.standard_normal((1 + resamples, count)), np.ones(1 + resamples)
     effects[0] = 0
@@ -194,14 +186,14 @@ def mean_of_people(values: Floats, people: Crowd) -> Floats:
 
 @lru_cache(maxsize=64)
 def _student(df: int, count: int) -> Floats:
-    """Quantiles of Student's t in `count` equal steps of probability."""
+    """Return quantiles of Student's t in `count` equal steps of probability."""
     from scipy.special import stdtrit
 
     return np.asarray(stdtrit(df, (np.arange(count) + 0.5) / count))
 
 
 def pairs_among(pairs: Floats, people: Crowd) -> Floats:
-    """Mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN if h = 1.
+    """Return the mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN if h = 1.
 
     A person's contribution is 2 (h - 1) / (h - 2) times the distance of that person's pairs from the mean: the
     jackknife of a mean over pairs. Two people are one pair, which has no information on other people."""
@@ -230,7 +222,7 @@ def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters
 
 
 def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tuple[float, float] | None:
-    """Percentile interval of `draws` [1 + B], widened if needed to hold its value draws[0].
+    """Return the percentile interval of `draws` [1 + B], widened if needed to hold its value draws[0].
 
     centred: resamples are first shifted by the distance of their mean from the value. Sampling noise adds to squared
     differences, so that resamples are systematically above the value. None without variation."""
@@ -276,7 +268,8 @@ def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator)
 
 
 def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
-    """Weights of images in the sample and the resamples, [1 + B, n]: the product of the weights of their components."""
+    """Return the weights of images in the sample and the resamples, [1 + B, n]: the product of the weights of their
+    components."""
     weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)

@@ -13,15 +13,15 @@ Scale = Literal["log", "linear", ""]
 
 @dataclass(frozen=True, kw_only=True)
 class HumanExperiment:
-    """An experiment. role: its word in trial tables; levels: condition, by its canonical spelling -> level in `unit`
-    (None: not a quantity), in order of distortion, the control first; kept: the conditions that enter the averages;
-    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few)."""
+    """An experiment."""
 
-    role: str
+    role: str  # its word in trial tables
     title: str
+    #: Condition, by its canonical spelling -> level in `unit` (None: not a quantity), in order of distortion, the
+    #: control first.
     levels: Mapping[str, float | None]
-    kept: tuple[str, ...]
-    scale: Scale = ""
+    kept: tuple[str, ...]  # the conditions that enter the averages
+    scale: Scale = ""  # how levels are spaced for a psychometric curve; "" where they are not ordered or too few
     unit: str = ""
 
     @property

@@ -21,6 +21,7 @@ from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.generated import exemplars
+from suites.human_comparison.against_people import Averages, people, scores_of
 from suites.human_comparison.bootstrap import (
     ConditionAnswers,
     ExperimentAnswers,
@@ -30,13 +31,12 @@ from suites.human_comparison.bootstrap import (
     interval,
     mean_of_people,
 )
-from suites.human_comparison.comparing import Averages, people, scores_of
 from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
 from suites.human_comparison.observe import observe
 from suites.human_comparison.plan import plan as plain_plan
-from suites.human_comparison.score import NEEDS_PEOPLE, counted, ood_accuracy
+from suites.human_comparison.score import NEEDS_PEOPLE, coverage_flag, ood_accuracy
 
 SIGMAS = (0, 1, 2, 3, 4, 5)  # standard deviations, px of an image that is 224 px wide
 WIDTH, VERSION = 224, 1
@@ -45,7 +45,7 @@ STEP = "sigma {}"  # the condition of a step's scores
 FRONTIER = "frontier {}"
 #: Points of consistency that one of squared accuracy difference costs, along the frontier; below 0: that it is worth.
 PRICES = (100.0, 10.0, 3.0, 1.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -5.0, -10.0, -100.0)
-KAPPA, DIFFERENCE = "error_consistency", "accuracy_difference"
+KAPPA = "error_consistency"
 NO_STEPS = "answered without blur alone: `bench run --suite human-comparison:low-pass` shows the ladder"
 TOO_FEW = "too few images for two halves of them"
 
@@ -58,7 +58,7 @@ class LowPassConfig:
 
 
 def low_passed(before: Transform | None, sigma: int) -> Transform:
-    """A Gaussian of `sigma` px of 224 (edges repeated) after `before`; nothing is rounded."""
+    """Return a Gaussian of `sigma` px of 224 (edges repeated) after `before`; nothing is rounded."""
 
     def change(images, seeds):  # type: ignore[no-untyped-def]  # tensors: a leaderboard is read without torch
         from benchmark.transforms.blur import gaussian_blur
@@ -117,8 +117,8 @@ Ladders = Mapping[str, Mapping[str, Floats]]
 
 
 def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """Agreement with people at each step, at the best one (chosen on one half of the images, measured on the other,
-    both ways), and beyond a blurred standard network; the attainable values."""
+    """Return the agreement with people at each step, at the best one (chosen on one half of the images, measured on the
+    other, both ways), and beyond a blurred standard network; the attainable values."""
     others = {name: own for name, own in references.items() if name not in config.standards}
     standard = next((name for name in config.standards if name in references), "")
     own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
@@ -128,41 +128,45 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
         return []
     n, scores = sum(len(part.right) for each in whole for part in each.kept), list[Score]()
     persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
-    blank = Score(metric="", value=None, n=n, flags=counted(len(whole)))
+    blank = Score(metric="", value=None, n=n, flags=coverage_flag(len(whole)))
 
     def add(condition: str = "", **draws: Floats) -> Score:
         scores.extend(scores_of(Averages(blank=replace(blank, condition=condition), values=draws, people=persons)))
         return scores[-1]
 
+    def unknown(reason: str, *metrics: str) -> list[Score]:
+        return [*scores, *(Score(metric=metric, value=None, reason=reason) for metric in metrics)]
+
     ladders = _ladders(whole, (*own, *theirs), others)
     for name in own:
-        for condition in _conditions(int(name.split()[1])):
+        for condition in _conditions(_sigma(name)):
             add(condition, **ladders[name])
-    plain = next(at for at, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
+    plain = next(i for i, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
     scores += _frontier(whole, blank)
     parts = [_half(whole, part) for part in (0, 1)]
     if len(own) < 2 or not all(parts):
-        reason = NO_STEPS if len(own) < 2 else TOO_FEW
-        return [
-            *scores,
-            *(Score(metric=metric, value=None, reason=reason) for metric in ("blurred_consistency", "blur_gain")),
-        ]
+        return unknown(NO_STEPS if len(own) < 2 else TOO_FEW, "blurred_consistency", "blur_gain")
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
     add(blurred_consistency=best, blur_gain=best - sharp)
-    sigma = int(max(own, key=lambda name: ladders[name][KAPPA][0]).split()[1])
-    last = sigma == max(int(name.split()[1]) for name in own)
+    sigma = _sigma(max(own, key=lambda name: ladders[name][KAPPA][0]))
+    last = sigma == max(map(_sigma, own))
     beyond_ladder = f">= {sigma}: consistency is highest at the last step shown" if last else ""
     scores.append(replace(blank, metric="best_sigma", value=None if last else float(sigma), reason=beyond_ladder))
     if len(theirs) < 2:
-        reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
-        return [*scores, Score(metric="beyond_blur", value=None, reason=reason)]
+        names = ", ".join(config.standards)
+        return unknown(f"no other standard network ({names}) answered the ladder on these images", "beyond_blur")
     gained = interval(sharp - _held_out(halves, {"standard 0": trials}))
     beyond, against = add(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
     if gained and gained[0] > 0 and (beyond.low or 0) <= 0:
         against = f"blur alone explains the gain over {standard}"
         scores[plain] = replace(scores[plain], flags=(*scores[plain].flags, against))
     return [*scores[:-1], replace(beyond, flags=(*beyond.flags, against))]
+
+
+def _sigma(name: str) -> int:
+    """Return the step of "own 3" or "standard 3"."""
+    return int(name.split()[1])
 
 
 def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
@@ -206,10 +210,10 @@ def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others:
 
 
 def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
-    """Kappa on each half at the step that is best on the other, their mean."""
+    """Return kappa on each half at the step that is best on the other, their mean."""
     values = []
     for chosen, taken in (halves, halves[::-1]):
-        best = max(steps, key=lambda name: (chosen[name][KAPPA][0], -int(name.split()[1])))
+        best = max(steps, key=lambda name: (chosen[name][KAPPA][0], -_sigma(name)))
         values.append(taken[best][KAPPA])
     return np.asarray(np.mean(values, axis=0))
 
@@ -235,9 +239,9 @@ def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Sc
 
 
 def attainable_curve(right: Array) -> tuple[Floats, Floats]:
-    """For every number of right answers 0..n: the accuracy difference from people right [n, k], and the highest mean
-    kappa with them, each [n + 1]. Given its accuracy a mean kappa is a sum over images, so the best answers are those
-    with the largest addends."""
+    """Return for every number of right answers 0..n the accuracy difference from people right [n, k], and the highest
+    mean kappa with them, each [n + 1]. Given its accuracy a mean kappa is a sum over images, so the best answers are
+    those with the largest addends."""
     n = len(right)
     q, p = right.mean(axis=0), np.arange(n + 1) / n
     chance = expected_consistency(p[:, None], q[None, :])
@@ -246,6 +250,10 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
     ordered = np.vstack([np.zeros(n + 1), np.cumsum(-np.sort(-gains, axis=0), axis=0)])
     base = ((1 - q - chance) / room + (chance == 1)).mean(axis=1)  # kappa is 1 where both are always right, or wrong
     return ((p[:, None] - q) ** 2).mean(axis=1), base + np.diagonal(ordered)
+
+
+def _metric(name: str, title: str, definition: str, **more: Any) -> Metric:
+    return Metric(name=name, title=title, definition=definition, **more)
 
 
 _plain = {metric.name: metric for metric in PLAIN}
@@ -257,10 +265,7 @@ METRICS = (
     replace(_plain[KAPPA], parts=""),
     *_own[:-1],
     SHAPE_BIAS,
-    *(
-        replace(_plain[name], parts="", shown=False)
-        for name in (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
-    ),
+    *(replace(_plain[name], parts="", shown=False) for name in _HIDDEN),
     *declared_metrics(_DECLARED["beside"], {}),
 )
 LOW_PASS = Suite(

@@ -66,20 +66,19 @@ METRICS = (*declared_metrics(_DECLARED["metrics"], {}), *_ACCURACIES, *declared_
 # Corrected for noise: over the square root of the reliability of people's share (Cronbach's alpha of their answers),
 # the most that anything can correlate with it; both are averaged over conditions first.
 
-MARGIN = "margin"  # a column of trials
 MARGINS = ("margin_consistency", "margin_corrected")
 
 
 def margin_draws(trials: Trials, answers: ExperimentAnswers) -> dict[str, Floats | None]:
     """`MARGINS`, each a mean over the kept conditions [1 + B]; {} if margins are unknown or a condition has no spread;
     None for the corrected one if people's answers cannot be distinguished from noise."""
-    if MARGIN not in trials.columns or not answers.kept:
+    if "margin" not in trials.columns or not answers.kept:
         return {}
     draws, most = [], []
     for part in answers.kept:
         own = trials.where(trials["condition"] == part.condition)
         order = np.argsort(own["stimulus"])
-        margins = own[MARGIN][order[np.searchsorted(own["stimulus"][order], part.stimuli)]].astype(np.float64)
+        margins = own["margin"][order[np.searchsorted(own["stimulus"][order], part.stimuli)]].astype(np.float64)
         seed = zlib.crc32(f"{answers.role} {part.condition} margins".encode())
         weights = crossed_weights(part.clusters or {"image": part.stimuli}, RESAMPLES, np.random.default_rng(seed))
         draws.append(weighted_correlation(weights, margins[None, :], part.right[:, 1:].mean(axis=1)[None, :]))

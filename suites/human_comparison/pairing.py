@@ -28,7 +28,7 @@ from registry.files import digest_data
 from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, METRICS
-from suites.human_comparison.score import counted, roles_of
+from suites.human_comparison.score import coverage_flag, roles_of
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
@@ -61,31 +61,23 @@ NO_GROUP = "fewer than three people answered the same images: no agreement of pe
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One metric in one experiment: values of the two, the variance of their difference, images; shapes: contribution
-    to the difference of the images of each shape that other experiments show too."""
+    """One metric in one experiment."""
 
     a: float
     b: float
-    variance: Variance
-    n: int
-    shapes: Mapping[str, float]
+    variance: Variance  # of their difference
+    n: int  # images
+    shapes: Mapping[str, float]  # what the images of each shape that other experiments show too add to the difference
 
 
-@dataclass(frozen=True)
-class SharedImages:
-    """The components that images share. factors: level of each image, [n] each; shapes: the shape of each, "" if
-    unknown."""
-
-    factors: tuple[Array, ...]
-    shapes: Array
-
-
+#: The factors that images share (the level of each image, [n] each), and the shape of each [n], "" if unknown.
+SharedImages = tuple[tuple[Array, ...], Array]
 #: Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference.
 Additions = tuple[float, float, Floats, Floats, Floats]
 
 
 def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> list[Comparison]:
-    """a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
+    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
 
     Both are taken on their common images against the same people. b None: people as a group, whose value is their
     agreement with one another (the ceiling)."""
@@ -111,7 +103,7 @@ def _sampled(references: Mapping[str, Trials]) -> bool:
 def _differences(
     role: str, a: Trials, b: Trials | None, references: Mapping[str, Trials]
 ) -> dict[str, Difference] | None:
-    """metric -> difference; None where there is nothing to compare with."""
+    """Return metric -> difference; None where there is nothing to compare with."""
     own = a.of(role)
     if b is not None:
         other = b.of(role)
@@ -132,8 +124,8 @@ def _differences(
 
 
 def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]) -> list[tuple[str, str, Comparison]]:
-    """Error consistency of every two networks over the experiments in which they and people answered exactly the same
-    images: (a, b, test of a minus b), like `compare_pair`."""
+    """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`, over the
+    experiments in which they and people answered exactly the same images."""
     parts: dict[tuple[str, str], list[Difference]] = {}
     sampled = slice(None) if _sampled(references) else slice(1)
     for role in BY_ROLE:
@@ -166,25 +158,25 @@ def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
         parts.append({name: column[order] for name, column in shown.columns.items()})
     labels = Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     shapes = exemplars(labels).get(SHAPE, np.full(len(labels), ""))
-    return SharedImages(tuple(shared_clusters(METRICS[0], labels).values()), shapes)
+    return tuple(shared_clusters(METRICS[0], labels).values()), shapes
 
 
-def _mean(parts: Sequence[Additions], made_of: SharedImages, who: slice) -> Difference:
-    """Mean over the kept conditions; of accuracy over their images."""
+def _mean(parts: Sequence[Additions], shared: SharedImages, who: slice) -> Difference:
+    """Return the mean over the kept conditions; of accuracy over their images."""
     of_a, of_b, of_images, of_persons, of_people = zip(*parts, strict=True)
+    factors, shape = shared
     images, persons = (np.concatenate(each) / len(parts) for each in (of_images, of_persons))
     spread = np.mean(of_people, axis=0)
-    variance = crossed_variance(images, persons[:, who], spread[who], made_of.factors)
+    variance = crossed_variance(images, persons[:, who], spread[who], factors)
     a, b = float(np.mean(of_a)), float(np.mean(of_b))
-    shapes, at = np.unique(made_of.shapes, return_inverse=True)
+    shapes, at = np.unique(shape, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
-    return Difference(
-        a=a, b=b, variance=variance, n=len(images), shapes={name: total for name, total in sums.items() if name}
-    )
+    known = {name: total for name, total in sums.items() if name}
+    return Difference(a=a, b=b, variance=variance, n=len(images), shapes=known)
 
 
 def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Additions:
-    """As `added`, of the share of right answers; b None: people's mean share."""
+    """Return as `added`, of the share of right answers; second None: people's mean share."""
     n, k = len(right), len(people)
     own = right[:, 0].astype(float)
     if second is not None:
@@ -198,7 +190,8 @@ def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Addi
 
 
 def added(metric: str, right: Array, second: int | None, people: list[int]) -> Additions:
-    """One condition; right: [n, observers], the first one is a. second: the column of b, None for people."""
+    """Return what one condition adds; right: [n, observers], the first one is a. second: the column of b, None for
+    people."""
     n, k = len(right), len(people)
     each, adds = with_each(metric, right[:, 0], right[:, people])
     if second is not None:
@@ -219,11 +212,12 @@ def added(metric: str, right: Array, second: int | None, people: list[int]) -> A
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:
-    """No test where nothing varies, but of accuracy: there every image, or cluster of them, is one answer."""
+    """Test a difference; there is no test where nothing varies, but of accuracy: there every image, or cluster of them,
+    is one answer."""
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
     start = Comparison(metric=metric, condition=role, a=a, b=b, difference=gap, n=sum(part.n for part in parts))
-    start = start if role else replace(start, average=counted(len(parts))[0])
+    start = start if role else replace(start, average=coverage_flag(len(parts))[0])
     # Twice the covariances of all pairs of experiments that show images of the same shapes.
     total = 0.0
     for first, second in combinations(parts, 2):
@@ -234,13 +228,9 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     limit = 2.0 if metric == "error_consistency" else 1.0  # the largest difference of two values
     if sqrt(variance.value) > ROUNDING * limit:
         test = Studentised(
-            difference=gap,
-            se=sqrt(variance.value),
-            df=variance.df,
-            limit=limit,
-            people=variance.people,
+            difference=gap, se=sqrt(variance.value), df=variance.df, limit=limit, people=variance.people,
             crossed=variance.crossed,
-        )
+        )  # fmt: skip
         return decided(start, test, method)
     if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):
         return undecided(start, "the difference does not vary over images")

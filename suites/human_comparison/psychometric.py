@@ -25,6 +25,9 @@ DROP = 3.841458820694124  # 95 % point of chi squared with one degree of freedom
 POOR = 0.01  # p of the deviance below which a curve is called a poor fit
 
 
+Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slope, lapse)
+
+
 class Points(NamedTuple):
     """Per level, in ascending order: x (level or log10 of it, +-inf allowed), right answers, trials."""
 
@@ -35,18 +38,15 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PsychometricCurve:
-    """A fitted curve. threshold, low, high: levels in the experiment's unit; an open bound is None.
+    """A fitted curve, levels in the experiment's unit."""
 
-    threshold None: see `reason`. slope: per unit of x at the core's midpoint, signed; poor: whether the data are
-    further from the curve than chance explains."""
-
-    threshold: float | None = None
-    low: float | None = None
+    threshold: float | None = None  # None: see `reason`
+    low: float | None = None  # None: open
     high: float | None = None
-    slope: float | None = None
+    slope: float | None = None  # per unit of x at the core's midpoint, signed
     lapse: float | None = None
     reason: str = ""
-    poor: bool = False
+    poor: bool = False  # whether the data are further from the curve than chance explains
 
 
 def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
@@ -61,8 +61,7 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
             with np.errstate(divide="ignore"):
                 rows.append((np.log10(level) if log else level, right[shown].sum(), shown.sum()))
     finite = [10**x if log else x for x, *_ in rows if np.isfinite(x)]  # from the mildest distortion
-    x, right_answers, n = np.array(sorted(rows), dtype=float).reshape(-1, 3).T
-    points = Points(x=x, right=right_answers, n=n)
+    points = Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
     if len(points.x) < 4:
         return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
     share, middle = points.right / points.n, len(points.x) // 2
@@ -78,29 +77,26 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     best = _minimise(points, sign)
     if best is None:
         return PsychometricCurve(reason="the fit did not converge")
-    deviance, (threshold, log_slope, lapse) = best
-    inside = points.x[np.isfinite(points.x)]
+    inside, threshold = points.x[np.isfinite(points.x)], best[1][0]
     if not inside[0] <= threshold <= inside[-1]:
         beyond = f"<= {min(finite):g}" if threshold < inside[0] else f">= {max(finite):g}"
         return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
-    ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
-    level, low, high = (x if x is None or not log else float(10**x) for x in ends)
-    slope = sign * float(np.exp(log_slope))
+    return _fitted(points, sign, best, log)
+
+
+def _fitted(points: Points, sign: float, best: Fit, log: bool) -> PsychometricCurve:
     from scipy.stats import chi2
 
-    free = len(points.x) - 3
-    return PsychometricCurve(
-        threshold=level,
-        low=low,
-        high=high,
-        slope=slope,
-        lapse=lapse,
-        poor=bool(free > 0 and chi2.sf(deviance, free) < POOR),
-    )
+    deviance, (threshold, log_slope, lapse) = best
+    inside, free = points.x[np.isfinite(points.x)], len(points.x) - 3
+    ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
+    level, low, high = (x if x is None or not log else float(10**x) for x in ends)
+    poor, slope = bool(free > 0 and chi2.sf(deviance, free) < POOR), sign * float(np.exp(log_slope))
+    return PsychometricCurve(threshold=level, low=low, high=high, slope=slope, lapse=lapse, poor=poor)
 
 
 def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
-    """p at x [n] for (threshold, log slope, lapse)."""
+    """Return p at x [n] for (threshold, log slope, lapse)."""
     threshold, log_slope, lapse = parameters
     q = (HALF - GUESS) / (1 - GUESS - lapse)  # of the core, where the curve is one half
     z = np.clip(sign * np.exp(log_slope) * (x - threshold) + np.log(q / (1 - q)), -500, 500)
@@ -122,9 +118,6 @@ def _slopes(points: Points, sign: float, parameters: tuple[float, float, float])
     by_lapse = by_z / (size - (HALF - GUESS)) - core
     by_threshold = np.where(inside, -by_z * slope, 0.0)
     return np.array([(by_p * d).sum() for d in (by_z * slope * away, by_lapse, by_threshold)])
-
-
-Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slope, lapse)
 
 
 def _minimise(points: Points, sign: float, threshold: float | None = None, near: Fit | None = None) -> Fit | None:

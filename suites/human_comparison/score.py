@@ -48,7 +48,8 @@ def roles_of(trials: Trials) -> list[str]:
 
 
 def silent_roles(trials: Trials) -> list[str]:
-    """The experiments in which every answer is "na": nothing was measured there, neither accuracy nor agreement."""
+    """Return the experiments in which every answer is "na": nothing was measured there, neither accuracy nor
+    agreement."""
     answered = roles_of(trials)
     return [role for role in _among(trials) if role not in answered]
 
@@ -63,13 +64,13 @@ def regenerated(trials: Trials) -> tuple[str, ...]:
     return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
 
 
-def counted(roles: int) -> tuple[str, ...]:
+def coverage_flag(roles: int) -> tuple[str, ...]:
     """Return a flag: over how many experiments an average is."""
     return (f"{roles} of {len(EXPERIMENTS)} experiments",)
 
 
 def ood_accuracy(trials: Trials) -> Score:
-    """Mean over the installed experiments of the accuracy pooled over the kept conditions."""
+    """Return the mean over the installed experiments of the accuracy pooled over the kept conditions."""
     if not roles_of(trials):
         return Score(metric="ood_accuracy", value=None, reason=SILENT if len(trials) else "no trials")
     own, draws = trials.where(kept(trials)), []
@@ -78,14 +79,10 @@ def ood_accuracy(trials: Trials) -> Score:
         clusters = shared_exemplars(part, part["stimulus"], elsewhere=True)
         draws.append(accuracy_draws(role, correct(part), part["condition"], clusters))
     if not draws:
-        return Score(
-            metric="ood_accuracy",
-            value=None,
-            reason="no trial of a condition that enters the average",
-            excluded=len(trials),
-        )
+        reason = "no trial of a condition that enters the average"
+        return Score(metric="ood_accuracy", value=None, reason=reason, excluded=len(trials))
     mean = np.mean(draws, axis=0)
-    flags, excluded = (*counted(len(draws)), *regenerated(own)), len(trials) - len(own)
+    flags, excluded = (*coverage_flag(len(draws)), *regenerated(own)), len(trials) - len(own)
     score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=excluded, flags=flags)
     bounds = interval(mean)
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
@@ -107,28 +104,22 @@ def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
         if curve.threshold is not None and None in (curve.low, curve.high):
             flags = (*flags, "interval open at the ends of the levels shown")
         score = Score(
-            metric="threshold",
-            value=curve.threshold,
-            reason=curve.reason,
-            n=len(trials),
-            role=experiment.role,
+            metric="threshold", value=curve.threshold, reason=curve.reason, n=len(trials), role=experiment.role,
             flags=flags,
-        )
+        )  # fmt: skip
         bounded = curve.low is not None and curve.high is not None
         yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
 
 
 def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
-    """Entropy (bits) and largest share of the answers in one condition ("all" where there is one only).
+    """Yield the entropy (bits) and largest share of the answers in one condition ("all" where there is one only).
 
     Under strong noise networks fall back on one category while people keep guessing among all of them (Geirhos et al.
     2018, section 4 and figure 4)."""
     said = Counter(trials["response"].tolist())
     counts = np.array([said[category] for category in GEIRHOS16])
-    total, silent = int(counts.sum()), said[NO_ANSWER]
-    blank = Score(
-        metric="", value=None, reason=SILENT, n=total, excluded=silent, condition=condition or "all", role=role
-    )
+    total, silent, condition = int(counts.sum()), said[NO_ANSWER], condition or "all"
+    blank = Score(metric="", value=None, reason=SILENT, n=total, excluded=silent, condition=condition, role=role)
     entropy, share = (replace(blank, metric=metric) for metric in ("response_entropy", "largest_share"))
     if total:
         p, most = counts[counts > 0] / total, int(counts.argmax())  # of equal ones the first by name

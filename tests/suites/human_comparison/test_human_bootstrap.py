@@ -8,6 +8,7 @@ from straight import kappa
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
+from suites.human_comparison.against_people import compare, share_of_ceiling
 from suites.human_comparison.bootstrap import (
     ConditionAnswers,
     ExperimentAnswers,
@@ -18,7 +19,6 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.comparing import compare, share_of_ceiling
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):

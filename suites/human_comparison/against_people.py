@@ -12,7 +12,7 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from benchmark.display import counted as conditions
+from benchmark.display import counted
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison.bootstrap import (
@@ -30,7 +30,7 @@ from suites.human_comparison.bootstrap import (
 from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
-from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
+from suites.human_comparison.score import SILENT, coverage_flag, regenerated, roles_of, silent_roles
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 REGIME_METRICS = ("regime_consistency", "regime_accuracy")
@@ -49,12 +49,11 @@ Values = Mapping[str, Floats | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Averages:
-    """One experiment's averages over kept conditions. blank: a score with its n, role and flags; values: metric ->
-    [1 + B] (ceiling: None with one person); people: how many took part."""
+    """One experiment's averages over kept conditions."""
 
-    blank: Score
-    values: Values
-    people: int
+    blank: Score  # with their n, role and flags
+    values: Values  # metric -> [1 + B]; of the ceiling None with one person
+    people: int  # how many took part
 
 
 def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
@@ -71,31 +70,12 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
         if answers.reason:
             reasons[role] = answers.reason
             continue
-        out, people, draws = answers.left_out, len(answers.observers) - 1, draw(answers)
-        answered_by_all.append((answers, draws))
-        absent = (f"{out} people did not see all images of {role}",) if out else ()
-        simulated = () if any(name.startswith(PEOPLE) for name in answers.observers) else (SIMULATED,)
-        flags = (*simulated, *regenerated(trials.of(role)), *absent)
-        for part in answers.conditions:
-            if part.condition:  # where there is one condition only, the experiment's own score says it
-                extra = flags if part.kept else (*flags, "not in the averages")
-                blank = Score(
-                    metric="", value=None, n=len(part.right), condition=part.condition, role=role, flags=extra
-                )
-                pairs = draws.pairs[part.condition]
-                values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
-                scores += scores_of(Averages(blank=blank, values=values, people=people))
-        if answers.kept:
-            n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
-            blank = Score(metric="", value=None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
-            values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
-            values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials.of(role), answers)}
-            averages.append(Averages(blank=blank, values=values, people=people))
-            scores += scores_of(averages[-1])
-    scores += (
-        Score(metric="error_consistency", value=None, reason=text, condition=KEPT, role=role)
-        for role, text in reasons.items()
-    )
+        answered_by_all.append((answers, draw(answers)))
+        single, kept = _experiment(trials.of(role), *answered_by_all[-1])
+        averages += kept
+        scores += [score for part in (*single, *kept) for score in scores_of(part)]
+    blank = Score(metric="error_consistency", value=None, condition=KEPT)
+    scores += (replace(blank, reason=text, role=role) for role, text in reasons.items())
     if averages:
         whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING))
         scores += scores_of(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
@@ -107,11 +87,39 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
     return [*scores, *(score for regime in _regimes(answered_by_all) for score in scores_of(regime))]
 
 
+def _experiment(
+    trials: Trials, answers: ExperimentAnswers, draws: ExperimentDraws
+) -> tuple[list[Averages], list[Averages]]:
+    """Return the values of each condition (where there are several), and the averages over the kept ones, if any."""
+    role, out, people = answers.role, answers.left_out, len(answers.observers) - 1
+    absent = (f"{out} people did not see all images of {role}",) if out else ()
+    flags = (*simulated(answers.observers), *regenerated(trials), *absent)
+    single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
+    for part in answers.conditions:
+        if part.condition:
+            extra = flags if part.kept else (*flags, "not in the averages")
+            own = replace(blank, n=len(part.right), condition=part.condition, flags=extra)
+            pairs = draws.pairs[part.condition]
+            values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
+            single.append(Averages(blank=own, values=values, people=people))
+    if answers.kept:
+        n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
+        values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
+        values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials, answers)}
+        own = replace(blank, n=n, excluded=total - n, condition=KEPT)
+        kept.append(Averages(blank=own, values=values, people=people))
+    return single, kept
+
+
+def simulated(observers: Sequence[str]) -> tuple[str, ...]:
+    """Return a flag if there are no people among the observers."""
+    return () if any(name.startswith(PEOPLE) for name in observers) else (SIMULATED,)
+
+
 def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
-    """Conditions of all experiments by people's accuracy in them (Xu et al. 2026): means over the conditions of each
-    regime, kept in the averages or not. Simulated people's undistorted accuracy is measured in the controls."""
-    names = [name for answers, _ in parts for name in answers.observers[1:]]
-    flags = () if any(name.startswith(PEOPLE) for name in names) else (SIMULATED,)
+    """Yield the conditions of all experiments by people's accuracy in them (Xu et al. 2026): means over the conditions
+    of each regime, kept in the averages or not. Simulated people's undistorted accuracy is measured in the controls."""
+    flags = simulated([name for answers, _ in parts for name in answers.observers[1:]])
     undistorted, regimes = UNDISTORTED, dict[str, list[tuple[Floats, Floats, int]]]()
     if flags:
         shown = [(part, BY_ROLE[answers.role]) for answers, _ in parts for part in answers.conditions]
@@ -126,9 +134,8 @@ def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iter
             regimes.setdefault(regime, []).append((kappa, accuracy, len(part.right)))
     for regime in filter(regimes.__contains__, REGIMES):
         kappas, accuracies, sizes = zip(*regimes[regime], strict=True)
-        blank = Score(
-            metric="", value=None, n=sum(sizes), condition=regime, flags=(conditions(len(sizes), "condition"), *flags)
-        )
+        flags_of = (counted(len(sizes), "condition"), *flags)
+        blank = Score(metric="", value=None, n=sum(sizes), condition=regime, flags=flags_of)
         values = dict(zip(REGIME_METRICS, (np.mean(kappas, axis=0), np.mean(accuracies, axis=0)), strict=True))
         yield Averages(blank=blank, values=values, people=MANY)
 
@@ -147,7 +154,7 @@ def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
         parts = [draws for part in averages if (draws := part.values[metric]) is not None]
         values[metric] = np.mean(parts, axis=0) if len(parts) == len(averages) else None
     n, excluded = sum(part.blank.n for part in averages), sum(part.blank.excluded for part in averages)
-    flags = (*counted(len(averages)), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
+    flags = (*coverage_flag(len(averages)), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
     return Averages(
         blank=Score(metric="", value=None, n=n, excluded=excluded, flags=flags),
         values=values,
