@@ -252,10 +252,6 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
     return ((p[:, None] - q) ** 2).mean(axis=1), base + np.diagonal(ordered)
 
 
-def _metric(name: str, title: str, definition: str, **more: Any) -> Metric:
-    return Metric(name=name, title=title, definition=definition, **more)
-
-
 _plain = {metric.name: metric for metric in PLAIN}
 _HIDDEN = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
 _DECLARED = package_data("suites.human_comparison", "low_pass")
