@@ -48,8 +48,7 @@ class SentAnswer(BaseModel):
     late_frames: Annotated[int, Field(ge=0, le=60_000)]
     degrees: Measure
     distance_cm: Measure
-    #: Shown without a mask, for less motion.
-    reduced: bool
+    reduced: bool  # shown without a mask, for less motion
 
 
 class Sent(BaseModel):
@@ -101,16 +100,11 @@ class Answers:
 
     folder: Path
     session: Session
-    #: The secret in the address for other machines; kept over restarts.
-    token: str = field(repr=False)
-    #: Open file of the answers.
-    table: int
-    #: Open file of the people.
-    people: int
-    #: Person and trial -> row.
-    known: dict[tuple[str, str], Row] = field(repr=False)
-    #: Digests of keys, by person.
-    keys: list[str] = field(repr=False)
+    token: str = field(repr=False)  # the secret in the address for other machines; kept over restarts
+    table: int  # open file of the answers
+    people: int  # open file of the people
+    known: dict[tuple[str, str], Row] = field(repr=False)  # person and trial -> row
+    keys: list[str] = field(repr=False)  # digests of keys, by person
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self) -> tuple[int, str]:

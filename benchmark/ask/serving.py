@@ -49,10 +49,8 @@ class Experiment:
     """A page to open."""
 
     session: Session
-    #: The page.
-    html: str = field(repr=False)
-    #: Suites that score the answers.
-    boards: tuple[str, ...]
+    html: str = field(repr=False)  # the page
+    boards: tuple[str, ...]  # suites that score the answers
 
     def __repr__(self) -> str:
         procedure, n = self.session.procedure, len(self.session.images)
@@ -86,21 +84,16 @@ def ask(
     if unknown := [name for name in about if name not in ABOUT]:
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
     limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
-    shown = milliseconds("--presentation", presentation)
-    procedure = Procedure(
-        presentation=shown, mask=mask, answer=limit, degrees=degrees, about=tuple(dict.fromkeys(about))
-    )
+    shown, questions = milliseconds("--presentation", presentation), tuple(dict.fromkeys(about))
+    procedure = Procedure(presentation=shown, mask=mask, answer=limit, degrees=degrees, about=questions)
     settings = read_settings()
     role = stimuli.removeprefix(PREFIX) if is_generated(stimuli) else find_entry(stimuli, settings).role
     suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed)
-    done = Experiment(
-        session=opened,
-        html=page(opened, language, consent, served=served),
-        boards=tuple(suite.name for suite in suites),
-    )
+    html_page, boards = page(opened, language, consent, served=served), tuple(suite.name for suite in suites)
+    done = Experiment(session=opened, html=html_page, boards=boards)
     if out is not None:
         write_whole(out, done.html)
     return done

@@ -41,12 +41,9 @@ class Procedure:
 
     presentation: int = 200
     mask: Literal["noise", "none"] = "noise"
-    #: Time for an answer; 0 is unlimited.
-    answer: int = 1500
-    #: Visual angle of an image's side.
-    degrees: float = 3.0
-    #: Questions to the person ("age", "eyesight").
-    about: tuple[str, ...] = ()
+    answer: int = 1500  # time for an answer; 0 is unlimited
+    degrees: float = 3.0  # visual angle of an image's side
+    about: tuple[str, ...] = ()  # questions to the person ("age", "eyesight")
     fixation: int = 300
     mask_time: int = 200
 
@@ -64,14 +61,11 @@ class Shown(NamedTuple):
 class Session:
     """A session of an experiment."""
 
-    #: Its images.
-    stimuli: Stimuli
+    stimuli: Stimuli  # its images
     experiment: str
     procedure: Procedure
-    #: 1 for the first part of the set.
-    number: int
-    #: Seed of orders, masks and checks.
-    seed: int
+    number: int  # 1 for the first part of the set
+    seed: int  # seed of orders, masks and checks
 
     @cached_property
     def images(self) -> tuple[Shown, ...]:
@@ -83,9 +77,8 @@ class Session:
             start = f"{condition}/" if condition else ""
             if not name.startswith(start):
                 raise StimuliError(f"'{name}' of '{self.stimuli.name}': expected a name like '{start}{name}'.")
-            images.append(
-                Shown(imagename=name.removeprefix(start), condition=condition, category=category, digest=digest)
-            )
+            own = name.removeprefix(start)
+            images.append(Shown(imagename=own, condition=condition, category=category, digest=digest))
         return tuple(images)
 
     @cached_property
@@ -160,13 +153,8 @@ def open_session(
     order = sample_order(stimuli.ids, stimuli.labels, trials * number)[trials * (number - 1) :]
     if not order:
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
-    return Session(
-        stimuli=restrict(stimuli, [stimuli.ids[at] for at in order]),
-        experiment=experiment,
-        procedure=procedure,
-        number=number,
-        seed=seed,
-    )
+    shown = restrict(stimuli, [stimuli.ids[i] for i in order])
+    return Session(stimuli=shown, experiment=experiment, procedure=procedure, number=number, seed=seed)
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
