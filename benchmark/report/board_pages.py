@@ -59,7 +59,7 @@ class Axis:
 
     @property
     def band(self) -> tuple[str, str] | None:
-        """Both ends of people's interval, a pixel wider on each side."""
+        """Return both ends of people's interval, a pixel wider on each side."""
         if self.people is None or self.people.value is None:
             return None
         low, high = bounds_of(self.people)
@@ -310,7 +310,7 @@ def links_page(site: Site, contents: Contents) -> None:
 
 
 def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
-    """A label space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
+    """Return a label space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
     name, pairs = summary.space, contents.links[summary.space]
     compared = contrasts(summary, contents.cards)
     recipes = contrast_table(compared, name)

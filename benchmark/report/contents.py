@@ -45,11 +45,10 @@ FEW, OWN = 7, 12
 
 
 class PeopleScore(NamedTuple):
-    """People's value in a column. called: "people", or "simulated people" without real ones; how: the origin of value
-    and interval."""
+    """People's value in a column."""
 
-    called: str
-    how: str
+    called: str  # "people", or "simulated people" without real ones
+    how: str  # the origin of value and interval
     cell: Cell
 
 
@@ -101,25 +100,25 @@ class ImageAnswers:
 
     @property
     def key(self) -> str:
-        """Role and space, for addresses."""
+        """Return role and space, for addresses."""
         return f"{self.role}-{self.space}"
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
-        """[observers, n]: whether the image was shown."""
+        """Return [observers, n]: whether the image was shown."""
         return np.asarray(self.code != ABSENT)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """[observers, n]: whether the answer is the image's category."""
+        """Return [observers, n]: whether the answer is the image's category."""
         place = {word: i for i, word in enumerate(self.words)}
         truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
         return np.asarray(self.code == truth[None, :])
 
     @property
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
-        """(members [observers], name) of the people that networks are compared with; simulated people without real
-        ones."""
+        """Return (members [observers], name) of the people that networks are compared with; simulated people without
+        real ones."""
         people = self.group(ONE_PERSON)
         if people.any():
             return people, "people"
@@ -137,7 +136,8 @@ class ImageAnswers:
         return np.array([kind in kinds for kind in self.kinds], dtype=bool)
 
     def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(share right [n], NaN where none of them was shown the image; how many were [n]); members: [observers]."""
+        """Return (share right [n], NaN where none of them was shown the image; how many were [n]); members:
+        [observers]."""
         n = self.shown[members].sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.right[members].sum(axis=0) / n, n
@@ -263,13 +263,13 @@ class Contents:
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
-        """People's value in a column of a board."""
+        """Return people's value in a column of a board."""
         bounds = next((column.bounds for column in board.columns if column.metric == metric), None)
         rows = ((row.observer, row.kind, row.cells[metric]) for row in board.references if metric in row.cells)
         return people_among(rows, bounds, self._pooled(board.suite))
 
     def people_at(self, summary: Summary, i: int) -> PeopleScore | None:
-        """People's value in a headline of a summary; after the last headline, in the clean accuracy."""
+        """Return people's value in a headline of a summary; after the last headline, in the clean accuracy."""
         head = (*summary.headlines, summary.clean)[i]
         if head is None:
             return None
@@ -278,8 +278,8 @@ class Contents:
         return people_among(rows, head.bounds, self._pooled(head.suite))
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
-        """(sets that a metric is usually measured on; image -> share of correct answers to the clean image, and by
-        whom: people or simulated people)."""
+        """Return (sets that a metric is usually measured on; image -> share of correct answers to the clean image, and
+        by whom: people or simulated people)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
@@ -298,7 +298,7 @@ class Contents:
 
     @cached_property
     def hues(self) -> dict[str, int]:
-        """Network -> its place in the scales of colours and shapes, the same in every figure."""
+        """Return network -> its place in the scales of colours and shapes, the same in every figure."""
         ranked = ([line.observer for line in summary.lines] for summary in self.summaries)
         first = [name for names in ranked for name in featured(names, FEW, self.own)]
         others = [row.observer for board in self.boards for row in board.rows]
@@ -306,12 +306,12 @@ class Contents:
 
     @cached_property
     def summaries(self) -> list[Summary]:
-        """Models by suites, one table per decision space."""
+        """Return models by suites, one table per label space."""
         return summaries(self.boards)
 
     @cached_property
     def linked(self) -> list[Summary]:
-        """Summaries searched for links: the label spaces, then the scores of each publisher."""
+        """Return the summaries searched for links: the label spaces, then the scores of each publisher."""
         apart = (
             replace(table, space=f"reported by {table.space.removesuffix(', reported')}")
             for table in reported_summaries(self.reported)
@@ -320,8 +320,8 @@ class Contents:
 
     @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
-        """Pairs of headlines that share an observer, or the reason why they are not correlated, by space: computed once
-        for figures and page."""
+        """Return pairs of headlines that share an observer, or the reason why they are not correlated, by space:
+        computed once for figures and page."""
         rows = [row for rows in self.scores.values() for row in rows]
         return {
             summary.space: tuple(
@@ -334,7 +334,7 @@ class Contents:
 
     @cached_property
     def cue_measures(self) -> list[CueMeasures]:
-        """Every measure of shape or texture, side by side."""
+        """Return every measure of shape or texture, side by side."""
         shown = {row.observer for board in self.boards for row in (*board.rows, *board.references)}
         rows = [row for name in sorted(shown & self.scores.keys()) for row in self.scores[name] if not row.condition]
 
@@ -345,12 +345,12 @@ class Contents:
 
     @cached_property
     def cards(self) -> dict[str, Mapping[str, Any]]:
-        """Observer -> its card as plain data."""
+        """Return observer -> its card as plain data."""
         return {name: row.card for name, row in self.observers.items()}
 
     @cached_property
     def usual(self) -> dict[tuple[str, str], dict[str, str]]:
-        """(suite, space) -> role -> the stimuli that most observers have a score on."""
+        """Return (suite, space) -> role -> the stimuli that most observers have a score on."""
         shown: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
         for rows in self.scores.values():
             for suite, space, *asked in {(row.suite, row.space, row.role, row.stimuli) for row in rows if row.stimuli}:
@@ -359,7 +359,7 @@ class Contents:
 
     @cached_property
     def curves(self) -> list[TrainingCurve]:
-        """Every headline over every training run."""
+        """Return every headline over every training run."""
         return training_curves(self.boards, self.observers)
 
 

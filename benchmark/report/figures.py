@@ -56,7 +56,7 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    """(suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for."""
+    """Yield (suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for."""
     for summary in contents.summaries:
         if figure := overview(contents, summary):
             yield "", figure
@@ -183,11 +183,11 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
 
 
 class OverviewPanel(NamedTuple):
-    """Two headlines against each other. titles, people: of x and y; told: sentences for the caption."""
+    """Two headlines against each other."""
 
-    titles: Sequence[str]
-    people: Sequence[PeopleScore | None]
-    told: Sequence[str]
+    titles: Sequence[str]  # of x and y
+    people: Sequence[PeopleScore | None]  # in x and y
+    told: Sequence[str]  # sentences for the caption
     records: Records
 
 

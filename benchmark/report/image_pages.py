@@ -64,7 +64,7 @@ class Pictures:
         return ""
 
     def credit(self, sets: Iterable[str]) -> str:
-        """Whose pictures of these sets were shown, and under which licence."""
+        """Return whose pictures of these sets were shown, and under which licence."""
         return "; ".join(dict.fromkeys(known[2] for name in sets if (known := self._sets.get(name))))
 
     def _open(self, name: str) -> tuple[Stimuli, Mapping[str, int], str] | None:
