@@ -11,26 +11,11 @@ from registry.labels import ClassList, built_in_space, match_name
 
 #: Entries in which training code keeps the classes: name -> index, index -> name, or names in output order.
 FIELDS = frozenset(
-    [
-        "class_to_idx",
-        "class2idx",
-        "label2id",
-        "label_to_idx",
-        "label_to_id",
-        "id2label",
-        "idx_to_class",
-        "idx2class",
-        "idx_to_label",
-        "id_to_label",
-        "index_to_class",
-        "classes",
-        "class_names",
-        "classnames",
-        "label_names",
-        "labels",
-        "names",
-        "categories",
-    ]
+    {
+        *("class_to_idx", "class2idx", "label2id", "label_to_idx", "label_to_id"),
+        *("idx_to_class", "idx2class", "id2label", "idx_to_label", "id_to_label", "index_to_class"),
+        *("classes", "class_names", "classnames", "label_names", "labels", "names", "categories"),
+    }
 )
 _LEVELS = 4  # of nested entries: {"hyper_parameters": {"data": {"class_to_idx": ...}}}
 
