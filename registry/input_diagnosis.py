@@ -79,10 +79,14 @@ NORMALISATIONS: Mapping[str, Input] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What fits significantly better: kind ("input", "pixels", "order"), in words, and the options to paste."""
+    """What fits significantly better."""
 
+    #: "input" (normalisation, scale, channels), "pixels" (turned or inverted) or "order" (of the classes).
     kind: str
     text: str
+    #: Photographs that are right with it.
+    right: int
+    #: The options of `bench register` to paste.
     flags: str = ""
 
 
@@ -235,7 +239,9 @@ def _order_finding(
     if not best or p[best] * len(p) > LEVEL:
         return []
     n, hits = len(right), int(under[best].sum())
-    return [Finding(kind="order", text=f"classes {best}: {hits} of {n} are right instead of {int(right.sum())}")]
+    return [
+        Finding(kind="order", right=hits, text=f"classes {best}: {hits} of {n} are right instead of {int(right.sum())}")
+    ]
 
 
 def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
@@ -304,7 +310,7 @@ def _better_input(
         return []
     kind = "pixels" if name in TURNS else "input"
     text = f"{name}: {hits} of {len(x)} are right instead of {int(right.sum())}"
-    return [Finding(kind=kind, text=text, flags=ways[name][2])]
+    return [Finding(kind=kind, text=text, right=hits, flags=ways[name][2])]
 
 
 def _as_fed(model: LoadedModel) -> Input:
@@ -335,7 +341,7 @@ def diagnose(
             text = (
                 f"{name} fits the first layer ({divergence:.2g} -> {fit:.2g}): {int(hits.sum())} of {len(x)} are right"
             )
-            findings.append(Finding(kind="input", text=text, flags=better.flags()))
+            findings.append(Finding(kind="input", text=text, right=int(hits.sum()), flags=better.flags()))
     logs, right, logits = _answers(model, x, targets)
     if not findings:
         known = orders if orders is not None else class_orders(model.labels.words or model.labels.classes)
