@@ -66,7 +66,7 @@ def photographs(folder: Path, pool: int) -> tuple[list[Pixels], Order]:
 
 
 def faults(model: LoadedModel) -> Iterator[tuple[str, LoadedModel, Callable[[Pixels], Pixels], Order | None, str]]:
-    """Yield each fault: its name, the network as it is fed then, a change of pixels, an order, the kind of its remedy."""
+    """Yield each fault: name, the network as it is fed then, a change of pixels, an order, the kind of the remedy."""
     how = model.preprocess
     own = Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
 

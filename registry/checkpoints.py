@@ -27,6 +27,7 @@ import yaml
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
+from registry.class_lists import Statement
 from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
 
@@ -270,6 +271,7 @@ class WeightChoice:
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))  # the training script's, and their entry
     notes: tuple[str, ...] = ()  # changes made to the weights
     outside: tuple[str, ...] = ()  # names of `state` that the file has outside the set
+    classes: Statement | None = None  # their order, if the file states it
 
     def __str__(self) -> str:
         others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []

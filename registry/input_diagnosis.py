@@ -268,7 +268,7 @@ def _fed(model: LoadedModel, other: Input) -> LoadedModel:
 def _answers(model: LoadedModel, x: Tensor, targets: Order) -> tuple[NDArray[np.float64], NDArray[np.bool_], Tensor]:
     """Return the log-probability of the right class [n], whether it is the answer [n], and the logits."""
     with torch.no_grad():
-        logits = torch.cat([model.forward(part) for part in x.split(RACE)]).cpu()
+        logits = torch.cat([model.forward(part) for part in torch.split(x, RACE)]).cpu()
     rows = torch.arange(len(x))
     chosen = logits.double().log_softmax(1)[rows, torch.from_numpy(targets)]
     return chosen.numpy(), logits.argmax(1).numpy() == targets, logits

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.documents import read_bytes, read_document, read_json, texts_in
-from registry.errors import LabelError, foreign, shown, some_of, unknown_name, unprintable
-from registry.files import digest_data, expanded, is_folder, write_whole
+from registry.documents import read_document, texts_in
+from registry.errors import LabelError, shown, unknown_name, unprintable
+from registry.files import digest_data
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
     """Return the groups of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
     "laion-c"): class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct
     for it; empty for every other set."""
-    table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()
+    table, (wnids, _) = _table("natural.yaml").get(name, []), imagenet1k()
     if isinstance(table, dict):
         return {folder: _outputs(items) for folder, items in table.items()}
     return {wnids[output]: (output,) for output in _outputs(table)}
@@ -138,14 +138,15 @@ def _lines(name: str) -> list[str]:
 
 
 @cache
-def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the WordNet ids and the words of ImageNet-1k's classes, in output order."""
     wnids, words = zip(*(line.split("\t")[:2] for line in _lines("imagenet1k.txt")), strict=True)
     return wnids, words
 
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
     """Return the known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
-    (wnids, _), groups, place = _imagenet1k(), geirhos_groups(), _places(classes)
+    (wnids, _), groups, place = imagenet1k(), geirhos_groups(), _places(classes)
     spaces = {"imagenet1k": _single("imagenet1k", wnids, place)} if place.keys() >= {*wnids} else {}
     if all(wnids[i] in place for members in groups.values() for i in members):
         outputs = tuple(tuple(place[wnids[i]] for i in members) for members in groups.values())
@@ -163,7 +164,7 @@ def built_in_space(name: str) -> LabelSpace:
         return LabelSpace(name=name, classes=names, groupings={name: _single(name, names, _places(names))}, words=names)
     if name == "coco80":
         return _space(name, _lines("coco80.txt"), _lines("coco80.txt"))
-    wnids, words = _imagenet1k()
+    wnids, words = imagenet1k()
     if name == "imagenet1001":
         wnids, words = ("background", *wnids), ("background", *words)
     if name not in _SYNSETS:
@@ -314,111 +315,3 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
         return ((parts[0] - top).exp() * share).float()
     columns = [(part - top).exp().mean(dim=1) for part in parts]
     return (torch.stack(columns, dim=1) * share).float()
-
-
-#: Names of files and folders that say nothing of their content.
-_PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassList:
-    """Classes in output order under the name of their space. matched: WordNet id, category or "" of each."""
-
-    name: str
-    classes: tuple[str, ...]
-    matched: tuple[str, ...]
-
-    def __str__(self) -> str:
-        lost = [name for name, match in zip(self.classes, self.matched, strict=True) if not match]
-        known = len(self.classes) - len(lost)
-        text = f"{len(self.classes)} classes as the space '{self.name}'; {known} are WordNet or geirhos16 classes"
-        return f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
-
-
-def is_class_list(labels: str) -> bool:
-    """Return whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
-    if labels in LABEL_SPACES:
-        return False
-    path = expanded(labels)
-    return path.suffix in (".txt", ".json") or is_folder(path)
-
-
-def read_class_list(labels: str, model: str) -> ClassList:
-    """Return the classes of a .txt (a name a line), a .json (a list, or index -> name) or a folder of class folders
-    in alphabetical order. model: names the space if the file does not. Raises LabelError."""
-    path, what = expanded(labels), "class list"
-    expected = "Expected a name a line, or JSON: a list of names or index -> name."
-    if is_folder(path):
-        names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    elif path.suffix == ".json":
-        names = read_json(path, what, LabelError, expected)
-        with foreign(what, path, LabelError, expected):
-            names = names_by_index(names) if isinstance(names, dict) else names
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError("it holds something else")
-    else:
-        content = read_bytes(path, what, LabelError)
-        with foreign(what, path, LabelError, expected):
-            names = content.decode("utf-8-sig").splitlines()
-    names = [name.strip() for name in names if name.strip()]
-    if odd := next((name for name in names if unprintable(name)), ""):
-        raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
-    if len(names) < 2:
-        raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
-    return ClassList(name=space_name(path, model), classes=tuple(names), matched=tuple(map(match_name, names)))
-
-
-def names_by_index(names: Mapping[Any, str]) -> list[str]:
-    """Return the names of a mapping index -> name in order. Raises ValueError if the indices are not 0, 1, 2, ..."""
-    pairs = sorted((int(index), name) for index, name in names.items())
-    if [index for index, _ in pairs] != list(range(len(pairs))):
-        raise ValueError("the indices are not 0, 1, 2, ...")
-    return [name for _, name in pairs]
-
-
-def space_name(path: Path, model: str) -> str:
-    """Return a name for the space: its folder's or file's, if that is specific."""
-    name = path.name if is_folder(path) else path.stem
-    if name.lower() in _PLAIN_NAMES:
-        name = path.resolve().parent.name if is_folder(path) else model
-    return f"{name}-classes" if name in LABEL_SPACES else name
-
-
-def match_name(name: str) -> str:
-    """Return the WordNet id or category of a name, or ""."""
-    return _wnids_by_spelling().get(_plain(name), "")
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
-
-
-@cache
-def _wnids_by_spelling() -> Mapping[str, str]:
-    """Return plain spelling -> WordNet id or category; ambiguous words are left out."""
-    wnids, texts = _imagenet1k()
-    pairs = [
-        (spelling, wnid)
-        for wnid, words in zip(wnids, texts, strict=True)
-        for spelling in {_plain(word) for word in (words, *words.split(","))}
-    ]
-    counts = Counter(spelling for spelling, _ in pairs)
-    known = {spelling: wnid for spelling, wnid in pairs if counts[spelling] == 1}
-    return {**known, **{wnid: wnid for wnid in wnids}, **{_plain(name): name for name in geirhos_groups()}}
-
-
-def write_mapping(classes: ClassList, folder: Path) -> Path:
-    """Write the mapping file of a class list to `folder`; its name has its digest. Names stay as given, for folders
-    carry them; only a list that covers ImageNet becomes its WordNet ids."""
-    spaces = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
-    names = classes.matched if "imagenet1k" in spaces else classes.classes
-    content: dict[str, Any] = {"name": classes.name, "classes": list(names)}
-    if "geirhos16" in spaces and "imagenet1k" not in spaces:
-        grouping = spaces["geirhos16"]
-        members = zip(grouping.categories, grouping.indices, strict=True)
-        content |= {"space": "geirhos16", "groups": {name: list(outputs) for name, outputs in members}}
-    path = folder / f"{classes.name}-{digest_data(content)[:12]}.yaml"
-    write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return path

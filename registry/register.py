@@ -11,6 +11,7 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
+from registry.class_lists import classes_beside, is_class_list, labels_of_names, read_class_list, write_mapping
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_model, takes_only_its_size
 from registry.download import fetch_weights, first_use
@@ -19,7 +20,6 @@ from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
-from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput
 
@@ -152,6 +152,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         draft = family.describe(draft, folder.cards, folder.place)
         how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
+    asked = draft.labels
     draft = _located(draft, folder.place)
     normalisation, rows, trained = None, [], StatedInput()
     if draft.source == "file":
@@ -163,6 +164,12 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check(name="weights", ok=True, detail=str(choice))]
+        beside = None if is_url(draft.weights) else classes_beside(Path(str(draft.weights)))
+        stated = choice.classes or beside
+        if stated is not None and not draft.bare and "boxes" not in draft.options:
+            labels, text, files = labels_of_names(stated.names, asked, draft.name, folder.cards)
+            rows.append(Check(name="labels", ok=True, detail=f"{text} (stated by {stated.where})"))
+            draft = replace(draft, labels=labels, files=(*draft.files, *files))
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 

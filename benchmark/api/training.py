@@ -22,8 +22,8 @@ from benchmark.errors import FAILURES, BenchError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, read_cards, write_card
+from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.files import expanded, is_file
-from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
 from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id
+from registry.class_lists import match_name
 from registry.errors import foreign
-from registry.labels import label_space, match_name, subset_groups
+from registry.labels import label_space, subset_groups
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 #: Label spaces with the sixteen categories.

@@ -11,13 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from registry.cards import Source
+from registry.class_lists import ClassList, match_name, space_name, write_mapping
 from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
-from registry.errors import CardError, LabelError, WeightsError, shown, some_of
+from registry.errors import CardError, LabelError, WeightsError, shown
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.heads import is_detector
-from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
+from registry.labels import label_space
 from registry.preprocessing import StatedInput
 
 #: Scheme of `--arch` -> the module that knows its models.
@@ -153,50 +154,6 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
         f"the repository {repository} could not be had. {' | '.join(failures)} Offline? Fetch it once with a network, "
         "name a folder with its files, or a mirror (BENCH_MIRROR: folder or URL with ORG/NAME/FILE; HF_ENDPOINT)."
     )
-
-
-def labels_of_names(
-    names: Sequence[str], labels: str | None, model: str, folder: Path
-) -> tuple[str, list[Check], list[Path]]:
-    """Return the label space of outputs with these names: a name or a mapping file, checks to report, files written.
-
-    labels: what the user says. Raises LabelError if names say nothing and the user neither."""
-    if labels is not None:
-        return labels, [Check(name="labels", ok=True, detail=f"{labels}, as given; {_agreement(names, labels)[1]}")], []
-    known = spaces_of_size(len(names))
-    for space in known:
-        share, text = _agreement(names, space)
-        if share >= 0.9:  # spellings differ; orders do not
-            return space, [Check(name="labels", ok=True, detail=f"{space}: {text}")], []
-    if all(re.fullmatch(r"(?:label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names):
-        hint = f", such as --labels {' or '.join(known)}" if known else ": a list, a mapping file"
-        raise LabelError(
-            f"its {len(names)} outputs have no names ({names[0]}, ...): say what they stand for with --labels{hint}."
-        )
-    single = [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
-    listed = ClassList(name=f"{model}-classes", classes=tuple(single), matched=tuple(map(match_name, single)))
-    file = write_mapping(listed, folder / "labels")
-    return str(file), [Check(name="labels", ok=True, detail=str(listed))], [file]
-
-
-def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
-    """Return the share of names that equal the words or WordNet id of the class at their index, and a text about it."""
-    known = label_space(space)
-    if len(known.classes) != len(names):
-        return 0.0, f"it has {len(known.classes)} classes, the network {len(names)} outputs"
-
-    def spellings(text: str) -> set[str]:
-        return {" ".join(re.split(r"[\s_-]+", part.strip().lower())) for part in text.split(",")}
-
-    words = known.words or known.classes
-    lost = [
-        f"{i} '{name}'"
-        for i, (name, word, wnid) in enumerate(zip(names, words, known.classes, strict=True))
-        if not spellings(name) & (spellings(word) | {wnid})
-    ]
-    agreeing = len(names) - len(lost)
-    text = f"{agreeing} of {len(names)} names are those of its classes at their places"
-    return agreeing / len(names), f"{text}; not matched: {some_of(lost, 5)}" if lost else text
 
 
 def labels_of_folders(

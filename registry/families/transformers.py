@@ -11,13 +11,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess
+from registry.class_lists import labels_of_names, names_in_order
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
 from registry.errors import CardError, WeightsError, foreign, shown
-from registry.families.family import Draft, labels_of_names, library, quiet, repository_folder
+from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
-from registry.labels import names_by_index
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
 
@@ -136,13 +136,13 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     named = arch or draft.weights or ""
     local, files = is_folder(expanded(named)), _folder(named, place)
     config = _config(files)
-    if _has_towers(config):
+    if _has_towers(config) or draft.bare:  # a head that follows has labels of its own
         labels, rows, written = draft.labels or "imagenet1k", list[Check](), list[Path]()
     elif "templates" in draft.options:
         raise CardError(f"{shown(named)} is a classifier: --templates is for models that are asked in texts.")
     else:
-        given = "imagenet1k" if draft.bare else draft.labels  # a head that follows has labels of its own
-        labels, rows, written = labels_of_names(_names(config), given, draft.name, folder)
+        labels, text, written = labels_of_names(_names(config), draft.labels, draft.name, folder)
+        rows = [Check(name="labels", ok=True, detail=text)]
     name = str(config.get("model_type", "")) if local else named.partition("@")[0]
     revision = f"@{files.name}" if files.parent.name == "snapshots" and not local else ""
     plain = replace(
@@ -244,7 +244,9 @@ def _names(config: dict[str, Any]) -> list[str]:
             raise CardError(f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}.")
         return [f"LABEL_{i}" for i in range(count)]
     with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):
-        return list(map(str, names_by_index(named)))
+        if (names := names_in_order(named)) is None:
+            raise ValueError("it maps no indices to names")
+    return [*names]
 
 
 class Classifier(nn.Module):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from registry.class_statements import Statement, class_list_of, classes_beside, contradiction, stated_classes
+from registry.class_lists import Statement, classes_beside, labels_of_names, match_names, stated_classes
 from registry.errors import LabelError
-from registry.labels import built_in_space
+from registry.labels import built_in_space, label_space
 
 ANIMALS = ("bear", "cat", "dog")
 FORMS = {
@@ -49,17 +49,33 @@ def test_a_list_beside_the_weights_is_read(tmp_path):
     assert classes_beside(weights).names == ("dog", "cat")
 
 
-def test_names_are_matched_to_imagenet():
-    space = built_in_space("imagenet1k")
-    usual = class_list_of(Statement(names=tuple(word.split(",")[0] for word in space.words), where="classes"), "net")
-    assert usual.matched == space.classes  # "crane" is there twice, at its places
-    as_text = class_list_of(Statement(names=tuple(sorted(map(str, range(1000)))), where="class_to_idx"), "net")
-    assert as_text.matched[:3] == (space.classes[0], space.classes[1], space.classes[10])
-    reversed_ids = class_list_of(Statement(names=space.classes[::-1], where="classes"), "net")
-    assert reversed_ids.matched == space.classes[::-1]
-    assert "'n01440764' is output 0 of the one and output 999 of the other" in contradiction(usual, reversed_ids) or (
-        "output 0 of the one and output 999" in contradiction(usual, reversed_ids)
-    )
-    assert not contradiction(usual, usual)
-    with pytest.raises(LabelError, match="names two outputs 'cat'"):
-        class_list_of(Statement(names=("cat", "dog", "cat"), where="classes"), "net")
+IMAGENET = built_in_space("imagenet1k")
+WORDS = [words.split(",")[0] for words in IMAGENET.words]
+ORDERS = {
+    "names": (WORDS, IMAGENET.classes),
+    "numbers as text": (sorted(map(str, range(1000))), [IMAGENET.classes[i] for i in sorted(range(1000), key=str)]),
+    "ids, reversed": (IMAGENET.classes[::-1], IMAGENET.classes[::-1]),
+    "ids with words": ([f"{a}_{b}" for a, b in zip(IMAGENET.classes, WORDS, strict=True)], IMAGENET.classes),
+    "names in their order": (sorted(WORDS), [IMAGENET.classes[i] for i in sorted(range(1000), key=WORDS.__getitem__)]),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_names_in_any_order_are_imagenets_classes(order, tmp_path):
+    names, wnids = ORDERS[order]
+    space = label_space(labels_of_names(names, None, "net", tmp_path)[0])
+    assert (space.classes, space.name == "imagenet1k") == (tuple(wnids), tuple(wnids) == IMAGENET.classes)
+    assert {"imagenet1k", "geirhos16"} <= {*space.answers}
+
+
+def test_names_that_contradict_the_labels_are_refused(tmp_path):
+    with pytest.raises(LabelError, match="output 0 is named 'Afghan hound', which is its class 160"):
+        labels_of_names(sorted(WORDS), "imagenet1k", "net", tmp_path)
+    with pytest.raises(LabelError, match="it has 1000 classes, and 3 are named"):
+        labels_of_names(ANIMALS, "imagenet1k", "net", tmp_path)
+    assert labels_of_names(WORDS, "imagenet1k", "net", tmp_path)[0] == "imagenet1k"
+
+
+def test_a_word_of_two_classes_stands_for_both_where_it_is_listed_twice():
+    assert match_names(["crane", "bear", "crane"]) == ("n02012849", "bear", "n03126707")
+    assert match_names(["crane", "bear"]) == ("", "bear")
