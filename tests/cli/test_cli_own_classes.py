@@ -90,7 +90,7 @@ def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
 def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"2": "cup", "10": "k", **{str(i): f"c{i}" for i in (9, 0, 1)}}))
-    with pytest.raises(LabelError, match="the indices are not 0, 1, 2"):
+    with pytest.raises(LabelError, match="its indices are not 0, 1, 2"):
         read_class_list(str(path), "net")
     path.write_text(json.dumps({str(i): f"c{i}" for i in (10, 2, *range(2), *range(3, 10))}))
     assert read_class_list(str(path), "net").classes == tuple(f"c{i}" for i in range(11))
@@ -129,7 +129,7 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("a.txt", "one\none\ntwo", "listed twice: one"), ("a.txt", "one", "at least two names"),
-    ("a.json", "{", "a name a line, or JSON"), ("a.json", "[1, 2]", "holds something else"),
+    ("a.json", "{", "Expected names in output order"), ("a.json", "[1, 2]", "holds something else"),
     ("a.txt", "one\nt\x1b[2Jwo", "control character"),
 ])  # fmt: skip
 def test_a_list_that_cannot_be_used(name, text, message, tmp_path):
