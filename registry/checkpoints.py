@@ -27,7 +27,7 @@ import yaml
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
-from registry.class_lists import Statement
+from registry.class_lists import Statement, stated_classes
 from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
 
@@ -481,7 +481,8 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
-    choice = replace(choice, normalisation=stated_in(choice.statistics, str(path)))
+    stated = stated_in(choice.statistics, str(path))
+    choice = replace(choice, normalisation=stated, classes=stated_classes(content, path))
     for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
         entry = content.get(place) if isinstance(content, Mapping) else None
         settings = vars(entry) if isinstance(entry, _Fields) else entry

@@ -90,6 +90,9 @@ class Check:
     name: str
     ok: bool
     detail: str
+    #: What is printed instead of "ok": "guess" of an input that nothing states, "look" of what is probably wrong,
+    #: "note".
+    mark: str = ""
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:

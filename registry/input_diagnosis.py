@@ -140,7 +140,7 @@ def divergence_of(mean: Tensor, var: Tensor, norm: _BatchNorm) -> float:
     m, v = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
     live = v > 1e-6 * v.max()
     m, v, mean, var = (each[live] for each in (m, v, mean.double(), var.double().clamp(min=1e-12)))
-    each = (var / v + v / var - 2 + (mean - m).square() * (1 / v + 1 / var)) / 2
+    each = (var / v + v / var - 2 + (mean - m).square() * (1 / v + 1 / var)) / 4
     return float(each.mean())
 
 
@@ -226,11 +226,10 @@ def _mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(stats.binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
 
 
-def _order_finding(
-    logits: Tensor, targets: Order, right: NDArray[np.bool_], orders: Mapping[str, Order]
-) -> list[Finding]:
+def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) -> list[Finding]:
     """Return the best of the orders under which significantly more answers are right (Holm over orders)."""
     answers = logits.argmax(1).numpy()
+    right = answers == targets
     under = {name: answers == order[targets] for name, order in orders.items()}
     if logits.shape[1] <= 20 and min(np.bincount(targets, minlength=logits.shape[1])) >= 2:
         under["of another assignment"] = _assigned(logits, targets)
@@ -318,6 +317,20 @@ def _as_fed(model: LoadedModel) -> Input:
     return Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
 
 
+def _fitting_input(model: LoadedModel, x: Tensor) -> tuple[str, Input, float] | None:
+    """Return the input under which pixels have the running statistics of the first batch norm: of the usual ones, or
+    one that is solved for; with its divergence. None if none fits."""
+    usual = _all_inputs(_as_fed(model))
+    tried = {name: norm_divergence(model.module, each(x[:RACE])) or 0.0 for name, each in usual.items()}
+    for name in sorted(tried, key=lambda each: tried[each])[:3]:
+        if (fit := norm_divergence(model.module, usual[name](x)) or 0.0) <= FITTING:
+            return name, usual[name], fit
+    if (solved := solve_input(model.module, x)) is not None:
+        fit = norm_divergence(model.module, solved(x)) or 0.0
+        return ("another mean and deviation", solved, fit) if fit <= FITTING else None
+    return None
+
+
 def diagnose(
     model: LoadedModel, photographs: Sequence[Pixels], targets: Order, orders: Mapping[str, Order] | None = None
 ) -> Diagnosis:
@@ -326,26 +339,16 @@ def diagnose(
     targets: the output of each photograph's class [n] as the label space has it; orders: other orders of the classes
     that are conceivable, name -> output of each class (default: `class_orders`)."""
     x = model.fit(model.prepare(photographs, "card"))
-    as_fed = _as_fed(model)
-    divergence = norm_divergence(model.module, as_fed(x[:RACE]))
+    divergence = norm_divergence(model.module, _as_fed(model)(x))
     findings: list[Finding] = []
-    if divergence is not None and divergence > ODD:
-        tried = {name: norm_divergence(model.module, each(x[:RACE])) for name, each in _all_inputs(as_fed).items()}
-        name = min(tried, key=lambda each: tried[each] or 0.0)
-        better = _all_inputs(as_fed)[name]
-        if (tried[name] or 0.0) > FITTING and (solved := solve_input(model.module, x[:RACE])) is not None:
-            name, better = "the mean and deviation that fit the first layer", solved
-        fit = norm_divergence(model.module, better(x[:RACE])) or 0.0
-        if fit <= FITTING:
-            _, hits, _ = _answers(_fed(model, better), x, targets)
-            text = (
-                f"{name} fits the first layer ({divergence:.2g} -> {fit:.2g}): {int(hits.sum())} of {len(x)} are right"
-            )
-            findings.append(Finding(kind="input", text=text, right=int(hits.sum()), flags=better.flags()))
     logs, right, logits = _answers(model, x, targets)
-    if not findings:
-        known = orders if orders is not None else class_orders(model.labels.words or model.labels.classes)
-        findings += _order_finding(logits, targets, right, known)
+    if divergence is not None and divergence > ODD and (better := _fitting_input(model, x)) is not None:
+        name, other, fit = better
+        _, hits, logits = _answers(_fed(model, other), x, targets)
+        text = f"{name}: fits the first layer ({divergence:.2g} -> {fit:.2g}), {int(hits.sum())} of {len(x)} are right"
+        findings.append(Finding(kind="input", text=text, right=int(hits.sum()), flags=other.flags()))
+    known = orders if orders is not None else class_orders(model.labels.words or model.labels.classes)
+    findings += _order_finding(logits, targets, known)
     if not findings:
         findings += _better_input(model, x, targets, (logs, right), divergence is not None and divergence <= ODD)
     return Diagnosis(

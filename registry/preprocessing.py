@@ -375,5 +375,6 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
     for name, text, names, more in parts:
         named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
         origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)
-        rows.append(Check(name=name, ok=True, detail=f"{text}, {'; '.join(origins)}{more}"))
+        mark = "guess" if UNSTATED in origins else ""
+        rows.append(Check(name=name, ok=True, mark=mark, detail=f"{text}, {'; '.join(origins)}{more}"))
     return rows

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
+from benchmark.api.photograph_checks import photograph_checks
 from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
@@ -25,7 +26,7 @@ from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
+from registry.cards import ModelCard, head_file, read_cards, remove_card, remove_unnamed, rename_card, select_cards
 from registry.files import digest_data, expanded, write_whole
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def register(
     limit: Annotated[int | None, Option("Use at most this many training images (with --probe).", least=1)] = None,
     device: Annotated[str, Option("Compute the features on this device (with --probe).")] = "auto",
     replace: Annotated[bool, Option("Replace the registered model of that name.")] = False,
+    check: Annotated[str | Path | None, Option("Try it on photographs of this folder.", metavar="FOLDER")] = None,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
     """Check a checkpoint and register it as a model card.
@@ -107,7 +109,14 @@ def register(
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device need --probe.")
-        return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
+        card, rows = register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
+        settings = read_settings()
+        try:
+            return card, [*rows, *photograph_checks(card, None if check is None else expanded(str(check)), settings)]
+        except BaseException:
+            if not replace:
+                remove_card(card.name, settings.cards)
+            raise
     if own or training:
         raise CardError("--probe cannot be combined with --training, --templates or --threshold.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)

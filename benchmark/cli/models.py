@@ -123,5 +123,5 @@ def register(
 def _print_checks(checks: Sequence[Check]) -> int:
     """A line for each check; 1 where one failed."""
     for check in checks:
-        echo_line(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        echo_line(f"{(check.mark or 'ok') if check.ok else 'FAIL':5} {check.name}: {check.detail}")
     return 0 if all(check.ok for check in checks) else 1
