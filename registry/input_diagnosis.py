@@ -90,6 +90,11 @@ class Finding:
     flags: str = ""
 
 
+def _is_chance(right: int, n: int, classes: int) -> bool:
+    """Return whether guessing gives so many right answers of n (p > .05)."""
+    return bool(stats.binom.sf(right - 1, n, 1 / classes) > 0.05)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """right of n photographs as fed; findings, the surest first; divergence of the first batch norm (None: the network
@@ -103,8 +108,9 @@ class Diagnosis:
 
     @property
     def at_chance(self) -> bool:
-        """Whether the right answers are no more than guessing gives (p > .05, one-sided)."""
-        return bool(stats.binom.sf(self.right - 1, self.n, 1 / self.classes) > 0.05)
+        """Whether no input or order that was tried has more right answers than guessing gives (p > .05)."""
+        best = max([self.right, *(each.right for each in self.findings)])
+        return _is_chance(best, self.n, self.classes)
 
 
 class _Reached(Exception):
@@ -213,9 +219,12 @@ def class_orders(words: Sequence[str]) -> dict[str, Order]:
     """Return the usual wrong orders of n classes: name -> output of each class [n]. words: readable names."""
     n = len(words)
     place = np.arange(n)
-    by_name = sorted(range(n), key=lambda i: words[i].lower())
-    as_text = sorted(range(n), key=str)
-    orders = {"by name": np.argsort(by_name), "numbers as text (0, 1, 10, 100, ...)": np.argsort(as_text)}
+    texts = {
+        "by name": [*words],
+        "by name, whatever the case": [word.lower() for word in words],
+        "as numbers in text (0, 1, 10, 100, ...)": [str(i) for i in range(n)],
+    }
+    orders = {name: np.argsort(sorted(range(n), key=each.__getitem__)) for name, each in texts.items()}
     orders |= {"one later": (place + 1) % n, "one earlier": (place - 1) % n, "reversed": place[::-1].copy()}
     return {name: order for name, order in orders.items() if (order != place).any()}
 
@@ -231,7 +240,7 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
     answers = logits.argmax(1).numpy()
     right = answers == targets
     under = {name: answers == order[targets] for name, order in orders.items()}
-    if logits.shape[1] <= 20 and min(np.bincount(targets, minlength=logits.shape[1])) >= 2:
+    if logits.shape[1] <= 20:
         under["of another assignment"] = _assigned(logits, targets)
     p = {name: _mcnemar(right, each) for name, each in under.items()}
     best = max(under, key=lambda name: int(under[name].sum()), default="")
@@ -252,9 +261,12 @@ def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
         half[np.flatnonzero(targets == each)[::2]] = True
     right = np.zeros(len(targets), dtype=bool)
     for fitted in (half, ~half):
-        profile = np.stack([scores[fitted & (targets == each)].mean(0) for each in range(logits.shape[1])])
-        _, outputs = optimize.linear_sum_assignment(-profile)
-        right[~fitted] = answers[~fitted] == outputs[targets[~fitted]]
+        classes = np.unique(targets[fitted])
+        profile = np.stack([scores[fitted & (targets == each)].mean(0) for each in classes])
+        outputs = dict(zip(classes, optimize.linear_sum_assignment(-profile)[1], strict=True))
+        right[~fitted] = [
+            outputs.get(t) == answer for t, answer in zip(targets[~fitted], answers[~fitted], strict=True)
+        ]
     return right
 
 
@@ -274,7 +286,7 @@ def _answers(model: LoadedModel, x: Tensor, targets: Order) -> tuple[NDArray[np.
 
 
 def _better_input(
-    model: LoadedModel, x: Tensor, targets: Order, known: tuple[NDArray[np.float64], NDArray[np.bool_]], fits: bool
+    model: LoadedModel, x: Tensor, targets: Order, known: tuple[NDArray[np.float64], NDArray[np.bool_], int], fits: bool
 ) -> list[Finding]:
     """Return the input, of a dozen, under which the right classes are significantly more probable.
 
@@ -289,7 +301,7 @@ def _better_input(
         others |= {name: each for name, each in _all_inputs(as_fed).items() if not each.bgr}
     for name, other in others.items():
         ways[name] = (_fed(model, other), lambda x: x, other.flags())
-    logs, right = known
+    logs, right, _ = known
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
     for name, (fed, turn, _) in ways.items():
         first = _answers(fed, turn(x[:RACE]), targets[:RACE])
@@ -305,7 +317,7 @@ def _better_input(
     name, gain = list(found)[best], float(gains[best].mean())
     p = (1 + int((most >= gain).sum())) / (1 + FLIPS)
     hits = int(found[name][1].sum())
-    if p > LEVEL or gain < LEAST_GAIN or hits < right.sum():
+    if p > LEVEL or gain < LEAST_GAIN or hits < right.sum() or _is_chance(hits, len(x), known[2]):
         return []
     kind = "pixels" if name in TURNS else "input"
     text = f"{name}: {hits} of {len(x)} are right instead of {int(right.sum())}"
@@ -350,7 +362,9 @@ def diagnose(
     known = orders if orders is not None else class_orders(model.labels.words or model.labels.classes)
     findings += _order_finding(logits, targets, known)
     if not findings:
-        findings += _better_input(model, x, targets, (logs, right), divergence is not None and divergence <= ODD)
+        findings += _better_input(
+            model, x, targets, (logs, right, logits.shape[1]), divergence is not None and divergence <= ODD
+        )
     return Diagnosis(
         n=len(x), right=int(right.sum()), classes=logits.shape[1], findings=tuple(findings), divergence=divergence
     )
