@@ -10,8 +10,9 @@ from registry.architectures import build_network, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check_model
 from registry.download import missing_weights
-from registry.errors import CardError, UnknownName, WeightsError
+from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import WeightSources, digest_state
+from registry.labels import label_space
 from registry.loading import load_model
 from registry.register import register
 
@@ -38,6 +39,31 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     assert (how.size, how.resize, how.interpolation) == (160, 183, "bilinear")
     assert (how.mean, how.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert card.training == ("standard",) and load_model(card, folders["place"]).digest == card.sha256
+
+
+NAMES = ["bear", "cat", "dog", "oven", "clock", "knife", "truck", "chair", "bird"]
+
+
+@pytest.mark.slow
+def test_the_order_of_the_classes_that_a_checkpoint_states_is_its_label_space(tiny, tmp_path, nine, folders):
+    order = {name: i for i, name in enumerate(NAMES)}
+    torch.save({"state_dict": tiny.state_dict(), "class_to_idx": order}, tmp_path / "net.pt")
+    card, checks = register("mine", "timm:test_resnet", tmp_path / "net.pt", **folders)
+    assert label_space(card.labels).classes == tuple(NAMES)
+    assert any(check.name == "labels" and "stated by class_to_idx" in check.detail for check in checks)
+    with pytest.raises(LabelError, match="it has 1000 classes, and 9 are named"):
+        register("other", "timm:test_resnet", tmp_path / "net.pt", labels="imagenet1k", **folders)
+    torch.save(tiny.state_dict(), tmp_path / "plain.pt")
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES[::-1]))
+    card, _ = register("third", "timm:test_resnet", tmp_path / "plain.pt", **folders)
+    assert label_space(card.labels).classes == tuple(NAMES[::-1])
+
+
+@pytest.mark.slow
+def test_an_input_that_nothing_states_is_a_guess(checkpoint, nine, folders):
+    _, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, interpolation="bicubic", **folders)
+    marks = {check.name: check.mark for check in checks}
+    assert (marks["normalisation"], marks["interpolation"]) == ("guess", "")
 
 
 @pytest.mark.slow
