@@ -138,7 +138,7 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
 
 
 def group_members(name: str) -> tuple[str, ...]:
-    """Names of the entries of a group; any other name is its own only member."""
+    """Return the names of a group's entries; any other name is its own only member."""
     return tuple(package_table("catalogue.yaml")["groups"].get(name, (name,)))
 
 

@@ -84,8 +84,8 @@ def exemplars(trials: Trials) -> dict[str, Array]:
 
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
-    """Factors that the images `stimulus` [n] share: factor -> level [n]; empty if images are independent. elsewhere:
-    include the shape if every image has one, as other experiments may show the same shape."""
+    """Return the factors that the images `stimulus` [n] share: factor -> level [n]; empty if images are independent.
+    elsewhere: include the shape if every image has one, as other experiments may show the same shape."""
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
     columns = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}

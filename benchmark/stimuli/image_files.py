@@ -77,12 +77,12 @@ def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Ar
 
 
 def text_digest(text: str) -> str:
-    """SHA-256 of a text."""
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_digest(path: Path | str) -> str:
-    """SHA-256 of a file's bytes. Raises StimuliError if it is not readable."""
+    """Return the SHA-256 of a file's bytes. Raises StimuliError if it is not readable."""
     with foreign("file", path, StimuliError), open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -93,8 +93,8 @@ def seed_of(text: str) -> int:
 
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
-    """SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or paths.
-    Digests are remembered in one table per folder in the home folder, if that is writable."""
+    """Return the SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or
+    paths. Digests are remembered in one table per folder in the home folder, if that is writable."""
     digests = []
     with _memory(folder, settings) as known:
         for file in files:
@@ -183,7 +183,7 @@ class FileImages:
         return size_of(self.path(index), self.remedy)
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8 RGB."""
+        """Return HWC uint8 RGB."""
         path = self.path(index)
         with whole_image(path, self.remedy):
             data = read_plain(path)
@@ -208,7 +208,7 @@ class FileMasks:
     silhouettes: Sequence[Path]
 
     def __call__(self, index: int) -> NDArray[np.bool_]:
-        """HW bool."""
+        """Return HW bool."""
         silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
         width, height = self.images.size(index)
         if silhouette.shape[:2] != (height, width):

@@ -32,7 +32,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """Masks and maps of an image. Their functions can be sent to worker processes."""
+    """Holds the masks and maps of an image. Their functions can be sent to worker processes."""
 
     #: The image's (height, width) -> HW bool, true on the object.
     mask: Callable[[Size], Flags] | None = None
@@ -344,8 +344,8 @@ def _spellings(entry: Entry, folder: Path) -> Spellings:
 
 
 def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
-    """Whether a folder must be ImageNet: it has the validation images, or class folders (any of `named`) that are named
-    by classes or by the numbers 0 to 999."""
+    """Return whether a folder must be ImageNet: it has the validation images, or class folders (any of `named`) that
+    are named by classes or by the numbers 0 to 999."""
     every = {str(number) for number in range(1000)}
     return validation_folder(folder) is not None or any(
         set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
@@ -444,6 +444,6 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def label_columns(items: Sequence[Item]) -> dict[str, Array]:
-    """Label columns in order of first mention; "" for an image without one."""
+    """Return label columns in order of first mention; "" for an image without one."""
     names = dict.fromkeys(name for item in items for name in item.labels)
     return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}

@@ -53,7 +53,7 @@ class Source:
 
 @cache
 def known_sources() -> Mapping[str, Source]:
-    """Published collections by name."""
+    """Return published collections by name."""
     sources = {}
     for source, row in package_table("sources.yaml").items():
         names = {old: new["name"] for old, new in row.get("names", {}).items()}
@@ -143,6 +143,6 @@ def other_content(source: str, path: Path) -> str:
 
 
 def prompt_order(source: str, prompt: str) -> tuple[int, str]:
-    """Sort key of an observer's prompts: the prompt that scores use is first."""
+    """Return the sort key of an observer's prompts: the prompt that scores use is first."""
     usual = list(known_source(source).prompts.values())
     return (usual.index(prompt) if prompt in usual else len(usual), prompt)

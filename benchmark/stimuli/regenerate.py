@@ -195,7 +195,7 @@ def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], dige
     for image, content in digests.items():
         named = content == text_digest(f"{files[0].experiment}/{image}")  # the table does not say its digest
         if known.get(image, ("", ""))[named:] != (content, category[image])[named:]:
-            raise TrialsError(f"{path}: '{image}' is no image of '{name}' as this version of the program draws it.")
+            raise TrialsError(f"{path}: '{image}' is not an image of '{name}' as this version of the program draws it.")
     front = sample(whole, len(category))
     return front if set(front.ids) == category.keys() else restrict(whole, [x for x in whole.ids if x in category])
 

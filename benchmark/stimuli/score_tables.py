@@ -86,7 +86,7 @@ class ScoreTables:
 
 @cache
 def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
-    """Published metrics by (source, metric)."""
+    """Return published metrics by (source, metric)."""
     tables = package_table("reported_metrics.yaml")
     return {(source, name): ReportedMetric(**row) for source, rows in tables.items() for name, row in rows.items()}
 

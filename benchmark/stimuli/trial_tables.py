@@ -348,7 +348,7 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None) -> "DataFrame":
     for i, name in zip(rows.index, names, strict=True):
         prefix, pair = PREFIX.match(name), read_pair(image_id(name))
         if not prefix and not pair:
-            raise TrialsError(f"{path}, row {i}: '{name}' names no category; say `--columns THEIRS=category`.")
+            raise TrialsError(f"{path}, row {i}: '{name}' names no category; use `--columns THEIRS=category`.")
         categories.append(prefix["category"] if prefix else pair.shape if pair else "")
     return rows.assign(imagename=names, object_response=answers, category=categories)
 

@@ -13,7 +13,7 @@ from benchmark.cli import COMMANDS, cli, pages, suites
 from benchmark.cli import data as sets
 from benchmark.cli.derive import _NEEDS, Command
 from benchmark.errors import BenchError
-from gestaltbench import pictures
+from gestaltbench import map_gallery
 
 
 def commands(group, words=()):
@@ -58,7 +58,7 @@ TOLD = {
 #: What commands call that is no verb of `api`.
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
-    (pictures, "gallery"), (suites, "write_package"),
+    (map_gallery, "gallery"), (suites, "write_package"),
     *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check")),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}

@@ -79,8 +79,8 @@ def test_json_is_read_like_csv(tmp_path):
 @pytest.mark.parametrize(("change", "message"), [
     ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late or check"),
     ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
-    ({"digest": "0" * 64}, "is no image of 'world-edges' as this version"),
-    ({"imagename": "nobody-0001"}, "is no image of 'world-edges'"),
+    ({"digest": "0" * 64}, "is not an image of 'world-edges' as this version"),
+    ({"imagename": "nobody-0001"}, "is not an image of 'world-edges'"),
 ])  # fmt: skip
 def test_a_faulty_table_is_refused_with_the_row(tmp_path, change, message):
     person = rows("subject-01")

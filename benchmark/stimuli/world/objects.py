@@ -297,7 +297,7 @@ def boat(d: Drawing, r: Stream) -> None:
 
 
 def _mount(d: Drawing, y: float, radius: float, *axles: float) -> None:
-    """Wheels with an arch, a tyre and a hub."""
+    """Draw wheels with an arch, a tyre and a hub."""
     for x in axles:
         d.cut(disc(x, y, radius + 0.06))
         d.add(disc(x, y, radius))

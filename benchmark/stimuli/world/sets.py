@@ -188,7 +188,7 @@ def _colour(r: Stream, luminance: float, saturation: float = 0.5) -> Colour:
 
 
 def _mix(low: Colour, high: Colour, share: Field) -> Field:
-    """Between two colours, (64, 64, 3)."""
+    """Mix two colours by a share, (64, 64, 3)."""
     channels = [share * (b - a) + a for a, b in zip(low, high, strict=True)]
     return np.stack(channels, axis=2)
 
@@ -296,7 +296,7 @@ def render(world_set: WorldSet, index: int) -> Image:
 
 
 def mask(world_set: WorldSet, index: int) -> NDArray[np.bool_]:
-    """Return the mask of its object, (64, 64) bool: empty where none is shown."""
+    """Return the mask of its object, (64, 64) bool: empty if none is shown."""
     if not CONDITIONS[world_set.condition].shown[0]:
         return np.zeros((SIZE, SIZE), np.bool_)
     return np.asarray(coverage(raster(_scene(world_set, index))) >= 0.5)

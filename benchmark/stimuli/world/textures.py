@@ -35,7 +35,7 @@ class Chart:
         return np.asarray(np.clip(edge, 0.0, 1.0))
 
     def clouds(self, x: Field, y: Field) -> Field:
-        """Smooth noise in [0, 1] with one lattice point to a unit."""
+        """Return smooth noise in [0, 1] with one lattice point to a unit."""
         fx, fy = np.floor(x), np.floor(y)
         a, b = _ease(x - fx), _ease(y - fy)
         i, j = fx.astype(np.int32) % LATTICE, fy.astype(np.int32) % LATTICE
