@@ -29,7 +29,7 @@ from benchmark.stimuli.fetch import check_name, entry_of_folder, guess_layout, m
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
-from registry.onnx_sessions import onnx_session, run_session
+from registry.programs import onnx_session, run_session
 
 
 # Pairs, names and the manifest of a set, without files.

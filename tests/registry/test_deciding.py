@@ -293,7 +293,7 @@ def expanding(path, numbers):
 
 @pytest.mark.slow
 def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr("registry.families.exported.SECONDS", 1)
+    monkeypatch.setattr("registry.programs.SECONDS", 1)
     how = {**HALF, "labels": write_list(tmp_path, "abc"), **folders}
     for file, says in (
         (looping(tmp_path / "loop.onnx", -1.0), "it does not end"),
