@@ -12,7 +12,7 @@ from suites.adversarial.attacks.apgd import DenseRules, apgd, nearest_inside
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong, margin
-from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, share_at, square
+from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, linf_side, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
@@ -326,3 +326,12 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
         noise = torch.randn(origin.shape, generator=torch.Generator().manual_seed(seed))
         other = nearest_inside(origin, point - origin + 0.05 * noise, epsilon)
         assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()
+
+
+def test_the_nearest_point_of_an_l1_ball_and_the_side_of_a_square_by_hand():
+    """Threshold .15: .4 - .15 and .2 - .15 sum to .3. Beside the edge of the image, both fill their room of .1."""
+    delta, epsilon = torch.tensor([[[[0.4, 0.2]]]]), torch.tensor([0.3])
+    for base, expected in ((0.5, [0.75, 0.55]), (0.9, [1.0, 1.0])):
+        found = nearest_inside(torch.full_like(delta, base), delta, epsilon)
+        torch.testing.assert_close(found.flatten(), torch.tensor(expected), atol=1e-4, rtol=0)
+    assert [linf_side(0.8, *size) for size in ((4, 20), (20, 4), (10, 10))] == [4, 4, 9]
