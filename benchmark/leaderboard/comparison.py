@@ -316,7 +316,7 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """0: as asked for, or no change for the worse shown; 1: worse, or not equivalent; 3: inconclusive."""
+        """Exit code: 0 as asked for, or no change for the worse; 1 worse, or not equivalent; 3 inconclusive."""
         return {"worse": 1, "not equivalent": 1, "inconclusive": 3}.get(self.verdict, 0)
 
 
