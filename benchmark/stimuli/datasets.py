@@ -19,11 +19,11 @@ from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import (
     FileImages,
-    FileMasks,
     file_digests,
     read_text,
     seed_of,
     set_digest,
+    silhouette_mask,
     text_digest,
 )
 from benchmark.stimuli.image_names import read_shape
@@ -108,7 +108,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     )
 
 
-def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
+def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[int], NDArray[np.bool_]] | None:
     """Build masks from the entry's set of silhouettes, if it is installed and matches every image."""
     source = read_catalogue(settings).get(entry.mask) if entry.mask else None
     folder = folder_of(source, settings) if source else None
@@ -118,7 +118,7 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
     paths = [images.path(i) for i in range(len(images.files))]
     # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
     fitting = [silhouettes.get((path.parent.name, read_shape(path.name) or path.stem)) for path in paths]
-    return None if None in fitting else FileMasks(images, tuple(filter(None, fitting)))
+    return None if None in fitting else partial(silhouette_mask, images, tuple(filter(None, fitting)))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -214,18 +214,10 @@ def left_out_lines(left: Mapping[LeftOut, int]) -> list[str]:
     return sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
 
 
-@dataclass(frozen=True)
-class AnnotatedImages:
-    """Images and their annotations."""
-
-    # The name of this class is in the keys of stored answers.
-    drawn: tuple[Annotation, ...]
-    files: FileImages
-
-    def part(self, name: str, index: int) -> Any:
-        """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
-        width, height = self.files.size(index)
-        return getattr(self.drawn[index], name)((height, width))
+def _annotation(drawn: Sequence[Annotation], files: FileImages, name: str, index: int) -> Any:
+    """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
+    width, height = files.size(index)
+    return getattr(drawn[index], name)((height, width))
 
 
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
@@ -248,9 +240,8 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
     )
     paths = tuple(item.path for item in items)
     images = FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
-    annotated = AnnotatedImages(drawn, images)
     over: dict[str, Any] = {  # shared by all images
-        name: partial(annotated.part, name)
+        name: partial(_annotation, drawn, images, name)
         for name in ("mask", "ignored", "importance")
         if all(getattr(annotation, name) is not None for annotation in drawn)
     }

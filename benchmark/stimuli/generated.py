@@ -1,11 +1,9 @@
 """The built-in world's sets as `contracts.Stimuli`, generated on demand without files."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import unknown_name
@@ -30,25 +28,12 @@ def generated_set(name: str) -> Stimuli:
     if name not in WORLD_SETS:
         raise unknown_name("stimulus set", name, WORLD_SETS)
     whole = _stimuli(WORLD_SETS[name])
-    return replace(whole, mask=Drawn(mask, WORLD_SETS[name]), whole=len(whole), origin="generated")
+    return replace(whole, mask=partial(mask, WORLD_SETS[name]), whole=len(whole), origin="generated")
 
 
 def training_stimuli(count: int) -> Stimuli:
     """Generate natural images of the world for fitting a network; suites show none of them."""
     return _stimuli(training_set("natural", count, seed=0))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """f(i): the image (HWC uint8) or the mask (HW bool) of the i-th stimulus of a world set."""
-
-    # The name of this class is in the keys of stored answers.
-    draw: Callable[[WorldSet, int], NDArray[Any]]
-    source: WorldSet
-
-    def __call__(self, index: int) -> NDArray[Any]:
-        """Return the array."""
-        return self.draw(self.source, index)
 
 
 def _stimuli(source: WorldSet) -> Stimuli:
@@ -63,7 +48,7 @@ def _stimuli(source: WorldSet) -> Stimuli:
         ids=ids,
         items=items,
         labels=labels,
-        decode=Drawn(render, source),
+        decode=partial(render, source),
     )
 
 

@@ -198,22 +198,14 @@ class FileImages:
             return pixels[self.border : len(pixels) - self.border, self.border : pixels.shape[1] - self.border]
 
 
-@dataclass(frozen=True)
-class FileMasks:
-    """mask(i): HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
+def silhouette_mask(images: FileImages, silhouettes: Sequence[Path], index: int) -> NDArray[np.bool_]:
+    """Return HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
     published images were made from the same photographs at the same size."""
-
-    # The name of this class is in the keys of stored answers.
-    images: FileImages
-    silhouettes: Sequence[Path]
-
-    def __call__(self, index: int) -> NDArray[np.bool_]:
-        """Return HW bool."""
-        silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
-        width, height = self.images.size(index)
-        if silhouette.shape[:2] != (height, width):
-            raise StimuliError(f"{self.silhouettes[index]}: not {width} x {height} px as {self.images.path(index)} is.")
-        return np.asarray(silhouette.mean(axis=2) < DARK)
+    silhouette = read_rgb(silhouettes[index], images.remedy)
+    width, height = images.size(index)
+    if silhouette.shape[:2] != (height, width):
+        raise StimuliError(f"{silhouettes[index]}: not {width} x {height} px as {images.path(index)} is.")
+    return np.asarray(silhouette.mean(axis=2) < DARK)
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
