@@ -1,4 +1,4 @@
-"""Does my network see like a person, and does it break like a machine? The public face.
+"""Does my network see like a person, and does it break like a machine? The Python API.
 
     import gestaltbench as gb
 
@@ -7,17 +7,16 @@
     gb.Leaderboard("results.db").rank("cue-conflict").where(recipe="stylised").to("latex")
     gb.compare("tf_efficientnet_lite0", "resnet50")
 
-What `bench` runs, ranks, compares and imports is a function here, with the same names and the same results. Results
-print themselves short, show themselves as tables in a notebook, and give tidy pandas tables by `.frame()`.
-
-Plug-ins import what they need from `gestaltbench.contracts`, `.stats`, `.stimuli`, `.errors` and `.testing`.
+Every command of `bench` is a function here, with the same names and results. Results print themselves short, are tables
+in a notebook, and become tidy pandas tables with `.frame()`. Plug-ins import what they need from
+`gestaltbench.contracts`, `.stats`, `.stimuli`, `.errors` and `.testing`.
 """
 
-from gestaltbench.own_rooms import claim
+from gestaltbench.own_rooms import check_package_names
 
-claim()
+check_package_names()
 
-from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed before they are used
+from typing import TYPE_CHECKING, Any  # noqa: E402  # after the names are checked
 
 from registry import OWN_PACKAGES  # noqa: E402
 
@@ -34,15 +33,12 @@ __all__ = [
     "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials",
 ]  # fmt: skip
-#: A verb of older versions -> what took its place.
-_RENAMED = {"probe": "register(NAME, BACKBONE, probe=FOLDER)", "watch": "sweep(FOLDER, follow=True)"}
 
 
 def __getattr__(name: str) -> Any:
-    """A verb, loaded on first use: the command `bench` comes through here, too, and starts at once."""
+    """Load a function on first use, so that the command `bench` starts at once."""
     if name not in __all__:
-        new = f": it is gestaltbench.{_RENAMED[name]} now" if name in _RENAMED else ""
-        raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'{new}")
+        raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'")
     from gestaltbench import verbs
 
     return getattr(verbs, name)

@@ -4,8 +4,7 @@ import click
 
 
 def main() -> None:
-    """Run the command line. The gallery draws with a suite's own pictures, and the command line below knows no suite:
-    so it is added here."""
+    """Run the command line, with `plot gallery`: it needs a suite's pictures, and lower layers do not import suites."""
     from benchmark.cli import ADDED
     from benchmark.cli import main as command_line
 

@@ -1,4 +1,4 @@
-"""Galleries: maps of several models on the same images, as a value that a notebook shows."""
+"""Galleries: maps of several models on the same images."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ if TYPE_CHECKING:
 
 GRADIENT = "gradient"
 TILE = 104  # px of a picture
-MAPS = "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores."
-#: Decision space -> the set that is shown unless another is named.
+MAPS = "Draw gradient, smoothgrad, integrated-gradients, gradient-x-input or grad-cam."
+#: Label space -> default stimulus set.
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class MapGallery:
-    """Rows of pictures (`drawn.rows`) and what they show. stimuli: name of the set; identities: model name ->
-    identity."""
+    """Rows of pictures (`drawn.rows`) of several models on a stimulus set."""
 
     drawn: Gallery
     stimuli: str
-    identities: Mapping[str, str]
+    identities: Mapping[str, str]  # by model
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write the figure as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
@@ -63,8 +62,8 @@ class MapGallery:
 
 
 def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
-    """Rows of pictures (name, tiles [h, w, 3], a caption below each) as an SVG whose names and captions are text. A
-    small picture is enlarged by a whole number, without smoothing."""
+    """Draw rows of pictures (name, tiles [h, w, 3], captions) as SVG with text. Small pictures are enlarged by a whole
+    number, without smoothing."""
     from PIL.Image import fromarray
 
     names = [_lines(name, 20) for name, _, _ in rows]
@@ -95,7 +94,7 @@ def _text(x: float, y: float, text: str) -> str:
 
 
 def gallery(
-    models: Annotated[Names, Option("Draw one row for each model.", "--models", "-m", metavar="A,B,C")],
+    models: Annotated[Names, Option("Draw one row per model.", "--models", "-m", metavar="A,B,C")],
     *,
     stimuli: Annotated[
         str | None, Option("Use this set (default: by the models' labels).", "--set", metavar="NAME")
@@ -104,10 +103,10 @@ def gallery(
     map: Annotated[str, Option(MAPS, metavar="MAP")] = GRADIENT,
     random: Annotated[bool, Option("Add a row of the first architecture, untrained.")] = False,
 ) -> MapGallery:
-    """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.
+    """Draw signed input gradients of models as colour.
 
-    One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks. A
-    small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports."""
+    They are clipped at mean +- 3 sigma and not smoothed (Tsipras et al. 2019). The images are the first of evenly
+    spaced categories. A strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports."""
     from registry.model import LoadedModel
     from suites.saliency.pictures import draw_gallery
 
@@ -115,7 +114,7 @@ def gallery(
     for card in cards:
         if card.source == "ideal" or not card.gradients:
             who = "is a simulated person" if card.simulated else "answers without a network at hand"
-            raise BenchError(f"'{card.name}' {who}: it has no gradients to show.")
+            raise BenchError(f"'{card.name}' {who} and has no gradients to draw.")
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]
     drawn = draw_gallery(networks, shown, count, random=random, kind=map)
@@ -125,13 +124,13 @@ def gallery(
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:
-    """Return the set in whose decision space all of the models can answer."""
+    """Return a set in whose label space all models can answer."""
     answers = [label_space(card.labels).answers for card in cards]
     for space, name in SETS.items():
         if all(space in spaces for spaces in answers):
             return name
     raise BenchError(
-        f"these models share none of the decision spaces {', '.join(SETS)}: name fewer models, or a set with --set."
+        f"these models do not share a label space of {', '.join(SETS)}: name fewer models, or a set with --set."
     )
 
 
@@ -140,7 +139,7 @@ def gallery_command(
     *,
     out: Annotated[Path, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")],
     column: Annotated[
-        Literal["single", "double"], Option("Set the width to one or two columns: 85 or 180 mm.")
+        Literal["single", "double"], Option("Choose a width of one or two columns: 85 or 180 mm.")
     ] = "double",
     **asked: Any,
 ) -> int:
@@ -150,13 +149,13 @@ def gallery_command(
     if asked["map"] == GRADIENT:
         keep(picture, read_settings().thumbnails / picture.stimuli)
     if picture.drawn.warning:
-        echo_line(f"A picture, not a score: {picture.drawn.warning}.")
+        echo_line(f"This is a picture, not a score: {picture.drawn.warning}.")
     return 0
 
 
 def keep(picture: MapGallery, folder: Path) -> None:
-    """NAME.png for each model, with the identity of the model that it shows as text "identity" and what stands under
-    its tiles as "captions" (a list, JSON); _stimuli.png with the right answers; _masks.png where there are masks."""
+    """Write NAME.png for each model (texts: "identity" of the model, "captions" as a JSON list), _stimuli.png with the
+    correct answers, and _masks.png if there are masks."""
     from PIL.PngImagePlugin import PngInfo
 
     def save(image: Image, name: str, captions: Sequence[str] = (), identity: str = "") -> None:

@@ -1,7 +1,4 @@
-"""What the verbs give back: tables in a terminal and in a notebook, a tidy pandas table by `.frame()`.
-
-A result is a sequence of the program's own values (boards, scores, comparisons), so nothing that they hold is lost;
-`.frame()` spreads them into one row per number."""
+"""Results of the Python API: tables in a terminal and in a notebook, and a tidy pandas table by `.frame()`."""
 
 from __future__ import annotations
 
@@ -28,31 +25,29 @@ STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbenc
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Results(Sequence[T], Generic[T]):
-    """Values of one verb. title: what they are; tables: the values as tables; shown: as people read them, where that is
-    another one; again: the same verb with more filters."""
+    """The values of one call, such as boards, scores or comparisons."""
 
     title: str
     values: tuple[T, ...]
-    tables: Callable[[Sequence[T]], Iterable[Table]]
-    shown: Callable[[Sequence[T]], Iterable[Table]] | None = None
-    again: Callable[[Mapping[str, Any]], Results[T]] | None = None
+    tables: Callable[[Sequence[T]], Iterable[Table]]  # one row per number
+    shown: Callable[[Sequence[T]], Iterable[Table]] | None = None  # as people read them, if that differs
+    again: Callable[[Mapping[str, Any]], Results[T]] | None = None  # the same call with more filters
 
     def where(self, **filters: Names | None) -> Results[T]:
-        """The same verb, with filters besides: hide, kind, source, recipe, family, models."""
+        """Return the same call with more filters: hide, kind, source, recipe, family, models."""
         if self.again is None:
-            raise UsageError(f"{self.title}: no leaderboard is behind it that filters could choose from.")
+            raise UsageError(f"{self.title}: filters need a leaderboard, which this result does not have.")
         return self.again(filters)
 
     def to(self, form: str) -> str:
-        """The tables as "csv", "json", "markdown", "latex" or "html": data have one row per number."""
+        """Return the tables as "csv", "json", "markdown", "latex" or "html"."""
         draw = self.tables if form in DATA else self.shown or self.tables
         return "".join(written(draw(self.values), form))
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per number (per trial, per model), with its interval, n, method and provenance where it has
-        them.
+        """Return one row per number (trial, model, ...) with its interval, n, method and provenance.
 
-        Tuples become text joined by "; "; a missing number is NaN, and its row says why."""
+        Tuples become text joined by "; "; a missing number is NaN, and its row has the reason."""
         import pandas as pd
 
         def plain(value: Any) -> Any:
@@ -75,7 +70,7 @@ class Results(Sequence[T], Generic[T]):
         return iter(self.values)
 
     def __repr__(self) -> str:
-        """The tables as the terminal has room for them, 50 rows between two dividers."""
+        """Return the tables in the terminal's width, with 50 rows between two dividers."""
         console = safe_console()
         with console.capture() as text:
             if self.values:
@@ -83,7 +78,7 @@ class Results(Sequence[T], Generic[T]):
         return f"{text.get()}<{self.title}; .frame() for pandas>"
 
     def _repr_html_(self) -> str:
-        """Return the tables of a notebook: every name as text, never as markup."""
+        """Return the tables for a notebook; names are escaped."""
         if not self.values:
             return f"<p>{escape(self.title)}</p>"
         tables = "".join(map(html, (self.shown or self.tables)(self.values)))
@@ -91,7 +86,7 @@ class Results(Sequence[T], Generic[T]):
 
 
 def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:
-    """Values as one table with a row for each, under a title such as "3 suites"."""
+    """Return values as one table with a row for each, titled such as "3 suites"."""
     return Results(
         title=counted(len(values), noun), values=tuple(values), tables=lambda values: [table_of(list(map(row, values)))]
     )

@@ -1,12 +1,10 @@
-"""The verbs of the command `bench` as typed functions.
+"""The commands of `bench` as typed functions, whose results are tables that display themselves.
 
-Names are given as one name, a pattern ("world-*"), a comma list, or a list of any of these. `db`: the leaderboard, a
-file or a database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` whose
-text is one line for a person. Parameters, their defaults and their help are those of `benchmark.api`, where the command
-line has them from, too; here results become tables that show themselves."""
+Names are one name, a pattern ("world-*"), a comma list, or a list of these. `db` is the leaderboard: a file or a
+database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` of one line."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
@@ -48,10 +46,11 @@ from registry.cards import ModelCard
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
-    """Return a verb of `benchmark.api` whose result is shown."""
+    """Return a verb of `benchmark.api` whose result displays itself."""
 
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
@@ -63,8 +62,7 @@ def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
 
 
 def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
-    """The verb's parameters with plain types, its leaderboard and filters by their names, and what is given back: for
-    `help` and completion."""
+    """Return the signature for `help` and completion: plain types, `db` and filters by name."""
     own, known = signature(verb), {field.name: field.hint for field in fields(verb)}
     given = [p.replace(annotation=known.get(p.name, p.annotation)) for p in own.parameters.values()]
     by_name = partial(Parameter, kind=Parameter.KEYWORD_ONLY, default=None)
@@ -72,7 +70,7 @@ def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
     given = [p for p in given if p.kind is not Parameter.VAR_KEYWORD and p.name != "leaderboard"]
     given.sort(key=lambda parameter: (parameter.kind, parameter.name == "db"))
     shown = signature(show).return_annotation
-    return own.replace(parameters=given, return_annotation=own.return_annotation if shown == "R" else shown)
+    return own.replace(parameters=given, return_annotation=own.return_annotation if shown is R else shown)
 
 
 FILTERS = tuple(Filters.__annotations__)
@@ -81,14 +79,14 @@ FILTERS = tuple(Filters.__annotations__)
 def _method(
     verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]
 ) -> Callable[Concatenate[Selection, P], S]:
-    """A verb of `benchmark.api` that reads a leaderboard, as its method; the result is shown."""
+    """Return a method of `Leaderboard` from a verb of `benchmark.api` that reads one."""
     filtered = any(field.name in FILTERS for field in fields(verb))
 
     @wraps(verb)
     def method(self: Selection, /, *args: P.args, **given: P.kwargs) -> S:
         if self.filters and not filtered:
             stated = ", ".join(name for name, value in self.filters.lists.items() if value)
-            raise UsageError(f"`{verb.__name__}` takes no filters ({stated}): its parameters say what it reads.")
+            raise UsageError(f"`{verb.__name__}` takes no filters ({stated}): choose with its parameters.")
         result = show(verb(self, *args, **given))
         if not isinstance(result, Results):
             return result
@@ -103,8 +101,7 @@ def _method(
 
 
 def _shorthand(method: Callable[Concatenate[Selection, P], S]) -> Callable[..., S]:
-    """A method of the leaderboard `db`; filters are given with the verb's parameters. Without parameters by position
-    the first is `models`."""
+    """Return the method as a function of `db` and filters. Without parameters by position, the first is `models`."""
     first = next((field.name for field in fields(method) if field.positional), "models")
 
     @wraps(method)
@@ -123,9 +120,30 @@ def _itself(result: R) -> R:
 
 
 def _certain(result: R | None) -> R:
-    """The result of a verb that gives None only if somebody refuses the run; here nobody is asked."""
+    """Return the result of a verb that returns None only if the user declines; here the user is not asked."""
     assert result is not None
     return result
+
+
+def _shown(
+    kind: type[T],
+    noun: str,
+    tables: Callable[[Sequence[T]], Iterable[Table]],
+    title: str = "{}",
+    shown: Callable[[Sequence[T]], Iterable[Table]] | None = None,
+) -> Callable[[Sequence[T]], Results[T]]:
+    """Return a function that makes `Results` of a verb's values; their number and noun stand in the title."""
+
+    def results(values: Sequence[T]) -> Results[T]:
+        return Results(title=title.format(counted(len(values), noun)), values=tuple(values), tables=tables, shown=shown)
+
+    results.__annotations__["return"] = Results[kind]  # type: ignore[valid-type]  # for `help`
+    return results
+
+
+def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
+    """Return a function that makes one table of these attributes of values."""
+    return lambda values: [table_of([{name: getattr(value, name) for name in names} for value in values])]
 
 
 def _run(report: RunReport) -> Results[Record]:
@@ -135,15 +153,6 @@ def _run(report: RunReport) -> Results[Record]:
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     return Results(title=f"run: {counts or 'nothing to do'}", values=tuple(rows), tables=lambda rows: [table_of(rows)])
-
-
-def _boards(noun: str, boards: Sequence[Board]) -> Results[Board]:
-    return Results(title=counted(len(boards), noun), values=tuple(boards), tables=partial(map, board_table))
-
-
-def _summary(summaries: Sequence[Summary]) -> Results[Summary]:
-    title = f"{counted(len(summaries), 'summary')} of models by suites"
-    return Results(title=title, values=tuple(summaries), tables=partial(map, summary_table))
 
 
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
@@ -157,24 +166,9 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
     return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)
 
 
-def _measures(cues: Sequence[CueMeasures]) -> Results[CueMeasures]:
-    title = f"measures of shape and texture in {counted(len(cues), 'decision space')}"
-    return Results(
-        title=title, values=tuple(cues), tables=lambda some: [table for cue in some for table in measure_tables(cue)]
-    )
-
-
-def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
-    def tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
-        for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
-            yield checkpoint_table(list(part))
-
-    return Results(
-        title=f"{counted(len(curves), 'curve')} over training",
-        values=tuple(curves),
-        tables=tables,
-        shown=training_tables,
-    )
+def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
+    for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
+        yield checkpoint_table(list(part))
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:
@@ -190,14 +184,6 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
     return replace(compared, title=title, shown=lambda _: comparison_tables(tests))
 
 
-def _power(rows: Sequence[PowerRow]) -> Results[PowerRow]:
-    return Results(
-        title=f"power of {counted(len(rows), 'comparison')}",
-        values=tuple(rows),
-        tables=lambda some: [power_table(some)],
-    )
-
-
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
     title = f"{counted(len(rows), 'score')} of {rows.observer.name}"
     shown = observer_tables(rows, rows.stimuli, rows.suites)
@@ -206,70 +192,67 @@ def _show(rows: ObserverScores) -> Results[ScoreRow]:
     )
 
 
-def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
-    def record(number: Provenance) -> Record:
-        plain = provenance_record(number)
-        return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in plain.items()}
+def _provenance_table(numbers: Sequence[Provenance]) -> list[Table]:
+    def plain(number: Provenance) -> Record:
+        record = provenance_record(number)
+        return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in record.items()}
 
-    known = in_rows(numbers, "number", record)
-    return replace(known, title=f"what is behind {known.title}")
-
-
-def _transfer(matrices: Sequence[tuple[TransferMatrix, list[Claim]]]) -> Results[tuple[TransferMatrix, list[Claim]]]:
-    return Results(
-        title=counted(len(matrices), "transfer matrix"), values=tuple(matrices), tables=partial(starmap, matrix_table)
-    )
-
-
-def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
-    names = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
-    return in_rows(cards, "model card", lambda card: {name: getattr(card, name) for name in names})
+    return [table_of(list(map(plain, numbers)))]
 
 
 def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
     """Return the figure that was asked for, or a list of all."""
-    if len(drawn) == 1:
-        return drawn[0]
-    names = ("name", "title", "caption")
-    return in_rows(drawn, "figure", lambda figure: {name: getattr(figure, name) for name in names})
+    every = _shown(Figure, "figure", _columns("name", "title", "caption"))
+    return drawn[0] if len(drawn) == 1 else every(drawn)
 
 
 @wraps(api.consistency)
 def _consistency(leaderboard: Selection, *observers: Names, experiment: str | None = None) -> ExperimentTrials:
-    """As `api.consistency`, of observers that are named one by one, too."""
+    """Compute `api.consistency` of observers in a list or one by one."""
     listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
     return api.consistency(leaderboard, listed[0] if len(listed) == 1 else listed, experiment=experiment)
 
 
 def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
-    compared = tuple(observer_pairs(answered))
-    title = f"error consistency of {counted(len(compared), 'pair')}"
-    return Results(title=title, values=compared, tables=lambda some: [agreement_table(some)])
+    tables = lambda pairs: [agreement_table(pairs)]  # noqa: E731
+    return _shown(ObserverPair, "pair", tables, "error consistency of {}")(tuple(observer_pairs(answered)))
 
 
 class Leaderboard(Selection):
-    """A leaderboard, and whose rows its verbs show.
+    """A leaderboard, with filters for the rows that its methods show.
 
         gb.Leaderboard("results.db").rank("cue-conflict").where(recipe="stylised").to("latex")
 
-    location: a file or a database URL (None: BENCH_DB, else results.db in the working folder); each verb opens it anew.
-    `where` gives the same leaderboard with filters: hide, kind, source, recipe, family, models. Every verb that shows
-    rows obeys them; one that is told what to read refuses them."""
+    location: a file or a database URL (None: BENCH_DB, else results.db in the working folder); each method opens it.
+    `where` returns the same leaderboard with filters: hide, kind, source, recipe, family, models. A method that names
+    what it reads refuses filters."""
 
-    rank = _method(api.rank, partial(_boards, "ranked board"))
-    reported = _method(api.reported, partial(_boards, "reported table"))
-    summary = _method(api.summary, _summary)
+    rank = _method(api.rank, _shown(Board, "ranked board", partial(map, board_table)))
+    reported = _method(api.reported, _shown(Board, "reported table", partial(map, board_table)))
+    summary = _method(api.summary, _shown(Summary, "summary", partial(map, summary_table), "{} of models by suites"))
     correlate = _method(api.correlate, _correlate)
-    measures = _method(api.measures, _measures)
-    training_curves = _method(api.training_curves, _training_curves)
+    measures = _method(
+        api.measures,
+        _shown(
+            CueMeasures,
+            "label space",
+            lambda cues: [table for cue in cues for table in measure_tables(cue)],
+            "measures of shape and texture in {}",
+        ),
+    )
+    training_curves = _method(
+        api.training_curves, _shown(TrainingCurve, "curve", _curve_tables, "{} over training", training_tables)
+    )
     consistency = _method(_consistency, _pairs)
     compare = _method(api.compare, _compare)
-    power = _method(api.power, _power)
+    power = _method(api.power, _shown(PowerRow, "comparison", lambda rows: [power_table(rows)], "power of {}"))
     diff = _method(api.diff, _certain)
     show = _method(api.show, _show)
-    provenance = _method(api.provenance, _provenance)
+    provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))
     trials = _method(api.trials, _itself)
-    transfer = _method(api.transfer, _transfer)
+    transfer = _method(
+        api.transfer, _shown(tuple[TransferMatrix, list[Claim]], "transfer matrix", partial(starmap, matrix_table))
+    )
     export = _method(api.export, _itself)
 
 
@@ -292,7 +275,8 @@ run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
 register = _face(api.register, lambda registered: registered[0])
 reproduce = _face(api.reproduce, _certain)
-models = _face(api.models, _models)
+CARD = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
+models = _face(api.models, _shown(ModelCard, "model card", _columns(*CARD)))
 gallery = _face(draw, _itself)
 plot = _face(figures.plot, _plot)
 report = _face(site.report, _itself)
@@ -305,7 +289,7 @@ rescore = _face(api.rescore, _itself)
 
 
 def suites() -> Results[Suite]:
-    """Return the installed suites, ours and third parties'."""
+    """Return the installed suites."""
 
     def record(suite: Suite) -> Record:
         names = ("version", "needs", "summary")
@@ -316,7 +300,7 @@ def suites() -> Results[Suite]:
 
 
 def data() -> Results[Entry]:
-    """Return the stimulus sets that are known: whether they are on this disk, and under which licence."""
+    """Return the known stimulus sets with their licences, and whether they are on disk."""
     settings = read_settings()
 
     def record(entry: Entry) -> Record:

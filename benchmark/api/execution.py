@@ -1,7 +1,6 @@
-"""Carry out a plan where its request says: in this process, in a process for each of several devices, or on Ray.
+"""Carry out a plan in this process, in a process for each of several devices, or on Ray.
 
-There is one way to be parallel: shards. An executor cuts the plan, each worker stores the trials of its shard, and what
-all of them have stored is scored once, as one run would have scored it."""
+Parallel work is always shards: each worker stores the trials of its shard, and all are scored once at the end."""
 
 from __future__ import annotations
 
@@ -40,18 +39,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
-#: What the processes of a CPU would each import.
-PRELOADED = [
-    "benchmark.engine.run", "benchmark.cli.run_commands", "benchmark.transforms.corruptions",
-    "benchmark.transforms.human", "scipy.linalg", "suites.adversarial.attack_images", "suites.corruption",
-    "suites.cue_conflict", "suites.human_comparison", "suites.saliency.saliency_columns",
-]  # fmt: skip
-#: The folder that this very program is imported from.
+#: Modules that each new process would otherwise import again, for every suite.
+PRELOADED = ["benchmark.engine.run", "benchmark.cli.run_commands", "benchmark.transforms.corruptions", "scipy.linalg"]
+#: The folder that gestaltbench is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])
 
 
 def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> RunReport:
-    """Carry out a plan. Raises BenchError if its devices or its cluster are not there."""
+    """Carry out a plan. Raise BenchError if its devices or its cluster are missing."""
     with _executor(plan, reporter) as executor:
         if executor is None:
             return run_here(plan, reporter, command)
@@ -77,7 +72,7 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
                     lost[parts[i].part] = str(error)
                     reporter.note(str(error))
     if not reports:
-        raise BenchError(f"no shard was finished; {next(iter(lost.values()), 'the plan is empty')}")
+        raise BenchError(f"every shard failed; {next(iter(lost.values()), 'the plan is empty')}")
     with open_store(plan.settings.db) as store:
         ended = [reports[i] for i in sorted(reports)]
         report = score_shards(plan.tasks, ended, store, command, whole_name(parts[0].part))
@@ -97,7 +92,7 @@ def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Execu
 
 
 def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
-    """The function `run`, which takes what a request takes."""
+    """Return the function `run`, with the parameters of a request."""
 
     @wraps(make)
     def run(*args: P.args, **stated: P.kwargs) -> RunReport:
@@ -113,8 +108,7 @@ run = _runs(RunRequest)
 
 @dataclass(kw_only=True)
 class Processes:
-    """A process of this machine for each device; all write to the plan's leaderboard. Ctrl-C ends them all; what they
-    have stored stays."""
+    """A process of this machine for each device; all write to the plan's leaderboard. Ctrl-C ends them all."""
 
     devices: Sequence[str]
     policy: Policy
@@ -125,11 +119,11 @@ class Processes:
 
     @property
     def shards(self) -> int:
-        """One for each device."""
+        """Return one for each device."""
         return len(self.devices)
 
     def share(self, index: int) -> tuple[int, dict[str, Any]]:
-        """They share threads and cores evenly."""
+        """Return an even share of threads and cores."""
         import torch
 
         from benchmark.engine.devices import cores
@@ -139,12 +133,12 @@ class Processes:
         return threads, {"device": self.devices[index], "decoders": decoders}
 
     def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:  # noqa: ARG002
-        """Start all at once, each again if it is killed."""
+        """Start all at once; restart a process that was killed."""
         with open_store(self.plan.settings.db):  # created before several processes open it
             pass
         context = _context(self.devices[0])
         shards: dict[Future[RunReport], tuple[int, _Process]] = {}
-        sys.path.insert(0, PROGRAM)  # new processes get this path: a folder `benchmark` elsewhere does not count
+        sys.path.insert(0, PROGRAM)  # new processes get this path: a folder `benchmark` elsewhere must not win
         with ThreadPoolExecutor(self.shards) as pool:
             try:
                 for index, device in enumerate(self.devices):
@@ -161,7 +155,7 @@ class Processes:
                 sys.path.remove(PROGRAM)
 
     def _tell(self, shard: str, method: str, subject: str, *numbers: float) -> None:
-        """Pass a worker's call on to the reporter. The shards of one observer are reported as one."""
+        """Pass a worker's call to the reporter; the shards of one observer are reported as one."""
         with self._lock:
             parts = self._owed.setdefault(subject, {})
             if method == "expect":
@@ -177,13 +171,12 @@ class Processes:
 
 
 def _context(device: str) -> SpawnContext | ForkServerContext:
-    """Choose how processes start: as new ones; on the CPU, if the system can, as forks of one that has imported this
-    program and waits, because each suite starts its processes again."""
+    """Return how processes start: as forks of one that has imported gestaltbench, or as new ones (on a GPU)."""
     if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with outside_the_working_folder():  # a folder `benchmark` there does not count
+    with outside_the_working_folder():
         forkserver.ensure_running()
     return context
 
@@ -200,7 +193,7 @@ class _Process:
     _ended: Event = field(default_factory=Event)
 
     def run(self) -> RunReport:
-        """Return the shard's report. Raises BenchError with what stopped it."""
+        """Return the shard's report. Raise BenchError if the process fails."""
         for _ in range(ATTEMPTS):
             ours, theirs = self.context.Pipe(duplex=False)
             given = theirs, dict(os.environ), self.work
@@ -239,14 +232,14 @@ class _Process:
 
 
 def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:
-    """Run a shard in this process: send each call of its reporter to the parent, then its report. The process ends when
-    its parent does. environ: the parent's, as it is now."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    """Run a shard in this process: send each call of its reporter to the parent, then its report. environ: the
+    parent's environment."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets Ctrl-C and ends us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    multiprocessing.current_process().daemon = False  # a network's code may start processes, as it may in one process
+    multiprocessing.current_process().daemon = False  # a network's code may start processes
     os.environ.clear()
     os.environ.update(environ)
-    os.dup2(2, 1)  # what a network's code prints is no output of the command
+    os.dup2(2, 1)  # what a network's code prints is not the command's output
     code = 130
     with suppress(KeyboardInterrupt):
         Thread(target=_end_with_parent, daemon=True).start()
@@ -268,7 +261,7 @@ def shard_process(connection: Connection, environ: Mapping[str, str], work: Shar
             send("error", str(error))
         code = 0
     sys.stderr.flush()
-    os._exit(code)  # a library's own work at the end may be interrupted, and would report so at length
+    os._exit(code)  # skips libraries' work at exit, which may be interrupted and noisy
 
 
 def _end_with_parent() -> None:

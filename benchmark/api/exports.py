@@ -1,15 +1,15 @@
-"""A leaderboard as one document, and as tidy tables."""
+"""Export a leaderboard as tidy tables or as one document; compute error consistency from its trials."""
 
 from __future__ import annotations
 
-import csv
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -48,7 +48,7 @@ from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trial_tables import SHOWN
-from benchmark.store import IMPORTED, ScoreRow, StimuliNote, Store, StoredObservation
+from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.labels import label_space
@@ -58,8 +58,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-#: Decision spaces whose categories name the columns of probabilities.
+#: Label spaces whose categories name the columns of probabilities.
 NAMED_SPACES = ("geirhos16", "world16")
+#: Ending of a file -> form; every other file is written as CSV.
+ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".parquet": "parquet"}
+Part = TypeVar("Part", bound="BaseModel")
 
 
 def _named_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
@@ -70,7 +73,7 @@ def _named_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
 
 def consistency(
     leaderboard: Filtered,
-    observers: Annotated[Sequence[str], Option("Two or more observers. The default is all.")] = (),
+    observers: Annotated[Sequence[str], Option("Two or more observers (default: all).")] = (),
     *,
     experiment: Annotated[
         str | None, Option("Use only this experiment (edges, contrast, ...).", "--experiment", "-e")
@@ -78,10 +81,10 @@ def consistency(
 ) -> ExperimentTrials:
     """Compute error consistency (kappa) between observers.
 
-    Each pair is compared on the images that both answered, with interval and counts. Kappa is 1 if two observers are
-    correct and incorrect on the same images, 0 if they agree as often as expected from their accuracies, and negative
-    if less often (Geirhos, Meding & Wichmann 2020). The value of an experiment is the mean over the conditions that
-    enter its averages."""
+    Each pair is compared on the images that both answered; the table shows intervals and counts. Kappa is 1 if two
+    observers are correct and incorrect on the same images, 0 if they agree as often as expected from their accuracies,
+    and negative if they agree less often (Geirhos, Meding & Wichmann 2020). The value of an experiment is the mean over
+    the conditions that enter its averages."""
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
@@ -105,7 +108,7 @@ def trials(
     observer: Annotated[str, Option("An observer.")],
     suite: Annotated[str, Option("Use this suite.")],
 ) -> pd.DataFrame:
-    """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
+    """Return one row per trial with its labels and the columns that the suite kept; vectors have a column each."""
     with leaderboard.reading() as store:
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
         return _spread(_answers(store, chosen, observer))
@@ -113,7 +116,7 @@ def trials(
 
 def _answers(store: Store, suite: Suite, observer: str) -> Trials:
     if (answers := _named_trials(store, suite, observer)) is None:
-        raise BenchError(f"'{observer}' has no trials under '{suite.name}'. `bench run` makes them.")
+        raise BenchError(f"'{observer}' has no trials under '{suite.name}': compute them with `bench run`.")
     return answers
 
 
@@ -125,8 +128,7 @@ def _spread(answers: Trials) -> pd.DataFrame:
         if values.ndim == 1:
             columns[name] = values
             continue
-        # A column per element: of probabilities by the categories of the decision space that has as many and holds
-        # these, of others by number.
+        # Probabilities are named by the categories of the label space that fits, other vectors are numbered.
         flat = values.reshape(len(values), -1)
         parts: Sequence[object] = range(flat.shape[1])
         for space in map(label_space, NAMED_SPACES) if name == "probability" else ():
@@ -136,10 +138,6 @@ def _spread(answers: Trials) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-#: Ending of a file -> form, of all that are not written as csv.
-ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".parquet": "parquet"}
-
-
 def export(
     leaderboard: Filtered,
     suite: SuiteName = None,
@@ -147,7 +145,8 @@ def export(
     by: By = None,
     unseen_only: Unseen = False,
     format: Annotated[
-        Literal["csv", "json", "markdown", "latex", "parquet"] | None, Option("The same as --output.")
+        Literal["csv", "json", "markdown", "latex", "parquet"] | None,
+        Option("Choose the format (default: by the ending of --output)."),
     ] = None,
     every_score: Annotated[
         bool, Option("Export every score; json adds provenance (docs/export.md).", "--scores")
@@ -159,23 +158,23 @@ def export(
 ) -> str:
     """Export ranked tables, scores or trials.
 
-    Ranked tables have full precision (csv, json, parquet) or the printed form (markdown, latex with booktabs). --scores
-    exports every score, --trials every trial of an observer.
+    Tables in csv, json and parquet have full precision; markdown and latex (booktabs) have the printed numbers.
+    --scores exports every score, --trials every trial of an observer.
 
-    Returns the text, or "" if an output file has it."""
+    Returns the text, or "" if it was written to an output file."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if trials_of and leaderboard.filters:
-        raise UsageError("--trials OBSERVER names whose trials are exported: no filters.")
+        raise UsageError("--trials OBSERVER cannot be combined with filters.")
     if (every_score or trials_of) and (by or unseen_only):
-        raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
+        raise UsageError("--scores and --trials export every condition: leave out --by and --unseen-only.")
     if trials_of and (every_score or form not in ("csv", "parquet")):
-        raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
+        raise UsageError("--trials OBSERVER writes csv or parquet and excludes --scores.")
     if form == "parquet" and output is None:
-        raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
+        raise UsageError("Parquet needs a file: -o FILE.parquet.")
     frame = _trials_of(leaderboard, trials_of, suite) if trials_of else None
     if every_score or trials_of:
         tables: Iterable[Table] = score_tables(leaderboard, suite) if every_score else ()
-    else:  # published scores, too, unless something is asked that these cannot say
+    else:  # published scores have no metric of --by, and their conditions are not known
         more = [] if by or unseen_only else reported(leaderboard, suite)
         tables = map(board_table, (*rank(leaderboard, suite, by=by, unseen_only=unseen_only), *more))
     if form == "parquet":
@@ -189,9 +188,7 @@ def export(
             raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
         return ""
     if frame is not None:
-        text = frame.to_csv(index=False)
-        # a carriage return inside a name is quoted only where all texts are
-        pieces: Iterable[str] = [frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text]
+        pieces: Iterable[str] = [frame.to_csv(index=False)]
     elif every_score and form == "json":
         plain = document(leaderboard, suite).model_dump(mode="json")
         pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
@@ -200,20 +197,19 @@ def export(
     if output is None:
         return "".join(pieces)
     with Path(output).open("w", encoding="utf-8", newline="") as file:
-        file.writelines(pieces)  # piece by piece: a big leaderboard is never in memory as a whole
+        file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
     return ""
 
 
 def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.DataFrame:
-    """`trials` under a suite, or under the only one that there is, with what `bench import trials` needs to know of
-    them. Raises UsageError if there are several suites, or none."""
+    """Return trials with the columns that `bench import trials` needs, under a suite or the only suite with trials."""
     with leaderboard.reading() as store:
         if suite is None:
             names = {held.suite for held in store.observations() if held.observer_name == observer}
-            names.discard(IMPORTED)  # answers to the stimuli of several suites
+            names.discard(IMPORTED)  # belongs to several suites
             if len(names) != 1:
                 under = f" ({', '.join(sorted(names))})" if names else ""
-                raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
+                raise UsageError(f"--trials {observer} needs --suite{under}.")
             (suite,) = names
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
         answers = _answers(store, chosen, observer)
@@ -226,8 +222,7 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
 
 
 def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[str, list[str]]:
-    """For each trial its experiment, as tables of trials name it ("" for images that they cannot name), and its
-    stimulus set and label space."""
+    """Return each trial's experiment (its name in tables of trials, or ""), stimulus set and label space."""
     known = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
     experiments = {role: name for name, role in reversed([*suite.experiments.items()])}
     rows = list(zip(*(answers[name].tolist() for name in ("role", "condition", "stimulus")), strict=True))
@@ -236,71 +231,81 @@ def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[s
         images = {*stimuli.ids}
         for facts, (role, condition, image) in zip(known, rows, strict=True):
             if role == own and image in images:
-                # an image under a transform of the suite's own is called like the image without it
+                # an image under the suite's own transform has the name of the image without it
                 named = experiments.get(role, "") if image.startswith(f"{condition}/" if condition else "") else ""
                 facts |= zip(SHOWN, (named, stimuli.name, held.space), strict=True)
     return {name: [facts[name] for facts in known] for name in SHOWN}
 
 
 def scores(leaderboard: Filtered, suite: SuiteName = None) -> list[ScoreRow]:
-    """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
+    """Return every current score, single conditions included; scores of older weights are flagged."""
     with leaderboard.reading() as store:
         now = card_status(store, leaderboard.settings)
-        return [
-            now.marked(row) for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)
-        ]
+        return [now.marked(row) for rows in _current_scores(store, suite, leaderboard.filters) for row in rows]
+
+
+def score_tables(leaderboard: Selection, suite: str | None = None) -> Iterator[Table]:
+    """Yield a table of each suite's current scores, single conditions included; scores of older weights are flagged."""
+    texts = ("observer", "condition", "reason", "flags", "method")
+    with leaderboard.reading() as store:
+        now, sets = card_status(store, leaderboard.settings), notes_of(store)
+        for rows in map(partial(map, now.marked), _current_scores(store, suite, leaderboard.filters)):
+            if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:
+                yield score_table(safe, sets)
+
+
+def _current_scores(store: Store, suite: str | None, filters: Filters) -> Iterator[list[ScoreRow]]:
+    """Yield the scores of each suite; published scores are included if all suites are asked for."""
+    names = [each.name for each in suites_with_scores(store, suite)]
+    for name in [*names, REPORTED] if suite in (None, "all") else names:
+        rows = store.latest_scores(suite=name)
+        chosen = chosen_names(store, {row.observer for row in rows}, filters)
+        yield [row for row in rows if row.observer in chosen]
 
 
 def document(leaderboard: Filtered, suite: str | None = None) -> Document:
-    """Every current score with its conditions, intervals and provenance, as one document."""
+    """Return every current score with its conditions, intervals, provenance and trials, as one document."""
     with leaderboard.reading() as store:
-        rows = [row for name in _scored(store, suite) for row in _of_suite(store, name, leaderboard.filters)]
+        rows = [row for part in _current_scores(store, suite, leaderboard.filters) for row in part]
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
-        # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
-        observations = _with_trials(store, {key for facts in origins.values() for key in facts["keys"]})
+        keys = {key for facts in origins.values() for key in facts["keys"]} - store.incomplete().keys()
+        observations = [*{row.key: row for row in store.observations() if row.key in keys}.values()]
         names = {row.observer for row in rows} | {row.observer_name for row in observations}
         asked = {row.stimuli for row in observations}
+        used = asked | {row.stimuli for row in rows}
+        # A document numbers its runs and score sets: their digests mean nothing elsewhere.
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
         run_numbers, set_numbers = ({key: i for i, key in enumerate(keys, 1)} for keys in (order, origins))
         return Document(
             program=__version__,
             observers=tuple(
-                ExportedObserver(**_stated({**row._asdict(), "card": published(row.card)}, ExportedObserver))
-                for row in store.observers(names=names)
+                _part(ExportedObserver, row._asdict(), card=published(row.card)) for row in store.observers(names=names)
             ),
             stimuli=tuple(
-                ExportedStimuli(**_named_images(store, digest, note) if digest in asked else note._asdict())
+                _part(ExportedStimuli, note._asdict(), **(_named_images(store, digest) if digest in asked else {}))
                 for digest, note in notes_of(store).items()
-                if digest in asked | {row.stimuli for row in rows}
+                if digest in used
             ),
-            runs=tuple(
-                ExportedRun(run=run_numbers[run], **_stated(published(runs[run]), ExportedRun)) for run in order
-            ),
+            runs=tuple(_part(ExportedRun, published(runs[run]), run=run_numbers[run]) for run in order),
             score_sets=tuple(
-                ExportedScoreSet(
+                _part(
+                    ExportedScoreSet,
+                    facts,
                     id=set_numbers[set_id],
                     observations=tuple(facts["keys"]),
                     runs=tuple(sorted(run_numbers[run] for run in facts["runs"])),
-                    **_stated(facts, ExportedScoreSet),
                 )
                 for set_id, facts in origins.items()
             ),
             scores=tuple(
-                ExportedScore(
-                    score_set=set_numbers[row.set_id],
-                    value=_finite(row.value),
-                    **_stated(published(row._asdict()), ExportedScore),
+                _part(
+                    ExportedScore, published(row._asdict()), score_set=set_numbers[row.set_id], value=_finite(row.value)
                 )
                 for row in rows
             ),
             observations=tuple(
-                ExportedObservation(
-                    **_stated(
-                        {**asdict(row), "observer": row.observer_name, "details": published(row.details)},
-                        ExportedObservation,
-                    )
-                )
+                _part(ExportedObservation, asdict(row), observer=row.observer_name, details=published(row.details))
                 for row in observations
             ),
             chunks=tuple(
@@ -316,46 +321,17 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         )
 
 
-def _with_trials(store: Store, keys: Set[str]) -> list[StoredObservation]:
-    """Those of these observations that are whole, each once."""
-    lacking = store.incomplete()
-    return [*{row.key: row for row in store.observations() if row.key in keys and row.key not in lacking}.values()]
-
-
-def _named_images(store: Store, digest: str, note: StimuliNote) -> dict[str, Any]:
-    """A stimulus set with the names and labels of its images, which its trials need."""
+def _named_images(store: Store, digest: str) -> dict[str, Any]:
+    """Return the names and labels of a set's images, which its trials need."""
     shown = store.stimuli(digest)
-    return {**note._asdict(), "ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
+    return {"ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
 
 
-def _stated(facts: Mapping[str, Any], part: type[BaseModel]) -> dict[str, Any]:
-    """The facts that a part of a document has under the same names, except those that it counts or checks itself."""
-    own = {"run", "runs", "id", "observations", "score_set", "value"}
-    return {name: facts[name] for name in part.model_fields if name not in own and _finite(facts.get(name)) is not None}
-
-
-def _of_suite(store: Store, suite: str, filters: Filters) -> list[ScoreRow]:
-    rows = store.latest_scores(suite=suite)
-    names = chosen_names(store, {row.observer for row in rows}, filters)
-    return [row for row in rows if row.observer in names]
-
-
-def _scored(store: Store, suite: str | None) -> list[str]:
-    """The suites with scores, or the one that is asked for; published scores are with all."""
-    names = [each.name for each in suites_with_scores(store, suite)]
-    return [*names, REPORTED] if suite in (None, "all") else names
+def _part(kind: type[Part], facts: Mapping[str, Any], **own: Any) -> Part:
+    """Return a part of a document: the facts under its field names, and its own values."""
+    known = {name: facts[name] for name in kind.model_fields if _finite(facts.get(name)) is not None}
+    return kind(**{**known, **own})
 
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def score_tables(leaderboard: Selection, suite: str | None = None) -> Iterator[Table]:
-    """Every current score, single conditions included, those of older weights flagged: a table for each suite."""
-    texts = ("observer", "condition", "reason", "flags", "method")
-    with leaderboard.reading() as store:
-        now, sets = card_status(store, leaderboard.settings), notes_of(store)
-        for name in _scored(store, suite):
-            rows = map(now.marked, _of_suite(store, name, leaderboard.filters))
-            if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:
-                yield score_table(safe, sets)

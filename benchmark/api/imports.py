@@ -89,7 +89,7 @@ def import_trials(
     path: Annotated[str | Path, Option("A table, or a folder of tables.", kind="path")],
     *,
     training: Annotated[
-        Sequence[str], Option("Set the recipe of a network (repeatable).", metavar="OBSERVER=RECIPE")
+        Sequence[str], Option("Give a network its recipe (repeatable).", metavar="OBSERVER=RECIPE")
     ] = (),
     source: Annotated[
         str | None, Option("Name the tables' source (default: their folder's name).", metavar="NAME")
@@ -166,8 +166,9 @@ def reference(
 ) -> ReferenceReport:
     """Collect published networks and people in one leaderboard.
 
-    Your network can then be ranked among them. Missing collections are fetched (from BENCH_MIRROR first, if it is set)
-    and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or read."""
+    Run your network into it to rank it among them. Missing collections are fetched (first from BENCH_MIRROR, if it is
+    set) and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or
+    read."""
     settings, shown = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in group_members(collection)]
     outcome = ReferenceReport(db=db or str(settings.home / "reference.db"))

@@ -1,6 +1,6 @@
-"""What is said of a verb's parameters once, in its signature: their help, and how they are called on a command line.
+"""Parameters of verbs: their help and their flags, declared once in a signature.
 
-The command line derives its options from the signature (`benchmark.cli.derive`), the Python face its documentation."""
+The command line derives its options from the signature (`benchmark.cli.derive`), the Python API its documentation."""
 
 from __future__ import annotations
 
@@ -18,20 +18,16 @@ from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, 
 
 @dataclass(frozen=True, init=False)
 class Option:
-    """A parameter of a verb. flags: of the command line (default: an argument if the parameter can be given by
-    position, else --its-name); least, most: bounds; above: an excluded bound, as `most` is then; kind: "place" is any
-    text but "", "file" and "folder" are paths ("new ..." need not exist); without: parameters of the same command
-    beside which it is refused, as one of the two would be ignored. Without an option that `help` names, "(with
-    --live)", it is refused, too."""
+    """A parameter of a verb. If `help` names an option, "(with --live)", it is refused without that option."""
 
     help: str
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # default: an argument if it can be given by position, otherwise --its-name
     metavar: str | None = None
     least: float | None = None
     most: float | None = None
-    above: float | None = None
-    kind: Literal["", "place", "path", "file", "folder", "new file", "new folder"] = ""
-    without: tuple[str, ...] = ()
+    above: float | None = None  # a bound that is excluded; `most` is then excluded, too
+    kind: Literal["", "place", "path", "file", "folder", "new file", "new folder"] = ""  # place: any text but ""
+    without: tuple[str, ...] = ()  # parameters of the same command that exclude it
 
     def __init__(self, help: str, *flags: str, **more: Any) -> None:
         for name, value in {"help": help, "flags": flags, **more}.items():
@@ -43,24 +39,24 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class VerbParameter:
-    """A parameter as its verb's signature has it. hint: its type without `Annotated`; type: without `None`, too."""
+    """A parameter in its verb's signature."""
 
     name: str
-    hint: Any
-    type: Any
+    hint: Any  # its type without `Annotated`
+    type: Any  # also without `None`
     default: Any
     option: Option
     positional: bool
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """How it is called on a command line if it is no argument."""
+        """Return its flags on a command line, unless it is an argument."""
         return self.option.flags or (f"--{self.name.replace('_', '-')}",)
 
 
 def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
-    """The parameters of a verb that have an `Option`, in their order; of `leaderboard` its place and its filters."""
-    # names that only type checkers import are anything
+    """Return a verb's parameters that have an `Option`, in order; `leaderboard` becomes `db` and its filters."""
+    # Names that only type checkers import become Any.
     known = defaultdict(lambda: Any, {**vars(builtins), **vars(sys.modules[verb.__module__])})
     said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
     hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
@@ -90,7 +86,7 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
 
 
 def _plain(hint: Any) -> Any:
-    """The type that a text of the command line becomes: without `None`, `Path` of `str | Path`."""
+    """Return the type that a text of the command line becomes: without `None`, `Path` for `str | Path`."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) not in (Union, UnionType):
@@ -100,13 +96,13 @@ def _plain(hint: Any) -> Any:
 
 
 def explained(verb: Callable[..., Any]) -> str:
-    """The docstring of a verb with a line for each parameter."""
+    """Return the docstring of a verb with a line for each parameter."""
     lines = [f"    {field.name}: {field.option.help}" for field in fields(verb)]
     return "\n".join([(verb.__doc__ or "").rstrip(), "", *lines, ""])
 
 
 def command_line(verb: Callable[..., Any], words: str, **given: Any) -> str:
-    """The command that gives a verb these values, as it is typed in a shell; what is its default is left out."""
+    """Return the command, as typed in a shell, that gives a verb these values; defaults are left out."""
     typed = words.split()
     for field in fields(verb):
         value = given.get(field.name, field.default)
@@ -123,12 +119,12 @@ def command_line(verb: Callable[..., Any], words: str, **given: Any) -> str:
 
 
 def joined(names: Names | None) -> str:
-    """Names as one comma list."""
+    """Return names as one comma list."""
     return names if isinstance(names, str) else ",".join(names or ())
 
 
 def stated(**values: object) -> dict[str, Any]:
-    """What was said, without what was not."""
+    """Return the values that are not None or ()."""
     return {name: value for name, value in values.items() if value not in (None, ())}
 
 
@@ -141,18 +137,20 @@ Db = Annotated[str | None, Option(LEADERBOARD, "--db", metavar="FILE|URL", kind=
 SuiteName = Annotated[str | None, Option("Use these suites, separated by commas.", "--suite", "-s", metavar="NAME")]
 SuiteNames = Annotated[Names, Option("Use these suites.", "--suite", "-s", metavar="NAME[:VARIANT]|all")]
 Observers = Annotated[Names | None, Option("Use only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
-By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE")]
+By = Annotated[
+    str | None, Option("Order rows by this metric or suite's headline.", "--by", metavar="METRIC|SUITE")
+]
 Unseen = Annotated[bool, Option("Leave out conditions that any of the observers was trained on.", "--unseen-only")]
-FlaggedLast = Annotated[bool, Option("Rank distrusted scores below all others.", "--flagged-last")]
-AmongShown = Annotated[bool, Option("Rank only among the rows shown, not among all.", "--among-shown")]
+FlaggedLast = Annotated[bool, Option("Place distrusted scores below all others.", "--flagged-last")]
+AmongShown = Annotated[bool, Option("Compute ranks among the rows shown, not among all.", "--among-shown")]
 Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
-Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Set the networks' arithmetic.", "--precision")]
-Seed = Annotated[int, Option("Set the seed of everything random; one stream per stimulus.", "--seed")]
+Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Choose the networks' arithmetic.", "--precision")]
+Seed = Annotated[int, Option("Use this seed for everything random (one stream per stimulus).", "--seed")]
 Target = Annotated[float | None, Option("Stop at intervals of +-X.", metavar="X", above=0, most=0.5)]
 ARCH = (
     "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-    "python:module:function, python:./file.py:function, detector:python:..., export, onnx, api:file.yaml; a folder of "
-    "timm and an ONNX file say it themselves."
+    "python:module:function, python:./file.py:function, detector:python:..., export, onnx, api:file.yaml (a folder of "
+    "timm and an ONNX file need none)."
 )
 Arch = Annotated[str, Option(ARCH, "--arch", metavar="SOURCE:NAME")]
 LABELS = "imagenet1k (default), geirhos16, world16, a YAML mapping, a list of names (.txt, .json), a folder of classes."
@@ -161,7 +159,7 @@ KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Whose rows a table shows: names, globs, comma lists, or a list of any of these."""
+    """Filters for the rows of a table: names, globs, comma lists, or a list of these."""
 
     hide: Annotated[Names | None, Option("Hide these observers.", metavar="PATTERN")] = None
     kind: Annotated[Names | None, Option(f"Show only these kinds: {', '.join(KINDS)}.", metavar="PATTERN")] = None
@@ -172,7 +170,7 @@ class Filters:
 
     @property
     def lists(self) -> dict[str, str]:
-        """Filter -> a comma list; "" for one that is not given."""
+        """Return filter -> a comma list, "" if it is not given."""
         return {name: joined(value) for name, value in vars(self).items()}
 
     def __bool__(self) -> bool:
@@ -180,30 +178,27 @@ class Filters:
 
 
 class CheckpointOptions(TypedDict, total=False):
-    """What may be said of a checkpoint when it is registered: what it answers, and what it is fed where the
-    architecture's own is not right."""
+    """Options of a checkpoint's registration: labels, weights, and input if the architecture's own is wrong."""
 
     labels: Annotated[str | Path | None, Option(LABELS, metavar="SPACE|FILE|FOLDER", kind="place")]
     key: Annotated[str | None, Option("Choose one of several networks in a file: state_dict, ema, ...", metavar="NAME")]
     ignore: Annotated[Names | None, Option("Leave out these keys of the file, such as 'decoder.*'.", metavar="PATTERN")]
     arch_option: Annotated[
         Sequence[str],
-        Option("Set an option of the architecture, such as img_size=384 (repeatable).", metavar="NAME=VALUE"),
+        Option("Give the architecture an option, such as img_size=384 (repeatable).", metavar="NAME=VALUE"),
     ]
     training: Annotated[
-        Sequence[str], Option("Set a recipe tag: stylised, 'noise(uniform)' (repeatable).", metavar="TAG")
+        Sequence[str], Option("Add a recipe tag: stylised, 'noise(uniform)' (repeatable).", metavar="TAG")
     ]
-    mean: Annotated[Triple | None, Option("Subtract this from pixels: three numbers, comma separated.")]
-    std: Annotated[Triple | None, Option("Divide pixels by this: three numbers, comma separated.")]
-    size: Annotated[int | None, Option("Set the input side in pixels.")]
+    mean: Annotated[Triple | None, Option("Use this mean: three numbers, comma separated.")]
+    std: Annotated[Triple | None, Option("Use this standard deviation: three numbers, comma separated.")]
+    size: Annotated[int | None, Option("Use this input side in pixels.")]
     resize: Annotated[int | None, Option("Resize the shorter side to this before the centre crop.")]
-    interpolation: Annotated[
-        Literal["nearest", "bilinear", "bicubic"] | None, Option("Set the filter of the resizing.")
-    ]
+    interpolation: Annotated[Literal["nearest", "bilinear", "bicubic"] | None, Option("Choose the filter of --resize.")]
     resize_mode: Annotated[
         Literal["shortest", "longest", "squash"] | None, Option("Choose the side that --resize sets.")
     ]
-    channels: Annotated[Literal["rgb", "bgr"] | None, Option("Set the order of the channels.")]
+    channels: Annotated[Literal["rgb", "bgr"] | None, Option("Choose the order of the channels.")]
     scale: Annotated[
-        float | None, Option("Multiply pixels in [0,1] by this before mean and std (255: Caffe).", above=0)
+        float | None, Option("Apply this factor to pixels in [0,1] before mean and std (255: Caffe).", above=0)
     ]

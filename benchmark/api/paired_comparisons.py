@@ -138,15 +138,17 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
 
 def power(
     leaderboard: Selection,
-    a: Annotated[str | None, Option("An observer. The default is networks like those in the leaderboard.")] = None,
+    a: Annotated[str | None, Option("An observer (default: networks like those in the leaderboard).")] = None,
     b: Annotated[str | None, Option('Another observer; "people" are all people as a group.')] = None,
     *,
     suite: SuiteName = None,
-    detect: Annotated[float, Option("Detect this difference.", above=0, most=2)] = 0.02,
-    power: Annotated[float, Option("Detect it with this probability.", above=0.05, most=1)] = 0.8,
+    detect: Annotated[float, Option("Find a difference of this size.", above=0, most=2)] = 0.02,
+    power: Annotated[float, Option("Find it with this probability.", above=0.05, most=1)] = 0.8,
     discordant: Annotated[
         float | None,
-        Option("Share of images that only one of the two answers correctly.", above=0, most=1, without=("db",)),
+        Option(
+            "Suppose that only one of the two is correct on this share of images.", above=0, most=1, without=("db",)
+        ),
     ] = None,
 ) -> list[PowerRow]:
     """Estimate the images and people a comparison needs.
@@ -245,7 +247,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
 def diff(
     leaderboard: Selection,
-    base: Annotated[str, Option('A model, or "people" for all people as a group.')],
+    base: Annotated[str, Option('A model, or "people" (all people as a group).')],
     new: Annotated[str, Option("The model that may have changed.")],
     *,
     noninferior: Annotated[float | None, Option("Show that NEW is at most X worse.", metavar="X", above=0)] = None,

@@ -63,8 +63,8 @@ def import_scores(
 ) -> ScoresReport:
     """Import published scores that have no trials.
 
-    PATH is a CSV or JSON file, or the folder of critical-band-masking or RobustBench. Columns are observer, metric,
-    value and, if known, low, high, level, n, condition, source, suite and note. JSON is a list of such records, or
+    PATH is a CSV or JSON file, or the folder of critical-band-masking or RobustBench. It needs columns observer, metric
+    and value; low, high, level, n, condition, source, suite and note are optional. JSON is a list of such records, or
     {observer: {metric: value}}.
 
     Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
@@ -88,7 +88,7 @@ def import_scores(
 
 def reported(
     leaderboard: Filtered,
-    suite: Annotated[str | None, Option("Show tables on this suite's subject. All by default.")] = None,
+    suite: Annotated[str | None, Option("Show tables on this suite's subject (default: all).")] = None,
 ) -> list[Board]:
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
     with leaderboard.reading() as store:
@@ -108,7 +108,7 @@ def check_trials(store: Store, *names: str) -> None:
 
 def rank(
     leaderboard: Filtered,
-    suite: Annotated[str | None, Option("Show this suite's boards. The default is all suites.")] = None,
+    suite: Annotated[str | None, Option("Show this suite's boards (default: all suites).")] = None,
     *,
     by: By = None,
     unseen_only: Unseen = False,
@@ -235,9 +235,9 @@ def correlate(
     leaderboard: Filtered,
     *,
     method: Annotated[Literal["spearman", "pearson"], Option("Choose the partial correlation.")] = "spearman",
-    reported: Annotated[bool, Option("Correlate published scores instead, within each source.", "--reported")] = False,
+    reported: Annotated[bool, Option("Use published scores instead, within each source.", "--reported")] = False,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
-    """Correlate the suites' headlines over all networks.
+    """Show how the suites' headlines correlate over networks.
 
     Each pair has a rank correlation, a linear one, and the rank correlation given clean accuracy, with intervals over
     families of networks. Headlines that share answers are never correlated: one of them is computed without the

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 def provenance(
     leaderboard: Selection,
     observer: Annotated[str, Option("An observer.")],
-    suite: Annotated[str | None, Option("Use this suite. The default is each suite's headline.")] = None,
+    suite: Annotated[str | None, Option("Use this suite (default: each suite's headline).")] = None,
     metric: Annotated[str | None, Option("Use this metric (default: the headline).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
 ) -> list[Provenance]:
     """Show everything behind a number, for each stimulus set.
 
-    That is weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval, and the command that
-    reproduces it."""
+    The list includes weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval, and the
+    command that reproduces the number."""
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with leaderboard.reading() as store:
         require_observer(store, observer)
@@ -121,8 +121,8 @@ class Reproduction:
 
 def reproduce(
     observer: Annotated[str, Option("An observer.")],
-    suite: Annotated[str, Option("The suite whose numbers are reproduced.")],
-    metric: Annotated[str | None, Option("Reproduce this metric. The default is every number of the suite.")] = None,
+    suite: Annotated[str, Option("A suite.")],
+    metric: Annotated[str | None, Option("Use this metric (default: every number of the suite).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
     *,
     into: Annotated[
@@ -134,7 +134,7 @@ def reproduce(
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.
 
-    Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be computed.
+    Exit code 0 means equal bit for bit, 1 that a number differs, 3 that some could not be computed.
 
     Returns None if `agreed` refuses the run."""
     settings = read_settings(db)

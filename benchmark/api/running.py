@@ -59,20 +59,20 @@ class RunRequest:
     ] = "auto"
     precision: Precision = "fp32"
     batch: Annotated[
-        int | None, Option("Set the number of images in a batch.", "--batch-size", least=1, most=9_999_999)
+        int | None, Option("Use batches of this many images.", "--batch-size", least=1, most=9_999_999)
     ] = None
     decoders: Annotated[
         int | None, Option("Decode and resize with this many threads (one per core).", least=1, most=999)
     ] = None
-    compile: Annotated[bool, Option("Compile the networks with torch.compile.")] = False
+    compile: Annotated[bool, Option("Apply torch.compile to the networks.")] = False
     seed: Seed = 0
     precision_target: Target = None
-    stimuli: Annotated[Names, Option("Prefer these sets to others in their role.", metavar="SET")] = ""
+    stimuli: Annotated[Names, Option("Use these sets first in their roles.", metavar="SET")] = ""
     shard: Annotated[str | None, Option("Run part I of N of the plan; `bench db merge` scores it.", metavar="I/N")] = (
         None
     )
     executor: Annotated[str, Option("Run on this machine or on a Ray cluster.", metavar="local|ray")] = "local"
-    address: Annotated[str | None, Option("Set the address of the Ray cluster (default: this machine).")] = None
+    address: Annotated[str | None, Option("Join the Ray cluster at this address (default: this machine).")] = None
     gpus_per_task: Annotated[
         float, Option("Give each Ray task this share of a GPU; 0.5 puts two on one.", above=0, most=65)
     ] = 1.0

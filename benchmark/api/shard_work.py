@@ -1,4 +1,4 @@
-"""What every executor carries out: shards of a plan, each as a value that travels to another process or machine."""
+"""Shards of a plan, as executors send them to other processes and machines."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardWork:
-    """One shard of a plan as it travels to another process or machine, which plans it again by names: suites and
-    stimuli do not travel."""
+    """One shard of a plan. Its process or machine plans again by names, because suites and stimuli are not pickled."""
 
     plan: RunPlan  # without tasks
     shown: Mapping[Work, Mapping[int, frozenset[int]] | None]  # what the shard has of each task, as `Task.only`
@@ -30,14 +29,16 @@ class ShardWork:
     threads: int
 
     def carry_out(self, reporter: Reporter, known: Mapping[str, str] | None = None) -> RunReport:
-        """Plan again and run. Raises BenchError if this machine makes another plan."""
+        """Plan again and run. Raise BenchError if this machine makes another plan."""
         import torch
 
         torch.set_num_threads(self.threads)
         plan = self.plan.planned()
         tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
         if (digest := plan_digest(tasks, self.policy)) != self.digest:
-            raise BenchError(f"{plan.part} was planned as {digest} there: machines have other folders or programs")
+            raise BenchError(
+                f"{plan.part} has another plan there ({digest}): the machines differ in folders or programs"
+            )
         return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
 
 
@@ -46,17 +47,17 @@ class Executor(Protocol):
 
     @property
     def policy(self) -> Policy:
-        """How its numbers are computed."""
+        """Return how numbers are computed."""
 
     @property
     def shards(self) -> int:
-        """Into how many shards a plan is cut."""
+        """Return the number of shards that a plan is cut into."""
 
     def share(self, index: int) -> tuple[int, dict[str, Any]]:
-        """Return the threads of a shard, and the fields in which its request differs from the plan's."""
+        """Return a shard's threads, and the fields of its request that differ from the plan's."""
 
     def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:
-        """Carry out the shards; yield (index, what gives its report or raises BenchError) as each ends."""
+        """Carry out the shards; yield (index, function that returns the report or raises BenchError) as each ends."""
 
 
 Result = Callable[[], RunReport]

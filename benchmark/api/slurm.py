@@ -12,7 +12,7 @@ _SCRIPT = """\
 #!/bin/bash
 # {tasks} shards of one plan, then the merge of their leaderboards. Submit both with
 #     bash THIS_FILE --partition=gpu --time=4:00:00      (options of sbatch, as your cluster wants them)
-# Shards that were killed or ran out of time go on where they were by the same command.
+# Submit again to resume shards that were killed or ran out of time.
 #SBATCH --job-name=bench
 set -euo pipefail
 {places}
@@ -28,12 +28,12 @@ fi
 
 
 def array_script(request: RunRequest, db: str, tasks: int) -> str:
-    """A bash script that submits a plan to Slurm as an array of shards, with a job after it that merges and scores.
+    """Return a bash script that submits a plan to Slurm as an array of shards, then a job that merges and scores.
 
-    Each shard has a leaderboard of its own beside `db`, which begins with what `db` has; a server takes all."""
+    Each shard starts its own leaderboard with the trials of `db`; a server's leaderboard is shared."""
     if request.device not in ("auto", "cpu", "cuda"):
-        raise BenchError(f"each shard has a device of its own: --device is auto, cpu or cuda, not '{request.device}'.")
-    device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident
+        raise BenchError(f"each shard has its own device: --device must be auto, cpu or cuda, not '{request.device}'.")
+    device = "cpu" if request.device == "cpu" else "cuda"  # never the CPU by accident
     listed = {name: joined(getattr(request, name)) for name in ("models", "suites", "stimuli")}
     asked = {**vars(request), **listed, "device": device, "db": None, "reporter": None}
     run_words = command_line(RunRequest, "bench run", **asked)
@@ -49,7 +49,7 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
         places = f'leaderboard={shlex.quote(str(whole))}\nfolder={shlex.quote(folder)}\nmkdir -p "$folder"'
         shard = (
             '    own="$folder/shard-$SLURM_ARRAY_TASK_ID.db"\n'
-            '    if [ -e "$leaderboard" ] && [ ! -e "$own" ]; then  # what is there is not made again\n'
+            '    if [ -e "$leaderboard" ] && [ ! -e "$own" ]; then  # stored trials are not computed again\n'
             '        bench db merge "$leaderboard" --into "$own" || [ $? = 3 ]\n'
             "    fi\n"
             f'    exec {run_words} {part} --db "$own"'

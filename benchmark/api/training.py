@@ -1,6 +1,4 @@
-"""Every checkpoint of a training run as one family: registered, and run under the cheapest suite first.
-
-In a folder that is followed they are run as they appear; a file that is still being written is waited for."""
+"""Register and run every checkpoint of a training run, or each one as it appears."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
 
 
 def sweep(
-    folder: Annotated[str | Path, Option("Set the architecture of the checkpoints.", kind="place")],
+    folder: Annotated[str | Path, Option("A folder of checkpoints.", kind="place")],
     arch: Arch = "",
     *,
     pattern: Annotated[str, Option("Use files like '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
@@ -49,9 +47,7 @@ def sweep(
     poll: Annotated[
         float, Option("Look for checkpoints every N seconds.", metavar="SECONDS", least=0.1, most=86_400)
     ] = 10.0,
-    until: Annotated[
-        int | None, Option("Wait for checkpoints until this step (with --follow).", metavar="STEP", least=0)
-    ] = None,
+    until: Annotated[int | None, Option("Stop after this step (with --follow).", metavar="STEP", least=0)] = None,
     db: Db = None,
     reporter: Reporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
@@ -62,47 +58,44 @@ def sweep(
     """Run all checkpoints of a training run; draw its curves.
 
     The cheapest suite runs first. Steps or epochs are read from the names (step_1000.pt, epoch=3.ckpt), otherwise from
-    the files. Repeating the command computes what is missing. Exit code 3 means that a file could not be used. --follow
-    waits for a file that is still being written: write checkpoints under another name and rename them if you can."""
+    the files. Repeating the command computes what is missing. --follow waits for a file that is still being written:
+    write checkpoints under another name and rename them if you can. Exit code 3 means that a file could not be used."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
-    request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
     if follow and not 0 < poll <= _LONGEST:
         raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
-    place, run, settings = expanded(str(folder)), run_name(folder, name), read_settings(db)
-    shown = reporter or Silent()
     swept = TrainingRun(
-        folder=place,
+        folder=expanded(str(folder)),
         arch=arch,
-        run=run,
+        run=run_name(folder, name),
         pattern=pattern,
         every=every,
         is_named=bool(name),
         given=given,
-        request=request,
-        settings=settings,
-        reporter=shown,
+        request=RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed),
+        settings=read_settings(db),
+        reporter=reporter or Silent(),
         say=say,
         command=command,
     )
     if follow:
         return swept.follow(lambda: _slept(poll), until)
     if until is not None:
-        raise BenchError("--until is for --follow.")
+        raise BenchError("--until needs --follow.")
     return swept.once(agreed)
 
 
 def run_name(folder: str | Path, name: str = "") -> str:
-    """What a run is called, as a card's name may begin."""
+    """Return the name of a run, as a card's name may begin."""
     return _plain(name or expanded(str(folder)).resolve().name).lstrip("._+-")[:100] or "run"
 
 
 def _plain(text: str) -> str:
-    """Text of which each character may stand in a card's name."""
+    """Replace characters that a card's name must not have."""
     return re.sub("[^A-Za-z0-9._+-]", "-", text)
 
 
 def _slept(seconds: float) -> bool:
-    """A pause between two looks, which Ctrl-C ends, and the watch with it."""
+    """Wait between two looks; return False on Ctrl-C."""
     try:
         time.sleep(seconds)
     except KeyboardInterrupt:
@@ -112,19 +105,18 @@ def _slept(seconds: float) -> bool:
 
 @dataclass(kw_only=True)
 class SweepReport:
-    """What was done. models: by step; counts: of outcomes, as in a run's report; failed: "MODEL under SUITE" -> why;
-    left_out: file within the folder -> why it was not registered."""
+    """The outcome of a sweep."""
 
     run: str
     unit: Unit = "step"
-    models: dict[str, int] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    failed: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    models: dict[str, int] = field(default_factory=dict)  # name -> step
+    counts: Counter[str] = field(default_factory=Counter)  # of outcomes, as in a run's report
+    failed: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE" -> reason
+    left_out: dict[str, str] = field(default_factory=dict)  # file in the folder -> reason
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 nothing done, 3 some failed or were left out."""
+        """Return 0 if all is done, 1 if nothing is, 3 if some failed or were left out."""
         if not self.counts["done"] + self.counts["cached"]:
             return 1
         return 3 if self.failed or self.left_out else 0
@@ -132,19 +124,15 @@ class SweepReport:
 
 @dataclass(kw_only=True)
 class TrainingRun:
-    """A folder of checkpoints and how they are registered and run; `report`: what became of them.
-
-    arch: as `bench register` takes it; run: its name; pattern: a glob ("": all that look like checkpoints); every: each
-    n-th in the order of training, and the last; is_named: somebody says which run it is; given: further options of a
-    registration (labels, key, mean, ...)."""
+    """A folder of checkpoints, and how they are registered and run; `report` collects the outcome."""
 
     folder: Path
     arch: str
-    run: str
-    pattern: str = ""
-    every: int = 1
-    is_named: bool = False
-    given: Mapping[str, Any] = field(default_factory=dict)
+    run: str  # its name
+    pattern: str = ""  # a glob; without one, every file that looks like a checkpoint
+    every: int = 1  # each n-th in the order of training, and the last
+    is_named: bool = False  # the user named the run
+    given: Mapping[str, Any] = field(default_factory=dict)  # further options of a registration
     request: RunRequest = field(default_factory=RunRequest)
     settings: Settings = field(default_factory=read_settings)
     reporter: Reporter = field(default_factory=Silent)
@@ -155,18 +143,18 @@ class TrainingRun:
         self.report = SweepReport(run=self.run)
 
     def once(self, agreed: Callable[[RunPlan], bool] = lambda _prepared: True) -> SweepReport | None:
-        """Register and run the checkpoints that are there; None if `agreed` says no. Raises BenchError: no such folder,
-        no checkpoint, none that says a step."""
+        """Register and run the checkpoints; return None if `agreed` refuses. Raise BenchError without a folder, a
+        checkpoint or a step."""
         self._require()
         files = checkpoint_files(self.folder, self.pattern)
         if not files:
             like = f" like '{self.pattern}'" if self.pattern else ""
-            raise BenchError(f"{self.folder} has no checkpoints{like}. --pattern '*.pt' says which.")
+            raise BenchError(f"{self.folder} has no checkpoints{like}. Choose files with --pattern '*.pt'.")
         order = placed(files, folder=self.folder)
         if not order.steps:
             path, why = next(iter(order.left_out.items()))
             raise BenchError(
-                f"none of the {len(files)} files in {self.folder} can be put in order: {self._inside(path)}: {why}. "
+                f"the {len(files)} files in {self.folder} have no order: {self._inside(path)}: {why}. "
                 "Name them like step_1000.pt or epoch_3.pt."
             )
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
@@ -177,11 +165,10 @@ class TrainingRun:
         return self.report if self.run_cheapest_first(cards, agreed) else None
 
     def follow(self, pause: Callable[[], bool], until: int | None = None) -> SweepReport:
-        """Register and run checkpoints as they appear, until `pause`, called between two looks, says no, or a
-        checkpoint of at least step `until` was run, or was left out and is as it was at the next look.
+        """Register and run checkpoints as they appear, until `pause` (called between two looks) returns False or a
+        checkpoint of at least step `until` was run or cannot be run.
 
-        A file is read once its size and time are the same at two looks. One that does not load is said and tried again
-        when it changes."""
+        A file is read once its size and time are equal at two looks, and again whenever it changes."""
         self._require()
         self._require_arch()
         before: Mapping[Path, Stamp] = {}
@@ -196,10 +183,8 @@ class TrainingRun:
             fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
             growing = {*stamps} - {*settled, *fresh}
             if growing - waited:
-                which = (
-                    f"{self._inside(min(growing))}: it is" if len(growing) == 1 else f"{len(growing)} files that are"
-                )
-                self.say(f"waiting for {which} new or still being written")
+                which = self._inside(min(growing)) if len(growing) == 1 else f"{len(growing)} files"
+                self.say(f"waiting for {which}: new or still being written")
             before, waited = stamps, growing
             if fresh:
                 whole = {path: stamp for path, stamp in stamps.items() if path not in growing}
@@ -209,7 +194,7 @@ class TrainingRun:
                     return self.report
                 refused = [path for path in settled if steps.get(path, -1) >= until]
                 for inside in map(self._inside, refused):
-                    if inside in self.report.left_out:  # nothing else would end the watch
+                    if inside in self.report.left_out:
                         self.say(f"ended: step {until} cannot be run: {inside}: {self.report.left_out[inside]}")
                         return self.report
             if not pause():
@@ -218,8 +203,8 @@ class TrainingRun:
     def _run_fresh(
         self, fresh: Sequence[Path], stamps: Mapping[Path, Stamp], until: int | None, done: dict[Path, Stamp]
     ) -> Mapping[Path, int]:
-        """Run the files that are whole since this look; the steps of all whole files (`stamps`), whose places are those
-        among all: `every` is then the same each time. done: of which state each file was read."""
+        """Run the files that are complete since this look; return the steps of all complete files (`stamps`). `every`
+        counts among all of them, so that it selects the same files each time. done: file -> stamp when it was read."""
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)
         self.report.unit = order.unit
@@ -230,7 +215,7 @@ class TrainingRun:
             steps={path: step for path, step in chosen.steps.items() if path in fresh},
             left_out={path: why for path, why in order.left_out.items() if path in fresh},
         )
-        done |= {path: stamps[path] for path in fresh}  # one that changes while it is read is read again
+        done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
         if cards := self.register(new):
             self.say(f"running {', '.join(card.name for card in cards)}")
             self.run_cheapest_first(cards)
@@ -239,8 +224,7 @@ class TrainingRun:
     def run_cheapest_first(
         self, cards: Sequence[ModelCard], agreed: Callable[[RunPlan], bool] = lambda _prepared: True
     ) -> bool:
-        """All checkpoints under the suite that costs least, then under the next: curves of the cheap ones come first.
-        False if `agreed` says no."""
+        """Run all checkpoints under the cheapest suite, then under the next; return False if `agreed` refuses."""
         if not cards:
             return True
         prepared = prepare(replace(self.request, models=",".join(card.name for card in cards)), self.settings)
@@ -253,11 +237,11 @@ class TrainingRun:
         return True
 
     def register(self, order: Placed) -> list[ModelCard]:
-        """A card for each checkpoint, in their order. Those that do not load are left out, and said."""
+        """Register each checkpoint in its order; those that do not load are left out and reported."""
         try:
             self.settings.cards.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BenchError(f"no card can be written to {self.settings.cards}: {error.strerror}.") from error
+            raise BenchError(f"cards cannot be written to {self.settings.cards}: {error.strerror}.") from error
         cards, given = dict(read_cards(self.settings.cards)), self._given()
         files: dict[str, str] = {}
         registered = []
@@ -287,7 +271,7 @@ class TrainingRun:
         return registered
 
     def _card(self, path: Path, cards: Mapping[str, ModelCard], given: Mapping[str, Any]) -> ModelCard:
-        """The card of a checkpoint: its own, unless the file was written since or another network is meant."""
+        """Return the checkpoint's card; register it again if the file or the options have changed."""
         from registry.architectures import whole_arch
 
         file = str(path.resolve())
@@ -299,7 +283,7 @@ class TrainingRun:
             return register_card(name, self.arch, str(path), **more)[0]
         same = whole_arch(self.arch) in ("", known.arch)
         said = _said(known) if same else {"labels": known.labels}
-        # A card must be newer than the file, and than the file's being there: a copy may keep an older time.
+        # ctime too: a copied file may keep an older mtime.
         state, own = path.stat(), self.settings.cards / f"{name}.yaml"
         is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
         if same and is_newer and all(said.get(option) == value for option, value in given.items()):
@@ -308,7 +292,7 @@ class TrainingRun:
         return register_card(name, self.arch or known.arch, str(path), **more)[0]
 
     def _name(self, path: Path, cards: Mapping[str, ModelCard]) -> str:
-        """The run's name and the file's, then also its ending, then a number: the first that no other file has."""
+        """Return the run's name with the file's; if another file has it, also the ending, then a number."""
         name = f"{self.run}-{_plain(self._inside(path).removesuffix(path.suffix))}"[:180]
         for candidate in chain((name, f"{name}{_plain(path.suffix)[:12]}"), (f"{name}-{n}" for n in count(2))):
             card = cards.get(candidate)
@@ -319,8 +303,7 @@ class TrainingRun:
         return candidate
 
     def _given(self) -> dict[str, Any]:
-        """What is said of all checkpoints. A list of classes is one label space of the whole run: each registration by
-        itself would name it after its model."""
+        """Return the options of every registration. A list of classes becomes one label space of the whole run."""
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.given.items() if v is not None}
         labels = str(given.get("labels") or "")
         if labels and is_class_list(labels):
@@ -337,15 +320,15 @@ class TrainingRun:
             self.say(f"left out: {inside}: {why}")
 
     def _inside(self, path: Path) -> str:
-        """A file's path within the folder, for messages."""
+        """Return a file's path within the folder."""
         return printable(str(path.relative_to(self.folder)))
 
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
         return [card for card in cards.values() if card.checkpoint and card.checkpoint.run == self.run]
 
     def _require(self) -> None:
-        """Raises as a run would, and for a run of that name whose checkpoints are all elsewhere: two would be drawn as
-        one. Who names a run says which it is: one that went on in another folder, say."""
+        """Raise as a run would, and if another folder's run has this name, unless the user gave it: both would be drawn
+        as one curve."""
         self._require_folder()
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
@@ -354,24 +337,23 @@ class TrainingRun:
         if self.is_named or not there or any(file in linked or file.is_relative_to(folder) for file in there):
             return
         raise BenchError(
-            f"'{self.run}' is another training run already, with {there[0]}: give this one a name of its own "
-            f"with --name, or say --name {self.run} if it is the same run."
+            f"'{self.run}' is already the name of a training run with {there[0]}: choose another with --name, or give "
+            f"--name {self.run} if it is the same run."
         )
 
     def _require_folder(self) -> None:
         if not self.folder.is_dir():
-            raise BenchError(f"{self.folder} is no folder: name the one that holds the checkpoints.")
+            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.")
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
-            raise BenchError(f"--pattern is a glob within the folder, such as '*.pt', not '{self.pattern}'.")
+            raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
 
     def _require_arch(self) -> None:
-        """One error instead of one for each checkpoint: UnknownName with close matches, CardError for no such
-        function."""
+        """Raise one error for an unknown architecture instead of one for each checkpoint."""
         from registry.architectures import factory, require_known, whole_arch
 
         if not self.arch:
             raise BenchError(
-                "--arch is needed: timm:NAME, torchvision:NAME or python:./file.py:function, as of `bench register`."
+                "--arch is missing: give timm:NAME, torchvision:NAME or python:./file.py:function (`bench register`)."
             )
         kind, _, name = self.arch.partition(":")
         if kind in ("timm", "torchvision") and ":" not in name:
@@ -381,8 +363,7 @@ class TrainingRun:
 
 
 def _said(card: ModelCard) -> dict[str, Any]:
-    """What a card says, as a registration is told it: what is not said again stays. Members of families say it
-    themselves."""
+    """Return the options that a card was registered with, to repeat them. Members of families identify themselves."""
     from registry.families.family import family_of
 
     said: dict[str, Any] = {"labels": card.labels, "training": card.training}
@@ -395,7 +376,7 @@ def _said(card: ModelCard) -> dict[str, Any]:
 
 
 def _thinned(order: Placed, every: int, *, last: bool = True) -> Placed:
-    """Each n-th checkpoint, and the last one."""
+    """Return each n-th checkpoint, and the last one."""
     paths = list(order.steps)
     kept = {*paths[::every], *(paths[-1:] if last else [])}
     return replace(order, steps={path: order.steps[path] for path in paths if path in kept})

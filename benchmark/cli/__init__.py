@@ -1,4 +1,4 @@
-"""The command `bench`. A command is imported when it is used: its help line is all that `bench --help` shows."""
+"""The command `bench`, which imports a command when it is used."""
 
 import logging
 import sys
@@ -31,40 +31,26 @@ COMMANDS = {
     "reproduce": ("run_commands", "Reproduce a number in a fresh leaderboard."),
     "doctor": ("data", "Show what is installed, where it is, what is missing."),
 }
-#: A command of older versions -> the one that took its place.
-RENAMED = {
-    "board": "db reference",
-    "consistency": "compare consistency A B",
-    "correlate": "compare correlate",
-    "gallery": "plot gallery",
-    "probe": "register NAME --probe FOLDER --arch BACKBONE",
-    "provenance": "show --provenance",
-    "rescore": "db rescore",
-    "serve": "report --live",
-    "transfer": "compare transfer",
-    "trials": "export --trials OBSERVER",
-    "watch": "sweep --follow",
-}
-#: Command -> what loads one that belongs below it and that a room above this one brings.
+#: Command -> loader of a sub-command from a higher layer.
 ADDED: dict[str, Callable[[], click.Command]] = {}
 
 
 class ClosedPipe(Exception):
-    """The reader of our output has enough (`bench ... | head`). No OSError: click would end with code 1."""
+    """The reader of our output has gone (`bench ... | head`). Not an OSError: click would end with code 1."""
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names and one-line help without importing them."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a closed pipe is no fault."""
+        """Run the command; a closed pipe is not an error."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The commands in the order of the table."""
+        """Return the commands in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -80,18 +66,16 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The command table, from the one-line helps."""
+        """Write the command table from the one-line helps."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Older commands are answered with the new ones, unknown ones with close matches."""
-        from benchmark.errors import UnknownName, unknown_name
+        """Refuse an unknown command with close matches."""
+        from benchmark.errors import unknown_name
 
-        if args[0] in RENAMED:
-            raise UnknownName(f"`bench {args[0]}` is `bench {RENAMED[args[0]]}` now.")
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise unknown_name("command", args[0], COMMANDS, "`bench --help` explains them.")
         return super().resolve_command(ctx, args)
@@ -107,7 +91,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of `bench`: a user's mistake is one line on stderr, never a traceback."""
+    """Run `bench`; report a user's mistake in one line on stderr, without a traceback."""
     from benchmark.errors import BenchError
     from benchmark.variables import let_waiting_threads_sleep
 
@@ -123,31 +107,31 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
-            error.show()  # the whole help is the answer
+            error.show()  # prints the whole help
             sys.exit(2)
         text = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "bench"
         _fail(f"{text}. `{where} --help` explains the options.", 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what is stored stays, the same command goes on from there.", 130)
+        _fail("interrupted; stored trials are kept. Run the same command to resume.", 130)
     except ClosedPipe:
         sys.stderr.close()
         sys.exit(0)
-    except SystemExit as error:  # the command line itself never gets here by one
-        _fail(f"somebody's code called sys.exit({error.code!r}): a model's or a plug-in's.", 1)
+    except SystemExit as error:  # the command line itself raises none
+        _fail(f"the code of a model or a plug-in called sys.exit({error.code!r}).", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
     code = code if isinstance(code, int) else 0
-    sys.exit(code or (3 if altered.said else 0))
+    sys.exit(code or (3 if altered.shown else 0))
 
 
 class AlteredScores(logging.Handler):
-    """Within it, what is not shown because it was altered in the leaderboard is said, once."""
+    """Report rows that are hidden because they were altered in the leaderboard, each once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
+        self.shown: set[str] = set()
 
     def __enter__(self) -> None:
         logging.getLogger("benchmark.store.altered").addHandler(self)
@@ -156,11 +140,11 @@ class AlteredScores(logging.Handler):
         logging.getLogger("benchmark.store.altered").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Says it."""
+        """Print the record."""
         from benchmark.cli.printing import echo_line
 
-        if (line := record.getMessage()) not in self.said:
-            self.said.add(line)
+        if (line := record.getMessage()) not in self.shown:
+            self.shown.add(line)
             echo_line(f"not shown: {line}", err=True)
 
 

@@ -86,9 +86,9 @@ def add(
     name: Name,
     folder: Annotated[Path, Option("A folder of images.", kind="folder")],
     *,
-    role: Annotated[str | None, Option("Set the role that suites ask for (`bench suites show`): natural, ...")] = None,
-    space: Annotated[str | None, Option("Set the label space of its categories: geirhos16, imagenet1k, ...")] = None,
-    layout: Annotated[str | None, Option("Set the folder's layout: class-folder, masks, coco, ...")] = None,
+    role: Annotated[str | None, Option("Give it this role (`bench suites show`): natural, ...")] = None,
+    space: Annotated[str | None, Option("Give its categories this label space: geirhos16, imagenet1k, ...")] = None,
+    layout: Annotated[str | None, Option("Expect this layout: class-folder, masks, coco, ...")] = None,
 ) -> int:
     """Add a folder that is already on disk.
 
@@ -151,7 +151,7 @@ def path(name: Name) -> int:
         raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
     place = stimuli_folder(name, settings)
     if place is None:
-        raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
+        raise MissingStimuli(f"'{name}' is not on disk: get it with `bench data fetch {name}`.")
     echo_line(place)
     return 0
 
@@ -162,28 +162,28 @@ def stylize(
     content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")],
     style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")],
     name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
-    cue_conflict: Annotated[bool, Option("Combine the shape of one class with the texture of another.")] = False,
+    cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False,
     strength: Annotated[
-        float, Option("Set the strength of the style.", "--strength", "--alpha", least=0, most=1)
+        float, Option("Apply the style with this strength.", "--strength", "--alpha", least=0, most=1)
     ] = 1.0,
-    size: Annotated[int, Option("Set the side in pixels.", least=8, most=384)] = 224,
+    size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224,
     crop: Annotated[
         float, Option("Crop to this share of the shorter side; 1 suits square images.", least=0.01, most=1)
     ] = 0.875,
-    seed: Annotated[int, Option("Set the seed of styles and pairs.")] = 0,
+    seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0,
     limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None,
-    role: Annotated[str | None, Option("Set the role that suites ask for.")] = None,
-    space: Annotated[str | None, Option("Set the label space if the class folders do not.")] = None,
+    role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None,
+    space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None,
     output: Folder = None,
     workers: Annotated[int | None, Option("Make this many images at a time (default: one per core).", least=1)] = None,
 ) -> int:
-    """Render images in the style of others as a new set.
+    """Make a new set: images in the style of others.
 
     Without --cue-conflict every image keeps its label and takes the texture of one style, as in Stylized-ImageNet. The
     network differs from that of the published sets: boards name it and never mix the sets. Repeat the command to
     continue after an interruption."""
     if cue_conflict and space is not None:
-        raise UsageError("cue-conflict images have the 16 categories: no --space.")
+        raise UsageError("--cue-conflict always has the 16 categories: leave out --space.")
     kind = "cue-conflict" if cue_conflict else "stylised"
     order = Order(
         content=content,

@@ -29,7 +29,7 @@ def show_model(name: Name) -> int:
 
 
 @command(name="check")
-def check_model(name: Name, *, device: Annotated[str, Option("Set the device of the test.")] = "cpu") -> int:
+def check_model(name: Name, *, device: Annotated[str, Option("Test on this device.")] = "cpu") -> int:
     """Load a model and test its answers and gradients."""
     from registry.determinism_checks import check_model
     from registry.simulated import IdealObserver

@@ -28,7 +28,7 @@ def report(
     live: Annotated[
         bool, Option("Serve the report over HTTP and update it during a run.", without=("out", "compare"))
     ] = False,
-    host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everybody (with --live).")] = "127.0.0.1",
+    host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everyone (with --live).")] = "127.0.0.1",
     port: Annotated[int, Option("Listen on this port; 0 is any free one (with --live).", least=0, most=65535)] = 8000,
     every: Annotated[float, Option("Look for changes every N seconds (with --live).", least=1)] = 10.0,
     db: str | None,
@@ -46,7 +46,7 @@ def report(
         pages.refresh()
         server = open_server(host, port, partial(Handler, live=pages))
         if host not in LOOPBACK:
-            echo_line(f"everybody who can reach {host} can read this leaderboard.", err=True)
+            echo_line(f"everyone who can reach {host} can read this leaderboard.", err=True)
         echo_line(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
         threading.Thread(target=watch, args=(pages, stop, every), daemon=True).start()
         server.serve_forever()
@@ -65,7 +65,7 @@ def plot(
         Path | None, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")
     ] = None,
     column: Annotated[
-        Literal["single", "double"], Option("Set the width to one or two columns: 85 or 180 mm.")
+        Literal["single", "double"], Option("Choose a width of one or two columns: 85 or 180 mm.")
     ] = "double",
     **asked: Any,
 ) -> int:
@@ -78,7 +78,7 @@ def plot(
         echo_data("\n".join(f"{known.name}  {known.title}" for known in drawn))
         return 0
     if out is None:
-        raise click.UsageError("--out says where the figure goes: --out figure.svg, .pdf or .png.")
+        raise click.UsageError("--out is missing: give --out figure.svg, .pdf or .png.")
     drawn[0].save(out, column)
     echo_line(f"{out}: {drawn[0].title}. {drawn[0].caption}")
     return 0
@@ -99,17 +99,19 @@ def ask(
     **asked: Any,
 ) -> int:
     if served and out is not None:
-        raise UsageError("--out writes a file, --serve serves the page: give one.")
+        raise UsageError("--out and --serve exclude each other: give one.")
     if not served and answers is not None:
-        raise UsageError("--answers is for --serve: a page from a file keeps its answers in the browser.")
+        raise UsageError("--answers needs --serve: a page in a file keeps its answers in the browser.")
     out = None if served else out or Path("ask.html")
     experiment = serving.ask(out=out, served=served, **asked)
     session = experiment.session
     echo_line(f"{experiment}, each for {session.procedure.presentation} ms")
     if not asked["consent"]:
-        echo_line("no --consent FILE: the page shows a general text that no ethics board has approved", err=True)
+        echo_line("without --consent FILE, the page shows a general text, not approved by an ethics board", err=True)
     if not experiment.boards:
-        echo_line(f"no suite shows images of the role '{session.experiment}': no board will have the answers", err=True)
+        echo_line(
+            f"boards will not have the answers: no suite shows the role '{session.experiment}'", err=True
+        )
     if out is not None:
         echo_line(f"{out}: {len(experiment.html) / 1e6:.1f} MB, open it in a browser, which saves the answers; then:")
         echo_line("bench import trials FOLDER-OF-ANSWERS --source NAME")

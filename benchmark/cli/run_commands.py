@@ -35,15 +35,17 @@ def run(
     *,
     models: str,
     arch: Annotated[
-        str, Option("Set the architecture of a checkpoint given by path.", "--arch", metavar="SOURCE:NAME")
+        str, Option("Use this architecture for a checkpoint given by path.", "--arch", metavar="SOURCE:NAME")
     ] = "",
     labels: Annotated[
-        str | None, Option("Set the labels of a checkpoint given by path.", "--labels", metavar="SPACE|FILE")
+        str | None, Option("Use these labels for a checkpoint given by path.", "--labels", metavar="SPACE|FILE")
     ] = None,
     dry_run: Annotated[bool, Option("Show the plan and its cost; run nothing.")] = False,
     print_array: Annotated[Literal["slurm"] | None, Option("Print a script that submits the plan.")] = None,
-    tasks: Annotated[int, Option("Set the number of tasks of --print-array.", least=1, most=10_000)] = 8,
-    strict: Annotated[bool, Option("Exit with 3 if a suite does not apply to a model.")] = False,
+    tasks: Annotated[
+        int, Option("Split the plan into this many tasks (with --print-array).", least=1, most=10_000)
+    ] = 8,
+    strict: Annotated[bool, Option("End with exit code 3 if a suite does not apply to a model.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     db: str | None = None,

@@ -157,10 +157,9 @@ def show(
 
     Scores have intervals, reasons and their origin; a training run has curves.
 
-    --provenance prints what is behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n,
-    method, interval, and the command that reproduces it. MODEL alone selects the headline of each of its suites, MODEL
-    SUITE that suite's headline. Give CONDITION as `bench show` prints it; without it, the number over all conditions is
-    meant."""
+    --provenance prints the weights, card, stimuli, seed, precision, device, versions, runs, n, method and interval of a
+    number, and the command that reproduces it. Without METRIC, it prints headlines: of all suites, or of SUITE. Give
+    CONDITION as `bench show` prints it (default: all conditions)."""
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")
@@ -301,7 +300,7 @@ def compare(
     a: str,
     b: str,
     suite: str | None,
-    images: Annotated[bool, Option("List images that only one of the two answers correctly.", "--images")] = False,
+    images: Annotated[bool, Option("Print the images that only one of them answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
 ) -> int:
     if set(b) & set("*?[,"):

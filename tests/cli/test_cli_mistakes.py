@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.cli import COMMANDS, RENAMED
 from benchmark.stimuli.image_names import GEIRHOS16
 from registry.world_networks import tiny_resnet
 
@@ -177,12 +176,3 @@ def test_a_place_that_is_empty_stands_for_no_default(bench, words):
     """`--db "$RESULTS"` where nobody has set RESULTS: the run went into another leaderboard."""
     ended = bench(*words)
     assert ended.code == 2 and "expected a place, got ''" in ended.err
-
-
-@pytest.mark.parametrize("old", sorted(RENAMED))
-def test_an_old_command_is_answered_with_the_new_one(bench, old):
-    mistake(bench(old, "--db", "x"), 2, f"`bench {old}` is `bench {RENAMED[old]}` now")
-    command = RENAMED[old].split()[0]
-    words = [word for word in RENAMED[old].split()[1:] if word.islower()]
-    shown = bench(command, "--help").out
-    assert command in COMMANDS and all(word in shown for word in words)

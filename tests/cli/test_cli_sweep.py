@@ -78,8 +78,8 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (tmp_path / "none", (), "is no folder"),
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
-        (odd, (), "can be put in order"),
-        (named, ("--arch", ""), "--arch is needed"),
+        (odd, (), "have no order"),
+        (named, ("--arch", ""), "--arch is missing"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):

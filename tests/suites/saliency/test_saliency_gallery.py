@@ -75,7 +75,7 @@ def test_the_command_draws_one_row_a_model(tmp_path):
 
 @pytest.mark.parametrize(("words", "error", "said"), [
     (("-m", "ideal-shape"), BenchError, "no gradients"),
-    (("-m", "world-standard-0,efficientnet-lite0"), BenchError, "decision spaces"),
+    (("-m", "world-standard-0,efficientnet-lite0"), BenchError, "label space"),
     (("-m", "world-standard-0", "--map", "integrated-gradient"), UnknownName, "integrated-gradients"),
 ])  # fmt: skip
 def test_what_cannot_be_drawn_is_a_plain_message(words, error, said, tmp_path):
