@@ -88,7 +88,7 @@ def content(db: Path) -> tuple[object, object]:
             )
             for row in store.latest_scores()
         }  # fmt: skip
-        if found := list(store.problems()):
+        if found := store.problems():
             raise SystemExit(f"{db} is damaged: {found}")
     return trials, scores
 

@@ -82,7 +82,7 @@ def wrong(store: Store, writers: int, chunks: int) -> tuple[int, list[str]]:
         for number in range(chunks)
         for owner in [owned(writer, number)]
     }
-    found = list(store.problems())
+    found = store.problems()
     keys: dict[str, list[int]] = {}
     for key, place in sorted(expected):
         keys.setdefault(key, []).append(place)

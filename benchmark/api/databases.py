@@ -127,7 +127,7 @@ def check_db(
     Exit code 1 means that a fault was found. With --rescore, scores made by today's code are recomputed from the
     trials, and those that differ are listed."""
     with open_store(read_settings(db).db, write=False) as store:
-        lines = list(store.problems())
+        lines = store.problems()
         codes = Codes()
         for suite in suites_with_scores(store) if rescore else ():
             checker = ScoreChecker(store=store, run="", suite=suite, codes=codes)

@@ -137,9 +137,7 @@ Db = Annotated[str | None, Option(LEADERBOARD, "--db", metavar="FILE|URL", kind=
 SuiteName = Annotated[str | None, Option("Use these suites, separated by commas.", "--suite", "-s", metavar="NAME")]
 SuiteNames = Annotated[Names, Option("Use these suites.", "--suite", "-s", metavar="NAME[:VARIANT]|all")]
 Observers = Annotated[Names | None, Option("Use only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
-By = Annotated[
-    str | None, Option("Order rows by this metric or suite's headline.", "--by", metavar="METRIC|SUITE")
-]
+By = Annotated[str | None, Option("Order rows by this metric or suite's headline.", "--by", metavar="METRIC|SUITE")]
 Unseen = Annotated[bool, Option("Leave out conditions that any of the observers was trained on.", "--unseen-only")]
 FlaggedLast = Annotated[bool, Option("Place distrusted scores below all others.", "--flagged-last")]
 AmongShown = Annotated[bool, Option("Compute ranks among the rows shown, not among all.", "--among-shown")]

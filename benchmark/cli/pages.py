@@ -109,9 +109,7 @@ def ask(
     if not asked["consent"]:
         echo_line("without --consent FILE, the page shows a general text, not approved by an ethics board", err=True)
     if not experiment.boards:
-        echo_line(
-            f"boards will not have the answers: no suite shows the role '{session.experiment}'", err=True
-        )
+        echo_line(f"boards will not have the answers: no suite shows the role '{session.experiment}'", err=True)
     if out is not None:
         echo_line(f"{out}: {len(experiment.html) / 1e6:.1f} MB, open it in a browser, which saves the answers; then:")
         echo_line("bench import trials FOLDER-OF-ANSWERS --source NAME")

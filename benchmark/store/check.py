@@ -14,8 +14,8 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
-from benchmark.store.db_errors import as_store_errors, no_leaderboard
-from benchmark.store.location import parse_location
+from benchmark.store.db_errors import as_store_errors, no_leaderboard, retry
+from benchmark.store.location import Location, parse_location
 from benchmark.store.queries import chunk_columns, imported_keys, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
 from benchmark.store.sql import fetched, fetched_of, parsed, row_digest, seal_column, texts
@@ -41,30 +41,32 @@ class Status:
 
 def status(url_or_path: str) -> Status:
     """Describe a leaderboard of any version without changing it. Raises StoreError."""
-    with (
-        closing(connect(parse_location(url_or_path), write=False, create=False)) as database,
-        database.reading() as connection,
-    ):
-        stored, shown = revision(connection, database.location), database.location.shown
-        if stored is None:
-            raise no_leaderboard(shown)
-        names = set(sa.inspect(connection).get_table_names())
-        tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
-        count = sa.select(sa.func.count())
-        counts = {table.name: int(connection.execute(count.select_from(table)).scalar_one()) for table in tables}
-        trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
-        counts["trials"] = int(connection.execute(trials).scalar_one())
-        program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
-        return Status(
-            place=shown,
-            server=f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}",
-            revision=stored,
-            newest=schema.HEAD,
-            size=_size(connection),
-            counts=counts,
-            open_runs=counts["runs"] - counts["run_ends"],
-            incomplete=len(incomplete(connection)) if stored == schema.HEAD else 0,
-        )
+    location = parse_location(url_or_path)
+    with closing(connect(location, write=False, create=False)) as database:
+        return database.look(partial(_status, location))
+
+
+def _status(location: Location, connection: sa.Connection) -> Status:
+    stored, shown = revision(connection, location), location.shown
+    if stored is None:
+        raise no_leaderboard(shown)
+    names = set(sa.inspect(connection).get_table_names())
+    tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
+    count = sa.select(sa.func.count())
+    counts = {table.name: int(connection.execute(count.select_from(table)).scalar_one()) for table in tables}
+    trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
+    counts["trials"] = int(connection.execute(trials).scalar_one())
+    program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
+    return Status(
+        place=shown,
+        server=f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}",
+        revision=stored,
+        newest=schema.HEAD,
+        size=_size(connection),
+        counts=counts,
+        open_runs=counts["runs"] - counts["run_ends"],
+        incomplete=len(incomplete(connection)) if stored == schema.HEAD else 0,
+    )
 
 
 def _size(connection: sa.Connection) -> int:
@@ -77,36 +79,38 @@ def _size(connection: sa.Connection) -> int:
 
 def vacuum(database: Database) -> tuple[int, int]:
     """Return unused space to the disk, and refresh the statistics of the query planner; bytes before and after."""
-    with database.reading() as connection:
-        before = _size(connection)
     sqlite = database.location.server is None
     steps = ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
-    with as_store_errors(database.location), database.engine.connect() as connection:
-        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for step in steps:
-            connection.exec_driver_sql(step)
-    with database.reading() as connection:
-        return before, _size(connection)
+
+    def work() -> None:
+        with as_store_errors(database.location), database.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for step in steps:
+                connection.exec_driver_sql(step)
+
+    before = database.read(_size)
+    retry(work, database.location.shown)
+    return before, database.read(_size)
 
 
-def problems(database: Database) -> Iterator[str]:
-    """Yield the faults of a leaderboard, a line each: pages, keys, references, checksums, contents. Reads all of it
-    once."""
-    with database.reading() as connection:
-        if database.location.server is None:
-            pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
-            yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        kinds = {"schema": _schema(connection), "rule": rules(connection)}
-        for table in schema.METADATA.sorted_tables:
-            if table is not schema.SCORES:  # what a score set's digest binds
-                rows = map(partial(row_problems, table), all_rows(connection, table))
-                kinds[table.name] = chain.from_iterable(rows)
-        kinds |= {"chunk": _overlapping(connection), "score set": _score_sets(connection)}
-        kinds |= {"trials without scores": _unscored(connection), "import": _imports(connection)}
-        for what, lines in kinds.items():
-            yield from islice(lines, _SHOWN)
-            if more := sum(1 for _ in lines):
-                yield f"{more} more problems of this kind ({what} ...)"
+def problems(connection: sa.Connection) -> list[str]:
+    """Return the faults of a leaderboard, a line each: pages, keys, references, checksums, contents."""
+    faults = []
+    if connection.dialect.name == "sqlite":
+        pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+        faults += [f"SQLite: {line}" for line in pages.all() if line != "ok"]
+    kinds = {"schema": _schema(connection), "rule": rules(connection)}
+    for table in schema.METADATA.sorted_tables:
+        if table is not schema.SCORES:  # what a score set's digest binds
+            rows = map(partial(row_problems, table), all_rows(connection, table))
+            kinds[table.name] = chain.from_iterable(rows)
+    kinds |= {"chunk": _overlapping(connection), "score set": _score_sets(connection)}
+    kinds |= {"trials without scores": _unscored(connection), "import": _imports(connection)}
+    for what, lines in kinds.items():
+        faults += islice(lines, _SHOWN)
+        if more := sum(1 for _ in lines):
+            faults.append(f"{more} more problems of this kind ({what} ...)")
+    return faults
 
 
 def _schema(connection: sa.Connection) -> Iterator[str]:

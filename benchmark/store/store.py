@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -72,6 +72,7 @@ class Store:
     runs = _reading(queries.runs)
     runs_of_sets = _reading(queries.runs_of_sets)
     provenance = _reading(queries.provenance)
+    problems = _reading(check.problems)
     end_run = _changing(write.end_run)
     put_observer = _changing(write.put_observer)
     put_import = _changing(write.put_import)
@@ -152,10 +153,6 @@ class Store:
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
         """Copy these observations of another leaderboard, with all that they rest on, as work of `run`."""
         self._database.change(merge.merge_observations, other._database, keys, run)
-
-    def problems(self) -> Iterator[str]:
-        """Yield the faults of the database, a line each; all of it is read once."""
-        return check.problems(self._database)
 
     def vacuum(self) -> tuple[int, int]:
         """Give unused room back to the disk and return the bytes before and after."""

@@ -137,7 +137,7 @@ class Bench:
 def content(db):
     """Every trial's columns as bytes, and every score."""
     with open_store(str(db), write=False) as store:
-        assert list(store.problems()) == []
+        assert store.problems() == []
         trials = {
             (row.observer_name, row.key, name): repr(values.tolist())  # NaN is NaN
             for row in store.observations()

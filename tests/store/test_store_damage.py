@@ -202,7 +202,7 @@ def test_chunks_over_one_another_are_named(store, made):
         connection.execute(
             chunk.update().where(chunk.c.position == 1).values(**row | {"checksum": row_digest(chunk, row)})
         )
-    assert list(store.problems()) == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
+    assert store.problems() == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
 
 
 @pytest.mark.slow

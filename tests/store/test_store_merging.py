@@ -205,7 +205,7 @@ def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
     other.put_scores(run, made.score_set(net, keys=("k1",)), [made.score()])
     done = merged(store, other)
     assert (done.scores, done.conflicts) == (0, [])
-    assert list(store.problems()) == []
+    assert store.problems() == []
 
 
 @pytest.mark.slow

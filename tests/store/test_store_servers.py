@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import db_errors, open_store
-from benchmark.store.db_errors import Unavailable, retry, server_gone
+from benchmark.store.connection import Database
+from benchmark.store.db_errors import Broken, Unavailable, retry, server_gone
 from benchmark.store.location import parse_location
 
 SHOWN = parse_location("postgresql://me:s3cret@host/db").shown
@@ -76,6 +77,28 @@ def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, log
     assert last.endswith("results.db can be used again")
 
 
+@pytest.mark.parametrize(
+    "look", [api.db_status, api.check_db, lambda db: open_store(db).vacuum()], ids=["status", "check", "vacuum"]
+)
+def test_upkeep_waits_for_a_connection_that_broke_as_all_else_does(path, look, quick, monkeypatch):
+    with open_store(str(path)) as store:
+        store.begin_run("bench run", {})
+    reads, reading, last = [], Database.reading, 0
+
+    def counted(database):
+        reads.append(database)
+        if len(reads) == last:
+            raise Broken("gone")
+        return reading(database)
+
+    monkeypatch.setattr(Database, "reading", counted)
+    look(str(path))
+    last = len(reads)
+    reads.clear()
+    look(str(path))
+    assert len(reads) == last + 1 and len(quick) == 1
+
+
 @pytest.mark.slow
 def test_a_crash_in_the_middle_of_writing(server, made, logged):
     """The writer waits for the server's restart, and every chunk is there once."""
@@ -136,7 +159,7 @@ def test_a_run_whose_connection_is_ended_at_every_statement_and_commit_ends_equa
     assert len(killed) > 30
     for url in urls:
         with open_store(url, write=False) as store:
-            assert list(store.problems()) == []
+            assert store.problems() == []
             scores = [row._replace(created="", set_id="") for row in store.latest_scores()]
             keys = [one.key for one in store.observations()]
             shown.append((scores, keys, store.trials(keys)["response"].tolist()))
