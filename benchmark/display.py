@@ -1,4 +1,4 @@
-"""What may be shown to a person: text that moves no cursor and tells no password."""
+"""Text that is safe to show: without control characters, private paths and passwords."""
 
 import re
 from collections.abc import Mapping
@@ -6,42 +6,40 @@ from typing import Any
 
 from registry.files import public, redacted
 
-#: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
+#: Width of a file or a pipe in characters: wider than every table, so that nothing wraps.
 UNBOUNDED = 10_000
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Text without control, format and other invisible characters, each replaced by one that is seen, but for those
-    that are `kept`.
-
-    A name cannot move a terminal's cursor, turn the reading direction, or break a table."""
+    """Replace control, format and other invisible characters, except those in `kept`: a name must not move the cursor,
+    turn the reading direction or break a table."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in kept else " " if c.isspace() else "?" for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """As `printable`, for text of several lines: line ends and tabs stay."""
+    """Make text `printable`, and keep line ends and tabs."""
     return printable(text, "\n\t")
 
 
 def counted(n: int, noun: str) -> str:
-    """ "1 headline", "3 headlines", "2 summaries", "2 matrices"."""
+    """Return "1 headline", "3 headlines", "2 summaries" or "2 matrices"."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun[:-1]}ces" if noun.endswith("x") else f"{noun}s"
     return f"{n} {noun if n == 1 else plural}"
 
 
 _FILE_URL = re.compile(r"\b(sqlite|file):/{2,}(?:[^\s/'\"]+/)*")
 _SERVER = re.compile(r"\b(postgresql|mysql|mariadb)(\+\w+)?://[^\s/'\"]*(/\w*)?(\?[^\s'\"]*)?")
-#: A path from the root, from a home or from a drive, in which something stands before the last name.
+#: A path from the root, a home or a drive, with a folder before the last name.
 _NAME = r"[^\s/\\'\"<>]+"
 _PATH = re.compile(rf"(?<![\w/.~-])(?:~\w*/(?:{_NAME}/)*|(?:/(?!/)|[A-Za-z]:\\)(?:{_NAME}[/\\])+)(?={_NAME})")
 _WEB_LOGIN = re.compile(r"\b(https?://)[^\s/'\"]*@")
 
 
 def published(value: Any) -> Any:
-    """Text and plain data as others may have them: paths without the folders of this machine, data bases without their
-    hosts, addresses of the web without logins."""
+    """Return text and plain data for others: paths without this machine's folders, database URLs without hosts, web
+    addresses without logins."""
     if isinstance(value, str):
         text = _SERVER.sub(r"\1://...\3", _FILE_URL.sub(r"\1:///", value))
         return _PATH.sub("", _WEB_LOGIN.sub(r"\1", redacted(text))) if "/" in text or "\\" in text else text
@@ -56,7 +54,7 @@ def published(value: Any) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """About how long, for a person: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
+    """Return a rounded duration: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,15 +1,4 @@
-"""The benchmark's half of the error tree; its root and the drawing of it are in `registry.errors`.
-
-BenchError
-|-- StimuliError            an image, a folder or a catalogue entry that cannot be used
-|   `-- MissingStimuli      a stimulus set that is not on this disk, with the command that gets it
-|-- TrialsError             a file of trials that is malformed: which file, which row
-|-- ScoresError             a table of published scores that is malformed, or names what it must not
-|-- StoreError              a database that cannot be read or written, or is newer than this program
-|-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
-|-- UsageError              options that contradict one another
-`-- PluginError             a suite of a third party that does not load or does not keep its contract
-"""
+"""Errors of the benchmark. Their root is `registry.errors.BenchError`; each class says what it is for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +12,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-#: What somebody else's code may end a piece of work with: its errors, and `sys.exit`. Ctrl-C is the user's own.
+#: Errors that foreign code may end with. Ctrl-C is the user's own.
 FAILURES = (Exception, SystemExit)
 
 
 def failure_line(error: BaseException) -> str:
-    """An error as one line: a person's message as it is, a program's with its type."""
+    """Return an error as one line; errors other than BenchError begin with their type."""
     if isinstance(error, SystemExit):
         return f"its code called sys.exit({error.code!r})"
     text = " ".join(str(error).split())
@@ -48,7 +37,7 @@ class TrialsError(BenchError):
 
 
 class ScoresError(BenchError):
-    """A table of published scores that is malformed, or that names what it must not: nothing of it is imported."""
+    """A table of published scores that is malformed or has forbidden names: nothing of it is imported."""
 
 
 class StoreError(BenchError):
@@ -56,7 +45,7 @@ class StoreError(BenchError):
 
 
 class ModelFailure(BenchError):
-    """A model that cannot give a valid answer. Stored as a failure of that model; other work goes on."""
+    """A model that cannot give a valid answer. The failure is stored; other models continue."""
 
 
 class UsageError(BenchError):
@@ -71,8 +60,8 @@ class PluginError(BenchError):
 
 @contextmanager
 def foreign_code(what: str) -> Iterator[None]:
-    """Around a call of another package's function: its errors become a PluginError that begins with `what`. Memory that
-    runs out goes on as it is: the engine answers it with smaller batches."""
+    """Turn errors of another package's function into a PluginError that begins with `what`, except errors of memory:
+    the engine retries with smaller batches."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,7 @@
-"""What a stored answer depends on, as digests.
+"""Digests of everything that a stored answer depends on.
 
-A cache keyed by names hands back the answers of code and weights that no longer exist. So an observation's key holds
-content: weights, preprocessing, stimuli, configuration, the versions of the program's own components, and the files of
-foreign code (`registry.code`; what is guaranteed, and how: docs/identity.md)."""
+Keys hold content, not names: weights, preprocessing, stimuli, configuration, versions of our components and the files
+of foreign code (docs/identity.md)."""
 
 import platform
 import subprocess
@@ -20,14 +19,14 @@ from registry.files import digest_data
 
 __all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "environment_record", "observation_key", "score_code"]
 
-#: The program's own components, each raised by hand when its answers change. Suites have `version` (scores) and
-#: `trial_version`, transforms their own VERSION among their parameters, networks that of `registry.architectures`.
-#: tests/engine/test_component_answers.py fails where answers change under the same version.
+#: Our components, each raised by hand when its answers change (tests/engine/test_component_answers.py). Suites
+#: have `version` and `trial_version`, transforms a VERSION among their parameters, networks one in
+#: `registry.architectures`.
 VERSIONS: Mapping[str, int] = {"answers": 1, "stimuli": 1, "statistics": 1, "scoring": 3}
 
 
 def block_key(block: Block, codes: Codes | None = None) -> str:
-    """Identity of what is shown: equal blocks are walked once. The role is the suite's own word and not in it."""
+    """Return the identity of a block's images, without its role: equal blocks are computed once."""
     return digest_data(_block(block, codes or Codes()))
 
 
@@ -49,12 +48,11 @@ def _block(block: Block, codes: Codes) -> dict[str, Any]:
 
 
 def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
-    """Return the key of one observer's answers to one block under one suite. No name, path, host, batch size or worker
-    count.
+    """Return the key of one observer's answers to one block under one suite, independent of names, paths and hosts.
 
-    codes: digests of code that are made already; without it they are made anew."""
+    codes: known digests of code."""
     codes = codes or Codes()
-    rule = suite.stopping.settled  # it says how many trials there are
+    rule = suite.stopping.settled  # decides how many trials there are
     return digest_data(
         {
             "observer": identity,
@@ -70,7 +68,7 @@ def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, c
 
 
 def score_code(suite: Suite, codes: Codes | None = None) -> str:
-    """Digest of what turns trials into scores: rescoring is due when it changes."""
+    """Return the digest of the code that turns trials into scores; scores are recomputed when it changes."""
     codes = codes or Codes()
     ratios = [metric.ratio for metric in suite.metrics if metric.ratio is not None]
     against = (suite.against.scores, suite.against.group) if suite.against else ()
@@ -84,14 +82,11 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
     )
 
 
-# The environment row: what a number was made with, beside what it was made from.
-
-
 PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "scipy", "sqlalchemy")
 
 
 def environment_record(device: str, threads: int) -> dict[str, Any]:
-    """Versions (of packages, of the program's own components), machine, GPU and code revision, as plain data."""
+    """Return versions of packages and components, machine, GPU and code revision, as plain data."""
     torch = sys.modules.get("torch")
     packages: dict[str, str | None] = dict.fromkeys(PACKAGES)
     for name in PACKAGES:
@@ -110,11 +105,11 @@ def environment_record(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-@cache  # what runs is what was imported, whatever is edited later
+@cache  # the running code is what was imported, even if files are edited later
 def _revision(root: Path) -> dict[str, Any] | None:
     if not (root / ".git").exists():
         return None
-    # Of this folder's repository, whatever GIT_DIR says to a hook and all that it starts.
+    # A git hook sets GIT_DIR to another repository.
     git = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
     said = []
     for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):

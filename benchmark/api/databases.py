@@ -1,4 +1,4 @@
-"""Leaderboards as data bases: merged, looked at, checked."""
+"""Merge leaderboards, describe them, and check their integrity."""
 
 import shlex
 from collections.abc import Iterator, Sequence, Set
@@ -20,24 +20,24 @@ from benchmark.variables import read_settings
 
 @dataclass(kw_only=True)
 class MergeReport:
-    """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE", or a leaderboard whose run
-    was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to
-    their end here."""
+    """The outcome of a merge."""
 
     into: str
     merged: list[Merged] = field(default_factory=list)
-    scored: int = 0
-    waiting: dict[str, str] = field(default_factory=dict)
-    lacking: list[str] = field(default_factory=list)
+    scored: int = 0  # new score sets
+    waiting: dict[str, str] = field(
+        default_factory=dict
+    )  # "MODEL under SUITE", or a leaderboard -> why it is not scored
+    lacking: list[str] = field(default_factory=list)  # parts of the plans that are unfinished
 
     @property
     def conflicts(self) -> list[str]:
-        """What was left out, a line each."""
+        """Return what was skipped, a line each."""
         return [line for merged in self.merged for line in merged.conflicts]
 
     @property
     def exit_code(self) -> int:
-        """0 all is in and scored, 3 something is left out or not there."""
+        """Return 0 if everything is merged and scored, otherwise 3."""
         return 3 if self.conflicts or self.waiting or self.lacking else 0
 
 
@@ -58,9 +58,10 @@ def merge(
     Answers or weights that differ under one name are reported and skipped. Without sources, shards that wrote into one
     leaderboard are scored. Repeating a merge changes nothing.
 
-    Exit codes: 0 everything is merged and scored, 3 something was skipped or is still missing, 1 nothing was done."""
+    Exit code 0 means that everything is merged and scored, 3 that something was skipped or is missing, 1 that nothing
+    was done."""
     target = read_settings(into).db
-    # before any is opened: two names of one file have two journals
+    # Before opening: two names of one file would have two journals.
     for place in map(parse_location, sources):
         if same_place(place, parse_location(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
@@ -79,43 +80,41 @@ def merge(
             scored = score_again(store, run)
         report.scored, report.waiting = scored.new_sets, scored.waiting
         here = ended_parts(store.run_notes())
-        # plans of earlier merges, which nobody carries out any more, are no news
+        # Plans of earlier merges are left out.
         brought = [note for source in looked_at for note in source.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
-        # Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops
-        # early (`bench diff`) leaves trials unasked.
+        # Trials that running or killed runs still lack; `bench diff` stops early and lacks trials on purpose.
         lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
         for source in looked_at:
             if n := len(lacking & source.cut_short):
-                report.waiting[source.place] = f"{n} of its observations lack trials: run it to its end and merge again"
+                report.waiting[source.place] = f"{n} of its observations lack trials: finish its run and merge again"
         return report
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """A leaderboard that is merged, looked at and closed: an array's are more than a process may have open. notes: of
-    parts that came to their end; cut_short: keys of observations that lack trials though no observer failed."""
+    """A leaderboard to merge. It is closed meanwhile: a job array has more than a process may have open."""
 
     url: str
     place: str
-    notes: list[str]
-    cut_short: Set[str]
+    notes: list[str]  # of finished parts
+    cut_short: Set[str]  # keys of observations that lack trials though no observer failed
 
     @property
     def first_part(self) -> int:
-        """Which part of a plan it has."""
+        """Return the number of its first part of a plan."""
         return min((int(note.split("/")[0].split()[1]) for note in self.notes), default=0)
 
 
 def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
-    """One leaderboard after another, in the plan's order, as one run would have stored them."""
+    """Yield one open leaderboard after another, in the plan's order."""
     for source in sorted(looked_at, key=lambda source: source.first_part):
         with open_store(source.url, write=False) as part:
             yield part
 
 
 def db_status(db: Db = None) -> Status:
-    """Show schema version, size and contents. Nothing is changed."""
+    """Show schema version, size and contents."""
     return status(read_settings(db).db)
 
 
@@ -124,8 +123,8 @@ def check_db(
 ) -> list[str]:
     """Check a leaderboard: pages, keys, references, checksums.
 
-    Exit code 1 means that a fault was found. With --rescore, scores made by today's code are recomputed from the
-    trials, and those that differ are listed."""
+    With --rescore, scores of today's code are recomputed from the trials, and differences are listed. Exit code 1 means
+    that a fault was found."""
     with open_store(read_settings(db).db, write=False) as store:
         lines = store.problems()
         codes = Codes()
@@ -134,6 +133,6 @@ def check_db(
             try:
                 checker.again()
             except FAILURES as error:  # damaged trials, or a suite's own fault
-                lines.append(f"{suite.name}: scores cannot be computed again: {error}")
+                lines.append(f"{suite.name}: scores cannot be recomputed: {error}")
             lines += checker.different
     return lines

@@ -1,4 +1,4 @@
-"""Trials brought in, and stored trials scored again."""
+"""Import trials and published collections; recompute scores from stored trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.api.running import Silent
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.trial_import import ImportReport
+from benchmark.engine.trial_import import ImportReport, put_reported_scores
 from benchmark.engine.trial_import import import_trials as read_in
 from benchmark.errors import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
@@ -40,15 +40,15 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
 
     Returns the number of new score sets."""
     settings = read_settings(db)
-    # A missing leaderboard is an error, not a new one; an older one is brought up to date.
+    # A missing leaderboard is an error here; an older one is upgraded.
     with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
         return score_again(store, number, suite).new_sets
 
 
 def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
-    """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise.
+    """Score observations that were completed in parts, then all trials whose scores are outdated.
 
-    Raises PluginError, naming the suite, if its own code fails."""
+    Raise PluginError, naming the suite, if its code fails."""
     codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
@@ -65,7 +65,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
             raise
         except Exception as error:
             raise PluginError(
-                f"suite '{chosen.name}': stored trials cannot be scored ({type(error).__name__}: {error}): a metric is "
+                f"suite '{chosen.name}': stored trials cannot be scored ({type(error).__name__}: {error}). A metric is "
                 f"at fault (`bench suites check {chosen.name}`), or the trials are damaged."
             ) from error
     return total
@@ -73,8 +73,8 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
 
 @contextmanager
 def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
-    """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
-    beside the environment."""
+    """Record a run without models and yield its number; an error ends it as failed. more: kept beside the
+    environment."""
     number = store.begin_run(command, {**environment_record("none", 1), **more})
     try:
         yield number
@@ -100,21 +100,24 @@ def import_trials(
     keep_late: Annotated[bool, Option("Keep trials of `bench ask` with a late frame.", "--keep-late")] = False,
     db: Db = None,
 ) -> ImportReport:
-    """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
+    """Import a CSV or a folder of them and score the trials.
 
-    Columns: subj, session, trial, rt, object_response, category, condition, imagename, decision_margin; or image,
-    response, pred_label, whose files are called by their observers. A malformed file is named with its row and nothing
-    of it is imported; the others of its folder are (exit code 3).
+    The layouts of model-vs-human and texture-vs-shape are known: columns are subj, session, trial, rt, object_response,
+    category, condition, imagename and decision_margin; or image, response and pred_label, in files named after
+    observers. A malformed file is reported with its row and skipped; the others of its folder are imported (exit code
+    3).
 
     Recipes of published networks also come from the names of Geirhos et al. 2018; a second import may add them.
 
-    An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
+    An observer is the name in a source, "resnet50 (texture-vs-shape)": two sources have two networks of one name.
     Tables of one import are joined. A new import of an experiment of a source replaces all earlier answers to that
     experiment; other experiments stay."""
     path, suites = Path(path), plugins.find_suites().suites
     scored = {name for suite in suites.values() for name in suite.experiments}
     if experiment and name_experiment(experiment) not in {*scored, *KNOWN.values()}:
-        raise unknown_name("experiment", experiment, scored, "--experiment names whose images were answered.")
+        raise unknown_name(
+            "experiment", experiment, scored, "--experiment names the experiment whose images were answered."
+        )
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
     stated = TableHints(
@@ -127,7 +130,7 @@ def import_trials(
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for name in report.observers.keys() - scored:
-            report.notes.append(f"{name}: no suite shows images of this experiment: no board has these answers")
+            report.notes.append(f"{name}: answers are on no board, because no suite shows images of this experiment")
         for suite in suites.values():
             if suite.experiments:
                 scorer = Scorer(store=store, run=number, suite=suite)
@@ -140,17 +143,16 @@ GROUPS = ("published-trials", "published-scores")
 
 @dataclass(kw_only=True)
 class ReferenceReport:
-    """Where the leaderboard is and what came in. reported: observers with scores alone; suites: those with scores;
-    failed: what could not be got or read, a line each."""
+    """The outcome of collecting published networks and people."""
 
     db: str
     observers: int = 0
     people: int = 0
     trials: int = 0
-    reported: int = 0
-    suites: list[str] = field(default_factory=list)
+    reported: int = 0  # observers with scores but no trials
+    suites: list[str] = field(default_factory=list)  # suites with scores
     notes: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)  # what could not be fetched or read, a line each
 
 
 def reference(
@@ -182,13 +184,11 @@ def reference(
             outcome.failed.append(f"{name}: {error}")
     if not folders:
         first, *others = outcome.failed
-        nor = f" Nor did {', '.join(failure.partition(':')[0] for failure in others)}." if others else ""
-        raise BenchError(f"nothing published came in: {first}{nor}")
+        also = f" Also failed: {', '.join(failure.partition(':')[0] for failure in others)}." if others else ""
+        raise BenchError(f"no collection could be fetched: {first}{also}")
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:
-            from benchmark.engine.trial_import import put_reported_scores
-
             put_reported_scores(shipped_scores().scores, store, run)
         _bring_in(store, run, folders, outcome, shown)
         kinds = Counter(note.kind for note in store.observers())
@@ -200,9 +200,7 @@ def reference(
 def _bring_in(
     store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: Reporter
 ) -> None:
-    """Tables of trials and of scores (those that cannot be read are left out); then the suites' scores."""
-    from benchmark.engine.trial_import import import_trials, put_reported_scores
-
+    """Import tables of trials and scores (unreadable ones are reported), then score the trials."""
     for name, folder in folders.items():
         try:
             if name in group_members("published-scores"):
@@ -210,7 +208,7 @@ def _bring_in(
                 put_reported_scores(tables.scores, store, run)
                 outcome.notes += tables.notes
             else:
-                imported = import_trials(folder, store, run, advance=_steps(f"reading {name}", reporter))
+                imported = read_in(folder, store, run, advance=_steps(f"reading {name}", reporter))
                 outcome.trials += imported.trials
                 outcome.notes += imported.notes
                 outcome.failed += imported.unfit
@@ -223,7 +221,7 @@ def _bring_in(
 
 
 def _steps(name: str, reporter: Reporter) -> Callable[[int, int], None]:
-    """What is called with (steps done, of how many) and moves a bar, which begins anew with a first step."""
+    """Return a callback of (steps done, total) that moves a bar; the first step starts the bar again."""
 
     def step(done: int, total: int) -> None:
         if done == 1:

@@ -1,4 +1,4 @@
-"""The leaderboard opened for reading, and whose scores a table shows."""
+"""Open a leaderboard for reading, and choose the rows that a table shows."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,67 +30,65 @@ EVERYBODY = Filters()
 
 @dataclass(frozen=True)
 class Selection:
-    """A leaderboard, and whose rows its verbs show. location: a file or a database URL (None: BENCH_DB, else results.db
-    here)."""
+    """A leaderboard (a file or a database URL; None: BENCH_DB, else results.db here) with filters."""
 
     location: str | Path | None = None
     filters: Filters = EVERYBODY
 
     @property
     def settings(self) -> Settings:
-        """Where things are on this machine, with this leaderboard."""
+        """Return this machine's settings with this leaderboard."""
         return read_settings(str(self.location) if self.location else None)
 
     def reading(self) -> Store:
-        """The leaderboard, read only; a context manager."""
+        """Open the leaderboard for reading; a context manager."""
         return reading(self.settings)
 
     def where(self, **filters: Names | None) -> Self:
-        """The same leaderboard with these filters besides (None takes one away). Raises UnknownName for a filter that
-        there is not."""
+        """Return the same leaderboard with more filters (None removes one). Raise UnknownName for an unknown filter."""
         for name in filters:
             if name not in Filters.__annotations__:
                 raise unknown_name("filter", name, Filters.__annotations__)
         return replace(self, filters=replace(self.filters, **filters))
 
 
-#: Of a verb that shows the rows that the filters choose; one that takes a `Selection` alone refuses filters.
+#: The parameter of a verb whose rows are filtered; a verb that takes a plain `Selection` refuses filters.
 Filtered = Annotated[Selection, Filters]
 
 
 def reading(settings: Settings) -> Store:
-    """The leaderboard, read only; a context manager."""
+    """Open the leaderboard for reading; a context manager."""
     return open_store(settings.db, write=False)
 
 
 def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
-    """Suites by name; without one (or "all") the plain ones and every variant that has scores."""
+    """Return suites by name; without one (or "all"), the plain suites and every variant with scores."""
     if pattern and pattern != "all":
         return select_suites(pattern, shelf)
     return scored_suites(store.suites(), shelf)
 
 
 def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
-    """Suites by name; without one (or "all") those that have scores, variants included: no other is loaded."""
+    """Return suites by name; without one (or "all"), those with scores, including variants."""
     return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
 
 
 def suites_not_installed(leaderboard: Selection) -> list[str]:
-    """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
+    """Return suites that have scores in the leaderboard but are not installed."""
     with leaderboard.reading() as store:
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         return sorted(scored - {suite.name for suite in suites_with_scores(store)})
 
 
 def require_observer(store: Store, observer: str) -> None:
-    """Raises UnknownName, with close matches, if nobody is called so."""
+    """Raise UnknownName, with close matches, for an unknown observer."""
     known = {note.name for note in store.observers()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
-    """What the leaderboard knows of its stimulus sets, by digest; of those that only others showed, what they say."""
+    """Return notes on the stimulus sets of the leaderboard and of imported leaderboards, by digest."""
     theirs = {
         note["digest"]: StimuliNote(**note)
         for row in store.observers(kinds=("reported",))
@@ -107,7 +105,7 @@ class CardStatus:
     outdated: Mapping[str, str] = field(default_factory=dict)  # name -> the flag of its scores
 
     def marked(self, row: ScoreRow) -> ScoreRow:
-        """The row, flagged if it is outdated."""
+        """Return the row, flagged if it is outdated."""
         remark = self.outdated.get(row.observer)
         return row._replace(flags=(*row.flags, remark)) if remark else row
 
@@ -126,7 +124,7 @@ def card_status(store: Store, settings: Settings) -> CardStatus:
 
 
 def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
-    """Why scores under a stored card are not those of today's; "" if they are."""
+    """Return why scores under a stored card are not those of today's card, or ""."""
     if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
         return f"outdated: of older weights ({stored['sha256'][:12]})"
     for name, now in today.model_dump(mode="json", include={"arch", "preprocess"}).items():
@@ -135,27 +133,22 @@ def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
     return ""
 
 
-#: Kinds as they are stored -> as a user calls them, where that differs.
-KIND_NAMES = {"network": "model"}
-
-
 def current_rows(scores: Sequence[ScoreRow], now: CardStatus, models: Names | None) -> list[ScoreRow]:
-    """The scores of whoever boards rank, outdated ones flagged: of retired networks only of those that are asked for by
-    name."""
+    """Flag outdated scores, and leave out retired networks unless they are asked for by name."""
     hidden = now.hidden - {*_patterns(joined(models))}
     return [now.marked(row) for row in scores if row.observer not in hidden]
 
 
 def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: CardStatus, filters: Filters) -> list[ScoreRow]:
-    """The `current_rows` of the observers that fit the filters. Raises UnknownName for a kind that there is not."""
+    """Return the `current_rows` of the observers that fit the filters."""
     rows = current_rows(scores, now, filters.models)
     names = chosen_names(store, {row.observer for row in rows}, filters)
     return [row for row in rows if row.observer in names]
 
 
 def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[str]:
-    """Those of the observers that fit the filters; of a recipe's tags one must. Raises UnknownName for a kind that
-    there is not."""
+    """Return the observers that fit the filters; one of a recipe's tags is enough. Raise UnknownName for an unknown
+    kind."""
     hide, kind, source, recipe, line, models = filters.lists.values()
     for name in _patterns(kind):
         if name not in KINDS:
@@ -165,7 +158,7 @@ def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[st
         chosen &= {
             row.name
             for row in store.observers()
-            if fits(KIND_NAMES.get(row.kind, row.kind), kind)
+            if fits("model" if row.kind == "network" else row.kind, kind)
             and fits(str(row.card.get("source", "")), source)
             and fits(row.training, recipe)
             and fits(family(row), line)
@@ -174,8 +167,8 @@ def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[st
 
 
 def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
-    """The board with the rows that fit the filters; no row is ranked anew. People, as a group if there is one, and
-    chance stay beside them; `hide` and `kind` leave people out, too. None where no row fits."""
+    """Return the board with the rows that fit the filters; None if no row fits. Ranks stay those of the whole board.
+    People (the group if there is one) and chance stay, but `hide` and `kind` also apply to people."""
     hide, kind, *_, models = filters.lists.values()
     rows = (*board.rows, *board.references)
     chosen = chosen_names(store, {row.observer for row in rows}, filters)
@@ -197,39 +190,38 @@ def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
 
 
 def families(leaderboard: Selection) -> dict[str, str]:
-    """Observer -> family, of observers that a board may fold away."""
+    """Return observer -> family, for observers that a board may fold."""
     with leaderboard.reading() as store:
         return {row.name: family(row) for row in store.observers(kinds=OTHERS)}
 
 
 def family(row: ObserverRow) -> str:
-    """The line of architectures of a network, as `leaderboard.lineage` has it; "" for whoever is none."""
+    """Return the line of architectures of a network; "" for other observers."""
     return "" if row.kind in ("human", "group", "simulated", "ideal") else architecture_line(row.name, row.card)
 
 
 def fits(names: str | Iterable[str], patterns: str) -> bool:
-    """Whether a name, or one of several, is one of the patterns: names and globs with commas; without any it is."""
+    """Return whether a name, or one of several, fits a comma list of names and globs; everything fits an empty one."""
     names, globs = [names] if isinstance(names, str) else list(names), _patterns(patterns)
     return not globs or any(fnmatchcase(name, glob) for name in names for glob in globs)
 
 
 def _patterns(text: str) -> list[str]:
-    """Parts between commas, except commas within parentheses: "adversarial(l2,3.0)" is one."""
+    """Split at commas, except within parentheses: "adversarial(l2,3.0)" is one part."""
     return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 
 class ObserverScores(list["ScoreRow"]):
-    """Every current score of an observer. stimuli: by digest; origins: a line per score set: command, policy, versions,
-    code."""
+    """Every current score of an observer."""
 
     observer: ObserverRow
     suites: list[Suite]
-    stimuli: dict[str, StimuliNote]
-    origins: list[str]
+    stimuli: dict[str, StimuliNote]  # by digest
+    origins: list[str]  # a line per score set: command, policy, versions, code
 
 
 def show(leaderboard: Selection, observer: Annotated[str, Option("An observer.")]) -> ObserverScores:
-    """Every current score of one observer, with intervals, reasons and where the numbers come from."""
+    """Return every current score of one observer, with intervals, reasons and origin."""
     with leaderboard.reading() as store:
         require_observer(store, observer)
         now = card_status(store, leaderboard.settings)

@@ -1,4 +1,4 @@
-"""Ranked boards and transfer matrices from stored scores."""
+"""Rank observers by stored scores; compare suites, measures and recipes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
 from benchmark.contracts import Suite
-from benchmark.engine.scoring import compare_observers
+from benchmark.engine.scoring import PEOPLE, compare_observers
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
@@ -90,7 +90,7 @@ def reported(
     leaderboard: Filtered,
     suite: Annotated[str | None, Option("Show tables on this suite's subject (default: all).")] = None,
 ) -> list[Board]:
-    """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
+    """Return tables of published scores without trials; they are ordered by value, not ranked."""
     with leaderboard.reading() as store:
         now = card_status(store, leaderboard.settings)
         rows = chosen_rows(store, store.latest_scores(suite=REPORTED), now, leaderboard.filters)
@@ -100,10 +100,10 @@ def reported(
 
 
 def check_trials(store: Store, *names: str) -> None:
-    """Raises BenchError for an observer of which only scores were published."""
+    """Raise BenchError for an observer without trials, of which only scores were published."""
     for row in store.observers():
         if row.name in names and row.kind == "reported":
-            raise BenchError(f"of '{row.name}' only scores are published, no trials: `bench show` shows them.")
+            raise BenchError(f"'{row.name}' has published scores but no trials: `bench show` lists them.")
 
 
 def rank(
@@ -122,9 +122,9 @@ def rank(
     --hide or --kind leaves them out)."""
     filters = leaderboard.filters
     if among_shown and not filters:
-        raise UsageError("--among-shown is for a table of some: choose rows with -m, --hide, --kind, ...")
+        raise UsageError("--among-shown needs a filter: choose rows with -m, --hide, --kind, ...")
     with leaderboard.reading() as store:
-        scored = store.suites() if by is None else None  # by: may name any suite
+        scored = store.suites() if by is None else None  # --by may name any suite
         shelf = plugins.find_suites(suite, scored=scored)
         if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
             suite, by = by, None
@@ -154,11 +154,11 @@ def rank(
 def _scores_of(
     store: Store, suite: Suite, by: str | None, now: CardStatus, filters: Filters, *, among_shown: bool = False
 ) -> list[ScoreRow]:
-    """What the boards of a suite are made of: its columns, and `by`. among_shown: only of who fits the filters."""
+    """Return the scores behind a suite's boards: its columns and `by`. among_shown: only of observers that fit."""
     metrics = [metric.name for metric in suite.metrics if metric.shown or metric.headline or metric.name == by]
     rows = store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics)
     rows = chosen_rows(store, rows, now, filters) if among_shown else current_rows(rows, now, filters.models)
-    if suite.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
+    if suite.references:  # scores of reference maps are equal for all observers: take one per stimulus set
         one_each = {(row.space, row.stimuli): row.observer for row in rows}
         conditions, names = tuple(suite.references), {*one_each.values()}
         rows += store.latest_scores(suite=suite.name, conditions=conditions, observers=names)
@@ -175,15 +175,15 @@ def transfer(
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
     """Print accuracy by training recipe and degradation.
 
-    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (`bench import trials --training`
-    for published networks); cells with a condition of the recipe are marked. Below, claims report how much of the gain
-    from training against one noise carries over to another."""
+    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
+    --training` for published networks); cells with a condition of the recipe are marked. Claims below report how much
+    of the gain from training against one noise carries over to another."""
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with leaderboard.reading() as store:
         chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
         if suite and not chosen:
-            raise BenchError(f"suite '{suite}' shows no degraded images that a matrix could be made of.")
+            raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
         pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
     matrices = [item for pool in pooled if (item := transfer_matrix(pool, ways, by_model=by_model)).columns]
@@ -191,7 +191,7 @@ def transfer(
 
 
 def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
-    """Those of the pool that fit the filters; people stay unless `hide` or `kind` leaves them out."""
+    """Return the pool's members that fit the filters; to people only `hide` and `kind` apply."""
     people = {member.observer for member in pool.members if member.kind == "human"}
     names = chosen_names(store, {member.observer for member in pool.members}, filters)
     names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
@@ -201,31 +201,32 @@ def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool
 def summary(
     leaderboard: Filtered, *, flagged_last: FlaggedLast = False, among_shown: AmongShown = False
 ) -> list[Summary]:
-    """Models by suites: every headline side by side, one table per decision space."""
+    """Return models by suites: every headline side by side, one table per label space."""
     return summaries(rank(leaderboard, flagged_last=flagged_last, among_shown=among_shown))
 
 
 def measures(leaderboard: Filtered) -> list[CueMeasures]:
     """Compare all measures of shape and texture.
 
-    The tables show the measures of all suites and variants side by side, their rank correlations, and the networks that
-    they order differently."""
+    The tables show the measures of all suites and variants, their rank correlations, and the networks that they order
+    differently."""
     with leaderboard.reading() as store:
         sets, now = notes_of(store), card_status(store, leaderboard.settings)
         observers = {row.name: row for row in store.observers()}
 
         def ranked(suite: Suite, metric: str) -> Iterator[Board]:
-            rows = _scores_of(store, suite, metric, now, leaderboard.filters, among_shown=True)
+            rows = _scores_of(store, suite, metric, now, leaderboard.filters)
             return map(board.hinted, boards(rows, suite, sets, by=metric))
 
         tables = cue_boards(suites_with_scores(store), ranked)
+        shown = chosen_names(store, {*observers, PEOPLE}, leaderboard.filters)
     identities = {name: row.identity for name, row in observers.items() if row.kind == "network"}
     noted = [(metric, board.with_twins(table, identities)) for metric, table in tables]
-    return measures_of(noted, {name: row.card for name, row in observers.items()})
+    return measures_of(noted, {name: row.card for name, row in observers.items()}, shown)
 
 
 def parameter_counts(leaderboard: Selection) -> dict[str, int]:
-    """Observer -> the number of its parameters, of networks that were run here."""
+    """Return network -> its number of parameters."""
     with leaderboard.reading() as store:
         counts = {row.name: row.card.get("parameters") for row in store.observers()}
     return {name: count for name, count in counts.items() if isinstance(count, int)}
@@ -260,7 +261,7 @@ def _reported(leaderboard: Selection) -> list[Summary]:
 def training_curves(
     leaderboard: Filtered, run: Annotated[str | None, Option("Show this training run.")] = None
 ) -> list[TrainingCurve]:
-    """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
+    """Return each headline over a training run, or over all. Raise UnknownName for an unknown run."""
     with leaderboard.reading() as store:
         rows = {row.name: row for row in store.observers()}
     runs = runs_of({name: row.card for name, row in rows.items()})
@@ -270,7 +271,7 @@ def training_curves(
 
 
 def is_run(leaderboard: Selection, name: str) -> bool:
-    """Whether a training run, and no observer, is called so."""
+    """Return whether this is the name of a training run and not of an observer."""
     with leaderboard.reading() as store:
         if any(note.name == name for note in store.observers()):
             return False
@@ -278,9 +279,9 @@ def is_run(leaderboard: Selection, name: str) -> bool:
 
 
 def against(leaderboard: Selection, tables: Sequence[Summary], baseline: str) -> dict[str, dict[tuple[str, str], str]]:
-    """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
+    """Return label space -> (observer, suite) -> its comparison with the baseline, by paired tests of the headlines.
 
-    The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName if no summary has the
+    The headlines of each observer are one family of tests, as in `compare`. Raise UnknownName for an unknown
     baseline."""
     names = {table.space: [line.observer for line in table.lines] for table in tables}
     known = {name for in_space in names.values() for name in in_space}

@@ -27,14 +27,14 @@ from benchmark.store import open_store
 from benchmark.store.location import parse_location
 from benchmark.variables import keep_ray_silent
 
-SHARDS = 4  # for each place of the cluster: the last ones end at nearly the same time, and little is lost with one
-RETRIES = 3  # of a task that is lost: its process killed, its machine gone
+SHARDS = 4  # for each place of the cluster: small shards end at nearly the same time
+RETRIES = 3  # of a task whose process or machine is lost
 ANSWERING = 10  # s in which a cluster's address must take a connection
 
 
 @contextmanager
 def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
-    """Join the cluster of a plan. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
+    """Join the cluster of a plan. Raise BenchError without Ray or a cluster, or if it is full."""
     request = plan.request
     with _joined(request.address) as ray:
         free = ray.available_resources()
@@ -43,10 +43,10 @@ def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
         gpus = request.gpus_per_task if on_gpus else 0.0  # of each task
         places = int(gpus_free / gpus if gpus else cores)  # for tasks at once
         if places < 1:
-            wanted = f"{gpus:g} GPUs for a task" if gpus else "a processor for a task"
+            wanted = f"{gpus:g} GPUs for a task" if gpus else "a CPU for a task"
             raise BenchError(
-                f"--executor ray: the cluster has no room for {wanted}; free are {gpus_free:g} GPUs and {cores:g} "
-                "processors. Wait until others are done, or ask for less (--gpus-per-task)."
+                f"--executor ray: the cluster does not have {wanted}; {gpus_free:g} GPUs and {cores:g} CPUs are free. "
+                "Wait for other tasks, or ask for less (--gpus-per-task)."
             )
         device = "cuda" if gpus else "cpu"
         policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
@@ -58,7 +58,7 @@ def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
 
 @dataclass(frozen=True, kw_only=True)
 class RayCluster:
-    """Tasks of a cluster, each with a leaderboard of its own unless the plan's is a server's."""
+    """Tasks of a cluster; each has its own leaderboard unless the plan writes to a server."""
 
     ray: Any
     plan: RunPlan
@@ -69,13 +69,13 @@ class RayCluster:
     decoders: int
 
     def share(self, index: int) -> tuple[int, dict[str, Any]]:  # noqa: ARG002
-        """All alike: a place on a CPU is one core."""
+        """Return the same share for all; a place on a CPU is one core."""
         local = {"executor": "local", "address": None, "gpus_per_task": 1.0}
         threads = 1 if self.policy.device == "cpu" else torch.get_num_threads()
         return threads, {**local, "device": self.policy.device, "decoders": self.decoders}
 
     def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:
-        """Submit every shard that has tasks; what each answers is stored as soon as it has ended."""
+        """Submit every shard that has tasks; store the answers of each as soon as it ends."""
         ray, every, known = self.ray, [task for part in parts for task in part.tasks], {}
         own_file = parse_location(self.plan.settings.db).path is not None
         if own_file:
@@ -110,12 +110,12 @@ class RayCluster:
                 with open_store(str(file), write=False) as source:
                     (merged,) = store.merge([source].__iter__)
             if merged.conflicts:
-                raise BenchError(f"{part}: left out when it was merged: {', '.join(merged.conflicts)}")
+                raise BenchError(f"{part}: the merge left out {', '.join(merged.conflicts)}")
         return report
 
 
 def _shard_task(path: list[str], work: bytes, known: bytes, own_file: bool) -> tuple[RunReport, bytes]:
-    """A task: its report and its leaderboard (empty if it wrote to a server's). path: of the driver's modules."""
+    """Run a task; return its report and its leaderboard (b"" for a server). path: of the driver's modules."""
     sys.path.extend(folder for folder in path if folder not in sys.path)
     shard: ShardWork = pickle.loads(work)  # noqa: S301 - from the driver
     if not own_file:
@@ -129,11 +129,9 @@ def _shard_task(path: list[str], work: bytes, known: bytes, own_file: bool) -> t
 
 @contextmanager
 def _joined(address: str | None) -> Iterator[Any]:
-    """Ray, joined to the cluster at an address ("auto", "ray://host:10001", "host:6379"), or to one of this machine."""
+    """Join the Ray cluster at an address ("auto", "ray://host:10001", "host:6379"), or start one here."""
     if find_spec("ray") is None:
-        raise BenchError(
-            "--executor ray needs the package ray, which is not installed: pip install 'gestaltbench[ray]'"
-        )
+        raise BenchError("--executor ray needs the package ray: pip install 'gestaltbench[ray]'")
     keep_ray_silent()
     ray = import_module("ray")
     joined_before = ray.is_initialized()
@@ -146,7 +144,7 @@ def _joined(address: str | None) -> Iterator[Any]:
             ray.init(address, log_to_driver=False, logging_level="error", **board)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         at = f"{address or 'this machine'}: {type(error).__name__}: {error}"
-        raise BenchError(f"--executor ray: no cluster at {at}") from error
+        raise BenchError(f"--executor ray: cannot join a cluster at {at}") from error
     try:
         yield ray
     finally:

@@ -1,4 +1,4 @@
-"""Whether a number comes out again."""
+"""Show the provenance of a number, and compute it again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def provenance(
             under[row.suite, row.metric].add(row.condition)
 
         def title(row: ScoreRow) -> str:
-            """What tables call its metric."""
+            """Return the title of its metric in tables."""
             whole = titles.get((row.suite.removesuffix(PAIRED), row.metric), row.metric)
             return title_under(whole, row.condition, under[row.suite, row.metric])
 
@@ -82,21 +82,21 @@ def provenance(
 
 @dataclass(frozen=True, kw_only=True)
 class NumberAgain:
-    """A stored number and the one that was made again (None: there is none, and `reason` says why)."""
+    """A stored number and the same number computed again."""
 
     stored: ScoreRow
     again: ScoreRow | None
-    reason: str = ""
+    reason: str = ""  # why `again` is None
 
     @property
     def equal(self) -> bool:
-        """Whether value, interval and n are the same, bit for bit."""
+        """Return whether value, interval and n are equal bit for bit."""
         numbers = attrgetter("value", "low", "high", "level", "n", "excluded", "reason")
         return self.again is not None and numbers(self.stored) == numbers(self.again)
 
     @property
     def difference(self) -> float | None:
-        """The new value less the stored one; None where one of the two is undefined."""
+        """Return the new value minus the stored one; None if either is undefined."""
         if self.again is None or self.again.value is None or self.stored.value is None:
             return None
         return self.again.value - self.stored.value
@@ -104,16 +104,15 @@ class NumberAgain:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """Numbers of one observer under one suite, made again. command: what made them; db: where they are ("":
-    deleted)."""
+    """Numbers of one observer under one suite, computed again."""
 
     numbers: tuple[NumberAgain, ...]
     command: str
-    db: str = ""
+    db: str = ""  # the fresh leaderboard; "": deleted
 
     @property
     def exit_code(self) -> int:
-        """0: all equal; 1: one differs; 3: none differs, but not all could be made."""
+        """Return 0 if all are equal, 1 if one differs, 3 if some could not be computed."""
         if any(number.again is not None and not number.equal for number in self.numbers):
             return 1
         return 0 if all(number.equal for number in self.numbers) else 3
@@ -141,20 +140,19 @@ def reproduce(
     origins = provenance(Selection(db), observer, suite, metric, condition)
     if not origins:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
-    # the newest of several stimulus sets, of those that gave a number
+    # Of several stimulus sets, take the newest with a number.
     origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
     if not origin.rerun.arguments:
-        says = f"`bench show --provenance {shlex.quote(observer)} {suite}` says"
-        if suite.endswith(PAIRED):
-            raise BenchError(f"'{suite}' stopped where a verdict was clear: no `bench run` makes it. {says} what does.")
-        raise BenchError(f"what '{observer}' has under '{suite}' was imported: no run makes it. {says} how it came.")
+        hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
+        why = "stopped where a verdict was clear" if suite.endswith(PAIRED) else f"has imported answers of '{observer}'"
+        raise BenchError(f"'{suite}' {why}, which `bench run` cannot reproduce. {hint}")
     with reading(settings) as store:
         keys = {*store.provenance(origin.score.set_id)["keys"]}
         every = [origin.score] if metric else store.latest_scores(suite=suite, observers=[observer])
     wanted = [row for row in every if row.set_id == origin.score.set_id]
     into = into and read_settings(into).db
     if into and Path(into).exists():
-        raise BenchError(f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into.")
+        raise BenchError(f"'{into}' exists already: name a new file with --into.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
         try:
@@ -164,7 +162,7 @@ def reproduce(
             raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
         if not agreed(prepared):
             return None
-        # imported answers that the number rests on: no run makes them
+        # Imported answers behind the number cannot be run: copy them.
         with reading(settings) as source, open_store(fresh.db) as store, recorded(store, "bench reproduce") as run:
             store.merge_observations(source, keys & {row.key for row in source.observations(suite=IMPORTED)}, run)
         report = execute(prepared, reporter or Silent(), origin.rerun.command)
@@ -182,11 +180,11 @@ def reproduce(
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
-    """Why there is no such number again."""
+    """Return why the number could not be computed again."""
     if identity.get(origin.score.observer, origin.observer.identity) != origin.observer.identity:
-        return "the model of that name has other weights, preprocessing or code now"
+        return "the model of that name now has other weights, preprocessing or code"
     if {row.version for row in rows} - {origin.score.version}:
-        return f"the suite has another version now than {origin.score.version}"
+        return f"the suite's version is no longer {origin.score.version}"
     if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
-        return "the stimuli of that name are others now, or were chosen otherwise"
-    return "; ".join(origin.rerun.before) or "the same command gave no such number"
+        return "the stimuli of that name have changed, or others were chosen"
+    return "; ".join(origin.rerun.before) or "the same command did not compute it"

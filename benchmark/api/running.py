@@ -1,4 +1,4 @@
-"""Run suites on models: a request, its plan, what it would cost, and carrying it out."""
+"""Plan and run suites on models."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from benchmark.engine.inference import Reporter
 
 
-#: What `bench run` takes without --model: everything that needs no download.
+#: Models of `bench run` without --model: all that need no download.
 DEFAULT_MODELS = "bundled"
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
+    """Run suites on models, store every trial and score it; stored trials are not computed again.
 
-    Without a model: all that needs no download (the built-in world's networks and observers, weights of installed
-    packages). A limit changes what is scored; a shard is scored by the merge."""
+    Without a model, everything runs that needs no download (the built-in world's networks and observers, weights of
+    installed packages). A limit changes what is scored; shards are scored when they are merged."""
 
     models: Annotated[Names, Option("Run these models: names or globs.", "--model", "-m", metavar="PATTERN")] = (
         DEFAULT_MODELS
@@ -81,7 +81,7 @@ class RunRequest:
 
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:
-    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli if one is not here."""
+    """Return the sets of a comma list. Raise UnknownName with close matches, MissingStimuli for a set not on disk."""
     entries = [find_entry(part.strip(), settings) for part in names.split(",") if part.strip()]
     for entry in entries:
         if folder_of(entry, settings) is None:
@@ -90,9 +90,9 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
 
 
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
-    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
-    the package itself or an installed package, its own architecture without training, and the ideal observers. Of
-    networks that differ in their seed alone the first."""
+    """Return cards by name, glob or comma list. "bundled" (the default) means every card whose weights are on disk
+    through gestaltbench or an installed package, untrained networks of its own, and ideal observers; of networks that
+    differ only in their seed, the first."""
     from registry.download import missing_weights
 
     def is_bundled(card: ModelCard) -> bool:
@@ -111,25 +111,24 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     return list(first.values())
 
 
-#: Seconds of computing from which a second process, which takes some to begin, is worth it.
+#: Seconds of computing that are worth a second process, which takes some seconds to start.
 LONG_ENOUGH = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A plan that can be looked at (dry run) or carried out. only: names of the planned suites that are meant (none:
-    all); part: which shard of the plan this is, in words."""
+    """A plan, to be shown (dry run) or carried out."""
 
     tasks: list[Task]
     settings: Settings
     request: RunRequest
     suites: SuiteShelf
     cards: tuple[ModelCard, ...]
-    only: tuple[str, ...] = ()
-    part: str = ""
+    only: tuple[str, ...] = ()  # names of the planned suites to run; (): all
+    part: str = ""  # name of the shard
 
     def planned(self) -> RunPlan:
-        """With every card under every suite: suites and stimuli do not travel, so another process plans by names."""
+        """Return the plan with a task for every card and suite."""
         request, pattern = self.request, joined(self.request.suites)
         shelf = plugins.find_suites(pattern)
         suites = requested_suites(pattern, request.precision_target, shelf)
@@ -139,13 +138,14 @@ class RunPlan:
         return replace(self, tasks=tasks, suites=shelf)
 
     def for_pickling(self, **request: Any) -> RunPlan:
-        """Return the plan without its tasks, with changes of its request: what travels to another process."""
+        """Return the plan without its tasks, which cannot be pickled, and with changes of its request."""
         return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
 
     def on_all_cores(self) -> RunPlan:
-        """The plan by two processes, where the device is left open, is a processor of several cores, and what is owed
-        takes long enough: a small network keeps one core busy. Not of endpoints, whose cap is one process's; and for
-        commands only, for a script would be run again in each process."""
+        """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
+
+        An endpoint's cap on requests holds for one process. Only commands call this: a script would run again in each
+        process."""
         from benchmark.engine.devices import cores
 
         request = self.request
@@ -157,8 +157,8 @@ class RunPlan:
         return replace(self, request=replace(request, device="cpu,cpu")) if is_long else self
 
     def steps(self) -> list[RunPlan]:
-        """The plan as it is carried out: suite by suite on this machine; as a whole by a cluster, or where it stands
-        for shards that a leaderboard lacks."""
+        """Return the parts in which the plan is carried out: its suites on this machine; the whole plan on a cluster,
+        as a shard, or if the leaderboard lacks shards."""
         if self.part or self.request.executor == "ray":
             return [self]
         if is_there(self.settings.db):
@@ -168,7 +168,7 @@ class RunPlan:
         return self.by_suite()
 
     def by_suite(self) -> list[RunPlan]:
-        """The plan suite by suite, the cheapest first: what costs little is seen early."""
+        """Return the plan suite by suite, the cheapest first."""
         costs = self._passes(lambda task: task.suite.name)
         return [
             replace(self, tasks=[task for task in self.tasks if task.suite.name == suite], only=(suite,))
@@ -176,23 +176,22 @@ class RunPlan:
         ]
 
     def summary(self) -> str:
-        """What is to be done, in a line: observers, suites, answers, and the time with nothing stored."""
+        """Return a line with observers, suites, answers, and the time if nothing is stored."""
         from benchmark.engine.costs import expected_seconds
 
         tasks = [task for task in self.tasks if task.plan.blocks]
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
         answers = sum(task.trials for task in tasks)
-        seconds = 0.0  # of a cluster not known here
+        seconds = 0.0  # unknown for a cluster
         if self.request.executor != "ray":
             devices, _ = devices_and_policy(self.request)
             seconds = expected_seconds(tasks, self.settings, devices[0]) / len(devices)
         about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
         who = f"{counted(len(observers), 'observer')} under {', '.join(suites) or 'no suite'}"
-        return f"{who}: {answers:,} answers{about} where none is stored"
+        return f"{who}: {answers:,} answers{about} if none is stored"
 
     def passes(self) -> dict[str, float]:
-        """Model -> forward passes that its part of the plan costs, with nothing stored; {} of a cluster's, which tells
-        its progress itself."""
+        """Return model -> forward passes if nothing is stored; {} for a cluster, which reports its own progress."""
         return self._passes(lambda task: task.card.name) if self.request.executor != "ray" else {}
 
     def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
@@ -203,39 +202,35 @@ class RunPlan:
 
 
 def prepare(request: RunRequest, settings: Settings) -> RunPlan:
-    """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
+    """Turn names into cards and suites, and these into tasks. Raise UnknownName with close matches, BenchError."""
     shard = parse_shard(request.shard) if request.shard is not None else None
-    # Options that do not go together.
     on_ray, device = request.executor == "ray", request.device
-    if request.executor == "slurm":
-        raise BenchError("--executor slurm is now `bench run ... --print-array slurm`, which prints a script.")
     if request.executor not in ("local", "ray"):
-        raise BenchError(f"an executor is local or ray, not '{request.executor}'.")
+        raise BenchError(f"--executor must be local or ray, not '{request.executor}'.")
     if request.limit is not None and request.limit < 1:
-        raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
+        raise BenchError(f"--limit must be at least 1, not {request.limit}.")
     if on_ray and device not in ("auto", "cpu", "cuda"):
-        raise BenchError(f"each Ray task has a device of its own: --device is auto, cpu or cuda, not '{device}'.")
+        raise BenchError(f"each Ray task has its own device: --device must be auto, cpu or cuda, not '{device}'.")
     if request.shard and (on_ray or device == "cuda:all" or "," in device):
         raise BenchError(
-            f"--shard {request.shard} is one process on one device: --device cuda:0 --shard 1/8, and so on for each."
+            f"--shard {request.shard} runs on one device: give each device a shard (--device cuda:0 --shard 1/8)."
         )
     if not on_ray and (request.address is not None or request.gpus_per_task != 1):
-        raise BenchError("--address and --gpus-per-task are for --executor ray: leave them out, or name that executor.")
+        raise BenchError("--address and --gpus-per-task need --executor ray.")
     cards = tuple(choose_cards(joined(request.models), settings))
     prepared = RunPlan(tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
             raise BenchError(
-                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
-                "of these suites to any of these models."
+                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not used by these "
+                "suites for these models."
             )
     return cut_plan(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:
-    """Raises as a run would for what no model decides (suites, device, precision, leaderboard): before models are
-    registered for it, or waited for."""
+    """Raise as a run would for suites, device, precision or leaderboard, before models are registered or awaited."""
     shelf = plugins.find_suites(joined(request.suites))
     plugins.requested_suites(joined(request.suites), request.precision_target, shelf)
     wanted_sets(joined(request.stimuli), settings)
@@ -256,7 +251,7 @@ def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
 
 
 def _lacks_parts(store: Store) -> bool:
-    """Whether a leaderboard has some shards of a plan and lacks others."""
+    """Return whether a leaderboard has some shards of a plan and lacks others."""
     ended = ended_parts(store.run_notes())
     return bool(lacking_parts(ended, ended))
 
@@ -268,18 +263,17 @@ def run_here(
     known: Mapping[str, str] | None = None,
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
-    """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by key:
-    what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it says
-    yes, the run ends there."""
+    """Carry out a plan or a shard in this process, on one device. known: complete observations of another leaderboard,
+    by key, which are not computed again; enough: called after each chunk of all blocks, ends the run if it is true."""
     from benchmark.engine.run import RunOptions, execute
 
     request = prepared.request
     devices, policy = devices_and_policy(request)
-    # what a command needs beside models, suites and policy to show the same again
+    # Beside models, suites and policy, a command needs these to show the same stimuli again.
     asked = {"limit": request.limit, "stimuli": joined(request.stimuli), "batch": request.batch}
     with open_store(prepared.settings.db) as store:
-        # A whole run in a leaderboard that lacks parts of a plan is called the one part of its own. Nobody asks
-        # otherwise, and the operations of each architecture would be counted.
+        # In a leaderboard that lacks parts of a plan, a whole run is noted as the one part of its own plan. Otherwise
+        # the note is not needed, and it costs counting the operations of each architecture.
         is_note = not prepared.part and _lacks_parts(store)
         whole = cut_plan(prepared, policy, 1)[0].part if is_note else ""
         kept = {name: value for name, value in asked.items() if value}
@@ -302,8 +296,8 @@ def run_here(
 
 
 def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:
-    """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. least: [] of a plan
-    whose rest takes fewer seconds, and of a cluster's, whose time is not known here."""
+    """Estimate each task's cost and stored trials. least: return [] for a plan of fewer seconds, and for a cluster,
+    whose time is unknown."""
     from benchmark.engine import costs
 
     if least is not None and prepared.request.executor != "local":
@@ -314,7 +308,7 @@ def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEsti
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
-    """The devices, and how numbers are computed on them."""
+    """Return the devices, and how numbers are computed on them."""
     from benchmark.engine.devices import choose_devices, make_policy
 
     devices = choose_devices(request.device)
@@ -323,9 +317,9 @@ def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
 
 
 class Silent:
-    """A reporter that tells nothing."""
+    """A reporter without output."""
 
     def note(self, *_: object, **__: object) -> None:
-        """Ignored."""
+        """Ignore the report."""
 
     tuning = expect = advance = work = done = note

@@ -1,6 +1,6 @@
 """Every measure of how far answers depend on a cue, side by side, as links with a metric in the place of a suite."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf
@@ -40,10 +40,12 @@ def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[
     return [(metric, board) for suite, metric in measures for board in ranked(suite, metric.name)]
 
 
-def measures_of(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
+def measures_of(
+    boards: Sequence[tuple[Metric, Board]], cards: Cards, shown: Collection[str] | None = None
+) -> list[CueMeasures]:
     """Return the measures of the built-in world, and those of photographs, in any label space. boards: of a metric with
-    a `cue`, ranked by it. Rows are ordered by the measure that most observers have: means of ranks over measures of
-    different observers would say little."""
+    a `cue`, ranked by it; shown: observers that a filter keeps. Rows are ordered by the measure that most observers
+    have, shown or not: means of ranks over measures of different observers would say little."""
     spaces: dict[tuple[str, str], set[str]] = {}
     for metric, board in boards:
         spaces.setdefault((board.suite, metric.name), set()).add(board.space)
@@ -59,8 +61,19 @@ def measures_of(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[Cu
         columns = (column, *(other for other in others if other.clean))
         notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
         alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
-    tables = (table for table in map(_ordered, summaries(alone)) if table.headlines)
-    return [CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures)) for table in tables]
+    tables = [_only(table, shown) for table in map(_ordered, summaries(alone)) if table.headlines]
+    return [
+        CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures))
+        for table in tables
+        if table.lines or table.references
+    ]
+
+
+def _only(table: Summary, shown: Collection[str] | None) -> Summary:
+    if shown is None:
+        return table
+    beside = (row for row in table.references if row.observer in shown or (row.kind == "chance" and shown))
+    return replace(table, lines=tuple(r for r in table.lines if r.observer in shown), references=tuple(beside))
 
 
 def _ordered(table: Summary) -> Summary:

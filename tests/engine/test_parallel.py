@@ -203,11 +203,10 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("asked", "message"), [
-    ({"executor": "slurm"}, "--executor slurm is now `bench run ... --print-array slurm"),
-    ({"executor": "dask"}, "an executor is local or ray, not 'dask'"),
+    ({"executor": "dask"}, "--executor must be local or ray, not 'dask'"),
     ({"executor": "ray", "device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
-    ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 is one process on one device"),
-    ({"address": "auto"}, "--address and --gpus-per-task are for --executor ray"),
+    ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 runs on one device"),
+    ({"address": "auto"}, "--address and --gpus-per-task need --executor ray"),
 ])  # fmt: skip
 def test_options_that_do_not_go_together(asked, message):
     with pytest.raises(BenchError, match=message):

@@ -27,13 +27,17 @@ def cue(score):
     def row(name, metric, right):
         return score(name, right, 1000, suite="cues", metric=metric, role="", training=("standard",))
 
-    rows = [row(*at) for at in zip(NAMES, ["shape"] * 5, SHAPE, strict=True)]
-    rows += [row(*at) for at in zip(NAMES, ["texture"] * 5, TEXTURE, strict=True)]
-    tables = [(metric, board) for metric in CUES.metrics for board in boards(rows, CUES, {}, metric.name)]
-    return measures_of(tables, {})[0]
+    def made(shape=slice(5), texture=slice(5), shown=None):
+        rows = [row(*at) for at in zip(NAMES[shape], ["shape"] * 5, SHAPE[shape], strict=False)]
+        rows += [row(*at) for at in zip(NAMES[texture], ["texture"] * 5, TEXTURE[texture], strict=False)]
+        tables = [(metric, board) for metric in CUES.metrics for board in boards(rows, CUES, {}, metric.name)]
+        return measures_of(tables, {}, shown)[0]
+
+    return made
 
 
 def test_rows_are_ordered_by_the_first_measure_and_an_empty_one_is_no_column(cue):
+    cue = cue()
     assert [head.title for head in cue.summary.headlines] == ["shape (cues)", "texture (cues)"]
     assert cue.textures == {"texture (cues)"}
     order = [line.observer[:4] for line in cue.summary.lines]
@@ -42,6 +46,7 @@ def test_rows_are_ordered_by_the_first_measure_and_an_empty_one_is_no_column(cue
 
 
 def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
+    cue = cue()
     (link,) = cue.links
     assert link.spearman.value == pytest.approx(stats.spearmanr(SHAPE, TEXTURE).statistic)
     against = disagreement(link, cue.textures)
@@ -51,6 +56,13 @@ def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
     assert turned.share == 1.0
     said = text(measure_tables(cue)[2:])
     assert "shape (cues)" in said and "netb-standard-0 (3.5, 4)" in said
+
+
+def test_a_filter_hides_rows_and_leaves_their_order(cue):
+    """Of all five, most have a shape bias; of the two that are shown, only one has."""
+    some = cue(slice(4), slice(3, 5), NAMES[3:])
+    assert [line.observer for line in some.summary.lines] == [NAMES[3], NAMES[4]]
+    assert [head.title for head in some.summary.headlines] == ["shape (cues)", "texture (cues)"]
 
 
 @pytest.mark.slow
