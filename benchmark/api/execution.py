@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
 from benchmark.api.running import RunPlan, RunRequest, Silent, cut_plan, devices_and_policy, prepare, run_here
-from benchmark.api.shard_work import Executor, Result, ShardWork
+from benchmark.api.shard_work import Result, ShardWork
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
 from benchmark.errors import BenchError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
     from multiprocessing.process import BaseProcess
 
+    from benchmark.api.ray_cluster import RayCluster
     from benchmark.contracts import Policy
     from benchmark.engine.inference import Reporter
 
@@ -80,7 +81,7 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
     return report
 
 
-def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Executor | None]:
+def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Processes | RayCluster | None]:
     if plan.request.executor == "ray":
         from benchmark.api.ray_cluster import ray_cluster
 

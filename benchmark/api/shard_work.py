@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from benchmark.api.running import RunPlan, run_here
 from benchmark.engine.score_shards import RunReport
@@ -40,24 +40,6 @@ class ShardWork:
                 f"{plan.part} has another plan there ({digest}): the machines differ in folders or programs"
             )
         return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
-
-
-class Executor(Protocol):
-    """Where the shards of a plan are carried out."""
-
-    @property
-    def policy(self) -> Policy:
-        """Return how numbers are computed."""
-
-    @property
-    def shards(self) -> int:
-        """Return the number of shards that a plan is cut into."""
-
-    def share(self, index: int) -> tuple[int, dict[str, Any]]:
-        """Return a shard's threads, and the fields of its request that differ from the plan's."""
-
-    def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:
-        """Carry out the shards; yield (index, function that returns the report or raises BenchError) as each ends."""
 
 
 Result = Callable[[], RunReport]

@@ -49,7 +49,7 @@ def list_sets() -> int:
 
 
 def _on_disk(entry: Entry, there: Path | None) -> str:
-    """ "no", "yes", or of a set of which only a part is there how much: "320 of 1280"."""
+    """Return "no", "yes", or for a partial set "320 of 1280"."""
     if there is None or entry.kind != "images" or entry.levels or not entry.count:
         return "no" if there is None else "yes"
     files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
@@ -234,7 +234,7 @@ def doctor(*, db: Db = None) -> int:
             with open_store(settings.db, write=False) as store:
                 tell("ok", f"database  {settings.db}, {len(store.observers())} observers")
         else:
-            tell("ok", f"database  {settings.db} (not there yet: the first run makes it)")
+            tell("ok", f"database  {settings.db} (the first run creates it)")
     except StoreError as error:
         tell("FAIL", f"database  {error}")
     suites = find_suites()
@@ -246,7 +246,7 @@ def doctor(*, db: Db = None) -> int:
         tell("ok" if place else "-", f"data      {name}: {place or remedy(entry)}")
     cards = read_cards(settings.cards)
     here = [name for name, card in cards.items() if not missing_weights(card, settings.place)]
-    tell("ok", f"models    {len(here)} of {len(cards)} have their weights on this disk")
+    tell("ok", f"models    {len(here)} of {len(cards)} have their weights on disk")
     for file, broken in cards.broken.items():
         tell("FAIL", f"card      {file}: {broken}")
     return 1 if "FAIL" in marks else 0

@@ -1,4 +1,4 @@
-"""Click commands from the signatures of typed verbs: names, types, defaults and help are said there, once."""
+"""Derive click commands from the signatures of typed verbs."""
 
 import math
 import re
@@ -26,25 +26,25 @@ PATHS = {
 
 
 class FiniteRange(click.FloatRange):
-    """A number within bounds. NaN, which no bound stops, and infinity are refused."""
+    """A finite number within bounds: click accepts NaN in any range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuses what is not finite."""
+        """Refuse NaN and infinity."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
-def place(text: str) -> str:
-    """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
+def nonempty_path(text: str) -> str:
+    """Refuse an empty text, which comes from a shell variable that is not set."""
     if not text.strip():
         raise click.BadParameter("expected a place, got '' (a variable that is not set?).")
     return text
 
 
 def numbers(text: str) -> tuple[float, float, float]:
-    """Three numbers, as in "0.485,0.456,0.406"."""
+    """Parse three numbers, as in "0.485,0.456,0.406"."""
     try:
         first, second, third = map(float, text.split(","))
     except ValueError as error:
@@ -53,8 +53,7 @@ def numbers(text: str) -> tuple[float, float, float]:
 
 
 class Command(click.Command):
-    """A command some of whose names, as its first word, are commands of their own: `bench models [PATTERN]`,
-    `bench models show NAME`."""
+    """A command with sub-commands beside its arguments: `bench models [PATTERN]`, `bench models show NAME`."""
 
     def __init__(
         self,
@@ -67,14 +66,14 @@ class Command(click.Command):
         self.parts, self.options = {part.name or "": part for part in parts}, options
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs it, once no option that was given would be ignored."""
+        """Run the command unless an option would be ignored."""
         self.check_together(
             {name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
         )
         return super().invoke(ctx)
 
     def check_together(self, given: Collection[str]) -> None:
-        """Raises UsageError for a parameter that says nothing without one that is not given, or beside one that is."""
+        """Raise UsageError for a parameter that needs another one, or that excludes one that is given."""
         called = {
             each.name: each.opts[0] if isinstance(each, click.Option) else each.human_readable_name
             for each in self.params
@@ -90,14 +89,14 @@ class Command(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **e: Any
     ) -> click.Context:
-        """That of the part which the first word names, else its own."""
+        """Return the context of the sub-command that the first word names, otherwise its own."""
         part = self.parts.get(args[0]) if args else None
         if part is not None:
             return part.make_context(f"{info_name} {args[0]}", args[1:], parent, **e)
         return super().make_context(info_name, args, parent, **e)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The commands of their own."""
+        """Write the sub-commands."""
         if self.parts:
             with formatter.section("Commands"):
                 formatter.write_dl([(name, part.get_short_help_str(60)) for name, part in self.parts.items()])
@@ -106,15 +105,15 @@ class Command(click.Command):
 def command(
     *verbs: Callable[..., Any], name: str = "", parts: Sequence[click.Command] = ()
 ) -> Callable[[Callable[..., int]], Command]:
-    """A command out of what shows a verb's result: it takes the parameters of the verbs, and those of its own
-    signature that have an `Option`. Its help is its own docstring, else that of the first verb."""
+    """Make a command from the function that prints a verb's result. It takes the parameters of the verbs and those of
+    its own signature that have an `Option`; its help is its docstring or the first verb's."""
 
     def derived(show: Callable[..., int]) -> Command:
         known = {field.name: field for verb in verbs for field in fields(verb)}
         known |= {field.name: field for field in fields(show)}
         parameters = sorted(map(parameter, known.values()), key=_place)
         text = show.__doc__ or next(verb.__doc__ for verb in verbs)
-        text = (text or "").partition("\n\n    Returns ")[0]  # what a Python function returns is not for a terminal
+        text = (text or "").partition("\n\n    Returns ")[0]  # a Python return value is not for a terminal
         title = name or show.__name__.replace("_", "-")
         options = {field.name: field.option for field in known.values()}
         reads = any("leaderboard" in signature(verb).parameters for verb in verbs)
@@ -125,7 +124,7 @@ def command(
 
 
 def _on_leaderboard(show: Callable[..., int]) -> Callable[..., int]:
-    """A command whose --db and filters are one value, the leaderboard that it reads."""
+    """Pass --db and filters as one value, the leaderboard."""
 
     def called(db: str | None, **given: Any) -> int:
         filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
@@ -135,7 +134,7 @@ def _on_leaderboard(show: Callable[..., int]) -> Callable[..., int]:
 
 
 def parameter(field: VerbParameter) -> click.Parameter:
-    """The option or argument of a verb's parameter."""
+    """Return the option or argument of a verb's parameter."""
     said, kind, default = field.option, field.type, field.default
     is_argument = field.positional and not said.flags
     more: dict[str, Any] = {"metavar": said.metavar, "required": default is Parameter.empty}
@@ -159,7 +158,7 @@ def parameter(field: VerbParameter) -> click.Parameter:
 
 
 def _comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:
-    """One comma list of the names that are given."""
+    """Join the names to one comma list."""
     if any(not name.strip(" ,") for name in names):
         raise click.BadParameter("expected a name or a pattern, got ''", context, option)
     return ",".join(names) or None
@@ -174,7 +173,7 @@ def _click_type(field: VerbParameter, kind: Any) -> Any:
     if said.kind in PATHS:
         return PATHS[said.kind]
     if said.kind == "place":
-        return place
+        return nonempty_path
     if kind is int and said.least is not None:
         return click.IntRange(int(said.least), None if said.most is None else int(said.most))
     if kind is int:
@@ -186,7 +185,7 @@ def _click_type(field: VerbParameter, kind: Any) -> Any:
 
 
 def _place(parameter: click.Parameter) -> int:
-    """Arguments come first, the leaderboard last."""
+    """Sort arguments first, the leaderboard last."""
     if isinstance(parameter, click.Argument):
         return 0
     return 2 if parameter.name == "db" else 1

@@ -1,4 +1,4 @@
-"""What comes into a leaderboard and out of it: `bench import`, `export` and `db`."""
+"""`bench import`, `export` and `db`."""
 
 import shlex
 from typing import Any
@@ -56,7 +56,9 @@ def import_leaderboard(**asked: Any) -> int:
     echo_lines(report.refused, "refused: ", err=True)
     echo_lines(report.conflicts, "conflict: ", err=True)
     if report.conflicts:
-        echo_line("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
+        echo_line(
+            "nothing was imported: find out which number is correct, or keep both with another --source NAME", err=True
+        )
         return 3
     if report.trials or not (report.observers or report.known):
         trials, sets = counted(sum(report.trials.values()), "trial"), counted(report.scored, "score set")
@@ -86,7 +88,7 @@ def merge(**asked: Any) -> int:
     for name, why in report.waiting.items():
         echo_line(f"not scored: {name}: {why}", err=True)
     for part in report.lacking:
-        echo_line(f"{part} has not come to its end here: run it, and merge again", err=True)
+        echo_line(f"{part} is unfinished in this leaderboard: run it, then merge again", err=True)
     echo_line(f"{report.scored} score sets written to {report.into}")
     return report.exit_code
 
@@ -103,9 +105,9 @@ def status(**asked: Any) -> int:
         if name in state.counts:
             echo_line(f"{state.counts[name]:>12} {name.replace('_', ' ')}")
     if state.open_runs:
-        echo_line(f"runs without an end, which go on or were killed: {state.open_runs}")
+        echo_line(f"unfinished runs, still running or killed: {state.open_runs}")
     if state.incomplete:
-        echo_line(f"{state.incomplete} observations lack trials: the run's own command goes on with them")
+        echo_line(f"{state.incomplete} observations lack trials: repeat the run's command to resume")
     return 0
 
 

@@ -36,7 +36,7 @@ def check_model(name: Name, *, device: Annotated[str, Option("Test on this devic
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):
-        echo_line("ok    an ideal observer: it answers from labels, there is nothing to load")
+        echo_line("ok    an ideal observer answers from labels and needs no weights")
         return 0
     return _print_checks(check_model(model))
 
@@ -47,7 +47,7 @@ def remove_model(name: Name) -> int:
 
     Weights, stored answers and scores stay."""
     heads = "".join(f" and its head {file.name}" for file in remove_card(name, read_settings().cards))
-    echo_line(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
+    echo_line(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` hides them.")
     return 0
 
 
@@ -57,7 +57,7 @@ def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db
 
     Stored trials are scored again under the new name."""
     api.rename_model(name, new, db=db)
-    echo_line(f"'{name}' is '{new}' now, with all its stored trials.")
+    echo_line(f"'{name}' is now '{new}', with all its stored trials.")
     return 0
 
 
@@ -65,15 +65,15 @@ def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db
 def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = False) -> int:
     """Hide a registered model from boards and patterns.
 
-    By its full name it can still be run and shown."""
+    It can still be run and shown by its full name."""
     retire_card(name, read_settings().cards, retired=not undo)
-    back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
-    echo_line(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
+    back = f" `bench rank -m {name}` still shows it; `bench models retire {name} --undo` restores it."
+    echo_line(f"'{name}' is {'restored' if undo else 'retired'}.{'' if undo else back}")
     return 0
 
 
-@command(api.models, name="list")
-def list_models(pattern: str | None) -> int:
+@command(api.models, parts=(show_model, check_model, rename_model, retire_model, remove_model))
+def models(pattern: str | None) -> int:
     from registry.download import missing_weights
 
     settings = read_settings()
@@ -84,14 +84,8 @@ def list_models(pattern: str | None) -> int:
         rows.append((card.name, state, card.labels, card.training, card.source))
     print_rows(("model", "on disk", "labels", "training", "source"), rows)
     for path, reason in read_cards(settings.cards).broken.items():
-        echo_line(f"warning: card {path} is left out: {reason}", err=True)
+        echo_line(f"warning: card {path} is skipped: {reason}", err=True)
     return 0
-
-
-@command(api.models, parts=(list_models, show_model, check_model, rename_model, retire_model, remove_model))
-def models(pattern: str | None) -> int:
-    listed: int = list_models.callback(pattern)  # type: ignore[misc]
-    return listed
 
 
 @command(api.register)
@@ -111,17 +105,17 @@ def register(
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
     entrances = api.entrances(card)
     if able := [suite for suite, reason in entrances if not reason]:
-        echo_line(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
+        echo_line(f"it can run: {', '.join(able)}. Next: bench run --model {card.name}")
     for suite, reason in entrances:
         if reason:
-            echo_line(f"not yet: {suite}: {reason}")
+            echo_line(f"it cannot run {suite}: {reason}")
     if asked["replace"]:
-        echo_line("Scores of older weights stay, and boards mark them until the model is run again.")
+        echo_line("Scores of older weights stay; boards flag them until the model is run again.")
     return code
 
 
 def _print_checks(checks: Sequence[Check]) -> int:
-    """A line for each check; 1 where one failed."""
+    """Print a line for each check; return 1 if one failed."""
     for check in checks:
         echo_line(f"{(check.mark or 'ok') if check.ok else 'FAIL':5} {check.name}: {check.detail}")
     return 0 if all(check.ok for check in checks) else 1

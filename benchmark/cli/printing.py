@@ -1,5 +1,4 @@
-"""The only way to a terminal. What cards, files, imports and data bases say is text: no markup, no control characters,
-no passwords."""
+"""Print to the terminal: foreign texts are shown without markup, control characters and passwords."""
 
 import shlex
 import sys
@@ -18,23 +17,23 @@ from registry.files import redacted
 
 
 def echo_line(text: object, *, err: bool = False) -> None:
-    """A message on a line of its own (or several lines)."""
+    """Print a message."""
     click.echo(printable_lines(redacted(str(text))), err=err)
 
 
 def echo_lines(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
-    """A message for each, all behind the same words."""
+    """Print a message for each line, all after the same words."""
     for line in lines:
         echo_line(f"{before}{line}", err=err)
 
 
 def echo_data(text: str) -> None:
-    """A command's data (CSV, YAML, LaTeX, ...) on standard output; in a file they are exact."""
+    """Print a command's data (CSV, YAML, LaTeX, ...) on standard output."""
     click.echo(printable_lines(text), nl=not text.endswith("\n"))
 
 
 def write_data(pieces: Iterable[str], output: Path | None) -> None:
-    """A command's data into a file, or on standard output, piece by piece."""
+    """Write a command's data to a file or standard output, piece by piece."""
     if output is None:
         for text in pieces:
             echo_data(text)
@@ -44,18 +43,18 @@ def write_data(pieces: Iterable[str], output: Path | None) -> None:
 
 
 def as_typed() -> str:
-    """This very command, without its passwords."""
+    """Return the command as typed, without passwords."""
     return shlex.join(["bench", *map(redacted, sys.argv[1:])])
 
 
 def table_console(*, stderr: bool = False) -> Console:
-    """The terminal's console; of a file or a pipe one that no line is too wide for."""
+    """Return a console; for a file or a pipe, one that is wider than any line."""
     console = safe_console(stderr=stderr)
     return console if console.is_terminal else safe_console(stderr=stderr, width=UNBOUNDED)
 
 
 def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bool = False) -> None:
-    """Tables on standard output, `limit` rows between two dividers. apart: an empty line before them."""
+    """Print tables with `limit` rows between two dividers. apart: print an empty line first."""
     console = table_console()
     if apart:
         console.print()
@@ -63,24 +62,23 @@ def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bo
 
 
 def print_rows(titles: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> None:
-    """Rows of texts as a table; all of its columns but the first may break."""
+    """Print rows of texts as a table."""
     print_tables([table_of([dict(zip(titles, row, strict=True)) for row in rows])])
 
 
 def safe_console(**options: Any) -> Console:
-    """rich's console, for which text is never markup, and whose text carries no control characters."""
+    """Return a console that treats text as text, never as markup."""
     return SafeConsole(markup=False, emoji=False, highlight=False, **options)
 
 
 class SafeConsole(Console):
-    """A console with a gate: every piece of text of every renderable passes it, and carries no control characters; its
-    own colours and cursor movements stay."""
+    """A console that removes control characters from every text and keeps its own colours and cursor movements."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of a renderable, made printable."""
+        """Return the segments of a renderable, made printable."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable_lines(text), style, control)
 
     def on_broken_pipe(self) -> NoReturn:
-        """`bench ... | head`: the reader has enough. rich would call sys.exit, as if something had gone wrong."""
+        """Raise BrokenPipeError (`bench ... | head`), where rich would call sys.exit."""
         raise BrokenPipeError

@@ -1,6 +1,4 @@
-"""How far a run is, and before it starts what it costs: bars in a terminal, a line a minute in a log or a pipe.
-
-Work is counted in forward passes, for a trial of one suite may cost a hundred times what one of another does."""
+"""Progress of a run: bars in a terminal, a line a minute in a log. Work is counted in forward passes."""
 
 from __future__ import annotations
 
@@ -25,12 +23,12 @@ from registry.files import redacted
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
 
-#: Rows of the estimate that are shown before a run: the costliest.
+#: Rows of the estimate before a run, the costliest.
 SHOWN = 20
 
 
 def agreed(prepared: RunPlan, *, yes: bool) -> bool:
-    """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
+    """Return whether to start. A plan of more than some minutes is shown first, and confirmed in a terminal."""
     from benchmark.engine import costs
 
     lines = api.estimates(prepared, least=costs.LONG)
@@ -49,7 +47,7 @@ def agreed(prepared: RunPlan, *, yes: bool) -> bool:
 
 
 def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
-    """A row per model, suite and space: trials, how many are stored, what the others cost."""
+    """Return a row per model, suite and space: trials, stored trials, cost of the others."""
     table = Table("model", "suite", "space", title=redacted(title), title_justify="left")
     for column in ("trials", "cached", "about"):
         table.add_column(column, justify="right")
@@ -62,9 +60,9 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 def reporting(
     *, quiet: bool = False, planned: Mapping[str, float] | None = None
 ) -> Iterator[Bars | Heartbeat | Silent]:
-    """The reporter of a run: bars in a terminal, a line a minute elsewhere, nothing if it shall be quiet.
+    """Yield the reporter of a run: bars in a terminal, a line a minute elsewhere, nothing with `quiet`.
 
-    planned: observer -> forward passes, where they are known beforehand."""
+    planned: observer -> forward passes, if known."""
     console = safe_console(stderr=True)
     if quiet:
         yield Silent()
@@ -79,7 +77,7 @@ def reporting(
 
 
 class Bars:
-    """A reporter that draws from the first bar on: before it, a terminal may be asked whether to start."""
+    """A reporter with bars. It draws nothing before the first bar, so that a terminal can be asked whether to start."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -93,13 +91,13 @@ class Bars:
         self._answered: Counter[str] = Counter()
 
     def tuning(self, observer: str) -> None:
-        """A bar that only moves, until the observer's own comes."""
+        """Show a bar without a total, until the observer's own bar starts."""
         self.done("tuning")
         self.progress.start()
         self._bars["tuning"] = self.progress.add_task(f"tuning {observer}", total=None, n="")
 
     def expect(self, observer: str, trials: int, passes: float = 0) -> None:
-        """A bar for an observer that owes answers; it moves with passes where these are known."""
+        """Show a bar for an observer that owes answers; it moves with passes if these are known."""
         self.done("tuning")
         self.done(observer)
         if trials:
@@ -121,20 +119,19 @@ class Bars:
             self.progress.advance(self._bars[observer], passes)
 
     def done(self, observer: str) -> None:
-        """Take the observer's bar away."""
+        """Remove the observer's bar."""
         if observer in self._bars:
             self.progress.remove_task(self._bars.pop(observer))
 
     def note(self, text: str) -> None:
-        """One line above the bars."""
+        """Print a line above the bars."""
         self.progress.console.print(text, highlight=False, markup=False)
 
 
 class Heartbeat:
-    """A reporter for logs and pipes: a line whenever a minute has passed and something has moved.
+    """A reporter for logs and pipes: a line a minute if something has moved.
 
-    planned: observer -> forward passes of the whole plan, so that the time left is of the whole run though observers
-    are loaded in groups; clock: seconds."""
+    planned: observer -> forward passes of the whole plan, because observers are loaded in groups."""
 
     def __init__(
         self,
@@ -151,12 +148,12 @@ class Heartbeat:
         self._start = self._begun = self._last = clock()
 
     def tuning(self, observer: str) -> None:
-        """Said at once: it takes seconds in which nothing is answered."""
+        """Print a line at once: tuning takes seconds."""
         self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
 
     def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
-        """What the observer still owes takes the place of what was planned. Until the first one is asked, workers start
-        and networks are tuned: that says nothing of the time left."""
+        """Replace the planned work by what the observer owes. The time left is estimated from the first observer on,
+        after workers have started and networks are tuned."""
         if not self._done:
             self._begun = self._clock()
         self._left[observer] = passes
@@ -166,7 +163,7 @@ class Heartbeat:
         self._stored += trials
 
     def work(self, observer: str, passes: float) -> None:
-        """Count the work, and say where it stands when it is time."""
+        """Count the work, and print a line when it is time."""
         self._left[observer] = max(0.0, self._left.get(observer, 0.0) - passes)
         self._done += passes
         now = self._clock()
@@ -181,9 +178,9 @@ class Heartbeat:
         self._last, self._done_before = now, self._done
 
     def done(self, observer: str) -> None:
-        """Nothing more is owed."""
+        """Count the observer's work as done."""
         self._left[observer] = 0.0
 
     def note(self, text: str) -> None:
-        """One line."""
+        """Print a line."""
         self._say(text)

@@ -73,15 +73,15 @@ def run(
         click.echo(api.array_script(request, settings.db, tasks), nl=False)
         return 0
     for name, reason in prepared.suites.broken.items():
-        echo_line(f"warning: suite '{name}' is left out: {reason}", err=True)
+        echo_line(f"warning: suite '{name}' is skipped: {reason}", err=True)
     if dry_run:
         _show_plan(prepared)
         return 0
     if not agreed(prepared, yes=yes):
-        echo_line("not started; with --limit N it is a smaller run.", err=True)
+        echo_line("not started; --limit N makes the run smaller.", err=True)
         return 1
     prepared = prepared.on_all_cores()
-    # Who ran a network of one's own is shown it among its neighbours, not everybody's board.
+    # A user's own network is shown among its neighbours, not on the whole board.
     near = None if named == [api.DEFAULT_MODELS] else {card.name for card in prepared.cards}
     report = _carry_out(prepared, near, quiet=quiet)
     if not prepared.part:
@@ -89,10 +89,10 @@ def run(
     elif prepared.tasks:
         echo_line("nothing is scored yet: `bench db merge` joins and scores the leaderboards of all shards", err=True)
     else:
-        echo_line(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
+        echo_line(f"{prepared.part} is empty: the plan has fewer blocks", err=True)
         return 0
     if report.exit_code == 1 and not report.failed:
-        echo_line("nothing ran: none of these suites applies to these models.", err=True)
+        echo_line("nothing ran: these suites do not apply to these models.", err=True)
     return 3 if strict and report.skipped and not report.failed else report.exit_code
 
 
@@ -107,7 +107,7 @@ def _show_plan(prepared: api.RunPlan) -> None:
 
 
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
-    """Step by step, each with its headline board as soon as it is scored."""
+    """Run the plan suite by suite, and print each headline board as soon as it is scored."""
     db = prepared.settings.db
     echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
     started, report, steps = time.monotonic(), RunReport(), prepared.steps()
@@ -126,7 +126,7 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
 
 
 def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
-    """The boards of what was run, what was seen, and what to do next."""
+    """Print the boards of the run, its findings and the next steps."""
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
@@ -138,7 +138,7 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
     echo_lines(following if near is None else (), err=True)
 
 
-#: What to do after a run, and the pages of its leaderboard.
+#: Next steps after a run.
 NEXT = (
     "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
     "      bench db reference --db reference.db                       people and published networks",
@@ -155,7 +155,7 @@ def _say_failed(failed: Mapping[str, str]) -> None:
 
 
 def _say_skipped(skipped: Mapping[str, str], *, err: bool = True) -> None:
-    """A line per reason, with the first of those that it keeps out. skipped: "MODEL under SUITE" -> reason."""
+    """Print a line per reason with its first examples. skipped: "MODEL under SUITE" -> reason."""
     for reason in dict.fromkeys(skipped.values()):
         names = [name for name, why in skipped.items() if why == reason]
         echo_line(f"not applicable: {some_of(names, 3)}: {reason}", err=err)
@@ -177,7 +177,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
                 agreed=lambda prepared: agreed(prepared, yes=yes),
                 command=as_typed(),
             )
-    except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
+    except KeyboardInterrupt:
         with suppress(BenchError):
             print_curves(api.Selection(db), run_name(asked["folder"], asked["name"]))
         raise
@@ -208,9 +208,9 @@ def diff(
             echo_line("not started.", err=True)
             return 3
         echo_data(diff_markdown(verdict, images))
-    except BrokenPipeError:  # the reader has enough
+    except BrokenPipeError:
         raise
-    except (BenchError, OSError) as error:  # ends with 2: 1 says that the new one is worse
+    except (BenchError, OSError) as error:  # exit code 1 means that the new model is worse
         refused = BenchError(str(error))
         refused.exit_code = 2
         raise refused from error

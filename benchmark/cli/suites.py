@@ -12,17 +12,6 @@ from benchmark.templates import Kind, write_package
 Name = Annotated[str, Option("Suites, separated by commas, or all.")]
 
 
-@command(name="list")
-def list_suites() -> int:
-    """List the installed suites, and broken ones with errors."""
-    shelf = find_suites()
-    for suite in shelf.suites.values():
-        echo_line(f"{suite.name:<20} v{suite.version}  {suite.summary}")
-    for name, reason in shelf.broken.items():
-        echo_line(f"{name:<20} BROKEN  {reason}")
-    return 1 if shelf.broken else 0
-
-
 @command(name="show")
 def show_suite(name: Name) -> int:
     """Show a suite's metrics with definition and chance level."""
@@ -74,8 +63,12 @@ def new_package(
     return 0
 
 
-@command(parts=(list_suites, show_suite, check_suite, new_package))
+@command(parts=(show_suite, check_suite, new_package))
 def suites() -> int:
     """List, show and check test suites."""
-    listed: int = list_suites.callback()  # type: ignore[misc]
-    return listed
+    shelf = find_suites()
+    for suite in shelf.suites.values():
+        echo_line(f"{suite.name:<20} v{suite.version}  {suite.summary}")
+    for name, reason in shelf.broken.items():
+        echo_line(f"{name:<20} BROKEN  {reason}")
+    return 1 if shelf.broken else 0

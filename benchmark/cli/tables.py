@@ -42,7 +42,7 @@ from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
 from benchmark.stats.rankings import HUMAN_METRICS
 
-LIMIT = 50  # rows of a table that are shown unless all are asked for
+LIMIT = 50  # rows of a table without --all
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
 Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", kind="new file")]
 
@@ -67,17 +67,19 @@ def rank(
     if not (summary or baseline):
         shown = print_boards(leaderboard, suite, limit=limit, explain=explain, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
-        raise click.UsageError("--summary is of all suites, each by its headline.")
+        raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
     else:
         shown = print_summary(leaderboard, limit=limit, baseline=baseline, explain=explain, **asked)
     if shown:
         return 0
     if missing := api.suites_not_installed(leaderboard):
-        echo_line(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
+        echo_line(f"not shown: scores of suites that are not installed: {', '.join(missing)}.", err=True)
     if filters := [*filter(None, leaderboard.filters.lists.values())]:
-        echo_line(f"no scores of observers like '{' '.join(filters)}'; `bench rank --summary` lists all.", err=True)
+        echo_line(f"'{' '.join(filters)}' fits no observer with scores; `bench rank --summary` lists all.", err=True)
     elif not missing:
-        echo_line("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
+        echo_line(
+            "there are no scores yet: compute them with `bench run`, those of shards with `bench db merge`.", err=True
+        )
     return 0
 
 
@@ -91,8 +93,8 @@ def print_summary(
     ran: Collection[str] = (),
     **asked: Any,
 ) -> int:
-    """Print models by suites, one table per decision space; returns how many there were. near: whose neighbourhood
-    alone is shown (None: all); ran: what is said of those that were run just now."""
+    """Print models by suites, one table per label space; return the number of tables. near: show only the
+    neighbourhood of these observers; ran: describe these observers in a sentence."""
     summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
     sentences = [summary_sentence(summary, ran) for summary in summaries if ran]
     if near is not None:
@@ -120,8 +122,8 @@ def print_boards(
     brief: bool = False,
     **asked: Any,
 ) -> int:
-    """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
-    have; returns how many there were. near: whose neighbourhood alone is shown (None: all); brief: headlines alone."""
+    """Print every board of a suite, and published scores unless the order excludes them; return the number of tables.
+    near: show only the neighbourhood of these observers; brief: show only headlines."""
     boards = api.rank(leaderboard, suite, **asked)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]
@@ -162,7 +164,7 @@ def show(
     CONDITION as `bench show` prints it (default: all conditions)."""
     if not provenance:
         if suite or as_json:
-            raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")
+            raise click.UsageError("SUITE, METRIC, CONDITION and --json need --provenance.")
         return _show(leaderboard, observer)
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
@@ -191,7 +193,7 @@ def _show(leaderboard: Selection, observer: str) -> int:
 
 
 def print_curves(leaderboard: Selection, run: str) -> None:
-    """The curves of a training run."""
+    """Print the curves of a training run."""
     if curves := api.training_curves(leaderboard, run):
         print_tables(training_tables(curves))
 
@@ -228,7 +230,7 @@ def consistency(
     if ranks:
         boards = [b for b in api.rank(leaderboard) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:
-            raise BenchError("no network is compared with people here: `bench run` does it.")
+            raise BenchError("this leaderboard does not compare networks with people yet: `bench run` does.")
         print_tables(map(likeness_table, boards))
         return 0
     if not matrix and len(observers) != 2:
@@ -246,12 +248,12 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
     if tables := [matrix_table(*matrix) for matrix in api.transfer(**asked)]:
         _give(tables, tables, form, output)
     else:
-        echo_line("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
+        echo_line("there are no trials under degradations yet: `bench run --suite corruption` computes them.", err=True)
     return 0
 
 
 def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, output: Path | None) -> None:
-    """Tables for the terminal, or plain ones as text or in a file."""
+    """Print tables, or write plain ones as text or to a file."""
     if form or output:
         write_data(written(plain, form or "csv"), output)
     else:
@@ -268,9 +270,9 @@ def correlate(
     spaces = api.correlate(**asked)
     if not any(links for _, links, _ in spaces):
         echo_line(
-            "no source has two published scores: `bench import scores` brings them in."
+            "a source needs two published scores: import them with `bench import scores`."
             if asked["reported"]
-            else "two suites with scores are needed: `bench run --suite all` makes them.",
+            else "two suites need scores: compute them with `bench run --suite all`.",
             err=True,
         )
         return 0
@@ -287,9 +289,7 @@ def correlate(
 def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
     tables = [table for cue in api.measures(**asked) for table in measure_tables(cue)]
     if not tables:
-        raise BenchError(
-            "no suite with a measure of shape or texture has scores: `bench run -s cue-conflict` makes them."
-        )
+        raise BenchError("measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them.")
     _give(tables, tables, form, output)
     return 0
 
@@ -305,7 +305,7 @@ def compare(
 ) -> int:
     if set(b) & set("*?[,"):
         if images or measures:
-            raise click.UsageError("--images and --measures are for two observers: name one as B.")
+            raise click.UsageError("--images and --measures need two observers: name one as B.")
         print_tables(each_tables(api.compare_each(leaderboard, a, b, suite=suite)))
         return 0
     tests = api.compare(leaderboard, a, b, suite=suite)

@@ -50,7 +50,7 @@ def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path)
 def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
     first, _, third = shards(bench, tmp_path, IDEALS, 3, only=(1, 3))
     ended = bench("db", "merge", first, third, "--into", tmp_path / "merged.db")
-    assert ended.code == 3 and "shard 2/3 of plan " in ended.err and "has not come to its end here" in ended.err
+    assert ended.code == 3 and "shard 2/3 of plan " in ended.err and "is unfinished in this leaderboard" in ended.err
     assert "not scored: ideal-" in ended.err and "blocks are not answered yet" in ended.err
     (second,) = shards(bench, tmp_path, IDEALS, 3, only=(2,))[1:2]
     ended = bench("db", "merge", second, "--into", tmp_path / "merged.db")

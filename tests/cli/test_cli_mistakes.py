@@ -164,7 +164,7 @@ def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path
         db.execute("UPDATE score_sets SET suite = 'mirror-test'")
     for words in (("rank",), ("rank", "--summary")):
         ended = bench(*words, "--db", theirs)
-        assert ended.err == "not shown: scores of suites that are not installed here: mirror-test.\n"
+        assert ended.err == "not shown: scores of suites that are not installed: mirror-test.\n"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def flags(row):
 @pytest.mark.slow
 def test_a_model_is_replaced_renamed_retired_and_removed(home):
     first = said(registered(home, "mine"))
-    assert "it can enter: " in first and "cue-conflict" in first
+    assert "it can run: " in first and "cue-conflict" in first
     assert bench("run", "mine", *RUN).return_value == 0
     assert not any("outdated" in flag for flag in flags(rows()["mine"]))
 

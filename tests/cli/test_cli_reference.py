@@ -49,7 +49,8 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
 def test_where_nothing_can_be_got_the_remedy_is_said_once(home: Path) -> None:
     with pytest.raises(BenchError) as caught:
         api.reference(("human-trials", "vlm_shapebias"))
-    assert str(caught.value).count("set BENCH_MIRROR") == 1 and str(caught.value).endswith(" Also failed: vlm_shapebias.")
+    text = str(caught.value)
+    assert text.count("set BENCH_MIRROR") == 1 and text.endswith(" Also failed: vlm_shapebias.")
 
 
 def test_a_second_time_nothing_comes_in_until_a_table_changes(home: Path) -> None:

@@ -204,7 +204,7 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("asked", "message"), [
     ({"executor": "dask"}, "--executor must be local or ray, not 'dask'"),
-    ({"executor": "ray", "device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
+    ({"executor": "ray", "device": "cuda:1"}, "--device must be auto, cpu or cuda, not 'cuda:1'"),
     ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 runs on one device"),
     ({"address": "auto"}, "--address and --gpus-per-task need --executor ray"),
 ])  # fmt: skip

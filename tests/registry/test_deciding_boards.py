@@ -75,7 +75,7 @@ def classifiers(model, bench, tmp_path):
     ):
         ended = bench("register", *words, "--labels", "world16")
         assert ended.code == 0, ended.err
-        assert "it can enter: corruption, cue-conflict, human-comparison" in ended.out
+        assert "it can run: corruption, cue-conflict, human-comparison" in ended.out
         assert ended.out.count("not for it") == 2
     yield
     sys.modules.pop("zz_sklearn", None)
