@@ -82,7 +82,7 @@ def test_a_paired_test_is_one_clear_error(table):
         lambda: api.trials(api.Selection("a.db"), "vit (lab, reported)", "cue-conflict"),
         lambda: api.consistency(api.Selection("a.db"), ["vit (lab, reported)"]),
     ):
-        with pytest.raises(BenchError, match="only scores are published, no trials"):
+        with pytest.raises(BenchError, match="has published scores but no trials"):
             ask()
     with pytest.raises(BenchError, match="no common experiment"):
         api.consistency(api.Selection("a.db"))
