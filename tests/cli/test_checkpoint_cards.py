@@ -86,7 +86,7 @@ def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
 def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     swept(folder)
     save(tmp_path / "other" / "run" / "step_2.pt")
-    with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
+    with pytest.raises(BenchError, match=r"'run' is already the name of a training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
         TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").follow(lambda: False)

@@ -206,8 +206,8 @@ def test_power_of_a_pair_of_all_pairs_and_of_a_plan(bench, tmp_path):
     assert "the middle of" in bench("power", "-s", "cue-conflict", "--detect", "0.3", "--db", board).out
     assert "2,941" in bench("power", "--discordant", "0.15").out
     for wrong, said in (
-        (("--discordant", "0.01"), "differ on at least 0.02 of the images"),
-        (("--discordant", "0.1", "a"), "a plan by itself"),
+        (("--discordant", "0.01"), "a difference of 0.02 needs at least that share"),
+        (("--discordant", "0.1", "a"), "needs no observers"),
         (("ideal-noisy", "nobody", "--db", board), "no observer is called 'nobody'"),
         (("--detect", "0"), "not in the range"),
     ):

@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGINT, 130, b"interrupted; what is stored stays, the same command goes on"),
+        (signal.SIGINT, 130, b"interrupted; stored trials are kept. Run the same command"),
         (signal.SIGKILL, -signal.SIGKILL, b""),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
