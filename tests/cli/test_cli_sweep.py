@@ -75,7 +75,7 @@ def test_mistakes_are_one_line(bench, tmp_path):
     save(odd / "best.pt", 0)
     save(named / "step_1.pt", 0)
     for folder, words, said in (
-        (tmp_path / "none", (), "is no folder"),
+        (tmp_path / "none", (), "is not a folder"),
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
         (odd, (), "have no order"),
@@ -155,7 +155,7 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
     done = training_run(training, arch, say=lines.append).follow(pause)
     assert done.models == {"my-run-step_3": 3, "my-run-step_4": 4, "my-run-step_20": 20, "my-run-step_100": 100}
     assert done.left_out == {} and done.failed == {} and done.exit_code == 0
-    assert lines.count("waiting for step_20.pt: it is new or still being written") == 1
+    assert lines.count("waiting for step_20.pt: new or still being written") == 1
     assert lines[0] == "waiting for 2 files that are new or still being written"
 
 
