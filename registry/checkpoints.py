@@ -27,7 +27,6 @@ import yaml
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
-from registry.class_lists import Statement, stated_classes
 from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
 
@@ -271,7 +270,7 @@ class WeightChoice:
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))  # the training script's, and their entry
     notes: tuple[str, ...] = ()  # changes made to the weights
     outside: tuple[str, ...] = ()  # names of `state` that the file has outside the set
-    classes: Statement | None = None  # their order, if the file states it
+    content: Any = None  # all entries of the file
 
     def __str__(self) -> str:
         others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []
@@ -481,8 +480,7 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
-    stated = stated_in(choice.statistics, str(path))
-    choice = replace(choice, normalisation=stated, classes=stated_classes(content, path))
+    choice = replace(choice, normalisation=stated_in(choice.statistics, str(path)), content=content)
     for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
         entry = content.get(place) if isinstance(content, Mapping) else None
         settings = vars(entry) if isinstance(entry, _Fields) else entry

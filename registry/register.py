@@ -11,7 +11,14 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
-from registry.class_lists import classes_beside, is_class_list, labels_of_names, read_class_list, write_mapping
+from registry.class_lists import (
+    classes_beside,
+    is_class_list,
+    labels_of_names,
+    read_class_list,
+    stated_classes,
+    write_mapping,
+)
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_model, takes_only_its_size
 from registry.download import fetch_weights, first_use
@@ -165,7 +172,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check(name="weights", ok=True, detail=str(choice))]
         beside = None if is_url(draft.weights) else classes_beside(Path(str(draft.weights)))
-        stated = choice.classes or beside
+        stated = stated_classes(choice.content, str(draft.weights)) or beside
         if stated is not None and not draft.bare and "boxes" not in draft.options:
             labels, text, files = labels_of_names(stated.names, asked, draft.name, folder.cards)
             rows.append(Check(name="labels", ok=True, detail=f"{text} (stated by {stated.where})"))
