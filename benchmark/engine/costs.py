@@ -1,7 +1,5 @@
-"""What a plan costs: its forward passes, times the price of one pass of each network.
-
-A pass has two prices. Operations are the same on every machine, so they decide where a plan is cut into shards. Seconds
-are measured on this device, so they are shown before a run."""
+"""What a plan costs: forward passes, times the price of one pass. Operations are the same on every machine, so they
+decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run."""
 
 from collections.abc import Sequence
 from contextlib import suppress

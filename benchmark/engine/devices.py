@@ -75,7 +75,7 @@ def numerics(policy: Policy) -> Iterator[None]:
     settings at the end."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
-        if policy.device != "cpu":
+        if policy.device != "cpu":  # whose kernels are deterministic anyway
             stack.enter_context(_repeatable())
         if policy.precision == "bf16":
             stack.enter_context(torch.autocast(policy.device, torch.bfloat16))
@@ -109,8 +109,7 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _repeatable() -> Iterator[None]:
-    """On an accelerator, use deterministic kernels, gradients included, as far as torch has them, and choose them
-    without a clock. torch warns of an operation without one. Kernels of a CPU are deterministic anyway."""
+    """Use deterministic kernels as far as torch has them (it warns of others), and choose them without a clock."""
     cudnn, memory = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
     before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
     mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -344,12 +343,11 @@ class Unsound(ModelFailure):
 
 
 def require_sound(feed: TunedModel, precision: str) -> None:
-    """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check. The run itself handles
-    lack of memory and a failing forward pass: they are not judged here."""
+    """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check."""
     batch = min(feed.tuning.batch, _LARGEST_BATCH)
     try:
         rows = check_load(feed.model, feed.run, batch, ROUNDING[precision])
-    except (RuntimeError, MemoryError):
+    except (RuntimeError, MemoryError):  # the run itself handles lack of memory and a failing forward pass
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]
     if failed:

@@ -256,13 +256,13 @@ class InferenceLoop:
     def views_again(
         self, feed: TunedModel, block: Block, space: str, index: NDArray[np.int64], batch: int
     ) -> Iterator[tuple[NDArray[np.int64], View]]:
-        """Yield rows of `index` and a network's view of the images there. Whole images are shown at their own size, and
-        then at the network's size, as in a chunk with images of other sizes."""
+        """Yield rows of `index` and a network's view of the images there."""
         images, shown = (
             list(map(_reader(block.stimuli, self.cache), index.tolist())),
             list[tuple[Array, torch.Tensor]](),
         )
         if block.presentation == "whole":
+            # At their own size, and then at the network's, as in a chunk with images of other sizes.
             for shape in {image.shape for image in images}:
                 own = np.array([row for row, image in enumerate(images) if image.shape == shape])
                 shown.append((own, torch.from_numpy(np.stack([images[row] for row in own])).permute(0, 3, 1, 2)))
@@ -305,8 +305,7 @@ class InferenceLoop:
         return rows
 
     def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
-        """Return the images of a chunk as a network is shown them: resized and cropped, in the network's own way if
-        networks differ in it, and transformed."""
+        """Return the images of a chunk as a network is shown them: resized, cropped and transformed."""
         pixels, transform = ready.pixels, block.transform
         if pixels is None:
             pixels = devices.pinned(feed.model.present(ready.images, block.presentation, ready.each), self.device)

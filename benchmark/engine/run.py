@@ -63,8 +63,7 @@ class _Enough(Exception):
 def execute(
     tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: Reporter
 ) -> RunReport:
-    """Carry out a plan. Every failure becomes a row, and other work continues. The same call resumes an interrupted
-    run."""
+    """Carry out a plan, or resume it. Every failure becomes a row, and other work continues."""
     limit_malloc()
     run = store.begin_run(options.command, environment_record(options.device, torch.get_num_threads()))
     device = options.device
@@ -144,8 +143,7 @@ class _Run:
             yield group
 
     def _load(self, card: ModelCard, tasks: Sequence[Task]) -> LoadedObserver | None:
-        """Load an observer, not yet tuned. None if no task is left for it: failures and tasks that do not apply are
-        recorded."""
+        """Load an observer, not yet tuned; None if no task is left. Failures and other tasks are recorded."""
         wanted = [task for task in tasks if task.plan.blocks]
         for task in tasks:
             if not task.plan.blocks:
@@ -182,8 +180,7 @@ class _Run:
         return LoadedObserver(name=card.name, observer=answering, row=row, size=size, tasks=wanted)
 
     def _show(self, group: Sequence[LoadedObserver]) -> list[_AskedTask]:
-        """Make every missing observation of the group. Scores wait until all observers have answered, because some are
-        scored against others."""
+        """Make every missing observation of the group. Scores wait: some observers are scored against others."""
         asked = [
             (observer, _AskedTask(row=observer.row, task=task, observations=self._observations(observer, task)))
             for observer in group
@@ -225,9 +222,9 @@ class _Run:
             before = chunk
 
     def _settle(self, job: Job, chunks: int) -> None:
-        """End a block whose first `chunks` chunks are enough for its suite. The rule is asked at every chunk at first,
-        then after each eighth more: the looks depend on the chunk grid only, and any schedule of looks is valid."""
+        """End a block whose first `chunks` chunks are enough for its suite."""
         rule = job.suite.stopping.settled
+        # Asked at every chunk at first, then after each eighth more: any schedule of looks is valid.
         if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or job.over:
             return
         try:
@@ -299,11 +296,10 @@ class _Run:
         ]
 
     def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
-        """Whether the answers stored under the keys may be served and continued: the observer still gives them to a
-        sample of the images. An endpoint is not asked again, because each request costs money."""
+        """Return whether the observer still gives the answers that are stored under the keys."""
         network, known, precision = observer.observer, self.options.known, self.options.policy.precision
         if not isinstance(network, TunedModel) or network.model.card.source == "api":
-            return True
+            return True  # each request of an endpoint costs money
         blocks = dict(zip(keys, task.plan.blocks, strict=True))
         wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
         said = f"{wrong} of {shown} images"

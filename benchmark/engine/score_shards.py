@@ -1,7 +1,6 @@
-"""Scoring of trials that several runs have stored: the shards of a plan, or a killed run and the one that resumed it.
-
-Every run stores before its first answer which observations belong together (an outcome "partial"). These are scored
-once all of them are complete, because scores of a part of the trials would look like the whole suite's."""
+"""Scoring of trials that several runs have stored: a plan's shards, or a killed run and the one that resumed it. Before
+its first answer a run stores which observations belong together (an outcome "partial"); these are scored once all of
+them are complete, because scores of a part of the trials would look like the whole suite's."""
 
 from __future__ import annotations
 

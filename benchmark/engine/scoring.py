@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -118,17 +118,17 @@ class Scorer:
         name, training = (row.name, row.training) if row else ("", ())
         peers = self.peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
-        target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)), training)
-        if not self._wanted(target):
-            return False
-        trials = replace(self.store.trials(keys, missing), training=training)
-        self._keep(target, self._scores(trials, peers, first.space))
-        return True
+
+        def scores() -> list[Score]:
+            trials = replace(self.store.trials(keys, missing), training=training)
+            return self._scores(trials, peers, first.space)
+
+        owned = (*keys, *_keys_of(peers))
+        return self._store(first.observer, first.space, sets, owned, training, scores)
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
-        """Score every imported observer on its own stimuli and on each collection that networks were shown. Sets with
-        images that the imported trials lack are left out: an observer is compared on all images of a set or on none.
-        each: called with (done, total) of each collection. Returns the number of new score sets."""
+        """Score every imported observer on its own stimuli and on each collection that networks were shown, and return
+        the number of new score sets. each: called with (done, total) of each collection."""
         spaces = imported_spaces(self.store)
         return sum(self._collection(sets, space, each) for space in spaces for sets in self.answers.collections(space))
 
@@ -154,52 +154,47 @@ class Scorer:
             # Only the sets that this observer answered: collections that agree on them give one set of scores.
             shown = {role: stimuli for role, stimuli in sets.items() if role in own.roles}
             peers = self.peers(space, shown, name)
-            target = self._target(ids[name], space, shown, (*own.keys, *_keys_of(peers)), own.training)
-            if self._wanted(target):
-                scores = _remarked(self._scores(own.trials, peers, space), own.remarks)
-                self._keep(target, self._by_prompt(scores, own, space) if own.prompt else scores)
-                count += 1
+            keys, scores = (*own.keys, *_keys_of(peers)), partial(self._imported_scores, own, peers, space)
+            count += self._store(ids[name], space, shown, keys, own.training, scores)
             each(done, len(answers))
-        return count + self._people(sets, space, {name: other for name, other in answers.items() if other.human})
-
-    def _people(self, sets: Sets, space: str, people: Mapping[str, ObserverAnswers]) -> int:
-        """Score all people as one observer: their trials pooled, or the suite's own measure of a group."""
+        people = {name: other for name, other in answers.items() if other.human}
         if len(people) < 2:
-            return 0
-        suite = self.suite
-        group = suite.against.group if suite.against is not None else None
-        observer = self._group(AMONG if group is not None else POOLED)
-        keys = tuple(key for answers in people.values() for key in answers.keys)
-        roles = set().union(*(answers.roles for answers in people.values()))
+            return count
+        # All people as one observer: their trials pooled, or the suite's own measure of a group.
+        grouped = self.suite.against is not None and self.suite.against.group is not None
+        keys = tuple(key for own in people.values() for key in own.keys)
+        roles = set().union(*(own.roles for own in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        target = self._target(observer, space, shown, keys, ())
-        if not self._wanted(target):
-            return 0
-        trials = {name: answers.trials for name, answers in people.items()}
-        with one_blas_thread():
-            if group is not None:
-                scores = list(group(suite.config, trials))
-            else:
-                pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
-                scores = [score for score in pooled if score is not None]
-        self._keep(target, scores)
-        return 1
+        scores = partial(self._group_scores, people)
+        return count + self._store(self._group(AMONG if grouped else POOLED), space, shown, keys, (), scores)
 
-    def _target(
-        self, observer: str, space: str, sets: Sets, keys: tuple[str, ...], training: tuple[str, ...]
-    ) -> ScoreSet:
+    def _store(
+        self,
+        observer: str,
+        space: str,
+        sets: Sets,
+        keys: tuple[str, ...],
+        training: tuple[str, ...],
+        scores: Callable[[], Sequence[Score]],
+    ) -> bool:
+        """Store the scores that are computed on request. False if exactly these are stored already."""
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on the training on the card also
             code = digest_data([code, training])
-        return ScoreSet(
-            observer=observer,
-            suite=suite.name,
-            version=suite.version,
-            space=space,
-            code=code,
-            stimuli=dict(sets),
-            keys=keys,
-        )
+        stated: dict[str, Any] = {"suite": suite.name, "version": suite.version, "code": code, "stimuli": dict(sets)}
+        target = ScoreSet(observer=observer, space=space, keys=keys, **stated)
+        if not self._wanted(target):
+            return False
+        self._keep(target, scores())
+        return True
+
+    def _group_scores(self, people: Mapping[str, ObserverAnswers]) -> list[Score]:
+        suite, trials = self.suite, {name: answers.trials for name, answers in people.items()}
+        with one_blas_thread():
+            if suite.against is not None and suite.against.group is not None:
+                return list(suite.against.group(suite.config, trials))
+            pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
+            return [score for score in pooled if score is not None]
 
     def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         suite = self.suite
@@ -211,15 +206,21 @@ class Scorer:
         # A score of `against` replaces the one without value that `score` gave ("needs references").
         return flagged({_place(score): score for score in scores}.values(), trials, space)
 
-    def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers, space: str) -> list[Score]:
-        """Add the prompt to the scores' flags, and add the main scores of every other prompt."""
-        remarked = _remarked(scores, (f"prompt: {answers.prompt}",))
+    def _imported_scores(
+        self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
+    ) -> list[Score]:
+        """Return scores with remarks and the prompt as flags, and the main scores of every other prompt."""
+        remarks = (*answers.remarks, f"prompt: {answers.prompt}") if answers.prompt else answers.remarks
+        scores = [
+            score if score.value is None or score.condition else replace(score, flags=(*score.flags, *remarks))
+            for score in self._scores(answers.trials, peers, space)
+        ]
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
                 others = flagged(self.suite.score(self.suite.config, trials), trials, space)
-            remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
-        return remarked
+            scores += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
+        return scores
 
     def both(self, a: str, b: str) -> ComparedTrials | None:
         """Return the trials of both on the same sets where there are such; None where one of the two has none. Of
@@ -250,9 +251,8 @@ class Scorer:
         )
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
-        """Return the answers that an observer is compared with: those of the `references` of the suite's configuration;
-        otherwise those of people, and in the built-in world of simulated people in roles that fewer than two people
-        answered. Never those of `names`."""
+        """Return the answers that an observer is compared with, never those of `names`: of the configuration's
+        `references`, else of people, and in the built-in world of simulated people where fewer than two answered."""
         if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)
@@ -310,14 +310,6 @@ class ScoreChecker(Scorer):
 
     def _group(self, name: str) -> str:
         return next((row.id for row in self.store.observers() if row.name == name), "")
-
-
-def _remarked(scores: Iterable[Score], remarks: tuple[str, ...]) -> list[Score]:
-    """Add remarks to the flags of main scores that have a value."""
-    return [
-        score if score.value is None or score.condition else replace(score, flags=(*score.flags, *remarks))
-        for score in scores
-    ]
 
 
 def _place(score: Score) -> tuple[str, str, str]:

@@ -1,9 +1,6 @@
-"""Whether a network still gives its stored answers: some of the same images are shown to it again.
-
-Answers may change although weights and code do not: by an environment variable, a patch or another version of a
-library. So before stored answers are served or continued, a seeded sample of their images is answered again. When
-nothing is stored yet, the answers to 16 fixed images are kept (canary answers): they show whether one network filled
-two leaderboards."""
+"""Whether a network still gives its stored answers, which an environment variable, a patch or another version of a
+library may change: a seeded sample of their images is answered again before they are served or continued. Where nothing
+is stored yet, answers to fixed images are kept (canary answers), which show whether one network filled two boards."""
 
 from collections.abc import Collection, Mapping
 from math import ceil

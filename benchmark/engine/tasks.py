@@ -1,8 +1,6 @@
 """Plans: a task for each card and suite, with its images or the reason why the suite does not apply; and their shards.
-
-Every machine makes the same plan and cuts it in the same places, so machines need not talk to each other. Nothing that
-differs between machines decides a cut: no measured speed, no stored answer, no cache. Shards are stretches of the plan,
-so that a shard loads few networks."""
+Every machine cuts the same plan in the same places, so nothing that differs between machines (speed, stored answers)
+decides a cut. Shards are stretches of the plan, so that each loads few networks."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -1,8 +1,6 @@
-"""Published trials -> observers in the store, which are scored like networks, without any weights.
-
-A new import of an experiment from a source replaces all earlier imports of it: a corrected table replaces a faulty one,
-and importing the old table again restores it. An observer's answers in several files of one import count together, such
-as the sessions of a person."""
+"""Published trials -> observers in the store, which are scored like networks, without any weights. A new import of an
+experiment from a source replaces its earlier ones. An observer's answers in several files of one import (the sessions
+of a person) count together."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

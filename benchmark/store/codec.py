@@ -1,8 +1,6 @@
-"""Columns of arrays <-> one compressed block of bytes. No pickle; equal columns give equal bytes.
-
-Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header | arrays). The header is JSON: per
-column its name, dtype and shape. Numbers are raw little-endian arrays, bit for bit (NaN included); text is a sorted
-vocabulary in the header and unsigned codes."""
+"""Columns of arrays <-> one compressed block of bytes. No pickle; equal columns give equal bytes. Layout: magic (4) |
+CRC-32 of the rest (4) | zlib of (header length (4) | JSON header with each column's name, dtype and shape | arrays).
+Numbers are raw little-endian arrays, bit for bit; text is a sorted vocabulary in the header and unsigned codes."""
 
 import json
 import math

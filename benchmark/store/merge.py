@@ -33,6 +33,7 @@ _NOISE = {"rtol": 1e-3, "atol": 1e-5}
 #: Fields of a card that say where files lie; what is in them is part of the identity.
 _PLACES = ("weights", "labels")
 _SHOWN = 6  # conditions in a line
+Row = Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -69,23 +70,25 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
         for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
             _copy(connection, target, table)
         coming = {row.id for row in ever.values() if row.name not in strangers}
+        # The trials of a stranger come under its other name, if it has one (`bench models rename` gives it one).
+        named = {(row.kind, row.identity): row.id for row in ever.values() if row.id in coming}
+        owners = {
+            row.id: row.id if row.id in coming else named[row.kind, row.identity]
+            for row in ever.values()
+            if (row.kind, row.identity) in named
+        }
         _copy(connection, target, schema.OBSERVERS, id=coming)
         # The card of an observer that is known here stays.
         _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_now.values()})
-        wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in coming)
-        done.conflicts += _copy_trials(connection, target, wanted, done)
-        imports, here = newest_imports(connection), newest_imports(target)
-        for name in sorted(imports.keys() & here.keys()):
-            if {*texts(imports[name].observations)} != {*texts(here[name].observations)}:
-                done.conflicts.append(
-                    f"other trials of '{name}' were imported in {done.place} than here: the newer import counts. "
-                    "`bench import trials` of all its tables decides"
-                )
+        wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in owners)
+        done.conflicts += _copy_trials(connection, target, wanted, owners, done)
+        done.conflicts += _other_imports(newest_imports(connection), newest_imports(target), done.place)
         _copy(connection, target, schema.IMPORTS)
         withdraw(target)
         # Scores of imported observers are made anew: they rest on all imports.
-        _copy_scores(connection, target, {id for id in coming if ever[id].kind not in IMPORTED_KINDS}, done)
-        _copy(connection, target, schema.OUTCOMES, observer={None, *coming})
+        networks = {number: owners[number] for number in owners if ever[number].kind not in IMPORTED_KINDS}
+        _copy_scores(connection, target, networks, done)
+        _copy(connection, target, schema.OUTCOMES, owners, observer={None, *owners})
     return done
 
 
@@ -99,7 +102,7 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
         _copy(connection, target, schema.OBSERVERS, id=owners)
         _copy(connection, target, schema.REGISTRATIONS, observer=owners)
         _copy(connection, target, schema.STIMULI, digest={row.stimuli for row in rows})
-        _copy_trials(connection, target, rows, Merged(place=source.location.shown), run)
+        _copy_trials(connection, target, rows, {}, Merged(place=source.location.shown), run)
         counting = imported_keys(target).keys()
         ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
         for name, row in newest_imports(connection).items():
@@ -129,20 +132,43 @@ def _other_observers(
                 )
 
 
-def _copy(source: sa.Connection, target: sa.Connection, table: sa.Table, **wanted: Collection[str | None]) -> None:
-    """Insert the new rows of a table. wanted: column -> the values with which a row comes."""
+def _other_imports(theirs: Mapping[str, Any], ours: Mapping[str, Any], place: str) -> Iterator[str]:
+    for name in sorted(theirs.keys() & ours.keys()):
+        if {*texts(theirs[name].observations)} != {*texts(ours[name].observations)}:
+            yield (
+                f"other trials of '{name}' were imported in {place} than here: the newer import counts. "
+                "`bench import trials` of all its tables decides"
+            )
+
+
+def _copy(
+    source: sa.Connection,
+    target: sa.Connection,
+    table: sa.Table,
+    owners: Mapping[str, str] | None = None,
+    **wanted: Collection[str | None],
+) -> None:
+    """Insert the new rows of a table. owners: as in `_insert`; wanted: column -> the values with which a row comes."""
     rows = (row for row in all_rows(source, table) if all(row._mapping[name] in wanted[name] for name in wanted))
     for page in batches(rows, 1 if table is schema.STIMULI else 200):
-        _insert(target, table, page)
+        _insert(target, table, page, owners or {})
 
 
-def _insert(target: sa.Connection, table: sa.Table, rows: Iterable[Any], run: str | None = None) -> None:
-    """Insert a source's rows, as work of `run` if there is one. Raises StoreError if one is damaged."""
-    new = []
+def _insert(
+    target: sa.Connection, table: sa.Table, rows: Iterable[Any], owners: Mapping[str, str], run: str | None = None
+) -> list[Row]:
+    """Insert a source's rows and return them. Raises StoreError if one is damaged. owners: observer's id in the source
+    -> here, if it is another; run: the run that they become part of (None: their own)."""
+    new: list[Row] = []
     for row in rows:
         _refuse(row_problems(table, row))
-        new.append(dict(row._mapping) if run is None else sealed(table, {**row._mapping, "run": run}))
+        plain = dict(row._mapping)
+        moved = plain | ({"run": run} if run else {})
+        if plain.get("observer") in owners:
+            moved["observer"] = owners[plain["observer"]]
+        new.append(plain if moved == plain else sealed(table, moved))
     insert_new(target, table, new)
+    return new
 
 
 def _refuse(problems: Iterable[str]) -> None:
@@ -154,7 +180,12 @@ def _refuse(problems: Iterable[str]) -> None:
 
 
 def _copy_trials(
-    source: sa.Connection, target: sa.Connection, wanted: Iterable[Any], done: Merged, run: str | None = None
+    source: sa.Connection,
+    target: sa.Connection,
+    wanted: Iterable[Any],
+    owners: Mapping[str, str],
+    done: Merged,
+    run: str | None = None,
 ) -> list[str]:
     """Insert observations, their chunks and settlements, and return a line on each observer and suite whose answers
     differ from the target's. Such observations are skipped: an observation's chunks are all of one kind."""
@@ -162,7 +193,7 @@ def _copy_trials(
     for some in batches(wanted, TOGETHER):
         rows = {row.key: row for row in some}
         known = dict(fetched_of(target, sa.select(table.key, table.details), table.key, rows))
-        _insert(target, schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known), run)
+        _insert(target, schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known), owners, run)
         done.observations += len(rows.keys() - known.keys())
         theirs, ours = _chunks(source, rows), _chunks(target, rows)
         for key, row in list(rows.items()):
@@ -175,8 +206,8 @@ def _copy_trials(
                 differing[row.observer, row.suite].append(f"{block} {differ} of {compared}")
                 del rows[key]
         new = [row for key in rows for position, row in theirs[key].items() if position not in ours[key]]
-        _insert(target, schema.CHUNKS, new, run)
-        _insert(target, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows), run)
+        _insert(target, schema.CHUNKS, new, {}, run)
+        _insert(target, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows), {}, run)
         done.trials += sum(row.n for row in new)
         done.known += sum(row.n for key in theirs for row in theirs[key].values()) - sum(row.n for row in new)
     names = dict(fetched(source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
@@ -223,13 +254,15 @@ def _differing(there: Any, here: Any) -> int:
     return int(other.sum())
 
 
-def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Collection[str], done: Merged) -> None:
+def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Mapping[str, str], done: Merged) -> None:
     """Insert the score sets of these observers, if the target has none of the same and holds exactly their trials."""
     table = schema.SCORE_SETS
     parts = ("observer", "suite", "version", "space", "stimuli", "observations")
     known = {*map(tuple, fetched(target, sa.select(*(table.c[name] for name in parts))))}
     for row in all_rows(source, table):
-        if row.observer not in owners or tuple(row._mapping[name] for name in parts) in known:
+        if row.observer not in owners:
+            continue
+        if tuple({**row._mapping, "observer": owners[row.observer]}[name] for name in parts) in known:
             continue
         scores, keys = stored_scores(source, row.id), texts(row.observations)
         if scores_digest(scores) != row.scores:
@@ -239,6 +272,6 @@ def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Collectio
                 lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
                 done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
             continue
-        _insert(target, table, [row])
-        insert_new(target, schema.SCORES, scores)
+        (moved,) = _insert(target, table, [row], owners)
+        insert_new(target, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
         done.scores += 1

@@ -1,5 +1,4 @@
-"""Queries: observers, stimulus sets, observations, scores, outcomes, provenance. Each query runs in a caller's
-transaction, and every value is checked against the type in the schema."""
+"""Queries. Each runs in a caller's transaction, and every value is checked against the type in the schema."""
 
 import hashlib
 import logging
@@ -422,8 +421,7 @@ def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
-    """Return the origin of a score set: its own run, and every run that computed its trials. Each observation names its
-    observer ("observer": the name at the time; "identity")."""
+    """Return the origin of a score set: its run, its observations with their observers, and their runs."""
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
         raise StoreError(f"the leaderboard has no score set {set_id}")

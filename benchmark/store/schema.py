@@ -1,8 +1,6 @@
-"""The tables. Rows are inserted, never updated or deleted; "newest" means the latest `created`.
-
-Keys are digests: equal rows of two leaderboards have equal keys, so that a merge inserts new rows and ignores the
-others. A row's checksum (`id`, or `checksum` if the row has another key) is the digest of its other columns, so that a
-changed row is found. A change of the tables needs a numbered migration in `migrations/versions` and a higher `HEAD`."""
+"""The tables. Rows are inserted, never changed; "newest" means the latest `created`. Keys are digests, so that a merge
+inserts new rows and ignores equal ones. A row's checksum (`id`, or `checksum` if its key is another) is the digest of
+its other columns. A change of the tables needs a migration in `migrations/versions` and a higher `HEAD`."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text

@@ -23,8 +23,7 @@ T = TypeVar("T")
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
     """Open a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `write` an older one
-    is brought up to date, and with `create` too a missing one is made; without `write` nothing changes. Raises
-    StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema."""
+    is brought up to date, and with `create` a missing one is made. Raises StoreError."""
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
@@ -47,8 +46,7 @@ def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
 
 
 class Store:
-    """A leaderboard. One per process; its methods may be called from several threads. Methods raise StoreError with the
-    problem, its place and the remedy. Stored rows are never changed."""
+    """A leaderboard. One per process; its methods may be called from several threads, and raise StoreError."""
 
     # One query or step each, described there.
 
@@ -162,6 +160,5 @@ class Store:
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """Return the stored trials of the observations as one table, in the order of the keys. missing: role -> reason
-        for missing trials; passed on. Raises StoreError on an unknown key, a damaged chunk (named), and a column that
-        is text in one block and numbers in another."""
+        for missing trials; passed on."""
         return self._database.read(queries.trials, keys, missing or {}, self._known_sets)

@@ -126,6 +126,9 @@ def test_other_weights_under_one_name_are_named_and_left_out(store, other, made)
     assert "(network weights-2) than here (network weights-1)" in line
     assert {one.key for one in store.observations()} == {"ours", "more"}
     assert [row.observer for row in store.latest_scores()] == ["fine", "net"]
+    other.put_observer(made.observer("renamed", "weights-2"))  # the remedy: its answers come under its other name
+    assert merged(store, other).observations == 1
+    assert [one.key for one in store.observations(observer="renamed")] == ["theirs"]
 
 
 def test_another_card_of_the_same_observer_is_named_and_the_one_here_stays(store, other, made):
