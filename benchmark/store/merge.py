@@ -23,7 +23,7 @@ from benchmark.store.queries import (
     trials_digest,
 )
 from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
-from benchmark.store.sql import batches, fetched, fetched_of, insert_new, parsed, sealed, texts
+from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, parsed, sealed, texts
 from benchmark.store.write import put_import, withdraw
 from registry.errors import some_of
 
@@ -59,14 +59,14 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
         ever, here_ever = ({row.id: row for row in observers(side, latest=False)} for side in (connection, target))
-        now, here_now = ({row.name: row for row in observers(side)} for side in (connection, target))
+        current, here_current = ({row.name: row for row in observers(side)} for side in (connection, target))
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name
-            for name in now.keys() & here_now.keys()
-            if here_now[name].id not in ever and now[name].id not in here_ever
+            for name in current.keys() & here_current.keys()
+            if here_current[name].id not in ever and current[name].id not in here_ever
         }
-        done.conflicts += _other_observers(now, here_now, strangers, done.place)
+        done.conflicts += _other_observers(current, here_current, strangers, done.place)
         for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
             _copy(connection, target, table)
         coming = {row.id for row in ever.values() if row.name not in strangers}
@@ -79,12 +79,12 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
         }
         _copy(connection, target, schema.OBSERVERS, id=coming)
         # The card of an observer that is known here stays.
-        _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_now.values()})
+        _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_current.values()})
         wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in owners)
         done.conflicts += _copy_trials(connection, target, wanted, owners, done)
         done.conflicts += _other_imports(newest_imports(connection), newest_imports(target), done.place)
         _copy(connection, target, schema.IMPORTS)
-        withdraw(target)
+        withdraw(target, now())
         # Scores of imported observers are made anew: they rest on all imports.
         networks = {number: owners[number] for number in owners if ever[number].kind not in IMPORTED_KINDS}
         _copy_scores(connection, target, networks, done)
@@ -107,7 +107,7 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
         ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
         for name, row in newest_imports(connection).items():
             if wanted := {*texts(row.observations)} & keys:
-                put_import(target, run, name, wanted | ours.get(name, set()))
+                put_import(target, now(), run, name, wanted | ours.get(name, set()))
 
 
 def _other_observers(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 
-from benchmark.contracts import Score, Stimuli, Trials
+from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import StoreError
 from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets
-from benchmark.store.rows import Chunk, Ending, ObserverRow, ScoreSet, Work
-from benchmark.store.sql import insert_new, now, storable
+from benchmark.store.rows import Chunk, ObserverRow
+from benchmark.store.sql import insert_new, now
 from benchmark.store.versions import prepared
 
 P = ParamSpec("P")
@@ -36,11 +36,11 @@ def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
     return method
 
 
-def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
+def _changing(step: Callable[Concatenate[sa.Connection, str, P], T]) -> Callable[Concatenate[Store, P], T]:
 
     @wraps(step)
     def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return store._database.change(step, *args, **kwargs)
+        return store._database.change(step, now(), *args, **kwargs)
 
     return method
 
@@ -71,11 +71,14 @@ class Store:
     runs_of_sets = _reading(queries.runs_of_sets)
     provenance = _reading(queries.provenance)
     problems = _reading(check.problems)
+    begin_run = _changing(write.begin_run)
     end_run = _changing(write.end_run)
     put_observer = _changing(write.put_observer)
     put_import = _changing(write.put_import)
     put_observation = _changing(write.put_observation)
     settle = _changing(write.settle)
+    put_scores = _changing(write.put_scores)
+    put_outcome = _changing(write.put_outcome)
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -108,16 +111,10 @@ class Store:
         named = [row for row in rows if names is None or row.name in names]
         return [row for row in named if kinds is None or row.kind in kinds]
 
-    # Writing. A row's moment is taken before its transaction, so that one that is made again stores the same row.
-
-    def begin_run(self, command: str, environment: Mapping[str, Any]) -> str:
-        """Return a new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
-        return self._database.change(write.begin_run, command, write.environment_row(environment))
-
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """Store a stimulus set's names and labels, once per digest; images are not stored."""
         if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
-            self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
+            self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(now(), stimuli)])
         elif not self.stimuli(stimuli.digest).shows(stimuli):
             raise StoreError(
                 f"stimulus set '{stimuli.name}' ({stimuli.digest[:12]}) has other image names or labels in "
@@ -126,22 +123,8 @@ class Store:
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """Store all of the chunks, or none. An existing chunk is left unchanged."""
-        encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
+        encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]  # before others have to wait
         self._database.change(write.put_chunks, run, encoded)
-
-    def put_scores(self, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
-        """Store a score set with its scores and return its id. Raises StoreError on NaN and on None without reason."""
-        rows = [write.score_row(position, score) for position, score in enumerate(scores)]
-        return self._database.change(write.put_scores, run, now(), target, rows)
-
-    def put_outcome(
-        self, run: str, observer: str | None, work: Work, status: Ending, reason: str = "", detail: str = ""
-    ) -> None:
-        """Store how work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
-        name, suite, space = work
-        row = {"run": run, "observer": observer, "observer_name": name, "suite": suite, "space": space}
-        row |= {"status": status, "reason": storable(reason), "detail": storable(detail), "created": now()}
-        self._database.change(write.put_outcome, row)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
         """Copy all new contents of other leaderboards, or nothing; differences are named and skipped. others: opens

@@ -1,4 +1,5 @@
-"""Inserting rows. Each function is one step inside a caller's transaction; none updates anything."""
+"""Inserting rows. Each function is one step inside a caller's transaction; none updates anything. A row's `moment` is
+taken before the transaction, so that one that is made again stores the same row."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,8 +12,18 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.queries import has, imported_keys, newest_imports, scores_digest, trials_digest
-from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Observation, ScoreSet, fault, recipe_tags
-from benchmark.store.sql import dump, fetched, fetched_of, insert_new, later, now, sealed, storable, texts
+from benchmark.store.rows import (
+    IMPORTED,
+    IMPORTED_KINDS,
+    Chunk,
+    Ending,
+    Observation,
+    ScoreSet,
+    Work,
+    fault,
+    recipe_tags,
+)
+from benchmark.store.sql import dump, fetched, fetched_of, insert_new, later, sealed, storable, texts
 from registry.files import redacted
 
 #: Columns of every trial table that the store itself fills in.
@@ -21,15 +32,10 @@ RESERVED = ("role", "stimulus")
 OBSERVED_RESERVED = (*RESERVED, "condition")
 
 
-def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of an environment; equal ones share it."""
-    return sealed(schema.ENVIRONMENTS, {"content": dump(environment), "created": now()})
-
-
-def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
-    """Store a run and return its id. environment: its row, whose moment is the run's."""
-    insert_new(connection, schema.ENVIRONMENTS, [environment])
-    row = {"command": storable(redacted(command)), "environment": environment["id"], "started": environment["created"]}
+def begin_run(connection: sa.Connection, moment: str, command: str, environment: Mapping[str, Any]) -> str:
+    """Store a run and return its id. command: as typed; environment: JSON-able (versions, device, ...)."""
+    shared = _inserted(connection, schema.ENVIRONMENTS, {"content": dump(environment), "created": moment})
+    row = {"command": storable(redacted(command)), "environment": shared, "started": moment}
     return _inserted(connection, schema.RUNS, row)
 
 
@@ -39,16 +45,16 @@ def _inserted(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]
     return str(whole["id"])
 
 
-def end_run(connection: sa.Connection, run: str, status: str, note: str = "") -> None:
+def end_run(connection: sa.Connection, moment: str, run: str, status: str, note: str = "") -> None:
     """Store the end of a run; a second end of one run is ignored."""
-    row = {"run": run, "status": status, "note": storable(redacted(note)), "ended": now()}
+    row = {"run": run, "status": status, "note": storable(redacted(note)), "ended": moment}
     insert_new(connection, schema.RUN_ENDS, [row])
 
 
-def put_observer(connection: sa.Connection, observer: Observer) -> str:
+def put_observer(connection: sa.Connection, moment: str, observer: Observer) -> str:
     """Return the observer's id; its name now refers to this identity and card."""
     names = {"name": observer.name, "kind": observer.kind, "identity": observer.identity}
-    number = _inserted(connection, schema.OBSERVERS, {**names, "created": now()})
+    number = _inserted(connection, schema.OBSERVERS, {**names, "created": moment})
     registrations, observers = schema.REGISTRATIONS, schema.OBSERVERS
     before = connection.execute(
         sa.select(registrations)
@@ -60,11 +66,11 @@ def put_observer(connection: sa.Connection, observer: Observer) -> str:
     card = dump(observer.card)
     if before is None or (before.observer, before.card) != (number, card):
         row = {"observer": number, "training": dump(recipe_tags(observer.card)), "card": card}
-        _inserted(connection, registrations, {**row, "created": later(now(), before.created if before else None)})
+        _inserted(connection, registrations, {**row, "created": later(moment, before.created if before else None)})
     return number
 
 
-def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
+def stimuli_row(moment: str, stimuli: Stimuli) -> dict[str, Any]:
     """Return the row of a stimulus set: names and labels, no images."""
     n = len(stimuli)
     columns: dict[str, Array] = {"stimulus": np.array(stimuli.ids, dtype=object)}
@@ -75,16 +81,16 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
             raise StoreError(f"stimulus set '{stimuli.name}': label '{name}' has {len(values)} values for {n} images")
         columns[name] = values
     row = {name: getattr(stimuli, name) for name in ("digest", "name", "space", "whole", "origin")}
-    row |= {"n": n, "labels": dump(list(stimuli.labels)), "created": now(), "columns": encode(columns)}
+    row |= {"n": n, "labels": dump(list(stimuli.labels)), "created": moment, "columns": encode(columns)}
     return sealed(schema.STIMULI, row)
 
 
-def put_observation(connection: sa.Connection, run: str, observation: Observation) -> None:
+def put_observation(connection: sa.Connection, moment: str, run: str, observation: Observation) -> None:
     """Store an observation, unless its key exists."""
     plain = ("key", "observer", "suite", "space", "stimuli", "role", "condition", "presentation", "transform")
     row: dict[str, Any] = {name: str(getattr(observation, name)) for name in plain}
     row |= {name: int(getattr(observation, name)) for name in ("version", "n")}
-    row |= {"run": run, "created": now(), "details": dump(observation.details)}
+    row |= {"run": run, "created": moment, "details": dump(observation.details)}
     insert_new(connection, schema.OBSERVATIONS, [sealed(schema.OBSERVATIONS, row)])
 
 
@@ -126,21 +132,21 @@ def _observed(connection: sa.Connection, keys: Collection[str]) -> dict[str, tup
     return {key: (n, labels) for key, n, labels in fetched_of(connection, query, table.c.key, keys)}
 
 
-def put_import(connection: sa.Connection, run: str, source: str, keys: Collection[str]) -> int:
+def put_import(connection: sa.Connection, moment: str, run: str, source: str, keys: Collection[str]) -> int:
     """Let only these observations count for a source from now on; return how many earlier ones no longer count."""
     if lost := sorted({*keys} - _observed(connection, keys).keys()):
         raise StoreError(f"there is no observation {lost[0]} to import")
     content, before = dump(sorted({*keys})), newest_imports(connection).get(source)
     if before is not None and before.observations == content:
         return 0
-    created = later(now(), before and before.created)
+    created = later(moment, before and before.created)
     row = {"source": source, "run": run, "created": created, "observations": content}
     _inserted(connection, schema.IMPORTS, row)
-    withdraw(connection)
+    withdraw(connection, moment)
     return len({*texts(before.observations)} - {*keys}) if before is not None else 0
 
 
-def withdraw(connection: sa.Connection) -> None:
+def withdraw(connection: sa.Connection, moment: str) -> None:
     """Hide scores of imported observers that were made of trials that no longer count, as work of the newest import."""
     table, owner, observed = schema.SCORE_SETS, schema.OBSERVERS, schema.OBSERVATIONS
     query = sa.select(observed.c.key).where(observed.c.suite == IMPORTED)
@@ -155,34 +161,34 @@ def withdraw(connection: sa.Connection) -> None:
         .where(~sa.exists().where(schema.WITHDRAWN.c.score_set == table.c.id))
     )
     rows = [
-        {"score_set": number, "run": imports[-1].run, "created": now()}
+        {"score_set": number, "run": imports[-1].run, "created": moment}
         for number, keys in fetched(connection, sets)
         if not over.isdisjoint(texts(keys))
     ]
     insert_new(connection, schema.WITHDRAWN, rows)
 
 
-def settle(connection: sa.Connection, run: str, key: str, n: int) -> None:
+def settle(connection: sa.Connection, moment: str, run: str, key: str, n: int) -> None:
     """End an observation with its first `n` trials; a second time is ignored."""
-    row = {"observation": key, "run": run, "n": n, "created": now()}
+    row = {"observation": key, "run": run, "n": n, "created": moment}
     insert_new(connection, schema.SETTLED, [sealed(schema.SETTLED, row)])
 
 
-def put_scores(
-    connection: sa.Connection, run: str, moment: str, target: ScoreSet, scores: Sequence[Mapping[str, Any]]
-) -> str:
-    """Store a score set and return its id, which is bound to its rows and to the chunks that they were made of."""
+def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
+    """Store a score set and return its id, which is bound to its rows and to the chunks that they were made of. Raises
+    StoreError on numbers that no score has."""
+    rows = [_score_row(position, score) for position, score in enumerate(scores)]
     row: dict[str, Any] = {
         **{name: getattr(target, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
         "created": moment,
         "trials": trials_digest(connection, target.keys),
-        "scores": scores_digest(scores),
+        "scores": scores_digest(rows),
         "stimuli": dump(target.stimuli),
         "observations": dump(list(target.keys)),
     }
     number = _insert_last(connection, schema.SCORE_SETS, row, ("observer", "suite", "space", "stimuli"))
-    insert_new(connection, schema.SCORES, [{**score, "score_set": number} for score in scores])
+    insert_new(connection, schema.SCORES, [{**score, "score_set": number} for score in rows])
     return number
 
 
@@ -197,8 +203,7 @@ def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, A
     return _inserted(connection, table, {**row, "created": later(row["created"], newest)})
 
 
-def score_row(position: int, score: Score) -> dict[str, Any]:
-    """Return a score's row. Raises StoreError on numbers that no score has."""
+def _score_row(position: int, score: Score) -> dict[str, Any]:
     if why := fault(score):
         raise StoreError(f"score '{score.metric}': {why}")
     row: dict[str, Any] = {"position": position, "flags": dump([str(flag) for flag in score.flags])}
@@ -209,6 +214,18 @@ def score_row(position: int, score: Score) -> dict[str, Any]:
     return row | {"n": int(score.n), "excluded": int(score.excluded)}
 
 
-def put_outcome(connection: sa.Connection, row: Mapping[str, Any]) -> None:
-    """Store how a piece of work ended."""
+def put_outcome(
+    connection: sa.Connection,
+    moment: str,
+    run: str,
+    observer: str | None,
+    work: Work,
+    status: Ending,
+    reason: str = "",
+    detail: str = "",
+) -> None:
+    """Store how work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
+    row = {"run": run, "observer": observer, "status": status, "created": moment}
+    row |= {"reason": storable(reason), "detail": storable(detail)}
+    row |= zip(("observer_name", "suite", "space"), work, strict=True)
     _insert_last(connection, schema.OUTCOMES, row, ("observer_name", "suite", "space"))

@@ -280,7 +280,6 @@ def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(st
     put(store, made, observer, 0.1, run)
     store.put_outcome(run, observer, ("net", "cue", "geirhos16"), "failed", "x")
     monkeypatch.setattr("benchmark.store.sql._last", "")
-    monkeypatch.setattr("benchmark.store.write.now", lambda: "2020-01-01T00:00:00.000000+00:00")
     monkeypatch.setattr("benchmark.store.store.now", lambda: "2020-01-01T00:00:00.000000+00:00")
     put(store, made, observer, 0.2, run)
     store.put_outcome(run, observer, ("net", "cue", "geirhos16"), "done")
