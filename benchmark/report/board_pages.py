@@ -40,9 +40,6 @@ WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
 EDGE = 4
 
 
-# --- a number with its interval as a mark in a table's cell
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """The axis of a column's marks, from `low` to `high`."""
@@ -95,9 +92,6 @@ def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
     away = [None if c.value is None else max(low - c.value, c.value - high, 0.0) for c in cells]
     most = max((distance for distance in away if distance is not None), default=0.0) or 1.0
     return [0 if distance is None else SHADES - ceil((SHADES - 1) * distance / most) for distance in away]
-
-
-# --- a `Table` as a page draws it: with marks, people as the first row, and links
 
 
 def page_column(
@@ -194,9 +188,6 @@ def address(paper: str) -> str:
     return next((to + match[1] for match, to in matches if match), "")
 
 
-# --- the leaderboard: models by suites, one table per decision space
-
-
 def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """Write index.html and the tables' numbers as CSV. figures: by suite; overviews under ""."""
     tables, overviews = [], {placed.figure.name: placed for placed in figures.get("", ())}
@@ -250,9 +241,6 @@ def rank_range(best: float | None, worst: float | None) -> str:
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
 
-# --- suites
-
-
 def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """Write suites/NAME.html for every suite with scores: main figure, largest board, other figures, other boards; and
     reported.html, if the leaderboard has published scores."""
@@ -298,9 +286,6 @@ def _board_tables(site: Site, contents: Contents, boards: Sequence[Board]) -> li
     return tables
 
 
-# --- links between the suites
-
-
 def links_page(site: Site, contents: Contents) -> None:
     """Write links.html, if two headlines share an observer; questions of the suites come first."""
     spaces = [_space(site, contents, summary) for summary in contents.linked if contents.links[summary.space]]
@@ -338,9 +323,6 @@ def measures_page(site: Site, contents: Contents) -> None:
         spaces.append((cue.summary.space, [html(table, pages) for table in tables]))
     if spaces:
         site.page("measures.html", "measures.html", title="Which shape bias?", measured=spaces, caution=CAUTION)
-
-
-# --- training runs
 
 
 def training_page(site: Site, contents: Contents) -> None:

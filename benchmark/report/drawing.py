@@ -145,9 +145,6 @@ def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
     return drawn.replace(">", f">{style}", 1), ElementTree.tostring(root, encoding="unicode"), (wide, high)
 
 
-# --- parts of charts
-
-
 def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
     """Return colour and shape scales; more than eight values repeat them in another pairing. places: value -> its place
     in the scale, so that a value looks the same in every figure."""
@@ -235,9 +232,6 @@ def guides(side: str, line: float | None = None, people: PeopleScore | None = No
 def panel(records: Records, width: int, height: int | Spec, layers: Sequence[Spec], **more: Any) -> Spec:
     """Return a drawing of layers over the same records."""
     return {"data": {"values": list(records)}, "width": width, "height": height, "layer": list(layers), **more}
-
-
-# --- charts that several figures share
 
 
 def dots(

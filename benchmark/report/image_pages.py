@@ -96,9 +96,6 @@ def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
     return out.getvalue()
 
 
-# --- the gallery that `bench plot gallery` keeps: images, their objects, and what each model's gradient falls on
-
-
 def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return (set, its rows: images, objects, models by name) that are kept under the home folder, of models as they
     are now: a strip of other weights is left out."""
@@ -131,9 +128,6 @@ def _strip(site: Site, path: Path, observer: ObserverRow | None) -> dict[str, An
     return {
         "name": path.stem, "page": page, "image": target, "width": width, "height": height, "captions": captions,
     }  # fmt: skip
-
-
-# --- images and everybody's answers
 
 
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:

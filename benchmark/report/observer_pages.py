@@ -141,9 +141,6 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
     yield "in this leaderboard since", known.created[:16].replace("T", " "), ""
 
 
-# --- scores: every score of one suite in one space
-
-
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[dict[str, Any]]:
     """Yield the scores of an observer as the template shows them, suite by suite in the order of the report."""
     suites = {suite.name: suite for suite in contents.suites}
@@ -190,9 +187,6 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         "table": table(row for row in ordered if not row.condition),
         "conditions": table(sorted(single.values(), key=ordered.index)) if single else "",
     }
-
-
-# --- what it answered: confusions, and the images that it gets right or wrong against everybody
 
 
 def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[dict[str, Any]]:

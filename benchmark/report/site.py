@@ -116,8 +116,6 @@ def _shared(contents: Contents) -> dict[str, Any]:
     }
 
 
-# --- pairs of observers that are compared
-
 Pair = tuple[Compared, Sequence[DiscordantTrial]]
 
 
@@ -171,9 +169,6 @@ def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) ->
         data=data,
     )
     return page
-
-
-# --- the report of a live leaderboard, on loopback unless told otherwise
 
 
 class Live:
