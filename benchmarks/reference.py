@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmark import api, plugins
 from benchmark.api.exports import observer_trials
-from benchmark.api.leaderboards import reading
+from benchmark.api.leaderboards import Selection
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
 from benchmark.leaderboard.board_model import Board, Cell, Row, interval_sentence
@@ -28,7 +28,6 @@ from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio
 from benchmark.stats.comparisons import adjusted
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stimuli.published_sources import ObserverName, published_network
-from benchmark.variables import read_settings
 from benchmarks.ratios import needs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +88,7 @@ def tests_of(board: Board, db: str) -> Tests:
         (human, [(STYLISED, STANDARD)]),
         (cue, [(PLAIN.replace(" (", f"{end} ("), PLAIN) for end in ENDS] + [(name, "people") for name in named]),
     ]
-    with reading(read_settings(db)) as store:
+    with Selection(db).reading() as store:
         rows = [
             (tests.a, tests.b, row)
             for suite, pairs in asked
@@ -109,7 +108,7 @@ def below_half(rows: Sequence[Row], db: str) -> int:
     """How many shape biases lie below .5 by intervals that hold together (Bonferroni)."""
     suite, found = plugins.find_suites().suites["cue-conflict"], 0
     metric, level = suite.headline, 1 - 0.05 / len(rows)
-    with reading(read_settings(db)) as store:
+    with Selection(db).reading() as store:
         for row in rows:
             trials = metric.own(observer_trials(store, suite, row.observer) or Trials(columns={}))
             trials = trials.where(ratio_arrays(metric, trials)[1] != 0)

@@ -5,7 +5,7 @@ from benchmark.api.execution import execute, run
 from benchmark.api.exports import consistency, document, export, scores, trials
 from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.leaderboards import Selection, families, reading, show, suites_not_installed
+from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
 from benchmark.api.paired_comparisons import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.ranking import (
     against,

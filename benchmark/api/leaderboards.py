@@ -42,7 +42,7 @@ class Selection:
 
     def reading(self) -> Store:
         """Open the leaderboard for reading; a context manager."""
-        return reading(self.settings)
+        return open_store(self.settings.db, write=False)
 
     def where(self, **filters: Names | None) -> Self:
         """Return the same leaderboard with more filters (None removes one). Raise UnknownName for an unknown filter."""
@@ -54,11 +54,6 @@ class Selection:
 
 #: The parameter of a verb whose rows are filtered; a verb that takes a plain `Selection` refuses filters.
 Filtered = Annotated[Selection, Filters]
-
-
-def reading(settings: Settings) -> Store:
-    """Open the leaderboard for reading; a context manager."""
-    return open_store(settings.db, write=False)
 
 
 def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:

@@ -21,7 +21,6 @@ from benchmark.api.leaderboards import (
     chosen_names,
     chosen_suites,
     fits,
-    reading,
     suites_with_scores,
 )
 from benchmark.api.options import Option, SuiteName, joined
@@ -57,7 +56,7 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled
-from benchmark.store import IMPORTED, Store, StoredObservation
+from benchmark.store import IMPORTED, Store, StoredObservation, open_store
 
 if TYPE_CHECKING:
     from benchmark.engine.inference import Reporter
@@ -407,7 +406,7 @@ class Sampling:
         )
         for name, reason in report.failed.items():
             raise BenchError(f"the comparison has no verdict, because {name} failed: {reason}")
-        with reading(self.prepared.settings) as store:
+        with open_store(self.prepared.settings.db, write=False) as store:
             changes, ends = self.changes(store), []
             flipped: list[DiscordantTrial] = []
             for change, task in zip(changes, self.tasks, strict=True):

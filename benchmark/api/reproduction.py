@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from benchmark import plugins
 from benchmark.api.execution import execute
 from benchmark.api.imports import recorded
-from benchmark.api.leaderboards import Selection, notes_of, reading, require_observer
+from benchmark.api.leaderboards import Selection, notes_of, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName, unknown_name
@@ -146,7 +146,7 @@ def reproduce(
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         why = "stopped where a verdict was clear" if suite.endswith(PAIRED) else f"has imported answers of '{observer}'"
         raise BenchError(f"'{suite}' {why}, which `bench run` cannot reproduce. {hint}")
-    with reading(settings) as store:
+    with open_store(settings.db, write=False) as store:
         keys = {*store.provenance(origin.score.set_id)["keys"]}
         every = [origin.score] if metric else store.latest_scores(suite=suite, observers=[observer])
     wanted = [row for row in every if row.set_id == origin.score.set_id]
@@ -163,10 +163,14 @@ def reproduce(
         if not agreed(prepared):
             return None
         # Imported answers behind the number cannot be run: copy them.
-        with reading(settings) as source, open_store(fresh.db) as store, recorded(store, "bench reproduce") as run:
+        with (
+            open_store(settings.db, write=False) as source,
+            open_store(fresh.db) as store,
+            recorded(store, "bench reproduce") as run,
+        ):
             store.merge_observations(source, keys & {row.key for row in source.observations(suite=IMPORTED)}, run)
         report = execute(prepared, reporter or Silent(), origin.rerun.command)
-        with reading(fresh) as store:
+        with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
     lacking = {**report.skipped, **report.failed}.get(f"{observer} under {suite}") or _why(origin, rows, identity)

@@ -31,7 +31,7 @@ from benchmark.observer_trials import commonest, counting_observations
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.experiment_names import SINGLE_CONDITION
-from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
+from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation, open_store
 
 ABSENT = -1
 NATURAL = "natural"
@@ -366,10 +366,10 @@ class Contents:
 def read_contents(settings: Settings) -> Contents:
     """Return everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is
     empty."""
-    from benchmark.api.leaderboards import card_status, notes_of, reading, suites_with_scores
+    from benchmark.api.leaderboards import card_status, notes_of, suites_with_scores
     from registry.cards import builtin_cards  # YAML and pydantic are slow to import
 
-    with reading(settings) as store:
+    with open_store(settings.db, write=False) as store:
         suites = suites_with_scores(store)
         sets, now = notes_of(store), card_status(store, settings)
         rows = [

@@ -156,7 +156,7 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
     assert done.models == {"my-run-step_3": 3, "my-run-step_4": 4, "my-run-step_20": 20, "my-run-step_100": 100}
     assert done.left_out == {} and done.failed == {} and done.exit_code == 0
     assert lines.count("waiting for step_20.pt: new or still being written") == 1
-    assert lines[0] == "waiting for 2 files that are new or still being written"
+    assert lines[0] == "waiting for 2 files: new or still being written"
 
 
 def interrupt(*_):

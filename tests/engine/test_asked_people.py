@@ -11,7 +11,6 @@ from benchmark.errors import TrialsError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.trial_tables import TableHints, read_tables
-from benchmark.variables import read_settings
 
 SIXTEEN = 16
 
@@ -96,7 +95,7 @@ def test_nothing_but_late_trials_says_what_to_do(tmp_path):
 
 def scores(db, suite, metric, condition=""):
     """Scores of the newest board by observer."""
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         found = store.latest_scores(suite=suite, metrics=[metric], conditions=[condition])
     return {row.observer: row for row in found}
 
@@ -143,7 +142,7 @@ def test_two_people_take_the_readers_place_in_what_they_answered(world, tmp_path
     people = [rows("subject-01", wrong=4), rows("subject-02", wrong=6)]
     api.import_trials(table(tmp_path / "lab" / "a.csv", *people), source="lab", db=db)
     api.rescore(db=db)
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         rows_ = store.latest_scores(suite="human-comparison", conditions=["kept"])
     by = {(row.observer, row.role, row.metric): row for row in rows_}
     network = by["world-standard-0", "edges", "error_consistency"]

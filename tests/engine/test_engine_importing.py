@@ -38,7 +38,7 @@ def db(tmp_path):
 
 def biases(db, observer=None):
     """Shape bias by observer, as every table of the board shows it."""
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         rows = store.latest_scores(suite="cue-conflict", metrics=["shape_bias"], conditions=[""])
     found = {}
     for row in rows:
@@ -111,7 +111,7 @@ def test_contradictions_within_one_import_name_both_files(tmp_path, db):
     table(tmp_path / "lab" / "cue-conflict_b.csv", "ssss", session="2")
     with pytest.raises(TrialsError, match=r"cue-conflict_b\.csv: resnet50 \(lab\).*cue-conflict_a\.csv"):
         api.import_trials(tmp_path / "lab", db=db)
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         assert store.observers() == []
 
 
@@ -145,7 +145,7 @@ def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     assert biases(db) == {"net (vlm_shapebias)": [0.0]}
     api.import_trials(tmp_path / "vlm_shapebias", db=db)
     assert biases(db) == {"net (vlm_shapebias)": [0.75]}
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         rows = store.latest_scores(suite="cue-conflict", metrics=["shape_bias"])
     prompts = {row.condition: row.value for row in rows if row.condition.startswith("prompt")}
     assert prompts == {"prompt: {}": 0.0, "prompt: a photo of a {}.": 0.5}
@@ -201,7 +201,7 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
 
 
 def recipes(db):
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         return {row.name: row.card.get("training") for row in store.observers()}
 
 

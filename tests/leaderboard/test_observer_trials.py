@@ -51,7 +51,7 @@ def test_the_seed_of_the_newest_scores_counts_not_that_of_the_newest_answers(ans
     """Run with seed 0, with seed 1, and with seed 0 again: the last run stores scores and no answers."""
     block = ("cue-conflict", "")
     settings = answered({"seed 0": ("cccd", *block), "seed 1": ("dddd", *block)}, ("seed 0", "seed 1", "seed 0"))
-    with api.reading(settings) as store:
+    with api.Selection(settings.db).reading() as store:
         assert observer_trials(store, SUITE, "net")["response"].tolist() == ["cat", "cat", "cat", "dog"]
     (answers,) = read_contents(settings).answers
     assert answers.right.tolist() == [[True, True, True, False]]
@@ -61,7 +61,7 @@ def test_an_image_of_two_sets_counts_once_in_a_pool(answered):
     """Half of a set, then all of it: eight images, of which four were answered twice."""
     block = ("contrast", "c05")
     settings = answered({"half": ("cccc", *block), "whole": ("ccccdddd", *block)}, ("half", "whole"))
-    with api.reading(settings) as store:
+    with api.Selection(settings.db).reading() as store:
         (pool,) = pools(store, [SUITE], None)
         (member,) = pool.members
         assert (len(member.trials), member.trials["right"].mean()) == (8, 0.5)

@@ -11,7 +11,6 @@ from benchmark.cli.tables import consistency
 from benchmark.leaderboard.consistency import by_condition
 from benchmark.observer_trials import observer_trials
 from benchmark.plugins import SuiteShelf
-from benchmark.variables import read_settings
 from suites.human_comparison import SUITE
 
 CATEGORIES = ("airplane", "bear", "cat", "dog")
@@ -54,7 +53,7 @@ def test_two_observers(board):
     out = run(board, "subject-03 (contrast)", "subject-01 (contrast)").output
     assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out
     assert all(text in out for text in ("c10", "c50", "mean over conditions", "kappa", "only", "["))
-    with api.reading(read_settings(board)) as store:
+    with api.Selection(board).reading() as store:
         a, b = (observer_trials(store, SUITE, name) for name in ("subject-03 (contrast)", "subject-01 (contrast)"))
     rows = dict(by_condition(a, b))
     assert "all trials" not in out and rows["mean over conditions"].table.n == 40

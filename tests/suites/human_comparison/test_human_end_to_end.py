@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 
 from benchmark import api
-from benchmark.variables import read_settings
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import WORLD_LEVELS
 
@@ -17,7 +16,7 @@ def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatc
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
     db = str(tmp_path / "readers.db")
     assert not api.run(models="world-reader-*", suites=SUITE.name, limit=160, device="cpu", db=db).failed
-    with api.reading(read_settings(db)) as store:
+    with api.Selection(db).reading() as store:
         rows = store.latest_scores(suite=SUITE.name)
     ceilings = [r for r in rows if r.metric == "human_error_consistency" and not r.condition]
     assert len(ceilings) == 5 and all(0.2 < r.low < r.value < r.high < 0.7 for r in ceilings)
