@@ -1,4 +1,4 @@
-"""The verbs behind the command line and the public face (`gestaltbench`)."""
+"""The functions behind the command line and the Python API (`gestaltbench`)."""
 
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.execution import execute, run
