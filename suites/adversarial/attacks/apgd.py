@@ -254,7 +254,6 @@ def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends:
         best=torch.where(wide(better), state.point, state.best),
         slope=torch.where(wide(better), slope, state.slope),
         top=torch.where(better, loss, state.top),
-        noted=torch.where(state.at == 0, loss, state.noted),
         rises=state.rises + ((loss > state.last) & (state.at > 0)),
         last=loss,
     )

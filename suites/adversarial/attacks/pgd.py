@@ -168,7 +168,7 @@ class Ascent(Verdicts):
         """Put images at the start of their next stage. From the image itself, the first step is taken with the gradient
         that is known."""
         problem, starts = self.problem, self.steps["start"][self.at[rows]]
-        clean, drawn = rows[(starts == "clean") & (self.at[rows] > 0)], rows[starts == "random"]
+        clean, drawn = rows[starts == "clean"], rows[starts == "random"]
         self.point[clean] = problem.images[clean]
         if len(drawn):
             seeds = [int(problem.seeds[row]) + int(self.at[row]) for row in drawn]

@@ -1,11 +1,12 @@
 """Attacks of other packages: read, named, kept to their contract; verdicts are checked on the network, not believed."""
 
+import logging
 import random
 import sys
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,6 +106,32 @@ def test_autoattack_breaks_what_a_standard_network_cannot_hold(world):
     assert (verdicts.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
     first = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
     assert not foreign_attack(problem, "l2", bounds(problem, 1e-6), first).broken.any()
+
+
+def test_autoattack_is_called_with_its_seed_and_no_more_targets_than_classes(monkeypatch):
+    """A stand-in for the authors' package: what it is given, and the points that it gives back. It warns to nobody."""
+    calls, logger = [], logging.getLogger("auto-attack")
+
+    class Package:
+        def __init__(self, network, **options):
+            calls.append(options)
+            self.apgd_targeted, self.fab = SimpleNamespace(n_target_classes=9), SimpleNamespace(n_target_classes=0)
+
+        def run_standard_evaluation(self, images, labels, batch_size):
+            counts = [one.n_target_classes for one in (self.apgd_targeted, self.fab)]
+            calls.append((counts, labels.tolist(), batch_size, torch.initial_seed(), logger.disabled))
+            sys.settrace(None)
+            return images + 0.5, "unused"
+
+    monkeypatch.setitem(sys.modules, "pyautoattack", SimpleNamespace(AutoAttack=Package))
+    tracing, seed = sys.gettrace(), torch.initial_seed()
+    recipe = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
+    problem = problem_of([[0.25, 0.25], [0.0, 0.0]])
+    verdicts = foreign_attack(problem, "linf", torch.full((2,), 0.375), recipe)
+    options = {"norm": "Linf", "eps": 0.375, "seed": 0, "device": "cpu", "version": "custom", "attacks": ("apgd-ce",)}
+    assert calls == [options, ([1, 0], [0, 0], 32, 0, True)]
+    assert verdicts.broken.tolist() == [True, False] and verdicts.forwards.tolist() == [2, 1]
+    assert (logger.disabled, sys.gettrace(), torch.initial_seed()) == (False, tracing, seed)
 
 
 def drawn(forward, images, labels, epsilon, seeds):

@@ -162,6 +162,7 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
 
     def attack(problem, norm, bounds, recipe):
         asked.append((problem.seeds.tolist(), bounds.tolist()))
+        assert bounds.dtype == torch.float32  # as the images
         n = len(bounds)
         broken = np.arange(n) % 2 == 0
         size = np.where(broken, bounds.numpy() - 0.25, np.nan)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from suites.adversarial.attacks.apgd import DenseRules, apgd, nearest_inside
+from suites.adversarial.attacks.apgd import ApgdState, DenseRules, SparseRules, apgd, nearest_inside
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong, margin
+from suites.adversarial.attacks.problem import BALLS, GradientTrace, Problem, likely_wrong, margin
 from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, linf_side, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
@@ -333,5 +333,84 @@ def test_the_nearest_point_of_an_l1_ball_and_the_side_of_a_square_by_hand():
     delta, epsilon = torch.tensor([[[[0.4, 0.2]]]]), torch.tensor([0.3])
     for base, expected in ((0.5, [0.75, 0.55]), (0.9, [1.0, 1.0])):
         found = nearest_inside(torch.full_like(delta, base), delta, epsilon)
-        torch.testing.assert_close(found.flatten(), torch.tensor(expected), atol=1e-4, rtol=0)
+        assert found.flatten().tolist() == pytest.approx(expected, abs=1e-4)
     assert [linf_side(0.8, *size) for size in ((4, 20), (20, 4), (10, 10))] == [4, 4, 9]
+
+
+def four_pixels(**given):
+    """A state of images of four pixels with these fields; the others are zero, or images of .5."""
+    images = {name: torch.full((4, 1, 2, 2), 0.5) for name in ("origin", "point", "before", "best", "slope")}
+    fields = dict.fromkeys(ApgdState._fields, torch.zeros(4)) | images
+    given = {name: torch.tensor(value) for name, value in given.items()}
+    shaped = {name: value.view_as(fields[name]) for name, value in given.items()}
+    return ApgdState(**fields | shaped)
+
+
+def test_an_l1_step_moves_a_share_of_the_entries_by_hand():
+    """Two of four entries by .1; of a share of .1, one; of .3, two, cut to a ball of .1; without a gradient, none."""
+    state = four_pixels(
+        point=[[0.5, 0.5, 0.5, 0.6], *[[0.5] * 4] * 3], share=[0.5, 0.1, 0.3, 0.5], step=[0.2] * 4,
+        epsilon=[1.0, 1.0, 0.1, 1.0],
+    )  # fmt: skip
+    slope = torch.tensor([[3.0, -2.0, 1.0, 0.5], [0.0, 0.0, -3.0, 1.0], [1.0, 2.0, 0.0, 0.0], [0.0] * 4])
+    expected = [[0.6, 0.4, 0.5, 0.6], [0.5, 0.5, 0.3, 0.5], [0.55, 0.55, 0.5, 0.5], [0.5] * 4]
+    moved = SparseRules().move(state, slope.view(4, 1, 2, 2)).flatten(1)
+    assert moved.numpy() == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def test_an_l1_step_is_reconsidered_by_hand():
+    """The best point moved one entry where it had moved two: start anew. Two: the step is divided by 1.5, to no less
+    than a tenth of epsilon. The last image is between checkpoints."""
+    one, two = [0.7, 0.5, 0.5, 0.5], [0.7, 0.3, 0.5, 0.5]
+    state = four_pixels(best=[one, two, two, one], slope=[[3.0] * 4] * 4, step=[0.6, 0.6, 0.12, 0.6],
+                        epsilon=[1.0] * 4, share=[0.2] * 4, support=[2.0] * 4)  # fmt: skip
+    changed, slope = SparseRules().retake(state, torch.ones(4, 1, 2, 2), torch.tensor([4, 4, 4, 0]))
+    assert changed.step.tolist() == pytest.approx([1.0, 0.4, 0.1, 0.6])
+    assert changed.share.tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 3, 0.2])
+    assert changed.support.tolist() == [1, 2, 2, 2]
+    assert slope[:, 0, 0, 0].tolist() == [3, 1, 1, 1]
+    assert changed.point[:, 0, 0, 0].tolist() == pytest.approx([0.7, 0.5, 0.5, 0.5])
+    assert [SparseRules().windows(steps) for steps in (10, 80)] == [(1,) * 10, (3,) * 26]
+
+
+def test_a_dense_start_is_the_draw_at_the_length_of_epsilon():
+    """A draw of (1, 1, 1, -3) has length 4 in Linf / 3 and in L2 / sqrt(12); .5 + epsilon beside the edge is cut."""
+    draw = torch.tensor([1.0, 1.0, 1.0, -3.0]).view(1, 2, 2)
+    seen = []
+    for norm, unit in (("linf", 1 / 3), ("l2", 12**-0.5)):
+        rules = DenseRules(replace(BALLS[norm], draw=lambda shape, stream: seen.append(stream.initial_seed()) or draw))
+        found = rules.start(torch.full((2, 1, 2, 2), 0.5), torch.tensor([0.3, 2.0]), [7, 8])
+        expected = torch.stack([0.5 + 0.3 * unit * draw, (0.5 + 2.0 * unit * draw).clamp(0, 1)])
+        assert found.numpy() == pytest.approx(expected.numpy())
+    assert seen == [7, 8, 7, 8]
+
+
+@pytest.mark.parametrize(("start", "second"), [("last", [0.59]), ("clean", [0.5, 0.55])])
+def test_a_stage_starts_where_the_last_one_ended_or_at_the_image(start, second):
+    """A step to the edge of a ball of .04, then some of .05 in one of .1; the last point of a stage is judged."""
+    middle = torch.full((1, 1, 1, 1), 0.5)
+    problem, shown = watched(problem_of(lambda x: torch.cat([9 - x, x], dim=1).flatten(1), middle))
+    stages = (Stage(loss="margin", steps=1), 0.04), (Stage(loss="margin", steps=5, start=start), 0.1)
+    Ascent(problem, "linf", schedule(stages))
+    assert [float(x) for x in shown] == pytest.approx([0.5, 0.54, *second, 0.6, 0.6, 0.6, 0.6])
+
+
+def test_pgd_notes_the_last_gradient_of_the_margin_within_the_budget():
+    """Class 0 at 3; the others at the two pixels, and at one of them twice. Two steps of the margin within .1; those of
+    the cross entropy and within .2 are not noted, nor is an image that nobody asked about."""
+
+    def forward(x):
+        flat = x.flatten(1)
+        return torch.stack([torch.full_like(flat[:, 0], 3.0), flat[:, 0], 2 * flat[:, 1]], dim=1)
+
+    images = torch.tensor([[0.5, 0.5], [0.75, 0.25], [0.5, 0.5]]).view(3, 1, 1, 2)
+    followed = GradientTrace(wanted=np.array([True, True, False]), within=0.1)
+    stages = (
+        (Stage(loss="margin", steps=2), 0.1),
+        (Stage(loss="ce", steps=2), 0.1),
+        (Stage(loss="margin", steps=2), 0.2),
+    )
+    Ascent(replace(problem_of(forward, images), followed=followed), "linf", schedule(stages))
+    assert followed.rival == {0: 2, 1: 1}
+    found = [[part[row].flatten().tolist() for row in (0, 1)] for part in (followed.point, followed.direction)]
+    assert found[0] == [pytest.approx([0.5, 0.6]), pytest.approx([0.85, 0.25])] and found[1] == [[0, 2], [1, 0]]
