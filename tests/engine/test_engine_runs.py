@@ -181,6 +181,7 @@ def test_answers_at_chance_are_distrusted_whoever_gave_them():
     found = [[*other[:n], *rest[n:]] for n, rest in zip((5, 6), said, strict=True)]
     assert [distrusted(one, shown, shape=shown, texture=other)[0] for one in found] == [True, False]
     assert distrusted(found[0], shown, shape=shown, texture=[""] * 20) == [True, False]
+    assert distrusted([*shown[:4], *other[4:]], shown, shape=shown, texture=[""] * 20) == [False, False]  # one way
     (score,) = flagged(
         [Score(metric="a", value=0.1)],
         Trials(columns={"response": np.array(other), "category": np.array(shown)}),

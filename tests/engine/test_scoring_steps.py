@@ -1,0 +1,341 @@
+"""Who is scored with whose answers, what is stored, and when two scores or two observers agree; no store is written."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from benchmark.contracts import Metric, Score, Trials
+from benchmark.engine import scoring
+from benchmark.engine.scoring import ComparedTrials, ScoreChecker, Scorer, discordant_of, same_answers, same_score
+from benchmark.observer_trials import ObserverAnswers
+from benchmark.store import ScoreSet
+from benchmark.store.rows import ObserverRow
+
+
+def trials(letters, roles=("cue",), **columns):
+    """Trials of images called 0, 1, ... in each role: "s" is a hit."""
+    n = len(letters)
+    return Trials(
+        columns={
+            "role": np.repeat(roles, n),
+            "condition": np.full(n * len(roles), ""),
+            "stimulus": np.array([*map(str, range(n))] * len(roles)),
+            "category": np.full(n * len(roles), "cat"),
+            "response": np.array([*letters] * len(roles)),
+            **columns,
+        }
+    )
+
+
+def ratio(trials):
+    return trials["response"] == "s", np.ones(len(trials))
+
+
+BIAS = Metric(name="bias", title="bias", definition="", role="cue", headline=True, ratio=ratio)
+
+
+def answers(keys, letters, *roles, **fields):
+    roles = roles or ("cue",)
+    read = lambda: trials(letters, roles)  # noqa: E731
+    return ObserverAnswers(keys=(*keys,), roles=frozenset(roles), read=read, **fields)
+
+
+def score(_config, shown):
+    hits, all_ = ratio(shown)
+    made = [Score(metric="bias", value=hits.sum() / all_.sum()), Score(metric="bias", value=0.5, condition="part")]
+    return [*made, Score(metric="agreement", value=None, reason="needs references")]
+
+
+def against(**fields):
+    def scores(_config, _own, theirs):
+        return [Score(metric="agreement", value=float(len(theirs)))]
+
+    return SimpleNamespace(**{"scores": scores, "group": None, "pair": None, **fields})
+
+
+def suite(**fields):
+    own = {"name": "toy", "version": 3, "metrics": (BIAS,), "seen": None, "config": None, "against": against()}
+    return SimpleNamespace(**{**own, "score": score, **fields})
+
+
+def row(name, kind):
+    return ObserverRow(id=f"id of {name}", name=name, kind=kind, identity=name, card={}, created="")
+
+
+class Kept:
+    """A store that remembers what is put into it."""
+
+    rows = (row("ann", "human"), row("bob", "human"), row("net", "published"), row("reader", "simulated"))
+
+    def __init__(self, stored=()):
+        self.put, self.stored, self.groups = [], stored, []
+
+    def observers(self, *, kinds=None):
+        return [one for one in self.rows if kinds is None or one.kind in kinds]
+
+    def observations(self, **_):
+        return [SimpleNamespace(space="geirhos16")]
+
+    def has_scores(self, _target):
+        return False
+
+    def stored_scores(self, _target):
+        return self.stored
+
+    def put_scores(self, run, target, scores):
+        self.put.append((run, target, list(scores)))
+
+    def put_observer(self, observer):
+        self.groups.append((observer.name, observer.kind))
+        return f"id of {observer.name}"
+
+
+class Answered:
+    """Imported answers, and those of runs, by name."""
+
+    def __init__(self, imported, ran=()):
+        self.by_name, self.ran = imported, dict(ran)
+
+    def imported(self, sets, space="geirhos16"):
+        return {n: one for n, one in self.by_name.items() if one.roles & sets.keys()} if space else {}
+
+    def run(self, _sets, names):
+        return {name: self.ran[name] for name in names if name in self.ran}
+
+    def collections(self, _space):
+        return [{"cue": "c1", "edges": "e1"}]
+
+
+def scorer(answered, **fields):
+    made = Scorer(**{"store": Kept(), "run": "r1", "suite": suite(), **fields})
+    vars(made).update(answers=answered, _code="digest")
+    return made
+
+
+PEOPLE = {
+    "ann": answers(["a2", "a1"], "ssst", human=True, remarks=("2 late",)),
+    "bob": answers(["b1"], "sstt", human=True),
+}
+NET = answers(["n1"], "tttt", prompt="a {}", remarks=("odd",), prompts={"b {}": lambda: trials("ssst")})
+SHOWN = {"cue": "c1", "edges": "e1"}
+
+
+def test_every_imported_observer_is_scored_on_what_it_answered_against_the_others():
+    made = scorer(Answered({**PEOPLE, "net": NET}, {"ideal": answers(["i1"], "ssss")}))
+    made.suite.config = SimpleNamespace(standards=("ideal", "never-run"))
+    seen = []
+    assert made.imported(lambda *at: seen.append(at)) == 4
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    stored = {target.observer: (run, target, scores) for run, target, scores in made.store.put}
+    shared = {"suite": "toy", "version": 3, "space": "geirhos16", "code": "digest", "stimuli": {"cue": "c1"}}
+    keys = {
+        "ann": ("a2", "a1", "b1", "i1"),
+        "bob": ("b1", "a1", "a2", "i1"),
+        "net": ("n1", "a1", "a2", "b1", "i1"),
+        "people (pooled)": ("a2", "a1", "b1"),
+    }
+    assert {name: stored[f"id of {name}"][:2] for name in keys} == {
+        name: ("r1", ScoreSet(observer=f"id of {name}", keys=own, **shared)) for name, own in keys.items()
+    }
+    assert made.store.groups == [("people (pooled)", "group")]
+
+    def said(name):
+        return [(s.metric, s.condition, s.value, s.flags) for s in stored[f"id of {name}"][2]]
+
+    late, prompt = ("2 late",), ("odd", "prompt: a {}")
+    assert said("ann") == [("bias", "", 0.75, late), ("bias", "part", 0.5, ()), ("agreement", "", 2.0, late)]
+    other = ("prompt: b {}", 0.75, ()), ("prompt: b {}", None, ())
+    assert said("net") == [
+        ("bias", "", 0.0, prompt), ("bias", "part", 0.5, ()), ("agreement", "", 3.0, prompt),
+        ("bias", *other[0]), ("agreement", *other[1]),
+    ]  # fmt: skip
+    assert said("people (pooled)") == [("bias", "", 0.625, ())]
+
+
+def test_people_as_a_group_are_two_at_least_and_the_suite_may_measure_them_itself():
+    made = scorer(Answered({"ann": PEOPLE["ann"], "net": NET}))
+    assert made.imported() == 2 and made.store.groups == []
+    own = against(group=lambda _config, people: [Score(metric="agreement", value=float(len(people)))])
+    made = scorer(Answered(PEOPLE), suite=suite(against=own))
+    assert made.imported() == 3
+    assert made.store.groups == [("people (among themselves)", "group")]
+    assert made.store.put[-1][2] == [Score(metric="agreement", value=2.0)]
+
+
+def test_whom_an_observer_is_compared_with():
+    """In the built-in world people take the readers' place in what two of them answered."""
+    people = {
+        "ann": answers(["a"], "s", "cue", human=True),
+        "bob": answers(["b"], "s", "cue", "edges", human=True),
+        "net": answers(["n"], "s", "cue", "edges"),
+    }
+    ran = {"reader": answers(["r"], "st", "cue", "edges"), "ideal": answers(["i"], "s")}
+    made = scorer(Answered(people, ran))
+
+    def peers(space, *names):
+        found = made.peers(space, SHOWN, *names)
+        return {name: sorted(set(one.trials["role"].tolist())) for name, one in found.items()}
+
+    both, world = ["cue", "edges"], {"reader": ["edges"], "ann": ["cue"], "bob": ["cue"]}
+    assert peers("world16") == world
+    assert peers("world16", "bob", "reader") == {"ann": ["cue"]}
+    assert peers("geirhos16", "net") == {"ann": ["cue"], "bob": both}
+    made.suite.config = SimpleNamespace(references=("ideal",), standards=("reader",))
+    assert peers("world16") == {"ideal": ["cue"], "reader": both}
+    made.suite.against = None
+    assert peers("world16") == {}
+
+
+def test_the_trials_of_both_are_those_on_the_same_sets():
+    """Newest first; of several common collections the largest counts."""
+    asked = {}
+
+    def read(name, sets):
+        asked[name] = dict(sets)
+        return None if name == "nobody" else trials("st")
+
+    def shown(**stimuli):
+        return SimpleNamespace(space="geirhos16", stimuli=stimuli)
+
+    made = scorer(Answered({**PEOPLE, "net": NET}))
+    small, large = shown(cue="c1"), shown(cue="c1", edges="e1")
+    vars(made).update(trials=read, _shown=[("a", small), ("a", large), ("b", large), ("b", small), ("c", small)])
+    assert made.both("a", "b").people == {} and asked == {"a": large.stimuli, "b": large.stimuli}
+    assert made.both("a", "c").b is not None and asked["a"] == asked["c"] == {"cue": "c1"}
+    assert made.both("a", "nobody") is None and made.both("nobody", "a") is None
+    crowd = made.both("a", "people")
+    assert crowd.b is None and sorted(crowd.people) == ["ann", "bob"] and asked["a"] == large.stimuli
+    vars(made)["_shown"] += [("ann", small)]
+    assert sorted(made.both("ann", "people").people) == ["bob"]
+    assert made.both("stranger", "people") is None
+    made.suite.against = against(pair=lambda *_: ())
+    assert sorted(made.both("a", "b").people) == ["ann", "bob"]
+    vars(made)["_shown"] += [("bob", large)]
+    assert sorted(made.both("a", "bob").people) == sorted(made.both("bob", "a").people) == ["ann"]
+
+
+def test_complete_runs_alone_are_scored_again(monkeypatch):
+    whole = SimpleNamespace(observations=[scoring.Observation(
+        key="k", observer="old", suite="toy", version=3, space="s", stimuli="d", role="cue", presentation="whole", n=1,
+        details={"missing": {"edges": "none"}},
+    )])  # fmt: skip
+    cut = SimpleNamespace(observations=[*whole.observations, SimpleNamespace(key="cut short")])
+    imported, asked = SimpleNamespace(observations=[]), []
+    monkeypatch.setattr(
+        scoring, "scored_trials", lambda *found: asked.append(found[2]) or [whole, cut, imported, whole]
+    )
+    monkeypatch.setattr(
+        Scorer, "observer", lambda _, rows, missing: asked.append(([o.observer for o in rows], missing)) or True
+    )
+    made = scorer(None, store=SimpleNamespace(complete=lambda key: key == "k"))
+    assert made.own("net", owner="new") == 2
+    assert made.own() == 2
+    missing = {"edges": "none"}
+    assert asked == ["net", *[(["new"], missing)] * 2, None, *[(["old"], missing)] * 2]
+
+
+def test_a_checker_lists_every_score_that_differs():
+    same, gone, new = (Score(metric=name, value=0.5) for name in ("same", "gone", "new"))
+    was, now = (Score(metric="moved", value=value, role="cue", condition="c50") for value in (0.25, 0.75))
+    checker = ScoreChecker(store=Kept([same, gone, was]), run="", suite=suite())
+    target = ScoreSet(observer="id of net", suite="toy", version=3, space="s", code="", stimuli={}, keys=())
+    checker._keep(target, [same, new, now])
+    assert checker.different == [
+        "net under toy: gone () is 0.5 stored, and not computed",
+        "net under toy: moved (cue c50) is 0.25 stored, and 0.75 computed",
+        "net under toy: new () is not stored, and 0.5 computed",
+    ]
+    assert checker._group("bob") == "id of bob" and checker._group("nobody") == ""
+
+
+def test_scores_agree_up_to_the_last_digits():
+    stated = Score(metric="m", value=0.5, low=0.25, high=0.75, n=4, flags=("few",))
+
+    def agrees(**changed):
+        return same_score(stated, Score(**{**vars(stated), **changed}))
+
+    assert agrees() and agrees(value=0.5 + 1e-8, low=0.25 - 1e-8) and agrees(metric="other", condition="c", role="r")
+    different = {"value": 0.5 + 2e-6, "low": None, "high": 0.74, "reason": "none", "level": 0.9}
+    different |= {"method": "t", "n": 5, "excluded": 1, "flags": ()}
+    assert not any(agrees(**{name: value}) for name, value in different.items())
+    nothing = Score(metric="m", value=None)
+    assert same_score(nothing, nothing) and not same_score(nothing, Score(metric="m", value=0.0))
+    zero = Score(metric="m", value=0.0)
+    assert same_score(zero, Score(metric="m", value=9e-10)) and not same_score(zero, Score(metric="m", value=2e-9))
+
+
+def test_same_answers_are_the_same_to_the_same_trials():
+    one, turned = trials("sst"), trials("sst").where(np.array([2, 0, 1]))
+    assert same_answers(one, turned) and same_answers(turned, one)
+    assert not same_answers(one, trials("stt")) and not same_answers(one, trials("ss"))
+    assert not same_answers(one, trials("sst", roles=("edges",)))
+    silent = [Trials(columns={n: c for n, c in one.columns.items() if n != "response"}) for _ in range(2)]
+    assert same_answers(*silent) and not same_answers(one, silent[0]) and not same_answers(silent[0], one)
+
+
+def test_discordant_images_are_of_the_headline_with_both_answers():
+    def listed(b, metrics=(BIAS,)):
+        both = ComparedTrials(suite=suite(metrics=metrics), a=trials("sst"), b=b, people={})
+        return [(r.suite, r.metric, r.condition, r.stimulus, r.category, r.winner, r.answer_a, r.answer_b)
+                for r in discordant_of(both)]  # fmt: skip
+
+    rows = [("toy", "bias", "", "1", "cat", "a", "s", "t"), ("toy", "bias", "", "2", "cat", "b", "t", "s")]
+    assert listed(trials("sts")) == rows
+    assert listed(None) == []
+    other = Metric(name="other", title="", definition="", role="cue", ratio=ratio)
+    bare = Metric(name="bare", title="", definition="", headline=False)
+    assert listed(trials("sts"), (other, BIAS, bare)) == rows
+    assert [r[1] for r in listed(trials("sts"), (other, bare))] == ["other"] * 2
+    mute = Metric(name="mute", title="", definition="", role="cue", ratio=lambda t: (t["hit"], np.ones(len(t))))
+    parts = [Trials(columns={**{n: trials("sst").columns[n] for n in ("role", "condition", "stimulus", "category")},
+                             "hit": np.array(hit)}) for hit in ([1.0, 1, 0], [1.0, 0, 0])]  # fmt: skip
+    (found,) = discordant_of(ComparedTrials(suite=suite(metrics=(mute,)), a=parts[0], b=parts[1], people={}))
+    assert (found.stimulus, found.winner, found.answer_a, found.answer_b) == ("1", "a", "", "")
+
+
+def test_networks_are_compared_by_the_same_people_in_one_family(monkeypatch):
+    """People who stand apart count nowhere; a pair without a test is no member of the family (Holm)."""
+    rows = [row(name, kind) for name, kind in (("n", "network"), ("m", "published"), ("mute", "network"))]
+    apart = row("guest", "human")
+    apart = apart._replace(card={"source": "error-consistency"})
+    store = SimpleNamespace(observers=lambda kinds: [*rows, *Kept.rows[:2], apart])
+    monkeypatch.setattr(scoring, "observer_trials", lambda _store, _suite, name: None if name == "mute" else name)
+    sides = []
+
+    def pairs(networks, people):
+        sides.append((networks, people))
+        tests = [("n", "m", 0.02), ("m", "n", None), ("n", "ann", 0.03)]
+        return [(a, b, scoring.Comparison(metric="m", p=p, difference=0.1)) for a, b, p in tests]
+
+    found = scoring.network_pairs(store, suite(against=against(pairs=pairs)))
+    assert sides == [({"n": "n", "m": "m"}, {"ann": "ann", "bob": "bob"})]
+    assert [(a, b, test.p_holm) for a, b, test in found] == [("n", "m", 0.04), ("n", "ann", 0.04)]
+    assert scoring.network_pairs(store, suite(against=against(pairs=None))) == []
+
+
+@pytest.mark.parametrize(("ways", "said"), [
+    (("cpu fp32", "cpu bf16"), ("toy: A was run on cpu fp32, B on cpu bf16",)),
+    (("cpu fp32", "cpu fp32"), ()), (("cpu fp32", ""), ()),
+])  # fmt: skip
+def test_a_comparison_of_two_ways_to_run_says_so(ways, said, monkeypatch):
+    asked = {"suite": "toy", "conditions": ("",), "observers": ["a", "b"]}
+    policies = [SimpleNamespace(observer=name, policy=way) for name, way in zip("ab", ways, strict=True)]
+    store = SimpleNamespace(latest_scores=lambda **how: policies if how == asked else [])
+    both = ComparedTrials(suite=suite(against=None), a=trials("s" * 30), b=trials("st" * 15), people={})
+    monkeypatch.setattr(Scorer, "both", lambda self, *names: both if names == ("a", "b") else None)
+    first, none = scoring.compare_observers(store, [both.suite], [("a", "b"), ("a", "c")])
+    assert first.remarks == said and (none.headlines, none.remarks) == ((), ())
+    (test,) = first.headlines
+    assert (test.suite, test.comparison.a, test.comparison.b, test.comparison.same) == ("toy", 1.0, 0.5, False)
+
+
+def test_scoring_uses_one_thread_of_numpys_blas():
+    def threads():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with scoring.one_blas_thread():
+            assert threads() == {1}
+        assert threads() == {2}
