@@ -12,7 +12,7 @@ from suites.adversarial.attacks.apgd import ApgdState, DenseRules, SparseRules, 
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import BALLS, GradientTrace, Problem, likely_wrong, margin
-from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, linf_side, share_at, square
+from suites.adversarial.attacks.square import bump, l2_redraw, l2_side, l2_start, linf_side, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
@@ -150,6 +150,9 @@ def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
 def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     problem = problem_of(two_way, grey(spread=0.2).clamp(0, 1))
     epsilon = {"linf": 3, "l2": 3}[norm] * radius(problem, norm)
+    pixel = problem_of(lambda x: torch.cat([0.55 + 0 * x, x], dim=1).flatten(1), torch.full((2, 1, 1, 1), 0.5))
+    fell = square(pixel, norm, torch.full((2,), 0.125), Square(60))  # both at once or soon: no query is left to ask
+    assert fell.size.tolist() == [0.125] * 2
     seen, shown = watched(problem)
     verdicts = square(seen, norm, epsilon, Square(60))
     assert 2 <= verdicts.broken.sum() < 8
@@ -240,6 +243,7 @@ def test_the_l2_start_is_five_tiles_a_side_in_the_middle():
     there = torch.zeros(13, 14, dtype=torch.bool)
     there[1:13, 1:13] = True  # tiles of 2 px from 1 on, as long as one fits
     assert torch.equal((start != 0).all(dim=0), there) and float(start.norm()) == pytest.approx(0.5)
+    assert all((l2_start(0.5, torch.Generator().manual_seed(0), torch.Size((3, n, n))) != 0).all() for n in (4, 10))
 
 
 def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
@@ -328,13 +332,15 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
         assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()
 
 
-def test_the_nearest_point_of_an_l1_ball_and_the_side_of_a_square_by_hand():
+def test_the_nearest_point_of_an_l1_ball_and_the_sides_of_squares_by_hand():
     """Threshold .15: .4 - .15 and .2 - .15 sum to .3. Beside the edge of the image, both fill their room of .1."""
     delta, epsilon = torch.tensor([[[[0.4, 0.2]]]]), torch.tensor([0.3])
     for base, expected in ((0.5, [0.75, 0.55]), (0.9, [1.0, 1.0])):
         found = nearest_inside(torch.full_like(delta, base), delta, epsilon)
         assert found.flatten().tolist() == pytest.approx(expected, abs=1e-4)
     assert [linf_side(0.8, *size) for size in ((4, 20), (20, 4), (10, 10))] == [4, 4, 9]
+    assert [l2_side(share, 10, 10) for share in (0.8, 0.6, 0.01)] == [9, 9, 3]  # 8.9, 7.7 and 1 pixel
+    assert [l2_side(0.8, *size) for size in ((4, 20), (20, 4))] == [4, 4]
 
 
 def four_pixels(**given):
@@ -410,7 +416,47 @@ def test_pgd_notes_the_last_gradient_of_the_margin_within_the_budget():
         (Stage(loss="ce", steps=2), 0.1),
         (Stage(loss="margin", steps=2), 0.2),
     )
-    Ascent(replace(problem_of(forward, images), followed=followed), "linf", schedule(stages))
+    Ascent(replace(problem_of(forward, images, batch=1), followed=followed), "linf", schedule(stages))
     assert followed.rival == {0: 2, 1: 1}
     found = [[part[row].flatten().tolist() for row in (0, 1)] for part in (followed.point, followed.direction)]
     assert found[0] == [pytest.approx([0.5, 0.6]), pytest.approx([0.85, 0.25])] and found[1] == [[0, 2], [1, 0]]
+
+
+def test_a_dense_step_is_reconsidered_by_hand():
+    """Of four steps, 3 raised the loss: halved. All 4: halved if the highest loss is that of the last checkpoint, and
+    the step was not halved there. Between checkpoints nothing changes."""
+    state = four_pixels(best=[[0.7] * 4] * 4, slope=[[3.0] * 4] * 4, step=[0.4] * 4, rises=[3, 4, 4, 4],
+                        noted=[1.0, 1.0, 2.0, 2.0], top=[2.0] * 4, halved=[False, False, False, True])  # fmt: skip
+    rules, ones = DenseRules(BALLS["linf"]), torch.ones(4, 1, 2, 2)
+    changed, slope = rules.retake(state, ones, torch.tensor([4] * 4))
+    assert changed.step.tolist() == pytest.approx([0.2, 0.4, 0.2, 0.4])
+    assert changed.point[:, 0, 0, 0].tolist() == pytest.approx([0.7, 0.5, 0.7, 0.5])
+    assert changed.halved.tolist() == [True, False, True, False]
+    assert (changed.noted.tolist(), changed.rises.tolist()) == ([2.0] * 4, [0] * 4)
+    assert slope[:, 0, 0, 0].tolist() == [3, 1, 3, 1]
+    same, slope = rules.retake(state, ones, torch.tensor([0] * 4))
+    assert torch.equal(slope, ones) and all(map(torch.equal, same, state))
+
+
+def test_a_dense_step_carries_a_quarter_of_the_last_by_hand():
+    """Of .1 along the signs; from the second step on, three quarters of that and a quarter of the last, which was .04;
+    cut to a ball of .05 before and after."""
+    state = four_pixels(before=[[0.46] * 4] * 4, at=[0, 1, 2, 2], step=[0.1] * 4, epsilon=[1.0, 1.0, 0.05, 0.02])
+    slope = torch.tensor([[3.0, -2.0, 0.0, 1.0]] * 4).view(4, 1, 2, 2)
+    expected = [[0.6, 0.4, 0.5, 0.6], [0.585, 0.435, 0.51, 0.585], [0.5475, 0.4725, 0.51, 0.5475],
+                [0.52, 0.495, 0.51, 0.52]]  # fmt: skip
+    moved = DenseRules(BALLS["linf"]).move(state, slope).flatten(1)
+    assert moved.numpy() == pytest.approx(np.array(expected))
+
+
+def test_the_first_step_from_an_image_follows_the_gradient_that_is_known():
+    """One that leads downwards, of the cross entropy alone, and without a pass; the later steps lead up. Neither the
+    margin nor a random start takes it."""
+    forward, middle = lambda x: torch.cat([9 - x, x], dim=1).flatten(1), torch.full((1, 1, 1, 1), 0.5)
+    problem, shown = watched(replace(problem_of(forward, middle), first=-torch.ones_like(middle)))
+    stages = [(Stage(loss="ce", steps=1), 0.04), (Stage(loss="ce", steps=5, start="clean"), 0.1)]
+    stages += [(Stage(loss="margin", steps=1, start="clean"), 0.1), (Stage(loss="ce", steps=1, start="random"), 0.2)]
+    ascent = Ascent(problem, "linf", schedule(stages))
+    assert [float(x) for x in shown[:8]] == pytest.approx([0.46, 0.45, 0.5, 0.55, 0.6, 0.6, 0.5, 0.6])
+    assert (len(shown), ascent.passes[0], ascent.forwards[0]) == (10, 6, 4)
+    assert float(shown[9]) == pytest.approx(0.7) and 0.3 < float(shown[8]) < 0.7
