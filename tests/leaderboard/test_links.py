@@ -145,6 +145,28 @@ def test_contrasts_pair_what_is_alike_in_all_but_the_recipe(summary, numbers):
     assert left_out == {}
 
 
+def test_columns_of_the_two_tables(summary):
+    """Who: what names a row."""
+    found = link_tables(links(summary), contrasts(summary), "s")
+    correlations, contrast = (
+        next(one for one in found if one.title == title)
+        for title in ("every headline against every other", "contrasts of recipes")
+    )
+    assert [(f.key, f.title, f.who) for f in correlations.fields] == [
+        ("x", "", False), ("y", "", False), ("x_metric", "", False), ("y_metric", "", False), ("x_title", "x", True),
+        ("y_title", "y", True), ("spearman", "Spearman", False), ("partial given clean", "given clean", False),
+        ("pearson", "Pearson", False), ("", "one family left out", False), ("", "n", False), ("", "families", False),
+    ]  # fmt: skip
+    own = [("cue-conflict", "cue-conflict head"), ("corruption", "corruption head"), ("clean", "clean accuracy")]
+    assert [(f.key, f.title, f.who) for f in contrast.fields] == [
+        ("recipe", "recipe", True), ("against", "", False), *((*names, False) for names in own),
+        ("", "pairs", False), ("", "families", False), ("", "minus", False),
+    ]  # fmt: skip
+    assert [f.facts.get("metric") for f in contrast.fields[2:5]] == ["head", "head", "plain"]
+    assert {table.facts["space"] for table in (correlations, contrast)} == {"s"}
+    assert contrast.rows[0][-1].endswith(" and 6 more")
+
+
 LADDER = {"0": "standard", "0_05": "adversarial(l2,0.05)", "3": "adversarial(l2,3)"}
 
 

@@ -1,0 +1,214 @@
+"""What the leaderboard's tables hold, cell by cell, and everything behind a number."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Trials
+from benchmark.errors import BenchError, StoreError, UnknownName
+from benchmark.leaderboard.board import boards
+from benchmark.leaderboard.board_tables import board_table, card_line, reported_lines
+from benchmark.leaderboard.comparison import Margin, discordant_tables
+from benchmark.leaderboard.consistency import comparison_of, shared
+from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
+from benchmark.stats.comparisons import DiscordantTrial
+from benchmark.store.rows import ObserverRow, StimuliNote
+
+
+def answered(*blocks):
+    """Trials of (condition, right of each image)."""
+    right = [value for _, values in blocks for value in values]
+    return Trials(columns={
+        "role": np.full(len(right), "x"),
+        "condition": np.array([name for name, values in blocks for _ in values]),
+        "stimulus": np.array([f"{name}{at}" for name, values in blocks for at in range(len(values))]),
+        "category": np.full(len(right), "cat"),
+        "response": np.where(right, "cat", "dog"),
+    })  # fmt: skip
+
+
+def of_counts(both, only_a, only_b, neither):
+    """(right of a, right of b) of images in four cells."""
+    a = [True] * (both + only_a) + [False] * (only_b + neither)
+    return a, [True] * both + [False] * only_a + [True] * only_b + [False] * neither
+
+
+def columns(table):
+    return [(f.key, f.title, f.who) for f in table.fields]
+
+
+def test_two_observers_by_condition_with_the_counts_behind_kappa():
+    """c50: 14 of 20 alike, .6 and .5 right: (.7 - .5) / (1 - .5); c10: 12 of 20 alike, .4 and .6: (.6 - .48) / .52."""
+    blocks = [("c10", *of_counts(6, 2, 6, 6)), ("c50", *of_counts(8, 4, 2, 6))]
+    a, b = (answered(*((name, sides[at]) for name, *sides in blocks)) for at in (0, 1))
+    apart = {"a": answered(("", [True] * 4)), "b": answered(("other", [True] * 4))}
+    table = comparison_of("a", "b", {"contrast": {"a": a, "b": b}, "edges": apart})
+    shown = columns(table)
+    assert shown[:5] == [
+        ("a", "", True), ("b", "", True), ("experiment", "experiment", True), ("condition", "condition", True),
+        ("kappa", "kappa", False),
+    ]  # fmt: skip
+    assert [pair[:2] for pair in shown[5:]] == [
+        ("attainable_low", ""), ("attainable_high", ""), ("", "attainable"), ("p", ""), ("p_holm", ""),
+        ("", "p, Holm"), ("unbiased_kappa", ""), ("", "unbiased"), ("copied", "copied"), ("", "n"),
+        ("both_right", "both right"), ("only_a", "only a"), ("only_b", "only b"), ("both_wrong", "both wrong"),
+        ("observed", ""), ("", "c_obs"), ("expected", ""), ("", "c_exp"),
+    ]  # fmt: skip
+    second, first, mean = ({key or title: value for (key, title, _), value in zip(shown, row, strict=True)}
+                           for row in table.rows)  # fmt: skip
+    said = ("a", "b", "experiment", "condition", "n", "both_right", "only_a", "only_b", "both_wrong", "c_obs", "c_exp")
+    assert [first[name] for name in said] == ["a", "b", "contrast", "c50", 20, 8, 4, 2, 6, "0.700", "0.500"]
+    assert [second[name] for name in said[3:]] == ["c10", 20, 6, 2, 6, 6, "0.600", "0.480"]
+    assert [mean[name] for name in said[3:5]] == ["mean over conditions", 40]
+    kappas = [row["kappa"].value for row in (first, second, mean)]
+    assert kappas == pytest.approx([0.4, 0.12 / 0.52, (0.4 + 0.12 / 0.52) / 2])
+    assert table.title == "Error consistency of a = a and b = b"
+    assert "no image in common: edges" in table.notes
+
+
+def test_experiments_of_two_observers_at_least_are_shared():
+    who = {"edges": {"a": 1}, "sketch": {"a": 1, "b": 2}, "contrast": {"b": 1, "c": 2}}
+    assert list(shared(who)) == ["contrast", "sketch"] and shared(who, "sketch") == {"sketch": {"a": 1, "b": 2}}
+    with pytest.raises(UnknownName, match="edges"):
+        shared(who, "edges")
+    with pytest.raises(BenchError, match="no common experiment"):
+        shared({"edges": {"a": 1}})
+
+
+RUN = {
+    "command": "bench run -m net", "started": "2026-01-01", "ended": "2026-01-02", "status": "done",
+    "environment": {
+        "python": "3.11", "packages": {"torch": "2.9", "ray": ""}, "platform": "Linux", "machine": "x86",
+        "threads": 2, "code": {"revision": "abc", "dirty": True}, "components": {"answers": 1, "cue": 2},
+    },
+}  # fmt: skip
+POLICY = {"device": "cpu", "precision": "fp32", "seed": 0, "compile": False}
+
+
+def observation(observer, key, **details):
+    return {"identity": observer, "observer": observer, "key": key, "runs": (1,), "details": details}
+
+
+@pytest.fixture
+def behind(score):
+    """behind(score's fields, run's policy, ...): the provenance of a number of "net"."""
+
+    def make(policy=POLICY, card=None, others=(), **fields):
+        row = score("net", 60, 220, policy="cpu fp32", **{"training": ("standard",), "flags": ("odd",), **fields})
+        card = {"sha256": "beef", "weights": "w.pt", "arch": "tiny", "labels": "world16"} if card is None else card
+        net = ObserverRow(id="7", name="net", kind="network", identity="net", card=card, created="")
+        own = [observation("net", "k1", policy=policy, asked={"limit": 8, "batch": 4}), observation("net", "k2")]
+        cut = {**RUN, "ended": None, "status": None, "command": "bench rescore --db postgresql://me:secret@h/d"}
+        facts = {"observations": [*own, *others], "runs": {1: RUN, 2: cut}, "run": 2, "code": "c0de"}
+        facts["stimuli"] = {"cue": "d1", "edges": "unknown"}
+        note = StimuliNote(digest="d1", name="set", space="s", n=8, whole=20, origin="added")
+        return provenance_of(row, "shape bias", net, facts, {"d1": note}, builtin=False)
+
+    return make
+
+
+def test_everything_behind_a_number_is_listed(behind):
+    others = [observation("ideal", "k3", policy=POLICY), observation("ann", "k4"), observation("ann", "k5")]
+    found = behind(others=others)
+    low, high = found.score.low, found.score.high
+    assert provenance_text(found) == [
+        "net cue-conflict bias",
+        f"  value      0.2727 [{low:.3f}, {high:.3f}]",
+        "             shape bias: 0.2727272727272727",
+        f"  interval   95 %, wilson: [{low!r}, {high!r}]",
+        "  n          220 trials count, 0 do not",
+        "  flag       odd",
+        "  observer   network, identity net",
+        "  weights    beef",
+        "  from       w.pt",
+        "  arch       tiny",
+        "  labels     world16",
+        "  trained    standard",
+        "  stimuli    cue: set, 8 of 20 images, digest d1",
+        "  run on     cpu fp32",
+        "  suite      cue-conflict version 2, space geirhos16",
+        "  trials     2026-01-01 to 2026-01-02 (done): bench run -m net",
+        "             2 observations",
+        "  rests on   trials of ideal, ann",
+        "  scored     2026-01-01 (cut short): bench rescore --db postgresql://me:***@h/d",
+        "             scoring code c0de",
+        "  versions   python 3.11, torch 2.9",
+        "  machine    Linux, x86, no GPU, 2 threads",
+        "  code       abc with changes",
+        "  components answers 1, cue 2",
+        "  first      the model, where it is not registered: bench register net --arch tiny --weights w.pt "
+        "--labels world16",
+        "  first      bring in trials that it rests on, as it was done: bench run -m net",
+        "  again      bench run -m net,ideal -s cue-conflict --limit 8 --device cpu --precision fp32 --seed 0 "
+        "--batch-size 4",
+    ]
+    record = provenance_record(found)
+    assert (record["value"], record["weights"], record["policy"], record["peers"]) == (
+        60 / 220, "beef", POLICY, ["ideal", "ann"],
+    )  # fmt: skip
+    assert (record["observations"], record["code"], list(record["stimuli"])) == (["k1", "k2"], "c0de", ["cue"])
+    assert found.rerun.arguments == {**POLICY, "models": "net,ideal", "suites": "cue-conflict", "limit": 8, "batch": 4}
+
+
+def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
+    assert behind(policy={}).rerun == Rerun(before=("bring its trials in, as it was done: bench run -m net",))
+    stopped = behind(suite="cue-conflict:paired").rerun
+    assert stopped == Rerun(before=("it was looked at while it was made, by: bench run -m net",))
+    with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
+        behind(policy={**POLICY, "device": "cpu; rm"})
+    card = {
+        "arch": "hf:clip",
+        "weights": "/nets/clip",
+        "training": ["untrained", "noise(x)", "zero-shot(2 names x 9 templates)"],
+    }
+    (known,) = behind(card=card).rerun.before
+    assert known.endswith(
+        ": bench register net --arch hf:/nets/clip --training 'noise(x)' --templates FILE, with its 9 templates, one a "
+        "line"
+    )
+
+
+def test_a_card_in_a_line():
+    card = {"arch": "tiny", "sha256": "0123456789", "parameters": 12345, "labels": "world16", "training": ["a", "b"]}
+    card["reported"] = [{"metric": "top-1", "value": 0.7, "where": "paper"}, "odd"]
+    net = ObserverRow(id="7", name="net", kind="network", identity="abcdefghij", card=card, created="")
+    assert card_line(net) == (
+        "net: network, tiny, weights 01234567, trained: a, b, 12,345 parameters, labels world16, identity abcdefgh"
+    )
+    assert reported_lines(net) == ["reported, not measured here: top-1 0.7 (paper)"]
+    assert card_line(net._replace(card={}, kind="human")) == "net: human, identity abcdefgh"
+
+
+def test_a_board_explains_its_brackets_and_nothing_is_no_board(suite, sets, score):
+    (board,) = boards([score("a", 60, 220), score("b", 90, 220, level=0.9)], suite, sets)
+    assert board_table(board).intervals == (
+        "[low, high]: 90 % or 95 % interval over images; categories are fixed. Rank (best-worst): ranks not ruled out "
+        "at 95 %, for each row separately."
+    )
+    (bare,) = boards([score("a", reason="not here")], suite, sets)
+    assert board_table(bare).intervals == ""
+    assert boards([], suite, sets) == []
+
+
+@pytest.mark.parametrize("size", [0.0, -0.1, float("inf"), float("nan")])
+def test_a_margin_is_a_finite_number_above_0(size):
+    with pytest.raises(BenchError, match="a margin is a finite number above 0"):
+        Margin(size)
+
+
+def test_tables_of_images_are_by_suite_and_metric():
+    seen = [("cue", "bias", "a"), ("cue", "bias", "b"), ("cue", "edges", "a"), ("noise", "edges", "b")]
+    rows = [
+        DiscordantTrial(suite=suite, metric=metric, condition="c", stimulus="1.png", category="cat", winner=winner,
+                        answer_a="cat", answer_b="dog")
+        for suite, metric, winner in seen
+    ]  # fmt: skip
+    tables = discordant_tables(rows, "x", "y")
+    assert [(table.facts, len(table.rows), table.notes) for table in tables] == [
+        ({"suite": "cue", "metric": "bias"}, 2, ()),
+        ({"suite": "cue", "metric": "edges"}, 1, ()),
+        ({"suite": "noise", "metric": "edges"}, 1, ()),
+    ]
+    assert tables[0].rows[0] == ("A", "c", "1.png", "cat", "cat", "dog")
+    assert tables[0].caption == "A: x    B: y"
+    (many,) = discordant_tables(rows[:1] * 201, "x", "y")
+    assert (len(many.rows), many.notes) == (200, ("... 1 more",))
