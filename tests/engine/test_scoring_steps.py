@@ -1,5 +1,6 @@
 """Who is scored with whose answers, what is stored, and when two scores or two observers agree; no store is written."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,8 +70,8 @@ class Kept:
 
     rows = (row("ann", "human"), row("bob", "human"), row("net", "published"), row("reader", "simulated"))
 
-    def __init__(self, stored=()):
-        self.put, self.stored, self.groups = [], stored, []
+    def __init__(self, stored=(), known=()):
+        self.put, self.stored, self.known, self.groups = [], stored, known, []
 
     def observers(self, *, kinds=None):
         return [one for one in self.rows if kinds is None or one.kind in kinds]
@@ -78,8 +79,8 @@ class Kept:
     def observations(self, **_):
         return [SimpleNamespace(space="geirhos16")]
 
-    def has_scores(self, _target):
-        return False
+    def has_scores(self, target):
+        return target in self.known
 
     def stored_scores(self, _target):
         return self.stored
@@ -232,21 +233,27 @@ def test_complete_runs_alone_are_scored_again(monkeypatch):
     made = scorer(None, store=SimpleNamespace(complete=lambda key: key == "k"))
     assert made.own("net", owner="new") == 2
     assert made.own() == 2
+    whole.observations[0].details.clear()
+    assert made.own() == 2
     missing = {"edges": "none"}
-    assert asked == ["net", *[(["new"], missing)] * 2, None, *[(["old"], missing)] * 2]
+    assert asked == [
+        "net", *[(["new"], missing)] * 2, None, *[(["old"], missing)] * 2, None, *[(["old"], {})] * 2,
+    ]  # fmt: skip
 
 
 def test_a_checker_lists_every_score_that_differs():
     same, gone, new = (Score(metric=name, value=0.5) for name in ("same", "gone", "new"))
     was, now = (Score(metric="moved", value=value, role="cue", condition="c50") for value in (0.25, 0.75))
-    checker = ScoreChecker(store=Kept([same, gone, was]), run="", suite=suite())
     target = ScoreSet(observer="id of net", suite="toy", version=3, space="s", code="", stimuli={}, keys=())
+    checker = ScoreChecker(store=Kept([same, gone, was], [target]), run="", suite=suite())
     checker._keep(target, [same, new, now])
     assert checker.different == [
         "net under toy: gone () is 0.5 stored, and not computed",
         "net under toy: moved (cue c50) is 0.25 stored, and 0.75 computed",
         "net under toy: new () is not stored, and 0.5 computed",
     ]
+    scorer_ = Scorer(store=checker.store, run="", suite=suite())
+    assert checker._wanted(target) and not scorer_._wanted(target)
     assert checker._group("bob") == "id of bob" and checker._group("nobody") == ""
 
 
@@ -323,12 +330,29 @@ def test_a_comparison_of_two_ways_to_run_says_so(ways, said, monkeypatch):
     asked = {"suite": "toy", "conditions": ("",), "observers": ["a", "b"]}
     policies = [SimpleNamespace(observer=name, policy=way) for name, way in zip("ab", ways, strict=True)]
     store = SimpleNamespace(latest_scores=lambda **how: policies if how == asked else [])
-    both = ComparedTrials(suite=suite(against=None), a=trials("s" * 30), b=trials("st" * 15), people={})
+    metrics = (Metric(name="bare", title="", definition=""), BIAS)  # the first is no ratio
+    both = ComparedTrials(
+        suite=suite(against=None, metrics=metrics), a=trials("s" * 30), b=trials("st" * 15), people={}
+    )
     monkeypatch.setattr(Scorer, "both", lambda self, *names: both if names == ("a", "b") else None)
     first, none = scoring.compare_observers(store, [both.suite], [("a", "b"), ("a", "c")])
     assert first.remarks == said and (none.headlines, none.remarks) == ((), ())
     (test,) = first.headlines
     assert (test.suite, test.comparison.a, test.comparison.b, test.comparison.same) == ("toy", 1.0, 0.5, False)
+
+
+def test_a_suites_own_pair_test_is_called_the_same_only_for_equal_answers_without_a_difference():
+    def pair(_a, _b, people):
+        assert people == {"ann": 1}
+        return [scoring.Comparison(metric="bias", p=0.5, difference=gap) for gap in (0.0, 0.1)]
+
+    made = suite(against=against(pair=pair), metrics=(replace(BIAS, ratio=None),))
+    for b, same in ((trials("sst"), True), (trials("stt"), False), (None, False)):
+        both = ComparedTrials(suite=made, a=trials("sst"), b=b, people={"ann": 1})
+        rows = list(scoring._under(both))
+        assert [(r.suite, r.metric.name, r.comparison.difference, r.comparison.same) for r in rows] == [
+            ("toy", "bias", 0.0, same), ("toy", "bias", 0.1, False),
+        ]  # fmt: skip
 
 
 def test_scoring_uses_one_thread_of_numpys_blas():

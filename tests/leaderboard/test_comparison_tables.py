@@ -1,15 +1,25 @@
 """A comparison as people see it: headlines first, who is better, what is not said twice."""
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from plain_suites import text
 
 from benchmark.contracts import Metric
-from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
+from benchmark.leaderboard.comparison import (
+    PowerRow,
+    comparison_tables,
+    discordant_tables,
+    each_tables,
+    nothing_known,
+    power_table,
+)
+from benchmark.leaderboard.table import number
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import DiscordantTrial, SuiteComparison, compared, compared_to_each, decided, undecided
-from benchmark.stats.differences import Discordant
+from benchmark.stats.differences import Discordant, detectable, power_of
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):
@@ -55,6 +65,7 @@ def test_what_holds_for_all_rows_stands_below_once(found):
     shown = text(comparison_tables(found))
     for line in (
         "2 headlines and 4 other metrics",
+        "procedure tests its row (95 to 98.33 %)",
         "Method: M1 (5)",
         "Not tested twice: edges too title (human) is edges title (cue).",
         "Not compared, no trial in common: mCE (noise)",
@@ -62,6 +73,42 @@ def test_what_holds_for_all_rows_stands_below_once(found):
     ):
         assert shown.count(line) == 1, line
     assert "smallest detectable" not in shown
+
+
+def test_columns_of_paired_tests_and_of_power(found):
+    (heads, *_) = (table for table in comparison_tables(found) if table.rows)
+    assert [(f.key, f.title) for f in heads.fields] == [
+        ("other", "B"), ("suite", "suite"), ("metric", ""), ("title", "metric"), ("difference", "A - B"), ("", "n"),
+        ("better", "better"), ("p_holm", ""), ("", "p (Holm)"), ("a", "A"), ("b", "B"), ("", "A / B alone"),
+    ]  # fmt: skip
+    test = row("cue", "bias", 60, 12).comparison
+    few = [replace(test, n=n) for n in (1, 2)]
+    none = undecided(Comparison(metric="m", n=3), "no trial in common")
+    rows = [
+        PowerRow(suite="cue", title="bias", who="a and b", comparison=one, detect=0.05, power=0.8)
+        for one in (test, *few, none)
+    ]
+    table = power_table(rows)
+    assert [(f.key, f.title) for f in table.fields] == [
+        ("suite", "suite"), ("title", "metric"), ("who", ""), ("n", "n"), ("", "sees"), ("chance", "chance"),
+        ("images", "n needed"), ("people", "people, times"),
+    ]  # fmt: skip
+    smallest, chance = number(detectable(test.test, 0.8)), number(power_of(test.test, 0.05), 2)
+    needed = f"{math.ceil(rows[0].images):,}"
+    assert table.rows[0] == ("cue", "bias", "a and b", 320, smallest, chance, needed, "")
+    assert [one[3:6] for one in table.rows[1:]] == [
+        (None, "", ""), (2, smallest, chance), (3, "no trial in common", None),
+    ]  # fmt: skip
+    assert table.caption == "a and b, to see a difference of 0.05"
+    apart = power_table([rows[0], replace(rows[0], who="c and d")])
+    assert (apart.caption, apart.fields[2].title) == ("to see a difference of 0.05", "of")
+    assert len(table.notes) == 2
+    crowd = replace(rows[0])
+    vars(crowd)["people"] = 3.14159
+    told = power_table([crowd])
+    assert told.rows[0][-1] == "3.14" and told.notes[-1].startswith("people, times: how many times")
+    change = nothing_known(SimpleNamespace(name="cue", headline=rows and found.headlines[0].metric), "not asked")
+    assert (change.verdict, change.reason, change.row.comparison.reason) == ("inconclusive", "not asked", "not asked")
 
 
 def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():

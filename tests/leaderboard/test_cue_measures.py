@@ -22,6 +22,9 @@ CUES = plain_suite(
 )
 
 
+NOBODY_HAS = ["no observer has a value: unmeasured (cues)"]
+
+
 @pytest.fixture
 def cue(score):
     def row(name, metric, right):
@@ -43,6 +46,7 @@ def test_rows_are_ordered_by_the_first_measure_and_an_empty_one_is_no_column(cue
     order = [line.observer[:4] for line in cue.summary.lines]
     assert order == ["netc", "nete", "netb", "netd", "neta"]
     assert {line.rank for line in cue.summary.lines} == {None}
+    assert [n for n in cue.summary.notes if n.startswith("no observer has")] == NOBODY_HAS
 
 
 def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):

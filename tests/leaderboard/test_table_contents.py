@@ -1,10 +1,15 @@
 """What the leaderboard's tables hold, cell by cell, and everything behind a number."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from plain_suites import plain_suite
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Metric, Score, Trials
 from benchmark.errors import BenchError, StoreError, UnknownName
+from benchmark.leaderboard import trial_pools
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, card_line, reported_lines
 from benchmark.leaderboard.comparison import Margin, discordant_tables
@@ -63,6 +68,9 @@ def test_two_observers_by_condition_with_the_counts_behind_kappa():
     assert kappas == pytest.approx([0.4, 0.12 / 0.52, (0.4 + 0.12 / 0.52) / 2])
     assert table.title == "Error consistency of a = a and b = b"
     assert "no image in common: edges" in table.notes
+    assert table.intervals == (
+        "[low, high]: 95 % interval; other images, or other shapes and textures where images share them."
+    )
 
 
 def test_experiments_of_two_observers_at_least_are_shared():
@@ -187,6 +195,85 @@ def test_a_board_explains_its_brackets_and_nothing_is_no_board(suite, sets, scor
     (bare,) = boards([score("a", reason="not here")], suite, sets)
     assert board_table(bare).intervals == ""
     assert boards([], suite, sets) == []
+
+
+def test_who_was_run_otherwise_or_before_is_flagged(suite, sets, score):
+    rows = [score(name, 60, 220, policy="cpu fp32, seed 0") for name in "ab"]
+    rows += [score("odd", 50, 220, policy="cpu bf16, seed 0", replaced=("cpu fp32, seed 0", "cpu fp32, seed 1"))]
+    rows += [score("anew", 40, 220, policy="cpu fp32, seed 0", replaced=("cpu tf32, seed 0",)), score("lent", 30, 220)]
+    (board,) = boards(rows, suite, sets)
+    assert {row.observer: row.cells["bias"].flags for row in board.rows} == {
+        "a": (), "b": (), "lent": (),
+        "odd": ("run as cpu bf16, seed 0; most here as cpu fp32, seed 0; scores as cpu fp32, seed 0 and as cpu fp32, "
+                "seed 1 are replaced",),
+        "anew": ("run as cpu fp32, seed 0; scores as cpu tf32, seed 0 are replaced",),
+    }  # fmt: skip
+
+
+def scored(name, trials, sets, training=(), kind="network"):
+    """A run of a suite as the leaderboard has it."""
+    who = ObserverRow(id=name, name=name, kind=kind, identity=name, card={"training": [*training]}, created="")
+    run = SimpleNamespace(observer=who, scores=SimpleNamespace(id=name, stimuli=sets), observations=(1,))
+    run.shown, run.read = ("geirhos16", frozenset(sets.items())), lambda _store: replace(trials, training=training)
+    return run
+
+
+def degraded(fog, noise):
+    """Four trials under each of two conditions, so many right."""
+    blocks = [(name, [True] * right + [False] * (4 - right)) for name, right in (("fog/1", fog), ("noise/2", noise))]
+    return answered(*blocks)
+
+
+MEAN = Metric(name="mean", title="mean", definition="", headline=True)
+
+
+def means(_config, trials):
+    right = trials["response"] == "cat"
+    shown = Score(metric="mean", value=float(right.mean()), n=len(right))
+    return [shown, Score(metric="mean", value=0.0, condition="fog/1")]
+
+
+def noisy(_tags, trials):
+    return np.char.startswith(trials["condition"], "noise")
+
+
+SEEN = plain_suite("degraded", MEAN, seen=noisy, config=None, score=means)
+
+
+def test_boards_without_what_was_seen_and_pools_of_one_collection(score, sets, monkeypatch):
+    cues, full, *_ = sets
+    one, other = {"": cues}, {"": full}
+    runs = [scored("alone", degraded(1, 1), other), scored("plain", degraded(3, 2), one)]
+    runs += [scored("trained", degraded(1, 4), one, ("noise(x)",)), scored("rule", degraded(4, 4), one, kind="ideal")]
+    rows = [score(run.observer.name, 1, 2, suite="degraded", metric="mean", role="", set_id=run.observer.name,
+                  stimuli=run.scores.stimuli[""]) for run in runs[:3]]  # fmt: skip
+    monkeypatch.setattr(trial_pools, "scored_trials", lambda _store, _suite: runs)
+    first, last = trial_pools.unseen_boards(None, SEEN, rows, sets)
+    assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in first.rows] == [
+        ("plain", 0.75, 4), ("trained", 0.25, 4),
+    ]  # fmt: skip
+    assert first.title == "degraded (version 2), geirhos16, without noise"
+    assert first.notes[-1] == "left out, as an observer here was trained on them: noise (1 level)"
+    assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in last.rows] == [("alone", 0.25, 8)]
+    assert (last.title, last.notes[-1]) == (
+        "degraded (version 2), geirhos16", "no observer here was trained on any condition",
+    )  # fmt: skip
+    with pytest.raises(BenchError, match="--unseen-only"):
+        trial_pools.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
+    pools = trial_pools.pools(SimpleNamespace(stimuli_names=lambda: [*sets.values()]), [SEEN], None)
+    assert [(pool.title, pool.categories, [m.observer for m in pool.members]) for pool in pools] == [
+        (f"degraded (version 2), geirhos16: cue-conflict ({cues[:8]})", 16, ["plain", "trained"]),
+        (f"degraded (version 2), geirhos16: cue-conflict ({full[:8]})", 16, ["alone"]),
+    ]
+    trained = pools[0].members[1].trials
+    assert trained["seen"].tolist() == [False] * 4 + [True] * 4 and trained["right"].sum() == 5
+
+
+def test_which_suites_show_degraded_images():
+    published = {"experiments": {"cue": "cue", "contrast": "contrast"}}
+    made = [plain_suite("a", seen=None), plain_suite("b", seen=len), plain_suite("c", seen=None, **published)]
+    made += [plain_suite(f"d:within-{x}", seen=len, **published) for x in (0.1,)]
+    assert [trial_pools.degrades(one) for one in made] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("size", [0.0, -0.1, float("inf"), float("nan")])
