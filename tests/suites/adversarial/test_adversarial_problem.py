@@ -116,13 +116,25 @@ def test_points_are_those_of_fgsm_and_of_momentum_fgsm():
         np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-6)
 
 
+def test_an_infinite_gradient_moves_no_pixel():
+    """The root of a pixel at its end, up for class 1 and down for class 0; the other pixel moves by .1."""
+    x = torch.full((2, 1, 1, 2), 0.5)
+    points = crafted(
+        lambda x: torch.cat([(x[..., 0] - 0.5).sqrt(), x[..., 1]], dim=2)[:, 0], x, torch.tensor([0, 1]), 0.1
+    )
+    for point in points:
+        assert point.flatten().tolist() == pytest.approx([0.5, 0.6, 0.5, 0.4])
+
+
 def network(forward, order=(0, 1, 2, 3)):
     """A card's network, its categories in an order of its own, as a surrogate for another one's."""
     categories = tuple("abcd"[i] for i in order)
     grouping = SimpleNamespace(categories=categories, indices=[np.array([i]) for i in range(4)])
     labels = SimpleNamespace(grouping=lambda space: {"toy": grouping}[space])
     model = SimpleNamespace(forward=lambda x: forward(x)[:, list(order)], fit=lambda x: x, labels=labels)
-    return surrogate(OtherNetwork(name="", identity="", load=lambda device: model), "toy", ("a", "b", "c", "d"), "cpu")
+    return surrogate(
+        OtherNetwork(name="", identity="", load={"cpu": model}.__getitem__), "toy", ("a", "b", "c", "d"), "cpu"
+    )
 
 
 def problem():
@@ -164,6 +176,13 @@ def test_without_another_network_there_is_nothing_to_transfer():
     with pytest.raises(BenchError, match="no other network"):
         transferred(given, [network(lambda x: attacked(x) * 1.0001)], (0.1,), z)
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
+
+
+def test_l1_draws_of_four_entries_have_a_mean_length_of_four_fifths():
+    """As of any d entries uniform in the ball: d / (d + 1)."""
+    stream = torch.Generator().manual_seed(0)
+    lengths = [float(BALLS["l1"].draw(torch.Size((1, 2, 2)), stream).abs().sum()) for _ in range(400)]
+    assert max(lengths) < 1 and np.mean(lengths) == pytest.approx(0.8, abs=0.025)  # three standard errors
 
 
 NORMS = ("linf", "l2", "l1")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, threat_schedule
-from suites.adversarial.attacks.problem import Problem, Verdicts
+from suites.adversarial.attacks.problem import Problem, Verdicts, fallen
 from suites.adversarial.config import AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
 
@@ -87,6 +87,9 @@ def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
     gradient = slope(problem).gradient
     for more, expected in (({}, [True, True, False]), ({"plain": later, "sure": 1.0}, [True, False, False])):
         assert fgsm(replace(problem, **more), gradient, (0.045,))[:, 0].tolist() == expected
+    near = replace(problem, plain=lambda x: -answer(x), sure=0.5)  # at a margin of as much, too, but of no more
+    z = torch.tensor([[1.0, 0.5], [1.0, 0.25], [0.75, 1.25]])
+    assert fallen(near, np.arange(3), problem.images, z).tolist() == [True, False, True]
 
 
 def starts(run_attack, seeds):
@@ -275,8 +278,10 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
         assert asked[0][0] == wanted
 
 
-def test_the_steps_of_a_stage_add_up_to_two_and_a_half_budgets():
+def test_the_steps_of_a_stage_add_up_to_two_and_a_half_budgets_and_leap_to_the_next_one():
     assert schedule([(Stage(loss="ce", steps=4), 8.0)])["size"].tolist() == [5.0] * 4
+    stages = [(Stage(loss=loss, steps=2), epsilon) for epsilon in (1.0, 2.0) for loss in ("ce", "margin")]
+    assert schedule(stages)["leap"].tolist() == [-1, -1, 4, -1, -1, -1, -1, -1]  # no budget comes after the last
 
 
 def test_of_two_attacks_that_break_the_same_budget_the_first_keeps_it():

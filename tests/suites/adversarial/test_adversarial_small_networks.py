@@ -365,11 +365,11 @@ def test_an_l1_step_moves_a_share_of_the_entries_by_hand():
 
 
 def test_an_l1_step_is_reconsidered_by_hand():
-    """The best point moved one entry where it had moved two: start anew. Two: the step is divided by 1.5, to no less
-    than a tenth of epsilon. The last image is between checkpoints."""
+    """The best point moved one entry where it had moved two: start anew. Two (of .95, no less): the step is divided by
+    1.5, to no less than a tenth of epsilon. The last image is between checkpoints."""
     one, two = [0.7, 0.5, 0.5, 0.5], [0.7, 0.3, 0.5, 0.5]
     state = four_pixels(best=[one, two, two, one], slope=[[3.0] * 4] * 4, step=[0.6, 0.6, 0.12, 0.6],
-                        epsilon=[1.0] * 4, share=[0.2] * 4, support=[2.0] * 4)  # fmt: skip
+                        epsilon=[1.0] * 4, share=[0.2] * 4, support=[2.0, 2 / 0.95, 2.0, 2.0])  # fmt: skip
     changed, slope = SparseRules().retake(state, torch.ones(4, 1, 2, 2), torch.tensor([4, 4, 4, 0]))
     assert changed.step.tolist() == pytest.approx([1.0, 0.4, 0.1, 0.6])
     assert changed.share.tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 3, 0.2])
