@@ -11,6 +11,7 @@ from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
 from benchmark.leaderboard.links import (
+    contrast_table,
     contrasts,
     experiment_values,
     link_tables,
@@ -80,6 +81,7 @@ def test_lineage_is_read_from_names_and_tags(name, training, expected):
     ("resnet50 (lab)", {"family": "clip", "arch": "timm:vit_base"}, "clip"), ("tv_resnet50 (lab)", {}, "resnet"),
     ("ViT_L (lab)", {}, "vit"), ("swag_regnety_16gf", {}, "regnet"),
     ("mine-2", {"arch": "timm:tf_efficientnetv2_s"}, "efficientnet"),
+    ("world-standard-0", {"checkpoint": {"run": "world-a"}}, "world-a"),
     ("gravity-net", {"arch": "python:a.b:c"}, "gravity-net"),
 ])  # fmt: skip
 def test_the_line_of_an_architecture_is_on_the_card_or_in_names(name, card, expected):
@@ -164,6 +166,8 @@ def test_columns_of_the_two_tables(summary):
     ]  # fmt: skip
     assert [f.facts.get("metric") for f in contrast.fields[2:5]] == ["head", "head", "plain"]
     assert {table.facts["space"] for table in (correlations, contrast)} == {"s"}
+    left = contrasts(summary)._replace(left_out={"a": "odd", "b": "odd", "c": "alone"})
+    assert contrast_table(left, "s").notes == ("left out, odd: a, b", "left out, alone: c")
     assert contrast.rows[0][-1].endswith(" and 6 more")
 
 

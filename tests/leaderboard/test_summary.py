@@ -53,6 +53,20 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert [line.observer for line in summary.references] == ["ideal"]
 
 
+def test_columns_are_named_by_suite_and_metric_and_reported_ones_by_their_own_title(summary):
+    fields = {f.key: (f.title, f.facts) for f in summary_table(summary).fields if f.facts}
+    assert fields["bias.head"][0] == "bias shape bias" and fields["noise.plain"][0] == "clean"
+    assert fields["noise.head"][1] == {"suite": "noise", "metric": "head", "direction": "lower", "set": ""}
+    heads = tuple(replace(head, suite="head") if head.suite == "attack" else head for head in summary.headlines)
+    lines, others = (
+        tuple(one._replace(cells={**one.cells, "head": one.cells["attack"]}) for one in rows)
+        for rows in (summary.lines, summary.references)
+    )
+    reported = replace(summary, headlines=heads, lines=lines, references=others)
+    fields = {f.key: f.title for f in summary_table(reported).fields if f.facts}
+    assert fields["robust"] == "robust"
+
+
 def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
     shown = (("few", "a", 70), ("many", "ab", 90))
     rows = [

@@ -11,11 +11,18 @@ from benchmark.contracts import Metric, Score, Trials
 from benchmark.errors import BenchError, StoreError, UnknownName
 from benchmark.leaderboard import trial_pools
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.board_tables import board_table, card_line, reported_lines
+from benchmark.leaderboard.board_tables import (
+    board_table,
+    card_line,
+    headline_table,
+    near_rows,
+    observer_tables,
+    reported_lines,
+)
 from benchmark.leaderboard.comparison import Margin, discordant_tables
-from benchmark.leaderboard.consistency import comparison_of, shared
+from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, shared
 from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
-from benchmark.stats.comparisons import DiscordantTrial
+from benchmark.stats.comparisons import Comparison, DiscordantTrial
 from benchmark.store.rows import ObserverRow, StimuliNote
 
 
@@ -71,6 +78,37 @@ def test_two_observers_by_condition_with_the_counts_behind_kappa():
     assert table.intervals == (
         "[low, high]: 95 % interval; other images, or other shapes and textures where images share them."
     )
+
+
+def test_kappa_of_all_pairs_is_the_mean_over_conditions_of_common_images():
+    c10, c50 = of_counts(6, 2, 6, 6), of_counts(8, 4, 2, 6)
+    who = {"b": answered(("c10", c10[1]), ("c50", c50[1])), "a": answered(("c10", c10[0]), ("c50", c50[0]))}
+    who["d"] = answered(("c50", c50[1]))  # answered one condition
+    who["e"] = answered(("far", [True, False]))
+    table = kappa_table("contrast", who)
+    assert table.rows == (
+        ("a", "1 a", "", "0.32", "0.40", "-"), ("b", "2 b", "0.32", "", "1.00", "-"),
+        ("d", "3 d", "0.40", "1.00", "", "-"), ("e", "4 e", "-", "-", "-", ""),
+    )  # fmt: skip
+    assert [(f.key, f.title) for f in table.fields] == [
+        ("observer", ""), ("", "observer"), ("a", "1"), ("b", "2"), ("d", "3"), ("e", "4"),
+    ]  # fmt: skip
+    assert table.title == "Error consistency: contrast"
+
+
+def test_differences_are_counted_by_what_two_networks_have_in_common():
+    tests = [("a", "b", 0.5, 0.4, 0.01, 0.03, "all"), ("a", "c", 0.5, 0.2, 0.001, 0.004, "all"),
+             ("b", "c", 0.4, 0.2, 0.2, 0.2, "all"), ("a", "d", 0.5, 0.45, 0.04, 0.3, "1 of 2")]  # fmt: skip
+    table = difference_table([
+        (one, other, Comparison(metric="k", a=a, b=b, difference=a - b, p=p, p_holm=holm, average=average))
+        for one, other, a, b, p, holm, average in tests
+    ])  # fmt: skip
+    assert [f.title for f in table.fields] == [
+        "in common", "networks", "pairs", "p < .05", "after Holm", "neighbours", "neighbours, p < .05",
+        "smallest that differs",
+    ]  # fmt: skip
+    assert table.rows == (("all", 3, 3, 2, 2, 2, 1, "0.1000"), ("1 of 2", 2, 1, 1, 0, 1, 1, "-"))
+    assert table.notes[1] == "2 of 4 differences are significant at 0.05 (Holm, over all)"
 
 
 def test_experiments_of_two_observers_at_least_are_shared():
@@ -266,6 +304,7 @@ def test_boards_without_what_was_seen_and_pools_of_one_collection(score, sets, m
         (f"degraded (version 2), geirhos16: cue-conflict ({full[:8]})", 16, ["alone"]),
     ]
     trained = pools[0].members[1].trials
+    assert trained.training == ("noise(x)",)
     assert trained["seen"].tolist() == [False] * 4 + [True] * 4 and trained["right"].sum() == 5
 
 
@@ -274,6 +313,32 @@ def test_which_suites_show_degraded_images():
     made = [plain_suite("a", seen=None), plain_suite("b", seen=len), plain_suite("c", seen=None, **published)]
     made += [plain_suite(f"d:within-{x}", seen=len, **published) for x in (0.1,)]
     assert [trial_pools.degrades(one) for one in made] == [False, True, True, False]
+
+
+def test_the_rows_around_ones_own(suite, sets, score):
+    rows = [score(name, 100 - at, 220) for at, name in enumerate("abcdefghi")]
+    rows += [score(name, 190 + at, 220, kind="human") for at, name in enumerate(("p1", "p2"))]
+    (board,) = boards(rows, suite, sets)
+    near = near_rows(board, ["e"])
+    assert [(row.observer, row.rank) for row in near.rows] == [("c", 3), ("d", 4), ("e", 5), ("f", 6), ("g", 7)]
+    assert [row.observer for row in near.references] == ["people (mean of 2)", "chance"]
+    assert near.notes[-1] == "4 others: bench rank"
+    assert [row.observer for row in near_rows(board, ["p1"]).references] == ["people (mean of 2)", "p1", "chance"]
+    (few,) = boards([*rows[:2], rows[9]], suite, sets)
+    assert near_rows(few, ["a"]).notes == few.notes
+    assert [row.observer for row in near_rows(few, ["a"]).references] == ["p1", "chance"]
+    assert near_rows(board, ["nobody"]).rows == ()
+
+
+def test_scores_of_one_observer_have_a_letter_for_each_set(score, suite):
+    rows = [score("net", 1, 2, stimuli=f"{at:02d}") for at in range(53)]
+    (table,) = observer_tables(rows, {}, [suite])
+    letters = [row[5] for row in table.rows]
+    assert (letters[:2], letters[25:28], letters[51:]) == (["a", "b"], ["z", "aa", "bb"], ["zz", "aaa"])
+    assert table.caption.startswith("a: set 00; b: set 01; ")
+    suite.headline = suite.metrics[1]
+    head = headline_table([*rows[:1], rows[0]._replace(metric="error")], [suite])
+    assert (head.title, [row[:2] for row in head.rows]) == ("headlines", [("cue-conflict", "shape bias")])
 
 
 @pytest.mark.parametrize("size", [0.0, -0.1, float("inf"), float("nan")])

@@ -11,7 +11,7 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, UnknownName
-from benchmark.leaderboard.transfer import claim_text, transfer_claims, transfer_matrix
+from benchmark.leaderboard.transfer import claim_text, matrix_table, transfer_claims, transfer_matrix
 from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, transfer_columns
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
@@ -212,7 +212,21 @@ def test_a_difference_is_paired_on_the_same_images_only():
 def test_without_a_plain_row_chance_is_the_base():
     (claim,) = claims_of(transfer_matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
     assert (claim.against, claim.base.value, claim.verdict) == ("chance", 1 / 16, "transfers")
-    assert "chance" in claim_text(claim)
+    assert "(chance 0.062 [0.062, 0.062], difference" in claim_text(claim) and "images" not in claim_text(claim)
+
+
+def test_the_matrix_as_a_table():
+    made = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
+    table = matrix_table(made)
+    shown = [(f.key, f.title, f.who, f.right) for f in table.fields]
+    assert shown[:4] == [("trained_on", "trained on", True, False),
+                         *((key, "", False, False) for key in ("kind", "training", "observers"))]  # fmt: skip
+    assert [title for _, title, _, right in shown[4:] if right] == [
+        f"{name} (n 100-200)" for name in ("salt-and-pepper 0.2", "uniform-noise 0.35")
+    ]
+    assert table.facts == {"matrix": "a pool", "space": "geirhos16", "chance": 1 / 16, "claims": []}
+    assert [row[0] for row in table.rows] == ["standard", UNIFORM]
+    assert table.notes == ("Accuracy; chance 0.0625.",)
 
 
 def test_several_observers_are_paired_by_image():

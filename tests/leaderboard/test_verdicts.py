@@ -108,6 +108,9 @@ def same(n=1000):
 def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
     assert verdict(same(), margin=margin, both=both) == (["no answer changed"], "no answer changed", 0)
     assert better(same()) == "no answer differs"
+    (change,) = judged(compared("new", "base", [same()]), [], None).changes
+    test = change.row.comparison
+    assert (change.low, change.high) == (test.low, test.high) != (None, None)
 
 
 def conflicts(answers, shapes, textures):
