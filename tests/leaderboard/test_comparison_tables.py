@@ -8,6 +8,7 @@ import pytest
 from plain_suites import text
 
 from benchmark.contracts import Metric
+from benchmark.leaderboard import comparison
 from benchmark.leaderboard.comparison import (
     PowerRow,
     comparison_tables,
@@ -81,6 +82,10 @@ def test_columns_of_paired_tests_and_of_power(found):
         ("other", "B"), ("suite", "suite"), ("metric", ""), ("title", "metric"), ("difference", "A - B"), ("", "n"),
         ("better", "better"), ("p_holm", ""), ("", "p (Holm)"), ("a", "A"), ("b", "B"), ("", "A / B alone"),
     ]  # fmt: skip
+    halved = row("cue", "bias", 60, 12)
+    halved = replace(halved, comparison=replace(halved.comparison, low=None, reason="no spread"))
+    (shown,) = comparison.test_table("t", "c", [("B", halved)]).rows
+    assert (shown[4].value, shown[4].n, shown[4].reason, shown[5]) == (0.15, 320, "no spread", 320)
     test = row("cue", "bias", 60, 12).comparison
     few = [replace(test, n=n) for n in (1, 2)]
     none = undecided(Comparison(metric="m", n=3), "no trial in common")

@@ -7,7 +7,7 @@ from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.summary import summaries, summary_sentence, summary_table
+from benchmark.leaderboard.summary import near_lines, summaries, summary_sentence, summary_table
 from benchmark.leaderboard.table import format_interval, number
 
 
@@ -51,6 +51,18 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert good.place == (1.0, 1.0, 1.0)
     assert good.cells["clean"].value == 0.95
     assert [line.observer for line in summary.references] == ["ideal"]
+
+
+def test_lines_around_ones_own_and_their_sections(summary):
+    near = near_lines(replace(summary, notes=("kept",)), ["theirs"])
+    assert (len(near.lines), near.notes) == (3, ("kept",))
+    more = tuple(summary.lines[0]._replace(observer=f"more{at}") for at in range(4))
+    near = near_lines(replace(summary, lines=(*summary.lines, *more), notes=("kept",)), ["good"])
+    assert [line.observer for line in near.lines] == ["good", "poor", "theirs"]
+    assert near.notes == ("kept", "4 others: bench rank --summary")
+    table = summary_table(summary)
+    at = [f.key for f in table.fields].index("section")
+    assert [row[at] for row in table.rows] == ["ranked"] * 3 + ["reference"]
 
 
 def test_columns_are_named_by_suite_and_metric_and_reported_ones_by_their_own_title(summary):

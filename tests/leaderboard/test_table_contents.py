@@ -18,6 +18,7 @@ from benchmark.leaderboard.board_tables import (
     near_rows,
     observer_tables,
     reported_lines,
+    score_table,
 )
 from benchmark.leaderboard.comparison import Margin, discordant_tables
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, shared
@@ -330,9 +331,24 @@ def test_the_rows_around_ones_own(suite, sets, score):
     assert near_rows(board, ["nobody"]).rows == ()
 
 
+def test_scores_as_they_are(score, sets):
+    rows = [score("net", 60, 220, condition="c50", training=("standard",))]
+    table = score_table(rows, sets)
+    names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition")
+    assert [(f.key, f.title) for f in table.fields] == [
+        *((name, name) for name in names), ("role", ""), ("", "value"), ("", "n"), ("set", "set"), ("stimuli", ""),
+    ]  # fmt: skip
+    (row,) = table.rows
+    plain = ("net", "network", ("standard",), "cue-conflict", 2, "geirhos16", "bias", "c50", "cue")
+    assert (row[:9], row[9].value, row[10]) == (plain, 60 / 220, 220)
+    assert row[11:] == (f"cue-conflict 320 of 1280 images ({rows[0].stimuli[:8]})", rows[0].stimuli)
+
+
 def test_scores_of_one_observer_have_a_letter_for_each_set(score, suite):
     rows = [score("net", 1, 2, stimuli=f"{at:02d}") for at in range(53)]
     (table,) = observer_tables(rows, {}, [suite])
+    shown = [("metric", "metric"), ("condition", "condition"), ("", "value"), ("", "n"), ("", "excluded")]
+    assert [(f.key, f.title) for f in table.fields] == [*shown, ("", "set"), ("", "interval by")]
     letters = [row[5] for row in table.rows]
     assert (letters[:2], letters[25:28], letters[51:]) == (["a", "b"], ["z", "aa", "bb"], ["zz", "aaa"])
     assert table.caption.startswith("a: set 00; b: set 01; ")

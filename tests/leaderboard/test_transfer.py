@@ -215,6 +215,14 @@ def test_without_a_plain_row_chance_is_the_base():
     assert "(chance 0.062 [0.062, 0.062], difference" in claim_text(claim) and "images" not in claim_text(claim)
 
 
+def test_a_condition_that_nobody_of_a_row_answered_is_not_measured():
+    made = transfer_matrix(
+        pool(answered("a", {"contrast/c05": 0.5}, ["x"]), answered("b", {"rotation/90": 0.5}, ["y"]))
+    )
+    cells = [(cell.value, cell.reason) for one in made.rows for cell in one.cells]
+    assert sorted(cells, key=str) == [(0.5, "")] * 2 + [(None, "not measured")] * 2
+
+
 def test_the_matrix_as_a_table():
     made = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
     table = matrix_table(made)
