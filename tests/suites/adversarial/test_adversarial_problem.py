@@ -178,10 +178,13 @@ def test_without_another_network_there_is_nothing_to_transfer():
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
 
 
-def test_l1_draws_of_four_entries_have_a_mean_length_of_four_fifths():
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_draws_of_four_entries_have_a_mean_length_of_four_fifths(norm):
     """As of any d entries uniform in the ball: d / (d + 1)."""
     stream = torch.Generator().manual_seed(0)
-    lengths = [float(BALLS["l1"].draw(torch.Size((1, 2, 2)), stream).abs().sum()) for _ in range(400)]
+    lengths = (
+        BALLS[norm].size(torch.stack([BALLS[norm].draw(torch.Size((1, 2, 2)), stream) for _ in range(400)])).numpy()
+    )
     assert max(lengths) < 1 and np.mean(lengths) == pytest.approx(0.8, abs=0.025)  # three standard errors
 
 

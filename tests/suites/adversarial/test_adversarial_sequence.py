@@ -274,8 +274,9 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     assert (curve.by.tolist(), curve.forwards.tolist()) == (["apgd-margin", "square", "", ""], [6, 6, 0, 0])
     for least, wanted in ((1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3])):
         asked.clear()
-        blank(threat, 4, problem, **given).ask(recipes, odd, least)
-        assert asked[0][0] == wanted
+        again = blank(threat, 4, problem, **given)
+        again.ask(recipes, odd, least)
+        assert asked[0][0] == wanted and again.epsilon[3] == NEVER
 
 
 def test_the_steps_of_a_stage_add_up_to_two_and_a_half_budgets_and_leap_to_the_next_one():
