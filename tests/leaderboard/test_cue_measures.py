@@ -58,6 +58,7 @@ def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
     assert {name: (x, y) for name, x, y in against.apart}["netb-standard-0"] == (3.5, 4.0)
     turned = disagreement(link, frozenset())  # as if both were of shape
     assert turned.share == 1.0
+    assert {table.facts["space"] for table in measure_tables(cue) if "space" in table.facts} == {"photographs"}
     said = text(measure_tables(cue)[2:])
     assert "shape (cues)" in said and "netb-standard-0 (3.5, 4)" in said
 

@@ -23,6 +23,7 @@ from benchmark.leaderboard.board_tables import (
 from benchmark.leaderboard.comparison import Margin, discordant_tables
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, shared
 from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
+from benchmark.leaderboard.table import number
 from benchmark.stats.comparisons import Comparison, DiscordantTrial
 from benchmark.store.rows import ObserverRow, StimuliNote
 
@@ -212,6 +213,12 @@ def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
         ": bench register net --arch hf:/nets/clip --training 'noise(x)' --templates FILE, with its 9 templates, one a "
         "line"
     )
+
+
+def test_numbers_for_people_have_fewer_decimals_the_larger_they_are():
+    assert [number(value) for value in (0.12345, 9.99994, 12.3456, 999.4, 1234.6, -1234.6, None)] == [
+        "0.1235", "9.9999", "12.35", "999.40", "1235", "-1235", "-",
+    ]  # fmt: skip
 
 
 def test_a_card_in_a_line():

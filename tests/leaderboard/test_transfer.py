@@ -213,6 +213,7 @@ def test_without_a_plain_row_chance_is_the_base():
     (claim,) = claims_of(transfer_matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
     assert (claim.against, claim.base.value, claim.verdict) == ("chance", 1 / 16, "transfers")
     assert "(chance 0.062 [0.062, 0.062], difference" in claim_text(claim) and "images" not in claim_text(claim)
+    assert ") ;" not in claim_text(claim) and "]); share " in claim_text(claim)
 
 
 def test_a_condition_that_nobody_of_a_row_answered_is_not_measured():
