@@ -375,7 +375,7 @@ def rename_card(name: str, new: str, folder: Path) -> ModelCard:
     if the new name is taken or invalid."""
     old, shelf = card_file(name, folder), read_cards(folder)
     if new in shelf:
-        raise CardError(f"a model called '{new}' is there already. Choose another name.")
+        raise CardError(f"a model called '{new}' exists already. Choose another name.")
     card = _changed(shelf[name], name=new, formerly=(*shelf[name].formerly, name))
     write_card(card, folder)
     old.unlink()

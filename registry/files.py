@@ -38,7 +38,7 @@ def is_folder(path: Path) -> bool:
 
 def absence(path: Path) -> str:
     """Describe a path that is not a regular file: a pipe, a device, a folder, or nothing."""
-    return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
+    return "is not a regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
 
 
 @dataclass(frozen=True)

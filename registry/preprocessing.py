@@ -285,7 +285,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
         raise CardError(
-            f"arch '{arch}' does not say how its input is made. Give {', '.join(f'--{name}' for name in lacking)} as "
+            f"arch '{arch}' does not state its input. Give {', '.join(f'--{name}' for name in lacking)} as "
             "it was trained with; a guess would change every score silently."
         )
     try:

@@ -47,7 +47,7 @@ def require_free(name: str, folder: CardFolder) -> None:
     """Raise CardError if a card of that name exists and may not be replaced."""
     if name in cards.read_cards(folder.cards):
         if not folder.replaces:
-            raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
+            raise CardError(f"a model called '{name}' exists already. Choose another name, or --replace it.")
         cards.card_file(name, folder.cards)
 
 

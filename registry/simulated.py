@@ -158,7 +158,7 @@ class _Stimuli(NamedTuple):
         if -1 in indices:
             value = self.labels[column][indices.index(-1)]
             raise LabelError(
-                f"label '{value}' in column '{column}' is none of the {len(place)} categories "
+                f"label '{value}' in column '{column}' is not one of the {len(place)} categories "
                 f"({', '.join(self.categories[:5])}, ...): stimuli and label space do not fit."
             )
         return np.asarray(indices, dtype=np.int64)

@@ -132,7 +132,7 @@ class Answers:
         if not (known and secrets.compare_digest(self.keys[sent.person - 1], _digest(sent.key))):
             raise Refused("no such person, or another's key.")
         if sent.about.keys() != {*self.session.procedure.about}:
-            raise Refused("not what was asked of a person.")
+            raise Refused("not a question that a person was asked.")
         with self._lock:
             return self._add(sent)
 

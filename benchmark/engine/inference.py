@@ -338,7 +338,7 @@ class InferenceLoop:
                     torch.cuda.empty_cache()
                 self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
         if network and (moved := network.moved):
-            raise Unsound(f"{loaded.name} is not what it was: answering has changed {moved}")
+            raise Unsound(f"{loaded.name} is not as it was: answering has changed {moved}")
         return answers
 
     def _columns(

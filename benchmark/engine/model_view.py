@@ -196,7 +196,7 @@ class IdealView(_ChunkOfStimuli):
         return torch.from_numpy(self.probabilities)
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise ModelFailure(f"an ideal observer has no {name}: the suite must state what it needs")
+        raise ModelFailure(f"an ideal observer has no {name}: the suite must state its needs")
 
 
 def unit_pixels(pixels: torch.Tensor) -> torch.Tensor:

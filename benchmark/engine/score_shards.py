@@ -119,7 +119,7 @@ def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes
             stated = json.loads(part.detail)
             keys, missing = tuple(stated["observations"]), dict(stated["missing"])
         except (ValueError, TypeError, LookupError) as error:
-            raise StoreError(f"an outcome says in no known way what is scored together: {error}") from error
+            raise StoreError(f"an outcome does not state which tasks are scored together: {error}") from error
         work = part.observer_name, part.suite, part.space
         rows = store.observations(observer=part.observer_name, suite=part.suite)
         own = {row.key: row for row in rows if row.observer == part.observer}

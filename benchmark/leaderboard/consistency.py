@@ -47,7 +47,7 @@ def shared(answered: ExperimentTrials, experiment: str | None = None) -> Experim
     if experiment is not None and experiment not in common:
         raise unknown_name("experiment of two or more of these observers", experiment, common)
     if not common:
-        raise BenchError("these observers answered no common experiment. `bench show NAME` lists what each has.")
+        raise BenchError("these observers answered no common experiment. `bench show NAME` lists the trials of each.")
     return common if experiment is None else {experiment: common[experiment]}
 
 

@@ -87,7 +87,7 @@ def report(
     They have tables, figures, observers, comparisons and stimuli."""
     wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
     if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
-        raise BenchError(f"--compare: '{wrong[0]}' is no pair: expected A,B.")
+        raise BenchError(f"--compare: '{wrong[0]}' is not a pair: expected A,B.")
     return build(read_settings(db), Path(out), [(a, b) for a, b in wanted])
 
 

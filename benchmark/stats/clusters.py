@@ -196,5 +196,5 @@ def mean_interval(
     if bounds is None:
         return t_interval(mean, spread, level)
     if x.min() < bounds[0] or x.max() > bounds[1]:
-        raise ValueError(f"values must lie within {bounds}")
+        raise ValueError(f"values must be within {bounds}")
     return bounded_interval(mean, spread, bounds, level)

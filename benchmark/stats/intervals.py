@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 def normal_quantile(level: float) -> float:
     """Return z such that a two-sided normal interval at `level` is +- z. Raises ValueError for another level."""
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+        raise ValueError(f"level must be between 0 and 1, got {level}")
     return -NormalDist().inv_cdf((1 - level) / 2)
 
 
@@ -150,7 +150,7 @@ def chunk_sizes(total: int, width: int) -> Iterator[int]:
 def percentiles(values: Floats, level: float) -> tuple[float, float]:
     """Return the central `level` of the finite values, as (low, high)."""
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+        raise ValueError(f"level must be between 0 and 1, got {level}")
     tail = (1 - level) / 2
     low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
     return float(low), float(high)

@@ -39,7 +39,7 @@ def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float
     holds at every n at once. None returns (-1, 1). The order must be independent of the values."""
     values = np.asarray(differences, dtype=float)
     if not (np.abs(values) <= 1).all():
-        raise ValueError("differences must lie between -1 and 1")
+        raise ValueError("differences must be between -1 and 1")
     # Gains and losses are bounded separately, each at half the risk. The mixture holds for any values in [0, 1]: the
     # likelihood ratio is convex in the value, so its mean under p is at most that of a 0 or a 1.
     n, bound = np.array(float(len(values))), _bound((1 - level) / 2)
@@ -50,7 +50,7 @@ def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float
 
 def _bound(risk: float) -> float:
     if not 0 < risk < 1:
-        raise ValueError(f"level must lie between 0 and 1, not at a risk of {risk}")
+        raise ValueError(f"level must be between 0 and 1, not at a risk of {risk}")
     return -log(risk)
 
 

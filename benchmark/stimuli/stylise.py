@@ -331,7 +331,7 @@ def load_network() -> StylePainter:
     weights = hashlib.sha256()
     for name in FILES:
         if not (folder / name).is_file():
-            raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is.")
+            raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is unknown; 0.1.0 is.")
         weights.update((folder / name).read_bytes())
     # 8-bit integers would change the images (by 7 grey levels on average) and differ between processors; one thread, as
     # images run side by side.

@@ -140,7 +140,7 @@ def trial_paths(path: Path) -> list[Path]:
         return [path]
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".csv" and p.is_file())
     if not paths:
-        what = "holds no .csv file" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        what = "holds no .csv file" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
         raise TrialsError(f"{path}: {what}. Expected a CSV table of trials, or a folder with such tables.")
     return paths
 

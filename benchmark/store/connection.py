@@ -49,7 +49,7 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
         raise StoreError(f"{location.shown} cannot be used: {why}. Name another file with `--db`") from error
     else:
         if not stat.S_ISREG(mode):
-            raise StoreError(f"{location.shown} is no regular file: name a file for the leaderboard with `--db`")
+            raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
         if not os.access(path, os.R_OK):
             raise StoreError(f"{location.shown} cannot be read: this user has no permission")
         if write and not os.access(path, os.W_OK):

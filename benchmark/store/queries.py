@@ -294,7 +294,7 @@ def role_digests(text: str) -> dict[str, str]:
     """Read role -> digest from JSON. Raises ValueError on anything else."""
     roles = parsed(text, dict)
     if not all(isinstance(digest, str) for digest in roles.values()):
-        raise ValueError("an object holds what is no text")
+        raise ValueError("an object holds something other than text")
     return roles
 
 

@@ -47,7 +47,7 @@ def texts(text: str) -> tuple[str, ...]:
     """Return a JSON list of texts. Raises ValueError on anything else."""
     values = parsed(text, list)
     if not all(isinstance(value, str) for value in values):
-        raise ValueError("a list holds what is no text")
+        raise ValueError("a list holds something other than text")
     return tuple(values)
 
 

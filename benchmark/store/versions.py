@@ -76,7 +76,7 @@ def prepare(database: Database, *, create: bool = True) -> None:
     elif stored < schema.HEAD and not database.write:
         raise StoreError(
             f"the leaderboard {shown} was written by an older gestaltbench (schema {stored}, now "
-            f"{schema.HEAD}): `bench db upgrade --db {shlex.quote(shown)}` brings it up to date"
+            f"{schema.HEAD}): `bench db upgrade --db {shlex.quote(shown)}` upgrades it"
         )
     elif stored < schema.HEAD:
         upgrade(database)

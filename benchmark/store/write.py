@@ -114,7 +114,7 @@ def put_chunks(connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk
     for chunk, row in sorted(chunks, key=lambda pair: (pair[0].key, pair[0].index)):
         what = f"chunk {chunk.index} of observation {chunk.key}"
         if chunk.key not in known:
-            raise StoreError(f"{what}: there is no such observation")
+            raise StoreError(f"{what}: this observation does not exist")
         n, labels = known[chunk.key]
         end = chunk.start + row["n"]
         if chunk.index < 0 or chunk.start < 0 or end > n:

@@ -29,7 +29,7 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
     module, target = name.replace("-", "_"), folder / name
 
     if target.exists():
-        raise BenchError(f"{target} is there already. Choose another name, or another --out folder.")
+        raise BenchError(f"{target} exists already. Choose another name, or another --out folder.")
     if module in stdlib_module_names or find_spec(module) is not None:
         raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
     names = {"name": name, "module": module}

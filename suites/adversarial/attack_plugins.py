@@ -63,7 +63,7 @@ def _load(entry: EntryPoint) -> Attack:
     if not all(low < high for low, high in pairwise((0.0, *attack.epsilons))):
         raise PluginError(f"epsilons {attack.epsilons}: expected numbers above 0 that ascend")
     if not isfunction(attack.points):
-        raise PluginError("expected a plain function: its code is part of what a number depends on")
+        raise PluginError("expected a plain function: numbers depend on its code")
     return attack
 
 

@@ -97,7 +97,7 @@ def _load(entry: EntryPoint) -> Map | Measure:
     if not isinstance(loaded, (Map, Measure)):
         raise PluginError(f"expected a Map or a Measure of suites.saliency.map_plugins, got {type(loaded).__name__}")
     if not isfunction(loaded.make if isinstance(loaded, Map) else loaded.measure):
-        raise PluginError("expected a plain function: its code is part of what a number depends on")
+        raise PluginError("expected a plain function: numbers depend on its code")
     return loaded
 
 

@@ -99,7 +99,7 @@ def test_built_in_cards_stay_as_they_are(home):
     with pytest.raises(CardError, match="built-in card"):
         registered(home, "resnet50", 0, "--replace")
     registered(home, "mine")
-    for name, message in (("resnet50", "there already"), ("../mine", "letters, digits")):
+    for name, message in (("resnet50", "exists already"), ("../mine", "letters, digits")):
         with pytest.raises(CardError, match=message):
             bench("models", "rename", "mine", name)
     assert "mine" in read_cards(home / "home" / "cards")

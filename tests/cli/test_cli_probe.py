@@ -120,13 +120,13 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     (("no-such-net", "{}"), "no model is called 'no-such-net'"),
     (("ideal-shape", "{}"), "it has no features"),
     (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
-    (("world-standard-0", "{}"), "there already"),
+    (("world-standard-0", "{}"), "exists already"),
     (("world-standard-0", "{}", "--size", "32"), "registered with its input"),
     (("python:os:getcwd", "{}"), "--size, --mean, --std"),
 ])  # fmt: skip
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
     monkeypatch.setattr(registration, "_features", None)  # all of it is said before
-    name = "resnet50" if told == "there already" else "mine"
+    name = "resnet50" if told == "exists already" else "mine"
     done = bench(*probe(name, *(word.format(pictures) for word in words)))
     assert done.code in (1, 2) and told in done.err and len(done.errors) == 1
     assert not list((home / "cards").rglob("*.*"))

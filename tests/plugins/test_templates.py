@@ -110,7 +110,7 @@ def test_bad_names(name, expected, tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     write_package("mine", "suite", tmp_path)
-    with pytest.raises(BenchError, match="there already"):
+    with pytest.raises(BenchError, match="exists already"):
         write_package("mine", "map", tmp_path)
 
 

@@ -248,7 +248,7 @@ def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp
             for entry in tensor.external_data:
                 entry.value = place if entry.key == "location" else entry.value
         onnx.save_model(program, str(tmp_path / "other.onnx"))
-        with pytest.raises(WeightsError, match="which is no file of its folder"):
+        with pytest.raises(WeightsError, match="not a file of its folder"):
             register("other", "onnx", tmp_path / "other.onnx", labels=nine, **HALF, **folders)
 
 

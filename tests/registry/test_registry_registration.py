@@ -79,7 +79,7 @@ def test_overrides_win(checkpoint, nine, folders):
 def test_a_taken_name(checkpoint, nine, folders):
     register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
     for name in ("mine", "resnet50"):
-        with pytest.raises(CardError, match="there already"):
+        with pytest.raises(CardError, match="exists already"):
             register(name, "timm:test_resnet", checkpoint, labels=nine, **folders)
 
 

@@ -94,7 +94,7 @@ def test_large_counts_stay_accurate():
 )
 def test_impossible_counts_are_refused(k, n, level, size):
     most = "" if size is None else " <= size = 8"
-    with pytest.raises(ValueError, match=rf"must lie|counts need 0 <= successes <= n{most}$"):
+    with pytest.raises(ValueError, match=rf"must be|counts need 0 <= successes <= n{most}$"):
         confidence_sequence(k, n, level, size)
 
 

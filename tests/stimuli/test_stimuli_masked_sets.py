@@ -88,7 +88,7 @@ def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path, settings):
     (folder / "masks" / "a.png").write_bytes(b"\x89PNG no")
     refused(r"a\.png cannot be read.*not a complete image", open_set("mine", settings).mask, 1)
     (folder / "masks" / "a.png").unlink()
-    refused(r"a\.png: there is no such mask.*'a\.png'", open_set, "mine", settings)
+    refused(r"a\.png: this mask does not exist.*'a\.png'", open_set, "mine", settings)
 
 
 def in_classes(folder, *classes):
@@ -106,7 +106,7 @@ def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, sett
     assert stimuli.labels["category"].tolist() == ["beetle", "mug"]
     assert np.array_equal(stimuli.mask(1), box(0, 4, 2, 9))
     (folder / "masks" / "mug" / "a.png").unlink()
-    refused(r"no such mask, but there is the image 'mug/a\.png'", open_set, "own", settings)
+    refused(r"this mask does not exist, but there is the image 'mug/a\.png'", open_set, "own", settings)
     save(folder / "images" / "a.png", photo(3))
     refused(r"images/a\.png: of no category.*images/CATEGORY/NAME", open_set, "own", settings)
 
@@ -182,7 +182,7 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
     imagenet_s_mask(mask, np.zeros((13, 16), np.int64))
     refused(r"16 x 13 pixels.*16 x 12", open_set("mine", settings).mask, 0)
     mask.unlink()
-    refused(r"no such mask.*ILSVRC2012_val_00000000", open_set, "mine", settings)
+    refused(r"this mask does not exist.*ILSVRC2012_val_00000000", open_set, "mine", settings)
     shutil.rmtree(root / "validation" / wnid)
     save(root / "validation" / "n04356056" / "a.JPEG", photo(1))  # merged: no class of its own
     refused("not a class of ImageNet-S 919", open_set, "mine", settings)

@@ -47,7 +47,7 @@ def test_reading_never_creates(path):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ("mysql://u:secret@h/x", "not in 'mysql'"), ("://", "not a database URL"), ("{tmp}", "is no regular file"),
+    ("mysql://u:secret@h/x", "not in 'mysql'"), ("://", "not a database URL"), ("{tmp}", "is not a regular file"),
     ("{tmp}/none/results.db", "none does not exist"),
     ("{tmp}/ring", "ring cannot be used: Too many levels of symbolic links"),
     ("{tmp}/" + 300 * "a", "cannot be used: File name too long"),

@@ -58,7 +58,7 @@ def test_complete_and_resume(store, made):
 def test_all_chunks_or_none(store, made):
     run, observer = made.world(store)
     store.put_observation(run, made.observation("k1", observer))
-    with pytest.raises(StoreError, match="observation k2: there is no such observation"):
+    with pytest.raises(StoreError, match="observation k2: this observation does not exist"):
         store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
     assert store.chunks("k1") == set()
 

@@ -24,7 +24,9 @@ def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
         path = (folder / "masks" / item.id).with_suffix(".png")
         if not path.is_file():
             where = "labels.csv names the image" if table else "there is the image"
-            raise StimuliError(f"{path}: there is no such mask, but {where} '{item.id}'. Expected a PNG of its size.")
+            raise StimuliError(
+                f"{path}: this mask does not exist, but {where} '{item.id}'. Expected a PNG of its size."
+            )
         yield replace(item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,)))
 
 

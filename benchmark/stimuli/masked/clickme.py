@@ -28,7 +28,7 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
         maps = [path for suffix in SUFFIXES if (path := start.with_suffix(suffix)).is_file()]
         if not maps:
             raise StimuliError(
-                f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
+                f"{start.with_suffix('.npy')}: this map does not exist, but labels.csv names the "
                 f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
             )
         yield replace(item, annotation=Annotation(importance=partial(_map, maps[0]), files=(maps[0],)))

@@ -44,7 +44,7 @@ def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
             raise StimuliError(f"{path.parent}: not a class of ImageNet-S {edition}.")
         mask = masks / category / f"{path.stem}.png"
         if not mask.is_file():
-            raise StimuliError(f"{mask}: there is no such mask, but there is the image {path}.")
+            raise StimuliError(f"{mask}: this mask does not exist, but there is the image {path}.")
         drawn = Annotation(
             mask=partial(_of_class, mask, values[category], edition),
             ignored=partial(_of_class, mask, IGNORED, edition),

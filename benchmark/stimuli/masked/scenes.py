@@ -61,7 +61,7 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     for stem in stems:
         path = drawn / f"{stem}.png"
         if not is_file(path):
-            raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
+            raise StimuliError(f"{path}: this class image does not exist, but ImageSets names it.")
         counts = np.bincount(_voc_classes(path).ravel(), minlength=VOID + 1)
         if counts[len(CLASSES) + 1 : VOID].any():
             raise StimuliError(f"{path}: a value that is not a class (0 to 20, and {VOID}).")

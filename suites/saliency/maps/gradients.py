@@ -93,7 +93,7 @@ def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tenso
     place = {name: row for row, name in enumerate(categories)}
     unknown = sorted({str(name) for name in names} - place.keys())
     if unknown:
-        raise ModelFailure(f"label '{unknown[0]}' is none of the {len(place)} categories")
+        raise ModelFailure(f"label '{unknown[0]}' is not one of the {len(place)} categories")
     return table[torch.tensor([place[str(name)] for name in names], device=table.device)]
 
 
