@@ -5,6 +5,7 @@ Their names are those of `imagenet_c.yaml`, which has families and order and is 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
@@ -32,11 +33,19 @@ def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
 
 def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
     """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V."""
-    images = images / 255
-    value = images.amax(dim=1, keepdim=True)
-    raised = (value + rise).clamp_(max=1)
-    # Rounding to float32 keeps whole numbers whole, which storing would drop by one otherwise.
-    return torch.where(images < value, raised * (images / value), raised).mul_(255).float()
+    most = images.amax(dim=1, keepdim=True)
+    return _brightened(rise, images.device, images.dtype)[(most * 256 + images).int()]
+
+
+@lru_cache(maxsize=32)
+def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
+    # In float64, as published: float32 stores one value in twenty a level lower.
+    most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
+    raised = np.clip(most + rise, 0, 1)
+    ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
+    values = np.where(level < most, raised * ratio, raised) * 255
+    return torch.from_numpy(values.ravel()).to(device, dtype)
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:

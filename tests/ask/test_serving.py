@@ -209,7 +209,7 @@ def test_a_page_is_written_and_what_comes_next_is_said(bench, tmp_path):
     ended = bench("ask", "world-cue-conflict", *words, "--answer-time", "unlimited")
     assert ended.code == 0 and "16 images of world-cue-conflict" in ended.out and "bench import trials" in ended.out
     assert "--consent" in ended.err and "no suite" not in ended.err
-    assert "no suite shows images of the role 'textures'" in bench("ask", "world-textures", *words).err
+    assert "no suite shows the role 'textures'" in bench("ask", "world-textures", *words).err
 
 
 def test_an_address_that_is_taken_is_an_error(answers, serve):

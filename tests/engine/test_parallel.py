@@ -192,7 +192,7 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
         report = api.run(db=str(tmp_path / "ray.db"), executor="ray", **asked)
         assert (report.counts, report.failed) == ({"done": 3}, {})
         assert len(list(flags.iterdir())) == 1
-        with pytest.raises(BenchError, match="no room for 2 GPUs for a task; free are 0 GPUs"):
+        with pytest.raises(BenchError, match="the cluster does not have 2 GPUs for a task; 0 GPUs"):
             api.run(executor="ray", device="cuda", gpus_per_task=2.0, db=str(tmp_path / "never.db"), **asked)
     finally:
         ray.shutdown()

@@ -69,5 +69,5 @@ def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
 @pytest.mark.slow
 def test_no_test_takes_them(contents, settings):
     contents(SAME, "shape_bias")
-    with pytest.raises(BenchError, match="only scores are published"):
+    with pytest.raises(BenchError, match="has published scores but no trials"):
         api.compare(api.Selection(settings.db), "net-0 (lab, reported)", "net-1")
