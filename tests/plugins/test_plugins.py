@@ -166,7 +166,7 @@ def test_a_broken_suite_is_an_error_where_it_is_asked_for_and_left_out_of_all(na
     asked, everything = ended[f"run -m ideal-shape -s {name}"], ended["run -m ideal-shape --limit 1 --dry-run"]
     assert asked.returncode == 1
     assert asked.stderr.startswith(f"bench: suite '{name}'") and asked.stderr.count("\n") == 1
-    (line,) = [line for line in everything.stderr.splitlines() if f"'{name}' is left out" in line]
+    (line,) = [line for line in everything.stderr.splitlines() if f"'{name}' is skipped" in line]
     assert BROKEN[name] in line
 
 
