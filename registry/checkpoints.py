@@ -555,10 +555,10 @@ def fit_state(
 # MadryLab put the mean and standard deviation of the input beside the network. A card with another normalisation would
 # score another network.
 
-#: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "mu", "sigma".
+#: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "pixel_mean", "mu", "sigma".
 _STATISTIC = re.compile(
     r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
-    r"(?:new_|input_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
+    r"(?:new_|input_|pixel_|image_|img_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
 )
 
 

@@ -186,7 +186,8 @@ def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folde
     assert (card.preprocess.mean, card.preprocess.std) == ((0.485, 0.456, 0.406), (0.2, 0.21, 0.22))
     said = "mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it"
     assert next(row.detail for row in checks if row.name == "normalisation").startswith(said)
-    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4])
+    levels, names = ([123.7, 116.3, 103.5], [58.4, 57.1, 57.4]), ("pixel_mean", "pixel_std")
+    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), *levels, names)
     card, _ = register("two", "timm:test_resnet", path, labels=nine, **folders)
     assert (card.preprocess.scale, card.preprocess.mean) == (255, (123.7, 116.3, 103.5))
 
