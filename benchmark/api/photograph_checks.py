@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
-from benchmark.stimuli.datasets import open_folder, sample
+from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import entry_of_folder
 from benchmark.stimuli.roles import ROLE, Resolver
 from registry.cards import ModelCard
@@ -76,7 +76,7 @@ def _photographs(labels: LabelSpace, folder: Path | None, settings: Settings) ->
         return open_folder(entry, place, settings, COUNT)
     for space in labels.answers:
         try:
-            return sample(Resolver(space, settings).find(ROLE), COUNT)
+            return Resolver(space, settings, COUNT).find(ROLE)
         except MissingStimuli:
             continue
     return None
