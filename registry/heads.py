@@ -98,7 +98,7 @@ def read_head(path: Path, outputs: int) -> Head:
 
 def without_head(module: nn.Module, side: int) -> frozenset[str]:
     """Take the classifier off a network, in place, and return the names that its state dict has lost. timm names
-    the classifier; otherwise it is the linear layer whose output the network returns, if there is one."""
+    the classifier. Otherwise it is the linear layer whose output the network returns, if there is one."""
     before = set(module.state_dict())
     reset: Any = getattr(module, "reset_classifier", None)
     if callable(reset) and hasattr(module, "num_classes"):

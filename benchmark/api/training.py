@@ -203,7 +203,7 @@ class TrainingRun:
     def _run_fresh(
         self, fresh: Sequence[Path], stamps: Mapping[Path, Stamp], until: int | None, done: dict[Path, Stamp]
     ) -> Mapping[Path, int]:
-        """Run the files that are complete since this look; return the steps of all complete files (`stamps`). `every`
+        """Run the files that are complete since this look. Return the steps of all complete files (`stamps`). `every`
         counts among all of them, so that it selects the same files each time. done: file -> stamp when it was read."""
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)

@@ -65,7 +65,7 @@ def fetch(
 ) -> int:
     """Download, verify and unpack sets.
 
-    BENCH_MIRROR is tried first if it is set. "published-trials" fetches every table of published answers; a table that
+    BENCH_MIRROR is tried first if it is set. "published-trials" fetches every table of published answers. A table that
     cannot be fetched is reported, and the others are fetched (exit code 3)."""
     failed = 0
     for name in names:

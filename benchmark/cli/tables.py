@@ -122,7 +122,7 @@ def print_boards(
     brief: bool = False,
     **asked: Any,
 ) -> int:
-    """Print every board of a suite, and published scores unless the order excludes them; return the number of tables.
+    """Print every board of a suite, and published scores unless the order excludes them. Return the number of tables.
     near: show only the neighbourhood of these observers; brief: show only headlines."""
     boards = api.rank(leaderboard, suite, **asked)
     if near is not None:

@@ -1,5 +1,5 @@
 """Scoring of trials that several runs have stored: a plan's shards, or a killed run and the one that resumed it. Before
-its first answer a run stores which observations belong together (an outcome "partial"); these are scored once all of
+its first answer a run stores which observations belong together (an outcome "partial"). These are scored once all of
 them are complete, because scores of a part of the trials would look like the whole suite's."""
 
 from __future__ import annotations

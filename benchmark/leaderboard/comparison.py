@@ -323,7 +323,7 @@ class Diff:
 def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
     """Return the verdict on a new network (a of the tests) against its base (b). Each suite is judged by its headline
     and, if it has one, by its guard, since agreement with people does not imply correct answers. Without a margin, the
-    paired test of a row, adjusted over the rows (Holm), decides between worse and better; with a margin, simultaneous
+    paired test of a row, adjusted over the rows (Holm), decides between worse and better. With a margin, simultaneous
     intervals (Bonferroni over the rows) are compared with it."""
     guards = [row for row in tests.secondary if row.metric.guard and not row.comparison.condition]
     rows = [

@@ -160,7 +160,7 @@ def links(
     """Return every headline against every other, then each against clean accuracy.
 
     Two variables are never correlated over the same answers: a mean over experiments (`parts`) leaves out those behind
-    the other variable; if none is left, the link has a reason instead of a number. cards: by observer, for its family;
+    the other variable. If none is left, the link has a reason instead of a number. cards: by observer, for its family;
     method: of the partial correlation and of the correlation without each family."""
     networks = observed_networks(summary, cards)
     pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))

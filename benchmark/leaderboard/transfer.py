@@ -81,7 +81,7 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_m
     """Return the matrix of one pool, without rows and columns that have no value and columns that only people have.
 
     ways: which columns (`transfer_columns`); by_model: a row per observer, not recipe. The interval of a cell is over
-    images, of people over persons (t); of several observers of a recipe it is the wider of t over observers and the
+    images, of people over persons (t). Of several observers of a recipe it is the wider of t over observers and the
     interval over images."""
     columns = transfer_columns(pool, ways)
     groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)

@@ -56,7 +56,7 @@ def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
 ) -> PeopleScore | None:
     """Return people's value, from (observer, kind, cell) of the reference rows. pooled: people are scored against one
-    another, so no interval over persons covers their mean; the interval is then from the lowest to the highest."""
+    another, so no interval over persons covers their mean. The interval is then from the lowest to the highest."""
     valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
     for name, kind, cell in valued:
         if kind == "group":

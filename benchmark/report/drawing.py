@@ -132,7 +132,7 @@ def _printable(data: Any) -> Any:
 
 
 def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
-    """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages; as an element of a
+    """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages. As an element of a
     page, whose marks show their names under the pointer; and its width and height."""
     rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"

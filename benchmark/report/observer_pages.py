@@ -234,7 +234,7 @@ def _images(
 
 
 def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[dict[str, Any]]:
-    """Yield one matrix for each space, of all sets whose images have one category and no conflicting cue; none where
+    """Yield one matrix for each space, of all sets whose images have one category and no conflicting cue. None where
     there are more categories than a page has room for. rows: (category, (count, shade 0 to SHADES) of each cell)."""
     spaces: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for role in (role for role in answers if name in role.observers):

@@ -317,7 +317,7 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
 
 
 def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Yield a line for each network through two metrics under the same conditions, the first point larger; the third
+    """Yield a line for each network through two metrics under the same conditions, the first point larger. The third
     and the fourth metric are the same for all networks, a grey line."""
     pattern, along = re.compile(declared.conditions), declared.along
 

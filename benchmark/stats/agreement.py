@@ -151,7 +151,7 @@ def agreement(
     """Return the kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no
     agreement beyond chance, both from one score test. clusters: shared components of images, [n] each
     (`benchmark.stats.clusters`): images are then weighted so that kappa has its two-way cluster-robust variance.
-    strata: [n] conditions; every number except the counts is a mean over them (None: one), because pooled conditions of
+    strata: [n] conditions. Every number except the counts is a mean over them (None: one), because pooled conditions of
     different difficulty make independent observers agree. Raises ValueError if the lengths differ."""
     table = contingency(a, b)
     if table.n == 0:

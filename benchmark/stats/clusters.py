@@ -43,7 +43,7 @@ def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
 
 def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
     """Return the factors with two levels or more, at least one of them shared by several stimuli: name -> level [n].
-    stimulus: [n] names; a stimulus without a level ("") is its own cluster."""
+    stimulus: [n] names. A stimulus without a level ("") is its own cluster."""
     levels = {}
     for name, column in named.items():
         levels[name], stated = np.asarray(column), np.asarray(column) != ""

@@ -25,7 +25,7 @@ def ratio_score(
 ) -> Score:
     """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
 
-    condition: if blocks have conditions, only its trials are scored; if no trial has a condition, it only names the
+    condition: if blocks have conditions, only its trials are scored. If no trial has a condition, it only names the
     score (a category, an epsilon). n: trials whose denominator is not 0; excluded: the other trials, plus `excluded` of
     the caller. No trials, or a denominator of 0: value None with the reason. Interval: cluster-robust if stimuli share
     a shape, a texture or the like (`stats.clusters`); otherwise Wilson if each stimulus is one yes or no; otherwise t

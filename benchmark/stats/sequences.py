@@ -23,7 +23,7 @@ def confidence_sequence(
 
     With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
     None: samples are independent, the truth is the source's p. size N: samples are those of a set of N without
-    replacement, in an order that was random; the truth is the proportion in the set. Raises ValueError for counts that
+    replacement, in an order that was random. The truth is the proportion in the set. Raises ValueError for counts that
     are not 0 <= successes <= n (<= size)."""
     k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
     if (k < 0).any() or (k > m).any() or (size is not None and (m > size).any()):

@@ -359,7 +359,7 @@ def list_cells(
     entry: Entry, cells: Sequence[CellFolder], failed: Callable[[CellFolder, StimuliError], None] | None = None
 ) -> dict[str, Listing]:
     """List the images of each cell; cells with equal names and classes share one copy. failed: receives a cell that
-    cannot be listed and its error, and the cell is left out; without it the error is raised."""
+    cannot be listed and its error, and the cell is left out. Without it the error is raised."""
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:

@@ -200,7 +200,7 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     """Return the first `limit` positions of a random order whose every front part is proportional.
 
     A front part of m images has m's share of each level of each column in STRATA to within one image, as far as the
-    columns allow; equal levels are shown equally often; m images are contained in m + 1. Chance is the digest of each
+    columns allow. Equal levels are shown equally often; m images are contained in m + 1. Chance is the digest of each
     image's name, not of its content: no file is read, and clean images have the order of their corrupted copies. Raises
     StimuliError below 1."""
     n = len(ids)

@@ -131,7 +131,7 @@ def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
 
     As published, the shifts of the second half of the spectrum are those of the first, negated in the same order, not
-    in the mirrored order of a real image; the real part is used. So contrast also falls with the width."""
+    in the mirrored order of a real image. The real part is used. So contrast also falls with the width."""
     height, side = grey.shape[-2:]
     count = (height - 1) * (side - 1)
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)

@@ -1,7 +1,7 @@
 """Degradations for the 64 px images of the built-in world: those of the human experiments without their first steps.
 
 The experiments turn photographs grey and lower their contrast to 30 % before noise is added. Networks of the world were
-never trained on grey images, and fail at 30 % contrast without noise; therefore colour and contrast are kept, and each
+never trained on grey images, and fail at 30 % contrast without noise. Therefore colour and contrast are kept, and each
 function does only the step in its name. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise
 is grey (equal in the three channels), like the world's noise recipes. Results are stored as 8-bit levels, by rounding.
 

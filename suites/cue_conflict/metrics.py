@@ -2,7 +2,7 @@
 paired tests and rescoring derive from one definition.
 
 In a *conflict* trial the shape category differs from the texture category. "na" (no answer) is an answer that follows
-neither cue; it counts in every denominator except the shape bias's."""
+neither cue. It counts in every denominator except the shape bias's."""
 
 from collections.abc import Callable, Mapping
 

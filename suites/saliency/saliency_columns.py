@@ -30,7 +30,7 @@ from suites.saliency.maps.references import alignment, human_map, logit, referen
 
 
 def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
-    """Return the answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and
+    """Return the answer [n] and, per image, every metric of the gradient. On the main sets, the evidence of object and
     ground, and the metrics of the reference maps too; on images with maps of people's clicks, the agreement with them.
     """
     # A few images at a time: what has to be in memory at once does not grow with the chunk.

@@ -60,7 +60,7 @@ def fill_polygon(corners: NDArray[np.float64], size: Size) -> Flags:
 
 
 def decode_runs(text: str) -> list[int]:
-    """Decode COCO's text of run lengths: five bits a letter, lowest first, from letter 48 on; the sixth bit marks a
+    """Decode COCO's text of run lengths: five bits a letter, lowest first, from letter 48 on. The sixth bit marks a
     continued number; from the fourth number on, each is the difference to the last but one."""
     runs: list[int] = []
     value = shift = 0

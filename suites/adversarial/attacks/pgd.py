@@ -190,7 +190,7 @@ def _leads(way: Tensor) -> NDArray[np.bool_]:
 
 class Slope(NamedTuple):
     """Every image at rest. z: logits [n, c]; gradient: of the cross entropy, like the images; loss, margin: [n]
-    (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite; the gradient is zero then."""
+    (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite. The gradient is zero then."""
 
     z: Tensor
     gradient: Tensor

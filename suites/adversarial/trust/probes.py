@@ -57,7 +57,7 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     `LENGTHS`; spread: the same between the differences of the shortest and the longest length; company: distance
     between the gradient in the attack's batch and in a batch of one; rise: ratio of the measured to the predicted rise
     of the margin along the gradient's signs, over the same ratio along the gradient itself (see `_rise`), the largest
-    over all `LENGTHS`; scale: ratio of the measured slopes to the gradient's, by least squares; if only the length
+    over all `LENGTHS`; scale: ratio of the measured slopes to the gradient's, by least squares. If only the length
     differs, error is computed with the correct length."""
     # A gradient that is blurred, sparse, noisy or replaced is not zero, and the loss may rise along it, but slowly: the
     # image seems robust. Differences of the length of an attack's moves reveal this for any mask. As attacks follow
@@ -173,7 +173,7 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
     """Return [2, rows]: distance of an image's logits in a batch with its own copy from those in a batch with the next
-    image of the chunk, and from those of the copy; see `answers_apart`."""
+    image of the chunk, and from those of the copy. See `answers_apart`."""
     apart = np.zeros((2, len(rows)))
     for place, row in enumerate(rows.tolist()):
         image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
