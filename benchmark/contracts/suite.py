@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower", "none"]
 #: Prefix of flags that put the meaning of a number in doubt; `bench rank --flagged-last` uses it.
 DISTRUST = "trust: "
+#: Flags of observers whose answers do not depend on the images: boards do not rank them.
+AT_CHANCE, ONE_ANSWER = f"{DISTRUST}answers at chance", f"{DISTRUST}one answer"
 #: Default of `Metric.over`: most intervals are over other images.
 IMAGES = "images"
 _ROUNDING = 1e-9
@@ -29,6 +31,11 @@ _ROUNDING = 1e-9
 def distrust_flags(flags: Iterable[str]) -> list[str]:
     """Select the flags that put the meaning of a number in doubt."""
     return [flag for flag in flags if flag.startswith(DISTRUST)]
+
+
+def is_guessing(flags: Iterable[str]) -> bool:
+    """Return whether flags say that answers do not depend on the images."""
+    return any(flag.startswith((AT_CHANCE, ONE_ANSWER)) for flag in flags)
 
 
 @dataclass(frozen=True, kw_only=True)

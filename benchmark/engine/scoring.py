@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
+from benchmark.contracts import Metric, Observer, Score, Suite, Trials
+from benchmark.contracts.suite import AT_CHANCE, ONE_ANSWER
 from benchmark.contracts.trials import Coded, Column, as_coded, coded
 from benchmark.identity import Codes, score_code
 from benchmark.observer_trials import (
@@ -332,7 +333,7 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
     columns = as_coded(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
         return list(scores)
-    flag = _one_answer(columns) or (at_chance(columns, space) and f"{DISTRUST}answers at chance")
+    flag = _one_answer(columns) or (at_chance(columns, space) and AT_CHANCE)
     if not flag:
         return list(scores)
     return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
@@ -347,7 +348,7 @@ def _one_answer(columns: Mapping[str, Column]) -> str:
     words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
     one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
     few = counts.max() < NEARLY_ALL * len(answers) or one_category
-    return "" if few else f"{DISTRUST}one answer ({answer!r}) for nearly all images"
+    return "" if few else f"{ONE_ANSWER} ({answer!r}) for nearly all images"
 
 
 def at_chance(columns: Mapping[str, Column], space: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
+from benchmark.contracts.suite import is_guessing
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.board_model import (
     NOBODY,
@@ -251,28 +252,35 @@ def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 
 
 def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") -> list[Row]:
-    """Return the rows, best first, then by name; those without a value last."""
+    """Return the rows, best first, then by name; those that answer at chance below them, those without a value last."""
     sign = 1 if direction == "lower" else -1
-    return sorted(rows, key=lambda row: ((v := row.cells[metric].value) is None, sign * (v or 0.0), row.observer))
+
+    def place(row: Row) -> tuple[bool, bool, float, str]:
+        cell = row.cells[metric]
+        return cell.value is None, is_guessing(cell.flags), sign * (cell.value or 0.0), row.observer
+
+    return sorted(rows, key=place)
 
 
 def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: int = 0) -> tuple[Row, ...]:
     """Return rows, best first, with the ranks and rank intervals of a metric, counted from `above` + 1. A row without a
-    value is not ranked (its note is the reason), and no row is if the metric has no better and worse."""
+    value (its note is the reason) or with answers at chance is not ranked, nor is any row of a metric without a better
+    end."""
     heads = [row.cells[metric] for row in rows]
+    known = [None if is_guessing(head.flags) else head.value for head in heads]
     noted = [row if h.value is not None else row._replace(note=h.reason) for row, h in zip(rows, heads, strict=True)]
     if direction == "none":
         return tuple(noted)
     errors = [  # half the interval in units of the normal quantile
-        None if h.low is None or h.high is None or h.source is None
+        None if value is None or h.low is None or h.high is None or h.source is None
         else max(0.0, h.high - h.low) / (2 * normal_quantile(h.source.level))
-        for h in heads
+        for value, h in zip(known, heads, strict=True)
     ]  # fmt: skip
-    ranks = rank_intervals([head.value for head in heads], errors, direction == "higher")
+    ranks = rank_intervals(known, errors, direction == "higher")
     columns = ((column + above).tolist() for column in ranks)
     return tuple(
-        row if head.value is None else row._replace(rank=rank, rank_low=low, rank_high=high)
-        for row, head, rank, low, high in zip(noted, heads, *columns, strict=True)
+        row if value is None else row._replace(rank=rank, rank_low=low, rank_high=high)
+        for row, value, rank, low, high in zip(noted, known, *columns, strict=True)
     )
 
 
