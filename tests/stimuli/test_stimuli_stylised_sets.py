@@ -193,7 +193,7 @@ def invoke(*words):
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--cue-conflict", "--space", "mine"], "no --space"),
+    (["--cue-conflict", "--space", "mine"], "leave out --space"),
     (["--strength", 1.5], "strength"), (["--size", 500], "size"),
 ])  # fmt: skip
 def test_usage(order, words, said):
