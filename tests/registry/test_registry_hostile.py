@@ -69,7 +69,7 @@ def test_a_bad_card_is_named_and_left_out(what, tmp_path):
 def test_a_pipe_as_a_card_or_mapping_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     assert "not a regular file" in str(read_cards(tmp_path).broken["pipe"])
-    with pytest.raises(LabelError, match="no regular file"):
+    with pytest.raises(LabelError, match="not a regular file"):
         read_mapping(tmp_path / "pipe.yaml")
 
 
