@@ -188,8 +188,10 @@ def export(
             raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
         return ""
     if frame is not None:
-        # A carriage return in a text is quoted only if it is part of the line's end.
-        pieces: Iterable[str] = [frame.to_csv(index=False, lineterminator="\r\n")]
+        text = frame.to_csv(index=False)
+        if "\r" in text:  # is quoted only if it is part of the line's end
+            text = frame.to_csv(index=False, lineterminator="\r\n")
+        pieces: Iterable[str] = [text]
     elif every_score and form == "json":
         plain = document(leaderboard, suite).model_dump(mode="json")
         pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
