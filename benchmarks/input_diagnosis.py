@@ -23,7 +23,7 @@ from ratios import needs, ratio
 from benchmark.api import load_model
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
-from registry.input_diagnosis import NORMALISATIONS, Diagnosis, Input, Order, class_orders, diagnose
+from registry.input_diagnosis import NORMALISATIONS, Diagnosis, Order, class_orders, diagnose, fed_with, input_of
 from registry.labels import built_in_space
 from registry.model import LoadedModel, Pixels
 
@@ -67,18 +67,12 @@ def photographs(folder: Path, pool: int) -> tuple[list[Pixels], Order]:
 
 def faults(model: LoadedModel) -> Iterator[tuple[str, LoadedModel, Callable[[Pixels], Pixels], Order | None, str]]:
     """Yield each fault: name, the network as it is fed then, a change of pixels, an order, the kind of the remedy."""
-    how = model.preprocess
-    own = Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
-
-    def fed(other: Input) -> LoadedModel:
-        fields = {"mean": other.mean, "std": other.std, "scale": other.scale, "channels": "bgr" if other.bgr else "rgb"}
-        return replace(model, card=model.card.model_copy(update={"preprocess": how.model_copy(update=fields)}))
-
+    own = input_of(model)
     yield "right", model, lambda image: image, None, ""
     for name in NORMS:
         if NORMALISATIONS[name] != own:
-            yield name, fed(NORMALISATIONS[name]), lambda image: image, None, "input"
-    yield "BGR", fed(replace(own, bgr=True)), lambda image: image, None, "input"
+            yield name, fed_with(model, NORMALISATIONS[name]), lambda image: image, None, "input"
+    yield "BGR", fed_with(model, replace(own, bgr=True)), lambda image: image, None, "input"
     for name, turn in PIXELS.items():
         yield name, model, turn, None, "pixels"
     words = model.labels.words or model.labels.classes

@@ -27,6 +27,8 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 ResizeMode = Literal["shortest", "longest", "squash"]
 Margin = Literal["nearest", "down"]
 Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -49,8 +51,8 @@ class Preprocess(BaseModel):
     size: int = Field(gt=0, le=4096)  # side of the square input, in pixels
     resize: int = Field(gt=0, le=8192)  # side to which natural images are scaled before the centre crop
     interpolation: Interpolation = "bilinear"
-    mean: Triple = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    mean: Triple = IMAGENET_MEAN
+    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(default=1.0, gt=0)  # 255 for networks trained on 0..255
     fixed_size: bool = False  # whether the network accepts only `size` (a ViT)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from registry.cards import Triple
+from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Triple
 from registry.model import LoadedModel, Pixels
 
 #: Symmetrised divergence of the first batch norm's input from its running statistics: networks that are fed as they
@@ -27,7 +27,6 @@ ODD, FITTING = 0.1, 0.05
 LEVEL, LEAST_GAIN = 0.01, 0.1
 RACE = 16  # photographs after which inputs that are behind are dropped
 FLIPS = 999
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Order = NDArray[np.intp]
 
@@ -41,11 +40,6 @@ class Input:
     scale: float = 1.0
     bgr: bool = False
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map RGB [n, 3, h, w] in [0, 1] to the network's input."""
-        mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
-        return ((x.flip(1) if self.bgr else x) * self.scale - mean) / std
-
     def flags(self) -> str:
         """Return the options of `bench register` that ask for this input."""
         mean, std = (",".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
@@ -53,13 +47,26 @@ class Input:
         return f"--mean {mean} --std {std}{more}"
 
 
+def input_of(model: LoadedModel) -> Input:
+    """Return the input that a network is given."""
+    how = model.preprocess
+    return Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
+
+
+def fed_with(model: LoadedModel, other: Input) -> LoadedModel:
+    """Return the same network, given another input."""
+    fields = {"mean": other.mean, "std": other.std, "scale": other.scale, "channels": "bgr" if other.bgr else "rgb"}
+    how = model.preprocess.model_copy(update=fields)
+    return replace(model, card=model.card.model_copy(update={"preprocess": how}))
+
+
 def _same(value: float) -> Triple:
     return (value, value, value)
 
 
-#: Name -> the normalisations that training code uses; "none" for pixels in [0, 1].
+#: Name -> the normalisations that training code uses.
 NORMALISATIONS: Mapping[str, Input] = {
-    "ImageNet's mean and deviation": Input(mean=MEAN, std=DEVIATION),
+    "ImageNet's mean and deviation": Input(mean=IMAGENET_MEAN, std=IMAGENET_STD),
     "mean .5, deviation .5": Input(mean=_same(0.5), std=_same(0.5)),
     "CLIP's mean and deviation": Input(
         mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
@@ -68,11 +75,11 @@ NORMALISATIONS: Mapping[str, Input] = {
     "pixels in 0..1": Input(mean=_same(0.0), std=_same(1.0)),
     "pixels in 0..255": Input(mean=_same(0.0), std=_same(1.0), scale=255.0),
     "ImageNet's mean of 0..255 (Caffe)": Input(mean=(123.68, 116.779, 103.939), std=_same(1.0), scale=255.0),
-    "ImageNet's mean alone": Input(mean=MEAN, std=_same(1.0)),
-    "ImageNet's deviation alone": Input(mean=_same(0.0), std=DEVIATION),
+    "ImageNet's mean alone": Input(mean=IMAGENET_MEAN, std=_same(1.0)),
+    "ImageNet's deviation alone": Input(mean=_same(0.0), std=IMAGENET_STD),
     "ImageNet's, twice": Input(
-        mean=cast(Triple, tuple(m + s * m for m, s in zip(MEAN, DEVIATION, strict=True))),
-        std=cast(Triple, tuple(s * s for s in DEVIATION)),
+        mean=cast(Triple, tuple(m + s * m for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))),
+        std=cast(Triple, tuple(s * s for s in IMAGENET_STD)),
     ),
 }
 
@@ -159,9 +166,10 @@ def norm_divergence(module: nn.Module, x: Tensor) -> float | None:
     return divergence_of(batch.mean(dims), batch.var(dims, correction=0), norm)
 
 
-def _all_inputs(as_fed: Input) -> dict[str, Input]:
+def _other_inputs(as_fed: Input) -> dict[str, Input]:
+    """Return the usual inputs in both orders of the channels, other than the one that is given."""
     both = {
-        f"{name}{', BGR' if bgr else ''}": Input(mean=each.mean, std=each.std, scale=each.scale, bgr=bgr)
+        f"{name}{', BGR' if bgr else ''}": replace(each, bgr=bgr)
         for (name, each), bgr in product(NORMALISATIONS.items(), (False, True))
     }
     return {name: each for name, each in both.items() if each != as_fed}
@@ -208,7 +216,7 @@ def solve_input(module: nn.Module, x: Tensor) -> Input | None:
 
     fits = [
         optimize.minimize(misfit, np.concatenate([mean, np.log(std)]), method="L-BFGS-B")
-        for mean, std in (((0.5,) * 3, (0.5,) * 3), (MEAN, DEVIATION))
+        for mean, std in (((0.5,) * 3, (0.5,) * 3), (IMAGENET_MEAN, IMAGENET_STD))
     ]
     best = min(fits, key=lambda fit: float(fit.fun))
     mean, std = best.x[:3], np.exp(best.x[3:])
@@ -270,12 +278,6 @@ def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
     return right
 
 
-def _fed(model: LoadedModel, other: Input) -> LoadedModel:
-    fields = {"mean": other.mean, "std": other.std, "scale": other.scale, "channels": "bgr" if other.bgr else "rgb"}
-    how = model.preprocess.model_copy(update=fields)
-    return replace(model, card=model.card.model_copy(update={"preprocess": how}))
-
-
 def _answers(model: LoadedModel, x: Tensor, targets: Order) -> tuple[NDArray[np.float64], NDArray[np.bool_], Tensor]:
     """Return the log-probability of the right class [n], whether it is the answer [n], and the logits."""
     with torch.no_grad():
@@ -286,24 +288,23 @@ def _answers(model: LoadedModel, x: Tensor, targets: Order) -> tuple[NDArray[np.
 
 
 def _better_input(
-    model: LoadedModel, x: Tensor, targets: Order, known: tuple[NDArray[np.float64], NDArray[np.bool_], int], fits: bool
+    model: LoadedModel, x: Tensor, targets: Order, known: tuple[NDArray[np.float64], NDArray[np.bool_]], fits: bool
 ) -> list[Finding]:
     """Return the input, of a dozen, under which the right classes are significantly more probable.
 
     The first photographs are a race: inputs that are behind after them are dropped. fits: whether the first batch norm
     fits as fed, so that another normalisation is not believed."""
-    as_fed = _as_fed(model)
-    ways: dict[str, tuple[LoadedModel, Callable[[Tensor], Tensor], str]] = {
-        name: (model, turn, "") for name, turn in TURNS.items()
-    }
+    as_fed = input_of(model)
     others = {"BGR": replace(as_fed, bgr=not as_fed.bgr)}
     if not fits:
-        others |= {name: each for name, each in _all_inputs(as_fed).items() if not each.bgr}
-    for name, other in others.items():
-        ways[name] = (_fed(model, other), lambda x: x, other.flags())
-    logs, right, _ = known
+        others |= {name: each for name, each in _other_inputs(as_fed).items() if not each.bgr}
+    ways: dict[str, tuple[LoadedModel, Callable[[Tensor], Tensor]]] = {
+        **{name: (model, turn) for name, turn in TURNS.items()},
+        **{name: (fed_with(model, other), lambda pixels: pixels) for name, other in others.items()},
+    }
+    logs, right = known
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-    for name, (fed, turn, _) in ways.items():
+    for name, (fed, turn) in ways.items():
         first = _answers(fed, turn(x[:RACE]), targets[:RACE])
         if (first[0] - logs[:RACE]).mean() > 0:
             rest = _answers(fed, turn(x[RACE:]), targets[RACE:])
@@ -317,54 +318,47 @@ def _better_input(
     name, gain = list(found)[best], float(gains[best].mean())
     p = (1 + int((most >= gain).sum())) / (1 + FLIPS)
     hits = int(found[name][1].sum())
-    if p > LEVEL or gain < LEAST_GAIN or hits < right.sum() or _is_chance(hits, len(x), known[2]):
+    if p > LEVEL or gain < LEAST_GAIN or hits < right.sum() or _is_chance(hits, len(x), len(model.labels.classes)):
         return []
-    kind = "pixels" if name in TURNS else "input"
     text = f"{name}: {hits} of {len(x)} are right instead of {int(right.sum())}"
-    return [Finding(kind=kind, text=text, right=hits, flags=ways[name][2])]
-
-
-def _as_fed(model: LoadedModel) -> Input:
-    how = model.preprocess
-    return Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
+    if name in TURNS:
+        return [Finding(kind="pixels", text=text, right=hits)]
+    return [Finding(kind="input", text=text, right=hits, flags=others[name].flags())]
 
 
 def _fitting_input(model: LoadedModel, x: Tensor) -> tuple[str, Input, float] | None:
     """Return the input under which pixels have the running statistics of the first batch norm: of the usual ones, or
     one that is solved for; with its divergence. None if none fits."""
-    usual = _all_inputs(_as_fed(model))
-    tried = {name: norm_divergence(model.module, each(x[:RACE])) or 0.0 for name, each in usual.items()}
-    for name in sorted(tried, key=lambda each: tried[each])[:3]:
-        if (fit := norm_divergence(model.module, usual[name](x)) or 0.0) <= FITTING:
-            return name, usual[name], fit
-    if (solved := solve_input(model.module, x)) is not None:
-        fit = norm_divergence(model.module, solved(x)) or 0.0
-        return ("another mean and deviation", solved, fit) if fit <= FITTING else None
+    usual = _other_inputs(input_of(model))
+
+    def fit(each: Input, pixels: Tensor) -> float:
+        return norm_divergence(model.module, fed_with(model, each).normalise(pixels)) or 0.0
+
+    for name in sorted(usual, key=lambda name: fit(usual[name], x[:RACE]))[:3]:
+        if (divergence := fit(usual[name], x)) <= FITTING:
+            return name, usual[name], divergence
+    solved = solve_input(model.module, x)
+    if solved is not None and (divergence := fit(solved, x)) <= FITTING:
+        return "another mean and deviation", solved, divergence
     return None
 
 
-def diagnose(
-    model: LoadedModel, photographs: Sequence[Pixels], targets: Order, orders: Mapping[str, Order] | None = None
-) -> Diagnosis:
+def diagnose(model: LoadedModel, photographs: Sequence[Pixels], targets: Order) -> Diagnosis:
     """Try a network on photographs whose classes are known, [h, w, 3] uint8 RGB each.
 
-    targets: the output of each photograph's class [n] as the label space has it; orders: other orders of the classes
-    that are conceivable, name -> output of each class (default: `class_orders`)."""
+    targets: the output of each photograph's class [n] as the label space has it."""
     x = model.fit(model.prepare(photographs, "card"))
-    divergence = norm_divergence(model.module, _as_fed(model)(x))
+    divergence = norm_divergence(model.module, model.normalise(x))
     findings: list[Finding] = []
     logs, right, logits = _answers(model, x, targets)
     if divergence is not None and divergence > ODD and (better := _fitting_input(model, x)) is not None:
         name, other, fit = better
-        _, hits, logits = _answers(_fed(model, other), x, targets)
+        _, hits, logits = _answers(fed_with(model, other), x, targets)
         text = f"{name}: fits the first layer ({divergence:.2g} -> {fit:.2g}), {int(hits.sum())} of {len(x)} are right"
         findings.append(Finding(kind="input", text=text, right=int(hits.sum()), flags=other.flags()))
-    known = orders if orders is not None else class_orders(model.labels.words or model.labels.classes)
-    findings += _order_finding(logits, targets, known)
+    findings += _order_finding(logits, targets, class_orders(model.labels.words or model.labels.classes))
     if not findings:
-        findings += _better_input(
-            model, x, targets, (logs, right, logits.shape[1]), divergence is not None and divergence <= ODD
-        )
-    return Diagnosis(
-        n=len(x), right=int(right.sum()), classes=logits.shape[1], findings=tuple(findings), divergence=divergence
-    )
+        fits = divergence is not None and divergence <= ODD
+        findings += _better_input(model, x, targets, (logs, right), fits)
+    classes = len(model.labels.classes)
+    return Diagnosis(n=len(x), right=int(right.sum()), classes=classes, findings=tuple(findings), divergence=divergence)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.architectures import require_known, split_arch
-from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
+from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess, ResizeMode, Triple
 from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.documents import field_problems, read_json
@@ -32,8 +32,8 @@ class PretrainedConfig(BaseModel):
     interpolation: Interpolation = "bicubic"
     crop_pct: float = Field(default=0.875, ge=0.05, le=20)
     crop_mode: Literal["center", "squash", "border"] = "center"
-    mean: Triple = (0.485, 0.456, 0.406)
-    std: Triple = (0.229, 0.224, 0.225)
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of `Preprocess`."""
@@ -116,7 +116,7 @@ class Overrides(TypedDict, total=False):
 
 #: What is fed where nothing states it: the evaluation of PyTorch's ImageNet example, at the size that the architecture
 #: is built for (the shorter side 256/224 of it, as of any size).
-USUAL = {"interpolation": "bilinear", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+USUAL = {"interpolation": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 UNSTATED = "nothing states it: the field's usual evaluation"
 
 
