@@ -1,7 +1,7 @@
 """Registering a model of one's own: load once, check, freeze digest and preprocessing into a card, write it."""
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +28,19 @@ from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.loading import load_model, stated_weights
+from registry.model import LoadedModel
 from registry.preprocessing import Overrides, StatedInput
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
+
+
+#: What is tried of a loaded network beside its checks, with facts to report.
+Trial = Callable[[LoadedModel], Sequence[Check]]
+
+
+def _untried(_model: LoadedModel) -> Sequence[Check]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +61,13 @@ def require_free(name: str, folder: CardFolder) -> None:
 
 
 def admit(
-    draft: ModelCard, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool
+    draft: ModelCard, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool, trial: Trial = _untried
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card as it was written, and `rows` with the checks that the network passed.
 
-    size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried. Raises
-    WeightsError if a check fails, and as `load_model`; nothing is written then."""
+    size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried; trial: reports more
+    on the loaded network. Raises WeightsError if a check fails, as `load_model`, and as `trial`; nothing is written
+    then."""
     model = load_model(draft, folder.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
@@ -69,6 +79,7 @@ def admit(
         raise WeightsError(
             f"model '{draft.name}' was not registered: {len(failed)} of {len(checks)} checks fail: {'; '.join(failed)}"
         )
+    checks += trial(model)
     card = draft.model_copy(update={"sha256": model.digest})
     former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
     cards.write_card(card, folder.cards, replace=folder.replaces)
@@ -237,6 +248,7 @@ def register(
     arch_option: Sequence[str] = (),
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
+    trial: Trial = _untried,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
@@ -244,7 +256,7 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family (see
     `registry.families`); weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or mapping
     file; key, ignore: which weights of a file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for
-    the constructor; options: for families only; overrides: fields of `Preprocess`.
+    the constructor; options: for families only; trial: as of `admit`; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
@@ -263,14 +275,14 @@ def register(
     draft = Draft(name=name, arch=arch, weights=text, labels=space, training=training, options=given, rows=rows)
     # A download is kept only if it turns out to be a network.
     with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
-        return _admitted(draft, folder, overrides)
+        return _admitted(draft, folder, overrides, trial)
 
 
-def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[ModelCard, list[Check]]:
+def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial) -> tuple[ModelCard, list[Check]]:
     draft, card, checks = _described(draft, folder, overrides)
     try:
         is_stated = "fixed_size" in {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-        return admit(card, checks, folder, size_is_stated=is_stated)
+        return admit(card, checks, folder, size_is_stated=is_stated, trial=trial)
     except BaseException:  # what was written for it is gone again
         cards.remove_unnamed(draft.files, folder.cards)
         raise

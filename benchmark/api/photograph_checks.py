@@ -15,13 +15,13 @@ from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import entry_of_folder
 from benchmark.stimuli.roles import ROLE, Resolver
-from registry.cards import ModelCard
 
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli
     from registry.determinism_checks import Check
     from registry.input_diagnosis import Diagnosis
     from registry.labels import LabelSpace
+    from registry.model import LoadedModel
 
 COUNT = 64
 NOT_TOLD = (
@@ -29,17 +29,16 @@ NOT_TOLD = (
 )
 
 
-def photograph_checks(card: ModelCard, folder: Path | None, settings: Settings) -> list[Check]:
-    """Try a registered network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
+def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
+    """Try a network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
     an installed natural set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
     from registry.determinism_checks import Check
     from registry.input_diagnosis import diagnose
-    from registry.loading import labels_of, load_model
     from registry.register import UNTRAINED
 
-    if card.source == "ideal" or not card.gradients or UNTRAINED in card.training:
+    card, labels = model.card, model.labels
+    if not card.gradients or UNTRAINED in card.training:
         return []
-    labels = labels_of(card)
     place = _outputs(labels)
     stimuli = _photographs(labels, folder, settings)
     rows = [i for i, name in enumerate(stimuli.labels["category"].tolist()) if name in place] if stimuli else []
@@ -50,7 +49,6 @@ def photograph_checks(card: ModelCard, folder: Path | None, settings: Settings) 
             raise StimuliError(f"--check {folder}: its classes are not those of the label space '{labels.name}'.")
         return [Check(name="photographs", ok=True, detail=text, mark="note")]
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
-    model = load_model(card, settings.place)
     outcome = diagnose(model, [stimuli.decode(i) for i in rows], targets)
     return _lines(outcome, stimuli.name if folder is None else folder.name)
 

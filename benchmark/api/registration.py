@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -26,7 +27,7 @@ from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.cards import ModelCard, head_file, read_cards, remove_card, remove_unnamed, rename_card, select_cards
+from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
 from registry.files import digest_data, expanded, write_whole
 
 if TYPE_CHECKING:
@@ -109,16 +110,11 @@ def register(
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device need --probe.")
-        card, rows = register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
-        settings = read_settings()
-        try:
-            return card, [*rows, *photograph_checks(card, None if check is None else expanded(str(check)), settings)]
-        except BaseException:
-            if not replace:
-                remove_card(card.name, settings.cards)
-            raise
-    if own or training:
-        raise CardError("--probe cannot be combined with --training, --templates or --threshold.")
+        folder = None if check is None else expanded(str(check))
+        trial = partial(photograph_checks, folder=folder, settings=read_settings())
+        return register_card(name, arch, path, replaces=replace, options=own, training=training, trial=trial, **known)
+    if own or training or check is not None:
+        raise CardError("--probe cannot be combined with --training, --templates, --threshold or --check.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
 
 
