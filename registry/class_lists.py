@@ -16,6 +16,7 @@ from registry.errors import LabelError, foreign, shown, some_of, unprintable
 from registry.files import digest_data, expanded, is_folder, write_whole
 from registry.labels import LABEL_SPACES, by_classes, geirhos_groups, imagenet1k, label_space, spaces_of_size
 
+_JSON = "Expected names in output order, name -> index or index -> name, alone or under a name such as id2label."
 #: Names of files and folders that say nothing of their content.
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
 
@@ -35,6 +36,14 @@ class ClassList:
         return f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
 
 
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """Names of the classes in output order, and the place that states them."""
+
+    names: tuple[str, ...]
+    where: str
+
+
 def is_class_list(labels: str) -> bool:
     """Return whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
     if labels in LABEL_SPACES:
@@ -43,25 +52,26 @@ def is_class_list(labels: str) -> bool:
     return path.suffix in (".txt", ".json") or is_folder(path)
 
 
-def _json_names(path: Path) -> tuple[str, ...]:
-    expected = "Expected names in output order, name -> index or index -> name, alone or under a name such as id2label."
-    content = read_json(path, "class list", LabelError, expected)
-    with foreign("class list", path, LabelError, expected):
-        names = names_in_order(content)
-        known = stated_classes(content, path) if names is None else None
-        if names is None and known is None:
-            raise ValueError("it holds something else")
-    return names if names is not None else known.names if known else ()
+def _stated_in(file: Path) -> Statement | None:
+    """Return the names that a list states: a .json (see `names_in_order`, or with entries of `FIELDS`), or a name a
+    line. None for a .json that states none."""
+    if file.suffix != ".json":
+        content = read_bytes(file, "class list", LabelError)
+        with foreign("class list", file, LabelError, "Expected a name a line."):
+            lines = content.decode("utf-8-sig").splitlines()
+        return Statement(names=tuple(line.strip() for line in lines if line.strip()), where=file.name)
+    plain = read_json(file, "class list", LabelError, _JSON)
+    with foreign("class list", file, LabelError, _JSON):
+        names = names_in_order(plain)
+    return stated_classes(plain, file) if names is None else Statement(names=names, where=file.name)
 
 
-def _read_names(path: Path) -> list[str]:
+def _listed_names(path: Path) -> Sequence[str]:
     if is_folder(path):
         return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if path.suffix == ".json":
-        return [*_json_names(path)]
-    content = read_bytes(path, "class list", LabelError)
-    with foreign("class list", path, LabelError, "Expected a name a line."):
-        return content.decode("utf-8-sig").splitlines()
+    if (known := _stated_in(path)) is None:
+        raise LabelError(f"class list {shown(path)} holds something else. {_JSON}")
+    return known.names
 
 
 def read_class_list(labels: str, model: str) -> ClassList:
@@ -70,7 +80,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
 
     Raises LabelError for another kind of file, and for a repeated name."""
     path = expanded(labels)
-    names = [name.strip() for name in _read_names(path) if name.strip()]
+    names = [name.strip() for name in _listed_names(path) if name.strip()]
     if odd := next((name for name in names if unprintable(name)), ""):
         raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
     if len(names) < 2:
@@ -152,14 +162,6 @@ FIELDS = frozenset(
 _LEVELS = 4  # of nested entries: {"hyper_parameters": {"data": {"class_to_idx": ...}}}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statement:
-    """Names of the classes in output order, and the place that states them."""
-
-    names: tuple[str, ...]
-    where: str
-
-
 def names_in_order(value: Any) -> tuple[str, ...] | None:
     """Return the names that a list, a mapping of names to indices, or of indices to names, puts in order; None for
     anything else. Raises ValueError if the indices are not 0, 1, 2, ..."""
@@ -226,17 +228,7 @@ def classes_beside(weights: Path) -> Statement | None:
     A list under the weights' own name ("net.classes.txt", "net.json") comes first. Raises LabelError."""
     stems = [f"{weights.stem}.{name}" for name in sorted(FIELDS)] + [weights.stem, *sorted(FIELDS)]
     for file in (weights.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".json", ".txt")):
-        if not file.is_file():
-            continue
-        if file.suffix == ".json":
-            content = read_json(file, "class list", LabelError)
-            with foreign("class list", file, LabelError):
-                names = names_in_order(content)
-            known = stated_classes(content, file) if names is None else Statement(names=names, where=file.name)
-        else:
-            with foreign("class list", file, LabelError):
-                lines = read_bytes(file, "class list", LabelError).decode("utf-8-sig").splitlines()
-            known = Statement(names=tuple(line.strip() for line in lines if line.strip()), where=file.name)
+        known = _stated_in(file) if file.is_file() else None
         if known is not None and len(known.names) > 1:
             return known
     return None
