@@ -9,8 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from benchmark.errors import BenchError
-from registry.errors import foreign
+from benchmark.failures import BenchError
+from registry.user_errors import foreign
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (

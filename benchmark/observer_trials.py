@@ -14,8 +14,8 @@ from benchmark.contracts import Coded, Suite, Trials
 from benchmark.contracts.trials import Columns, as_coded, stacked_codes
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, ObserverRow, ScoreSet, Store, StoredObservation
-from registry.errors import some_of
 from registry.files import digest_data
+from registry.user_errors import some_of
 
 Sets = Mapping[str, str]  # role -> digest of its stimulus set
 K = TypeVar("K", str, tuple[str, str])

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from benchmark.contracts import Suite
-from benchmark.errors import PluginError, UnknownName, unknown_name
+from benchmark.failures import PluginError, UnknownName, unknown_name
 from benchmark.third_party import load_each
 
 GROUP = "bench.suites"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from typing import TypeVar
 
-from benchmark.errors import FAILURES
+from benchmark.failures import FAILURES
 
 Loaded = TypeVar("Loaded")
 

@@ -100,7 +100,7 @@ def marks(name: str) -> tuple[str, str]:
 def measured(db: str, block: Block) -> Iterator[tuple[str, str, int, float | None, float | None, float | None]]:
     """(observer, metric, n, value, low, high) of what a leaderboard has of a table."""
     from benchmark import api
-    from benchmark.errors import BenchError
+    from benchmark.failures import BenchError
 
     leaderboard = api.Selection(db)
     for observer in block.observers:

@@ -17,7 +17,7 @@ from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line
 from benchmark.display import counted, printable
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.report.drawing import CONFIG, INK, SVG, on_paper
 from benchmark.stimuli.datasets import open_set
 from benchmark.variables import read_settings

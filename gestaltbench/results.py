@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from benchmark.api.options import Names
 from benchmark.cli.printing import safe_console
 from benchmark.display import counted
-from benchmark.errors import UsageError
+from benchmark.failures import UsageError
 from benchmark.leaderboard.forms import DATA, html, terminal, written
 from benchmark.leaderboard.table import Table, records, table_of
 

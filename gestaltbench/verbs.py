@@ -19,7 +19,7 @@ from benchmark.ask import serving
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
-from benchmark.errors import UsageError
+from benchmark.failures import UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table

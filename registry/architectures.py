@@ -22,8 +22,8 @@ from torch import nn
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
 from registry.code import INSTALLED, NO_DATA, code_digest, source_file
-from registry.errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
 from registry.files import absence, digest_data, digest_file, expanded, is_file
+from registry.user_errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot

@@ -19,8 +19,8 @@ from pydantic.functional_validators import AfterValidator, field_validator, mode
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from registry.documents import field_problems, read_document, texts_in
-from registry.errors import CardError, shown, unknown_name, unprintable
 from registry.files import public, require_options, require_weights, write_whole
+from registry.user_errors import CardError, shown, unknown_name, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]

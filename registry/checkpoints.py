@@ -27,8 +27,8 @@ import yaml
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
-from registry.errors import WeightsError, foreign, reason, shown, some_of
 from registry.files import absence, digest_state, is_file
+from registry.user_errors import WeightsError, foreign, reason, shown, some_of
 
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.

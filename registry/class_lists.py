@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from registry.documents import read_bytes, read_json
-from registry.errors import LabelError, foreign, shown, some_of, unprintable
 from registry.files import digest_data, expanded, is_folder, write_whole
 from registry.labels import LABEL_SPACES, by_classes, geirhos_groups, imagenet1k, label_space, spaces_of_size
+from registry.user_errors import LabelError, foreign, shown, some_of, unprintable
 
 _JSON = "Expected names in output order, name -> index or index -> name, alone or under a name such as id2label."
 #: Names of files and folders that say nothing of their content.

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from registry.checkpoints import PACKED, WRAPPERS, conversion, read_weights
 from registry.documents import read_json
-from registry.errors import WeightsError, shown
 from registry.files import is_file, is_folder
+from registry.user_errors import WeightsError, shown
 
 State = dict[str, Tensor]
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")

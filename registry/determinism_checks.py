@@ -16,8 +16,8 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from registry.errors import AnswerError, LabelError
 from registry.model import LoadedModel
+from registry.user_errors import AnswerError, LabelError
 
 Checksum = tuple[int, ...]
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from registry.errors import BenchError, foreign, shown
 from registry.files import absence, is_file, public
+from registry.user_errors import BenchError, foreign, shown
 
 T = TypeVar("T")
 _adapter = cache(TypeAdapter[Any])  # to build one costs as much as hundreds of values

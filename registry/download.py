@@ -22,7 +22,6 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from registry.cards import ModelCard
-from registry.errors import WeightsError, unknown_name
 from registry.files import (
     WeightSources,
     digest_file,
@@ -36,6 +35,7 @@ from registry.files import (
     redacted,
     write_whole,
 )
+from registry.user_errors import WeightsError, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)

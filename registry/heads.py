@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from registry.errors import CardError, LabelError, WeightsError, foreign, reason, shown
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
+from registry.user_errors import CardError, LabelError, WeightsError, foreign, reason, shown
 
 Kind = Literal["linear", "nearest-class"]
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from registry.documents import read_document, texts_in
-from registry.errors import LabelError, shown, unknown_name, unprintable
 from registry.files import digest_data
+from registry.user_errors import LabelError, shown, unknown_name, unprintable
 
 if TYPE_CHECKING:
     import torch

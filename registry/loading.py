@@ -22,13 +22,13 @@ from registry.architectures import build_network
 from registry.cards import ModelCard
 from registry.checkpoints import Misfit, WeightChoice, conversion
 from registry.download import first_use, is_file_reference, weights_path
-from registry.errors import BenchError, CardError, WeightsError, reason, shown, some_of
 from registry.families.family import family_of
 from registry.files import WeightSources
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
+from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:

@@ -17,9 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from registry.cards import Interpolation, Margin, ModelCard, Preprocess
-from registry.errors import LabelError
 from registry.files import digest_data
 from registry.labels import LabelSpace, spaces_of_size
+from registry.user_errors import LabelError
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
 #

@@ -14,8 +14,8 @@ from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preproces
 from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.documents import field_problems, read_json
-from registry.errors import CardError, WeightsError, foreign, reason, shown
 from registry.files import digest_file, is_file
+from registry.user_errors import CardError, WeightsError, foreign, reason, shown
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from registry.errors import BenchError, WeightsError, foreign, reason
 from registry.files import WeightSources, digest_data, write_whole
+from registry.user_errors import BenchError, WeightsError, foreign, reason
 
 #: Types of an input that images can be.
 TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8", "tensor(uint8)": "u1"}

@@ -22,7 +22,6 @@ from registry.class_lists import (
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_model, takes_only_its_size
 from registry.download import fetch_weights, first_use
-from registry.errors import CardError, WeightsError, shown, unknown_name
 from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
@@ -30,6 +29,7 @@ from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_
 from registry.loading import load_model, stated_weights
 from registry.model import LoadedModel
 from registry.preprocessing import Overrides, StatedInput
+from registry.user_errors import CardError, WeightsError, shown, unknown_name
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"

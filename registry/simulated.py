@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from registry.cards import ModelCard
-from registry.errors import CardError, LabelError, unknown_name
 from registry.files import digest_data
+from registry.user_errors import CardError, LabelError, unknown_name
 
 # Template readers: simulated people who read the built-in world's silhouettes.
 #

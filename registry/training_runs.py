@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.errors import WeightsError, foreign
 from registry.files import is_file
+from registry.user_errors import WeightsError, foreign
 
 Unit = Literal["step", "epoch"]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")

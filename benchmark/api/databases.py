@@ -10,7 +10,7 @@ from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
 from benchmark.engine.scoring import ScoreChecker
 from benchmark.engine.tasks import ended_parts, lacking_parts
-from benchmark.errors import FAILURES, StoreError
+from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.store import Merged, Status, Store, open_store, status

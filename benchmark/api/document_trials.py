@@ -17,7 +17,7 @@ from benchmark.contracts import CHUNK, Observer, Stimuli
 from benchmark.display import printable
 from benchmark.engine.score_shards import owed_text
 from benchmark.engine.scoring import same_score
-from benchmark.errors import ScoresError, StoreError
+from benchmark.failures import ScoresError, StoreError
 from benchmark.leaderboard.leaderboard_document import (
     Document,
     ExportedObserver,
@@ -27,7 +27,7 @@ from benchmark.leaderboard.leaderboard_document import (
 )
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, Store, open_store
 from benchmark.store.codec import decode
-from registry.errors import some_of
+from registry.user_errors import some_of
 
 Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 Sets = Mapping[int, ExportedScoreSet]

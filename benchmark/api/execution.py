@@ -24,7 +24,7 @@ from benchmark.api.running import RunPlan, RunRequest, Silent, cut_plan, devices
 from benchmark.api.shard_work import Result, ShardWork
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.variables import outside_the_working_folder, read_settings
 

@@ -29,7 +29,7 @@ from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
-from benchmark.errors import BenchError, UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared

@@ -17,7 +17,7 @@ from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.trial_import import ImportReport, put_reported_scores
 from benchmark.engine.trial_import import import_trials as read_in
-from benchmark.errors import BenchError, PluginError, unknown_name
+from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import find_entry, group_members

@@ -25,7 +25,7 @@ from benchmark.api.imports import recorded
 from benchmark.api.options import Db, Option, command_line
 from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
-from benchmark.errors import ScoresError
+from benchmark.failures import ScoresError
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedScore, read_document
 from benchmark.leaderboard.lineage import NETWORKS

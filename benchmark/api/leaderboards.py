@@ -12,7 +12,7 @@ from benchmark.api.options import KINDS, Filters, Names, Option, joined
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.scoring import PEOPLE
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row
 from benchmark.leaderboard.board_tables import OTHERS

@@ -38,7 +38,7 @@ from benchmark.engine.scoring import (
     same_answers,
 )
 from benchmark.engine.tasks import Task, plan_tasks
-from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
+from benchmark.failures import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.observer_trials import newest_keys

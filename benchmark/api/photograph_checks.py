@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder

@@ -24,7 +24,7 @@ from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Name
 from benchmark.contracts import Suite
 from benchmark.engine.scoring import PEOPLE, compare_observers
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
-from benchmark.errors import BenchError, UsageError, unknown_name
+from benchmark.failures import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.comparison import better

@@ -22,7 +22,7 @@ from benchmark.engine.devices import make_policy
 from benchmark.engine.inference import Reporter
 from benchmark.engine.run import complete_observations
 from benchmark.engine.score_shards import RunReport
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.store.location import parse_location
 from benchmark.variables import keep_ray_silent

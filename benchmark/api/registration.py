@@ -17,7 +17,7 @@ from benchmark.api.photograph_checks import photograph_checks
 from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
-from benchmark.errors import CardError, StimuliError, unknown_name
+from benchmark.failures import CardError, StimuliError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings

@@ -17,7 +17,7 @@ from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import Selection, notes_of, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
-from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
 from benchmark.leaderboard.provenance import PAIRED, Provenance, provenance_of
 from benchmark.plugins import scored_suites

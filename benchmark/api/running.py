@@ -22,7 +22,7 @@ from benchmark.engine.tasks import (
     plan_digest,
     plan_tasks,
 )
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.api.running import RunPlan, run_here
 from benchmark.engine.score_shards import RunReport
 from benchmark.engine.tasks import plan_digest
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy

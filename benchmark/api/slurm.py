@@ -4,7 +4,7 @@ import shlex
 
 from benchmark.api.options import command_line, joined
 from benchmark.api.running import RunRequest
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.store.location import parse_location
 from registry.files import digest_data
 

@@ -16,7 +16,7 @@ from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Pr
 from benchmark.api.registration import register_card
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
-from benchmark.errors import FAILURES, BenchError
+from benchmark.failures import FAILURES, BenchError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, read_cards, write_card

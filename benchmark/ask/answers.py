@@ -17,11 +17,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.ask.session import Session
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.trial_tables import AGAIN, IN_TIME, LATE, REDUCED
-from registry.errors import foreign
 from registry.files import lock, write_whole
+from registry.user_errors import foreign
 
 MOST_PEOPLE = 10_000
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

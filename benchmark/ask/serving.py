@@ -22,7 +22,7 @@ from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
 from benchmark.ask.session import MASKS, Procedure, Session, noise, open_session, picture, practice
 from benchmark.display import counted
-from benchmark.errors import BenchError, UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
@@ -30,8 +30,8 @@ from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.variables import read_settings
 from registry.documents import read_document
-from registry.errors import foreign
 from registry.files import write_whole
+from registry.user_errors import foreign
 
 #: Limits of a request: bytes, and seconds to arrive.
 LARGEST, PATIENCE = 65_536, 10.0

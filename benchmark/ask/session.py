@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.stimuli.image_names import GEIRHOS16

@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuse an unknown command with close matches."""
-        from benchmark.errors import unknown_name
+        from benchmark.failures import unknown_name
 
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise unknown_name("command", args[0], COMMANDS, "`bench --help` explains them.")
@@ -92,7 +92,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run `bench`; report a user's mistake in one line on stderr, without a traceback."""
-    from benchmark.errors import BenchError
+    from benchmark.failures import BenchError
     from benchmark.variables import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()

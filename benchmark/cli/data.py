@@ -10,7 +10,7 @@ import click
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_rows, safe_console
-from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
+from benchmark.failures import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue

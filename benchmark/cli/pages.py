@@ -13,7 +13,7 @@ from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line
-from benchmark.errors import UsageError
+from benchmark.failures import UsageError
 from benchmark.loopback import LOOPBACK, open_server
 from benchmark.report import figures, site
 from benchmark.report.site import Handler, Live, watch

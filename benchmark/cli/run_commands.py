@@ -17,10 +17,10 @@ from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.comparison import diff_markdown
 from benchmark.variables import read_settings
-from registry.errors import some_of
+from registry.user_errors import some_of
 
 MANY = 20  # numbers that differ, listed one by one
 Yes = Annotated[bool, Option("Start a long run without asking.", "--yes", "-y")]

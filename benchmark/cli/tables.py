@@ -13,7 +13,7 @@ from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, write_data
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import (
     board_table,
     card_line,

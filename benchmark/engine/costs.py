@@ -10,7 +10,7 @@ from benchmark.contracts import Block, Policy
 from benchmark.display import duration
 from benchmark.engine import devices
 from benchmark.engine.tasks import Cost, Task, chunk_index
-from benchmark.errors import FAILURES
+from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import open_store

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.contracts import Policy
-from benchmark.errors import BenchError, ModelFailure
+from benchmark.failures import BenchError, ModelFailure
 from registry.cards import ModelCard
 from registry.determinism_checks import FORWARD, TOLERANCE, Checksum, changed, check_load, checksum, distance
 from registry.files import digest_data, locked, write_whole

@@ -20,15 +20,15 @@ from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
 from benchmark.engine.model_view import IdealView, NetworkView, unit_pixels
 from benchmark.engine.tasks import Task, chunk_index
-from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
+from benchmark.failures import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
-from registry.errors import foreign
 from registry.files import write_whole
 from registry.labels import label_space
 from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver
+from registry.user_errors import foreign
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
 # and suite would pay it again. So images of small sets are kept decoded, by the digest of their set and their position

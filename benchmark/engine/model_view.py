@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
 from benchmark.engine.devices import TunedModel, full_precision, require_replay
-from benchmark.errors import MissingStimuli, ModelFailure
+from benchmark.failures import MissingStimuli, ModelFailure
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.labels import Grouping, decide

@@ -15,7 +15,7 @@ from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
 from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
 from benchmark.engine.tasks import Task, chunk_index, suites_of
-from benchmark.errors import FAILURES, failure_line
+from benchmark.failures import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store

@@ -13,7 +13,7 @@ from typing import Literal
 from benchmark.contracts import Suite
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import Task, suites_of
-from benchmark.errors import FAILURES, StoreError, failure_line
+from benchmark.failures import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes, environment_record
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store

@@ -14,7 +14,7 @@ from benchmark.engine.devices import ROUNDING, TunedModel, full_precision, worki
 from benchmark.engine.inference import InferenceLoop, LoadedObserver
 from benchmark.engine.model_view import unit_pixels
 from benchmark.engine.tasks import Task, chunk_index
-from benchmark.errors import FAILURES
+from benchmark.failures import FAILURES
 from benchmark.store import Store
 from registry.determinism_checks import canary_text, logit_range, pictures
 from registry.files import digest_data

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Block, Plan, Policy, Stimuli, Suite
-from benchmark.errors import MissingStimuli, UsageError
+from benchmark.failures import MissingStimuli, UsageError
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
 from benchmark.contracts.trials import stacked
-from benchmark.errors import TrialsError, unknown_name
+from benchmark.failures import TrialsError, unknown_name
 from benchmark.observer_trials import left_out
 from benchmark.stimuli.image_names import stimulus_id
 from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network

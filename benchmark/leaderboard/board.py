@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.contracts.suite import is_guessing
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import (
     NOBODY,
     REPORTED,

@@ -14,7 +14,7 @@ from typing import Literal
 
 from benchmark.contracts import Direction, Suite
 from benchmark.display import counted, printable
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value

@@ -9,7 +9,7 @@ from itertools import pairwise as neighbours
 import numpy as np
 
 from benchmark.contracts import Trials
-from benchmark.errors import BenchError, TrialsError, unknown_name
+from benchmark.failures import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmark.display import printable
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import (
     NOTHING,

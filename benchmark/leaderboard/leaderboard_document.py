@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationE
 from benchmark.contracts import CHUNK
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
-from benchmark.errors import ScoresError
+from benchmark.failures import ScoresError
 from registry.documents import read_json
-from registry.errors import foreign
+from registry.user_errors import foreign
 
 T = TypeVar("T")
 

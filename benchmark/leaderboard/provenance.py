@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Checked
 
 from benchmark.display import printable
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 from registry.files import canonical, redacted

@@ -11,7 +11,7 @@ from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow
-from registry.errors import some_of
+from registry.user_errors import some_of
 
 T = TypeVar("T")
 BARS = "▁▂▃▄▅▆▇█"

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.trials import KEY
-from benchmark.errors import BenchError, unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import Field, Table, number
 from benchmark.leaderboard.trial_pools import (

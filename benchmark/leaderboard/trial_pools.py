@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Suite, Trials
 from benchmark.display import counted
-from benchmark.errors import BenchError, unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.board_model import Board
 from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Suite, Trials
 from benchmark.display import published
-from benchmark.errors import BenchError, unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.board_model import CLEAN, Cell

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmark.display import printable
-from benchmark.errors import BenchError, unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.report.contents import PeopleScore
 from benchmark.report.writing import NEEDS
 from registry.files import write_whole

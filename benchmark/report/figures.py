@@ -9,7 +9,7 @@ from math import inf
 from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import REPORTED, Board, Cell
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, verdict

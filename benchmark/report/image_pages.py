@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Stimuli
 from benchmark.display import printable
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.report.contents import (
     NETWORKS,
     ONE_PERSON,

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote
 
 from benchmark import api
 from benchmark.api.options import Db, Option
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks

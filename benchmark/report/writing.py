@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import printable_lines
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.forms import csv_lines
 from benchmark.leaderboard.table import number
 from registry.files import write_whole

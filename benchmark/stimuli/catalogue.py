@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import yaml
 
-from benchmark.errors import StimuliError, unknown_name
+from benchmark.failures import StimuliError, unknown_name
 from benchmark.settings import Settings
 from registry.documents import parse_document, read_document, validated
 from registry.files import locked, write_whole

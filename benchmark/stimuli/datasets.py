@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Stimuli
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
 from benchmark.stimuli.generated import generated_set, is_generated
@@ -44,7 +44,7 @@ from benchmark.stimuli.items import (
 )
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.set_folders import entry_and_folder, folder_of, remedy
-from registry.errors import foreign
+from registry.user_errors import foreign
 
 #: The manifest in the folder of a stylised set records the origin of its images.
 MANIFEST = "stylised.json"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.errors import TrialsError
+from benchmark.failures import TrialsError
 from benchmark.stimuli.catalogue import package_table
 
 _TABLE = package_table("experiments.yaml")

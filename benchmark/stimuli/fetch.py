@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from benchmark.errors import MissingStimuli, StimuliError, unknown_name
+from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import (
     ANNOTATED,
@@ -33,8 +33,8 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths
 from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded_digest
-from registry.errors import foreign
 from registry.files import expanded, folder_in, public
+from registry.user_errors import foreign
 
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
 Report = Callable[[str], None]

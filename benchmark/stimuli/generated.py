@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from benchmark.contracts import Array, Stimuli, Trials
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.image_names import read_pair, read_shape

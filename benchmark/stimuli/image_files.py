@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from registry.errors import foreign
 from registry.files import replacing, write_whole
+from registry.user_errors import foreign
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
 from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id
 from registry.class_lists import match_name
-from registry.errors import foreign
 from registry.labels import label_space, subset_groups
+from registry.user_errors import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 #: Label spaces with the sixteen categories.

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.errors import TrialsError
+from benchmark.failures import TrialsError
 from benchmark.stimuli.catalogue import package_table
 from registry.documents import validated
 

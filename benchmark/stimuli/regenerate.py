@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli, Transform
-from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
+from benchmark.failures import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, save_entry
 from benchmark.stimuli.datasets import restrict, sample

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import OtherNetwork, Shelf, Stimuli
-from benchmark.errors import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
+from benchmark.failures import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.datasets import open_cells, open_folder, sample

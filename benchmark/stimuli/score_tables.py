@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
-from benchmark.errors import ScoresError, unknown_name
+from benchmark.failures import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.published_sources import ObserverName
 from registry.documents import read_bytes, read_json, validated
-from registry.errors import foreign
+from registry.user_errors import foreign
 
 LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry
 

@@ -9,15 +9,15 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_built_in
 from benchmark.stimuli.fetch import check_name, entries_of, make_folder, require_plain
 from benchmark.stimuli.image_files import LARGEST, open_plain, state_of
 from benchmark.stimuli.items import SUFFIXES, images_below
 from registry.class_lists import match_name
-from registry.errors import foreign
 from registry.labels import label_space
+from registry.user_errors import foreign
 
 #: The split in a shard's path: data/validation-00000-of-00014.parquet, test/0.tar.
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")

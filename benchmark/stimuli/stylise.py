@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmark.contracts import Array
-from benchmark.errors import TrialsError
+from benchmark.failures import TrialsError
 from benchmark.stimuli.experiment_names import canonical_condition, experiment_of, name_experiment, split_eidolon
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, PREFIX, image_id, read_pair
 from benchmark.stimuli.published_sources import (
@@ -28,7 +28,7 @@ from benchmark.stimuli.published_sources import (
     resolve_observer,
     sources_of,
 )
-from registry.errors import foreign
+from registry.user_errors import foreign
 
 if TYPE_CHECKING:
     from pandas import DataFrame

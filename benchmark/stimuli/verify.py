@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.contracts import Stimuli
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import (
@@ -27,8 +27,8 @@ from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import entry_and_folder, remedy
 from benchmark.stimuli.trial_tables import read_tables
-from registry.errors import foreign
 from registry.labels import label_space
+from registry.user_errors import foreign
 
 Tick = Callable[[], None]
 SHOWN = 5  # names or problems of one kind that are printed

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Coded
 from benchmark.contracts.trials import Column, Columns
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store.db_errors import damaged
 from benchmark.store.sql import NOT_WRITTEN, parsed
 

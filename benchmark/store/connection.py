@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
 from benchmark.store.location import Location, network_disk
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store.location import Location
 from benchmark.store.sql import NOT_WRITTEN
 

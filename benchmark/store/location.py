@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from registry.files import expanded, redacted
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.

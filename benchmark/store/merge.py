@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
@@ -25,7 +25,7 @@ from benchmark.store.queries import (
 from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
 from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, parsed, sealed, texts
 from benchmark.store.write import put_import, withdraw
-from registry.errors import some_of
+from registry.user_errors import some_of
 
 TOGETHER = 50  # observations whose chunks are in memory at once
 #: What computing in another order moves: batch size, threads, another processor. Decisions do not move by it.

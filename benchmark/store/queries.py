@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
 from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked, stacked_codes
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode, decode_codes
 from benchmark.store.db_errors import damaged

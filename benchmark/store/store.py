@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import sqlalchemy as sa
 
 from benchmark.contracts import Stimuli, Trials
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmark.display import printable
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, damaged, no_leaderboard, retry

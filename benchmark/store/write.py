@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import Array, Observer, Score, Stimuli
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.queries import has, imported_keys, newest_imports, scores_digest, trials_digest

@@ -10,7 +10,7 @@ from string import Template
 from sys import stdlib_module_names
 from typing import Literal, get_args
 
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 
 Kind = Literal["suite", "corruption", "map", "attack"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

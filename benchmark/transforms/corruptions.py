@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.contracts import Transform
-from benchmark.errors import StimuliError, unknown_name
+from benchmark.failures import StimuliError, unknown_name
 from benchmark.transforms import blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, stored_levels
 

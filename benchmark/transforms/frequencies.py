@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Transform
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.transforms.basics import Seeds, Streams, blur, luminance, rounded
 
 #: Names of conditions -> centre of the octave, cycles per image; "unmasked" has no noise.

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Transform
-from benchmark.errors import StimuliError, unknown_name
+from benchmark.failures import StimuliError, unknown_name
 from benchmark.transforms.basics import (
     Seeds,
     Streams,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from benchmark.contracts import Stimuli, Transform
-from benchmark.errors import PluginError, unknown_name
+from benchmark.failures import PluginError, unknown_name
 from benchmark.transforms.basics import Seeds, Streams, stored_levels, truncated
 from registry.model import centre_crop, shorter_side
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.contracts import Transform
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.third_party import load_each
 from registry.documents import parse_document, validated
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from benchmark.contracts import Transform
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.transforms.basics import Seeds, stored_levels
 
 Mask = NDArray[np.bool_]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.transforms.basics import Streams, blur
 from benchmark.transforms.blur import angles, enlarged, smeared
 

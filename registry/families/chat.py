@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from registry.cards import ModelCard
 from registry.documents import read_document, validated
 from registry.download import TransferError, TransferLimits, send_request
-from registry.errors import AnswerError, CardError, reason, shown
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
 from registry.files import WeightSources, digest_data, expanded, locked
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
+from registry.user_errors import AnswerError, CardError, reason, shown
 
 PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."

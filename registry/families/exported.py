@@ -21,11 +21,11 @@ from torch.utils._pytree import tree_leaves
 from registry.cards import ModelCard
 from registry.checkpoints import refuse_onnx
 from registry.download import weights_path
-from registry.errors import CardError, WeightsError, foreign, shown
 from registry.families.family import Draft, quiet
 from registry.files import WeightSources, absence, digest_file, expanded, is_file
 from registry.preprocessing import StatedInput
 from registry.programs import require_proof
+from registry.user_errors import CardError, WeightsError, foreign, shown
 
 _ALLOWED = yaml.safe_load(Path(__file__).with_name("exported_operators.yaml").read_text(encoding="utf-8"))
 OPERATORS, _FUNCTIONS = (frozenset(_ALLOWED[kind].split()) for kind in ("operators", "functions"))

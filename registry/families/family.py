@@ -15,11 +15,11 @@ from registry.class_lists import ClassList, match_name, space_name, write_mappin
 from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
-from registry.errors import CardError, LabelError, WeightsError, shown
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.heads import is_detector
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
+from registry.user_errors import CardError, LabelError, WeightsError, shown
 
 #: Scheme of `--arch` -> the module that knows its models.
 FAMILIES: Mapping[str, str] = {

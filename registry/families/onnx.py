@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.determinism_checks import pictures
-from registry.errors import AnswerError, CardError, WeightsError, foreign, shown
 from registry.families.exported import FixedBatch
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
 from registry.preprocessing import StatedInput
 from registry.programs import TYPES, onnx_session, require_proof, run_session
+from registry.user_errors import AnswerError, CardError, WeightsError, foreign, shown
 
 #: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
 DEADLINE = 300.0

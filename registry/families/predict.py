@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from registry.architectures import factory, its_own_fault, source_code, whole_arch
 from registry.cards import ModelCard
 from registry.determinism_checks import pictures
-from registry.errors import AnswerError, CardError, shown
 from registry.families.family import Draft
 from registry.files import WeightSources
 from registry.labels import LEAST, LabelSpace, label_space
 from registry.preprocessing import StatedInput
+from registry.user_errors import AnswerError, CardError, shown
 
 PREFIX = "predict:"
 #: Logit of what was not answered, where the answer's is 0: its probability rounds to 0.

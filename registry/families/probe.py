@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from registry.errors import WeightsError
 from registry.heads import Kind
+from registry.user_errors import WeightsError
 
 # Both kinds are one matrix and one bias, on features as the backbone gives them:
 #

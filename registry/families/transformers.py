@@ -14,12 +14,12 @@ from registry.cards import ModelCard, Preprocess
 from registry.class_lists import labels_of_names, names_in_order
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
-from registry.errors import CardError, WeightsError, foreign, shown
 from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
+from registry.user_errors import CardError, WeightsError, foreign, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"

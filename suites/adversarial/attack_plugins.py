@@ -11,7 +11,7 @@ from inspect import isfunction
 from itertools import pairwise
 from typing import Any
 
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.third_party import load_each
 from suites.adversarial.config import PROTOCOLS, QUICK, NormName
 

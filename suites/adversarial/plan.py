@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 from benchmark.contracts import Block, Plan, Shelf
-from benchmark.errors import MissingStimuli, PluginError
+from benchmark.failures import MissingStimuli, PluginError
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.roles import ROLE, natural_images
 from suites.adversarial.attack_plugins import BROKEN

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.contracts import Array, Plan, Shelf, Stimuli, View
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE

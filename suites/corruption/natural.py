@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
 from benchmark.contracts.declarations import package_data
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
-from benchmark.errors import MissingStimuli, PluginError
+from benchmark.failures import MissingStimuli, PluginError
 from benchmark.stimuli.datasets import restrict, shuffled, subset
 from benchmark.stimuli.roles import ROLE, natural_images, sets_of
 from benchmark.transforms.listing import CorruptionEntry, plugins, transform

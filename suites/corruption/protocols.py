@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from benchmark.contracts import Suite
 from benchmark.contracts.declarations import package_data
-from benchmark.errors import unknown_name
+from benchmark.failures import unknown_name
 from benchmark.transforms.listing import Entries, own_list, parse
 from registry.files import digest_data
 from suites.corruption.config import WORLD, CorruptionConfig

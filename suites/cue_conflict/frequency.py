@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Plan, Score, Shelf, Stimuli, Trials, View
 from benchmark.contracts.declarations import declared_suite
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import set_digest, text_digest

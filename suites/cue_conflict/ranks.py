@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Stimuli, Trials, View
 from benchmark.contracts.declarations import declared_suite, package_data
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.stats import ratio_score
 from benchmark.stimuli.generated import exemplars
 from benchmark.stimuli.image_files import set_digest

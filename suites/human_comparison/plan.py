@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from benchmark.contracts import Block, Plan, Shelf
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.roles import sets_of
 from benchmark.transforms.listing import own_list, transform

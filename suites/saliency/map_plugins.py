@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.contracts import Array, Direction, Metric, Ratio
 from benchmark.contracts.declarations import declared_metrics
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.identity import code_digest
 from benchmark.third_party import load_each
 from suites.saliency.config import added_column, columns_of

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.contracts import Array, Stimuli
-from benchmark.errors import ModelFailure, unknown_name
+from benchmark.failures import ModelFailure, unknown_name
 from registry.labels import decide
 from registry.model import LoadedModel
 from suites.saliency.config import SaliencyConfig

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Block, Plan, Shelf, Transform
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.roles import sets_of
 from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, SaliencyConfig

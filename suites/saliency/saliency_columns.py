@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from benchmark.errors import foreign_code
+from benchmark.failures import foreign_code
 from registry.architectures import build_untrained
 from registry.model import LoadedModel
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board

@@ -8,7 +8,7 @@ import pytest
 from ask.conftest import said, sent
 
 from benchmark.ask.answers import Refused, open_answers
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.stimuli.trial_tables import read_tables
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmark.ask.serving import LANGUAGES, ask, markdown, page, read_language
 from benchmark.ask.session import Procedure, open_session
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
 

@@ -21,7 +21,7 @@ from benchmark import api
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
 from benchmark.ask.serving import AskHandler, Flood, milliseconds
-from benchmark.errors import BenchError, UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import open_server
 from benchmark.stimuli.image_names import GEIRHOS16
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, noise, open_session, practice
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set, training_stimuli
 from benchmark.stimuli.world.sets import WORLD_SETS

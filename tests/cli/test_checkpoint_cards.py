@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.api.training import TrainingRun, run_name
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from registry.world_networks import tiny_resnet
 
 GIVEN = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}

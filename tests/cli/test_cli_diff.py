@@ -9,7 +9,7 @@ import pytest
 import gestaltbench as gb
 from benchmark.api.paired_comparisons import Sampling, paired_variant
 from benchmark.contracts import Block, Metric, Plan, Trials
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.comparison import diff_markdown, judged
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.sequences import difference_sequence

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.cli import cli
-from benchmark.errors import CardError, UnknownName
+from benchmark.failures import CardError, UnknownName
 from registry.cards import read_cards
 
 

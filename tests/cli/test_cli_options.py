@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.cli import COMMANDS, cli, pages, suites
 from benchmark.cli import data as sets
 from benchmark.cli.derive import _NEEDS, Command
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from gestaltbench import map_gallery
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmarks.reference import made
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from benchmark import api
-from benchmark.errors import TrialsError
+from benchmark.failures import TrialsError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.trial_tables import TableHints, read_tables

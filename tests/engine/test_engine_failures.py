@@ -10,7 +10,7 @@ from benchmark.contracts import Plan, Policy
 from benchmark.engine.run import RunOptions, execute
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import Task
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from benchmark import api
-from benchmark.errors import TrialsError, UnknownName
+from benchmark.failures import TrialsError, UnknownName
 from benchmark.report.contents import read_contents
 from benchmark.stimuli.published_sources import ObserverName, known_source, resolve_observer
 from benchmark.store import Store

@@ -16,7 +16,7 @@ from benchmark import api
 from benchmark.api import running
 from benchmark.engine import devices
 from benchmark.engine.devices import choose_devices, working_threads
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import write_card

@@ -8,7 +8,7 @@ from engine_toys import Bench, Silent, content, ideal, make_stimuli, network, to
 from sqlalchemy import Engine, event
 
 from benchmark.contracts import CHUNK, Block, Transform
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from registry.download import TransferError, download, fetch_weights
-from registry.errors import BenchError
 from registry.files import WeightSources
 from registry.register import register
+from registry.user_errors import BenchError
 
 WHOLE = b"weights" * 1000
 

@@ -30,7 +30,7 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark.engine.inference import decoded_chunks
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.leaderboard_document import read_document
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files

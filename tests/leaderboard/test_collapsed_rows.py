@@ -7,7 +7,7 @@ import pytest
 from benchmark.api.leaderboards import CardStatus, chosen_rows, shown_rows
 from benchmark.api.options import Filters
 from benchmark.contracts import Observer
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.store import open_store

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import api
 from benchmark.engine.scoring import Scorer
-from benchmark.errors import ScoresError, StoreError
+from benchmark.failures import ScoresError, StoreError
 from benchmark.leaderboard import leaderboard_document
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set

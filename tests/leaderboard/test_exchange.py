@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.errors import ScoresError
+from benchmark.failures import ScoresError
 from benchmark.leaderboard.leaderboard_document import Document, json_schema, read_document
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-2.schema.json"

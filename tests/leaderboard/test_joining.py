@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import api
 from benchmark.contracts import Observer
-from benchmark.errors import BenchError, ScoresError
+from benchmark.failures import BenchError, ScoresError
 from benchmark.leaderboard.leaderboard_document import read_document
 from benchmark.store import open_store
 from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.contracts import Against
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board import with_twins
 from benchmark.leaderboard.board_tables import board_table

@@ -8,7 +8,7 @@ import pytest
 import gestaltbench as gb
 from benchmark import api
 from benchmark.api.exports import score_tables
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.store import open_store
 

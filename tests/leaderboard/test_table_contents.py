@@ -8,7 +8,7 @@ import pytest
 from plain_suites import plain_suite
 
 from benchmark.contracts import Metric, Score, Trials
-from benchmark.errors import BenchError, StoreError, UnknownName
+from benchmark.failures import BenchError, StoreError, UnknownName
 from benchmark.leaderboard import trial_pools
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import (

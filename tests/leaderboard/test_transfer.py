@@ -10,7 +10,7 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 
 from benchmark import api
 from benchmark.contracts import Trials
-from benchmark.errors import BenchError, UnknownName
+from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.transfer import claim_text, matrix_table, transfer_claims, transfer_matrix
 from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, transfer_columns
 from benchmark.stats import wilson

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.templates import KINDS, write_package
 
 ROOT = Path(__file__).parents[2]

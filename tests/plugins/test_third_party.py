@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api, plugins
 from benchmark.engine.scoring import Scorer
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.transforms import listing
 from suites.adversarial.attack_plugins import read_added as attacks
 from suites.saliency.map_plugins import read_added as maps

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark.contracts import EarlyStop, Metric, Plan, Suite
-from benchmark.errors import PluginError, UnknownName
+from benchmark.failures import PluginError, UnknownName
 from benchmark.plugins import SuiteShelf, named_suite, requested_suites, scored_suites, select_suites
 
 

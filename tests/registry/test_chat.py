@@ -11,12 +11,12 @@ import yaml
 from chat_server import Model, digest_of, serving
 
 from registry.cards import Preprocess
-from registry.errors import AnswerError, CardError
 from registry.families import chat
 from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import load_model
 from registry.register import _card, register
+from registry.user_errors import AnswerError, CardError
 
 WORDS = label_space("world16").classes
 KEY = "sk-very-secret"

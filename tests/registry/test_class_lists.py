@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from registry.class_lists import Statement, classes_beside, labels_of_names, match_names, stated_classes
-from registry.errors import LabelError
 from registry.labels import built_in_space, label_space
+from registry.user_errors import LabelError
 
 ANIMALS = ("bear", "cat", "dog")
 FORMS = {

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from registry.errors import AnswerError, CardError, WeightsError
 from registry.families.predict import PREFIX, predicting
 from registry.labels import decide
 from registry.loading import load_model
 from registry.register import register
+from registry.user_errors import AnswerError, CardError, WeightsError
 
 CODE = """
 import numpy as np

@@ -26,10 +26,10 @@ from torch import nn
 
 from benchmark.cli import cli
 from registry.cards import read_cards
-from registry.errors import BenchError
 from registry.files import WeightSources
 from registry.loading import load_model
 from registry.register import register
+from registry.user_errors import BenchError
 
 pytestmark = pytest.mark.slow
 library = pytest.importorskip

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 
 from registry.cards import Checkpoint, ModelCard
 from registry.checkpoints import choose_weights, read_content, read_weights
-from registry.errors import BenchError, WeightsError
 from registry.files import WeightSources, digest_state
 from registry.loading import load_model
 from registry.register import register
 from registry.training_runs import checkpoint_files, placed, steps_in_file, steps_in_name
+from registry.user_errors import BenchError, WeightsError
 
 
 @pytest.mark.parametrize("how", ["torch", "legacy", "pickle"])

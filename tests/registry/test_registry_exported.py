@@ -12,11 +12,11 @@ from tensors import assert_close
 from torch import nn
 
 from registry.determinism_checks import check_model
-from registry.errors import WeightsError
 from registry.families.exported import checked_archive, is_plain
 from registry.files import WeightSources
 from registry.loading import load_model
 from registry.register import register
+from registry.user_errors import WeightsError
 
 
 def exported(module, path, example=None, **shapes):

@@ -9,11 +9,11 @@ from torchvision import models
 from registry.cards import Preprocess, builtin_cards, read_cards, select_cards, write_card
 from registry.documents import MOST_BYTES
 from registry.download import fetch_weights, local_path, missing_weights, package_file
-from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import WeightSources, folder_in
 from registry.labels import label_space, read_mapping
 from registry.loading import load_model
 from registry.preprocessing import stated_input
+from registry.user_errors import CardError, LabelError, UnknownName, WeightsError
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"
 BAD = {

@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
 from registry.download import missing_weights
-from registry.errors import CardError, WeightsError
 from registry.families.zero_shot import for_each_template
 from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import load_model
 from registry.register import register
+from registry.user_errors import CardError, WeightsError
 
 pytestmark = pytest.mark.slow
 

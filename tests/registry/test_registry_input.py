@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess, read_cards
-from registry.errors import CardError, WeightsError
 from registry.files import Caches, WeightSources, digest_data, digest_state
 from registry.loading import load_model
 from registry.model import LoadedModel, present, present_plane
 from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_by_training, stated_input
 from registry.register import register
+from registry.user_errors import CardError, WeightsError
 
 
 def image(height, width):

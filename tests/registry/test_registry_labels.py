@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import LabelError
 from registry.labels import LABEL_SPACES, Grouping, decide, geirhos_groups, label_space
+from registry.user_errors import LabelError
 
 SIZES = {
     "airplane": 1, "bear": 4, "bicycle": 2, "bird": 49, "boat": 5, "bottle": 7, "car": 3, "cat": 6,

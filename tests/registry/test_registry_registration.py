@@ -10,11 +10,11 @@ from registry.architectures import build_network, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check_model
 from registry.download import missing_weights
-from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import WeightSources, digest_state
 from registry.labels import label_space
 from registry.loading import load_model
 from registry.register import register
+from registry.user_errors import CardError, LabelError, UnknownName, WeightsError
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from scipy.stats import chisquare
 from benchmark.stimuli.world.sets import CATEGORIES as OF_WORLD
 from benchmark.stimuli.world.sets import WORLD_SETS, mask, render, training_set
 from registry.cards import ModelCard, read_cards
-from registry.errors import CardError, LabelError, UnknownName
 from registry.files import WeightSources
 from registry.labels import geirhos_groups
 from registry.loading import load_model
 from registry.simulated import IdealObserver, mixed, normal, splitmix64
+from registry.user_errors import CardError, LabelError, UnknownName
 
 CATEGORIES = tuple(geirhos_groups())
 SEEDS = np.arange(20_000, dtype=np.uint64)

@@ -22,10 +22,10 @@ from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
 from registry.documents import field_problems
 from registry.download import fetch_weights, local_path, missing_weights
-from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
 from registry.labels import label_space
 from registry.loading import load_model
+from registry.user_errors import CardError, UnknownName, WeightsError
 
 
 def test_timm_by_name(card, tmp_path, monkeypatch):

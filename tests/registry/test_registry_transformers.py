@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from registry.cards import Preprocess
 from registry.download import missing_weights
-from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
 from registry.loading import load_model
 from registry.model import present
 from registry.register import CardFolder, backbone_card, register
+from registry.user_errors import CardError, WeightsError
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
 from benchmark.report.contents import ABSENT, ImageAnswers, common_answers, family, most_apart, of_truth, read_contents

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark import api
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.report.board_pages import suite_pages
 from benchmark.report.contents import read_contents
 from benchmark.report.figures import every_figure, reported

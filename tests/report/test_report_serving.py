@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.cli import pages
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.loopback import open_server
 from benchmark.report import site
 from benchmark.report.site import Handler, Live

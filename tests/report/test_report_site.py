@@ -11,7 +11,7 @@ import pytest
 
 from benchmark import api
 from benchmark.contracts import Observer
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from benchmark.report import drawing
 from benchmark.report.site import build
 from benchmark.report.writing import MARK, slug

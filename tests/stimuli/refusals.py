@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from benchmark.errors import BenchError, MissingStimuli
+from benchmark.failures import BenchError, MissingStimuli
 
 
 def refused(message, call, *words, kind=BenchError, **how):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import open_folder

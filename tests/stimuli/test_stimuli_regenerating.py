@@ -9,7 +9,7 @@ from PIL import Image
 from refusals import missing
 
 from benchmark.cli.data import data
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.stimuli.regenerate import cropped, make_set
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings

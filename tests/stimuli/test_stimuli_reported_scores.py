@@ -7,7 +7,7 @@ import pytest
 from refusals import refused
 
 from benchmark import plugins
-from benchmark.errors import ScoresError, UnknownName
+from benchmark.failures import ScoresError, UnknownName
 from benchmark.stats import wilson
 from benchmark.stimuli.published_sources import ObserverName
 from benchmark.stimuli.score_tables import ReportedScore, check_names, known_metrics, read_scores

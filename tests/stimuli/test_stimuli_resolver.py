@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from refusals import missing, refused
 
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, added_file, find_entry, read_catalogue
 from benchmark.stimuli.datasets import open_set, read_names

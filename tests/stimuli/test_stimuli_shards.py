@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from refusals import refused
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli import shards
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_folder, open_set

@@ -16,7 +16,7 @@ from PIL import Image
 from refusals import refused
 
 from benchmark.cli.data import data
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.image_names import GEIRHOS16, read_pair

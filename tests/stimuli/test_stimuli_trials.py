@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from benchmark.errors import TrialsError
+from benchmark.failures import TrialsError
 from benchmark.stimuli.published_sources import prompt_order
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trial_tables import COLUMNS, MARGIN, TableHints, read_tables, read_trials, stated_columns

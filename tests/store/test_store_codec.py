@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store.codec import decode, encode
 
 shapes = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6)

@@ -10,7 +10,7 @@ import pytest
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import open_store, schema
 from benchmark.store.queries import scores_digest
 from benchmark.store.sql import row_digest

@@ -10,7 +10,7 @@ import torch
 
 from benchmark import api
 from benchmark.contracts import Observer
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import Chunk, open_store
 from registry.determinism_checks import canary_text
 

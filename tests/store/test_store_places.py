@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import open_store
 from benchmark.store.location import network_disk
 from benchmark.variables import read_settings
@@ -18,7 +18,7 @@ NOBODY = 65534
 OPEN_AS_NOBODY = f"""if True:
     import os, sys
     from benchmark.store import open_store
-    from benchmark.errors import StoreError
+    from benchmark.failures import StoreError
     if os.getuid() == 0:  # root may write everywhere
         os.setgid({NOBODY}); os.setuid({NOBODY})
     try:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import open_store, schema, versions
 from benchmark.store.connection import connect
 from benchmark.store.location import parse_location

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import open_store, schema
 from benchmark.store.connection import Database
 from benchmark.store.schema import METADATA

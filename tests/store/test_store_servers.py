@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmark import api
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import db_errors, open_store
 from benchmark.store.connection import Database
 from benchmark.store.db_errors import Broken, Unavailable, retry, server_gone

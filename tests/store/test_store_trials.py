@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmark.errors import StoreError
+from benchmark.failures import StoreError
 from benchmark.store import Chunk, open_store
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import stats
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
-from benchmark.errors import StimuliError, UnknownName
+from benchmark.failures import StimuliError, UnknownName
 from benchmark.transforms.basics import Streams, invert
 from benchmark.transforms.corruptions import CORRUPTIONS, corruption, pixelate
 from benchmark.transforms.listing import own_list

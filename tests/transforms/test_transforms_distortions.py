@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from scipy.stats import chisquare
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
-from benchmark.errors import PluginError, UnknownName
+from benchmark.failures import PluginError, UnknownName
 from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
-from benchmark.errors import UnknownName
+from benchmark.failures import UnknownName
 from benchmark.transforms.frequencies import CENTRES, hybrid, masked
 from benchmark.transforms.silhouette_cuts import ARRANGEMENTS, cut_of, rearranged
 

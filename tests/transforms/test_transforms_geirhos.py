@@ -9,7 +9,7 @@ from scipy import fft as sfft
 from scipy import ndimage
 from transform_samples import Given, as_bytes, as_images, data_folder, seeds, synthetic
 
-from benchmark.errors import StimuliError, UnknownName
+from benchmark.failures import StimuliError, UnknownName
 from benchmark.transforms.basics import equalise, natural_amplitude, scramble, working
 from benchmark.transforms.human import CONES, GEIRHOS, OPPONENT, POWER_LAW, WHITE, degradation, disarray, false_colour
 

@@ -9,7 +9,7 @@ import torch
 import transforms_listing_toys
 from tensors import assert_close
 
-from benchmark.errors import PluginError, StimuliError
+from benchmark.failures import PluginError, StimuliError
 from benchmark.identity import block_key
 from benchmark.transforms.corruptions import corruption
 from benchmark.transforms.listing import CorruptionEntry, own_list, parse, transform

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry, Layout
 from benchmark.stimuli.image_names import GEIRHOS16, WNID
 from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images, subfolders

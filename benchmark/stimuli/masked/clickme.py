@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import open_plain
 from benchmark.stimuli.items import Annotation, Item, Size, labelled_images
 from benchmark.stimuli.masked.outlines import read_plane, require_size
-from registry.errors import foreign
+from registry.user_errors import foreign
 
 Map = NDArray[np.float32]
 SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")

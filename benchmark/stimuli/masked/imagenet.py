@@ -8,14 +8,14 @@ from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry, package_table
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
 from benchmark.stimuli.masked.outlines import only_edition, read_plane, require_size
-from registry.errors import foreign
 from registry.labels import label_space
+from registry.user_errors import foreign
 
 IGNORED = 1000
 #: Images, then the masks of these images.

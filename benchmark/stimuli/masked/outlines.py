@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.image_files import opened, read_plain, whole_image
 from benchmark.stimuli.items import Flags, Size
 

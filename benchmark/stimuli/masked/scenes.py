@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import StimuliError
+from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain, read_text
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of, only_edition, read_plane, require_size
-from registry.errors import foreign
 from registry.files import is_file
+from registry.user_errors import foreign
 
 #: A second category with more than this share of the main one's area makes an image ambiguous.
 RIVAL = 0.5

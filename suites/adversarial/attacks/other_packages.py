@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.contracts import OtherNetwork
-from benchmark.errors import BenchError, PluginError, foreign_code
+from benchmark.failures import BenchError, PluginError, foreign_code
 from suites.adversarial.attack_plugins import ATTACKS, Attack
 from suites.adversarial.attacks.problem import (
     BALLS,

@@ -7,7 +7,7 @@ from math import sqrt
 import torch
 from torch import Generator, Size, Tensor
 
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, batches, margin, wide
 from suites.adversarial.config import NormName, Square
 

@@ -11,7 +11,7 @@ from scipy.fft import rfft2
 from torch import Tensor
 
 from benchmark.contracts import Array
-from benchmark.errors import ModelFailure
+from benchmark.failures import ModelFailure
 from suites.saliency.maps.localisation import Floats, defined
 
 Forward = Callable[[Tensor], Tensor]

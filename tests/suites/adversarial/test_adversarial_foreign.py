@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.testing import ToyShelf, check_suite
 from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.attack_plugins import Attack, read_added

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.stimuli.roles import HELD_OUT
 from benchmark.testing import check_suite, toy_stimuli
 from suites.adversarial import SUITE

@@ -9,7 +9,7 @@ import torch
 from tensors import assert_close
 
 from benchmark.contracts import OtherNetwork
-from benchmark.errors import BenchError
+from benchmark.failures import BenchError
 from registry.labels import Grouping, decide
 from suites.adversarial.attacks.other_packages import crafted, surrogate, transferred
 from suites.adversarial.attacks.problem import BALLS, LOSSES, Problem, per_category

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 
 from benchmark.contracts import Policy
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.identity import observation_key
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver

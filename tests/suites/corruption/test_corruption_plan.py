@@ -7,7 +7,7 @@ import pytest
 from corruption_tables import CELLS, table
 
 import suites.corruption as room
-from benchmark.errors import MissingStimuli, UnknownName
+from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
 from suites.corruption import SUITE, protocols

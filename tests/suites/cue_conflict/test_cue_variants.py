@@ -9,7 +9,7 @@ import torch
 
 from benchmark import api
 from benchmark.contracts import Block, Trials
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.stimuli.datasets import _pick
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from registry.labels import built_in_space

@@ -7,7 +7,7 @@ import pytest
 from straight import MEASURES, kappa
 
 from benchmark.contracts import Stimuli, Trials
-from benchmark.errors import MissingStimuli
+from benchmark.failures import MissingStimuli
 from benchmark.identity import Codes, block_key
 from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.errors import BenchError, UnknownName
+from benchmark.failures import BenchError, UnknownName
 from benchmark.testing import toy_stimuli
 from gestaltbench.map_gallery import TILE, gallery_command, tiles
 from suites.saliency.pictures import chosen_stimuli, gradient_picture, map_picture

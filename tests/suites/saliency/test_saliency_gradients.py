@@ -8,7 +8,7 @@ import torch
 from tensors import assert_close
 from torch import nn
 
-from benchmark.errors import ModelFailure
+from benchmark.failures import ModelFailure
 from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of
 from suites.saliency.pictures import grad_cam, gradient_x_input, integrated_gradients, smoothed
 

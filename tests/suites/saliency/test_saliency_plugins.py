@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.contracts import Block
-from benchmark.errors import PluginError
+from benchmark.failures import PluginError
 from benchmark.identity import code_digest
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE, saliency_columns

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.contracts import Block, Trials
-from benchmark.errors import MissingStimuli, ModelFailure
+from benchmark.failures import MissingStimuli, ModelFailure
 from benchmark.stats import compare_ratio
 from benchmark.testing import ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
 from benchmark.testing.toys import CATEGORIES

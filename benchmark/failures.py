@@ -1,9 +1,9 @@
-"""Errors of the benchmark. Their root is `registry.errors.BenchError`; each class says what it is for."""
+"""Errors of the benchmark. Their root is `registry.user_errors.BenchError`; each class says what it is for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from registry.errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
+from registry.user_errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
 
 __all__ = [
     "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",
