@@ -191,13 +191,6 @@ def _entries(content: Any, path: str, levels: int) -> Iterator[tuple[str, Any]]:
             yield from _entries(value, place, levels - 1)
 
 
-def _says_nothing(names: tuple[str, ...]) -> bool:
-    """Return whether the names only count: "LABEL_0", "class 1", "0" at their own places."""
-    return all(
-        name.lower().removeprefix("label").removeprefix("class").strip("_- ") == str(i) for i, name in enumerate(names)
-    )
-
-
 def stated_classes(content: Any, origin: str | Path) -> Statement | None:
     """Return the class order that a checkpoint's or configuration's entries state; None if none does.
 
@@ -208,7 +201,11 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
             f"{place} of", origin, LabelError, "Correct it, or save the weights without it and give --labels."
         ):
             names = names_in_order(value)
-        if names is not None and not _says_nothing(names):
+        # Names that only count say nothing: "LABEL_0", "class 1", "0" at their own places.
+        if names is not None and not all(
+            name.lower().removeprefix("label").removeprefix("class").strip("_- ") == str(i)
+            for i, name in enumerate(names)
+        ):
             found.append(Statement(names=tuple(name.strip() for name in names), where=place))
     for other in found[1:]:
         if other.names != found[0].names:

@@ -246,7 +246,10 @@ class Codes:
         if callable(value) and getattr(value, "__wrapped__", None) is not None:  # a cache around a function
             return inner(value.__wrapped__)
         if hasattr(value, "tolist") and hasattr(value, "shape"):
-            return _array(value)
+            import numpy as np
+
+            array = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
+            return [str(array.dtype), str(array.shape), sha256(array.tobytes()).hexdigest()]
         if isinstance(said := getattr(value, "__dict__", {}).get("digest"), str):
             return [inner(type(value)), said]
         if is_dataclass(value):  # its own fields, not what is cached beside them
@@ -278,13 +281,6 @@ def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[
 def _names(code: CodeType) -> set[str]:
     nested = (item for item in code.co_consts if isinstance(item, CodeType))
     return set(code.co_names).union(*map(_names, nested))
-
-
-def _array(value: Any) -> list[str]:
-    import numpy as np
-
-    array = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    return [str(array.dtype), str(array.shape), sha256(array.tobytes()).hexdigest()]
 
 
 def _printed(value: Any) -> str:

@@ -107,25 +107,6 @@ def _unpickled(source: Path) -> State:
     return {name: tensor for name, tensor in state.items() if not is_quantiser(name)}
 
 
-def _joined_shards(index: Path) -> State:
-    files = [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    parts = (load_file(file) if file.suffix == ".safetensors" else torch.load(file) for file in files)
-    return {name: tensor for part in parts for name, tensor in part.items()}
-
-
-def _from_numpy(source: Path, name: str, kwargs: dict[str, Any]) -> State:
-    """Return the state of timm's network NAME, which reads the arrays of JAX and Flax."""
-    import numpy
-
-    timm: Any = import_module("timm")
-    arrays, places = numpy.load(source), "Transformer/posembed_input/pos_embedding"
-    network = timm.create_model(name, num_classes=len(arrays.get("head/bias", ())), **kwargs)
-    if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
-        raise SystemExit("the positions do not fit: give the network's size with --arch-option img_size=...")
-    network.load_pretrained(source)
-    return dict(network.state_dict())
-
-
 def _merge_adapter(source: Path, target: Path, arch: str, kwargs: dict[str, Any]) -> None:
     """Merge an adapter of PEFT into the network that it changes."""
     import peft
@@ -184,9 +165,20 @@ def main(arguments: list[str] | None = None) -> None:
         _merge_adapter(given.source, given.target, given.timm, given.kwargs)
         return
     if given.source.name.endswith(".index.json"):
-        state = _joined_shards(given.source)
+        names = sorted(set(json.loads(given.source.read_text())["weight_map"].values()))
+        files = [given.source.parent / name for name in names]
+        parts = (load_file(file) if file.suffix == ".safetensors" else torch.load(file) for file in files)
+        state = {name: tensor for part in parts for name, tensor in part.items()}
     elif given.timm:
-        state = _from_numpy(given.source, given.timm, given.kwargs)
+        import numpy  # timm reads the arrays of JAX and Flax
+
+        timm: Any = import_module("timm")
+        arrays, places = numpy.load(given.source), "Transformer/posembed_input/pos_embedding"
+        network = timm.create_model(given.timm, num_classes=len(arrays.get("head/bias", ())), **given.kwargs)
+        if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
+            raise SystemExit("the positions do not fit: give the network's size with --arch-option img_size=...")
+        network.load_pretrained(given.source)
+        state = dict(network.state_dict())
     else:
         state = _changed(given) if given.like else _unpickled(given.source)
     _save(state, given.target)

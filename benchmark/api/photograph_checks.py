@@ -19,7 +19,6 @@ from benchmark.stimuli.roles import ROLE, Resolver
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli
     from registry.determinism_checks import Check
-    from registry.input_diagnosis import Diagnosis
     from registry.labels import LabelSpace
     from registry.model import LoadedModel
 
@@ -32,6 +31,7 @@ NOT_TOLD = (
 def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
     """Try a network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
     an installed natural set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
+    from registry.class_lists import match_names
     from registry.determinism_checks import Check
     from registry.input_diagnosis import diagnose
     from registry.register import UNTRAINED
@@ -39,7 +39,10 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     card, labels = model.card, model.labels
     if not card.gradients or UNTRAINED in card.training:
         return []
-    place = _outputs(labels)
+    # The output of each class that has one of its own, by its name, its WordNet id and its category.
+    place = {name: i for i, name in enumerate(match_names(labels.words or labels.classes)) if name}
+    for each in labels.groupings.values():
+        place |= {c: o[0] for c, o in zip(each.categories, each.indices, strict=True) if len(o) == 1}
     stimuli = _photographs(labels, folder, settings)
     rows = [i for i, name in enumerate(stimuli.labels["category"].tolist()) if name in place] if stimuli else []
     if stimuli is None or not rows:
@@ -50,17 +53,17 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
         return [Check(name="photographs", ok=True, detail=text, mark="note")]
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
     outcome = diagnose(model, [stimuli.decode(i) for i in rows], targets)
-    return _lines(outcome, stimuli.name if folder is None else folder.name)
-
-
-def _outputs(labels: LabelSpace) -> dict[str, int]:
-    """Return the output of each class that has one of its own, by its name, its WordNet id and its category."""
-    from registry.class_lists import match_names
-
-    known = {name: i for i, name in enumerate(match_names(labels.words or labels.classes)) if name}
-    for each in labels.groupings.values():
-        known |= {c: o[0] for c, o in zip(each.categories, each.indices, strict=True) if len(o) == 1}
-    return known
+    where = stimuli.name if folder is None else folder.name
+    low, high = wilson(outcome.right, outcome.n)
+    right = f"{outcome.right} of {outcome.n} right ({low:.2f} to {high:.2f}) on photographs of {where}"
+    looks = [
+        Check(name="photographs", ok=True, mark="look", detail=f"{each.text}{f': {each.flags}' * bool(each.flags)}")
+        for each in outcome.findings
+    ]
+    if outcome.at_chance:
+        text = "at chance by every input and order that was tried: the classes are in another order or space"
+        looks.append(Check(name="photographs", ok=True, mark="look", detail=text))
+    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}"), *looks]
 
 
 def _photographs(labels: LabelSpace, folder: Path | None, settings: Settings) -> Stimuli | None:
@@ -78,18 +81,3 @@ def _photographs(labels: LabelSpace, folder: Path | None, settings: Settings) ->
         except MissingStimuli:
             continue
     return None
-
-
-def _lines(found: Diagnosis, where: str) -> list[Check]:
-    from registry.determinism_checks import Check
-
-    low, high = wilson(found.right, found.n)
-    right = f"{found.right} of {found.n} right ({low:.2f} to {high:.2f}) on photographs of {where}"
-    rows = [
-        Check(name="photographs", ok=True, mark="look", detail=f"{each.text}{f': {each.flags}' * bool(each.flags)}")
-        for each in found.findings
-    ]
-    if found.at_chance:
-        text = "at chance by every input and order that was tried: the classes are in another order or space"
-        rows.append(Check(name="photographs", ok=True, mark="look", detail=text))
-    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}"), *rows]

@@ -165,7 +165,17 @@ def show(
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json need --provenance.")
-        return _show(leaderboard, observer)
+        if api.is_run(leaderboard, observer):
+            print_curves(leaderboard, observer)
+            return 0
+        rows = api.show(leaderboard, observer)
+        echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
+        if (heads := headline_table(rows, rows.suites)).rows:
+            print_tables([heads], apart=True)
+            echo_line("")
+        print_tables(observer_tables(rows, rows.stimuli, rows.suites))
+        echo_lines(rows.origins)
+        return 0
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
         echo_data(json.dumps([provenance_record(number) for number in behind], indent=1))
@@ -175,20 +185,6 @@ def show(
     if not behind:
         hint = f"`bench show {shlex.quote(observer)}` lists all."
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
-    return 0
-
-
-def _show(leaderboard: Selection, observer: str) -> int:
-    if api.is_run(leaderboard, observer):
-        print_curves(leaderboard, observer)
-        return 0
-    rows = api.show(leaderboard, observer)
-    echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
-    if (heads := headline_table(rows, rows.suites)).rows:
-        print_tables([heads], apart=True)
-        echo_line("")
-    print_tables(observer_tables(rows, rows.stimuli, rows.suites))
-    echo_lines(rows.origins)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -117,26 +117,21 @@ def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) ->
         raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
     pairs = list(zip(values, sizes, strict=True))
     if any(isinstance(part, Coded) for part in there):
-        return _below(
-            Coded(np.array([""]), np.zeros(n, np.uint8)) if part is None else coded(part) for part, n in pairs
-        )
+        # Concatenate columns of text, with words in order of first mention.
+        parts = (Coded(np.array([""]), np.zeros(n, np.uint8)) if part is None else coded(part) for part, n in pairs)
+        place: dict[str, int] = {}
+        codes: list[Array] = []
+        last: tuple[Array, Array] | None = None
+        for part in parts:
+            if last is None or part.words is not last[0]:  # blocks of one set share their words
+                known = [place.setdefault(word, len(place)) for word in part.words.tolist()]
+                last = part.words, narrowed(np.array(known, dtype=np.int64), len(place))
+            codes.append(last[1][part.codes])
+        words = np.array(list(place), dtype=str)
+        return Coded(words, narrowed(np.concatenate(codes), len(place)))
     ((_, shape), *_) = kinds
     empty: Any = "" if ("U", shape) in kinds else np.nan
     return np.concatenate([np.full((n, *shape), empty) if part is None else part for part, n in pairs])
-
-
-def _below(parts: Iterable[Coded]) -> Coded:
-    """Concatenate columns of text, with words in order of first mention."""
-    place: dict[str, int] = {}
-    codes: list[Array] = []
-    last: tuple[Array, Array] | None = None
-    for part in parts:
-        if last is None or part.words is not last[0]:  # blocks of one set share their words
-            known = [place.setdefault(word, len(place)) for word in part.words.tolist()]
-            last = part.words, narrowed(np.array(known, dtype=np.int64), len(place))
-        codes.append(last[1][part.codes])
-    words = np.array(list(place), dtype=str)
-    return Coded(words, narrowed(np.concatenate(codes), len(place)))
 
 
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name

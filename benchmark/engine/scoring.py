@@ -333,14 +333,6 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
     columns = as_coded(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
         return list(scores)
-    flag = _one_answer(columns) or (at_chance(columns, space) and AT_CHANCE)
-    if not flag:
-        return list(scores)
-    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
-
-
-def _one_answer(columns: Mapping[str, Column]) -> str:
-    """Return the flag of an observer that gave one answer to nearly all trials; "" if it did not."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
@@ -348,7 +340,13 @@ def _one_answer(columns: Mapping[str, Column]) -> str:
     words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
     one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
     few = counts.max() < NEARLY_ALL * len(answers) or one_category
-    return "" if few else f"{ONE_ANSWER} ({answer!r}) for nearly all images"
+    if not few:
+        flag = f"{ONE_ANSWER} ({answer!r}) for nearly all images"
+    elif at_chance(columns, space):
+        flag = AT_CHANCE
+    else:
+        return list(scores)
+    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
 
 
 def at_chance(columns: Mapping[str, Column], space: str) -> bool:

@@ -217,11 +217,6 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
                 titles[side], people[side] = variable.title, None
                 said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
     said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
-    return OverviewPanel(titles=titles, people=people, told=said, records=_overview_records(summary, titles[0], cells))
-
-
-def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str, Cell]]) -> list[dict[str, Any]]:
-    """Return a point for each network with a number on both axes. cells: of x and y, by observer."""
     recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
     coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
     records = []
@@ -229,11 +224,11 @@ def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str,
         own = [held.get(line.observer, Cell()) for held in cells]
         if all(cell.value is not None for cell in own):
             recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
-            record: dict[str, Any] = {"observer": line.observer, "panel": panel, "recipe": recipe}
+            record: dict[str, Any] = {"observer": line.observer, "panel": titles[0], "recipe": recipe}
             for side, cell in zip("xy", own, strict=True):
                 record |= {side: cell.value, f"{side}_low": cell.low, f"{side}_high": cell.high}
             records.append(record)
-    return records
+    return OverviewPanel(titles=titles, people=people, told=said, records=records)
 
 
 def reported(board: Board, measured: Sequence[Board]) -> Figure:

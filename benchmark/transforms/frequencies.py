@@ -36,17 +36,15 @@ def _masked(images: torch.Tensor, seeds: Seeds, *, name: str, level: float, whol
     if name != UNMASKED and len(images):
         # The label has only the band, so that the levels of a band scale one noise.
         white = Streams(seeds, name, images.device).normal(1, *grey.shape[-2:])
-        noise = torch.fft.ifft2(torch.fft.fft2(white) * _octave(grey, CENTRES[name])).real
+        # The frequencies within half an octave of the centre, [H, W] in the order of fft2
+        centre = CENTRES[name]
+        height, width = grey.shape[-2:]
+        down, across = (torch.fft.fftfreq(side, 1 / side, device=grey.device) for side in (height, width))
+        cycles = torch.hypot(down[:, None], across)
+        octave = (cycles >= centre / math.sqrt(2)) & (cycles < centre * math.sqrt(2))
+        noise = torch.fft.ifft2(torch.fft.fft2(white) * octave).real
         shown = shown + noise * (level / noise.square().mean(dim=(-2, -1), keepdim=True).sqrt())
     return rounded(shown).expand_as(images).clone()
-
-
-def _octave(images: torch.Tensor, centre: float) -> torch.Tensor:
-    """Select the frequencies within half an octave of the centre, [H, W] in the order of `fft2`."""
-    height, width = images.shape[-2:]
-    down, across = (torch.fft.fftfreq(side, 1 / side, device=images.device) for side in (height, width))
-    cycles = torch.hypot(down[:, None], across)
-    return (cycles >= centre / math.sqrt(2)) & (cycles < centre * math.sqrt(2))
 
 
 def hybrid(low: NDArray[np.uint8], high: NDArray[np.uint8], cycles: float) -> NDArray[np.uint8]:

@@ -81,10 +81,6 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     if not inside[0] <= threshold <= inside[-1]:
         beyond = f"<= {min(finite):g}" if threshold < inside[0] else f">= {max(finite):g}"
         return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
-    return _fitted(points, sign, best, log)
-
-
-def _fitted(points: Points, sign: float, best: Fit, log: bool) -> PsychometricCurve:
     from scipy.stats import chi2
 
     deviance, (threshold, log_slope, lapse) = best
