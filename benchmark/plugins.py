@@ -42,7 +42,8 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
     elif not asked and scored is not None:
         held = {name.partition(":")[0] for name in scored}
         entries = {name: entry for name, entry in entries.items() if name in held}
-    return SuiteShelf(*load_each(entries.values(), _load))
+    found, broken = load_each(entries.values(), _load)
+    return SuiteShelf(found, broken)
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:

@@ -124,7 +124,7 @@ def measured(db: str, block: Block) -> Iterator[tuple[str, str, int, float | Non
 
 
 def agreements(db: str, block: Block) -> Iterator[tuple[str, str, int, float | None, float | None, float | None]]:
-    """The same of measures of a decision space against shape bias; those of texture are turned only in the share."""
+    """The same of measures of a label space against shape bias; those of texture are turned only in the share."""
     from benchmark import api
     from benchmark.leaderboard.cue_measures import disagreement
 

@@ -37,7 +37,7 @@ LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """How outputs answer in a decision space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
+    """How outputs answer in a label space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
     output for "none of them", if the network has one."""
 
     space: str
@@ -48,7 +48,7 @@ class Grouping:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSpace:
-    """The classes of a network in output order, and the decision spaces that they can be grouped into.
+    """The classes of a network in output order, and the label spaces that they can be grouped into.
 
     classes: WordNet ids for ImageNet, category names elsewhere; words: readable names, in the same order."""
 
@@ -59,7 +59,7 @@ class LabelSpace:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Return the decision spaces that this label space can answer in, its own first."""
+        """Return the label spaces that the classes can answer in, their own first."""
         return tuple(self.groupings)
 
     def grouping(self, space: str) -> Grouping:
@@ -94,7 +94,7 @@ def _single(space: str, categories: Sequence[str], places: Mapping[str, int]) ->
 
 
 def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
-    """Return the label space of these classes, with all decision spaces that they cover."""
+    """Return the label space of these classes, with the groupings onto all others that they cover."""
     own = _single(name, classes, _places(classes))
     return LabelSpace(
         name=name, classes=tuple(classes), groupings={name: own, **by_classes(classes)}, words=tuple(words)
@@ -145,7 +145,7 @@ def imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
-    """Return the known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
+    """Return the known label spaces that a list of classes (WordNet ids or category names) covers wholly."""
     (wnids, _), groups, place = imagenet1k(), geirhos_groups(), _places(classes)
     spaces = {"imagenet1k": _single("imagenet1k", wnids, place)} if place.keys() >= {*wnids} else {}
     if all(wnids[i] in place for members in groups.values() for i in members):
@@ -191,7 +191,7 @@ def spaces_of_size(count: int) -> tuple[str, ...]:
 #
 #     name: birds-and-cars            # optional: the file's name otherwise
 #     classes: [robin, jay, sedan]    # in output order; or a label space's name ("imagenet1k")
-#     space: two-kinds                # the decision space that `groups` answers in
+#     space: two-kinds                # the label space that `groups` answers in
 #     groups:                         # optional: outputs as indices, WordNet ids or class names
 #       bird: [0, jay]
 #       car: [sedan]
@@ -259,7 +259,7 @@ def _grouping(
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
     if space in ("", name):
         raise wrong(
-            "field 'space': expected the decision space that `groups` answers in (geirhos16, world16, or a name of its "
+            "field 'space': expected the label space that `groups` answers in (geirhos16, world16, or a name of its "
             f"own other than '{name}')"
         )
     if space in ("geirhos16", "world16"):

@@ -49,7 +49,7 @@ class TemplateReader(nn.Module):
     templates: Tensor
     luminance: Tensor
 
-    def __init__(self, classes: int, seed: int, blur: float, early: float, late: float) -> None:
+    def __init__(self, *, classes: int, seed: int, blur: float, early: float, late: float) -> None:
         super().__init__()
         self.classes, self.seed, self.blur = classes, seed, blur
         self.early, self.late = early, late
@@ -78,7 +78,7 @@ class TemplateReader(nn.Module):
 
 def template_reader(num_classes: int = 16, *, seed: int, blur: float, early: float, late: float) -> nn.Module:
     """Return a reader without templates: the card's weights provide them."""
-    return TemplateReader(num_classes, seed, blur, early, late)
+    return TemplateReader(classes=num_classes, seed=seed, blur=blur, early=early, late=late)
 
 
 def blurred(cells: Tensor, sigma: float) -> Tensor:

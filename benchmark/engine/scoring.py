@@ -182,8 +182,15 @@ class Scorer:
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on the training on the card also
             code = digest_data([code, training])
-        stated: dict[str, Any] = {"suite": suite.name, "version": suite.version, "code": code, "stimuli": dict(sets)}
-        target = ScoreSet(observer=observer, space=space, keys=keys, **stated)
+        target = ScoreSet(
+            observer=observer,
+            suite=suite.name,
+            version=suite.version,
+            space=space,
+            code=code,
+            stimuli=dict(sets),
+            keys=keys,
+        )
         if not self._wanted(target):
             return False
         self._keep(target, scores())

@@ -194,7 +194,7 @@ def likeness_table(board: Board) -> Table:
     metrics = (*HUMAN_METRICS, "ood_accuracy")
     rows = {row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics} for row in board.rows}
     titles = {"mean_rank": "mean rank", "place": "place", "accuracy_place": "place by OOD accuracy"}
-    fields = (Field("observer", "observer"), *(Field(*pair, right=True) for pair in titles.items()))
+    fields = (Field("observer", "observer"), *(Field(name, title, right=True) for name, title in titles.items()))
     places = [(p.name, (p.mean_rank, p.place, p.accuracy_place)) for p in human_likeness(rows)]
     return Table(
         title=f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",

@@ -267,14 +267,15 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
 
 
 def _bounds(cell: Cell) -> Interval | None:
-    known = [bound for bound in cell[:3] if bound is not None]
-    return Interval(*known) if len(known) == 3 else None
+    if cell.value is None or cell.low is None or cell.high is None:
+        return None
+    return Interval(cell.value, cell.low, cell.high)
 
 
 def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
     """Return the mean of cells between the means of their bounds (as if they erred together); without a row chance."""
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
-    return Interval(*np.mean(cells or [Interval(*[table.chance] * 3)], axis=0).tolist())
+    return Interval._make(np.mean(cells or [(table.chance,) * 3], axis=0).tolist())
 
 
 def _apart(a: Interval, b: Interval) -> Interval:

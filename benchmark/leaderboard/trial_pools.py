@@ -187,7 +187,7 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColu
             parts = [(degradation_of(c), (c,)) for c in every if fnmatchcase(c, spelled(way))]
             if not parts:
                 raise unknown_name("condition", way, every, f"Or one of: {', '.join(WAYS)}.")
-        columns += [TransferColumn(*part) for part in parts]
+        columns += [TransferColumn(kind, conditions) for kind, conditions in parts]
     return tuple(dict.fromkeys(columns))
 
 

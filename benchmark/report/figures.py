@@ -225,8 +225,8 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
         if all(cell.value is not None for cell in own):
             recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
             record: dict[str, Any] = {"observer": line.observer, "panel": titles[0], "recipe": recipe}
-            for side, cell in zip("xy", own, strict=True):
-                record |= {side: cell.value, f"{side}_low": cell.low, f"{side}_high": cell.high}
+            for axis, cell in zip("xy", own, strict=True):
+                record |= {axis: cell.value, f"{axis}_low": cell.low, f"{axis}_high": cell.high}
             records.append(record)
     return OverviewPanel(titles=titles, people=people, told=said, records=records)
 

@@ -131,7 +131,7 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
         raise AnswerError(f"{endpoint.variable} holds characters that no key has.")
     question = digest_data([endpoint.url, endpoint.model, endpoint.question, endpoint.body, words])
     file = place.weights_folder.with_name("answers") / f"{question[:32]}.jsonl"
-    module = Chat(card.name, endpoint, words, file, key)
+    module = Chat(name=card.name, endpoint=endpoint, words=words, file=file, key=key)
     module.new = card.sha256 is None
     module.read_file()
     return module.eval(), question
@@ -142,7 +142,7 @@ class Chat(nn.Module):
 
     new = False  # being registered, so an unreachable endpoint is asked only once
 
-    def __init__(self, name: str, endpoint: Endpoint, words: tuple[str, ...], file: Path, key: str) -> None:
+    def __init__(self, *, name: str, endpoint: Endpoint, words: tuple[str, ...], file: Path, key: str) -> None:
         super().__init__()
         self.name, self.endpoint, self.words, self.file, self._key = name, endpoint, words, file, key
         self._kept: dict[str, Reply] = {}

@@ -43,26 +43,13 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     local, of_file = is_folder(expanded(arch)), _is_path(weights)
     kept = str(expanded(arch if local else str(weights)).resolve()) if local or of_file else weights
     repository = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
-    of_tag = {name: value for name, value in origin.tag.items() if value is not None}
-    config = {**model.visual.preprocess_cfg, **of_tag}
-    with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
-        mode, size = config["resize_mode"], config["size"]
-        if mode not in ("shortest", "longest", "squash"):
-            raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected shortest, longest, squash.")
-        side = size if isinstance(size, int) else size[0]
-        fields = {name: config[name] for name in ("interpolation", "mean", "std")}
-        fields |= {"size": side, "resize": side, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
-        if mode != "shortest":
-            fields["resize_mode"] = mode
-        if mode == "longest":
-            fields["fill"] = (int(config["fill_color"]),) * 3
     plain = replace(
         draft,
         source="file" if local or of_file else "hub",
         arch="open_clip:folder" if local else f"open_clip:{arch}",
         weights=kept,
         labels=draft.labels or "imagenet1k",
-        stated=StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}"),
+        stated=_stated(model, origin),
         options={"repository": repository} if repository and not local else {},
     )
     if draft.bare:
@@ -157,3 +144,20 @@ def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
     if origin.file is not None:
         fit_state(model, read_weights(origin.file, expected, None, renewed).state, str(origin.file))
     return model.eval().requires_grad_(False)
+
+
+def _stated(model: Any, origin: _Origin) -> StatedInput:
+    of_tag = {name: value for name, value in origin.tag.items() if value is not None}
+    config = {**model.visual.preprocess_cfg, **of_tag}
+    with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
+        mode, size = config["resize_mode"], config["size"]
+        if mode not in ("shortest", "longest", "squash"):
+            raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected shortest, longest, squash.")
+        side = size if isinstance(size, int) else size[0]
+        fields = {name: config[name] for name in ("interpolation", "mean", "std")}
+        fields |= {"size": side, "resize": side, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
+        if mode != "shortest":
+            fields["resize_mode"] = mode
+        if mode == "longest":
+            fields["fill"] = (int(config["fill_color"]),) * 3
+    return StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}")

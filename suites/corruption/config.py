@@ -8,7 +8,7 @@ Rule = Literal["among", "of_all"]
 ListName = Literal["imagenet-c", "human", "suppression", "bands", "laion-c", "plugins"]
 #: The card whose errors on the same images can stand in for the published ones.
 ALEXNET = "alexnet"
-#: The decision space of the built-in world.
+#: The label space of the built-in world.
 WORLD = "world16"
 #: Key of `Plan.missing` where a folder's images are of another size than the published ones.
 SIZE_224 = "224 px"

@@ -35,7 +35,7 @@ def groups_of(corruption: str) -> set[str]:
 
 
 def shown(config: CorruptionConfig, space: str) -> Entries:
-    """Return the corruptions of a sweep in a decision space. Raises UnknownName."""
+    """Return the corruptions of a sweep in a label space. Raises UnknownName."""
     if space == WORLD and config.source == "imagenet-c":
         return world_list()
     entries = own_list(config.source)

@@ -61,7 +61,7 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
             with np.errstate(divide="ignore"):
                 rows.append((np.log10(level) if log else level, right[shown].sum(), shown.sum()))
     finite = [10**x if log else x for x, *_ in rows if np.isfinite(x)]  # from the mildest distortion
-    points = Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
+    points = Points._make(np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
     if len(points.x) < 4:
         return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
     share, middle = points.right / points.n, len(points.x) // 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmark.contracts import Block
 
 CONFLICT, NATURAL, MASKED, CLICKED = "cue-conflict", "natural", "natural-masked", "clickme"
-#: Decision space -> role -> how many images, evenly spaced. The built-in conflict sets go through all pairs of shape
+#: Label space -> role -> how many images, evenly spaced. The built-in conflict sets go through all pairs of shape
 #: and texture in turn: a prime number of images meets every shape and every texture about alike.
 SHOWN: Mapping[str, Mapping[str, int]] = {
     "world16": {NATURAL: 192, CONFLICT: 137, f"{CONFLICT}-alpha0": 97, f"{CONFLICT}-alpha1": 97},

@@ -52,11 +52,11 @@ class ApgdState(NamedTuple):
 
     def only(self, keep: Tensor) -> "ApgdState":
         """Return the images at which `keep` is true."""
-        return self if bool(keep.all()) else ApgdState(*(part[keep] for part in self))
+        return self if bool(keep.all()) else ApgdState._make(part[keep] for part in self)
 
     def joined(self, other: "ApgdState") -> "ApgdState":
         """Return these images and those."""
-        return ApgdState(*map(torch.cat, zip(self, other, strict=True)))
+        return ApgdState._make(map(torch.cat, zip(self, other, strict=True)))
 
 
 class DenseRules:

@@ -171,7 +171,7 @@ def transferred(
     others = [run for run, far in zip(surrogates, apart, strict=True) if not bool(far <= SAME * z[some].abs().amax())]
     if not others:
         raise BenchError(
-            "no other network to make perturbations on: none of those named answers in this decision space, has its "
+            "no other network to make perturbations on: none of those named answers in this label space, has its "
             "weights on disk and differs from the attacked one"
         )
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
