@@ -114,7 +114,8 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
             board, column = clean
             cells[CLEAN] = own[board.suite].cells[column.metric] if board.suite in own else NOWHERE
         ranks = [row.place for row in own.values() if row.rank is not None]
-        mean = Rank._make(sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True))
+        means = (sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True))
+        mean = Rank._make(means) if ranks else Rank()
         first = next(iter(own.values()))
         who = Row(observer=name, kind=first.kind, training=first.training, cells=cells)
         yield who._replace(rank=mean.rank, rank_low=mean.low, rank_high=mean.high)

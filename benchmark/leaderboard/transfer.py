@@ -275,7 +275,8 @@ def _bounds(cell: Cell) -> Interval | None:
 def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
     """Return the mean of cells between the means of their bounds (as if they erred together); without a row chance."""
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
-    return Interval._make(np.mean(cells or [(table.chance,) * 3], axis=0).tolist())
+    means = np.mean(cells, axis=0).tolist() if cells else [table.chance] * 3
+    return Interval._make(means)
 
 
 def _apart(a: Interval, b: Interval) -> Interval:
