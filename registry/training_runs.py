@@ -1,13 +1,13 @@
 """The checkpoints of a training run: which files there are, and the step or epoch of each."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from registry.files import is_file
-from registry.user_errors import WeightsError, foreign
+from registry.user_errors import WeightsError, foreign, shown, some_of
 
 Unit = Literal["step", "epoch"]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -25,6 +25,13 @@ _BARE = re.compile(rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|
 _FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
 _TIMES = {"": 1, "k": 10**3, "m": 10**6}
 _MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
+#: Where frameworks keep checkpoints below a run's folder: transformers' Trainer, then Lightning and its loggers.
+_PLACES = (
+    *("checkpoint-*/model.safetensors", "checkpoint-*/pytorch_model.bin"),
+    *("checkpoints/*", "*/checkpoints/*", "*/*/checkpoints/*"),
+)
+#: What Trainer and others keep beside weights.
+_STATE = re.compile(r"(?:optimizer|scheduler|scaler|training_args|rng_state(?:_\d+)?)\.(?:pt|pth|bin)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +45,27 @@ class Placed:
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
     """Return the files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others
-    of them ("last.pt"). Raises WeightsError."""
+    of them ("last.pt"). Without a glob also those where a framework keeps them below the folder. Raises WeightsError,
+    also for several runs below it."""
     try:
         paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."
         raise WeightsError(f"'{pattern}' is not a glob of files, such as '*.pt' ({error}).") from error
-    paths = [path for path in paths if pattern or path.suffix in SUFFIXES]
+    if not pattern:
+        below = _like_weights(path for place in _PLACES for path in folder.glob(place))
+        runs = sorted({path.parent for path in below if path.parent.name == "checkpoints"})
+        if len(runs) > 1:
+            names = some_of([shown(run.relative_to(folder)) for run in runs], 5)
+            raise WeightsError(f"{shown(folder)} holds {len(runs)} training runs: {names}. Give the folder of one.")
+        # Beside those, a file without a step is the final network once more.
+        paths = [path for path in _like_weights(paths) if not below or steps_in_name(path)] + below
     files = sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
     own = {path.resolve() for path in files if not path.is_symlink()}
     return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
+
+
+def _like_weights(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.suffix in SUFFIXES and not _STATE.fullmatch(path.name)]
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:

@@ -191,7 +191,8 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
-    card, checks = register_card(_named_after(what), arch, str(path), labels=labels)
+    trial = partial(photograph_checks, folder=None, settings=settings)
+    card, checks = register_card(_named_after(what), arch, str(path), labels=labels, trial=trial)
     return card.name, checks
 
 

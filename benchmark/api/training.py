@@ -7,22 +7,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
+from benchmark.api.photograph_checks import photograph_checks
 from benchmark.api.registration import register_card
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
+from benchmark.engine.tasks import Task
 from benchmark.failures import FAILURES, BenchError
+from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.cards import Checkpoint, ModelCard, read_cards, write_card
+from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
 from registry.class_lists import is_class_list, read_class_list, write_mapping
-from registry.files import expanded, is_file
+from registry.files import expanded
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
+from registry.user_errors import some_of
 
 if TYPE_CHECKING:
     from benchmark.engine.inference import Reporter
@@ -57,9 +62,10 @@ def sweep(
 ) -> SweepReport | None:
     """Run all checkpoints of a training run; draw its curves.
 
-    The cheapest suite runs first. Steps or epochs are read from the names (step_1000.pt, epoch=3.ckpt), otherwise from
-    the files. Repeating the command computes what is missing. --follow waits for a file that is still being written:
-    write checkpoints under another name and rename them if you can. Exit code 3 means that a file could not be used."""
+    FOLDER may be a run of Lightning or of transformers' Trainer. The cheapest suite runs first. Steps or epochs are
+    read from the names (step_1000.pt, epoch=3.ckpt), otherwise from the files. Repeating the command computes what is
+    missing. --follow waits for a folder that does not exist yet and for a file that is still being written: write
+    checkpoints under another name and rename them if you can. Exit code 3 means that a file could not be used."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     if follow and not 0 < poll <= _LONGEST:
         raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
@@ -141,6 +147,8 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self.report = SweepReport(run=self.run)
+        self.is_tried = False  # whether a checkpoint of the run was tried on photographs
+        self.lacking: set[str] = set()  # reported reasons why a suite lacks stimuli
 
     def once(self, agreed: Callable[[RunPlan], bool] = lambda _prepared: True) -> SweepReport | None:
         """Register and run the checkpoints; return None if `agreed` refuses. Raise BenchError without a folder, a
@@ -158,7 +166,8 @@ class TrainingRun:
                 "Name them like step_1000.pt or epoch_3.pt."
             )
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
-        if not all(str(path.resolve()) in known for path in order.steps):
+        whole = {path: _whole(path, self.arch) for path in order.steps}
+        if not all(place != path or str(path.resolve()) in known for path, place in whole.items()):
             self._require_arch()
         self.report.unit = order.unit
         cards = self.register(_thinned(order, self.every))
@@ -169,15 +178,19 @@ class TrainingRun:
         checkpoint of at least step `until` was run or cannot be run.
 
         A file is read once its size and time are equal at two looks, and again whenever it changes."""
-        self._require()
+        self._require(waits=True)
         self._require_arch()
+        self._foretell()
         before: Mapping[Path, Stamp] = {}
         done: dict[Path, Stamp] = {}
         waited: set[Path] = set()
         steps: dict[Path, int] = {}
         while True:
-            self._require_folder()
-            files = checkpoint_files(self.folder, self.pattern)
+            self._require_folder(waits=True)
+            is_there = self.folder.is_dir()
+            if not is_there and self.folder not in waited:
+                self.say(f"waiting for the folder {printable(str(self.folder))}, which does not exist yet")
+            files = checkpoint_files(self.folder, self.pattern) if is_there else []
             stamps = {path: stamp for path in files if (stamp := _stamp(path)) is not None}
             settled = [path for path, stamp in stamps.items() if done.get(path) == stamp]
             fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
@@ -185,7 +198,7 @@ class TrainingRun:
             if growing - waited:
                 which = self._inside(min(growing)) if len(growing) == 1 else f"{len(growing)} files"
                 self.say(f"waiting for {which}: new or still being written")
-            before, waited = stamps, growing
+            before, waited = stamps, growing if is_there else {self.folder}
             if fresh:
                 whole = {path: stamp for path, stamp in stamps.items() if path not in growing}
                 steps |= self._run_fresh(fresh, whole, until, done)
@@ -228,6 +241,7 @@ class TrainingRun:
         if not cards:
             return True
         prepared = prepare(replace(self.request, models=",".join(card.name for card in cards)), self.settings)
+        self._report_lacking(prepared.tasks)
         if not agreed(prepared):
             return False
         for part in prepared.by_suite():
@@ -235,6 +249,26 @@ class TrainingRun:
             self.report.counts.update({str(status): n for status, n in report.counts.items()})
             self.report.failed |= report.failed
         return True
+
+    def _foretell(self) -> None:
+        """Report before any checkpoint exists which suites lack stimuli, in the label space that was given."""
+        labels = str(self._given().get("labels") or "imagenet1k")
+        how = Preprocess(size=224, resize=224)
+        card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
+        suites = SuiteShelf({}, {})
+        plan = RunPlan(tasks=[], settings=self.settings, request=self.request, suites=suites, cards=(card,))
+        self._report_lacking(plan.planned().tasks)
+
+    def _report_lacking(self, tasks: Sequence[Task]) -> None:
+        """Report, once each, suites that cannot run and roles that others lack, with the commands that help."""
+        for task in tasks:
+            lacks = task.plan.missing
+            text = f"{task.suite.name} cannot run: {task.reason}"
+            if task.plan.blocks:
+                text = f"{task.suite.name} runs without {some_of(list(lacks), 3)}: {next(iter(lacks.values()), '')}"
+            if (lacks or not task.plan.blocks) and text not in self.lacking:
+                self.lacking.add(text)
+                self.say(text)
 
     def register(self, order: Placed) -> list[ModelCard]:
         """Register each checkpoint in its order; those that do not load are left out and reported."""
@@ -248,7 +282,7 @@ class TrainingRun:
         for path, why in order.left_out.items():
             self._leave_out(path, why)
         for path, step in order.steps.items():
-            file, inside = str(path.resolve()), self._inside(path)
+            file, inside = str(_whole(path, self.arch).resolve()), self._inside(path)
             if file in files:
                 self._leave_out(path, f"the same file as {files[file]}")
                 continue
@@ -274,31 +308,49 @@ class TrainingRun:
         """Return the checkpoint's card; register it again if the file or the options have changed."""
         from registry.architectures import whole_arch
 
-        file = str(path.resolve())
+        file = str(_whole(path, self.arch).resolve())
         known = next((card for card in self._own(cards) if card.weights == file), None)
         name = known.name if known else self._name(path, cards)
         known = known or cards.get(name)
         if known is None or known.weights != file:  # new, or a file of this run that is gone
-            more = {**given, "replaces": known is not None}
-            return register_card(name, self.arch, str(path), **more)[0]
-        same = whole_arch(self.arch) in ("", known.arch)
+            return self._admitted(name, self.arch, file, {**given, "replaces": known is not None})
+        is_folder = Path(file) != path.resolve()  # it identifies its architecture
+        same = is_folder or whole_arch(self.arch) in ("", known.arch)
         said = _said(known) if same else {"labels": known.labels}
         # ctime too: a copied file may keep an older mtime.
         state, own = path.stat(), self.settings.cards / f"{name}.yaml"
         is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
-        if same and is_newer and all(said.get(option) == value for option, value in given.items()):
+        if (
+            same
+            and is_newer
+            and all(
+                said.get(option, getattr(known.preprocess, option, None)) == value for option, value in given.items()
+            )
+        ):
             return known
-        more = {**said, **given, "replaces": True}
-        return register_card(name, self.arch or known.arch, str(path), **more)[0]
+        arch = self.arch if is_folder else self.arch or known.arch
+        return self._admitted(name, arch, file, {**said, **given, "replaces": True})
+
+    def _admitted(self, name: str, arch: str, file: str, options: Mapping[str, Any]) -> ModelCard:
+        """Register a checkpoint; the first of the run is tried on photographs, as the others have the same input."""
+        tried = partial(photograph_checks, folder=None, settings=self.settings)
+        trial = {} if self.is_tried else {"trial": tried}
+        card, checks = register_card(name, arch, file, **options, **trial)
+        self.is_tried = True
+        for check in checks:
+            if check.name == "photographs":
+                self.say(f"{check.mark or 'ok'}: {name}: {check.detail}")
+        return card
 
     def _name(self, path: Path, cards: Mapping[str, ModelCard]) -> str:
         """Return the run's name with the file's; if another file has it, also the ending, then a number."""
-        name = f"{self.run}-{_plain(self._inside(path).removesuffix(path.suffix))}"[:180]
+        inside = self._inside(path).rpartition("checkpoints/")[2]  # without the folders of Lightning
+        name = f"{self.run}-{_plain(inside.removesuffix(path.suffix))}"[:180]
         for candidate in chain((name, f"{name}{_plain(path.suffix)[:12]}"), (f"{name}-{n}" for n in count(2))):
             card = cards.get(candidate)
-            if card is None or (card.checkpoint is None and card.weights == str(path.resolve())):
+            if card is None or (card.checkpoint is None and card.weights == str(_whole(path, self.arch).resolve())):
                 break
-            if card.checkpoint and card.checkpoint.run == self.run and not is_file(Path(card.weights or "")):
+            if card.checkpoint and card.checkpoint.run == self.run and not Path(card.weights or "").exists():
                 break
         return candidate
 
@@ -326,14 +378,14 @@ class TrainingRun:
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
         return [card for card in cards.values() if card.checkpoint and card.checkpoint.run == self.run]
 
-    def _require(self) -> None:
+    def _require(self, *, waits: bool = False) -> None:
         """Raise as a run would, and if another folder's run has this name, unless the user gave it: both would be drawn
         as one curve."""
-        self._require_folder()
+        self._require_folder(waits=waits)
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
-        there, folder = [file for file in files if is_file(file)], self.folder.resolve()
-        linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)}
+        there, folder = [file for file in files if file.exists()], self.folder.resolve()
+        linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)} if folder.is_dir() else ()
         if self.is_named or not there or any(file in linked or file.is_relative_to(folder) for file in there):
             return
         raise BenchError(
@@ -341,9 +393,11 @@ class TrainingRun:
             f"--name {self.run} if it is the same run."
         )
 
-    def _require_folder(self) -> None:
-        if not self.folder.is_dir():
-            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.")
+    def _require_folder(self, *, waits: bool = False) -> None:
+        """Raise if there is no folder, or with `waits` something else in its place."""
+        if not self.folder.is_dir() and not (waits and not self.folder.exists()):
+            hint = "" if self.folder.exists() else " `--follow` waits for it."
+            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.{hint}")
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
             raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
 
@@ -353,13 +407,22 @@ class TrainingRun:
 
         if not self.arch:
             raise BenchError(
-                "--arch is missing: give timm:NAME, torchvision:NAME or python:./file.py:function (`bench register`)."
+                "--arch is missing: give timm:NAME, torchvision:NAME, python:./file.py:function, or hf for folders of "
+                "transformers (`bench register`)."
             )
         kind, _, name = self.arch.partition(":")
         if kind in ("timm", "torchvision") and ":" not in name:
             require_known(self.arch)
         elif kind == "python":
             factory(whole_arch(self.arch).removeprefix("python:"))
+
+
+def _whole(path: Path, arch: str) -> Path:
+    """Return the folder around a checkpoint of transformers' Trainer, which is loaded as a whole; otherwise `path`."""
+    from registry.families.family import of_files
+
+    is_trainers = arch in ("", "hf") and path.parent.name.startswith("checkpoint-")
+    return path.parent if is_trainers and of_files("", str(path.parent))[0].startswith("hf:") else path
 
 
 def _said(card: ModelCard) -> dict[str, Any]:

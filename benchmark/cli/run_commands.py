@@ -63,7 +63,7 @@ def run(
         name, checks = api.named_or_registered(word, arch, labels)
         named.append(name)
         for check in checks:
-            echo_line(f"ok    {check.name}: {check.detail}", err=True)
+            echo_line(f"{check.mark or 'ok':5} {check.name}: {check.detail}", err=True)
     if not (named and models == api.DEFAULT_MODELS):
         named.append(models)
     request = api.RunRequest(models=named, **asked)

@@ -1,6 +1,8 @@
 """`bench register` tries a network on photographs and names what fits better, with the options to paste."""
 
 import pytest
+import timm
+import torch
 
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
@@ -45,3 +47,10 @@ def test_photographs_of_a_folder_are_used_and_others_refused(bench, weights, tmp
     refused = bench("register", "refused", *own, "--check", tmp_path / "other")
     assert refused.code == 1 and "its classes are not those of the label space" in refused.err
     assert "refused" not in bench("models").out
+
+
+@pytest.mark.slow
+def test_a_checkpoint_given_to_run_is_tried_as_well(bench, tmp_path):
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "own.pt")
+    ended = bench("run", tmp_path / "own.pt", "--arch", "timm:test_resnet", "-s", "cue-conflict", "--dry-run")
+    assert ended.code == 0 and "note  photographs: unchecked: no photographs of its classes" in ended.err
