@@ -136,7 +136,7 @@ KEYWORDS = frozenset({
 })  # fmt: skip
 #: Options of a card, and what each holds.
 _TEXTS = (
-    "convert", "file", "head", "ignore", "install", "key", "prompts", "repository", "templates", "text_head",
+    "convert", "file", "head", "ignore", "install", "key", "output", "prompts", "repository", "templates", "text_head",
     "trained_on",
 )  # fmt: skip
 _MAPPINGS = ("api", "boxes", "kwargs")

@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, cast
@@ -18,7 +18,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from registry.cards import Interpolation, Margin, ModelCard, Preprocess
 from registry.files import digest_data
-from registry.labels import LabelSpace, spaces_of_size
+from registry.labels import LabelSpace
+from registry.outputs import logits_in
 from registry.user_errors import LabelError
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
@@ -122,24 +123,6 @@ def resized_plane(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return _resized(plane, (size[1], size[0]), "bilinear")
 
 
-#: Entries of a mapping or fields of an output object that hold logits (transformers, torchvision, open code).
-_FIELDS = ("logits", "out", "output")
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """Yield candidates for the logits in a network's output, the most likely first."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for name in _FIELDS:
-            yield from _tensors(output.get(name))
-    elif any(isinstance(getattr(output, name, None), Tensor) for name in _FIELDS):
-        yield from (value for name in _FIELDS for value in _tensors(getattr(output, name, None)))
-    elif isinstance(output, list | tuple):
-        for part in output:
-            yield from _tensors(part)
-
-
 @dataclass(kw_only=True)
 class LoadedModel:
     """A network ready to answer."""
@@ -166,7 +149,8 @@ class LoadedModel:
             arch = f"{arch.partition(':')[0]}:{arch.rpartition(':')[2]}"
         how, kwargs = self.preprocess.model_dump(mode="json"), self.card.options.get("kwargs", {})
         parts = {"weights": self.digest, "preprocess": how, "labels": self.labels.digest}
-        return digest_data({**parts, "arch": arch, "kwargs": kwargs, "code": self.code})
+        chosen = {name: value for name, value in self.card.options.items() if name == "output"}
+        return digest_data({**parts, **chosen, "arch": arch, "kwargs": kwargs, "code": self.code})
 
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Tensor:
         """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
@@ -207,28 +191,15 @@ class LoadedModel:
         """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
 
         Raises LabelError if the network's outputs are not one per class of its label space."""
-        output = self.module(self.normalise(x))
-        expected = (len(x), len(self.labels.classes))
-        # The output itself, the `logits` of an output object or mapping, or the first such part of a tuple (auxiliary
-        # heads come after the main one).
-        logits = next((tensor for tensor in _tensors(output) if tuple(tensor.shape) == expected), None)
-        if logits is not None:
-            return logits.float()
-        first = next(_tensors(output), None)
-        returned = type(output).__name__ if first is None else str(tuple(first.shape))
-        if first is None or first.dim() != 2:
-            hint = "A classifier returns one row of logits per image."
-        elif spaces := spaces_of_size(int(first.shape[1])):
-            hint = f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
-        else:
-            hint = (
-                "Register it with the label space or mapping file of its own classes (--labels); if these are "
-                "features, it is a backbone without a classifier: `bench register --probe` fits one."
-            )
-        raise LabelError(
-            f"model '{self.card.name}' returned {returned} for {expected[0]} images, expected logits {expected}: label "
-            f"space '{self.labels.name}' has {expected[1]} classes. {hint}"
-        )
+        return self.answer(self.normalise(x))
+
+    def answer(self, given: Tensor) -> Tensor:
+        """Return the logits [n, classes] float32 of the module's input. Raises LabelError as `forward`."""
+        shape, chosen = (len(given), len(self.labels.classes)), self.card.options.get("output")
+        try:
+            return logits_in(self.module(given), shape, chosen, space=self.labels.name)
+        except LabelError as error:
+            raise LabelError(f"model '{self.card.name}' {error}") from error
 
 
 # Batch normalisation folded into the convolution before it: the same function with fewer passes over memory.
@@ -238,9 +209,11 @@ class LoadedModel:
 # observed. The copy is kept only if its logits agree with the original's.
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+#: (module, example) -> its logits.
+Answer = Callable[[nn.Module, Tensor], Tensor]
 
 
-def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
+def _foldable(module: nn.Module, example: Tensor, answer: Answer) -> tuple[list[tuple[str, str]], Tensor]:
     """Return pairs (convolution, the normalisation that alone reads it), and the logits of `example`."""
     calls: Counter[str] = Counter()
     readers: Counter[int] = Counter()
@@ -268,7 +241,7 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
     ]
     try:
         with torch.no_grad():
-            logits: Tensor = module(example)
+            logits = answer(module, example)
     finally:
         for handle in handles:
             handle.remove()
@@ -291,14 +264,17 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 
 
 def fold_batch_norm(
-    module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = (torch.contiguous_format,)
+    module: nn.Module,
+    example: Tensor,
+    layouts: Sequence[torch.memory_format] = (torch.contiguous_format,),
+    answer: Answer = lambda module, x: module(x),
 ) -> tuple[nn.Module, torch.memory_format] | None:
     """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and
-    images; None if nothing could be folded, or the copy's logits on `example` (a batch of input) differ by more
-    than 1e-4 of the largest. layouts: the first that runs and agrees is taken."""
+    images; None if nothing could be folded, or the copy's logits on `example` (what `answer` takes) differ by more than
+    1e-4 of the largest. layouts: the first that runs and agrees is taken."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
-    pairs, logits = _foldable(module, example)
+    pairs, logits = _foldable(module, example, answer)
     if not pairs:
         return None
     folded = copy.deepcopy(module)
@@ -317,7 +293,7 @@ def fold_batch_norm(
         moved = in_layout(folded, layout)
         try:
             with torch.no_grad():
-                gap = (moved(example.contiguous(memory_format=layout)) - logits).abs().max()
+                gap = (answer(moved, example.contiguous(memory_format=layout)) - logits).abs().max()
             if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)):
                 return moved, layout
         except RuntimeError:  # a view of what lies otherwise in memory

@@ -181,6 +181,7 @@ class CheckpointOptions(TypedDict, total=False):
     labels: Annotated[str | Path | None, Option(LABELS, metavar="SPACE|FILE|FOLDER", kind="place")]
     key: Annotated[str | None, Option("Choose one of several networks in a file: state_dict, ema, ...", metavar="NAME")]
     ignore: Annotated[Names | None, Option("Leave out these keys of the file, such as 'decoder.*'.", metavar="PATTERN")]
+    output: Annotated[str | None, Option("Take this of several outputs of a network.", metavar="NAME|INDEX")]
     arch_option: Annotated[
         Sequence[str],
         Option("Give the architecture an option, such as img_size=384 (repeatable).", metavar="NAME=VALUE"),

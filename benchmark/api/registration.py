@@ -111,11 +111,18 @@ def register(
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device need --probe.")
         folder = None if check is None else expanded(str(check))
-        trial = partial(photograph_checks, folder=folder, settings=read_settings())
+        trial = partial(_tried, folder=folder, settings=read_settings())
         return register_card(name, arch, path, replaces=replace, options=own, training=training, trial=trial, **known)
-    if own or training or check is not None:
-        raise CardError("--probe cannot be combined with --training, --templates, --threshold or --check.")
+    if own or training or check is not None or "output" in known:
+        raise CardError("--probe cannot be combined with --training, --templates, --threshold, --check or --output.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
+
+
+def _tried(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
+    """Check the form in which a network will run, and then on photographs how it is fed."""
+    from benchmark.engine.devices import check_tuned
+
+    return [*check_tuned(model), *photograph_checks(model, folder, settings)]
 
 
 def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:

@@ -435,7 +435,8 @@ def _said(card: ModelCard) -> dict[str, Any]:
     how = card.preprocess
     fields = {} if how is None else {name: getattr(how, name) for name in type(how).model_fields}
     kwargs = tuple(f"{name}={value}" for name, value in card.options.get("kwargs", {}).items())
-    return said | {"key": card.options.get("key"), "ignore": card.options.get("ignore"), "arch_option": kwargs} | fields
+    kept = {name: card.options.get(name) for name in ("key", "ignore", "output")}
+    return said | kept | {"arch_option": kwargs} | fields
 
 
 def _thinned(order: Placed, every: int, *, last: bool = True) -> Placed:

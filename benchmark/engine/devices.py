@@ -23,9 +23,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.contracts import Policy
 from benchmark.failures import BenchError, ModelFailure
 from registry.cards import ModelCard
-from registry.determinism_checks import FORWARD, TOLERANCE, Checksum, changed, check_load, checksum, distance
+from registry.determinism_checks import (
+    FORWARD,
+    TOLERANCE,
+    Check,
+    Checksum,
+    changed,
+    check_load,
+    checksum,
+    distance,
+    probe,
+)
 from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
+from registry.user_errors import reason
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -210,7 +221,10 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
         images = example(model, 2)
         with full_precision(images.device.type):
-            folded = fold_batch_norm(model.module, model.normalise(images), layouts)
+            plain = model  # its logits are found in whatever the network returns, folded or not
+            folded = fold_batch_norm(
+                model.module, images, layouts, lambda module, x: replace(plain, module=module).forward(x)
+            )
         if folded is not None:
             model, layout = replace(model, module=folded[0]), folded[1]
     if last and layout != torch.channels_last:
@@ -220,6 +234,19 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
             _runner(turned, torch.channels_last, device)(example(model, 2))
             return turned, torch.channels_last
     return model, layout
+
+
+def check_tuned(model: LoadedModel, device: str = "cpu") -> list[Check]:
+    """Check that a loaded network answers alike in its tuned form; no row if that is the network itself."""
+    images, name = probe(model), "tuned form"
+    try:
+        with torch.no_grad():
+            tuned = feed(model, Tuning(len(images)), device=device)
+            gap = distance(tuned.run(images), model.forward(images))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
+        return [Check(name=name, ok=False, detail=f"the copy that runs use fails ({reason(error)})")]
+    text = f"logits of the copy that runs use differ by {gap:.2g} of the largest"
+    return [] if tuned.module is model.module else [Check(name=name, ok=gap <= TOLERANCE, detail=text)]
 
 
 @contextlib.contextmanager

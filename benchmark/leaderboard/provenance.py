@@ -148,7 +148,8 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
     kind = str(given["arch"]).partition(":")[0]
     if given["arch"] == "open_clip:folder" or (kind == "hf" and given["weights"]):
         given |= {"arch": f"{kind}:{given['weights']}", "weights": None}
-    given |= {"key": own.get("key"), "threshold": (own.get("boxes") or {}).get("threshold")}
+    given |= {"threshold": (own.get("boxes") or {}).get("threshold")}
+    given |= {name: own.get(name) for name in ("key", "output")}
     if str(card.get("arch")).partition(":")[0] not in FAMILIES:
         given |= {name: how.get(name) for name in _INPUT}
     for name, value in given.items():

@@ -19,16 +19,21 @@ torch.set_num_threads(1)
 
 HALF = Preprocess(size=32, resize=36, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 FACTORIES = """
+from dataclasses import dataclass
 from types import SimpleNamespace
 import torch
 from torch import nn
 class Net(nn.Module):
     def __init__(self, num_classes=9):
         super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8)
         self.head = nn.Linear(8, num_classes)
     def forward(self, x):
-        return self.head(torch.relu(self.conv(x)).mean((2, 3)))
+        return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+@dataclass
+class Returned:
+    loss: None
+    scores: torch.Tensor
 def seeded(num_classes=9):
     torch.manual_seed(1)
     return Net(num_classes)
@@ -37,8 +42,9 @@ def seeded(num_classes=9):
 RETURNS = {
     "Probabilities": "y.softmax(1)", "Noisy": "y + torch.randn(1)", "Detached": "super().forward(x.detach())",
     "Flat": "super().forward(x * 0)", "Infinite": "y / 0", "Neighbours": "y + x.mean() * len(x)",
-    "Tuple": "y.new_zeros(len(y), 77), y, y + 1", "Mapping": "{'aux': 0, 'logits': y}",
-    "Output": "SimpleNamespace(loss=None, logits=y)", "Features": "y[:, :5]", "Nothing": "'a text'",
+    "Tuple": "y.new_zeros(len(y), 77), y", "Mapping": "{'logits_coarse': y[:, :4], 'logits_fine': y}",
+    "Listed": "[y, {'aux': y}]", "Output": "SimpleNamespace(loss=None, preds=y)", "Data": "Returned(None, y)",
+    "Several": "(y, {'deep': y + 1})", "Features": "y[:, :5]", "Nothing": "'a text'",
     "Large": "y.repeat(1, 2427)[:, :21843]",
     # weights cast when the network first answers, and by every answer, there and back
     "CastOnce": "Net.forward(self.double(), x.double()).float()",

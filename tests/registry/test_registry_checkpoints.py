@@ -5,6 +5,7 @@ import collections
 import pathlib
 import pickle
 import zipfile
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 import torch
 from hostile_pickle import Hostile
 from safetensors.torch import save_file
+from torch.testing import assert_close
 
+from benchmark.engine.devices import check_tuned
 from registry.cards import Checkpoint, ModelCard
 from registry.checkpoints import choose_weights, read_content, read_weights
 from registry.files import WeightSources, digest_state
@@ -191,15 +194,20 @@ def test_a_file_that_is_refused(row, tiny, nine, folders, tmp_path):
     assert "\n" not in str(caught.value) and not folders["cards_folder"].exists()
 
 
-@pytest.mark.parametrize("kind", ["Tuple", "Mapping", pytest.param("Output", marks=pytest.mark.slow)])
-def test_logits_are_found_in_what_a_factory_returns(kind, factories, nine, folders, tmp_path):
-    network, weights = import_module(factories).seeded(), tmp_path / "net.safetensors"
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "output", "added"), [
+    ("Tuple", None, 0), ("Mapping", None, 0), ("Listed", None, 0), ("Output", None, 0), ("Data", None, 0),
+    ("Several", "0", 0), ("Several", "1", 1), ("Several", "1.deep", 1),
+])  # fmt: skip
+def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factories, nine, folders, tmp_path):
+    network, weights = import_module(factories).seeded().eval(), tmp_path / "net.safetensors"
     save_file(network.state_dict(), weights)
-    card, _ = register("mine", f"python:{factories}:{kind}", weights, labels=nine, **HALF, **folders)
-    images = torch.rand(3, 3, 32, 32)
-    assert torch.equal(
-        load_model(card, WeightSources(weights_folder=tmp_path)).forward(images), network((images - 0.5) / 0.5)
-    )
+    how = {**HALF, **folders, "labels": nine, "output": output, "trial": check_tuned}
+    card, checks = register("mine", f"python:{factories}:{kind}", weights, **how)
+    assert checks[-1].name == "tuned form" and checks[-1].ok  # a copy whose batch norm is folded
+    model, images = load_model(card, WeightSources(weights_folder=tmp_path)), torch.rand(3, 3, 32, 32)
+    assert_close(model.forward(images), network((images - 0.5) / 0.5) + added)
+    assert model.identity != replace(model, card=card.model_copy(update={"options": {"output": "other"}})).identity
 
 
 @pytest.mark.slow
@@ -207,6 +215,7 @@ def test_logits_are_found_in_what_a_factory_returns(kind, factories, nine, folde
     ("Features", r"returned \(2, 5\).*backbone without a classifier"),
     ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
     ("Nothing", "returned str for 2 images.*one row of logits per image"),
+    ("Several", r"2 outputs of shape \(2, 9\): 0, 1.deep.*--output 0 or --output 1.deep"),
 ])  # fmt: skip
 def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
     with pytest.raises(WeightsError, match=message):
