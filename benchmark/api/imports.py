@@ -27,7 +27,7 @@ from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import read_scores, shipped_scores
 from benchmark.stimuli.set_folders import stimuli_folder
-from benchmark.stimuli.trial_tables import TableHints, stated_columns
+from benchmark.stimuli.trial_tables import TableHints, stated_answers, stated_columns
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
 
@@ -97,15 +97,16 @@ def import_trials(
     experiment: Annotated[str | None, Option("Name the experiment if no file name does.", metavar="NAME")] = None,
     observer: Annotated[str | None, Option("Name the observer if the table does not.", metavar="NAME")] = None,
     columns: Annotated[str, Option("Map our columns to the tables' column names.", metavar="THEIRS=OURS,...")] = "",
+    answers: Annotated[str, Option("Rename the tables' answers: plane=airplane.", metavar="THEIRS=OURS,...")] = "",
     keep_late: Annotated[bool, Option("Keep trials of `bench ask` with a late frame.", "--keep-late")] = False,
     db: Db = None,
 ) -> ImportReport:
-    """Import a CSV or a folder of them and score the trials.
+    """Import a table or a folder of them and score the trials.
 
-    The layouts of model-vs-human and texture-vs-shape are known: columns are subj, session, trial, rt, object_response,
-    category, condition, imagename and decision_margin; or image, response and pred_label, in files named after
-    observers. A malformed file is reported with its row and skipped; the others of its folder are imported (exit code
-    3).
+    Any separator and encoding is read, also JSON. The layouts of model-vs-human and texture-vs-shape are known: columns
+    are subj, session, trial, rt, object_response, category, condition, imagename and decision_margin; or image,
+    response and pred_label, in files named after observers. A malformed file is reported with its row and skipped; the
+    others of its folder are imported (exit code 3).
 
     Recipes of published networks also come from the names of Geirhos et al. 2018; a second import may add them.
 
@@ -121,11 +122,16 @@ def import_trials(
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
     stated = TableHints(
-        experiment=experiment, observer=observer, source=known, columns=stated_columns(columns), keep_late=keep_late
+        experiment=experiment,
+        observer=observer,
+        source=known,
+        columns=stated_columns(columns),
+        answers=stated_answers(answers),
+        keep_late=keep_late,
     )
     settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
-    more = {"path": path.absolute(), "columns": columns, "keep_late": keep_late}
+    more = {"path": path.absolute(), "columns": columns, "answers": answers, "keep_late": keep_late}
     command = command_line(import_trials, "bench import trials", **asked, **more)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)

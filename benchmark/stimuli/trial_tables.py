@@ -1,22 +1,21 @@
 """Published tables of trials: answers of people and of other laboratories' networks.
 
-A CSV file has one row per trial, with columns in any case and order. Two layouts are known: that of model-vs-human and
-texture-vs-shape (Geirhos et al. 2018-2021), with every field in each row, and "image, response, pred_label" (Gavrikov
-et al. 2024), one file per observer and prompt, with the other fields in its names. A table of `bench ask` has the first
-layout and more columns (`ASKED`); one of `bench export --trials` has gestaltbench's names (`EXPORTED`). A file is
-accepted or refused as one; errors name the file, the row (the header is row 1) and the expectation."""
+A table (see `text_tables`) has one row per trial, with columns in any case and order. Two layouts are known: that of
+model-vs-human and texture-vs-shape (Geirhos et al. 2018-2021), with every field in each row, and "image, response,
+pred_label" (Gavrikov et al. 2024), one file per observer and prompt, with the other fields in its names. A table of
+`bench ask` has the first layout and more columns (`ASKED`); one of `bench export --trials` has gestaltbench's names
+(`EXPORTED`). A file is accepted or refused as one; errors name the file, the row (the header is row 1) and the
+expectation."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import StringIO
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from benchmark.contracts import Array
-from benchmark.failures import TrialsError
+from benchmark.failures import TrialsError, UsageError
 from benchmark.stimuli.experiment_names import canonical_condition, experiment_of, name_experiment, split_eidolon
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, PREFIX, image_id, read_pair
 from benchmark.stimuli.published_sources import (
@@ -28,6 +27,7 @@ from benchmark.stimuli.published_sources import (
     resolve_observer,
     sources_of,
 )
+from benchmark.stimuli.text_tables import read_frame, stated_pairs
 from registry.user_errors import foreign
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class TableHints:
     source: str | None = None
     #: The table's column -> gestaltbench's.
     columns: Mapping[str, str] = field(default_factory=dict)
+    #: The table's answer or category, in small letters -> one of the 16.
+    answers: Mapping[str, str] = field(default_factory=dict)
     #: Count trials with a late frame.
     keep_late: bool = False
 
@@ -121,24 +123,25 @@ class Read:
 
 
 def stated_columns(text: str) -> dict[str, str]:
-    """Parse "answer=object_response, file=imagename" on the command line: THEIRS=OURS. Raises TrialsError."""
-    columns: dict[str, str] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        theirs, _, ours = (piece.strip().lower() for piece in part.partition("="))
-        if not theirs or ours not in (*REQUIRED, *OPTIONAL) or ours in columns.values():
-            raise TrialsError(
-                f"--columns '{part}': expected THEIRS=OURS, each once, where OURS is one of "
-                f"{', '.join((*REQUIRED, *OPTIONAL))}; such as 'file=imagename,answer=object_response'."
-            )
-        columns[theirs] = ours
+    """Parse "answer=object_response, file=imagename" on the command line: THEIRS=OURS. Raises UsageError."""
+    example = "file=imagename,answer=object_response"
+    columns = stated_pairs(text, "--columns", (*REQUIRED, *OPTIONAL), example)
+    if len({*columns.values()}) < len(columns):
+        raise UsageError(f"--columns '{text}': expected THEIRS=OURS with each of OURS once, such as '{example}'.")
     return columns
 
 
+def stated_answers(text: str) -> dict[str, str]:
+    """Parse "plane=airplane, none=na" on the command line: THEIRS=OURS. Raises UsageError."""
+    return stated_pairs(text, "--answers", (*GEIRHOS16, NO_ANSWER), "plane=airplane,none=na")
+
+
 def trial_paths(path: Path) -> list[Path]:
-    """List the tables at `path`: the file, or every .csv below the folder. Raises TrialsError if there are none."""
+    """List the tables at `path`: the file, or every .csv, .tsv and .jsonl below the folder. Raises TrialsError if there
+    are none."""
     if path.is_file():
         return [path]
-    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".csv" and p.is_file())
+    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".csv", ".tsv", ".jsonl") and p.is_file())
     if not paths:
         what = "holds no .csv file" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
         raise TrialsError(f"{path}: {what}. Expected a CSV table of trials, or a folder with such tables.")
@@ -237,21 +240,20 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     """Read a table as text, with rows numbered as in the file, and check its form, categories and answers."""
     import pandas as pd
 
-    options: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
     with foreign("table of trials", path, TrialsError, "Expected a CSV table, or a JSON list of records."):
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
-            text = pd.DataFrame(json.loads(text)).to_csv(index=False)
-        rows = pd.read_csv(StringIO(text), **options)
-    rows.index += 1
-    rows = rows.apply(lambda column: column.str.strip())[(rows != "").any(axis=1)]
+        rows = read_frame(path)
+    if rows.empty:
+        raise TrialsError(f"{path}: an empty table.")
     header, rows = rows.iloc[0].str.lower().tolist(), rows.iloc[1:]
     rows.columns = pd.Index(_read_header(path, header, hints))
     if rows.empty:
         raise TrialsError(f"{path}: a header and no trials.")
     rows = _filled(path, rows.copy(), hints.observer)
-    _expect(path, rows, "category", GEIRHOS16, f"one of {', '.join(GEIRHOS16)}")
-    _expect(path, rows, "object_response", (*GEIRHOS16, NO_ANSWER), f"one of the 16 categories or '{NO_ANSWER}'")
+    for name in ("category", "object_response"):
+        rows[name] = [hints.answers.get(word, word) for word in rows[name].str.lower()]
+    hint = " (`--answers THEIRS=OURS` renames)"
+    _expect(path, rows, "category", GEIRHOS16, f"one of {', '.join(GEIRHOS16)}{hint}")
+    _expect(path, rows, "object_response", (*GEIRHOS16, NO_ANSWER), f"one of the 16 categories or '{NO_ANSWER}'{hint}")
     for name in ("subj", "imagename"):
         if (rows[name] == "").any():
             raise TrialsError(f"{path}, row {(rows[name] == '').idxmax()}: '{name}' is empty.")

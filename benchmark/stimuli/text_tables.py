@@ -1,0 +1,90 @@
+"""Tables in text files as people have them: of any encoding and separator, as JSON, or as lines "NAME CLASS"."""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Collection
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.failures import UsageError
+from benchmark.stimuli.image_files import read_plain
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_ROWS = 4_000_000
+#: Separators of fields; the one of most fields in the first line counts, of several the first.
+_SEPARATORS = "\t;|,"
+
+
+def decoded_text(data: bytes) -> str:
+    """Decode a text: UTF-8, UTF-16 with or without its mark, otherwise Western European. Raises ValueError if it is
+    none."""
+    wide = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    halves = {(False, True): "utf-16-le", (True, False): "utf-16-be"}  # of a plain character, which byte is zero
+    encoding = wide.get(data[:2]) or halves.get((data[:1] == b"\0", data[1:2] == b"\0"), "utf-8-sig")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = data.decode("cp1252" if not set(data) & set(b"\x81\x8d\x8f\x90\x9d") else "latin-1")
+        if re.search(r"[\x00-\x08\x0e-\x1f]", text):
+            raise ValueError("not a text in UTF-8, UTF-16 or a Western encoding") from None
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    return text
+
+
+def read_frame(path: Path) -> "DataFrame":
+    """Read a table as text without blanks around fields; its first row may be a header.
+
+    Rows are numbered from 1 as in the file; columns are 0, 1, ...; empty rows are left out. For use within `foreign`.
+    A list without separators has two columns: all up to the last blank, and the rest."""
+    import pandas as pd
+
+    text = decoded_text(read_plain(path))
+    if text.count("\n") > MOST_ROWS:
+        raise ValueError(f"more than {MOST_ROWS} rows")
+    first = next(filter(str.strip, text.splitlines()), "")
+    separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        rows = pd.DataFrame(_records(text, lines=path.suffix.lower() != ".json"), dtype=str)
+    elif separator not in first and len(first.split()) > 1:
+        pairs = ([*line.strip().rsplit(None, 1), "", ""] for line in text.splitlines())
+        rows = pd.DataFrame([pair[:2] for pair in pairs], dtype=str)
+    else:
+        options: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+        rows = pd.read_csv(StringIO(text), sep=separator, **options)
+    rows.index += 1
+    rows = rows.apply(lambda column: column.str.strip())
+    if separator == ";":  # where it separates, the comma is that of decimals
+        rows = rows.replace(r"^(-?\d+),(\d+)$", r"\1.\2", regex=True)
+    filled: DataFrame = rows[(rows != "").any(axis=1)]
+    return filled
+
+
+def _records(text: str, *, lines: bool) -> list[list[str]]:
+    """Return a header and the values of objects, one a line or in a list."""
+    records = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+        raise ValueError("expected a list of records")
+    header = list(dict.fromkeys(str(name) for row in records for name in row))
+    values = [["" if row.get(name) is None else str(row[name]) for name in header] for row in records]
+    return [header, *values]
+
+
+def stated_pairs(text: str, option: str, known: Collection[str], example: str) -> dict[str, str]:
+    """Parse "THEIRS=OURS, ..." of an option, in either order, in small letters. Raises UsageError if neither is
+    `known`."""
+    pairs: dict[str, str] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        theirs, _, ours = (piece.strip().lower() for piece in part.partition("="))
+        if ours not in known and theirs in known:
+            theirs, ours = ours, theirs
+        if not theirs or ours not in known:
+            expected = f"expected THEIRS=OURS, where OURS is one of {', '.join(known)}, such as '{example}'"
+            raise UsageError(f"{option} '{part}': {expected}.")
+        pairs[theirs] = ours
+    return pairs
