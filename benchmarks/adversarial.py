@@ -29,7 +29,7 @@ from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel
 from suites.adversarial.attacks.pgd import Ascent, schedule, threat_schedule
 from suites.adversarial.attacks.problem import Problem
@@ -188,7 +188,7 @@ def main() -> None:
     args = parser.parse_args()
     need_packages("foolbox")
     torch.set_num_threads(1)
-    model = load_model(builtin_cards()[args.model], WeightSources(weights_folder=Path("weights")))
+    model = load_network(builtin_cards()[args.model], WeightSources(weights_folder=Path("weights")))
     work = problem(args, model)
     speed(work, model, args.epsilon / 255, args.rounds)
     curve(work, args.images)

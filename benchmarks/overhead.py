@@ -35,7 +35,7 @@ from benchmark import api
 from benchmark.contracts import Array, Block, Plan, Policy, Stimuli, Suite, View
 from benchmark.engine import devices
 from benchmark.engine.devices import numerics
-from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import Picked
@@ -44,7 +44,7 @@ from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, read_cards
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel
 
 Seconds = tuple[float, float]  # (process CPU, wall)
@@ -93,7 +93,7 @@ def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel
 def harness(prepared: api.RunPlan, settings: Settings) -> None:
     """One whole run into a fresh leaderboard."""
     with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
-        report = execute(prepared.tasks, store, settings, RunOptions(device="cpu", policy=Policy()), api.Silent())
+        report = execute_tasks(prepared.tasks, store, settings, RunOptions(device="cpu", policy=Policy()), api.Silent())
         if report.counts["done"] != len(prepared.tasks):
             raise SystemExit(f"the run did not do everything: {report}")
 
@@ -158,7 +158,7 @@ def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings
     def shown(card: ModelCard, plan: Plan, decoders: int, device: str) -> None:
         with tempfile.TemporaryDirectory() as place, open_store(str(Path(place) / "results.db")) as store:
             how = RunOptions(device=device, policy=Policy(), decoders=decoders)
-            if failed := execute(
+            if failed := execute_tasks(
                 [Task(card=card, suite=suite, space="imagenet1k", plan=plan)], store, settings, how, api.Silent()
             ).failed:
                 raise SystemExit(failed)
@@ -200,13 +200,13 @@ def main() -> None:
         card = read_cards(settings.cards)[args.model]
         files = sorted(args.photographs.glob("*/*.JP*G"))[:500] or needs(f"JPEG files in folders of {args.photographs}")
         with tempfile.TemporaryDirectory() as folder:
-            photographs(enlarged(files, Path(folder)), load_model(card, settings.place), args.rounds, settings)
+            photographs(enlarged(files, Path(folder)), load_network(card, settings.place), args.rounds, settings)
         return
     asked = {"models": args.model, "suites": "cue-conflict"}
     plans = [api.prepare(api.RunRequest(**asked, limit=limit), settings) for limit in (args.limit, FEW)]
     if not plans[0].tasks[0].plan.blocks:
         needs(f"other stimuli: {plans[0].tasks[0].reason}")
-    model = load_model(plans[0].tasks[0].card, settings.place)
+    model = load_network(plans[0].tasks[0].card, settings.place)
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run
     calls: list[Callable[[], None]] = []

@@ -20,7 +20,7 @@ from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.config import BOARDS, has_board
@@ -33,7 +33,7 @@ REPEATS = 3
 def loaded(name: str) -> LoadedModel:
     """A card's network."""
     settings = read_settings()
-    return load_model(read_cards(settings.cards)[name], settings.place)
+    return load_network(read_cards(settings.cards)[name], settings.place)
 
 
 def view_of(model: LoadedModel, inlet: TunedModel, block: Block, index: np.ndarray) -> NetworkView:

@@ -125,7 +125,7 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
     return module.eval(), code
 
 
-def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
+def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
 
     bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
@@ -161,7 +161,7 @@ def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", ba
 
 def load_observer(card: ModelCard, place: WeightSources, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
-    return IdealObserver(card) if card.source == "ideal" else load_model(card, place, device=device)
+    return IdealObserver(card) if card.source == "ideal" else load_network(card, place, device=device)
 
 
 #: Of this program's own networks, at 64 pixels. To count imports torch's compiler, which takes longer than a chunk.

@@ -26,7 +26,7 @@ from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
-from registry.loading import load_model, stated_weights
+from registry.loading import load_network, stated_weights
 from registry.model import LoadedModel
 from registry.preprocessing import Overrides, StatedInput
 from registry.user_errors import CardError, WeightsError, shown, unknown_name
@@ -68,7 +68,7 @@ def admit(
     size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried; trial: reports more
     on the loaded network. Raises WeightsError if a check fails, as `load_model`, and as `trial`; nothing is written
     then."""
-    model = load_model(draft, folder.place)
+    model = load_network(draft, folder.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
         draft = draft.model_copy(update={"preprocess": how})

@@ -27,7 +27,12 @@ from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
 from benchmark.failures import ScoresError
 from benchmark.leaderboard.board_model import REPORTED
-from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedScore, read_document
+from benchmark.leaderboard.leaderboard_document import (
+    Document,
+    ExportedObserver,
+    ExportedScore,
+    read_leaderboard_document,
+)
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.published_sources import check_source
 from benchmark.store import IMPORTED_KINDS, ScoreRow, ScoreSet, StimuliNote, Store, open_store
@@ -78,7 +83,7 @@ def import_leaderboard(
     is imported. Exit code 3 means that something differs, was refused or was left out."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
-    document, suites = read_document(path), plugins.find_suites().suites
+    document, suites = read_leaderboard_document(path), plugins.find_suites().suites
     _check_numbers(path, document, suites)
     report = LeaderboardReport(source=known_as)
     with open_store(read_settings(db).db) as store:

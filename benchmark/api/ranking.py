@@ -40,7 +40,7 @@ from benchmark.leaderboard.summary import (
     summaries,
 )
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
-from benchmark.leaderboard.training_curves import training_curves as curves_of
+from benchmark.leaderboard.training_curves import curves_of_runs as curves_of
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, transfer_claims, transfer_matrix
 from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools, unseen_boards
 from benchmark.stimuli.published_sources import check_source

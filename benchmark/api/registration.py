@@ -232,7 +232,7 @@ def _fit_probe(
     from registry.families.family import labels_of_folders, require_classes
     from registry.families.probe import fit
     from registry.heads import Head, write_head
-    from registry.loading import load_model
+    from registry.loading import load_network
     from registry.register import CardFolder, admit, backbone_card, require_free
 
     settings = read_settings()
@@ -250,7 +250,7 @@ def _fit_probe(
     classes = tuple(categories.tolist())
     if labels:
         require_classes(set(classes), str(labels))
-    model = load_model(own, settings.place, device=choose_device(device), bare=True)
+    model = load_network(own, settings.place, device=choose_device(device), bare=True)
     fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(classes))
     head = Head(
         weight=fitted.weight,

@@ -265,7 +265,7 @@ def run_here(
 ) -> RunReport:
     """Carry out a plan or a shard in this process, on one device. known: complete observations of another leaderboard,
     by key, which are not computed again; enough: called after each chunk of all blocks, ends the run if it is true."""
-    from benchmark.engine.run import RunOptions, execute
+    from benchmark.engine.run import RunOptions, execute_tasks
 
     request = prepared.request
     devices, policy = devices_and_policy(request)
@@ -292,7 +292,7 @@ def run_here(
             options = replace(options, decoders=request.decoders)
         if policy.device == "cuda":
             keep_cublas_repeatable()
-        return execute(prepared.tasks, store, prepared.settings, options, reporter)
+        return execute_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 
 def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:
@@ -304,7 +304,7 @@ def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEsti
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
-    return costs.estimates(planned, prepared.settings, devices[0], policy, least or 0.0)
+    return costs.cost_estimates(planned, prepared.settings, devices[0], policy, least or 0.0)
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 
 from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
-from benchmark.ask.session import MASKS, Procedure, Session, noise, open_session, picture, practice
+from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture, practice
 from benchmark.display import counted
 from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import GuardedHandler
@@ -204,9 +204,9 @@ def page(session: Session, language: str, consent: Path | None = None, *, served
     otherwise the browser saves them as a file."""
     text, decode = read_language(language), session.stimuli.decode
     plan = {
-        **session.plan, "text": {**text, "consent": markdown(text["consent"], consent)}, "served": served,
+        **session.plan, "text": {**text, "consent": render_markdown(text["consent"], consent)}, "served": served,
         "pictures": [_address(picture(decode(at))) for at in range(len(session.images))],
-        "noise": [_address(picture(noise(session.seed + at))) for at in range(MASKS)],
+        "noise": [_address(picture(mask_noise(session.seed + at))) for at in range(MASKS)],
         "practice": [(_address(data), category) for data, category in practice()],
     }  # fmt: skip
     names = ("static/ask.css", f"vendor/{LIBRARY}", "static/ask.js", "vendor/LICENSE", "static/ask.html")
@@ -231,7 +231,7 @@ def _address(data: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
-def markdown(text: str, path: Path | None = None) -> str:
+def render_markdown(text: str, path: Path | None = None) -> str:
     """Render Markdown (from a file if there is one) as HTML. HTML in the text is escaped, and images are removed.
     Raises BenchError if the file is not readable."""
     from markdown_it import MarkdownIt

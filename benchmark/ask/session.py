@@ -192,7 +192,7 @@ def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np
     return half
 
 
-def noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
+def mask_noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
     """Generate 1/f noise, whose amplitude falls with the spatial frequency: [side, side] grey, mean 127.5, deviation
     45."""
     white = np.fft.rfft2(np.random.default_rng([seed, 1]).standard_normal((side, side)))

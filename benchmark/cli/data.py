@@ -20,7 +20,7 @@ from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.set_folders import remedy, stimuli_folder
 from benchmark.stimuli.shards import unpack_shards
-from benchmark.stimuli.stylise import Order, load_network, make_stylised
+from benchmark.stimuli.stylise import Order, load_style_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
 from benchmark.store import open_store
@@ -200,7 +200,7 @@ def stylize(
         output=output,
         workers=workers or os.cpu_count() or 1,
     )
-    make_stylised(order, read_settings(), load_network(), echo_line)
+    make_stylised(order, read_settings(), load_style_network(), echo_line)
     return 0
 
 

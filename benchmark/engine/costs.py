@@ -59,7 +59,7 @@ class CostEstimate:
     seconds: float | None  # for the other trials; None: the speed is not known
 
 
-def estimates(
+def cost_estimates(
     tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, least: float = 0.0
 ) -> list[CostEstimate]:
     """Return one line per task that applies; [] if the missing trials take less than `least` seconds. Speeds are those

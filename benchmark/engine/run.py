@@ -60,7 +60,7 @@ class _Enough(Exception):
     """The stored trials answer the question of the run."""
 
 
-def execute(
+def execute_tasks(
     tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: Reporter
 ) -> RunReport:
     """Carry out a plan, or resume it. Every failure becomes a row, and other work continues."""

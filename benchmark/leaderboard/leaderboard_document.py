@@ -164,7 +164,7 @@ WIDEST = 2**53  # larger whole numbers are not counts
 _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")  # and halves of characters
 
 
-def read_document(path: Path) -> Document:
+def read_leaderboard_document(path: Path) -> Document:
     """Return the document in a file. Raises ScoresError if it is not one, is too large, or is inconsistent."""
     plain = read_json(path, "leaderboard document", ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None

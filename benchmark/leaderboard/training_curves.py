@@ -55,7 +55,7 @@ class TrainingCurve:
         return max(self.points, key=lambda point: sign * (point.cell.value or 0.0))
 
 
-def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
+def curves_of_runs(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
     """Return the curves of every run and headline that has a value, run by run. boards: as for `summaries`; observers:
     by name, with their stored cards. A network that has several names is one point. A run is drawn on the stimuli that
     most of its own checkpoints were shown."""

@@ -128,7 +128,12 @@ def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
 def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
     """Return an observer of a pool. named: the columns "condition" (as stored) and "role"."""
     right = np.asarray(trials["response"] == trials["category"], dtype=bool)
-    columns = {**named, "condition": _each(named["condition"], spelled), "stimulus": trials["stimulus"], "right": right}
+    columns = {
+        **named,
+        "condition": _each(named["condition"], common_spelling),
+        "stimulus": trials["stimulus"],
+        "right": right,
+    }
     seen = np.zeros(len(right), dtype=bool)
     if judge is not None and judge.seen is not None and row.training:
         shown = Trials(columns={**columns, "condition": _each(columns["condition"], _listed)})
@@ -137,7 +142,7 @@ def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge:
     return ObserverTrials(observer=row.name, kind=row.kind, training=row.training, trials=trials)
 
 
-def spelled(condition: str) -> str:
+def common_spelling(condition: str) -> str:
     """Return one spelling per condition "name/level"."""
     name, slash, level = condition.partition("/")
     return f"{name}/{canonical_condition(name, level)}" if slash and level else condition
@@ -147,7 +152,7 @@ def _listed(condition: str) -> str:
     """Return the spelling of the published list: "uniform-noise/0.10" of "uniform-noise/0.1"."""
     entry = own_list("human").get(condition.partition("/")[0])
     listed = (entry.condition(level) for level in entry.levels) if entry else ()
-    return next((name for name in listed if spelled(name) == condition), condition)
+    return next((name for name in listed if common_spelling(name) == condition), condition)
 
 
 def _each(conditions: Array, change: Callable[[str], str]) -> Array:
@@ -184,7 +189,7 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColu
         if way in WAYS:
             parts = [(kind, part) for kind, levels in present.items() for part in _levels(way, pool, kind, levels)]
         else:
-            parts = [(degradation_of(c), (c,)) for c in every if fnmatchcase(c, spelled(way))]
+            parts = [(degradation_of(c), (c,)) for c in every if fnmatchcase(c, common_spelling(way))]
             if not parts:
                 raise unknown_name("condition", way, every, f"Or one of: {', '.join(WAYS)}.")
         columns += [TransferColumn(kind, conditions) for kind, conditions in parts]
@@ -204,14 +209,14 @@ def degradation_family(degradation: str) -> str:
 
 def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn | None:
     """Return the column of a degradation, a title or a condition."""
-    own = (c for c in columns if name in (c.title, c.degradation) or (spelled(name),) == c.conditions)
+    own = (c for c in columns if name in (c.title, c.degradation) or (common_spelling(name),) == c.conditions)
     return next(own, None)
 
 
 def _present(pool: TrialPool) -> dict[str, list[str]]:
     """Return degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
     listed = [(entry, level) for name in LISTS for entry in own_list(name).values() for level in entry.levels]
-    levels = list(dict.fromkeys(spelled(entry.condition(level)) for entry, level in listed))
+    levels = list(dict.fromkeys(common_spelling(entry.condition(level)) for entry, level in listed))
     kinds = list(dict.fromkeys(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed))))
     level_places, kind_places = ({name: i for i, name in enumerate(names)} for names in (levels, kinds))
 
@@ -243,7 +248,7 @@ def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list
         return [(min(gaps, key=lambda condition: gaps[condition]),)] if gaps else []
     # An average does not count an experiment's undistorted control.
     entry = own_list("human").get(kind)
-    plain = {spelled(entry.condition(level)) for level in entry.plain} if entry else set()
+    plain = {common_spelling(entry.condition(level)) for level in entry.plain} if entry else set()
     return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
 
 

@@ -26,7 +26,7 @@ from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
-from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
+from benchmark.leaderboard.training_curves import TrainingCurve, curves_of_runs, some_evenly
 from benchmark.observer_trials import commonest, counting_observations
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
@@ -360,7 +360,7 @@ class Contents:
     @cached_property
     def curves(self) -> list[TrainingCurve]:
         """Return every headline over every training run."""
-        return training_curves(self.boards, self.observers)
+        return curves_of_runs(self.boards, self.observers)
 
 
 def read_contents(settings: Settings) -> Contents:
@@ -406,7 +406,7 @@ def read_contents(settings: Settings) -> Contents:
     )
 
 
-def family(observer: ObserverRow) -> str:
+def family_or_kind(observer: ObserverRow) -> str:
     """Return the line of a network's architecture ("resnet"); the kind of another observer."""
     if observer.kind in KINDS:
         return architecture_line(observer.name, observer.card)
@@ -424,7 +424,11 @@ def facts_of(observer: ObserverRow | None) -> dict[str, Any]:
     """Return what tables say of an observer besides its numbers; nothing of chance and of means over people."""
     if observer is None:
         return {"parameters": None, "family": "", "source": ""}
-    return {"parameters": observer.card.get("parameters"), "family": family(observer), "source": source(observer)}
+    return {
+        "parameters": observer.card.get("parameters"),
+        "family": family_or_kind(observer),
+        "source": source(observer),
+    }
 
 
 def about(cells: Iterable[Cell]) -> str:

@@ -76,16 +76,16 @@ class Figure:
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
-        write_whole(Path(path), draw(self, Path(path).suffix.removeprefix(".").lower(), column))
+        write_whole(Path(path), render_figure(self, Path(path).suffix.removeprefix(".").lower(), column))
 
     def __repr__(self) -> str:
         return f"<figure {self.name}: {self.title}; .save('FILE.pdf'), .caption>"
 
     def _repr_svg_(self) -> str:
-        return draw(self, "svg").decode()
+        return render_figure(self, "svg").decode()
 
 
-def draw(figure: Figure, form: str, column: str = "double") -> bytes:
+def render_figure(figure: Figure, form: str, column: str = "double") -> bytes:
     """Return the figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or
     two."""
     return on_paper(svg(figure, WIDTHS[column]), form, column)
@@ -173,7 +173,7 @@ def look(
     return {**known, "scale": colour}, {**known, "scale": shape}
 
 
-def number(field: str, title: str | list[str], ticks: int = 5, **scale: Any) -> Spec:
+def quantity_axis(field: str, title: str | list[str], ticks: int = 5, **scale: Any) -> Spec:
     """Return the channel of a quantity."""
     axis = {"title": title, "tickCount": ticks, "grid": True}
     return {"field": field, "type": "quantitative", "axis": axis, "scale": scale}
@@ -184,7 +184,7 @@ def wrapped(text: str, width: int) -> list[str]:
     return wrap(text, max(8, int(width / 6.2)))
 
 
-def present(order: Sequence[str], records: Records, field: str) -> list[str]:
+def occurring(order: Sequence[str], records: Records, field: str) -> list[str]:
     """Return the values of a field that occur, in an order."""
     inside = {record[field] for record in records}
     return [name for name in order if name in inside]
@@ -203,7 +203,7 @@ def points(size: float, **at: Spec) -> Spec:
     return marks("point", at, filled=True, size=size, opacity=1)
 
 
-def ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
+def interval_ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
     """Return the channels of intervals along an axis, from the field low to high."""
     at = {"x": x, "y": y}
     return {**at, side: {**at[side], "field": f"{prefix}low"}, f"{side}2": {"field": f"{prefix}high"}}
@@ -234,14 +234,14 @@ def panel(records: Records, width: int, height: int | Spec, layers: Sequence[Spe
     return {"data": {"values": list(records)}, "width": width, "height": height, "layer": list(layers), **more}
 
 
-def dots(
+def dot_panels(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
     people: Mapping[str, PeopleScore] | None = None, width: int = WIDTHS["page"],
 ) -> Spec:  # fmt: skip
     """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their
     names at the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by
     metric."""
-    groups, names = present(GROUPS, records, "group"), present(order, records, "observer")
+    groups, names = occurring(GROUPS, records, "group"), occurring(order, records, "observer")
     hue, form = look("group", groups, width if len(groups) > 1 else 0)
     left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))  # px for names
     fitting = max(1, min(len(panels), (width - left) // 100))
@@ -255,10 +255,10 @@ def dots(
             "scale": {"domain": names},
             "axis": {"title": "", "grid": True, **labels},
         }
-        x = number("value", wrapped(title, each), max(2, each // 60), zero=True)
+        x = quantity_axis("value", wrapped(title, each), max(2, each // 60), zero=True)
         layers = [
             *guides("x", chance, (people or {}).get(title)),
-            marks("rule", {**ends("x", x, y), "color": hue}, strokeWidth=2, strokeOpacity=0.5),
+            marks("rule", {**interval_ends("x", x, y), "color": hue}, strokeWidth=2, strokeOpacity=0.5),
             points(34, y=y, x=x, color=hue, shape=form),
         ]
         drawn.append(panel([r for r in records if r["metric"] == title], each, {"step": 15}, layers))
@@ -291,12 +291,12 @@ def scatter(
     values = values or list(dict.fromkeys(str(record[hue]) for record in records))
     colour, form = look(hue, values, (legend or width) if len(values) <= NAMED else 0)
     x, y = (
-        number(name, wrapped(title, width - 80), zero=False, nice=True)
+        quantity_axis(name, wrapped(title, width - 80), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)
     )
     layers = [*guides("x", people=people[0]), *guides("y", people=people[1])]
     layers += [
-        marks("rule", {**ends(side, x, y, f"{side}_"), "color": colour}, opacity=0.35, aria=False)
+        marks("rule", {**interval_ends(side, x, y, f"{side}_"), "color": colour}, opacity=0.35, aria=False)
         for side in "xy"
         if any(record.get(f"{side}_low") is not None for record in records)
     ]

@@ -18,8 +18,17 @@ from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
-from benchmark.report.drawing import NAMED, Figure, Records, Spec, ends, look, marks, number
-from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
+from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
+from benchmark.report.suite_figures import (
+    MOST,
+    VALUES,
+    FigureBoard,
+    agreement_figures,
+    metric_dots,
+    of_suite,
+    row_records,
+    share_shown,
+)
 from benchmark.report.writing import Site, short, short_interval, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.rankings import Correlation
@@ -69,7 +78,7 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
             variant = ":" in name
             yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if variant else figure
     for board in contents.reported:
-        yield board.suite, reported(board, contents.boards)
+        yield board.suite, reported_figure(board, contents.boards)
     for summary in contents.linked:
         for link in contents.links[summary.space]:
             if link.observers:
@@ -79,7 +88,7 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     for suite in contents.suites:
         for declared in suite.figures:
             if declared.kind == "agreement":
-                for figure in agreement(declared, contents.answers, contents.own):
+                for figure in agreement_figures(declared, contents.answers, contents.own):
                     yield suite.name, figure
 
 
@@ -151,7 +160,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     panels = [panel for x in axes[1:] if (panel := _panel(contents, summary, (x, y))).records]
     if not panels:
         board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, space))
-        return next(dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
+        return next(metric_dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
     both = [record for panel in panels for record in panel.records]
     crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
     highest = {max(panel.records, key=lambda r: r[side])["observer"] for panel in panels for side in "xy"}
@@ -231,7 +240,7 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
     return OverviewPanel(titles=titles, people=people, told=said, records=records)
 
 
-def reported(board: Board, measured: Sequence[Board]) -> Figure:
+def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:
     """Return published scores as marks of another kind beside a suite's own; they are not tested or ranked."""
     columns = board.columns[:REPORTED_PANELS]
     shown = set(featured([row.observer for row in board.rows], MOST))
@@ -246,15 +255,15 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     records = [*row_records(rows, columns), *row_records(own, same)]
     sizes = about(row.cells[column.metric] for row in rows for column in columns) or "n not stated"
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
-    few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
+    few = share_shown(len(board.rows), len(rows), "observers", "evenly spaced over the order")
     order, panels = [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]
     beside = f" Beside them {len(own)} networks that were measured here." if own else ""
     return Figure(
         name=f"reported-{slug(board.title)}",
         title=f"{board.title[:1].upper()}{board.title[1:]}",
         caption=f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS]))}. {sizes}.{few}"
-        f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
-        drawn=lambda width: drawing.dots(records, order, panels, width=width),
+        f"{share_shown(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
+        drawn=lambda width: drawing.dot_panels(records, order, panels, width=width),
         records=records,
     )
 
@@ -333,12 +342,12 @@ def over_training(
     def panel(place: tuple[str, str, str], width: int) -> Spec:
         curve, unit = shared[place], steps[place[2]]
         hue, form = look("run", runs, width if len(runs) > 1 else 0)
-        x = number("step", curve.unit, domain=[min(unit), max(unit)])
-        y = number("value", "", zero=False, nice=True)
+        x = quantity_axis("step", curve.unit, domain=[min(unit), max(unit)])
+        y = quantity_axis("value", "", zero=False, nice=True)
         at = {"x": x, "y": y, "color": hue}
         layers = [
             *drawing.guides("y", curve.column.chance, (people or {}).get(curve.suite)),
-            marks("area", {**ends("y", x, y), "color": hue}, opacity=0.16),
+            marks("area", {**interval_ends("y", x, y), "color": hue}, opacity=0.16),
             marks("line", at, strokeWidth=1.5),
             drawing.points(25, **at, shape=form),
         ]
@@ -385,6 +394,6 @@ def forest(compared: Compared) -> Figure | None:
         caption="Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the "
         f"level at which Holm's procedure tests it ({holm} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        drawn=lambda width: drawing.dots(rows, names, [(axis, 0.0)], width=width),
+        drawn=lambda width: drawing.dot_panels(rows, names, [(axis, 0.0)], width=width),
         records=records,
     )

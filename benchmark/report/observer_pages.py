@@ -12,7 +12,7 @@ from benchmark.leaderboard.board_model import cell_of, set_in_words
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
-from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family, source
+from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.writing import Site, short, slug
@@ -82,7 +82,7 @@ def observer_pages(
             runs=runs[:MOST_RUNS],
             more_runs=max(0, len(runs) - MOST_RUNS),
             parts_=list(parts_of(contents, contents.scores.get(name, ()))),
-            answered=list(answered(contents.answers, name, pictures)),
+            answered=list(differing_images(contents.answers, name, pictures)),
             confusions=list(confusions(contents.answers, name)),
             outcomes=failed[name],
         )
@@ -130,7 +130,7 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
             text = text.rpartition("/")[2] if name == "weights" else text
             yield title, text, address(text) if name == "paper" else ""
     yield "kind", known.kind, ""
-    if kin := family(known):
+    if kin := family_or_kind(known):
         yield "family", kin, ""
     yield "answers", source(known) or "imported", ""
     for score in card.get("reported") or ():
@@ -189,7 +189,7 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     }
 
 
-def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
+def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
     """Yield the images on which an observer differs from the others, for each role, in lists by their titles. Only the
     first role has lists by the observer's own probability of the correct answer."""
     for place, role in enumerate([role for role in answers if name in role.observers][:ROLES]):

@@ -23,7 +23,19 @@ from benchmark.report.contents import (
     featured,
     people_among,
 )
-from benchmark.report.drawing import GROUPS, INK, PEOPLE, QUIET, Figure, Records, Spec, ends, look, marks, number
+from benchmark.report.drawing import (
+    GROUPS,
+    INK,
+    PEOPLE,
+    QUIET,
+    Figure,
+    Records,
+    Spec,
+    interval_ends,
+    look,
+    marks,
+    quantity_axis,
+)
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
@@ -100,14 +112,14 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
     yield from (figure for kind, figure in figures if kind == "matrix")
     if not figures:
         title = next(column.title for column in board.columns if column.metric == board.by)
-        yield from dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
+        yield from metric_dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
 
 
 def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     """Yield nothing for agreement and galleries: they are about answers and files, and not of a board."""
     match declared.kind:
         case "dots":
-            yield from dots(scene, declared.name, declared.title, declared.metrics, declared.caption)
+            yield from metric_dots(scene, declared.name, declared.title, declared.metrics, declared.caption)
         case "path":
             yield from _path(scene, declared)
         case "curve":
@@ -136,7 +148,7 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
         for title, figure in zip(titles, figures, strict=True)
         for record in figure.records
     ]
-    order = drawing.present(list(scene.hues), records, "observer")
+    order = drawing.occurring(list(scene.hues), records, "observer")
 
     def spec(width: int) -> Spec:
         drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
@@ -193,7 +205,7 @@ def _by_condition(
         flags = {flag for row in rows for flag in distrust_flags(row.flags)}
         caption = (
             declared.caption,
-            some_of(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip(),
+            share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip(),
             f"{where}{'; ' if where else ''}{about(map(cell_of, rows))}{note}.",
             f"{who.called.capitalize()}: {who.how}." if who else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
@@ -256,10 +268,10 @@ def _curve(
     observers, and the legend's width, if it is above several drawings."""
     levels = {"title": made.titles[0], "labelAngle": 0, "labelOverlap": True}
     x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
-    y = number("value", made.titles[1], domain=[0, 1])
+    y = quantity_axis("value", made.titles[1], domain=[0, 1])
     names = names or (*made.shown, *([PEOPLE] if made.people else []))
     hue, form = look("observer", names, legend or width, scene.hues)
-    at, between = {"x": x, "y": y, "color": hue}, ends("y", x, y)
+    at, between = {"x": x, "y": y, "color": hue}, interval_ends("y", x, y)
     layers = [
         *drawing.guides("y", declared.line[0] if declared.line else None),
         marks("area", between, only=f"datum.observer === '{PEOPLE}'", opacity=0.16, color=INK),
@@ -284,8 +296,8 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
         "sort": made.order if declared.order else "ascending",
         "axis": {"title": made.titles[0], "grid": True},
     }
-    x = number("value", drawing.wrapped(made.titles[1], width - 120), domain=[0, 1])
-    hue, form = look("observer", drawing.present(names, made.records, "observer"), width, scene.hues)
+    x = quantity_axis("value", drawing.wrapped(made.titles[1], width - 120), domain=[0, 1])
+    hue, form = look("observer", drawing.occurring(names, made.records, "observer"), width, scene.hues)
     layers = [
         *drawing.guides("x", declared.line[0] if declared.line else None),
         marks("rule", {"x": x, "color": hue}, of=whole, opacity=0.55, strokeWidth=1.5),
@@ -336,7 +348,9 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
 
     def spec(width: int) -> Spec:
-        x, y = (number(axis, title, zero=False, nice=True) for axis, title in zip("xy", declared.axes, strict=True))
+        x, y = (
+            quantity_axis(axis, title, zero=False, nice=True) for axis, title in zip("xy", declared.axes, strict=True)
+        )
         hue, form = look("observer", list(dict.fromkeys(r["observer"] for r in records)), width, scene.hues)
         line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
         size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
@@ -347,7 +361,7 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         ]
         return drawing.panel(records, width - 80, min(380, int(0.7 * width)), layers)
 
-    few = some_of(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
+    few = share_shown(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
     where = "; ".join(dict.fromkeys(scene.board.sets.values()))
     caption = (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source)
     yield Figure(
@@ -359,7 +373,9 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     )
 
 
-def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
+def metric_dots(
+    scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = ""
+) -> Iterator[Figure]:
     """Yield some metrics of a board side by side, its networks and reference rows; nothing where it has none of
     them."""
     board = scene.board
@@ -373,7 +389,7 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
         return
     spread = "; ".join(f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns)
     where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
-    more = some_of(len(board.rows), len(names), "networks", "evenly spaced over the ranks")
+    more = share_shown(len(board.rows), len(names), "networks", "evenly spaced over the ranks")
     imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
     dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
     drawn = f"Dot: value; bar: interval{dashed}{'; line and band: people' if bands else ''}."
@@ -383,12 +399,14 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
         name=f"{name}-{slug(board.space)}",
         title=title,
         caption=" ".join(filter(None, (caption, drawn, f"{where}. {spread}.{more}{imported}"))),
-        drawn=lambda width: drawing.dots(records, order, panels, bands, width),
+        drawn=lambda width: drawing.dot_panels(records, order, panels, bands, width),
         records=records,
     )
 
 
-def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Collection[str] = ()) -> Iterator[Figure]:
+def agreement_figures(
+    declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Collection[str] = ()
+) -> Iterator[Figure]:
     """Yield one figure for each role that three or more observers answered; people's agreement is the ceiling."""
     for role in [part for part in answers if part.role != NATURAL][:ROLES]:
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
@@ -412,12 +430,12 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
         ]  # fmt: skip
         if not records:
             continue
-        few = some_of(len(networks), len(shown) - len(people), "networks", "evenly spaced by name")
+        few = share_shown(len(networks), len(shown) - len(people), "networks", "evenly spaced by name")
         yield Figure(
             name=f"{declared.name}-{slug(role.key)}",
             title=declared.title.format(role=role.role, space=role.space),
             caption=f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks "
-            f"first, then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell "
+            f"first, then people.{few}{share_shown(len(everybody), len(people), 'people')} 0: as if errors fell "
             "independently. The CSV has the kappas that the two accuracies allow.",
             drawn=partial(_agreement, records, shown),
             records=[record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
@@ -455,7 +473,7 @@ def row_records(rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str
     ]
 
 
-def some_of(total: int, shown: int, what: str, how: str = "") -> str:
+def share_shown(total: int, shown: int, what: str, how: str = "") -> str:
     """Return " The first 60 of 200 networks." where not all are shown; " 60 of 200 networks, `how`." """
     if shown >= total:
         return ""

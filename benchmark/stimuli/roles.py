@@ -30,7 +30,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNe
     """Load the named networks that answer in `space` and have installed weights, once each. Loading them before the run
     lets results that depend on them name their weights. Raises MissingStimuli if one does not load."""
     from registry.download import missing_weights
-    from registry.loading import load_model  # imports torch, which ranking does not need
+    from registry.loading import load_network  # imports torch, which ranking does not need
 
     cards = read_cards(settings.cards)
     networks = []
@@ -39,7 +39,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNe
         if not answers or missing_weights(card, settings.place):
             continue
         try:
-            model = load_model(card, settings.place)
+            model = load_network(card, settings.place)
         except (WeightsError, CardError, LabelError) as error:
             raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
         networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))

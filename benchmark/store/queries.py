@@ -251,7 +251,7 @@ def stored_scores(connection: sa.Connection, set_id: str) -> list[Mapping[str, A
     return [row._mapping for row in fetched(connection, query.order_by(_SCORES.position))]
 
 
-def scores_of(connection: sa.Connection, target: ScoreSet) -> list[Score]:
+def newest_scores(connection: sa.Connection, target: ScoreSet) -> list[Score]:
     """Return the scores of the newest set of this observer, suite, space and stimuli, if it was made like this."""
     number = newest_like(connection, target)
     rows = [] if number is None else stored_scores(connection, number)
@@ -420,7 +420,7 @@ def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
     return [tuple(row) for row in fetched(connection, query)]
 
 
-def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
+def score_origin(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     """Return the origin of a score set: its run, its observations with their observers, and their runs."""
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
@@ -489,7 +489,7 @@ LARGEST = 2**30  # bytes of one observation's columns: no suite stores a tenth o
 Sets = dict[str, dict[str, Coded]]
 
 
-def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
+def stored_trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
     """Return the stored trials of the observations, in the order of the keys. known: sets that were read before, by
     digest; those that are read are put there."""
     parts = [part for part in _parts(connection, keys, known) if part]

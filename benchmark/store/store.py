@@ -64,12 +64,12 @@ class Store:
     score_sets = _reading(queries.score_sets)
     latest_scores = _reading(queries.latest_scores)
     has_scores = _reading(queries.has_scores)
-    stored_scores = _reading(queries.scores_of)
+    stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
     run_notes = _reading(queries.run_notes)
     runs = _reading(queries.runs)
     runs_of_sets = _reading(queries.runs_of_sets)
-    provenance = _reading(queries.provenance)
+    provenance = _reading(queries.score_origin)
     problems = _reading(check.problems)
     begin_run = _changing(write.begin_run)
     end_run = _changing(write.end_run)
@@ -144,4 +144,4 @@ class Store:
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """Return the stored trials of the observations as one table, in the order of the keys. missing: role -> reason
         for missing trials; passed on."""
-        return self._database.read(queries.trials, keys, missing or {}, self._known_sets)
+        return self._database.read(queries.stored_trials, keys, missing or {}, self._known_sets)

@@ -29,7 +29,7 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
     location = parse_location(str(url_or_path))
     database = connect(location, write=write, create=create)
     try:
-        retry(partial(prepare, database, create=create), location.shown, opening=True)
+        retry(partial(ensure_tables, database, create=create), location.shown, opening=True)
     except BaseException:
         database.close()
         raise
@@ -54,7 +54,7 @@ def is_there(url_or_path: str) -> bool:
         return database.look(partial(revision, location=location)) is not None
 
 
-def prepare(database: Database, *, create: bool = True) -> None:
+def ensure_tables(database: Database, *, create: bool = True) -> None:
     """Make sure that the database has this program's tables. Raises StoreError if it cannot have them."""
     shown = database.location.shown
     with database.reading() as connection:

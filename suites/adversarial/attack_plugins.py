@@ -44,7 +44,7 @@ class Attack:
         return self.epsilons or EPSILONS[self.norm]
 
 
-def read_added(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
+def read_attacks(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
     """Return attacks by name, and the reason by name for each that cannot be used: it is reported and affects no other
     attack."""
     return load_each(entries, _load)
@@ -67,4 +67,4 @@ def _load(entry: EntryPoint) -> Attack:
     return attack
 
 
-ATTACKS, BROKEN = read_added(entry_points(group="bench.attacks"))
+ATTACKS, BROKEN = read_attacks(entry_points(group="bench.attacks"))

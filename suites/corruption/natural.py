@@ -17,7 +17,7 @@ from registry.labels import label_space, subset_groups
 from suites.corruption.calibration import calibration_metrics, certainty
 from suites.corruption.config import Folders, NaturalSet
 from suites.corruption.observe import observe as kept
-from suites.corruption.stylised import score_sets
+from suites.corruption.stylised import score_each_set
 
 
 def plan(config: NaturalSet, shelf: Shelf) -> Plan:
@@ -75,7 +75,7 @@ def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
 
 def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:
     """Return the share of right answers on the set, by both rules where they differ, and on the validation images."""
-    return score_sets(_metrics(config), trials)
+    return score_each_set(_metrics(config), trials)
 
 
 def _right(rule: str, trials: Trials) -> tuple[Array, Array]:

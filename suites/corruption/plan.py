@@ -10,7 +10,7 @@ from benchmark.stimuli.roles import ROLE, natural_images, sets_of
 from benchmark.transforms.listing import CorruptionEntry, plugins, transform
 from suites.corruption.cells import CLEAN
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
-from suites.corruption.protocols import groups_of, shown
+from suites.corruption.protocols import groups_of, shown_corruptions
 
 #: Images of the built-in world: ten of each category.
 WORLD_IMAGES = 160
@@ -36,7 +36,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
         missing.update(broken)
         entries = shipped.values()
     else:
-        entries = shown(config, shelf.space).values()
+        entries = shown_corruptions(config, shelf.space).values()
     for entry in entries:
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
         options: dict[str, Any] = {"jpeg85": config.jpeg85, "pictures": stimuli}

@@ -34,7 +34,7 @@ def groups_of(corruption: str) -> set[str]:
     return {corruption, "all", *(name for name, members in PROTOCOLS["lists"].items() if corruption in members)}
 
 
-def shown(config: CorruptionConfig, space: str) -> Entries:
+def shown_corruptions(config: CorruptionConfig, space: str) -> Entries:
     """Return the corruptions of a sweep in a label space. Raises UnknownName."""
     if space == WORLD and config.source == "imagenet-c":
         return world_list()
@@ -52,7 +52,7 @@ def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tupl
     if config.source == "plugins":
         return ()
     seen = {condition.partition("/")[0] for condition in conditions}
-    lists = (shown(config, space) for space in ("", WORLD))
+    lists = (shown_corruptions(config, space) for space in ("", WORLD))
     return min((tuple(name for name in entries if name not in seen) for entries in lists), key=len)
 
 
@@ -67,7 +67,7 @@ def versioned(suite: Suite) -> Suite:
 
 def conditions_digest(suite: Suite) -> str:
     """Return the digest of all conditions that a sweep shows, in any space, whatever their order."""
-    config, listings = suite.config, [shown(suite.config, space) for space in suite.spaces]
+    config, listings = suite.config, [shown_corruptions(suite.config, space) for space in suite.spaces]
     levels = ((entry, level) for entries in listings for entry in entries.values() for level in entry.levels)
     chosen = {e.condition(level) for e, level in levels if not config.severities or str(level) in config.severities}
     return digest_data(sorted(chosen))[:12]

@@ -29,10 +29,10 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Return top-1 and top-5 accuracy on each of the two sets."""
-    return score_sets(STYLISED.metrics, trials, (SEEN,) if seen_stylised(trials.training, trials).any() else ())
+    return score_each_set(STYLISED.metrics, trials, (SEEN,) if seen_stylised(trials.training, trials).any() else ())
 
 
-def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
+def score_each_set(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
     """Return each metric on its own set, with the reason where that is missing, and what confidence is worth there;
     flags: of those on other sets than the photographs."""
     present = trials.coded("role").used if len(trials) else []

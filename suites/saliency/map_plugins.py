@@ -60,7 +60,7 @@ class AddedMaps:
         return tuple((name, code_digest(function)) for name, function in sorted(code.items()))
 
 
-def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
+def read_maps(entries: Iterable[EntryPoint]) -> AddedMaps:
     """Load every entry point. One that cannot be used is reported with the reason and affects no other."""
     loaded, broken = load_each(entries, _load)
     maps = {name: own for name, own in loaded.items() if isinstance(own, Map)}
@@ -101,4 +101,4 @@ def _load(entry: EntryPoint) -> Map | Measure:
     return loaded
 
 
-ADDED = read_added(entry_points(group=GROUP))
+ADDED = read_maps(entry_points(group=GROUP))

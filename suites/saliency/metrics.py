@@ -16,7 +16,7 @@ from suites.saliency.config import BOARDS, EVIDENCE, LARGEST, NATURAL, PARTNER, 
 CEILING = 0.65753
 
 
-def exemplars(trials: Trials) -> Mapping[str, Array]:
+def image_clusters(trials: Trials) -> Mapping[str, Array]:
     """Return what several images share, by label columns or else by the names of published conflict images: "cat7" and
     "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
     columns = exemplar_columns(trials)
@@ -30,10 +30,10 @@ def exemplars(trials: Trials) -> Mapping[str, Array]:
 def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
     """Return `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
     if PARTNER not in trials.columns:
-        return exemplars(trials)
+        return image_clusters(trials)
     both = np.stack([trials["stimulus"].astype(str), trials[PARTNER].astype(str)])
     named = np.array(["|".join(sorted(pair)) for pair in both.T.tolist()])
-    return {**exemplars(trials), "pair": np.where(both[1] == "", "", named)}
+    return {**image_clusters(trials), "pair": np.where(both[1] == "", "", named)}
 
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def _share(of_object: Array, of_other: Array) -> Array:
     return np.asarray(np.divide(of_object - of_other, size, out=share, where=np.isfinite(size) & (size > 0)))
 
 
-def correct(trials: Trials) -> Array:
+def names_object(trials: Trials) -> Array:
     """Return [n] whether the answer is the object's category."""
     shape = trials.columns.get("shape", trials["category"])
     truth = np.where(shape == "", trials["category"], shape)
@@ -116,7 +116,7 @@ EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")
 RATIOS: Mapping[str, Ratio] = {
     HEADLINE: mean(reliance),
     "ranked_reliance": mean(ranked_reliance),
-    "object_accuracy": mean(correct),
+    "object_accuracy": mean(names_object),
     "object_share": mean(split),
     "object_auc_excess": mean_excess("grad"),
     "object_auc": mean_of("grad_auc"),
@@ -137,5 +137,7 @@ RATIOS: Mapping[str, Ratio] = {
 }
 METRICS = tuple(
     replace(metric, clusters=exchange_clusters) if metric.name in EXCHANGED else metric
-    for metric in declared_metrics(package_data("suites.saliency", "metrics")["metrics"], RATIOS, clusters=exemplars)
+    for metric in declared_metrics(
+        package_data("suites.saliency", "metrics")["metrics"], RATIOS, clusters=image_clusters
+    )
 )

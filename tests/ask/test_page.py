@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.serving import LANGUAGES, ask, markdown, page, read_language
+from benchmark.ask.serving import LANGUAGES, ask, page, read_language, render_markdown
 from benchmark.ask.session import Procedure, open_session
 from benchmark.failures import BenchError
 from benchmark.stimuli.datasets import sample
@@ -62,12 +62,12 @@ def test_a_later_session_shows_the_next_images_at_the_angle_that_was_asked_for()
 def test_a_consent_form_is_text(tmp_path):
     form = tmp_path / "consent.md"
     form.write_text(f"{HOSTILE}\n\n- **yes**\n")
-    html = markdown("", form)
+    html = render_markdown("", form)
     assert "<script" not in html and "<img" not in html and 'href="javascript' not in html
     assert "<strong>yes</strong>" in html and "&lt;script&gt;" in html
     form.write_bytes(b"\xff\xfe")
     with pytest.raises(BenchError, match="UTF-8"):
-        markdown("", form)
+        render_markdown("", form)
 
 
 def test_no_text_leaves_its_element(session, tmp_path):

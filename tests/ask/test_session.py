@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, noise, open_session, practice
+from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, mask_noise, open_session, practice
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set, training_stimuli
@@ -88,13 +88,13 @@ def test_who_answers_with_other_categories_cannot_be_asked():
 
 def test_noise_falls_with_the_frequency():
     """The amplitude over frequency is a line of slope -1 in logarithms."""
-    waves = np.abs(np.fft.rfft2(np.mean([noise(seed) for seed in range(4)], axis=0) - 127.5))
+    waves = np.abs(np.fft.rfft2(np.mean([mask_noise(seed) for seed in range(4)], axis=0) - 127.5))
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.rfftfreq(256), indexing="ij"))
     inside = (frequency > 3 / 256) & (frequency < 0.25)
     slope, _ = np.polyfit(np.log(frequency[inside]), np.log(waves[inside]), 1)
     assert slope == pytest.approx(-1, abs=0.1)
-    assert noise(0).mean() == pytest.approx(127.5, abs=2) and noise(0).std() == pytest.approx(45, abs=3)
-    assert (noise(0) == noise(0)).all() and (noise(0) != noise(1)).any()
+    assert mask_noise(0).mean() == pytest.approx(127.5, abs=2) and mask_noise(0).std() == pytest.approx(45, abs=3)
+    assert (mask_noise(0) == mask_noise(0)).all() and (mask_noise(0) != mask_noise(1)).any()
 
 
 def test_nobody_practises_with_what_is_shown():

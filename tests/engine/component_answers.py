@@ -36,7 +36,7 @@ from registry.architectures import NETWORKS_VERSION
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.labels import decide, label_space
-from registry.loading import load_model, load_observer
+from registry.loading import load_network, load_observer
 from registry.world_networks import tiny_resnet
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "answers.json"
@@ -125,7 +125,7 @@ def _human() -> Numbers:
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     cards = builtin_cards()
-    model = load_model(cards["world-standard-0"], WeightSources(weights_folder=Path("unused")))
+    model = load_network(cards["world-standard-0"], WeightSources(weights_folder=Path("unused")))
     stimuli = subset(generated_set("world-natural"), 8)
     images, index = [stimuli.decode(i) for i in range(8)], np.arange(8)
     found: Numbers = {"seeds": told(seeds_of(stimuli, index, 3)), "drawn": told(images)}
@@ -207,7 +207,9 @@ def _networks() -> Numbers:
         torch.manual_seed(0)
         answers = {"tiny": told(tiny_resnet(16).eval()(images))}
         for name in (name for name, card in cards.items() if card.simulated):
-            answers[name] = told(load_model(cards[name], WeightSources(weights_folder=Path("unused"))).forward(images))
+            answers[name] = told(
+                load_network(cards[name], WeightSources(weights_folder=Path("unused"))).forward(images)
+            )
     return answers
 
 

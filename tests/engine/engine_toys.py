@@ -14,7 +14,7 @@ from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
 from registry.files import WeightSources, digest_data
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 
 torch.set_num_threads(1)
 CLASSES = label_space("world16").classes
@@ -114,7 +114,7 @@ class Bench:
         ]
         options = run.RunOptions(device=device, policy=Policy(device=device, seed=seed, **policy), batch=batch)
         with open_store(self.settings.db) as store:
-            return run.execute(tasks, store, self.settings, options, reporter or Silent())
+            return run.execute_tasks(tasks, store, self.settings, options, reporter or Silent())
 
     def trials(self, name, suite="toy"):
         with open_store(self.settings.db, write=False) as store:
@@ -154,7 +154,7 @@ def content(db):
 
 def plain_answers(card, stimuli, home):
     """Answers by a loop of its own: one image at a time, mean and std 0.5."""
-    module, names = load_model(card, WeightSources(weights_folder=home)).module, []
+    module, names = load_network(card, WeightSources(weights_folder=home)).module, []
     for i in range(len(stimuli)):
         image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():

@@ -11,7 +11,7 @@ from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli
 from benchmark.engine import inference
 from benchmark.engine.inference import decoded_chunks
-from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
 from benchmark.stimuli.datasets import restrict
 from benchmark.store import open_store
@@ -104,6 +104,6 @@ def test_images_are_decoded_and_resized_by_as_many_threads_as_asked(tmp_path):
         task = Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))
         with open_store(bench.settings.db) as store:
             how = RunOptions(device="cpu", policy=Policy(), batch=8, decoders=count)
-            assert not execute([task], store, bench.settings, how, Silent()).failed
+            assert not execute_tasks([task], store, bench.settings, how, Silent()).failed
         answers.append(bench.trials("net"))
     engine_toys.same_trials(*answers)

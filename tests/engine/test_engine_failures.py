@@ -7,7 +7,7 @@ import pytest
 from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import Plan, Policy
-from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import Task
 from benchmark.failures import StimuliError
@@ -106,7 +106,9 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     suite = toy_suite(toys.make_stimuli(9))
     task = Task(card=ideal(), suite=suite, space="world16", plan=Plan(()), reason="the pictures are not here")
     with open_store(leaderboard.settings.db) as store:
-        report = execute([task], store, leaderboard.settings, RunOptions(device="cpu", policy=Policy()), toys.Silent())
+        report = execute_tasks(
+            [task], store, leaderboard.settings, RunOptions(device="cpu", policy=Policy()), toys.Silent()
+        )
     assert report.exit_code == 1
     (row,) = leaderboard.outcomes()
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")

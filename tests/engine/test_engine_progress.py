@@ -7,7 +7,7 @@ from engine_toys import Told, ideal, network, toy_suite
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Policy
 from benchmark.engine import costs, devices
-from benchmark.engine.run import RunOptions, execute
+from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
 from benchmark.store import open_store
 
@@ -39,7 +39,7 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
     def long_plan(n):
         suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
         tasks = [Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))]
-        lines = costs.estimates(tasks, settings, "cpu", policy, 300.0)
+        lines = costs.cost_estimates(tasks, settings, "cpu", policy, 300.0)
         return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
 
     monkeypatch.setattr(devices, "tune", lambda model, device, notes: None)
@@ -63,7 +63,7 @@ def test_a_run_ends_where_what_is_stored_is_enough(leaderboard):
     options = RunOptions(device="cpu", policy=Policy(device="cpu"), enough=enough)
     for before in ([0, 2], [0, 2, 2]):  # a second run asks before it shows anything
         with open_store(leaderboard.settings.db) as store:
-            execute(tasks, store, leaderboard.settings, options, Silent())
+            execute_tasks(tasks, store, leaderboard.settings, options, Silent())
         assert asked == before
     assert len(leaderboard.trials("reader")["stimulus"]) == 2 * CHUNK
     assert leaderboard.scores("reader") == {}

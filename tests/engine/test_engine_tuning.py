@@ -15,12 +15,12 @@ from benchmark.engine import devices
 from benchmark.engine.devices import Tuning, feed, numerics, tune, working_threads
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(builtin_cards()["world-standard-0"], WeightSources(weights_folder="unused"))
+    return load_network(builtin_cards()["world-standard-0"], WeightSources(weights_folder="unused"))
 
 
 def answers(model, batch, threads):

@@ -13,7 +13,7 @@ from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build_network, source_code
 from registry.cards import ModelCard
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 
 NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
 TRIALS, SCORES, BOTH, NETWORK = {"trials"}, {"scores"}, {"trials", "scores"}, {"network"}
@@ -259,7 +259,7 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
             importlib.invalidate_caches()
             arch = f"python:{path.stem if home == 'a' else path}:network"
             card = ModelCard(name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF)
-            identities.add(load_model(card, WeightSources(weights_folder=tmp_path)).identity)
+            identities.add(load_network(card, WeightSources(weights_folder=tmp_path)).identity)
             for module in ("parts", path.stem):
                 sys.modules.pop(module)
     assert len(identities) == 1

@@ -13,7 +13,7 @@ from benchmark.engine.costs import operations
 from benchmark.engine.tasks import Task, cut_shards, plan_digest
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import forward_flops, load_model
+from registry.loading import forward_flops, load_network
 
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):
@@ -59,7 +59,7 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
 def test_operations_of_own_networks_are_those_that_torch_counts(name):
     card = builtin_cards()[name]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        load_model(card, WeightSources(weights_folder="unused")).module(torch.zeros(1, 3, 64, 64))
+        load_network(card, WeightSources(weights_folder="unused")).module(torch.zeros(1, 3, 64, 64))
     assert forward_flops(card) == counter.get_total_flops()
 
 

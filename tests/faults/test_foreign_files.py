@@ -31,7 +31,7 @@ from torch import nn
 
 from benchmark.engine.inference import decoded_chunks
 from benchmark.failures import BenchError
-from benchmark.leaderboard.leaderboard_document import read_document
+from benchmark.leaderboard.leaderboard_document import read_leaderboard_document
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
@@ -448,7 +448,7 @@ KINDS: Mapping[str, Kind] = {
     "head": Kind({"h.safetensors": head("head")}, _only(lambda path: read_head(path, 2))),
     "text-head": Kind({"h.safetensors": head("prompts")}, _only(lambda path: read_text_head(path, ""))),
     "scores": Kind({"s.json": SCORES}, _only(lambda path: read_scores(path))),
-    "document": Kind({"lab.json": DOCUMENT}, _only(read_document)),
+    "document": Kind({"lab.json": DOCUMENT}, _only(read_leaderboard_document)),
 }
 
 

@@ -186,4 +186,6 @@ def test_a_payload_is_as_long_as_a_file_may_be_and_no_other_text_is(document, tm
     path, plain = tmp_path / "lab.json", copy.deepcopy(document)
     plain["chunks"][0]["payload"] = "A" * (leaderboard_document.LONGEST + 4)
     path.write_text(json.dumps(plain))
-    assert len(leaderboard_document.read_document(path).chunks[0].payload) == leaderboard_document.LONGEST + 4
+    assert (
+        len(leaderboard_document.read_leaderboard_document(path).chunks[0].payload) == leaderboard_document.LONGEST + 4
+    )

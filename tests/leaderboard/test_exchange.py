@@ -8,7 +8,7 @@ import pytest
 
 from benchmark import api
 from benchmark.failures import ScoresError
-from benchmark.leaderboard.leaderboard_document import Document, json_schema, read_document
+from benchmark.leaderboard.leaderboard_document import Document, json_schema, read_leaderboard_document
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-2.schema.json"
 
@@ -64,4 +64,4 @@ def test_a_document_of_empty_objects_is_refused_at_the_first(tmp_path):
     head = {"form": "gestaltbench-leaderboard", "version": 1, "program": "x"}
     path.write_text(json.dumps({**head, **empty, "scores": [{}] * 1000}))
     with pytest.raises(ScoresError, match=r"scores\.0\.observer: Field required \(7 faults"):
-        read_document(path)
+        read_leaderboard_document(path)

@@ -11,7 +11,7 @@ import pytest
 from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.failures import BenchError, ScoresError
-from benchmark.leaderboard.leaderboard_document import read_document
+from benchmark.leaderboard.leaderboard_document import read_leaderboard_document
 from benchmark.store import open_store
 from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of
 
@@ -191,17 +191,17 @@ def test_an_object_of_many_names_of_which_one_stands_twice_is_refused_at_once(tm
     path = tmp_path / "twice.json"
     path.write_text(f'{{{pairs}, "k49999": 2}}')
     with pytest.raises(ScoresError, match="'k49999' appears twice in one object"):
-        read_document(path)
+        read_leaderboard_document(path)
 
 
 def test_a_number_that_is_none_and_a_file_beyond_all_are_refused(lab, monkeypatch):
     text = lab.read_text()
     lab.write_text(text.replace('"level": 0.95', '"level": NaN', 1))
     with pytest.raises(ScoresError, match="not finite"):
-        read_document(lab)
+        read_leaderboard_document(lab)
     monkeypatch.setattr("benchmark.leaderboard.leaderboard_document.LARGEST", 1000)
     with pytest.raises(ScoresError, match="larger than"):
-        read_document(lab)
+        read_leaderboard_document(lab)
 
 
 #: What a value becomes after an accident or an attack.

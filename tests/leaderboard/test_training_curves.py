@@ -9,9 +9,9 @@ from benchmark.leaderboard.board_model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
 from benchmark.leaderboard.training_curves import (
     checkpoint_table,
+    curves_of_runs,
     shared_steps,
     sparkline,
-    training_curves,
     training_tables,
 )
 from benchmark.report.figures import over_training
@@ -55,7 +55,7 @@ BOARDS = [board("up", RISES, "rises", clean=True), board("down", FALLS, "falls",
 
 
 def test_a_curve_holds_its_runs_checkpoints_by_step():
-    found = training_curves(BOARDS, observers(CARDS))
+    found = curves_of_runs(BOARDS, observers(CARDS))
     titles = ("up: rises", "down: falls", "clean accuracy")
     assert [(one.run, one.title) for one in found] == [(run, title) for run in "ab" for title in titles]
     rises, falls, _ = found[:3]
@@ -69,10 +69,10 @@ def test_a_curve_holds_its_runs_checkpoints_by_step():
 def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
     large = board("up", {"other": 0.9, "odd": 0.5, "b-1": 0.4}, "rises", stimuli="480 images")
     small = board("up", {"a-1": 0.1, "a-9": 0.2}, "rises", stimuli="16 images")
-    found = training_curves([large, small], observers(CARDS))
+    found = curves_of_runs([large, small], observers(CARDS))
     assert [(one.run, one.stimuli, len(one.points)) for one in found] == [("a", "16 images", 2), ("b", "480 images", 1)]
     more = board("up", {"a-1": 0.1, "a-9": 0.2, "a-10": 0.3}, "rises", stimuli="32 images")
-    found = training_curves([small, more, board("down", {"a-1": 1}, "falls")], observers(CARDS))
+    found = curves_of_runs([small, more, board("down", {"a-1": 1}, "falls")], observers(CARDS))
     assert [(one.suite, one.stimuli) for one in found] == [("up", "32 images"), ("down", "set one")]
 
 
@@ -95,7 +95,7 @@ TWICE = [
 
 
 def test_a_network_of_two_names_is_one_point():
-    found = training_curves(TWICE, observers(TWINS, one="same", two="same"))
+    found = curves_of_runs(TWICE, observers(TWINS, one="same", two="same"))
     for curve, value in zip(found, (0.3, 0.2), strict=True):
         points = [(p.step, p.observer, p.cell.value) for p in curve.points]
         assert points == [(1, "one", value), (2, "late", 0.4)]
@@ -104,7 +104,7 @@ def test_a_network_of_two_names_is_one_point():
 
 def test_two_networks_at_one_step_are_said():
     """Averaged weights beside the plain ones, say: a line through both is the curve of neither."""
-    found = training_curves(TWICE, observers(TWINS))
+    found = curves_of_runs(TWICE, observers(TWINS))
     assert [point.observer for point in found[0].points] == ["one", "two", "late"]
     said = "run has several networks, each a point, at 1 of 2 epochs: one, two at epoch 1."
     assert said in " ".join(printed(found, 80).split())
@@ -118,7 +118,7 @@ def test_runs_share_a_panel_where_they_share_stimuli_and_count_alike():
     ]
     cards = {"a-1": card("a", 1), "a-2": card("a", 2), "c-1": card("c", 1),
              "b-500": card("b", 500, "step"), "d-4": card("d", 4)}  # fmt: skip
-    figure = over_training(training_curves(boards, observers(cards)), "world16")
+    figure = over_training(curves_of_runs(boards, observers(cards)), "world16")
     panels = [[value["run"] for value in one["data"]["values"]] for one in figure.drawn(1200)["concat"]]
     assert panels == [["a", "a", "c"], ["b"], ["d"]]
     x = [one["layer"][-1]["encoding"]["x"] for one in figure.drawn(1200)["concat"]]

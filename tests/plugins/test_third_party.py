@@ -8,8 +8,8 @@ from benchmark import api, plugins
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import PluginError
 from benchmark.transforms import listing
-from suites.adversarial.attack_plugins import read_added as attacks
-from suites.saliency.map_plugins import read_added as maps
+from suites.adversarial.attack_plugins import read_attacks as attacks
+from suites.saliency.map_plugins import read_maps as maps
 
 
 def suites(monkeypatch, entries):

@@ -14,7 +14,7 @@ from registry.cards import Preprocess
 from registry.families import chat
 from registry.files import WeightSources
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import _card, register
 from registry.user_errors import AnswerError, CardError
 
@@ -283,6 +283,6 @@ def test_registering_asks_four_pictures_and_caps_are_not_of_the_identity(asking,
     cards = [card.model_copy(update={"options": {"api": {**said, **more}}}) for more in (
         {"most_requests": 7, "concurrency": 2}, {"question": "{options}"}, {"body": {}}, {"model": "other"},
     )]  # fmt: skip
-    same, *others = (load_model(each, place).identity for each in cards)
-    assert same == load_model(card, place).identity not in others and len(set(others)) == 3
+    same, *others = (load_network(each, place).identity for each in cards)
+    assert same == load_network(card, place).identity not in others and len(set(others)) == 3
     assert len(model.asked) == 4

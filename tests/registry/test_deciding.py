@@ -10,7 +10,7 @@ from torch import nn
 
 from registry.families.predict import PREFIX, predicting
 from registry.labels import decide
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import AnswerError, CardError, WeightsError
 
@@ -70,7 +70,7 @@ def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, 
         card, checks = register(name, code(name), labels=nine, size=32, **folders)
         assert (card.source, card.arch.startswith(PREFIX), card.gradients) == ("predict", True, False)
         assert all(check.ok for check in checks)
-        model = load_model(card, folders["place"])
+        model = load_network(card, folders["place"])
         answers[name], space = model.forward(images), model.labels
     weight = np.random.default_rng(0).normal(size=(3, 9))
     rows = images.mean((2, 3)).double().numpy() @ weight
@@ -101,21 +101,21 @@ def test_other_answers_are_refused(function, error, says, code, nine, folders):
 def test_answers_that_change_their_kind_later_are_refused(function, code, nine, folders):
     card, _ = register("mine", code(function), labels=nine, size=32, **folders)
     with pytest.raises(AnswerError, match=r"answered '1?\d'|gave rows that are none"):
-        load_model(card, folders["place"]).forward(torch.rand(3, 3, 64, 64))
+        load_network(card, folders["place"]).forward(torch.rand(3, 3, 64, 64))
     assert predicting(code("build")) == code("build")  # a factory of networks
     with pytest.raises(CardError, match="features"):
-        load_model(card, folders["place"], bare=True)
+        load_network(card, folders["place"], bare=True)
     with pytest.raises(CardError, match="--weights is not for"):
         register("other", code("predict"), "net.pt", labels=nine, **folders)
 
 
 def test_the_identity_is_that_of_the_code_and_not_of_its_place(code, nine, folders, tmp_path):
     card, _ = register("mine", code("predict"), labels=nine, size=32, **folders)
-    before = load_model(card, folders["place"]).identity
+    before = load_network(card, folders["place"]).identity
     file = next(tmp_path.glob("zz_deciding*.py"))
     file.write_text(CODE.replace("axis=(2, 3)", "axis=(3, 2)"))
     sys.modules.pop(file.stem)
-    assert load_model(card, folders["place"]).identity != before
+    assert load_network(card, folders["place"]).identity != before
     moved = tmp_path / "elsewhere" / file.name
     moved.parent.mkdir()
     moved.write_text(CODE)
@@ -123,7 +123,7 @@ def test_the_identity_is_that_of_the_code_and_not_of_its_place(code, nine, folde
     importlib.invalidate_caches()
     sys.modules.pop(file.stem)
     there = card.model_copy(update={"arch": f"{PREFIX}{moved}:predict"})
-    assert load_model(there, folders["place"]).identity == before
+    assert load_network(there, folders["place"]).identity == before
 
 
 class Net(nn.Module):
@@ -185,7 +185,7 @@ def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine
     assert (card.source, card.arch, card.gradients) == ("onnx", "onnx", False)
     assert (card.preprocess.size, card.preprocess.fixed_size) == (32, kind != "any")
     assert all(check.ok for check in checks)
-    model, images = load_model(card, folders["place"]), (IMAGES * 255).round() / 255
+    model, images = load_network(card, folders["place"]), (IMAGES * 255).round() / 255
     expected = Net().eval()((images - 0.5) / 0.5)
     assert len(set(expected.argmax(1).tolist())) >= 3
     answers = model.forward(images)
@@ -232,13 +232,13 @@ def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp
     data = tmp_path / "net.onnx.data"
     assert data.is_file()
     card, _ = register("net", "onnx", file, labels=nine, **HALF, **folders)
-    answers = load_model(card, folders["place"]).forward(IMAGES)
+    answers = load_network(card, folders["place"]).forward(IMAGES)
     assert torch.allclose(answers, Net().eval()((IMAGES - 0.5) / 0.5), atol=1e-4)
     content = bytearray(data.read_bytes())
     content[0] ^= 1
     data.write_bytes(content)
     with pytest.raises(WeightsError, match="expected digest"):
-        load_model(card, folders["place"])
+        load_network(card, folders["place"])
     program = onnx.load_model(str(file), load_external_data=False)
     outside = tmp_path.parent / "outside.data"
     outside.write_bytes(content)
@@ -310,7 +310,7 @@ def test_a_batch_of_a_run_has_a_deadline(folders, tmp_path, monkeypatch, capfd):
     file = looping(tmp_path / "loop.onnx", 0.99)
     how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "labels": write_list(tmp_path, "abc")}
     card, _ = register("net", "onnx", file, **how, **folders)
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     monkeypatch.setattr("registry.families.onnx.DEADLINE", 0.3)
     with pytest.raises(AnswerError, match=r"a batch of 2 images was not done after 0\.3 s"):
         model.forward(torch.ones(2, 3, 32, 32))

@@ -27,7 +27,7 @@ from torch import nn
 from benchmark.cli import cli
 from registry.cards import read_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import BenchError
 
@@ -548,7 +548,7 @@ def assert_probed(message, row, folder):
     """The line fits a head to the features of the row's network."""
     pasted(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
     card = read_cards(folder / "home" / "cards")["mine"]
-    backbone = load_model(card, WeightSources(weights_folder=folder)).module.backbone.state_dict()
+    backbone = load_network(card, WeightSources(weights_folder=folder)).module.backbone.state_dict()
     expected = row.built()
     expected.reset_classifier(0)
     state = expected.state_dict()
@@ -581,7 +581,7 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
     if (place / "expected.safetensors").exists():
         expected.load_state_dict(load_file(place / "expected.safetensors"))
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    answers = load_model(card, folders["place"]).forward(images)
+    answers = load_network(card, folders["place"]).forward(images)
     with torch.no_grad():
         logits = expected((row.pixels(images) - 0.5) / 0.5)
     assert torch.allclose(answers, logits, atol=row.within, rtol=row.within)

@@ -20,7 +20,7 @@ from benchmark.engine.devices import check_tuned
 from registry.cards import Checkpoint, ModelCard
 from registry.checkpoints import choose_weights, read_content, read_weights
 from registry.files import WeightSources, digest_state
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.training_runs import checkpoint_files, placed, steps_in_file, steps_in_name
 from registry.user_errors import BenchError, WeightsError
@@ -35,7 +35,7 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(WeightsError, match="safetensors") as caught:
-        load_model(card(path), WeightSources(weights_folder=tmp_path))
+        load_network(card(path), WeightSources(weights_folder=tmp_path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value) and not target.exists()
 
 
@@ -64,7 +64,7 @@ def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds"):
-        load_model(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
+        load_network(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
 
 
 def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
@@ -72,7 +72,7 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
     gone = next(iter(state))
     torch.save({f"module.{'strange.' * (n == gone)}{n}": t for n, t in state.items()}, tmp_path / "net.pt")
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
+        load_network(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
     assert f"1 keys are missing: {gone}" in str(caught.value)
     assert f"1 keys are unexpected: strange.{gone}" in str(caught.value)
 
@@ -80,12 +80,12 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
 def test_another_digest_is_refused(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "net.pt")
     right = digest_state(tiny.state_dict())
-    assert load_model(card(tmp_path / "net.pt", sha256=right), WeightSources(weights_folder=tmp_path))
+    assert load_network(card(tmp_path / "net.pt", sha256=right), WeightSources(weights_folder=tmp_path))
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt", sha256="0" * 64), WeightSources(weights_folder=tmp_path))
+        load_network(card(tmp_path / "net.pt", sha256="0" * 64), WeightSources(weights_folder=tmp_path))
     assert all(part in str(caught.value) for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"))
     with pytest.raises(WeightsError, match="file digest"):
-        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), WeightSources(weights_folder=tmp_path))
+        load_network(card(tmp_path / "net.pt", file_sha256="0" * 64), WeightSources(weights_folder=tmp_path))
 
 
 def test_the_digest_is_of_the_content(tiny):
@@ -158,7 +158,7 @@ def test_the_choice_is_frozen_and_key_overrules_it(tiny, nine, folders, tmp_path
         assert (
             card.sha256
             == digest_state(state if key else average)
-            == load_model(card, WeightSources(weights_folder=tmp_path)).digest
+            == load_network(card, WeightSources(weights_folder=tmp_path)).digest
         )
         assert checks[0].detail.startswith(f"state_dict.{taken}; state_dict.{other} would fit too")
         assert card.options["key"].endswith(taken)

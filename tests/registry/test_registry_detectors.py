@@ -11,7 +11,7 @@ from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
 from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_in_space, is_detector
 from registry.labels import label_space, with_nothing
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel
 from registry.register import register
 from registry.world_networks import tiny_detector
@@ -118,10 +118,10 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     assert all(check.ok for check in checks)
     assert card.arch == "python:registry.world_networks:tiny_detector"
     assert card.options["boxes"] == {"columns": list(range(1, 17)), "outputs": 17, "threshold": 0.01}
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     assert model.labels.classes == (*names, "nothing") and model.forward(torch.rand(2, 3, 64, 64)).shape == (2, 17)
     other = card.model_copy(update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}})
-    assert load_model(other, folders["place"]).identity != model.identity
+    assert load_network(other, folders["place"]).identity != model.identity
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_detector_of_torchvision_with_random_weights(folders):
     card, checks = register("mine", "torchvision:ssdlite320_mobilenet_v3_large", "random:0", **folders)
     assert card.labels == "coco80"
     assert {check.name: check.ok for check in checks}["gradients reach the input"]
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from registry.determinism_checks import check_model
 from registry.families.exported import checked_archive, is_plain
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import WeightsError
 
@@ -35,7 +35,7 @@ def program(tmp_path_factory, tiny):
 @pytest.fixture
 def loaded(card, tmp_path):
     """The model of a program's file."""
-    return lambda path, **changes: load_model(
+    return lambda path, **changes: load_network(
         card(path, source="export", arch="export", **changes), WeightSources(weights_folder=tmp_path)
     )
 
@@ -64,7 +64,7 @@ def test_a_program_of_one_batch_size_runs_at_it(tiny, nine, folders, tmp_path):
     half = {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
     card, _ = register("mine", "export", path, labels=nine, **half, **folders)
     images = torch.rand(6, 3, 32, 32, requires_grad=True)
-    logits = load_model(card, WeightSources(weights_folder=tmp_path)).forward(images)
+    logits = load_network(card, WeightSources(weights_folder=tmp_path)).forward(images)
     assert_close(logits, tiny((images - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert bool((gradient.abs().amax((1, 2, 3)) > 0).all())

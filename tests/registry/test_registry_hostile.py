@@ -11,7 +11,7 @@ from registry.documents import MOST_BYTES
 from registry.download import fetch_weights, local_path, missing_weights, package_file
 from registry.files import WeightSources, folder_in
 from registry.labels import label_space, read_mapping
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.preprocessing import stated_input
 from registry.user_errors import CardError, LabelError, UnknownName, WeightsError
 
@@ -78,7 +78,7 @@ def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
     mine = card(None).model_copy(update={"weights": weights})
     assert missing_weights(mine, WeightSources(weights_folder=tmp_path))
     with pytest.raises(WeightsError):
-        load_model(mine, WeightSources(weights_folder=tmp_path))
+        load_network(mine, WeightSources(weights_folder=tmp_path))
 
 
 def test_a_page_instead_of_weights_is_not_kept(served, tmp_path):
@@ -94,14 +94,14 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     mine, path = card(f"{url}/net.pt"), local_path(f"{url}/net.pt", weights)
     torch.save({"other.weight": torch.zeros(3)}, folder / "net.pt")
     with pytest.raises(WeightsError, match="does not fit"):
-        load_model(mine, WeightSources(weights_folder=weights))
+        load_network(mine, WeightSources(weights_folder=weights))
     assert list(weights.iterdir()) == []
     torch.save(tiny.state_dict(), folder / "net.pt")
-    load_model(mine, WeightSources(weights_folder=weights))
+    load_network(mine, WeightSources(weights_folder=weights))
     assert sorted(weights.iterdir()) == [path, path.with_name(path.name + ".json")]
     torch.save({name: tensor + 1 for name, tensor in tiny.state_dict().items()}, path)
     with pytest.raises(WeightsError, match="SHA-256"):
-        load_model(mine, WeightSources(weights_folder=weights))
+        load_network(mine, WeightSources(weights_folder=weights))
     assert path.is_file()
 
 
@@ -130,15 +130,15 @@ def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_p
     file = tmp_path / f"zz_{tmp_path.name}.py"
     file.write_text(code)
     with pytest.raises(CardError, match=message):
-        load_model(card(None, source="python", arch=f"python:{file}:net"), WeightSources(weights_folder=tmp_path))
+        load_network(card(None, source="python", arch=f"python:{file}:net"), WeightSources(weights_folder=tmp_path))
 
 
 def test_timm_is_asked_for_its_own_architectures_only(card, tmp_path):
     for arch in ("timm:local-dir:/tmp/evil", "timm:hf-hub:a/b"):
         with pytest.raises(Exception, match="no timm architecture"):
-            load_model(card(None, source="timm", arch=arch), WeightSources(weights_folder=tmp_path))
+            load_network(card(None, source="timm", arch=arch), WeightSources(weights_folder=tmp_path))
     with pytest.raises(CardError, match="expected hf_hub:ORG/NAME"):
-        load_model(card(None, source="hub", arch="local-dir:/tmp/evil"), WeightSources(weights_folder=tmp_path))
+        load_network(card(None, source="hub", arch="local-dir:/tmp/evil"), WeightSources(weights_folder=tmp_path))
 
 
 @pytest.mark.parametrize("inside", ["a**b/x", "/etc/passwd", "../timm/*.py", "x" * 5000, "[", "**/../../*/__init__.py"])

@@ -13,7 +13,7 @@ from registry.download import missing_weights
 from registry.families.zero_shot import for_each_template
 from registry.files import WeightSources
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import CardError, WeightsError
 
@@ -64,7 +64,7 @@ def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_c
     card, checks = register("mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders)
     assert not missing_weights(card, folders["place"]) and card.training == ("zero-shot(16 names x 7 templates)",)
     assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
-    mine = load_model(card, folders["place"])
+    mine = load_network(card, folders["place"])
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{place}")
     theirs.eval()
     words = label_space("geirhos16").classes, open_clip.SIMPLE_IMAGENET_TEMPLATES
@@ -87,7 +87,7 @@ def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders)
     assert "1000 names of 'imagenet1k', such as 'tench'" in rows(checks)["names"]
     assert label_space(few.labels).answers == ("geirhos16",)
     assert label_space(many.labels).answers == ("imagenet1k", "geirhos16")
-    one, other = load_model(few, folders["place"]), load_model(many, folders["place"])
+    one, other = load_network(few, folders["place"]), load_network(many, folders["place"])
     assert one.identity != other.identity
     assert torch.equal(one.module.visual.conv1.weight, other.module.visual.conv1.weight)
 
@@ -129,11 +129,11 @@ def test_an_architecture_with_a_file_and_with_random_weights(folder, folders, li
     card, _ = register("file", "open_clip:tiny", file, labels="geirhos16", **half, **folders)
     assert (card.source, card.weights) == ("file", str(file))
     whole, _ = register("folder", f"open_clip:{folder()}", labels="geirhos16", **folders)
-    assert load_model(card, folders["place"]).digest == load_model(whole, folders["place"]).digest
+    assert load_network(card, folders["place"]).digest == load_network(whole, folders["place"]).digest
     first, _ = register("r0", "open_clip:tiny", "random:0", labels="geirhos16", **folders)
     second, _ = register("r1", "open_clip:tiny", "random:1", labels="geirhos16", **folders)
     assert first.training[0] == "untrained"
-    assert load_model(first, folders["place"]).digest == first.sha256 != second.sha256
+    assert load_network(first, folders["place"]).digest == first.sha256 != second.sha256
     with pytest.raises(WeightsError, match="does not fit"):
         register("misfit", "open_clip:ViT-S-32-alt", file, labels="geirhos16", **folders)
 

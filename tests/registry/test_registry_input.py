@@ -13,7 +13,7 @@ from torch import nn
 
 from registry.cards import ModelCard, Preprocess, read_cards
 from registry.files import Caches, WeightSources, digest_data, digest_state
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel, present, present_plane
 from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_by_training, stated_input
 from registry.register import register
@@ -165,7 +165,7 @@ def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(ni
     inside, _ = register("inside", f"python:{name}:Net", **none, **how)
     with pytest.raises(WeightsError, match="normalises its input itself"):
         register("twice", f"python:{name}:Net", **stated, **how)
-    images, model = torch.rand(4, 3, 32, 32), load_model(inside, WeightSources(weights_folder=tmp_path))
+    images, model = torch.rand(4, 3, 32, 32), load_network(inside, WeightSources(weights_folder=tmp_path))
     outside = ModelCard(name="o", source="python", arch="o", preprocess=Preprocess(size=32, resize=32, **stated))
     plain = LoadedModel(card=outside, module=import_module(name).Net(0.0, 1.0), digest="", labels=model.labels)
     with torch.inference_mode():
@@ -206,7 +206,7 @@ def test_statistics_that_contradict_are_refused_with_both(tiny, nine, card, fold
     path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
     message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
     with pytest.raises(WeightsError, match=message):
-        load_model(card(path), WeightSources(weights_folder=tmp_path))
+        load_network(card(path), WeightSources(weights_folder=tmp_path))
     with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
         register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
     assert not folders["cards_folder"].exists()

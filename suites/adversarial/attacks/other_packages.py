@@ -21,8 +21,8 @@ from suites.adversarial.attacks.problem import (
     Forward,
     Problem,
     Verdicts,
-    batches,
     cross_entropy,
+    device_batches,
     fallen,
     gradient_of,
     per_category,
@@ -74,7 +74,7 @@ def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Au
             reached = plugged_points(ATTACKS[recipe.attack], network, images, some.labels, bound, some.seeds)
         else:
             reached = _autoattack_points(network, images, some.labels, norm, bound, recipe)
-        for part in batches(some):
+        for part in device_batches(some):
             at, origin = rows[part], some.images[part]
             delta = (reached.detach()[part] - origin).nan_to_num(0.0, 0.0, 0.0)
             delta = BALLS[norm].project(delta, torch.full((len(part),), bound, device=origin.device))
@@ -94,7 +94,7 @@ def plugged_points(
     """Return the images as an added attack perturbs them, one device batch at a time. Raises PluginError that names the
     attack if it fails, or gives another shape, NaN, or points outside the ball or [0,1]."""
     parts = []
-    for rows in batches(network.problem):
+    for rows in device_batches(network.problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
             reached = attack.points(network, images[rows].clone(), labels[rows], epsilon, seeds[rows])
         gave, part = f"the attack '{attack.title}' gave", images[rows]
@@ -175,7 +175,7 @@ def transferred(
             "weights on disk and differs from the attacked one"
         )
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
-    for rows in batches(problem):
+    for rows in device_batches(problem):
         for run in others:
             for column, epsilon in enumerate(epsilons):
                 for point in crafted(run, problem.images[rows], problem.labels[rows], epsilon):

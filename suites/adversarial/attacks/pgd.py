@@ -16,8 +16,8 @@ from suites.adversarial.attacks.problem import (
     Problem,
     Rows,
     Verdicts,
-    batches,
     cross_entropy,
+    device_batches,
     fallen,
     gradient_of,
     linf_size,
@@ -202,7 +202,7 @@ class Slope(NamedTuple):
 def slope(problem: Problem) -> Slope:
     """Return one gradient pass per image."""
     parts = []
-    for rows in batches(problem):
+    for rows in device_batches(problem):
         y, point = problem.labels[rows], problem.images[rows].detach().requires_grad_()
         z = problem.forward(point)
         loss = cross_entropy(z, y)
@@ -220,7 +220,7 @@ def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDA
     """Return [n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong (Goodfellow, Shlens &
     Szegedy 2015, section 4). Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon."""
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
-    for rows in batches(problem):
+    for rows in device_batches(problem):
         images, sign = problem.images[rows], gradient[rows].sign()
         for column, epsilon in enumerate(epsilons):
             shifted = torch.add(images, sign, alpha=epsilon).clamp_(0.0, 1.0)

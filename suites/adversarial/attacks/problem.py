@@ -139,7 +139,7 @@ class Verdicts:
         return gone
 
 
-def batches(problem: Problem) -> list[Rows]:
+def device_batches(problem: Problem) -> list[Rows]:
     """Return the rows of a problem, a device batch at a time."""
     rows = np.arange(len(problem.images))
     return np.array_split(rows, range(problem.batch, len(rows), problem.batch))

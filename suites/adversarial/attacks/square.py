@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Size, Tensor
 
 from benchmark.failures import BenchError
-from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, batches, margin, wide
+from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, device_batches, margin, wide
 from suites.adversarial.config import NormName, Square
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved; and that share at first.
@@ -25,7 +25,7 @@ def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) ->
         raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     verdicts = Verdicts.none(len(problem.images))
     (start, side_of, redraw), shape, bounds = SEARCHES[norm], problem.images.shape[1:], epsilon.tolist()
-    for rows in batches(problem):
+    for rows in device_batches(problem):
         streams = {row: Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63) for row in rows.tolist()}
         best = torch.full(rows.shape, float("-inf"), device=problem.images.device)
         kept = problem.images[rows]

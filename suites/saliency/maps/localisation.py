@@ -21,7 +21,7 @@ def defined(maps: Array) -> Flags:
     return np.asarray(np.isfinite(flat).all(axis=1) & (flat > 0).any(axis=1))
 
 
-def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
+def pixel_ranks(maps: Array, valid: Flags | None = None) -> Floats:
     """Return [n, h * w] ranks from 1 upwards among the valid pixels, ties sharing their mean rank, 0 on the others; NaN
     where the map is undefined."""
     flat = maps.reshape(len(maps), -1)
@@ -60,7 +60,7 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
 
 def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """Return [n] AUC of each map against its own mask."""
-    return auc_of_own(average_ranks(maps, valid), masks, valid)
+    return auc_of_own(pixel_ranks(maps, valid), masks, valid)
 
 
 def mean_auc_of_others(
@@ -174,7 +174,7 @@ class MaskContext:
     def areas(self, maps: Array, name: str) -> dict[str, Floats]:
         """Return AUC of maps [n, h, w] against the own mask, and its mean against masks of other categories."""
         own, other = columns_of(name)
-        ranks = average_ranks(maps, self.valid)
+        ranks = pixel_ranks(maps, self.valid)
         others = mean_auc_of_others(ranks, self.shape, self.pool, self.categories, self.valid)
         return {own: auc_of_own(ranks, self.masks, self.valid), other: others}
 

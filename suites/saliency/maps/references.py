@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.contracts import Array
-from suites.saliency.maps.localisation import Floats, MaskContext, average_ranks
+from suites.saliency.maps.localisation import Floats, MaskContext, pixel_ranks
 
 _AT_ONCE = 16
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -117,7 +117,7 @@ def strongest(gradients: Array) -> Array:
 
 def alignment(maps: Array, human: Array) -> Floats:
     """Return [n] Spearman's correlation of maps [n, h, w] with human maps; NaN where either is undefined or even."""
-    ranks = (average_ranks(maps), average_ranks(human))
+    ranks = (pixel_ranks(maps), pixel_ranks(human))
     first, second = (part - part.mean(axis=1, keepdims=True) for part in ranks)
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     r = np.full(len(maps), np.nan)

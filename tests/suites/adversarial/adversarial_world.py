@@ -14,7 +14,7 @@ from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 from suites.adversarial import SUITE
 from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.config import Threat, linf
@@ -90,7 +90,7 @@ def shown(name, count=32):
     stimuli = subset(generated_set("world-natural"), count)
     stack = np.stack([stimuli.decode(i) for i in range(count)])
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
-    model = load_model(builtin_cards()[name], WeightSources(weights_folder=Path("unused")))
+    model = load_network(builtin_cards()[name], WeightSources(weights_folder=Path("unused")))
     return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
 
 

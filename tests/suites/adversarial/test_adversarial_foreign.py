@@ -15,7 +15,7 @@ import torch
 from benchmark.failures import PluginError
 from benchmark.testing import ToyShelf, check_suite
 from suites.adversarial import PLAIN, SUITE, variants_of
-from suites.adversarial.attack_plugins import Attack, read_added
+from suites.adversarial.attack_plugins import Attack, read_attacks
 from suites.adversarial.attacks.other_packages import AttackedNetwork, foreign_attack
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import PROTOCOLS, AutoAttack, PluggedIn
@@ -256,7 +256,7 @@ def third(monkeypatch):
 
 
 def read(name, value="still"):
-    return read_added([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")])
+    return read_attacks([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")])
 
 
 def test_a_sound_entry_point(third):

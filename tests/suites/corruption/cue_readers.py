@@ -10,7 +10,7 @@ from scipy.fft import dctn
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render, training_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.loading import load_model
+from registry.loading import load_network
 
 LUMA = np.array([0.299, 0.587, 0.114])
 CELL = 8  # px: a shuffle of 8 x 8 cells only moves these
@@ -52,7 +52,7 @@ def texture_reader(images):
 
 def shape_reader(images):
     """A simulated person who matches silhouettes."""
-    module = load_model(builtin_cards()["world-reader-0"], WeightSources(weights_folder=Path("unused"))).module
+    module = load_network(builtin_cards()["world-reader-0"], WeightSources(weights_folder=Path("unused"))).module
     with torch.no_grad():
         return module((torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25).argmax(1).numpy()
 

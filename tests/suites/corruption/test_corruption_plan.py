@@ -71,10 +71,10 @@ def test_a_new_corruption_joins_no_protocol_and_a_longer_list_is_another_version
     known["sparkles"] = replace(known["saturate"], name="sparkles")
     monkeypatch.setattr(protocols, "own_list", lambda name: known)
     names = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-    assert tuple(protocols.shown(extra.config, "imagenet1k")) == names and versioned(extra) is extra
+    assert tuple(protocols.shown_corruptions(extra.config, "imagenet1k")) == names and versioned(extra) is extra
     lists = protocols.PROTOCOLS["lists"]
     monkeypatch.setitem(lists, "extra", [*names, "sparkles"])
-    assert tuple(protocols.shown(extra.config, "imagenet1k")) == (*names, "sparkles")
+    assert tuple(protocols.shown_corruptions(extra.config, "imagenet1k")) == (*names, "sparkles")
     assert versioned(extra).version == extra.version + 1 and versioned(SUITE) is SUITE
     trials = table({f"{name}/{level}": [1, 0] for name in names for level in (1, 2, 3, 4, 5)})
     mean = next(score for score in extra.score(extra.config, trials) if score.metric == "corruption_accuracy")

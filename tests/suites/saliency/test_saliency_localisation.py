@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from suites.saliency.maps.localisation import (
     auc_of_ranks,
-    average_ranks,
     defined,
     mass_ratio,
     mass_share,
     mean_auc_of_others,
     object_auc,
+    pixel_ranks,
     rank_accuracy,
     skill,
 )
@@ -87,7 +87,7 @@ def test_the_control_leaves_out_the_own_category_and_unusable_masks():
     maps = np.random.default_rng(0).random((1, 6, 6))
     pool = np.random.default_rng(1).random((4, 36)) < 0.5
     pool[3] = False
-    ranks = average_ranks(maps)
+    ranks = pixel_ranks(maps)
     areas = auc_of_ranks(ranks, pool.astype(float))[0]
     kinds = np.array(["cat", "dog", "car", "dog"])
     found = mean_auc_of_others(ranks, np.array(["cat"]), pool.astype(float), kinds)
@@ -122,7 +122,7 @@ def test_pixels_that_do_not_count_might_as_well_not_be_there(seed):
 def test_other_masks_are_cut_to_the_pixels_that_count(seed):
     maps, _, valid = random_case(seed)
     pool = np.random.default_rng(seed + 1).random((40, 81)) < 0.4
-    found = auc_of_ranks(average_ranks(maps, valid), pool.astype(float), valid)
+    found = auc_of_ranks(pixel_ranks(maps, valid), pool.astype(float), valid)
     for row, k in ((0, 0), (1, 33), (2, 39)):
         mask = pool[k].reshape(9, 9)
         alone = object_auc(cut(maps, valid, row), mask[valid[row]][None, None])[0]

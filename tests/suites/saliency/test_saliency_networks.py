@@ -19,10 +19,10 @@ from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.loading import load_model
+from registry.loading import load_network
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
-from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc, objects
+from suites.saliency.maps.localisation import mean_auc_of_others, object_auc, objects, pixel_ranks
 from suites.saliency.maps.references import centre
 from suites.saliency.plan import plan
 from suites.saliency.saliency_columns import untrained
@@ -32,7 +32,7 @@ QUICK = SaliencyConfig(draws=0)
 
 def network(name):
     settings = read_settings()
-    return load_model(read_cards(settings.cards)[name], settings.place)
+    return load_network(read_cards(settings.cards)[name], settings.place)
 
 
 def block(role, n):
@@ -161,7 +161,7 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     kinds, flat = objects(stimuli), masks.reshape(len(masks), -1)
     blob = centre(np.zeros((1, 3, 224, 224)))
     own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
-    ranks = np.repeat(average_ranks(blob), len(masks), axis=0)
+    ranks = np.repeat(pixel_ranks(blob), len(masks), axis=0)
     others = mean_auc_of_others(ranks, kinds, flat.astype(float), kinds)
     assert own.mean() == pytest.approx(0.806, abs=0.01)
     assert abs((own - others).mean()) < 0.01
@@ -170,7 +170,7 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
 def columns(name, published, n):
     """What the suite keeps of a network on n conflict images."""
     (block,) = plan(SaliencyConfig(), Resolver("geirhos16", published, n)).blocks
-    model = load_model(read_cards(None)[name], published.place)
+    model = load_network(read_cards(None)[name], published.place)
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
     inlet = feed(model, Tuning(8), device="cpu")
     grouping = model.labels.groupings["geirhos16"]

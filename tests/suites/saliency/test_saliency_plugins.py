@@ -13,7 +13,7 @@ from benchmark.identity import code_digest
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE, saliency_columns
 from suites.saliency.config import REFERENCES, SaliencyConfig, added_column
-from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, read_added
+from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, read_maps
 
 
 def a_map(forward, images, targets, seeds):
@@ -37,7 +37,7 @@ def entry(name, value):
 
 def test_what_cannot_be_used_is_named_with_the_reason():
     given = {"ok": "MAP", "Capital": "MAP", "gone": "GONE", "wrong": "GROUP", "called": "CALLED"}
-    found = read_added([entry(name, value) for name, value in given.items()])
+    found = read_maps([entry(name, value) for name, value in given.items()])
     assert list(found.maps) == ["ok"]
     assert "small letters" in found.broken["Capital"]
     assert "AttributeError" in found.broken["gone"]
@@ -48,7 +48,7 @@ def test_what_cannot_be_used_is_named_with_the_reason():
 
 
 def test_names_and_code_decide_what_is_stored():
-    found = read_added([entry("b", "MEASURE"), entry("a", "MAP")])
+    found = read_maps([entry("b", "MEASURE"), entry("a", "MAP")])
     assert found.signatures == (("a", code_digest(a_map)), ("b", code_digest(a_measure)))
     metrics = {metric.name: metric for metric in added_metrics(found)}
     assert set(metrics) == {"a_object_auc_excess", "a_object_auc", "b"}
@@ -57,7 +57,7 @@ def test_names_and_code_decide_what_is_stored():
 
 def test_a_column_of_the_suite_is_never_overwritten():
     """Names of its columns and reference maps are free: what is added is stored apart."""
-    found = read_added([entry("sobel", "MAP"), entry("response", "MEASURE")])
+    found = read_maps([entry("sobel", "MAP"), entry("response", "MEASURE")])
     assert not found.broken
     assert added_column("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
 
