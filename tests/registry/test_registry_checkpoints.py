@@ -205,7 +205,7 @@ def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factori
     how = {**HALF, **folders, "labels": nine, "output": output, "trial": check_tuned}
     card, checks = register("mine", f"python:{factories}:{kind}", weights, **how)
     assert checks[-1].name == "tuned form" and checks[-1].ok  # a copy whose batch norm is folded
-    model, images = load_model(card, WeightSources(weights_folder=tmp_path)), torch.rand(3, 3, 32, 32)
+    model, images = load_network(card, WeightSources(weights_folder=tmp_path)), torch.rand(3, 3, 32, 32)
     assert_close(model.forward(images), network((images - 0.5) / 0.5) + added)
     assert model.identity != replace(model, card=card.model_copy(update={"options": {"output": "other"}})).identity
 
