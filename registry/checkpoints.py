@@ -643,7 +643,7 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
         )
 
 
-def agrees(stated: Normalisation, how: Preprocess) -> bool:
+def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
     """Return whether both bring pixels to the same input, as far as published digits go."""
     ours = [value / how.scale for value in (*how.mean, *how.std)]
     theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]

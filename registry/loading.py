@@ -19,12 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from registry import architectures, checkpoints, files
 from registry.architectures import build_network
-from registry.cards import ModelCard
+from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice, conversion
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
+from registry.known_states import known_card, remember, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
@@ -69,29 +70,36 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
         return architectures.build_network(card.arch, outputs, kwargs)
 
 
-def stated_weights(card: ModelCard, place: WeightSources, *, bare: bool = False) -> WeightChoice:
-    """Return the weights of the card's checkpoint that are taken. bare: of the network without its classifier. Raises
-    WeightsError as `load_model`."""
-    return _weights(card, place, _blank(card, labels_of(card)), bare=bare)[0]
+def stated_weights(
+    card: ModelCard, place: WeightSources, *, bare: bool = False
+) -> tuple[WeightChoice, ModelCard | None]:
+    """Return the weights of the card's checkpoint that are taken, and the card of the published network that they are
+    of, if it is known. bare: of the network without its classifier. Raises WeightsError as `load_model`."""
+    module = _blank(card, labels_of(card))
+    choice, _ = _weights(card, place, module)
+    own = {name: choice.state.get(name, tensor).to(tensor.dtype) for name, tensor in module.state_dict().items()}
+    known = known_card(state_key(own), place)
+    return (_without_classifier(card, module, choice) if bare else choice), known
 
 
-def _weights(card: ModelCard, place: WeightSources, module: nn.Module, *, bare: bool) -> tuple[WeightChoice, Path]:
-    """Return the weights for a network, which loses its classifier where it is to be bare, and their file."""
+def _weights(card: ModelCard, place: WeightSources, module: nn.Module) -> tuple[WeightChoice, Path]:
+    """Return the weights for a network, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
-        choice = WeightChoice(name="", state=checkpoints.by_order(path, module))
-    else:
-        renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
-        ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
-        choice = checkpoints.read_weights(path, whole, card.options.get("key"), renew, ignore)
-    if bare:
-        lost = without_head(module, card.preprocess.size if card.preprocess else 224)
-        own = module.state_dict()
-        # Decoders, projectors, queues of self-supervised training: nothing of the backbone's where that is complete.
-        left = lost if Misfit.between(choice.state, own).missing else choice.state.keys() - own.keys()
-        state = {name: tensor for name, tensor in choice.state.items() if name not in left}
-        choice = replace(choice, state=state, ignored=(*choice.ignored, *(n for n in choice.state if n in left)))
-    return choice, path
+        return WeightChoice(name="", state=checkpoints.by_order(path, module)), path
+    renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
+    ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
+    return checkpoints.read_weights(path, whole, card.options.get("key"), renew, ignore), path
+
+
+def _without_classifier(card: ModelCard, module: nn.Module, choice: WeightChoice) -> WeightChoice:
+    """Take the classifier off a network, and its weights from those chosen."""
+    lost = without_head(module, card.preprocess.size if card.preprocess else 224)
+    own = module.state_dict()
+    # Decoders, projectors, queues of self-supervised training: nothing of the backbone's where that is complete.
+    left = lost if Misfit.between(choice.state, own).missing else choice.state.keys() - own.keys()
+    state = {name: tensor for name, tensor in choice.state.items() if name not in left}
+    return replace(choice, state=state, ignored=(*choice.ignored, *(n for n in choice.state if n in left)))
 
 
 def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
@@ -112,7 +120,8 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         if bare:
             without_head(module, side)
     else:
-        choice, origin = _weights(card, place, module, bare=bare)
+        choice, origin = _weights(card, place, module)
+        choice = _without_classifier(card, module, choice) if bare else choice
         stated, how = choice.normalisation, card.preprocess
         if stated is not None and how is not None and not checkpoints.agrees(stated, how):
             raise WeightsError(
@@ -154,9 +163,12 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
                     "(`bench register --replace`)."
                 )
     module.requires_grad_(False)
-    return LoadedModel(
+    model = LoadedModel(
         card=card, module=module.to(device), digest=digest, labels=labels, code=code, gradients=bare or card.gradients
     )
+    if not bare and builtin_cards().get(card.name) == card:
+        remember(model, place)
+    return model
 
 
 def load_observer(card: ModelCard, place: WeightSources, *, device: str = "cpu") -> LoadedModel | IdealObserver:

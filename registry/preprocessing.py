@@ -117,6 +117,7 @@ class Overrides(TypedDict, total=False):
 #: What is fed where nothing states it: the evaluation of PyTorch's ImageNet example, at the size that the architecture
 #: is built for (the shorter side 256/224 of it, as of any size).
 USUAL = {"interpolation": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+PUBLISHED = "which this file is"
 UNSTATED = "nothing states it: the field's usual evaluation"
 
 
@@ -139,12 +140,13 @@ def _of_torchvision(name: str, weights: Path | None, side: int | None) -> Stated
         sizes = [entry.transforms().crop_size[0] for entry in kinds]
     except (ValueError, AttributeError):  # no weights, or a detector's
         return StatedInput()
-    entry, fixed, why = kinds["DEFAULT"], name.startswith(("vit_", "maxvit")), "its default: the architecture's own"
+    entry, fixed = kinds["DEFAULT"], name.startswith(("vit_", "maxvit"))
+    why = "its default: the architecture's own configuration"
     if weights is not None:
         url = _published((entry.url for entry in kinds), weights)
         if url is None:
             return _unstated(side or min(sizes), fixed)  # some architectures have later recipes for larger images
-        entry, why = next(entry for entry in kinds if entry.url == url), "which this file is: its"
+        entry, why = next(entry for entry in kinds if entry.url == url), PUBLISHED
     transform = entry.transforms()
     fields = {
         "size": side or transform.crop_size[0],
@@ -154,7 +156,7 @@ def _of_torchvision(name: str, weights: Path | None, side: int | None) -> Stated
         "std": tuple(transform.std),
         "fixed_size": fixed,
     }
-    return StatedInput(fields, f"torchvision's {entry}, {why} configuration")
+    return StatedInput(fields, f"torchvision's {entry}, {why}")
 
 
 def stated_input(arch: str, weights: Path | None = None, side: int | None = None) -> StatedInput:
@@ -176,7 +178,7 @@ def stated_input(arch: str, weights: Path | None = None, side: int | None = None
         tags = {tag.url: tag for tag in map(timms.get_pretrained_cfg, timms.list_pretrained(f"{name}.*"))}
         if (url := _published(tags, weights)) is None:
             return _unstated(side or config.input_size[-1], config.fixed_input_size)
-        config, why = tags[url], ", which this file is"
+        config, why = tags[url], f", {PUBLISHED}"
     if config is None:
         return StatedInput()
     sized = {"input_size": (3, side, side)} if side else {}
@@ -369,12 +371,13 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
     if UNSTATED in (sources.get(name) for name in ("resize", "interpolation", "mean")):
         tag = f", or name the tag of timm whose input it has ({arch}.TAG)" if arch.startswith("timm:") else ""
         hint = f"--size, --resize, --interpolation, --mean, --std say otherwise{tag}"
-        rows.append(
-            Check(name="input", ok=True, detail=f"the checkpoint does not state all of what it was trained on: {hint}")
-        )
+        text = f"the checkpoint does not state all of what it was trained on: {hint}"
+        rows.append(Check(name="input", ok=True, mark="guess", detail=text))
+    if sources.get("mean", UNSTATED) != UNSTATED:  # whoever states a mean for each channel states their order
+        sources = {"channels": "in the order of the mean", **sources}
     for name, text, names, more in parts:
         named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
         origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)
-        mark = "guess" if UNSTATED in origins else ""
+        mark = "guess" if any(re.search("nothing states it|from the size", origin) for origin in origins) else ""
         rows.append(Check(name=name, ok=True, mark=mark, detail=f"{text}, {'; '.join(origins)}{more}"))
     return rows

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack, cast
 
@@ -26,6 +27,7 @@ from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
+from registry.known_states import known_check, remember
 from registry.loading import load_network, stated_weights
 from registry.model import LoadedModel
 from registry.preprocessing import Overrides, StatedInput
@@ -74,7 +76,7 @@ def admit(
         draft = draft.model_copy(update={"preprocess": how})
         model = replace(model, card=draft)
     checks = [*rows]
-    for more in (check_model, trial):  # what fails the first is not tried on photographs
+    for more in (check_model, partial(known_check, place=folder.place), trial):  # what fails the first is not tried on photographs
         checks += more(model)
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
@@ -175,7 +177,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     if draft.source == "file":
         side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
         card = _card(draft, Preprocess(size=side, resize=side))
-        choice = stated_weights(card, folder.place, bare=draft.bare)
+        choice, known = stated_weights(card, folder.place, bare=draft.bare)
         normalisation = choice.normalisation
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
@@ -187,6 +189,11 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
             labels, text, files = labels_of_names(stated.names, asked, draft.name, folder.cards)
             rows.append(Check(name="labels", ok=True, detail=f"{text} (stated by {stated.where})"))
             draft = replace(draft, labels=labels, files=(*draft.files, *files))
+        elif known is not None and asked is None and not draft.bare and "boxes" not in draft.options:
+            draft = replace(draft, labels=known.labels)
+        if known is not None and draft.stated.where in ("", preprocessing.UNSTATED):
+            where = f"published for {known.name}, whose weights these are"
+            draft = replace(draft, stated=StatedInput(dict(known.preprocess or ()), where))
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 
@@ -287,9 +294,16 @@ def register(
 
 def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial) -> tuple[ModelCard, list[Check]]:
     draft, card, checks = _described(draft, folder, overrides)
+    published = draft.source in ("timm", "torchvision", "hub") or draft.stated.where.endswith(preprocessing.PUBLISHED)
+
+    def tried(model: LoadedModel) -> Sequence[Check]:
+        if published and not any(overrides.values()):
+            remember(model, folder.place)
+        return trial(model)
+
     try:
         is_stated = "fixed_size" in {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-        return admit(card, checks, folder, size_is_stated=is_stated, trial=trial)
+        return admit(card, checks, folder, size_is_stated=is_stated, trial=tried)
     except BaseException:  # what was written for it is gone again
         cards.remove_unnamed(draft.files, folder.cards)
         raise

@@ -1,0 +1,99 @@
+"""Published networks, known by their tensors in whatever file these are: those of the cards that come with the program
+(known_states.yaml), and those that were loaded on this machine."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import yaml
+from torch import Tensor
+
+from registry.architectures import random_seed
+from registry.cards import ModelCard, Preprocess, builtin_cards, heads_of
+from registry.checkpoints import agrees
+from registry.determinism_checks import Check
+from registry.files import WeightSources, canonical, digest_state, write_whole
+from registry.labels import label_space
+from registry.model import LoadedModel
+from registry.user_errors import LabelError
+
+
+def state_key(state: Mapping[str, Tensor]) -> str:
+    """Return the digest of weights by which they are known again: names, shapes and bytes, without counters of batches
+    and without the modules that wrap the whole network."""
+    plain = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    while all("." in name for name in plain) and len({name.partition(".")[0] for name in plain}) == 1:
+        plain = {name.partition(".")[2]: tensor for name, tensor in plain.items()}
+    return digest_state(plain)
+
+
+@cache
+def _listed() -> Mapping[str, str]:
+    """Return the key of each built-in card whose weights come with a package or the program -> the card's name."""
+    known: dict[str, str] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return known
+
+
+def _folder(place: WeightSources) -> Path:
+    return place.weights_folder.with_name("known")
+
+
+def known_card(key: str, place: WeightSources) -> ModelCard | None:
+    """Return the card of the published network with these weights; None if they are not known here."""
+    if key in _listed():
+        return builtin_cards()[_listed()[key]]
+    for file in sorted(_folder(place).glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError, LabelError):  # no record, or its labels are gone
+            record = json.loads(file.read_bytes())
+            if record["key"] == key:
+                card = ModelCard.model_validate(record["card"])
+                label_space(card.labels)
+                return card
+    return None
+
+
+def has_own_weights(card: ModelCard) -> bool:
+    """Return whether the tensors of a card's network are published, and say all that it answers with."""
+    added = heads_of(card) or "boxes" in card.options or card.simulated
+    return not added and bool(card.weights or card.source != "python") and random_seed(card.weights) is None
+
+
+def remember(model: LoadedModel, place: WeightSources) -> None:
+    """Keep the card of a published network for files that hold its weights. A folder that cannot be written to is
+    left alone."""
+    card, file = model.card, _folder(place) / f"{model.digest}.json"  # one a network: two processes write the same
+    if has_own_weights(card) and card.name not in _listed().values() and not file.exists():
+        record = {"key": state_key(model.module.state_dict()), "card": card.model_dump(mode="json")}
+        with suppress(OSError):
+            write_whole(file, canonical(record))
+
+
+def known_check(model: LoadedModel, place: WeightSources) -> list[Check]:
+    """Return a line on whose weights a network has, and on all that differs from that network's card."""
+    card, known = model.card, known_card(state_key(model.module.state_dict()), place)
+    ours, theirs = card.preprocess, known and known.preprocess
+    if known is None or ours is None or theirs is None:
+        return []
+    same = {"fixed_size", "margin", *(("mean", "std", "scale") if agrees(theirs, ours) else ())}
+    fields = [name for name in Preprocess.model_fields if name not in same]
+    differing = {name: getattr(theirs, name) for name in fields if getattr(theirs, name) != getattr(ours, name)}
+    # a file's architecture is as given; that of the hub is in its configuration
+    if card.source == "file" and known.source != "hub" and _without_tag(card.arch) != _without_tag(known.arch):
+        differing["arch"] = known.arch
+    if model.labels.digest != label_space(known.labels).digest:
+        differing["labels"] = known.labels
+    flags = " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in differing.items())
+    text = f"published with {flags}" if flags else "fed and labelled as published"
+    mark = "look" if flags else ""
+    return [Check(name="known", ok=True, mark=mark, detail=f"the weights are those of {known.name}, {text}")]
+
+
+def _without_tag(arch: str) -> str:
+    """Return an architecture without the tag of its published weights."""
+    return arch.partition(".")[0] if arch.startswith("timm:") else arch
+
+
+def _word(value: object) -> str:
+    return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
