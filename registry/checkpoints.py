@@ -11,8 +11,8 @@ import shlex
 import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import product
@@ -21,13 +21,12 @@ from types import MappingProxyType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
 
-from registry.cards import ModelCard, Preprocess, Triple
 from registry.files import absence, digest_state, is_file
+from registry.normalisation import Normalisation, normalising_parts, stated_in, unwrapped
 from registry.user_errors import WeightsError, foreign, reason, shown, some_of
 
 
@@ -265,7 +264,7 @@ class WeightChoice:
     state: State
     others: tuple[str, ...] = ()  # sets that would have fitted too
     ignored: tuple[str, ...] = ()  # keys that no forward pass reads, and other networks
-    statistics: tuple[tuple[str, Tensor], ...] = ()  # means and deviations of the input beside the network, every copy
+    statistics: Tensors = field(default_factory=dict)  # of the input, beside the network: every copy
     normalisation: Normalisation | None = None  # what these state
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))  # the training script's, and their entry
     notes: tuple[str, ...] = ()  # changes made to the weights
@@ -419,13 +418,13 @@ def _sorted_out(
 ) -> WeightChoice:
     """Sort the tensors of a set: the network's, statistics of its input, ignored ones, and the rest."""
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
-    parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
-    statistics: dict[str, tuple[str, Tensor]] = {}
+    parts = frozenset(part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1])
+    beside = dict[str, Tensor]()
+    plain = {name: unwrapped(name, parts) for name in best.state}
     for name, tensor in best.state.items():
-        plain = unwrapped(name, parts)
-        if statistic(plain) and not {name, plain, name.removeprefix(best.prefix)} & expected.keys():
-            statistics[name] = plain, tensor
-    both = {"mean", "std"} <= {statistic(plain) for plain, _ in statistics.values()}
+        if not {name, plain[name], name.removeprefix(best.prefix)} & expected.keys():
+            beside[name] = tensor
+    statistics = {name for names, *_ in normalising_parts(beside) for name in names}
     state, ignored, outside, matched = State(), list[str](), list[str](), set[str]()
     for name, tensor in best.state.items():
         inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
@@ -434,7 +433,7 @@ def _sorted_out(
         matched |= patterns
         if inside and bare in expected and not patterns:
             state[bare] = tensor
-        elif both and name in statistics:
+        elif name in statistics:
             continue
         elif patterns or other or _BOOKKEEPING.fullmatch(bare):
             ignored.append(name)
@@ -447,7 +446,7 @@ def _sorted_out(
         name=best.name,
         state=state,
         ignored=tuple(ignored),
-        statistics=tuple(statistics.values()),
+        statistics={name: beside[name] for name in beside if name in statistics},
         notes=best.notes,
         outside=tuple(outside),
     )
@@ -473,20 +472,55 @@ def read_weights(
             f"{', '.join(WRAPPERS)}; found {held}. Name the file that holds the weights."
         )
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
-    for name, tensor in {**choice.state, **dict(choice.statistics)}.items():
+    for name, tensor in {**choice.state, **choice.statistics}.items():
         odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
                 f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
-    choice = replace(choice, normalisation=stated_in(choice.statistics, str(path)), content=content)
-    for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
-        entry = content.get(place) if isinstance(content, Mapping) else None
-        settings = vars(entry) if isinstance(entry, _Fields) else entry
-        if isinstance(settings, Mapping) and settings:
-            return replace(choice, settings=(place, settings))
-    return choice
+    stated = stated_in(choice.statistics, str(path))
+    return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
+
+
+def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and entries of every mapping inside others, the outermost first."""
+    inner = vars(content) if isinstance(content, _Fields) else content
+    if isinstance(inner, Mapping) and levels:
+        yield path, inner
+        for name, value in inner.items():
+            yield from _mappings_in(value, f"{path}.{name}".lstrip("."), levels - 1)
+
+
+def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the settings of a training script and their place, with a mean and deviation for three channels that stand
+    anywhere else in the file. Raises WeightsError if these contradict one another."""
+    places = dict(_mappings_in(content, "", 4))
+    place = next((name for name in ("args", "hyper_parameters") if places.get(name)), "")
+    settings = places[place] if place else {}
+    found = dict[str, dict[str, Any]]()
+    for name, entries in places.items():
+        numbers = [_triple(entries.get(key)) for key in ("mean", "std")]
+        if all(numbers):
+            plain = {key: value for key, value in entries.items() if not isinstance(value, Mapping | Tensor)}
+            found[name] = {**plain, "mean": numbers[0], "std": numbers[1]}
+    values = {str((entry["mean"], entry["std"])) for entry in found.values()}
+    if len(values) > 1:
+        raise WeightsError(
+            f"checkpoint {origin} states {len(values)} normalisations of the input ({', '.join(found)}): "
+            f"{' and '.join(sorted(values))}. Save the one that the network was evaluated with."
+        )
+    if not found or {"mean", "std"} <= settings.keys():
+        return place, settings
+    first = next(iter(found))
+    return " and ".join(filter(None, (place, first))) or "its mean and std", {**found[first], **settings}
+
+
+def _triple(value: Any) -> list[float] | None:
+    """Return the three numbers of a list or a tensor; None for anything else."""
+    flat = value.flatten().tolist() if isinstance(value, Tensor) else value
+    is_triple = isinstance(flat, list | tuple) and len(flat) == 3 and all(isinstance(n, int | float) for n in flat)
+    return [*map(float, flat)] if is_triple else None
 
 
 def by_order(path: Path, module: nn.Module) -> State:
@@ -549,102 +583,3 @@ def fit_state(
         raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         module.load_state_dict({**want, **state})
-
-
-# The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
-# MadryLab put the mean and standard deviation of the input beside the network. A card with another normalisation would
-# score another network.
-
-#: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "pixel_mean", "mu", "sigma".
-_STATISTIC = re.compile(
-    r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
-    r"(?:new_|input_|pixel_|image_|img_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
-)
-
-
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
-#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
-
-
-#: Published means are rounded to three or four digits.
-TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
-
-    mean: Triple
-    std: Triple
-    scale: float
-    where: str
-
-
-def as_text(how: Preprocess | Normalisation) -> str:
-    """Return mean, standard deviation and scale in words."""
-    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
-    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
-    return f"mean {mean}, std {std}{pixels}"
-
-
-def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalisation | None:
-    """Return the normalisation of input statistics (key without wrappers, tensor); None without both mean and
-    deviation. Raises WeightsError if copies contradict one another or are not one number a channel."""
-    values: dict[str, set[Triple]] = {"mean": set(), "std": set()}
-    names: dict[str, str] = {}
-    for name, tensor in statistics:
-        flat = tensor.detach().float().reshape(-1)
-        if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
-            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
-        # The shortest form that gives the same float32.
-        red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
-        values[statistic(name)].add((red, green, blue))
-        names.setdefault(statistic(name), name)
-    if len(names) < 2:
-        return None
-    for kind, copies in values.items():
-        if len(copies) > 1:
-            raise WeightsError(
-                f"checkpoint {origin} holds {len(copies)} different normalisations: {names[kind]} is "
-                f"{' and '.join(map(str, sorted(copies)))}. Save the one that the network was evaluated with."
-            )
-    ((mean,), (std,)) = values.values()
-    if min(std) <= 0:
-        raise WeightsError(f"checkpoint {origin}: {names['std']} must be above 0, found {std}.")
-    return Normalisation(
-        mean=mean, std=std, scale=255.0 if max(mean) > 1.5 else 1.0, where=f"{names['mean']}, {names['std']}"
-    )
-
-
-def statistic(key: str) -> str:
-    """ "mean", "std" or "" for a key without its wrappers."""
-    match = _STATISTIC.fullmatch(key)
-    return "" if match is None else "mean" if match["mean"] else "std"
-
-
-def unwrapped(key: str, more: Set[str] = frozenset()) -> str:
-    """Return a key without the usual wrapping attributes and those in `more`."""
-    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
-        key = key.partition(".")[2]
-    return key
-
-
-def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
-    """Raise WeightsError if the network that has this state normalises its input, and the card does so too."""
-    how = card.preprocess
-    if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
-        return
-    own = {statistic(unwrapped(name)): name for name, tensor in state.items() if tensor.numel() in (1, 3)}
-    if {"mean", "std"} <= own.keys():
-        raise WeightsError(
-            f"the network of model '{card.name}' normalises its input itself ({own['mean']}, {own['std']}), and its "
-            f"preprocessing says {as_text(how)}: the input would be normalised twice. Give --mean 0,0,0 --std 1,1,1."
-        )
-
-
-def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
-    """Return whether both bring pixels to the same input, as far as published digits go."""
-    ours = [value / how.scale for value in (*how.mean, *how.std)]
-    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
-    return all(abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True))

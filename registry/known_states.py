@@ -12,11 +12,11 @@ from torch import Tensor
 
 from registry.architectures import random_seed
 from registry.cards import ModelCard, Preprocess, builtin_cards, heads_of
-from registry.checkpoints import agrees
 from registry.determinism_checks import Check
 from registry.files import WeightSources, canonical, digest_state, write_whole
 from registry.labels import label_space
 from registry.model import LoadedModel
+from registry.normalisation import agrees
 from registry.user_errors import LabelError
 
 

@@ -28,6 +28,7 @@ from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.known_states import known_card, remember, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
+from registry.normalisation import agrees, as_text, may_normalise, require_once
 from registry.simulated import IdealObserver
 from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of
 
@@ -123,10 +124,10 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         choice, origin = _weights(card, place, module)
         choice = _without_classifier(card, module, choice) if bare else choice
         stated, how = choice.normalisation, card.preprocess
-        if stated is not None and how is not None and not checkpoints.agrees(stated, how):
+        if stated is not None and how is not None and not agrees(stated, how):
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {checkpoints.as_text(stated)}. The "
-                f"preprocessing of model '{card.name}' says {checkpoints.as_text(how)}. One of them is wrong, and "
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The "
+                f"preprocessing of model '{card.name}' says {as_text(how)}. One of them is wrong, and "
                 "every score would be of another network: leave out --mean, --std and --scale to take the "
                 "checkpoint's, or save the weights without it."
             )
@@ -154,7 +155,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            checkpoints.require_once(module.state_dict(), card)
+            require_once(module, card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
@@ -295,7 +296,13 @@ def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Ten
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> str:
-    """Return what to do about a file that has all of the network, and more."""
+    """Return what to do about a file that has all of the network, and more; nothing that may come before the network is
+    left out."""
+    if before := [name for name in strange if name in choice.state and may_normalise(choice.state[name])]:
+        return (
+            f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network "
+            "with --arch python:FILE.py:FUNCTION."
+        )
     if choice.name and set(strange) <= set(choice.outside):
         return f"All of the network is there; the rest stands beside it: --key {shlex.quote(choice.name)} leaves it."
     roots = dict.fromkeys(name.partition(".")[0] for name in strange)

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.architectures import require_known, split_arch
 from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess, ResizeMode, Triple
-from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.documents import field_problems, read_json
 from registry.files import digest_file, is_file
+from registry.normalisation import Normalisation, agrees, as_text, scale_of
 from registry.user_errors import CardError, WeightsError, foreign, reason, shown
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
@@ -249,7 +249,7 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"a card cannot express the interpolation {given['interpolation']!r}")
     if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
         fields |= {name: tuple(map(float, (*given[name], *given[name], *given[name])[:3])) for name in ("mean", "std")}
-        fields["scale"] = 255.0 if max(fields["mean"]) > 1.5 else 1.0
+        fields["scale"] = scale_of(fields["mean"], fields["std"])
     elif "val_crop_size" in settings:  # torchvision's script has them as constants
         fields |= {name: USUAL[name] for name in ("mean", "std")}
     return fields

@@ -192,8 +192,9 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         elif known is not None and asked is None and not draft.bare and "boxes" not in draft.options:
             draft = replace(draft, labels=known.labels)
         if known is not None and draft.stated.where in ("", preprocessing.UNSTATED):
-            where = f"published for {known.name}, whose weights these are"
-            draft = replace(draft, stated=StatedInput(dict(known.preprocess or ()), where))
+            fields = known.preprocess.model_dump() if known.preprocess else {}
+            fields = {name: value for name, value in fields.items() if (name, value) != ("scale", 1.0)}
+            draft = replace(draft, stated=StatedInput(fields, f"published for {known.name}, whose weights these are"))
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess, read_cards
+from registry.checkpoints import read_weights
 from registry.files import Caches, WeightSources, digest_data, digest_state
 from registry.loading import load_network
 from registry.model import LoadedModel, present, present_plane
@@ -141,10 +142,11 @@ def test_a_name_of_the_hub_is_read_from_its_cache(tiny, nine, folders, tmp_path,
         register("two", "timm:hf_hub:lab/none", labels=nine, **folders)
 
 
-DOUBLE = """
+INSIDE = """
 import torch
 from torch import nn
-class Net(nn.Module):
+from torchvision.transforms import Normalize
+class Head(nn.Module):
     def __init__(self, mean=.3, std=.2):
         super().__init__()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), mean))
@@ -153,23 +155,29 @@ class Net(nn.Module):
         self.head = nn.Linear(3, 9)
     def forward(self, x):
         return self.head(((x - self.mean) / self.std).mean((2, 3)))
+def Levels():
+    return Head(76.5, 51.)
+def Transform():
+    return nn.Sequential(Normalize([.3] * 3, [.2] * 3), Head(0., 1.).requires_grad_(False))
 """
 
 
-def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(nine, folders, tmp_path, monkeypatch):
-    name = f"double_{abs(hash(str(tmp_path)))}"
-    (tmp_path / f"{name}.py").write_text(DOUBLE)
+@pytest.mark.parametrize(("factory", "scale"), [("Head", 1.0), ("Levels", 255.0), ("Transform", 1.0)])
+def test_normalisation_inside_is_normalisation_outside_or_refused(factory, scale, nine, folders, tmp_path, monkeypatch):
+    name = f"inside_{factory}_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(INSIDE)
     monkeypatch.syspath_prepend(str(tmp_path))
     how, stated = {"labels": nine, "size": 32, **folders}, {"mean": (0.3,) * 3, "std": (0.2,) * 3}
-    none = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
-    inside, _ = register("inside", f"python:{name}:Net", **none, **how)
-    with pytest.raises(WeightsError, match="normalises its input itself"):
-        register("twice", f"python:{name}:Net", **stated, **how)
-    images, model = torch.rand(4, 3, 32, 32), load_network(inside, WeightSources(weights_folder=tmp_path))
+    none, flags = {"mean": (0.0,) * 3, "std": (1.0,) * 3}, "--mean 0,0,0 --std 1,1,1" + " --scale 255" * (scale > 1)
+    for wrong in (stated, {**none, "scale": 256 - scale}):
+        with pytest.raises(WeightsError, match=f"normalises its input itself.*{flags}"):
+            register("twice", f"python:{name}:{factory}", **wrong, **how)
+    inside, _ = register("inside", f"python:{name}:{factory}", **none, scale=scale, **how)
+    images, model = torch.rand(4, 3, 32, 32), load_model(inside, WeightSources(weights_folder=tmp_path))
     outside = ModelCard(name="o", source="python", arch="o", preprocess=Preprocess(size=32, resize=32, **stated))
-    plain = LoadedModel(card=outside, module=import_module(name).Net(0.0, 1.0), digest="", labels=model.labels)
+    plain = LoadedModel(card=outside, module=import_module(name).Head(0.0, 1.0), digest="", labels=model.labels)
     with torch.inference_mode():
-        assert torch.equal(model.forward(images), plain.forward(images))
+        assert torch.allclose(model.forward(images), plain.forward(images), atol=1e-5)
 
 
 def with_statistics(path, state, mean, std, names=("normalize.mean", "normalize.std")):
@@ -179,17 +187,60 @@ def with_statistics(path, state, mean, std, names=("normalize.mean", "normalize.
     return path
 
 
-@pytest.mark.slow
-def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folders, tmp_path):
-    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22])
-    card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
-    assert (card.preprocess.mean, card.preprocess.std) == ((0.485, 0.456, 0.406), (0.2, 0.21, 0.22))
-    said = "mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it"
-    assert next(row.detail for row in checks if row.name == "normalisation").startswith(said)
-    levels, names = ([123.7, 116.3, 103.5], [58.4, 57.1, 57.4]), ("pixel_mean", "pixel_std")
-    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), *levels, names)
-    card, _ = register("two", "timm:test_resnet", path, labels=nine, **folders)
-    assert (card.preprocess.scale, card.preprocess.mean) == (255, (123.7, 116.3, 103.5))
+MEAN, STD = torch.tensor([0.41, 0.42, 0.43]), torch.tensor([0.21, 0.22, 0.23])
+NORM = {"running_mean": MEAN, "running_var": STD**2 - 1e-5, "num_batches_tracked": torch.tensor(3)}
+
+
+def beside(prefix, place, **tensors):
+    return lambda state: (
+        {f"{prefix}{name}": t for name, t in state.items()} | {place + n: t for n, t in tensors.items()}
+    )
+
+
+#: What training code saves beside a network fed with (x - MEAN) / STD, and the scale of its pixels.
+BESIDE = {
+    "robustness": (beside("model.", "normalize.", mean=MEAN, std=STD), 1),
+    "MMPretrain": (beside("backbone.", "data_preprocessor.", mean=255 * MEAN[:, None, None], std=255 * STD), 255),
+    "detectron2": (beside("", "", pixel_mean=255 * MEAN, pixel_std=255 * STD), 255),
+    "a transform": (beside("net.", "transforms.0.", mean=MEAN, sds=STD), 1),
+    "variance": (beside("net.", "", imagenet_mean=MEAN, imagenet_var=STD**2), 1),
+    "inverse": (beside("net.", "preprocess.normalize.", mean=MEAN, inv_std=1 / STD), 1),
+    "a batch norm": (beside("1.", "0.", **NORM), 1),
+    "an affine one": (beside("", "input_norm.", **{**NORM, "weight": torch.full((3,), 2.0), "running_var": 4 * STD**2,
+                                                  "bias": torch.zeros(3)}), 1),
+    "a convolution": (beside("1.", "0.", weight=(1 / STD).view(3, 1, 1, 1), bias=-MEAN / STD), 1),
+    "a diagonal one": (beside("net.", "scale.", weight=(1 / STD).diag()[..., None, None], bias=-MEAN / STD), 1),
+    "entries": (lambda state: {"state_dict": state, "mean": MEAN.tolist(), "std": STD}, 1),
+    "a configuration": (lambda state: {"model": state, "cfg": {"data": {"mean": (*MEAN.tolist(),), "std": STD}}}, 1),
+    "beside other settings": (lambda state: {"state_dict": state, "hyper_parameters": {
+        "lr": 0.1, "data": {"mean": (255 * MEAN).tolist(), "std": (255 * STD).tolist()}}}, 255),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_checkpoints_own_normalisation_is_used(name, tiny, tmp_path):
+    wrap, scale = BESIDE[name]
+    torch.save(wrap(tiny.state_dict()), tmp_path / "net.pt")
+    choice = read_weights(tmp_path / "net.pt", tiny.state_dict(keep_vars=True))
+    assert choice.state.keys() == tiny.state_dict().keys()
+    trained = stated_by_training(choice.settings[1], choice.settings[0], "net.pt")
+    how, rows = settled_input("python:x", {"size": 32}, StatedInput(), choice.normalisation, trained)
+    assert how.scale == scale
+    assert np.allclose([*how.mean, *how.std], np.multiply([*MEAN, *STD], scale), rtol=1e-4)
+    assert [row.mark for row in rows if row.name == "normalisation"] == [""]
+
+
+@pytest.mark.parametrize(("tensors", "said"), [
+    ({"mean": -MEAN, "std": STD}, "changes the input as no option can"),
+    ({"mean": MEAN, "std": STD, "again.mean": STD, "again.std": STD}, "2 different normalisations"),
+    ({"0.running_mean": MEAN, "0.running_var": torch.ones(3)}, "may change its input"),  # of normalised pixels
+    ({"colours.weight": torch.rand(3, 3, 1, 1)}, "may change its input"),
+    ({"pixel_mean": MEAN}, "may change its input"),
+])  # fmt: skip
+def test_nothing_that_changes_the_input_is_dropped(tensors, said, tiny, nine, folders, tmp_path):
+    torch.save(beside("net.", "", **tensors)(tiny.state_dict()), tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=said):
+        register("mine", "timm:test_resnet", tmp_path / "net.pt", labels=nine, **folders)
 
 
 def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factories):

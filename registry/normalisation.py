@@ -1,0 +1,166 @@
+"""The normalisation of the input that a checkpoint holds beside the network, or that a network contains: buffers of
+mean and deviation, or a first layer that does the same."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from registry.cards import ModelCard, Preprocess, Triple
+from registry.user_errors import WeightsError
+
+# Robustness, RobustBench, MMPretrain, detectron2 and many scripts save mean and deviation of the input beside the
+# network, or put a layer before it. A card with another normalisation would score another network.
+
+#: Names of buffers: "new_mean", "pixel_std", "mu", "sds", "inv_std".
+_FIELD = re.compile(
+    r"_?(?:(?:new|input|pixel|image|img|imagenet|channel|rgb|data)_)?"
+    r"(?:(?P<mean>means?|mu)|(?P<std>std|sigma|sds?|stds)|(?P<var>var|variance)|(?P<inverse>inv_?std|std_inv))"
+)
+_DEVIATION = {"std": torch.abs, "var": torch.sqrt, "inverse": torch.reciprocal}
+#: Modules before a network: the first of a sequence, and what normalising ones are called.
+_BEFORE = re.compile(
+    r"0|.*(?:norm|preproc|transform|scal|standardi|mean|stat|input|bn0|bn_data|data_bn).*", re.IGNORECASE
+)
+#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
+#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
+_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
+#: Of a batch norm, unless somebody changed it: it is no tensor of the file.
+_EPSILON = 1e-5
+#: Published means are rounded to three or four digits.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
+
+    mean: Triple
+    std: Triple
+    scale: float
+    where: str
+
+
+def scale_of(mean: Sequence[float], std: Sequence[float]) -> float:
+    """Return the largest value of the pixels that have such statistics: 1 or 255."""
+    return 255.0 if max(*mean, *std) > 1.5 else 1.0
+
+
+def as_text(how: Preprocess | Normalisation) -> str:
+    """Return mean, standard deviation and scale in words."""
+    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
+    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
+    return f"mean {mean}, std {std}{pixels}"
+
+
+def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
+    """Return whether both bring pixels to the same input, as far as published digits go."""
+    ours = [value / how.scale for value in (*how.mean, *how.std)]
+    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
+    return all(abs(a - b) <= _TOLERANCE for a, b in zip(ours, theirs, strict=True))
+
+
+def unwrapped(key: str, more: frozenset[str] = frozenset()) -> str:
+    """Return a key without the usual wrapping attributes and those in `more`."""
+    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
+        key = key.partition(".")[2]
+    return key
+
+
+def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str, ...], Tensor, Tensor]]:
+    """Yield the names, mean [3] and deviation [3] of everything that normalises an input of three channels."""
+    groups = defaultdict[str, dict[str, str]](dict)
+    for name in tensors:
+        place, _, field = name.rpartition(".")
+        groups[place][field] = name
+    for place, fields in groups.items():
+        kinds = {match.lastgroup: name for field, name in fields.items() if (match := _FIELD.fullmatch(field))}
+        kinds = {kind: name for kind, name in kinds.items() if tensors[name].numel() in (1, 3)}
+        if "mean" in kinds and len(kinds) == 2:
+            (other,) = kinds.keys() - {"mean"}
+            mean, spread = (tensors[kinds[kind]].detach().float().reshape(-1) for kind in ("mean", str(other)))
+            yield tuple(kinds.values()), mean.expand(3), _DEVIATION[str(other)](spread).expand(3)
+        elif _BEFORE.fullmatch(place.rpartition(".")[2]):
+            layer = {field: tensors[name].detach().double() for field, name in fields.items()}
+            if (statistics := _of_layer(layer)) is not None:
+                yield tuple(fields.values()), *(values.float() for values in statistics)
+
+
+def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return the mean and deviation with which a layer normalises: a batch norm of three channels, or a convolution of
+    1x1 that does not mix them."""
+    weight, bias = layer.get("weight"), layer.get("bias", torch.zeros(3))
+    if bias.shape != (3,) or layer.keys() - {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}:
+        return None
+    if {"running_mean", "running_var"} <= layer.keys() and layer["running_mean"].shape == (3,):
+        mean, spread = layer["running_mean"], (layer["running_var"] + _EPSILON).sqrt()
+        if min(mean) < 0 or max(spread) > 0.6 * scale_of(mean.tolist(), [0.0]):
+            return None  # its input was no pixels: numbers within 0..1 have a deviation of .5 at most
+        std = spread / (torch.ones(3) if weight is None else weight)
+        return mean - bias * std, std
+    if weight is None or weight.shape not in ((3, 1, 1, 1), (3, 3, 1, 1), (3, 3)):
+        return None
+    factors = weight.reshape(3, -1)
+    if factors.shape[1] == 3:
+        if not torch.equal(factors, factors.diag().diag()):
+            return None
+        factors = factors.diag()
+    std = 1 / factors.reshape(3)
+    return -bias * std, std
+
+
+def may_normalise(tensor: Tensor) -> bool:
+    """Return whether a tensor beside a network has the shape of statistics or of a matrix of three channels."""
+    return tensor.is_floating_point() and tensor.numel() in (3, 9) and 3 in tensor.shape
+
+
+def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | None:
+    """Return the normalisation that tensors beside a network state (name without wrappers -> tensor); None if they
+    state none. Raises WeightsError if copies contradict one another or no card can express it."""
+    found: dict[tuple[Triple, Triple], str] = {}
+    for names, *statistics in normalising_parts(tensors):
+        # the shortest form that gives the same float32
+        mean, std = (tuple(float(str(np.float32(value))) for value in values.tolist()) for values in statistics)
+        found.setdefault(((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])), ", ".join(names))
+    if not found:
+        return None
+    if len(found) > 1:
+        every = " and ".join(f"{names} {mean}, {std}" for (mean, std), names in found.items())
+        raise WeightsError(
+            f"checkpoint {origin} holds {len(found)} different normalisations: {every}. Save the one that the network "
+            "was evaluated with."
+        )
+    (((mean, std), names),) = found.items()
+    scale = scale_of(mean, std)
+    if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):
+        raise WeightsError(
+            f"checkpoint {origin} holds {names}, which changes the input as no option can (mean {mean}, std {std}). "
+            "Register the whole network: --arch python:FILE.py:FUNCTION."
+        )
+    return Normalisation(mean=mean, std=std, scale=scale, where=names)
+
+
+def require_once(module: nn.Module, card: ModelCard) -> None:
+    """Raise WeightsError if a network normalises its input itself, and its card does so too, or at another scale."""
+    how, own = card.preprocess, dict[str, Tensor]()
+    for place, part in module.named_modules():
+        # lists of other modules are remarks (open_clip's `image_mean`)
+        values = vars(part) if "normali" in type(part).__name__.lower() else {}
+        for field, value in {**values, **dict(part.named_buffers(recurse=False))}.items():
+            if _FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
+                name = unwrapped(f"{place}.{field}".lstrip("."))
+                if all(map(_BEFORE.fullmatch, name.split(".")[:-1])):
+                    own[name] = torch.as_tensor(value)
+    for names, *statistics in normalising_parts(own):
+        mean, std = (values.tolist() for values in statistics)
+        scale = scale_of(mean, std)
+        if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
+            flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
+            raise WeightsError(
+                f"the network of model '{card.name}' normalises its input itself ({', '.join(names)}), and its "
+                f"preprocessing says {as_text(how)}: the input would not be what it was trained on. Give {flags}."
+            )
