@@ -73,7 +73,7 @@ def remember(model: LoadedModel, place: WeightSources) -> None:
 def known_check(model: LoadedModel, place: WeightSources) -> list[Check]:
     """Return a line on whose weights a network has, and on all that differs from that network's card."""
     card, known = model.card, known_card(state_key(model.module.state_dict()), place)
-    ours, theirs = card.preprocess, known and known.preprocess
+    ours, theirs = card.preprocess, known.preprocess if known else None
     if known is None or ours is None or theirs is None:
         return []
     same = {"fixed_size", "margin", *(("mean", "std", "scale") if agrees(theirs, ours) else ())}

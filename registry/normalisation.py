@@ -87,7 +87,7 @@ def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str
         elif _BEFORE.fullmatch(place.rpartition(".")[2]):
             layer = {field: tensors[name].detach().double() for field, name in fields.items()}
             if (statistics := _of_layer(layer)) is not None:
-                yield tuple(fields.values()), *(values.float() for values in statistics)
+                yield tuple(fields.values()), statistics[0].float(), statistics[1].float()
 
 
 def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
@@ -124,24 +124,24 @@ def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | Non
     found: dict[tuple[Triple, Triple], str] = {}
     for names, *statistics in normalising_parts(tensors):
         # the shortest form that gives the same float32
-        mean, std = (tuple(float(str(np.float32(value))) for value in values.tolist()) for values in statistics)
-        found.setdefault(((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])), ", ".join(names))
+        plain = [float(str(np.float32(value))) for values in statistics for value in values.tolist()]
+        found.setdefault(((plain[0], plain[1], plain[2]), (plain[3], plain[4], plain[5])), ", ".join(names))
     if not found:
         return None
     if len(found) > 1:
-        every = " and ".join(f"{names} {mean}, {std}" for (mean, std), names in found.items())
+        every = " and ".join(f"{where} {mean}, {std}" for (mean, std), where in found.items())
         raise WeightsError(
             f"checkpoint {origin} holds {len(found)} different normalisations: {every}. Save the one that the network "
             "was evaluated with."
         )
-    (((mean, std), names),) = found.items()
+    (((mean, std), where),) = found.items()
     scale = scale_of(mean, std)
     if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):
         raise WeightsError(
-            f"checkpoint {origin} holds {names}, which changes the input as no option can (mean {mean}, std {std}). "
+            f"checkpoint {origin} holds {where}, which changes the input as no option can (mean {mean}, std {std}). "
             "Register the whole network: --arch python:FILE.py:FUNCTION."
         )
-    return Normalisation(mean=mean, std=std, scale=scale, where=names)
+    return Normalisation(mean=mean, std=std, scale=scale, where=where)
 
 
 def require_once(module: nn.Module, card: ModelCard) -> None:

@@ -76,7 +76,8 @@ def admit(
         draft = draft.model_copy(update={"preprocess": how})
         model = replace(model, card=draft)
     checks = [*rows]
-    for more in (check_model, partial(known_check, place=folder.place), trial):  # what fails the first is not tried on photographs
+    known = partial(known_check, place=folder.place)
+    for more in (check_model, known, trial):  # what fails the first is not tried on photographs
         checks += more(model)
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
