@@ -13,13 +13,13 @@ import yaml
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.known_states import has_own_weights, state_key
-from registry.loading import load_model
+from registry.loading import load_network
 
 
 def keys(place: WeightSources) -> dict[str, str]:
     """Return the key of each network -> the name of its card."""
     cards = [card for card in builtin_cards().values() if (card.weights or "").startswith(("package:", "builtin:"))]
-    loaded = {card.name: load_model(card, place).module.state_dict() for card in cards if has_own_weights(card)}
+    loaded = {card.name: load_network(card, place).module.state_dict() for card in cards if has_own_weights(card)}
     return {state_key(state): name for name, state in loaded.items()}
 
 

@@ -75,7 +75,7 @@ def stated_weights(
     card: ModelCard, place: WeightSources, *, bare: bool = False
 ) -> tuple[WeightChoice, ModelCard | None]:
     """Return the weights of the card's checkpoint that are taken, and the card of the published network that they are
-    of, if it is known. bare: of the network without its classifier. Raises WeightsError as `load_model`."""
+    of, if it is known. bare: of the network without its classifier. Raises WeightsError as `load_network`."""
     module = _blank(card, labels_of(card))
     choice, _ = _weights(card, place, module)
     own = {name: choice.state.get(name, tensor).to(tensor.dtype) for name, tensor in module.state_dict().items()}

@@ -68,7 +68,7 @@ def admit(
     """Return the card as it was written, and `rows` with the checks that the network passed.
 
     size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried; trial: reports more
-    on the loaded network. Raises WeightsError if a check fails, as `load_model`, and as `trial`; nothing is written
+    on the loaded network. Raises WeightsError if a check fails, as `load_network`, and as `trial`; nothing is written
     then."""
     model = load_network(draft, folder.place)
     if not size_is_stated and takes_only_its_size(model):

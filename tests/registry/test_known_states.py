@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.known_states import known_card, remember, state_key
-from registry.loading import load_model
+from registry.loading import load_network
 from registry.model import LoadedModel
 from registry.register import register
 
@@ -28,7 +28,7 @@ CONTAINERS = {
 @pytest.fixture(scope="module")
 def world():
     card = builtin_cards()["world-stylised-1"]
-    return card, load_model(card, WeightSources(weights_folder=Path("unused"))).module.state_dict()
+    return card, load_network(card, WeightSources(weights_folder=Path("unused"))).module.state_dict()
 
 
 def known(checks):

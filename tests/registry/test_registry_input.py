@@ -173,7 +173,7 @@ def test_normalisation_inside_is_normalisation_outside_or_refused(factory, scale
         with pytest.raises(WeightsError, match=f"normalises its input itself.*{flags}"):
             register("twice", f"python:{name}:{factory}", **wrong, **how)
     inside, _ = register("inside", f"python:{name}:{factory}", **none, scale=scale, **how)
-    images, model = torch.rand(4, 3, 32, 32), load_model(inside, WeightSources(weights_folder=tmp_path))
+    images, model = torch.rand(4, 3, 32, 32), load_network(inside, WeightSources(weights_folder=tmp_path))
     outside = ModelCard(name="o", source="python", arch="o", preprocess=Preprocess(size=32, resize=32, **stated))
     plain = LoadedModel(card=outside, module=import_module(name).Head(0.0, 1.0), digest="", labels=model.labels)
     with torch.inference_mode():
