@@ -74,7 +74,7 @@ def _photographs(labels: LabelSpace, folder: Path | None, settings: Settings) ->
             entry = entry_of_folder("checked", place, ROLE, None, None)
         except StimuliError:  # neither WordNet ids nor the 16 categories: the network's own classes
             entry = entry_of_folder("checked", place, ROLE, labels.name, None)
-        return open_folder(entry, place, settings, COUNT)
+        return open_folder(entry, Path(str(entry.folder)), settings, COUNT)
     for space in labels.answers:
         try:
             return Resolver(space, settings, COUNT).find(ROLE)

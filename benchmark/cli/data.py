@@ -1,7 +1,7 @@
 """`bench data` and `bench doctor`."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue
 from benchmark.stimuli.fetch import add as note
 from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.items import SUFFIXES
+from benchmark.stimuli.manifests import stated_manifest
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.set_folders import remedy, stimuli_folder
 from benchmark.stimuli.shards import unpack_shards
@@ -84,19 +85,22 @@ def fetch(
 @command()
 def add(
     name: Name,
-    folder: Annotated[Path, Option("A folder of images.", kind="folder")],
+    folder: Annotated[Path, Option("A folder of images, an archive, or a list of images.", kind="path")],
     *,
     role: Annotated[str | None, Option("Give it this role (`bench suites show`): natural, ...")] = None,
     space: Annotated[str | None, Option("Give its categories this label space: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("Expect this layout: class-folder, masks, coco, ...")] = None,
+    columns: Annotated[str, Option("Name the list's columns: image=file,label=cls.", metavar="OURS=THEIRS,...")] = "",
 ) -> int:
     """Add a folder that is already on disk.
 
-    Nothing is copied, except that images in shards (Parquet as Hugging Face lays it out, tars of WebDataset) are
-    unpacked into class folders."""
-    settings = read_settings()
-    place = unpack_shards(name, expanded(folder).resolve(), space, settings, echo_line) if layout is None else folder
-    entry = note(name, place, settings, role=role, space=space, layout=layout, report=echo_line)
+    Nothing is copied, except that images in archives (zip, Parquet or save_to_disk of Hugging Face, tars of WebDataset)
+    are unpacked. Classes are names of folders, or come from a list of the images (val.txt, CSV, TSV, JSON lines)."""
+    settings, place = read_settings(), expanded(folder).resolve()
+    stated: Mapping[str, str] = stated_manifest(columns)
+    if layout is None:
+        place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
+    entry = note(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
     echo_line(f"added '{entry.name}' from {folder}")
     return 0
 

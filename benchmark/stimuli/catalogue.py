@@ -1,7 +1,7 @@
 """The catalogue: the stimulus sets and the published tables that gestaltbench can name.
 
 Built-in entries are in `catalogue.yaml`; a user's entries are in `stimuli.yaml` in the home folder. An added entry with
-a built-in name only sets that entry's folder."""
+a built-in name only sets that entry's folder, and the list of images in it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -57,6 +57,9 @@ class Entry:
     mask: str | None = None
     #: The folder that a user gave.
     folder: str | None = None
+    #: The list of its images with their classes, below the folder, and the names of its columns "image" and "label".
+    table: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
     #: Other names under which it is found.
     aliases: tuple[str, ...] = ()
     #: Where a person obtains it: an address or words.
@@ -92,7 +95,8 @@ def read_catalogue(settings: Settings) -> dict[str, Entry]:
     """Read all entries by name: built-in ones in their order, then the user's. Raises StimuliError on a bad file."""
     entries = dict(_built_in())
     for name, row in _added_rows(settings).items():
-        fields = asdict(entries[name]) | {"folder": row.get("folder")} if name in entries else row
+        own = {key: row[key] for key in ("folder", "table", "columns") if key in row}
+        fields = asdict(entries[name]) | own if name in entries else row
         entries[name] = entry_from(name, fields, added_file(settings))
     return entries
 

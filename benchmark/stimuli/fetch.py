@@ -1,11 +1,12 @@
 """Installing sets: a download that is checked before it is moved into place, or a folder that the user adds."""
 
 import re
+import shlex
 import shutil
 import tarfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -26,7 +27,19 @@ from benchmark.stimuli.datasets import SEVERITY, find_cells, left_out_lines, ope
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
 from benchmark.stimuli.image_names import PREFIX, read_pair
-from benchmark.stimuli.items import check_spelling, images_below, is_imagenet, list_classes, list_folder, subfolders
+from benchmark.stimuli.items import (
+    check_spelling,
+    find_manifest,
+    has_label_table,
+    images_below,
+    is_imagenet,
+    list_classes,
+    list_folder,
+    manifest_labels,
+    subfolders,
+    validation_folder,
+)
+from benchmark.stimuli.manifests import SUFFIXES as LISTS
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
@@ -36,6 +49,7 @@ from registry.download import fetch_whole, forget, mismatch, places_of, record, 
 from registry.files import expanded, folder_in, public
 from registry.user_errors import foreign
 
+NONE: Mapping[str, str] = {}
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
 Report = Callable[[str], None]
 
@@ -68,9 +82,7 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
             # A negative size would be read forever.
             if info.size < 0 or size > most_bytes or count > most_files:
                 raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
-            path = PurePosixPath(info.name)
-            if path.is_absolute() or ".." in path.parts or "\\" in info.name:
-                raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
+            require_inside(archive, info.name)
             if not info.isdir():
                 yield tar, info
         # `tarfile` silently stops at an unknown header, so only zeros may follow the end. Reading them also makes the
@@ -109,6 +121,13 @@ def unpack(
         raise
 
 
+def require_inside(archive: Path, name: str) -> None:
+    """Raise StimuliError if an entry's name leads out of its archive, or cannot be printed."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+        raise StimuliError(f"{archive}: the entry {name!r} leads out of the archive; refused.")
+
+
 def require_plain(archive: Path, info: tarfile.TarInfo) -> None:
     """Raise StimuliError on a link or a device."""
     if not info.isreg():
@@ -139,24 +158,42 @@ def make_folder(
     return True
 
 
-def entry_of_folder(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
-    """Build the entry of a folder; values that are not given are detected from its names. Raises StimuliError."""
-    check_name(name)
+def entry_of_folder(
+    name: str, place: Path, role: str | None, space: str | None, layout: str | None, columns: Mapping[str, str] = NONE
+) -> Entry:
+    """Build the entry of a folder, or of a list of the images in its folder; values that are not given are detected
+    from names. A catalogue name keeps its own. columns: "image" and "label" -> the list's. Raises StimuliError."""
+    known = find_built_in(name)
+    folder = place if place.is_dir() else place.parent
+    if known is None:
+        check_name(name)
     if layout is not None and layout not in LAYOUTS:
         raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(LAYOUTS)}.")
-    guessed, own_space = guess_layout(place)
-    chosen = layout or guessed
+    wanted = known.layout if known else layout
+    looks = known is None or (wanted == "class-folder" and next(images_below(folder), None) is not None)
+    guessed, own_space = guess_layout(folder) if looks else (wanted, None)
+    chosen, listed = wanted or guessed, None
+    is_unclear = chosen == "class-folder" and layout is None and (own_space is None or validation_folder(folder))
+    if is_unclear or columns or place != folder:
+        line = shlex.join(["bench", "data", "add", name, str(folder)])
+        listed = find_manifest(folder, place if place != folder else None, columns, line)
+    more = {"folder": str(folder), **(asdict(listed) if listed else {})}
+    if known:
+        return replace(known, **more)
+    if listed:
+        labels = manifest_labels(folder, listed)
+        chosen, own_space = "class-folder", space_of(labels) or ("imagenet1k" if is_imagenet(folder, labels) else None)
     space = "any" if chosen == "textures" else space or own_space
     if space is None:
         raise StimuliError(
             f"{place}: the categories are neither the 16 nor WordNet ids. Name the label "
             f"space of '{name}': --space NAME."
         )
-    kind = chosen if chosen in ("trials", "textures") else "images"
     if role is None:
-        role = chosen if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name
-    row = {"role": role, "space": space, "layout": chosen, "kind": kind, "folder": str(place)}
-    return entry_from(name, {**row, "title": "added by the user"}, place)
+        role = str(chosen) if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name
+    kind = chosen if chosen in ("trials", "textures") else "images"
+    row = {"role": role, "space": space, "layout": chosen, "kind": kind, "title": "added by the user"}
+    return entry_from(name, row | more, place)
 
 
 def check_name(name: str) -> None:
@@ -172,7 +209,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
         return annotated
-    if (folder / "labels.csv").is_file():
+    if has_label_table(folder):
         return "labels-csv", None
     images = list(islice(images_below(folder), LOOKED_AT))
     if not images:
@@ -297,19 +334,20 @@ def add(
     role: str | None = None,
     space: str | None = None,
     layout: str | None = None,
+    columns: Mapping[str, str] = NONE,
     report: Report = lambda _line: None,
 ) -> Entry:
-    """Add a folder as a set. A catalogue name keeps its own role, space and layout; missing values are detected: layout
-    from names, space from categories, role from the layout or the name.
+    """Add a folder, or a list of the images in its folder, as a set. A catalogue name keeps its own role, space and
+    layout; missing values are detected: layout from names, space from categories, role from the layout or the name.
 
-    report: receives a line for how classes are read and each omission. Raises StimuliError if the folder is not such a
-    set."""
+    columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and each
+    omission. Raises StimuliError if the folder is not such a set."""
     place = expanded(folder).resolve()
-    if not place.is_dir():
+    if not place.is_dir() and (place.suffix.lower() not in LISTS or not place.is_file()):
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
-    entry = replace(find_built_in(name) or entry_of_folder(name, place, role, space, layout), folder=str(place))
-    _check_readable(entry, member_folder(entry, place), report)
+    entry = entry_of_folder(name, place, role, space, layout, columns)
+    _check_readable(entry, member_folder(entry, Path(str(entry.folder))), report)
     save_entry(entry, settings)
     return entry
 

@@ -29,6 +29,12 @@ class CuePair(NamedTuple):
     ground: str
 
 
+def wnid_of(name: str) -> str:
+    """Return the WordNet id that a name is or begins with ("n01440764_tench"), or ""."""
+    match = re.match(r"n\d{8}(?=_|$)", name)
+    return match[0] if match else ""
+
+
 def any_answer(responses: Iterable[str]) -> bool:
     """Return whether any response is an answer."""
     return any(response != NO_ANSWER for response in responses)

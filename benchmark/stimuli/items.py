@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,15 @@ from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
-from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id
+from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id, wnid_of
+from benchmark.stimuli.manifests import (
+    ImageNames,
+    Manifest,
+    manifest_rows,
+    manifest_tables,
+    match_manifest,
+    read_manifest,
+)
 from registry.class_lists import match_name
 from registry.labels import label_space, subset_groups
 from registry.user_errors import foreign
@@ -67,11 +76,18 @@ class LeftOut:
 def images_below(folder: Path) -> Iterator[Path]:
     """Yield the image files of a folder tree in sorted order, without hidden files and folders."""
     for path in sorted(folder.iterdir()):
+        _require_target(path, is_link=path.is_symlink())
         if path.is_dir() and not path.name.startswith("."):
             if not _leads_back(path):
                 yield from images_below(path)
         elif _is_image(path.name):
             yield path
+
+
+def _require_target(path: Path, *, is_link: bool) -> None:
+    """Raise StimuliError for a link to nothing, which would fail a run hours later."""
+    if is_link and not path.name.startswith(".") and not path.exists():
+        raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target, or remove the link.")
 
 
 def _leads_back(folder: Path) -> bool:
@@ -104,6 +120,13 @@ def check_unique(items: Iterable[Item]) -> None:
     for item in items:
         if (first := seen.setdefault(item.id, item)) is not item:
             raise StimuliError(f"{item.path} and {first.path} are both called '{item.id}': image names must be unique.")
+
+
+def has_label_table(folder: Path) -> bool:
+    """Return whether a folder has `images/` and a `labels.csv` with at least the columns image and category."""
+    with suppress(OSError, UnicodeDecodeError), (folder / "labels.csv").open(encoding="utf-8-sig") as file:
+        return {"image", "category"} <= set(next(csv.reader(file), ())) and (folder / "images").is_dir()
+    return False
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -290,13 +313,15 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     torchvision. An image is called by its file name; if several classes share a name, all images are called
     "CATEGORY/NAME". Raises StimuliError on no images, an unknown class, classes in several spellings, or splits (train,
     val) in place of classes."""
+    if entry.table and (folder / entry.table).is_file():
+        return _listed_images(entry, folder)
     if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
         return _validation_images(folder, flat)
     rows: list[tuple[str, str, str]] = []
     spelled: dict[str, str] = {}
     left_out = Counter[str]()
-    spellings = _spellings(entry, folder)
-    for parts, images, rest in _tree(entry, folder):
+    spellings = _spellings(entry, subfolders(folder))
+    for parts, images, rest in _tree(folder, "train" if "train" in entry.name else "val"):
         category, how = "", "outside class folders"
         if images and parts:
             category, how = _class_of(folder.joinpath(*parts), parts, entry, spellings)
@@ -306,13 +331,82 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
         elif images:
             left_out[how] += len(images)
         left_out.update({f"in class folders: {kind or 'no suffix'}": n for kind, n in rest.items() if parts})
-    if len(spelled) > 1:
-        raise StimuliError(f"{folder}: classes in several spellings: {', '.join(spelled.values())}. Expected one.")
-    notes = [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
+    notes = _one_spelling(folder, spelled)
     notes += [f"left out: {n} files {why}" for why, n in left_out.most_common(10)]
     if not rows:
         raise StimuliError("; ".join([f"{folder}: no images for '{entry.name}'; expected class folders", *notes]))
     return _listed(folder, rows, notes)
+
+
+def _one_spelling(where: Path, spelled: Mapping[str, str]) -> list[str]:
+    """Return a note on how classes are read. spelled: spelling -> an example. Raises StimuliError on several."""
+    if len(spelled) > 1:
+        raise StimuliError(f"{where}: classes in several spellings: {', '.join(spelled.values())}. Expected one.")
+    return [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
+
+
+def _image_names(folder: Path) -> ImageNames:
+    return ImageNames(folder, ("/".join((*parts, name)) for parts, images, _ in _tree(folder) for name in images))
+
+
+def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
+    """Find the list of a folder's images with their classes: `table`, or a text file in the folder or beside it; None
+    if there is none, or if class folders say the same.
+
+    Raises StimuliError with a command that works (`line` and what decides) if several tables or columns fit, or class
+    folders contradict the list."""
+    tables = [table] if table else manifest_tables(folder)
+    flat = validation_folder(folder)
+    is_asked = bool(table or columns)
+    if not is_asked and (not tables or (flat and _validation_table(folder, flat))):
+        return None
+    names, found, unread = _image_names(folder), list[Manifest](), list[StimuliError]()
+    for path in tables:
+        try:
+            rows = manifest_rows(path)
+        except StimuliError as error:  # another text, or the list
+            unread.append(error)
+            continue
+        found += filter(None, [match_manifest(path, rows, names, columns, line)])
+    if unread and not found and (is_asked or len({path.rpartition("/")[0] for path in names.paths}) == 1):
+        raise unread[0]
+    if is_asked and not found:
+        raise StimuliError(f"{table or folder}: no list of the images below {folder}: none of its columns names them.")
+    if len(found) > 1:
+        lists = ", ".join(each.table for each in found)
+        raise StimuliError(f"{folder}: several lists of its images: {lists}. Name one: `{line}/{found[-1].table}`.")
+    if not found or is_asked or not any("/" in path for path in names.paths):
+        return found[0] if found else None
+    pairs = {(path.partition("/")[0], label) for path, label, _ in read_manifest(found[0], names)[0]}
+    if all(top == label for top, label in pairs):
+        return None
+    if len({top for top, _ in pairs}) > 1:
+        raise StimuliError(
+            f"{folder}: the classes of {found[0].table} are not those of the folders. Name what counts: "
+            f"`{line}/{found[0].table}`, or `{line} --layout class-folder`."
+        )
+    return found[0]
+
+
+def manifest_labels(folder: Path, manifest: Manifest) -> set[str]:
+    """Return the classes that a list names."""
+    return {label for _, label, _ in read_manifest(manifest, _image_names(folder))[0]}
+
+
+def _listed_images(entry: Entry, folder: Path) -> Listing:
+    """List the images that the entry's table names, with its classes. Raises StimuliError with the row."""
+    manifest = Manifest(table=entry.table, columns=entry.columns)
+    rows, notes = read_manifest(manifest, _image_names(folder))
+    spellings = _spellings(entry, {label for _, label, _ in rows})
+    known: dict[str, str] = {}
+    spelled: dict[str, str] = {}
+    for _, label, where in rows:
+        if label not in known:
+            known[label], how = _class_of(where, (label,), entry, spellings)
+            spelled.setdefault(how, f"'{label:.80}' is {known[label]}")
+    notes += _one_spelling(folder / entry.table, spelled)
+    kept = [(known[label], path.rpartition("/")[2], path) for path, label, _ in rows if known[label]]
+    return _listed(folder, kept, notes)
 
 
 def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[str]) -> Listing:
@@ -323,9 +417,9 @@ def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[
     return Listing(folder=folder, files=files, ids=ids, labels={"category": np.array(categories)}, notes=tuple(notes))
 
 
-def _spellings(entry: Entry, folder: Path) -> Spellings:
-    """Return how folders may name the classes of a set, in order of trial; nothing in an unknown label space. For a set
-    with some of ImageNet's classes, numbers are positions among these and need all of them."""
+def _spellings(entry: Entry, named: Collection[str]) -> Spellings:
+    """Return how folders or lists may name the classes of a set, in order of trial; nothing in an unknown label space.
+    For a set with some of ImageNet's classes, numbers are positions among these and need all of them (`named`)."""
     if entry.space in SIXTEEN:
         return {"categories": lambda name: name if name in GEIRHOS16 else ""}
     if entry.space != "imagenet1k":
@@ -334,10 +428,10 @@ def _spellings(entry: Entry, folder: Path) -> Spellings:
     if groups and not any(map(WNID.fullmatch, groups)):  # an object or a super-class is several classes: the first
         return {"objects": lambda name: wnids[groups[name][0]] if name in groups else ""}
     numbers = {str(number): wnid for number, wnid in enumerate(groups or wnids)}
-    if groups and set(subfolders(folder)) != set(numbers):
+    if groups and set(named) != set(numbers):
         numbers = {}
     return {
-        "WordNet ids": lambda name: name if WNID.fullmatch(name) else "",
+        "WordNet ids": wnid_of,
         _NUMBERS: lambda name: numbers.get(name.lstrip("0") or "0", ""),
         _NAMES: lambda name: match_name(name) if WNID.fullmatch(match_name(name)) else "",
     }
@@ -353,7 +447,7 @@ def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
     )
 
 
-def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
+def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
     """Return the class of a folder's images and its spelling, or "" and the reason for leaving them out. parts: names
     of the folders on the path. Raises StimuliError on a class outside the set."""
     named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
@@ -368,24 +462,27 @@ def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spelli
 
 
 def _tree(
-    entry: Entry, folder: Path, parts: tuple[str, ...] = ()
+    folder: Path, split: str = "", parts: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
     """Yield every folder from `folder` down: its path as names, its images, and the number of other files by suffix.
-    Raises StimuliError at a folder of splits."""
-    place = folder.joinpath(*parts)
+    Raises StimuliError at a broken link, and with a `split` (that is wanted) at a folder of splits."""
+    place, names = folder.joinpath(*parts), list[tuple[str, bool]]()
     with foreign("folder", place, StimuliError), os.scandir(place) as items:
-        names = [(item.name, item.is_dir()) for item in items if not item.name.startswith(".")]
+        for item in items:
+            _require_target(place / item.name, is_link=True) if item.is_symlink() else None
+            if not item.name.startswith("."):
+                names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
     images = [name for name, is_folder in names if not is_folder and _is_image(name)]
     rest = (Path(name).suffix.lower() for name, is_folder in names if not is_folder and not _is_image(name))
     yield parts, images, Counter(rest)
     splits = [name for name in below if name.lower() in SPLITS]
-    if splits and (len(splits) > 1 or splits == below) and any(subfolders(place / name) for name in splits):
-        wanted = "train" if "train" in entry.name else "val"
-        best = next((name for name in splits if name.lower().startswith(wanted)), splits[0])
+    is_split = len(splits) > 1 or splits == below
+    if split and splits and is_split and any(subfolders(place / name) for name in splits):
+        best = next((name for name in splits if name.lower().startswith(split)), splits[0])
         raise StimuliError(f"{place}: holds {' and '.join(splits)}, not classes. Did you mean {place / best}?")
     for name in below if len(parts) < DEEPEST else ():
-        yield from _tree(entry, folder, (*parts, name))
+        yield from _tree(folder, split, (*parts, name))
 
 
 # ImageNet's validation images in their published form: one folder, with classes in a file.
@@ -400,12 +497,20 @@ def validation_folder(folder: Path) -> Path | None:
     return next((place for place in flat if any(map(_VALIDATION.fullmatch, os.listdir(place)))), None)  # noqa: PTH208
 
 
-def _validation_images(folder: Path, flat: Path) -> Listing:
-    """List the images in `flat` with classes from a file in `folder`, in `flat` or one above. Raises StimuliError."""
+def _validation_table(folder: Path, flat: Path) -> Path | None:
+    """Find the published classes of validation images: in `folder`, in `flat` or one above."""
     kits = (f"{kit}{_TRUTH}" for kit in ("", "data/", "ILSVRC2012_devkit_t12/data/"))
     tables = (place / name for name in (_SOLUTION, *kits) for place in (folder, flat, flat.parent))
-    needed = f"{_SOLUTION} of Kaggle, or {_TRUTH} with meta.mat beside it, the development kit's key to its numbers"
-    if (table := next(filter(Path.is_file, tables), None)) is None:
+    return next(filter(Path.is_file, tables), None)
+
+
+def _validation_images(folder: Path, flat: Path) -> Listing:
+    """List the images in `flat` with their published classes. Raises StimuliError."""
+    needed = (
+        f"{_SOLUTION} of Kaggle, or {_TRUTH} with meta.mat beside it, the development kit's key to its numbers; or add "
+        "the folder with a list such as val.txt"
+    )
+    if (table := _validation_table(folder, flat)) is None:
         raise StimuliError(f"{flat}: validation images without class folders. Put their labels beside them: {needed}.")
     with foreign("labels", table, StimuliError, f"Expected {needed}."):
         truth = (_read_solution if table.name == _SOLUTION else _read_ground_truth)(table)

@@ -1,10 +1,13 @@
-"""Sets in shards: Parquet files of Hugging Face, and WebDataset tars. Their images are unpacked unchanged into class
-folders, one at a time, so that a set is the same (digests included) in either form."""
+"""Sets in archives: zips, WebDataset tars, Parquet and Arrow files of Hugging Face. Their images are unpacked as they
+are, one at a time, so that a set is the same (digests included) in any form."""
 
 import json
 import re
+import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -12,15 +15,20 @@ from pathlib import Path, PurePosixPath
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_built_in
-from benchmark.stimuli.fetch import check_name, entries_of, make_folder, require_plain
+from benchmark.stimuli.fetch import NONE, check_name, entries_of, make_folder, require_inside, require_plain
 from benchmark.stimuli.image_files import LARGEST, open_plain, state_of
-from benchmark.stimuli.items import SUFFIXES, images_below
+from benchmark.stimuli.image_names import wnid_of
+from benchmark.stimuli.items import SUFFIXES, images_below, subfolders
+from benchmark.stimuli.manifests import IMAGES, LABELS, manifest_tables, one_of, plain_column
+from benchmark.stimuli.manifests import SUFFIXES as LISTS
+from benchmark.stimuli.text_tables import decoded_text
 from registry.class_lists import match_name
 from registry.labels import label_space
 from registry.user_errors import foreign
 
 #: The split in a shard's path: data/validation-00000-of-00014.parquet, test/0.tar.
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")
+NOTE = "shards.json"  # in the folder of what was unpacked: the state of its shards
 MOST = 400 * 2**30, 4_000_000  # bytes, images
 #: Bytes of images allowed for a byte of shards, and the least limit. Images are compressed already; only repeated ones
 #: shrink further.
@@ -28,59 +36,119 @@ RATIO, LEAST = 20, 16 * 2**20
 _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 
 
-#: An image: its name or "", its class, its file's bytes.
-Packed = tuple[str, str, bytes]
+#: An image: its name or "", its class (None: the name is a path), its file's bytes.
+Packed = tuple[str, str | None, bytes]
+KINDS = (".parquet", ".arrow", ".tar", ".zip")
 
 
 def unpack_shards(
-    name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]
-) -> Path:
-    """Unpack the shards in `folder` into class folders in the home folder, unless that is done; return `folder` itself
-    if it holds images or no shards.
+    name: str,
+    place: Path,
+    space: str | None,
+    settings: Settings,
+    report: Callable[[str], None],
+    columns: Mapping[str, str] = NONE,
+) -> tuple[Path, Mapping[str, str]]:
+    """Unpack the archive `place`, or those in that folder, in the home folder, unless that is done. Return the folder
+    of the images, and the columns that a list there needs; `place` itself if it holds images or no archives.
 
-    space: label space of the set `name`, if the catalogue does not know it. Of several splits the validation images are
-    read. An interrupted call starts again. Raises StimuliError."""
-    kinds = [f"{below}*.{kind}" for kind in ("parquet", "tar") for below in ("", "*/")]
-    shards = sorted(path for kind in kinds for path in folder.glob(kind))
-    known = find_built_in(name)
-    if not shards or (known and known.layout != "class-folder") or next(images_below(folder), None):
-        return folder
+    space: label space of the set `name`, if the catalogue does not know it; columns: "image" and "label" -> those of a
+    table. Of several splits the validation images are read. An interrupted call starts again. Raises StimuliError."""
+    known, shards = find_built_in(name), _archives(place)
+    is_images = known is not None and known.layout != "class-folder"
+    if not shards or is_images or (place.is_dir() and next(images_below(place), None)):
+        return place, columns
     if known is None:
         check_name(name)
-    space = known.space if known else space
-    splits = {path: (_SPLIT.findall(path.relative_to(folder).as_posix()) or [""])[-1] for path in shards}
+    shards, part = _one_split(name, shards, place, report)
+    with foreign("archives in", place, StimuliError):
+        target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
+        text = json.dumps([*([str(path), *state_of(path)] for path in shards), *([dict(columns)] if columns else [])])
+    report(f"{name}: {size / 2**20:,.0f} MiB in {len(shards)} shards, unpacked into class folders at {target}")
+    line = shlex.join(["bench", "data", "add", name, str(place)])
+    rows = partial(_hub_rows, space=known.space if known else space, columns=columns, line=line)
+    if shards[0].suffix.lower() != ".zip":
+        read = _webdataset if shards[0].suffix.lower() == ".tar" else rows
+        make_folder(target, NOTE, text, partial(_fill, shards, read, ()), replace=True)
+        return target, NONE
+    # The list of a zip's images may lie beside it.
+    near = (path for path in manifest_tables(shards[0].parent) if path.stem.startswith(place.stem) or place.is_dir())
+    beside = [path for path in near if (_SPLIT.findall(path.name) or [part])[-1] == part]
+    entries = partial(_zipped, within=len(shards) > 1)
+    make_folder(target, NOTE, text, partial(_fill, shards, entries, beside), replace=True)
+    return _without_top(target), columns
+
+
+def _archives(place: Path) -> list[Path]:
+    """Return the archive `place`, or those of the first kind in a folder and the folders in it."""
+    if not place.is_dir():
+        return [place] if place.suffix.lower() in KINDS else []
+    found = ([path for below in ("*", "*/*") for path in place.glob(below + kind)] for kind in KINDS)
+    usable = (sorted(x for x in paths if not x.name.startswith((".", "cache-"))) for paths in found)
+    return next(filter(None, usable), [])
+
+
+def _one_split(name: str, shards: Sequence[Path], place: Path, report: Callable[[str], None]) -> tuple[list[Path], str]:
+    """Return the shards of the validation images, otherwise of the next best split, and its name."""
+    splits = {path: (_SPLIT.findall(path.relative_to(place.parent).as_posix()) or [""])[-1] for path in shards}
     parts = sorted(set(splits.values()))
     part = next((known for known in ("validation", "valid", "val", "test") if known in parts), parts[0])
     if len(parts) > 1:
         report(f"{name}: of the splits {', '.join(filter(None, parts))} that of '{part}' is read")
-    shards = [path for path in shards if splits[path] == part]
-    target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
-    report(f"{name}: {size / 2**20:,.0f} MiB in {len(shards)} shards, unpacked into class folders at {target}")
-    text = json.dumps([[str(path), *state_of(path)] for path in shards])
-    make_folder(target, "shards.json", text, partial(_fill, shards, space), replace=True)
-    return target
+    return [path for path in shards if splits[path] == part], part
 
 
-def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
-    """Write the images of all shards; a failure removes everything written."""
+def _without_top(folder: Path) -> Path:
+    """Return the folder below an archive's top folder, if nothing else is there and it is no class folder."""
+    below = subfolders(folder)
+    inner = folder / below[0] if len(below) == 1 else folder
+    is_alone = {path.name for path in folder.iterdir()} <= {NOTE, *below}
+    if inner == folder or not is_alone or not (subfolders(inner) or manifest_tables(inner)):
+        return folder
+    return _without_top(inner)
+
+
+def _fill(
+    shards: Sequence[Path], read: Callable[[Path], Iterator[Packed]], beside: Sequence[Path], target: Path
+) -> None:
+    """Write the images of all shards, and the lists beside them; a failure removes everything written."""
     taken: set[str] = set()
     size = 0
     most = min(MOST[0], LEAST + RATIO * sum(path.stat().st_size for path in shards))
     try:
         for path in shards:
             with foreign("shard", path, StimuliError, "Expected a whole file of images with labels."):
-                for image in _parquet(path, space) if path.suffix == ".parquet" else _webdataset(path):
-                    label, name = _named(path, *image, number := f"{len(taken):08d}")
+                for name, label, data in read(path):
+                    number = f"{len(taken):08d}"
+                    label, name = ("", name) if label is None else _named(path, name, label, data, number)
                     place = f"{label}/{name}" if f"{label}/{name}" not in taken else f"{label}/{number}-{name}"
                     taken.add(place)
-                    size += len(image[2])
+                    size += len(data)
                     if size > most or len(taken) > MOST[1]:
                         raise StimuliError(f"{path}: more than {most} bytes or {MOST[1]} images; refused.")
-                    (target / place).parent.mkdir(exist_ok=True)
-                    (target / place).write_bytes(image[2])
+                    file = target / place.lstrip("/")
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(data)
+        for table in beside:
+            shutil.copy(table, target)
     except StimuliError:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def _zipped(path: Path, *, within: bool) -> Iterator[Packed]:
+    """Yield the images and lists of a zip with their paths, `within` a folder of its name. Raises StimuliError."""
+    with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name = PurePosixPath(info.filename)
+            require_inside(path, info.orig_filename)
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise StimuliError(f"{path}: the entry {info.filename!r} is not a plain file; refused.")
+            is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
+            if not is_hidden and not info.is_dir() and name.suffix.lower() in {*SUFFIXES, *LISTS}:
+                if info.file_size > LARGEST:
+                    raise StimuliError(f"{path}: the entry {info.filename!r} has {info.file_size} bytes; refused.")
+                yield f"{path.stem}/{name}" if within else str(name), None, archive.read(info)
 
 
 def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tuple[str, str]:
@@ -97,24 +165,31 @@ def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tupl
     return label, name if PurePosixPath(name).suffix.lower() in SUFFIXES else f"{name or number}{suffix}"
 
 
-def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
-    """Yield the rows of a Parquet file in small batches."""
+def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line: str) -> Iterator[Packed]:
+    """Yield the rows of a Parquet file, or of an Arrow stream as `save_to_disk` writes it, in batches."""
     try:
-        from pyarrow import parquet
+        from pyarrow import ipc, parquet
     except ImportError:
-        raise StimuliError(f"{path}: Parquet needs pyarrow: pip install 'gestaltbench[parquet]'.") from None
-    with open_plain(path) as file, parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20) as table:
-        stated, columns = table.schema_arrow.metadata or {}, table.schema_arrow.names
-        features = json.loads(stated.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        raise StimuliError(f"{path}: {path.suffix[1:]} needs pyarrow: pip install 'gestaltbench[parquet]'.") from None
+    with open_plain(path) as file:
+        if path.suffix.lower() == ".parquet":
+            table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+            schema, batches = table.schema_arrow, table.iter_batches(batch_size=16)
+        else:
+            batches = ipc.open_stream(file)
+            schema = batches.schema
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
         chosen: list[str] = []
-        for kind, usual in (("Image", ("image", "img", "jpg")), ("ClassLabel", ("label", "labels", "cls", "wnid"))):
-            typed = [name for name in columns if features.get(name, {}).get("_type") == kind]
-            chosen += ([name for name in usual if name in (typed or columns)] or typed)[:1]
-        if len(chosen) < 2:
-            raise StimuliError(f"{path}: expected columns 'image' and 'label'; it has: {', '.join(columns)}.")
+        for ours, kind, usual in (("image", "Image", IMAGES), ("label", "ClassLabel", LABELS)):
+            typed = [name for name in schema.names if features.get(name, {}).get("_type") == kind]
+            named = [name for name in typed or schema.names if usual.fullmatch(plain_column(name))]
+            stated = [name for name in schema.names if name.lower() == columns.get(ours)]
+            chosen += filter(None, [*stated, "" if stated else one_of(ours, named or typed, usual, path, line)])
+        if len(chosen) != 2:
+            raise StimuliError(f"{path}: expected columns 'image' and 'label'; it has: {', '.join(schema.names)}.")
         image, label = chosen
         names = _class_names(features.get(label, {}).get("names") or (), space)
-        for batch in table.iter_batches(batch_size=16, columns=chosen):
+        for batch in batches:
             for cell, value in zip(batch[image].to_pylist(), batch[label].to_pylist(), strict=True):
                 data, called = (cell["bytes"], cell.get("path")) if isinstance(cell, dict) else (cell, None)
                 if not isinstance(data, bytes):
@@ -133,12 +208,14 @@ def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
 
 def _webdataset(path: Path) -> Iterator[Packed]:
     """Yield the samples of a tar. A sample is a run of entries with the same name up to the first dot: an image and
-    .cls or .json with its label; or an image in a class folder."""
+    .cls, .json or .txt with its label; or an image in a class folder."""
     for _, group in groupby(_members(path), key=lambda member: member[0]):
         members = list(group)
         images = [(name, data) for _, name, data in members if name.suffix.lower() in SUFFIXES]
         texts = {name.suffix: data for _, name, data in members if name.suffix.lower() not in SUFFIXES}
         label = texts.get(".cls", b"").decode() or str(json.loads(texts.get(".json", b"{}")).get("label", ""))
+        if not label and not any(wnid_of(name.parent.name) for name, _ in images):
+            label = decoded_text(texts.get(".txt", b"")).strip()  # in a class folder it is a caption
         if label and len(images) > 1:
             raise StimuliError(f"{path}: several images for one label: {', '.join(name.name for name, _ in images)}.")
         yield from ((name.name, label or name.parent.name, data) for name, data in images)
@@ -150,7 +227,7 @@ def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:
         name = PurePosixPath(info.name)
         require_plain(path, info)
         kind = name.suffix.lower()
-        if not name.name.startswith(".") and kind in SUFFIXES | {".cls", ".json"}:
+        if not name.name.startswith(".") and kind in SUFFIXES | {".cls", ".json", ".txt"}:
             if info.size > (LARGEST if kind in SUFFIXES else 2**20):
                 raise StimuliError(f"{path}: the entry {info.name!r} has {info.size} bytes; refused.")
             file = tar.extractfile(info)

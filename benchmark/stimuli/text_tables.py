@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 4_000_000
 #: Separators of fields; the one of most fields in the first line counts, of several the first.
-_SEPARATORS = "\t;|,"
+_SEPARATORS = "\t;,|"
 
 
 def decoded_text(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Labelled photographs in the layouts in which laboratories keep them are the same set as in class folders."""
 
+import json
 import shutil
 
 import numpy as np
@@ -75,6 +76,7 @@ FOLDERS = {
     "super-classes": [f"things/kind {i % 3}/{WNIDS[i]}" for i in OUTPUTS],
     "super-classes with WordNet ids": [f"n02084071/{WNIDS[i]}" for i in OUTPUTS],
     "below an archive's top": [f"imagenetv2-matched-frequency-format-val/{i}" for i in OUTPUTS],
+    "WordNet ids with words": [f"{WNIDS[i]}_{WORDS[i].partition(',')[0].replace(' ', '_')}" for i in OUTPUTS],
     "parts of a class": [f"{WNIDS[i]}/{7 + at % 2}" for at, i in enumerate(OUTPUTS)],
 }
 
@@ -84,6 +86,88 @@ def test_class_folders_in_any_spelling_are_one_set(kind, build, settings, publis
     told = same(settings, build("other", FOLDERS[kind]), published)
     read = {"numbers": "numbers of classes", "names": "names of classes"}.get(kind)
     assert read is None or [line for line in told if line.startswith(f"read as {read}: '")]
+
+
+#: Where the images are; the list's name and rows.
+LISTS = {
+    "val.txt": ("", "val.txt", [f"{name} {i}" for name, i in PAIRS]),
+    "val.txt above": ("val", "val.txt", [f"val/{name} {WNIDS[i]}" for name, i in PAIRS]),
+    "val_map.txt without suffixes": ("val", "val_map.txt", [f"{name[:-5]}\t{i}" for name, i in PAIRS]),
+    "csv": ("img", "x.csv", ["file,klass,conf", *(f'.\\img\\{name},"{WORDS[i]}",.5' for name, i in PAIRS)]),
+    "several labels of one class": ("", "x.csv", ["id;label;wnid", *(f"{name};{i};{WNIDS[i]}" for name, i in PAIRS)]),
+    "tsv of another machine": ("", "x.tsv", [f"/data/lists/{name}\t{WNIDS[i]}" for name, i in PAIRS]),
+    "jsonl": ("img", "m.jsonl", [json.dumps({"file_name": name, "label": WNIDS[i]}) for name, i in PAIRS]),
+}
+
+
+@pytest.mark.parametrize("name", ["imagenet-val", "mine"])
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_images_are_the_same_set(kind, name, build, settings, published):
+    place, file, rows = LISTS[kind]
+    folder = build("lists", [place] * 6)
+    (folder / "README.txt").write_text("ILSVRC images\n")
+    (folder / file).write_text("\n".join(rows), encoding="utf-16" if kind == "csv" else None)
+    columns = {"label": "klass"} if kind == "csv" else {}
+    told, numbers = [], name == "mine" and kind.startswith("val") and "above" not in kind
+    if kind == "csv":
+        line = rf"klass, conf could each be .*`bench data add {name} {folder} --columns label=klass`"
+        refused(line, add, name, folder, settings)
+    add(name, folder, settings, columns=columns, report=told.append, space="imagenet1k" if numbers else None)
+    stimuli = open_set(name, settings)
+    assert (stimuli.digest, stimuli.ids, stimuli.space) == (published.digest, published.ids, "imagenet1k")
+    assert told[0].startswith(f"classes from {folder / file}, columns ")
+    if place:
+        add("inner", folder / file, settings, columns=columns, space="imagenet1k")
+        assert open_set("inner", settings).digest == published.digest
+
+
+#: Rows of list.csv beside a.png, b/b.png and c/b.png; options; the end of the error, or of the last note.
+ROWS = {
+    "out of the folder": (["../../etc/passwd.png,x", "a.png,x"], {}, "is not there: '../../etc/passwd.png' in row 1"),
+    "two of one name": (["b.png,x", "a.png,y"], {}, "row 1: 'b.png' fits b/b.png, c/b.png. Name their folders"),
+    "two labels": (["a.png,x", "a.png,y"], {}, "row 2: 'a.png' is 'y' here and 'x' in .*row 1"),
+    "no label": (["a.png,", "b/b.png,x"], {}, "row 1: the image 'a.png' has no label"),
+    "an escape": (["a.png,\x1b[2J", "b/b.png,x"], {}, r"row 1: .*holds a control character"),
+    "a NUL": (["a.png,\0"], {"layout": None}, "neither|holds a NUL|folders"),
+    "a formula": (["a.png,=cmd|'/c'!A0", "b/b.png,=1+1", "c/b.png,x"], {}, "columns 1 and 2"),
+    "label columns": (["image,label,category", "a.png,x,1", "b/b.png,y,1"], {}, "--columns label=label`"),
+    "image columns": (["image,file,y", "a.png,b/b.png,x"], {}, "image, file could .*--columns image=image`"),
+    "no such column": (["image,y", "a.png,x"], {"columns": {"label": "z"}}, "no column 'z'; it has: image, y"),
+    "no such list": (["u,v"], {"columns": {"label": "u"}}, "no list of the images"),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_lists_with_faults(kind, tmp_path, draw, settings):
+    rows, options, message = ROWS[kind]
+    for i, place in enumerate(("a.png", "b/b.png", "c/b.png")):
+        draw(tmp_path / "f" / place, seed=i)
+    (tmp_path / "f" / "list.csv").write_text("\n".join(rows))
+    told = []
+    place = tmp_path / "f" if "columns" in options else tmp_path / "f" / "list.csv"
+    if kind in ("out of the folder", "a formula"):
+        add("x", place, settings, space="own", report=told.append)
+        assert any(line.endswith(message) for line in told)
+    else:
+        refused(message, add, "x", place, settings, space="own", **options)
+
+
+def test_folders_and_lists_that_disagree_are_not_guessed(tmp_path, draw, settings):
+    for i, name in enumerate("ab"):
+        draw(tmp_path / "f" / name / f"{i}.png", seed=i)
+    (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,a\n1.png,b\n")
+    assert add("same", tmp_path / "f", settings, space="own").table == ""
+    (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,x\n1.png,y\n")
+    lines = rf"`bench data add x {tmp_path}/f/list.csv`, or `bench data add x {tmp_path}/f --layout class-folder`"
+    refused(lines, add, "x", tmp_path / "f", settings, space="own")
+    add("x", tmp_path / "f" / "list.csv", settings, space="own")
+    assert open_set("x", settings).labels["category"].tolist() == ["x", "y"]
+    add("x", tmp_path / "f", settings, space="own", layout="class-folder")
+    assert open_set("x", settings).labels["category"].tolist() == ["a", "b"]
+    shutil.copy(tmp_path / "f" / "list.csv", tmp_path / "f" / "other.csv")
+    refused(r"several lists of its images: list.csv, other.csv.*f/other.csv`", add, "x", tmp_path / "f", settings)
+    (tmp_path / "f" / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    refused(r"a/gone.png: a broken link, to .*nowhere.png", add, "x", tmp_path / "f", settings, space="own")
 
 
 @pytest.mark.parametrize("place", ["", "val", "ILSVRC/Data/CLS-LOC/val"])

@@ -1,7 +1,9 @@
 """Sets in shards, written by the libraries whose layouts these are, are the very sets that they are as folders."""
 
 import io
+import stat
 import tarfile
+import zipfile
 
 import pytest
 from refusals import refused
@@ -34,8 +36,9 @@ def published(images, tmp_path, settings):
 
 def added(folder, settings, name="imagenet-val", **about):
     told = []
-    place = shards.unpack_shards(name, folder, about.get("space"), settings, told.append)
-    add(name, place, settings, report=told.append, **about)
+    columns = about.pop("columns", {})
+    place, columns = shards.unpack_shards(name, folder, about.get("space"), settings, told.append, columns)
+    add(name, place, settings, report=told.append, columns=columns, **about)
     return open_set(name, settings), told
 
 
@@ -126,6 +129,87 @@ def test_a_webdataset_as_its_library_writes_it(images, published, tmp_path, sett
                 out.write({"__key__": key[:-4], "png": data, name: label(output)})
         (tmp_path / name / "classnames.txt").write_text("kept beside the shards")
         assert added(tmp_path / name, settings)[0].digest == published.digest
+
+
+@pytest.mark.slow
+def test_folders_of_save_to_disk_and_labels_that_are_named(images, published, tmp_path, settings):
+    datasets = pytest.importorskip("datasets", exc_type=ImportError)
+    classes, coarse = datasets.ClassLabel(names=[WNIDS[i] for i in sorted(set(OUTPUTS))]), datasets.ClassLabel(2)
+    rows = {"picture": [{"bytes": data, "path": name} for data, name in zip(images, NAMES, strict=True)]}
+    rows |= {"fine": [WNIDS[i] for i in OUTPUTS], "coarse": [0, 1] * 3}
+    features = datasets.Features({"picture": datasets.Image(), "fine": classes, "coarse": coarse})
+    table = datasets.Dataset.from_dict(rows, features=features).select([5, 4, 3, 2, 1, 0])
+    splits = datasets.DatasetDict({"train": table.select([0]), "validation": table})
+    splits.save_to_disk(tmp_path / "saved")
+    table.remove_columns("coarse").save_to_disk(tmp_path / "one", num_shards=2)
+    line = rf"fine, coarse could .*`bench data add imagenet-val {tmp_path}/saved --columns label=fine`"
+    refused(line, added, tmp_path / "saved", settings)
+    assert added(tmp_path / "saved", settings, columns={"label": "fine"})[0].digest == published.digest
+    assert added(tmp_path / "one", settings)[0].digest == published.digest
+
+
+def zipped(path, members, mode=0o100644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+            out.writestr(info, data)
+    return path
+
+
+def test_zips_with_class_folders_or_a_list(images, published, tmp_path, settings):
+    rows = "".join(f"{name}\t{output}\n" for name, output in zip(NAMES, OUTPUTS, strict=True))
+    plain = list(zip(NAMES, images, strict=True))
+    in_classes = [(f"top/{WNIDS[i]}/{name}", data) for (name, data), i in zip(plain, OUTPUTS, strict=True)]
+    listed = [("set/labels.tsv", rows), *((f"set/images/{name}", data) for name, data in plain)]
+    zipped(tmp_path / "swin/val.zip", plain)
+    zipped(tmp_path / "swin/train.zip", plain[:1])
+    (tmp_path / "swin/val_map.txt").write_text(rows)
+    (tmp_path / "swin/train_map.txt").write_text(f"{NAMES[0]}\t7\n")
+    for place in (
+        zipped(tmp_path / "a/x.zip", in_classes),
+        zipped(tmp_path / "b/x.zip", listed).parent,
+        tmp_path / "swin",
+    ):
+        assert added(place, settings)[0].digest == published.digest
+    own = [(f"top/{name}/1.png", images[0]) for name in ("cats", "dogs")]
+    assert added(zipped(tmp_path / "c/x.zip", own), settings, "own", space="own")[0].labels["category"].tolist() == [
+        "cats", "dogs",
+    ]  # fmt: skip
+
+
+def test_labels_in_text_files_of_a_webdataset(images, published, tmp_path, settings):
+    words, captions = [], []
+    for name, data, i in zip(NAMES, images, OUTPUTS, strict=True):
+        words += [(name, data), (f"{name[:-4]}.txt", WNIDS[i].encode())]
+        captions += [(f"{WNIDS[i]}/{name}", data), (f"{WNIDS[i]}/{name[:-4]}.txt", b"a caption")]
+    for kind, members in (("words", words), ("captions", captions)):
+        assert added(tar(tmp_path / kind / "0.tar", members), settings)[0].digest == published.digest
+
+
+HOSTILE = {
+    "a path that leads out": ([("../a.png", b"x")], 0o100644, "leads out of the archive; refused"),
+    "an absolute path": ([("/tmp/a.png", b"x")], 0o100644, "leads out"),
+    "an escape": ([("c/\x1b[2J.png", b"x")], 0o100644, "leads out"),
+    "a link": ([("c/a.png", b"/etc/passwd")], stat.S_IFLNK | 0o777, "is not a plain file; refused"),
+    "a bomb": ([(f"c/{i}.png", bytes(2**24)) for i in range(2)], 0o100644, "more than 17.* bytes .* refused"),
+    "one name twice as file and folder": ([("c/a.png", b"x"), ("c/a.png/b.png", b"x")], 0o100644, "cannot be read"),
+    "no zip": (None, 0, "File is not a zip file"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_zip_that_is_refused_leaves_nothing(kind, tmp_path, settings):
+    members, mode, message = HOSTILE[kind]
+    if members is None:
+        (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(99))
+    else:
+        zipped(tmp_path / "x.zip", members, mode)
+    refused(message, added, tmp_path / "x.zip", settings, "mine", space="own")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x.zip"]
+    (tmp_path / "b.zip").symlink_to(tmp_path / "nowhere.zip")
+    refused("archives in .*No such file", added, tmp_path / "b.zip", settings, "mine", space="own")
 
 
 def test_class_folders_in_a_tar(images, published, tmp_path, settings):

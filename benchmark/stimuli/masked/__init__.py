@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry, Layout
-from benchmark.stimuli.image_names import GEIRHOS16, WNID
+from benchmark.stimuli.image_names import GEIRHOS16, wnid_of
 from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images, subfolders
 from benchmark.stimuli.masked import clickme, imagenet, scenes
 from benchmark.stimuli.masked.outlines import anything_drawn
@@ -79,4 +79,4 @@ def space_of(names: set[str]) -> str | None:
     """Return the label space that contains all these categories, if there is one."""
     if names and names <= set(GEIRHOS16):
         return "geirhos16"
-    return "imagenet1k" if names and all(map(WNID.fullmatch, names)) else None
+    return "imagenet1k" if names and all(map(wnid_of, names)) else None
