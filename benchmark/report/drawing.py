@@ -279,17 +279,14 @@ def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tup
 
 
 def scatter(
-    records: Records, titles: Sequence[str], hue: str, people: Sequence[PeopleScore | None] = (None, None), *,
-    filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
-    legend: int = 0,
+    records: Records, titles: Sequence[str], looks: tuple[Spec, Spec],
+    people: Sequence[PeopleScore | None] = (None, None), *, filled: bool = True, width: int = WIDTHS["half"],
+    named: Sequence[str] = (),
 ) -> Spec:  # fmt: skip
-    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high), coloured
-    by the field `hue` (values: all its values); the mark's label has the name.
-
-    people: what they have along x and y; named: observers whose names appear beside their marks; legend: its width, if
-    it is above several drawings."""
-    values = values or list(dict.fromkeys(str(record[hue]) for record in records))
-    colour, form = look(hue, values, (legend or width) if len(values) <= NAMED else 0)
+    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high); the mark's
+    label has the name. looks: from `look`; people: what they have along x and y; named: observers whose names appear
+    beside their marks."""
+    colour, form = looks
     x, y = (
         quantity_axis(name, wrapped(title, width - 80), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)

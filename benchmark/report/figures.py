@@ -169,10 +169,10 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     values = list(dict.fromkeys(record[hue] for record in both))
 
     def spec(width: int) -> Spec:
+        looks = look(hue, values, width if len(values) <= NAMED else 0)  # one legend above all panels
+
         def draw(one: OverviewPanel, each: int) -> Spec:
-            return drawing.scatter(
-                one.records, one.titles, hue, one.people, width=each, named=named, values=values, legend=width
-            )
+            return drawing.scatter(one.records, one.titles, looks, one.people, width=each, named=named)
 
         drawn = [(one.titles[0], partial(draw, one)) for one in panels]
         return drawing.beside(drawn, width, len(panels) if width >= 700 else 1, titled=False)
@@ -277,7 +277,8 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
     ]  # fmt: skip
     records.sort(key=lambda record: (record["family"], record["observer"]))
     apart = bool(link.observers) and all(observer.kind == REPORTED for observer in link.observers)
-    many = len({record["family"] for record in records}) > NAMED
+    families = list(dict.fromkeys(record["family"] for record in records))
+    many = len(families) > NAMED
     partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
     places = {head.suite: i for i, head in enumerate(summary.headlines)}
     people = [
@@ -293,7 +294,9 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
         f"over families.{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
-        drawn=lambda width: drawing.scatter(records, titles, "family", people, filled=not apart, width=width),
+        drawn=lambda width: drawing.scatter(
+            records, titles, look("family", families, 0 if many else width), people, filled=not apart, width=width
+        ),
         records=records,
         half=True,
     )

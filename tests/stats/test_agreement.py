@@ -245,14 +245,6 @@ def test_unbiased_kappa():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "p", "q"), [(160, 0.9, 0.8), (60, 0.4, 0.6)])
-def test_the_size_of_the_test_of_zero(n, p, q):
-    rng = np.random.default_rng(n)
-    runs = (agreement(rng.random(n) < p, rng.random(n) < q, resamples=2).p for _ in range(1000))
-    assert 0.02 <= np.mean([found < 0.05 for found in runs]) <= 0.065
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("n", "better", "own", "copied"), [(160, 0.7, 0.5, 0.4), (160, 0.9, 0.9, 0.5)])
 def test_the_interval_of_the_copy_probability_covers(n, better, own, copied):
     rng, inside = np.random.default_rng(1), []

@@ -54,19 +54,6 @@ def test_repeated_stimuli_do_not_count_as_more_evidence():
     assert blind[1] - blind[0] < 0.5 * (once[1] - once[0])
 
 
-@pytest.mark.slow
-def test_the_clustered_bootstrap_covers_at_its_level():
-    """80 stimuli of differing difficulty, 6 trials each; the truth is the mean difficulty, .5."""
-    rng = np.random.default_rng(6)
-    runs, names = 400, np.repeat(np.arange(80), 6)
-    hits = 0
-    for seed in range(runs):
-        num = rng.random(480) < np.repeat(rng.beta(1, 1, 80), 6)
-        low, high = bootstrap_ratio(num, np.ones(480), names, resamples=400, seed=seed)
-        hits += low <= 0.5 <= high
-    assert 0.91 < hits / runs < 0.98  # .95 less the percentile method's small-sample loss, 3 MC errors
-
-
 @pytest.mark.parametrize(("num", "den", "clusters", "says"), [
     ([1.0], [1.0], None, "one stimulus"), ([1.0, 0], [1.0, 1], ["a", "a"], "one stimulus"),
     ([1.0, 0], [0.0, 0], None, "denominator"), ([np.nan, 0], [1.0, 1], None, "finite"), ([], [], None, "denominator"),

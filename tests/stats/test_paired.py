@@ -135,35 +135,6 @@ def test_few_clusters_are_held_against_a_t_distribution(bias, make, shapes, text
     assert result.remark.startswith(f"{textures} clusters only: little power")
 
 
-@pytest.mark.slow
-def test_false_alarms_happen_at_their_rate(bias, accuracy, make):
-    """One of the two answers a third as often by a cue as the other: swapping them would not do."""
-    rng = np.random.default_rng(4)
-    p = np.array(
-        [
-            [compare_ratio(m, a, b).p for m in (bias, accuracy)]
-            for a, b in ((make(draw(rng, 120, 0.4, 0.4)), make(draw(rng, 120, 0.13, 0.13))) for _ in range(300))
-        ]
-    )
-    alarms = (p < 0.05).mean(axis=0)
-    assert 0.02 < alarms[0] < 0.085
-    assert alarms[1] > 0.9  # the accuracies do differ
-
-
-@pytest.mark.slow
-def test_the_interval_covers_at_its_level(bias, make):
-    """Correlated observers whose true shape biases are .6 and .5."""
-    rng = np.random.default_rng(5)
-    hits = 0
-    for _ in range(300):
-        u = rng.random(150)
-        a = "".join(np.select([u < 0.48, u < 0.8], ["s", "t"], "-"))
-        b = "".join(np.select([u < 0.4, u < 0.8], ["s", "t"], "-"))
-        result = compare_ratio(bias, make(a), make(b))
-        hits += result.low <= 0.1 <= result.high
-    assert 0.91 < hits / 300 < 0.985
-
-
 def test_equal_observers_are_not_separable(accuracy, bias, make):
     right = compare_ratio(accuracy, make("sstt-" * 10), make("sstt-" * 10))
     assert (right.difference, right.p) == (0, 1) and right.high == pytest.approx(0.0713, abs=1e-4)

@@ -235,17 +235,6 @@ def test_direction_is_the_steepest_step_of_unit_size(norm):
     assert (ball.direction(torch.zeros_like(gradient)) == 0).all()
 
 
-@pytest.mark.slow
-def test_draws_fill_the_ball_uniformly():
-    # uniform in a ball of d dimensions: the radius to the power d is uniform
-    for norm in ("l2", "l1"):
-        ball = BALLS[norm]
-        draws = torch.stack([ball.draw(torch.Size((1, 1, 3)), torch.Generator().manual_seed(i)) for i in range(2000)])
-        spread = ball.size(draws) ** 3
-        assert abs(float(spread.mean()) - 0.5) < 0.02
-        assert abs(float(spread.std()) - 12**-0.5) < 0.02
-
-
 def test_a_step_by_hand():
     """Up by .1 from .6 in a ball of .15 around .5: .65, not .7; down by .1; no slope, no step; the box ends at 1."""
     origin = torch.tensor([0.5, 0.5, 0.5, 0.95]).view(1, 4, 1, 1)

@@ -314,24 +314,6 @@ def test_what_is_no_number_breaks_its_image_alone():
     assert verdicts.size[2] == epsilon[2]
 
 
-@pytest.mark.slow
-def test_projection_onto_ball_and_box_is_the_nearest_point():
-    generator = torch.Generator().manual_seed(3)
-    origin = torch.rand(6, 1, 4, 5, generator=generator)
-    delta = torch.randn(origin.shape, generator=generator)
-    epsilon = torch.tensor([0.1, 0.5, 1.0, 2.0, 4.0, 100.0])
-    point = nearest_inside(origin, delta, epsilon)
-    assert ((point - origin).abs().flatten(1).sum(1) <= epsilon + 1e-6).all()
-    assert point.min() >= 0 and point.max() <= 1
-    assert torch.allclose(point[5], (origin + delta)[5].clamp(0, 1))  # the ball does not bind
-    wish = origin + delta
-    best = (wish - point).flatten(1).norm(dim=1)
-    for seed in range(200):  # no feasible neighbour is nearer
-        noise = torch.randn(origin.shape, generator=torch.Generator().manual_seed(seed))
-        other = nearest_inside(origin, point - origin + 0.05 * noise, epsilon)
-        assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()
-
-
 def test_the_nearest_point_of_an_l1_ball_and_the_sides_of_squares_by_hand():
     """Threshold .15: .4 - .15 and .2 - .15 sum to .3. Beside the edge of the image, both fill their room of .1."""
     delta, epsilon = torch.tensor([[[[0.4, 0.2]]]]), torch.tensor([0.3])

@@ -116,21 +116,6 @@ def test_interval_of_a_squared_difference_is_moved_to_its_value():
     assert (low, high) == pytest.approx(np.quantile(squares, [0.025, 0.975]) - squares.mean())
 
 
-@pytest.mark.slow
-def test_coverage_of_the_interval_over_images(make):
-    """Observers of a known kappa: the interval holds it in about 95 % of samples."""
-    rng = np.random.default_rng(11)
-    hits = 0
-    for _ in range(120):
-        hard = rng.random(160) < 0.5
-        a, b = (np.where(rng.random(160) < 0.7, hard, rng.random(160) < 0.5) for _ in range(2))
-        answers = answers_of("edges", "net", make(a, "edges", ""), {"subject-1": make(b, "edges", "")})
-        draws = draw(answers, 300)
-        low, high = interval(mean_of_people(draws.mean("error_consistency")[:, 0, 1:], draws.people))
-        hits += low <= 0.49 <= high  # agree where both follow `hard`: 0.7 * 0.7 of the way
-    assert hits >= 106
-
-
 def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
     """Two people saw the edges, one the sketches: the average over both has no ceiling, nor a share of it."""
     rights = ([1, 0] * 20, [1, 1, 0, 0] * 10, [1, 0, 1, 1] * 10)
