@@ -113,7 +113,8 @@ def gallery(
     cards = api.models(models)
     for card in cards:
         if card.source == "ideal" or not card.gradients:
-            who = "is a simulated person" if card.simulated else "answers without a network at hand"
+            who = "brings its own transform" if card.own_transform else "answers without a network at hand"
+            who = "is a simulated person" if card.simulated else who
             raise BenchError(f"'{card.name}' {who} and has no gradients to draw.")
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]

@@ -190,7 +190,8 @@ def factory(name: str) -> Callable[..., Any]:
 
 
 def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
-    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName, WeightsError."""
+    """Build a network with `classes` outputs and random weights; one of a Python factory carries the transform that
+    this returns with it as `_transform`. Raises CardError, UnknownName, WeightsError."""
     kind, name = split_arch(arch)
     require_known(arch)
     kwargs = dict(kwargs or {})
@@ -200,10 +201,15 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
             with its_own_fault(name, "the function failed"), opened_files() as opened:
                 if "num_classes" in inspect.signature(function).parameters:
                     kwargs = {"num_classes": classes, **kwargs}
-                module = function(**kwargs)
-            if not isinstance(module, nn.Module):
-                raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
-            vars(module)["_opened"] = opened_digest(opened)
+                made = function(**kwargs)
+            module, *brought = made if isinstance(made, tuple) and made else (made,)
+            if not isinstance(module, nn.Module) or len(brought) > 1 or not all(map(callable, brought)):
+                kinds = ", ".join(type(part).__name__ for part in (module, *brought))
+                raise CardError(
+                    f"arch 'python:{name}' returned {kinds}, expected a torch.nn.Module, or one and its transform (any "
+                    "callable from a PIL image to a tensor)."
+                )
+            vars(module).update(_opened=opened_digest(opened), _transform=brought[0] if brought else None)
             return module
         if kind == "timm":
             import timm
@@ -290,7 +296,8 @@ def source_code(arch: str, module: nn.Module) -> str:
     classes = sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__))
     if source_file(function.__module__) is None:
         installed = " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
-    return code_digest(function, *classes, installed, vars(module).get("_opened", ""))
+    brought = [own] if (own := vars(module).get("_transform")) is not None else []
+    return code_digest(function, *classes, installed, vars(module).get("_opened", ""), *brought)
 
 
 def renew_keys(state: State) -> State:

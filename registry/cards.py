@@ -24,7 +24,7 @@ from registry.user_errors import CardError, shown, unknown_name, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
-ResizeMode = Literal["shortest", "longest", "squash"]
+ResizeMode = Literal["shortest", "longest", "squash", "own"]
 Margin = Literal["nearest", "down"]
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -57,6 +57,7 @@ class Preprocess(BaseModel):
     scale: float = Field(default=1.0, gt=0)  # 255 for networks trained on 0..255
     fixed_size: bool = False  # whether the network accepts only `size` (a ViT)
     # Which side is scaled: the shorter one, the longer one (the rest is filled), or both without regard to the aspect.
+    # "own": the network's own transform makes the input of the whole image; `size` is then its larger side.
     resize_mode: ResizeMode = "shortest"
     fill: tuple[Level, Level, Level] = (0, 0, 0)
     # How half of an odd rest beside the crop is rounded: to the even pixel (torchvision, timm) or down (transformers).
@@ -157,9 +158,14 @@ class ModelCard(BaseModel):
 
     @property
     def gradients(self) -> bool:
-        """Return whether gradients reach its input: not through a runtime, a function, an endpoint or a simulated
-        person."""
-        return not self.simulated and self.source not in ("onnx", "predict", "api")
+        """Return whether gradients reach its input: not through a runtime, a function, an endpoint, a simulated person
+        or a transform of its own."""
+        return not (self.simulated or self.own_transform or self.source in ("onnx", "predict", "api"))
+
+    @property
+    def own_transform(self) -> bool:
+        """Return whether a transform of its own, which no card expresses, makes its input."""
+        return self.preprocess is not None and self.preprocess.resize_mode == "own"
 
     @property
     def may_be_silent(self) -> bool:

@@ -29,7 +29,9 @@ from registry.known_states import known_card, remember, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.normalisation import agrees, as_text, may_normalise, require_once
+from registry.own_transform import Transform
 from registry.simulated import IdealObserver
+from registry.transform_reading import kept_transform
 from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of
 
 
@@ -69,6 +71,14 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
         return architectures.build_untrained(card.arch, outputs, seed, kwargs)
     with torch.random.fork_rng(devices=[]):  # what is drawn here a file fills
         return architectures.build_network(card.arch, outputs, kwargs)
+
+
+def brought_transform(card: ModelCard) -> Transform | None:
+    """Return the transform that a Python factory returns with its network; None of other architectures."""
+    if not card.arch.startswith("python:"):
+        return None
+    own: Transform | None = vars(_blank(card, labels_of(card)))["_transform"]
+    return own
 
 
 def stated_weights(
@@ -149,6 +159,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         file, option = (None, None) if bare else (card.options.get("head"), card.options.get("boxes"))
         head, boxes = file and read_head(Path(file), len(labels.classes)), option and Boxes.of(option)
         module, code = _network(card, place, labels, bare=bare or bool(head))
+        transform = kept_transform(vars(module).pop("_transform", None), card)
         if boxes:
             module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
         elif head:
@@ -165,7 +176,13 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
                 )
     module.requires_grad_(False)
     model = LoadedModel(
-        card=card, module=module.to(device), digest=digest, labels=labels, code=code, gradients=bare or card.gradients
+        card=card,
+        module=module.to(device),
+        digest=digest,
+        labels=labels,
+        code=code,
+        gradients=bare or card.gradients,
+        transform=transform,
     )
     if not bare and builtin_cards().get(card.name) == card:
         remember(model, place)

@@ -20,6 +20,7 @@ from registry.cards import Interpolation, Margin, ModelCard, Preprocess
 from registry.files import digest_data
 from registry.labels import LabelSpace
 from registry.outputs import logits_in
+from registry.own_transform import Given, Transform, by_shape, count, network_input, on_device
 from registry.user_errors import LabelError
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
@@ -29,6 +30,8 @@ from registry.user_errors import LabelError
 # "crop224-bicubic": with that filter instead of bilinear; "square224": both sides scaled to 224, no crop), resized to
 # the network's input afterwards by `fit`, after any transform.
 
+#: Images as they are shown: uint8 or in [0,1], [n, 3, h, w]; a list of [1, 3, h, w] where sizes differ.
+Shown = Tensor | list[Tensor]
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224"]
 Pixels = NDArray[np.uint8]
@@ -70,7 +73,7 @@ def _presented(
         return _resized(plane, (224, 224), interpolation)
     if presentation in CROPS_224:
         return centre_crop(shorter_side(plane, 256, interpolation), 224)
-    if presentation == "whole":
+    if presentation == "whole" or how.resize_mode == "own":
         return plane
     if how.resize_mode == "squash":
         return centre_crop(_resized(plane, (how.resize, how.resize), interpolation), how.size, how.margin)
@@ -95,13 +98,15 @@ def present(
     images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation, each: Each = map
 ) -> list[Pixels]:
     """Bring images [h, w, 3] to one size by the rules of the presentation. each: as `map`, by several threads.
-    Whole images of different sizes are all brought to the card's size: they cannot be stacked."""
+    Whole images of different sizes are all brought to the card's size, as they cannot be stacked, unless the network's
+    own transform makes its input."""
     if presentation != "whole":
         interpolation = CROPS_224.get(presentation, preprocess.interpolation)
         return list(each(lambda image: _presented(image, preprocess, presentation, interpolation), images))
     square = (preprocess.size, preprocess.size)
     sizes = {image.shape[:2] for image in images}
-    if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
+    fits = len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square})
+    if fits or preprocess.resize_mode == "own":
         return list(images)
     return list(each(lambda image: _resized(image, square, "bicubic"), images))
 
@@ -133,6 +138,7 @@ class LoadedModel:
     labels: LabelSpace  # the meaning of its outputs
     code: str = ""  # digest of its code, if the architecture's name does not identify it
     gradients: bool = True  # whether they reach the input
+    transform: Transform | None = None  # that makes its input instead of the card
 
     @property
     def preprocess(self) -> Preprocess:
@@ -152,16 +158,20 @@ class LoadedModel:
         chosen = {name: value for name, value in self.card.options.items() if name == "output"}
         return digest_data({**parts, **chosen, "arch": arch, "kwargs": kwargs, "code": self.code})
 
-    def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Tensor:
-        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
+    def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Shown:
+        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry; a list of
+        single ones for a transform of its own that is shown different sizes.
 
         The memory is laid out channels-last, as the pixels were."""
         shown = present(images, self.preprocess, presentation, each)
+        if len({image.shape for image in shown}) > 1:
+            return [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in shown]
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
     def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
-        """Do as `present`, but float32 in [0,1]."""
-        return self.present(images, presentation).to(torch.float32).div_(255)
+        """Do as `present`, but float32 in [0,1], of one size."""
+        shown = self.present(images, presentation)
+        return (shown if isinstance(shown, Tensor) else torch.cat(shown)).to(torch.float32).div_(255)
 
     def fit(self, batch: Tensor) -> Tensor:
         """Bring a batch [n, 3, h, w] in [0,1] to the network's input, if it accepts only one size.
@@ -191,11 +201,14 @@ class LoadedModel:
         """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
 
         Raises LabelError if the network's outputs are not one per class of its label space."""
-        return self.answer(self.normalise(x))
+        if self.transform is None:
+            return self.answer(self.normalise(x))
+        inputs = [network_input(self.transform, image) for image in x]
+        return by_shape(inputs, lambda given: self.answer(on_device(given, x.device)))
 
-    def answer(self, given: Tensor) -> Tensor:
+    def answer(self, given: Given) -> Tensor:
         """Return the logits [n, classes] float32 of the module's input. Raises LabelError as `forward`."""
-        shape, chosen = (len(given), len(self.labels.classes)), self.card.options.get("output")
+        shape, chosen = (count(given), len(self.labels.classes)), self.card.options.get("output")
         try:
             return logits_in(self.module(given), shape, chosen, space=self.labels.name)
         except LabelError as error:

@@ -354,6 +354,9 @@ def settled_input(
 
 def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str) -> list[Check]:
     """Describe the preprocessing, one line for each part and its source."""
+    if how.resize_mode == "own":
+        text = f"{sources['resize_mode']}; no card expresses it, so no gradient reaches the pixels"
+        return [Check(name="input", ok=True, detail=text)]
     ways = {
         "squash": f"both sides to {how.resize} px (squash)",
         "longest": f"longer side to {how.resize} px, filled with {how.fill}",

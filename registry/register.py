@@ -28,9 +28,11 @@ from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.known_states import known_check, remember
-from registry.loading import load_network, stated_weights
+from registry.loading import brought_transform, load_network, stated_weights
 from registry.model import LoadedModel
+from registry.own_transform import Transform
 from registry.preprocessing import Overrides, StatedInput
+from registry.transform_reading import read_transform
 from registry.user_errors import CardError, WeightsError, shown, unknown_name
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
@@ -166,6 +168,14 @@ def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
         )
 
 
+def _stated_by(brought: Transform, draft: Draft) -> StatedInput:
+    """Return the input that the transform of a Python factory makes."""
+    stated = read_transform(brought, f"made by the transform that {draft.arch.rpartition('/')[2]} returns")
+    if draft.bare and stated.fields.get("resize_mode") == "own":
+        raise CardError("--probe cannot feed a network whose transform no card expresses: return it alone.")
+    return stated
+
+
 def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[Draft, ModelCard, list[Check]]:
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
     if (family := family_of(draft.arch)) is not None:
@@ -175,9 +185,10 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     asked = draft.labels
     draft = _located(draft, folder.place)
     normalisation, rows, trained = None, [], StatedInput()
+    side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
+    usual = {**preprocessing.USUAL, "size": side, "resize": side}
+    card = _card(draft, preprocessing.preprocess_of(draft.arch, usual))
     if draft.source == "file":
-        side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
-        card = _card(draft, Preprocess(size=side, resize=side))
         choice, known = stated_weights(card, folder.place, bare=draft.bare)
         normalisation = choice.normalisation
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
@@ -196,6 +207,8 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
             fields = known.preprocess.model_dump() if known.preprocess else {}
             fields = {name: value for name, value in fields.items() if (name, value) != ("scale", 1.0)}
             draft = replace(draft, stated=StatedInput(fields, f"published for {known.name}, whose weights these are"))
+    if (brought := brought_transform(card)) is not None:
+        trained = _stated_by(brought, draft)
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 

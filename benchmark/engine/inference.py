@@ -26,7 +26,7 @@ from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
 from registry.files import write_whole
 from registry.labels import label_space
-from registry.model import CROPS_224, Each
+from registry.model import CROPS_224, Each, Shown
 from registry.simulated import IdealObserver
 from registry.user_errors import foreign
 
@@ -196,7 +196,7 @@ class _Decoded:
 
     images: Images
     each: Each
-    pixels: torch.Tensor | None = None
+    pixels: Shown | None = None
 
 
 @dataclass(kw_only=True)
@@ -229,7 +229,10 @@ class InferenceLoop:
             if presentation == "whole" and len({image.shape for image in images}) == 1:
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
-                pixels = networks[0].present(images, presentation, each)
+                shown = networks[0].present(images, presentation, each)
+                if isinstance(shown, list):
+                    return _Decoded(images=images, each=each)
+                pixels = shown
             else:
                 return _Decoded(images=images, each=each)
             pixels = devices.pinned(pixels, self.device).to(self.device, non_blocking=True)
@@ -257,10 +260,7 @@ class InferenceLoop:
         self, feed: TunedModel, block: Block, space: str, index: NDArray[np.int64], batch: int
     ) -> Iterator[tuple[NDArray[np.int64], View]]:
         """Yield rows of `index` and a network's view of the images there."""
-        images, shown = (
-            list(map(_reader(block.stimuli, self.cache), index.tolist())),
-            list[tuple[Array, torch.Tensor]](),
-        )
+        images, shown = (list(map(_reader(block.stimuli, self.cache), index.tolist())), list[tuple[Array, Shown]]())
         if block.presentation == "whole":
             # At their own size, and then at the network's, as in a chunk with images of other sizes.
             for shape in {image.shape for image in images}:
@@ -273,7 +273,7 @@ class InferenceLoop:
             yield own, self._view(feed, block, space, index[own], given, batch)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
-        shared: torch.Tensor | None = None
+        shared: Shown | None = None
         rows: list[Chunk] = []
         for same_observer in grouped([job for job in jobs if not job.over], lambda job: id(job.loaded)):
             loaded, block = same_observer[0].loaded, same_observer[0].block
@@ -304,22 +304,25 @@ class InferenceLoop:
             self.reporter.advance(loaded.name, len(index) * len(answers))
         return rows
 
-    def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
+    def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> Shown:
         """Return the images of a chunk as a network is shown them: resized, cropped and transformed."""
-        pixels, transform = ready.pixels, block.transform
-        if pixels is None:
-            pixels = devices.pinned(feed.model.present(ready.images, block.presentation, ready.each), self.device)
+        shown, transform = ready.pixels, block.transform
+        if shown is None:
+            shown = feed.model.present(ready.images, block.presentation, ready.each)
+            shown = shown if isinstance(shown, list) else devices.pinned(shown, self.device)
         if transform is None:
-            return pixels
-        pixels = pixels.to(self.device)
-        seeds = seeds_of(block.stimuli, index, self.seed)
+            return shown
+        seeds, changed = seeds_of(block.stimuli, index, self.seed), list[torch.Tensor]()
         # The run's precision is the network's: images are the same in each. With more threads than the network uses,
         # they would wait for one another on its images also.
-        with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
-            return transform.apply(pixels if transform.stored else unit_pixels(pixels), seeds)
+        with working_threads(feed.tuning.threads), full_precision(torch.device(self.device).type):
+            for own, pixels in zip(seeds[:, None], shown, strict=True) if isinstance(shown, list) else [(seeds, shown)]:
+                moved = pixels.to(self.device)
+                changed.append(transform.apply(moved if transform.stored else unit_pixels(moved), own))
+        return changed if isinstance(shown, list) else changed[0]
 
     def _answer(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
+        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
         """Return one observer's answers under every suite that asks, by key, without failed work."""
         loaded = jobs[0].loaded
@@ -342,7 +345,7 @@ class InferenceLoop:
         return answers
 
     def _columns(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
+        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
         """Return the answers to one chunk by observation key. Only running out of memory is raised."""
         views, answers = dict[str, View](), dict[str, dict[str, Array]]()
@@ -375,7 +378,7 @@ class InferenceLoop:
         block: Block,
         space: str,
         index: NDArray[np.int64],
-        pixels: torch.Tensor | None,
+        pixels: Shown | None,
         batch: int,
         passed: Passed = lambda _passes: None,
     ) -> View:
@@ -391,7 +394,7 @@ class InferenceLoop:
             pixels=pixels,
             grouping=observer.model.labels.groupings[space],
             seed=self.seed,
-            batch=batch,
+            batch=1 if isinstance(pixels, list) else batch,
             device=self.device,
             passed=passed,
         )

@@ -15,7 +15,7 @@ from benchmark.failures import MissingStimuli, ModelFailure
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.labels import Grouping, decide
-from registry.model import present_plane, resized_plane
+from registry.model import Shown, present_plane, resized_plane
 from registry.simulated import IdealObserver
 
 #: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
@@ -48,7 +48,7 @@ class NetworkView(_ChunkOfStimuli):
     feed: TunedModel
     block: Block
     index: NDArray[np.int64]
-    pixels: torch.Tensor  # NCHW before the network's own resize, uint8 or float32 in [0,1]
+    pixels: Shown  # NCHW before the network's own resize, uint8 or float32 in [0,1]; a list: seen one at a time
     grouping: Grouping
     seed: int
     batch: int = CHUNK
@@ -126,8 +126,7 @@ class NetworkView(_ChunkOfStimuli):
     def picture(self, position: int) -> torch.Tensor:
         """Return the image at a position, [3, h, w] at the network's input, without the block's transform."""
         model, decoded = self.feed.model, self.block.stimuli.decode(position)
-        shown = model.present([decoded], self.block.presentation)
-        return model.fit(unit_pixels(shown.to(self.device)))[0]
+        return model.fit(model.prepare([decoded], self.block.presentation).to(self.device))[0]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """Return the object mask of a position of the stimuli, [h, w] of the network's input."""
@@ -156,10 +155,12 @@ class NetworkView(_ChunkOfStimuli):
         preprocess = self.feed.model.preprocess
         if preprocess.fixed_size:
             return preprocess.size, preprocess.size
-        return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
+        height, width = self.pixels[0].shape[-2:]
+        return int(height), int(width)
 
     def _input(self, part: slice) -> torch.Tensor:
-        pixels = unit_pixels(self.pixels[part].to(self.device, non_blocking=True))
+        shown = self.pixels[part]
+        pixels = unit_pixels((shown[0] if isinstance(shown, list) else shown).to(self.device, non_blocking=True))
         with full_precision(pixels.device.type):
             return self.feed.model.fit(pixels)
 

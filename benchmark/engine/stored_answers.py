@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Block, Suite, View
 from benchmark.engine.devices import ROUNDING, TunedModel, full_precision, working_threads
 from benchmark.engine.inference import InferenceLoop, LoadedObserver
-from benchmark.engine.model_view import unit_pixels
 from benchmark.engine.tasks import Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.store import Store
@@ -100,8 +99,8 @@ def canary_answers(model: LoadedModel, presentation: Presentation, device: str) 
     """Return a network's answers to the fixed images, presented so; "" if it fails: the run will report it."""
     shown = (pictures(PICTURES, model.preprocess.size).permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     try:
-        pixels = model.present(list(shown.numpy()), presentation).to(device)
+        pixels = model.prepare(list(shown.numpy()), presentation).to(device)
         with torch.inference_mode(), full_precision(torch.device(device).type):
-            return canary_text(model.forward(model.fit(unit_pixels(pixels)).contiguous()).cpu())
+            return canary_text(model.forward(model.fit(pixels).contiguous()).cpu())
     except FAILURES:
         return ""

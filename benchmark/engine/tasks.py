@@ -129,7 +129,8 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     if card.simulated and not suite.experiments:
         return (), "a simulated person takes part where people do: in suites of experiments"
     if suite.needs == "gradients" and not card.gradients:
-        return (), f"not for it: '{card.name}' answers without a network at hand, and no gradient reaches its input"
+        why = "makes its input by its own transform" if card.own_transform else "answers without a network at hand"
+        return (), f"not for it: '{card.name}' {why}, and no gradient reaches its input"
     labels = label_space(card.labels)
     answers = labels.answers
     shared = tuple(space for space in suite.spaces if space in answers)

@@ -150,7 +150,7 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
         given |= {"arch": f"{kind}:{given['weights']}", "weights": None}
     given |= {"threshold": (own.get("boxes") or {}).get("threshold")}
     given |= {name: own.get(name) for name in ("key", "output")}
-    if str(card.get("arch")).partition(":")[0] not in FAMILIES:
+    if str(card.get("arch")).partition(":")[0] not in FAMILIES and how.get("resize_mode") != "own":
         given |= {name: how.get(name) for name in _INPUT}
     for name, value in given.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
