@@ -289,7 +289,7 @@ def takes_only_its_size(model: LoadedModel) -> bool:
     return False
 
 
-def check_model(model: LoadedModel) -> list[Check]:
+def check_network(model: LoadedModel) -> list[Check]:
     """Run all checks on fixed images. Failures are rows, not exceptions.
 
     A wrong class count or a failing forward pass ends the list: nothing after it could be judged."""

@@ -21,7 +21,7 @@ from registry.class_lists import (
     write_mapping,
 )
 from registry.convert import refuse_folder
-from registry.determinism_checks import Check, check_model, takes_only_its_size
+from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
 from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
@@ -79,7 +79,7 @@ def admit(
         model = replace(model, card=draft)
     checks = [*rows]
     known = partial(known_check, place=folder.place)
-    for more in (check_model, known, trial):  # what fails the first is not tried on photographs
+    for more in (check_network, known, trial):  # what fails the first is not tried on photographs
         checks += more(model)
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"

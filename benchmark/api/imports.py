@@ -16,7 +16,7 @@ from benchmark.api.running import Silent
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.trial_import import ImportReport, put_reported_scores
-from benchmark.engine.trial_import import import_trials as read_in
+from benchmark.engine.trial_import import store_trials as read_in
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites

@@ -31,14 +31,14 @@ def show_model(name: Name) -> int:
 @command(name="check")
 def check_model(name: Name, *, device: Annotated[str, Option("Test on this device.")] = "cpu") -> int:
     """Load a model and test its answers and gradients."""
-    from registry.determinism_checks import check_model
+    from registry.determinism_checks import check_network
     from registry.simulated import IdealObserver
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):
         echo_line("ok    an ideal observer answers from labels and needs no weights")
         return 0
-    return _print_checks(check_model(model))
+    return _print_checks(check_network(model))
 
 
 @command(name="remove")

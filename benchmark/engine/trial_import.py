@@ -39,7 +39,7 @@ class ImportReport:
     unfit: list[str] = field(default_factory=list)  # why files that should hold trials were left out, a line each
 
 
-def import_trials(
+def store_trials(
     path: Path,
     store: Store,
     run: str,

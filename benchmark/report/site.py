@@ -50,7 +50,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     compared = []
     for a, b in wanted or usual(contents):
         try:
-            compared.append(compare(a, b, settings.db))
+            compared.append(compared_pair(a, b, settings.db))
         except BenchError:
             if wanted:
                 raise  # else nobody asked for this pair: the two have nothing in common
@@ -119,7 +119,7 @@ def _shared(contents: Contents) -> dict[str, Any]:
 Pair = tuple[Compared, Sequence[DiscordantTrial]]
 
 
-def compare(a: str, b: str, db: str) -> Pair:
+def compared_pair(a: str, b: str, db: str) -> Pair:
     """Return the paired tests of two observers, and the images that only one of them answers correctly."""
     leaderboard = api.Selection(db)
     tests = api.compare(leaderboard, a, b)
@@ -202,7 +202,7 @@ class Live:
     def compare(self, a: str, b: str) -> str:
         """Write the page of a pair and return its path. Raises BenchError if the two cannot be compared."""
         with self._lock:
-            pair, contents = compare(a, b, self._settings.db), read_contents(self._settings)
+            pair, contents = compared_pair(a, b, self._settings.db), read_contents(self._settings)
             site = Site(settings=self._settings, folder=self.folder, shared={**_shared(contents), "live": True})
             return pair_page(site, contents, pair, Pictures(site))
 

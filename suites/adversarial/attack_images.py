@@ -14,7 +14,7 @@ from suites.adversarial.attacks.attack_sequence import NAME, Resistance, resista
 from suites.adversarial.attacks.other_packages import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, likely_wrong, per_category
-from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference
+from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference_budget
 from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
 
@@ -140,7 +140,7 @@ def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Proble
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
     targets = likely_wrong(rest.z, problem.labels, max([*aimed, 0]))
-    followed = GradientTrace(wanted=probes.probed(problem.seeds), within=reference(linf) if linf else 0.0)
+    followed = GradientTrace(wanted=probes.probed(problem.seeds), within=reference_budget(linf) if linf else 0.0)
     return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
 
 

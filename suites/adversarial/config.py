@@ -45,7 +45,7 @@ class Threat:
         return f"{self.norm} {epsilon * self.scale:g}{self.unit}"
 
 
-def reference(threat: Threat) -> float:
+def reference_budget(threat: Threat) -> float:
     """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, otherwise the middle
     epsilon."""
     wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]

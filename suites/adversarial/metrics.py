@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.contracts import Metric, Ratio
 from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE
-from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference_budget
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
@@ -70,18 +70,18 @@ def area(threat: Threat) -> Ratio:
 
 def _budgets(config: AdversarialConfig) -> Iterator[Metric]:
     first = config.threats[0]
-    label = first.label(reference(first))
+    label = first.label(reference_budget(first))
     text = f"images that no attack breaks within {label} (other budgets as conditions)"
-    ratio = robust_at(first.norm, reference(first))
+    ratio = robust_at(first.norm, reference_budget(first))
     yield _metric("robust_accuracy", f"robust {label}", text, ratio, headline=True)
     for name, norm, epsilon, title in BUDGETS:
         threat = config.threat(norm)
         if threat is None or not np.isclose(threat.epsilons, epsilon).any():
             continue
-        if threat is first and np.isclose(epsilon, reference(first)):
+        if threat is first and np.isclose(epsilon, reference_budget(first)):
             continue
         text = f"images that no attack breaks within {threat.label(epsilon)}"
-        shown = epsilon <= reference(threat) * CLOSE or len(threat.epsilons) == 2
+        shown = epsilon <= reference_budget(threat) * CLOSE or len(threat.epsilons) == 2
         yield _metric(name, title, text, robust_at(norm, epsilon), shown=shown)
 
 
@@ -100,7 +100,7 @@ def _of_threat(config: AdversarialConfig, threat: Threat) -> Iterator[Metric]:
 def _of_linf(config: AdversarialConfig) -> Iterator[Metric]:
     if (threat := config.threat("linf")) is None:
         return
-    at = int(np.argmin(np.abs(np.array(threat.epsilons) - reference(threat))))
+    at = int(np.argmin(np.abs(np.array(threat.epsilons) - reference_budget(threat))))
     label = threat.label(threat.epsilons[at])
     text = f"images that one sign step of {label} does not break; each epsilon on its own"
     yield _metric("fgsm_accuracy", "FGSM", text, stands("fgsm_broken", at), shown=False)

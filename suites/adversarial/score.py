@@ -10,7 +10,7 @@ from benchmark.contracts import Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import HELD_OUT, ROLE
-from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference_budget
 from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, stands
 from suites.adversarial.trust.report import flags
 
@@ -36,7 +36,7 @@ def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
         norm, beyond = threat.norm, f"beyond_ce_{threat.norm}"
         scores.append(median_score(threat, trials))
         if config.stages:
-            scores.append(scored(beyond, beyond_ce(norm, reference(threat))))
+            scores.append(scored(beyond, beyond_ce(norm, reference_budget(threat))))
         for index, epsilon in enumerate(threat.epsilons):
             label = threat.label(epsilon)
             scores.append(scored("robust_accuracy", robust_at(norm, epsilon), label))

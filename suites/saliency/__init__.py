@@ -9,7 +9,7 @@ from suites.saliency.map_plugins import ADDED, added_metrics
 from suites.saliency.metrics import METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan
-from suites.saliency.score import reference, score
+from suites.saliency.score import reference_condition, score
 
 SUITE = Suite(
     name="saliency",
@@ -24,7 +24,7 @@ SUITE = Suite(
     config=SaliencyConfig(added=ADDED.signatures),
     spaces=tuple(SHOWN),
     own_space=True,
-    references={reference(name): title for name, title in REFERENCES.items()},
+    references={reference_condition(name): title for name, title in REFERENCES.items()},
     passes=20.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12, exchange 2
     figures=declared_figures(package_data(__name__, "metrics")["figures"]),
     questions={

@@ -20,7 +20,7 @@ NO_RANKS = "trials of older versions lack it (a run into a leaderboard of its ow
 NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
-def reference(name: str) -> str:
+def reference_condition(name: str) -> str:
     """Return the condition of a reference map's scores."""
     return f"reference: {name}"
 
@@ -64,7 +64,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     """Yield what reference maps, which know no network, get on the same images."""
     for name in REFERENCES:
-        condition = where + reference(name)
+        condition = where + reference_condition(name)
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
         for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc")), strict=True):
             yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)

@@ -11,7 +11,7 @@ from hostile_pickle import Hostile
 from tensors import assert_close
 from torch import nn
 
-from registry.determinism_checks import check_model
+from registry.determinism_checks import check_network
 from registry.families.exported import checked_archive, is_plain
 from registry.files import WeightSources
 from registry.loading import load_network
@@ -55,7 +55,7 @@ def test_a_program_answers_like_its_network(program, tiny, loaded):
     model, x = loaded(program), torch.rand(3, 3, 32, 32)
     assert_close(model.forward(x), tiny((x - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     assert model.code
-    assert all(result.ok for result in check_model(model)), check_model(model)
+    assert all(result.ok for result in check_network(model)), check_network(model)
 
 
 @pytest.mark.slow

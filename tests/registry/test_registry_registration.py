@@ -8,7 +8,7 @@ import torch
 from benchmark.engine.devices import Tuning, feed
 from registry.architectures import build_network, source_code
 from registry.cards import read_cards
-from registry.determinism_checks import check_model
+from registry.determinism_checks import check_network
 from registry.download import missing_weights
 from registry.files import WeightSources, digest_state
 from registry.labels import label_space
@@ -27,7 +27,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check_model(load_network(card, WeightSources(weights_folder=tmp_path)))}
+    return {r.name: r for r in check_network(load_network(card, WeightSources(weights_folder=tmp_path)))}
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from suites.adversarial.attacks.pgd import Ascent, slope, threat_schedule
 from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
-from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Threat, reference_budget
 
 NAME = "U40"
 
@@ -94,7 +94,7 @@ class Resistance:
         or the largest one that it survived. Return [n, attacks]: -1 not asked, 0 held, 1 broken."""
         opinions = np.full((len(odd), len(recipes)), -1)
         bounds = np.where(np.isfinite(self.epsilon), self.held, self.epsilon)
-        bounds = np.minimum(bounds, reference(self.threat))
+        bounds = np.minimum(bounds, reference_budget(self.threat))
         stands = np.flatnonzero(bounds > 0)
         ranked = stands[np.lexsort((self.problem.seeds[stands], -bounds[stands], ~odd[stands]))]
         rows = np.sort(ranked[: max(least, int(odd[stands].sum()))])
