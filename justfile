@@ -50,7 +50,11 @@ test *words:
 
 # what takes longer: whole runs, built packages (four on two cores: a third of it is waiting for other processes)
 slow *words:
-    {{tests}} -n 4 -m slow -k 'not fuzz' {{words}}
+    {{tests}} -n 4 -m 'slow and not release' -k 'not fuzz' {{words}}
+
+# what takes minutes, before a release: attacks on odd networks, every variant and family on a pretended device, Ray
+dear *words:
+    {{tests}} -n 4 -m release {{words}}
 
 # the quick tests with the lowest versions that pyproject.toml allows
 lowest *words:
@@ -80,7 +84,7 @@ wheel:
     venv/bin/bench rank
 
 # before a release: all of CI, the lowest versions, the newest Python, the built package
-release-check: ci lowest (python "3.13") wheel
+release-check: ci dear lowest (python "3.13") wheel
 
 # the large batches of the fuzzers, with counts
 fuzz *words:

@@ -138,7 +138,7 @@ def test_equal_models_are_not_inferior_before_the_end(bench):
     assert "| not inferior |" in ended.out and "stopped at 256 of 480 images" in ended.out
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
     words = ("--precision-target", "0.4", "-s", "adversarial", "--limit", "12", "-q")
     ended = bench("diff", "world-standard-0", "world-stylised-0", *words)

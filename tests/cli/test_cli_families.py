@@ -222,6 +222,7 @@ def test_two_forms_of_answering_never_share_a_row(answered):
     assert same["probability_cat"].tolist() == one["probability_cat"].tolist()
 
 
+@pytest.mark.release
 def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
     file = answered.folder / "prompts.txt"
     file.write_text("a blurry photo of a {}.\na drawing of the {}.\n")

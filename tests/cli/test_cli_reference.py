@@ -70,6 +70,7 @@ def _shown(db: str) -> dict[str, tuple[float | None, int]]:
     return {row.observer: (row.value, row.n) for row in rows}
 
 
+@pytest.mark.release
 def test_everything_published_fits_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = os.environ.get("BENCH_TEST_DATA", "")
     if not (Path(mirror) / "published-trials").is_dir():

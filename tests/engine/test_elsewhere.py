@@ -93,12 +93,13 @@ def both(devices, tmp_path):
     return carried_out
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.release)])
 def test_every_suite_in_every_precision(both, precision):
     found = both({**ONE, "models": "world-standard-0,world-reader-0", "precision": precision})
     assert {name[1] for name in found} == set(SUITES)
 
 
+@pytest.mark.release
 def test_every_variant_of_the_attacks(both):
     variants = [name for name in VARIANTS["adversarial"] if name != "autoattack" or find_spec("pyautoattack")]
     names = ",".join(f"adversarial:{name}" for name in variants)
@@ -122,6 +123,7 @@ def photographs(folder, side=64, count=4):
         Image.fromarray(pixels).save(place, "PNG")
 
 
+@pytest.mark.release
 def test_every_variant_of_the_corruptions(both, tmp_path, monkeypatch, bench):
     """Also those whose images are files."""
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
@@ -186,12 +188,16 @@ def families(bench, tmp_path):
     return made
 
 
+@pytest.mark.release
 def test_every_family(both, families):
     found = both({"models": ",".join(families), "suites": "cue-conflict,saliency", "limit": 2, "batch": 2})
     assert {name[0] for name in found} == set(families) and len(families) >= 5
 
 
-@pytest.mark.parametrize("how", [{"device": "cpu,cpu"}, {"executor": "ray", "device": "cpu"}], ids=["processes", "ray"])
+RAY = pytest.param({"executor": "ray", "device": "cpu"}, marks=pytest.mark.release)
+
+
+@pytest.mark.parametrize("how", [{"device": "cpu,cpu"}, RAY], ids=["processes", "ray"])
 def test_every_executor(both, how):
     """Elsewhere by processes and by Ray, on the processor in one process."""
     if "executor" in how:

@@ -177,7 +177,7 @@ def test_the_printed_array_submits_itself_and_its_merge(home, tmp_path, bench, s
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @needs_ray
 def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
     import ray

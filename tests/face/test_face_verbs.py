@@ -74,7 +74,7 @@ ASKED = {
 REFUSE = {"compare", "diff", "power", "provenance", "show", "trials"}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
     leaderboard, table = gb.Leaderboard(db), gb.rank("cue-conflict", recipe="stylised", db=db).to("latex")
     assert leaderboard.rank("cue-conflict").where(recipe="stylised").to("latex") == table

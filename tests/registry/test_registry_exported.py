@@ -58,7 +58,7 @@ def test_a_program_answers_like_its_network(program, tiny, loaded):
     assert all(result.ok for result in check_network(model)), check_network(model)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_program_of_one_batch_size_runs_at_it(tiny, nine, folders, tmp_path):
     path = exported(tiny, tmp_path / "net.pt2", torch.rand(4, 3, 32, 32), dynamic_shapes=None)
     half = {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -217,7 +217,7 @@ def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_pa
         checked_archive(tmp_path / "bomb.pt2")
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet"])
 def test_usual_architectures_pass(name, tmp_path, loaded):
     module, example = timm.create_model(name, num_classes=9).eval(), torch.rand(2, 3, 160, 160)

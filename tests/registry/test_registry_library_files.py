@@ -193,6 +193,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", CASES)
 def test_it_decides_as_its_library_does(name, odd_sized, nine, folders, tmp_path):
     torch.manual_seed(0)

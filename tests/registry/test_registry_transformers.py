@@ -93,6 +93,7 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
 SIZES = np.random.default_rng(1).integers(10, 60, (200, 2)) * 2 + [1, 0]
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [

@@ -165,7 +165,7 @@ def conditions():
     return [(*key, name) for key, names in named.items() for name in names]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_sixty_observers_fit_into_four_megabytes(fill, tmp_path):
     site = build(fill([f"network-{i}" for i in range(60)], conditions=conditions()), tmp_path / "out")
     assert site.written < 4e6 and (tmp_path / "out" / "index.html").stat().st_size < 4e5

@@ -148,7 +148,7 @@ def test_interval_and_p_are_one_test_of_both_observers_errors():
         assert (pair.p < 0.05) == (pair.low > 0 or pair.high < 0)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("n", "a", "b"), [(20, (0.95, 0.1, 8), (0.9, 0.15, 8)), (80, (0.9, 0.2, 5), (0.95, 0.1, 5))])
 def test_observers_who_are_independent_under_each_condition_do_not_agree(n, a, b):
     """Pooled over conditions of different difficulty they would, in every study."""
@@ -244,7 +244,7 @@ def test_unbiased_kappa():
     assert agreement(np.array([True, False]), np.array([False, True])).unbiased is None
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("n", "better", "own", "copied"), [(160, 0.7, 0.5, 0.4), (160, 0.9, 0.9, 0.5)])
 def test_the_interval_of_the_copy_probability_covers(n, better, own, copied):
     rng, inside = np.random.default_rng(1), []

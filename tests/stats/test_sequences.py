@@ -29,7 +29,7 @@ def most_allowed(paths):
     return paths * ALPHA + 4 * math.sqrt(paths * ALPHA * (1 - ALPHA))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("p", [0.02, 0.5])
 def test_holds_under_the_worst_stopping_rule(p):
     paths = 500

@@ -190,7 +190,9 @@ def opencv(cv2, name, level, image):
 
 
 @SLOW
-@pytest.mark.parametrize("name", ["bilateral", "non-local-means", "gaussian-blur", "grey"])
+@pytest.mark.parametrize(
+    "name", ["bilateral", pytest.param("non-local-means", marks=pytest.mark.release), "gaussian-blur", "grey"]
+)
 def test_filters_are_opencvs_to_a_grey_level_on_photographs(name, cut):
     cv2 = pytest.importorskip("cv2")
     for level in ENTRIES[name].levels:

@@ -97,7 +97,7 @@ def test_the_images_are_the_suites_own(world, plugged):
     assert torch.equal(problem.images, before)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_autoattack_breaks_what_a_standard_network_cannot_hold(world):
     pytest.importorskip("pyautoattack")
     problem = world("world-standard-0", 2).problem(8)

@@ -210,7 +210,7 @@ def kappa_with_people(share):
     return ((same - chance) / (1 - chance)).mean()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("times", "more"), [(0.5, 1), (1, 3)])
 def test_a_difference_in_kappa_is_seen_as_often_as_simulated(make, times, more):
     """Of 200 simulations a share of .7 or .3 has a standard error of .033: three of them. As planned, .6 are seen."""

