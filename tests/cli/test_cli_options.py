@@ -128,7 +128,7 @@ def verbs(bench, monkeypatch, tmp_path):
     verbs = [(api, name) for name, verb in vars(api).items() if inspect.isfunction(verb)]
     for room, name in (*verbs, *BELOW):
         monkeypatch.setattr(room, name, stub(name))
-    monkeypatch.setattr(sets, "load_network", lambda: None)
+    monkeypatch.setattr(sets, "load_style_network", lambda: None)
     monkeypatch.setattr(pages, "Live", lambda settings: Opened())
     return found
 

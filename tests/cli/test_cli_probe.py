@@ -93,7 +93,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     assert again.code == 2 and "--replace" in again.err and list(heads.iterdir()) == [linear]
     with monkeypatch.context() as patch:
         refused = register.Check(name="finite logits", ok=False, detail="made to fail")
-        patch.setattr(register, "check_model", lambda _: [refused])
+        patch.setattr(register, "check_network", lambda _: [refused])
         assert "made to fail" in bench(*words, "--head", "nearest-class", "--replace").err
         assert "made to fail" in bench(*words, "--replace").err  # the same head as before
     assert list(heads.iterdir()) == [linear]
