@@ -104,6 +104,27 @@ class Checkpoint(BaseModel):
     unit: Literal["step", "epoch"] = "step"
 
 
+class Certificate(BaseModel):
+    """What a comparison with the user's own code found: the same decisions on n photographs."""
+
+    model_config = _CONFIG
+
+    script: str
+    code: Digest  # of its network's and transform's code
+    photographs: str  # the set
+    n: int
+    logits: float  # the largest difference
+    pixels: float | None = None  # of preprocessed images, relative to their largest value; None: of other shapes
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        pixels = "shapes" if self.pixels is None else f"up to {self.pixels:.2g} of the largest value"
+        return (
+            f"{self.n} of {self.n} decisions are those of {self.script} on photographs of {self.photographs}; logits "
+            f"differ by up to {self.logits:.2g}, preprocessed images by {pixels} (code {self.code[:12]})"
+        )
+
+
 class ModelCard(BaseModel):
     """A card describes a model: its origin, preprocessing, label space and authors."""
 
@@ -131,6 +152,7 @@ class ModelCard(BaseModel):
     formerly: tuple[str, ...] = ()  # names that the model had
     options: dict[str, Any] = Field(default_factory=dict)
     checkpoint: Checkpoint | None = None  # the training run that it is of
+    verified: Certificate | None = None  # against the user's own code
     #: `weights` with the login and query of its URL, for downloading alone: `weights` itself is stored and shown.
     _address: str | None = PrivateAttr(default=None)
 
@@ -148,8 +170,9 @@ class ModelCard(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_run(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most models belong to no training run; their stored cards leave the field out."""
-        return {name: value for name, value in plain(self).items() if name != "checkpoint" or self.checkpoint}
+        """Most models belong to no training run and have no certificate; their stored cards leave the fields out."""
+        rare = {"checkpoint": self.checkpoint, "verified": self.verified}
+        return {name: value for name, value in plain(self).items() if rare.get(name, True)}
 
     @property
     def simulated(self) -> bool:

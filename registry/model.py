@@ -173,6 +173,14 @@ class LoadedModel:
         shown = self.present(images, presentation)
         return (shown if isinstance(shown, Tensor) else torch.cat(shown)).to(torch.float32).div_(255)
 
+    def inputs(self, images: Sequence[Pixels]) -> list[Given]:
+        """Return what the module takes of each photograph [h, w, 3] uint8."""
+        device = next((value.device for value in self.module.state_dict().values()), torch.device("cpu"))
+        if self.transform is None:
+            return [*self.normalise(self.fit(self.prepare(images, "card").to(device)))]
+        each = (network_input(self.transform, torch.from_numpy(image).permute(2, 0, 1)) for image in images)
+        return [on_device(given, device) for given in each]
+
     def fit(self, batch: Tensor) -> Tensor:
         """Bring a batch [n, 3, h, w] in [0,1] to the network's input, if it accepts only one size.
 

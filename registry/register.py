@@ -10,7 +10,7 @@ from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
-from registry.cards import ModelCard, Preprocess, Source
+from registry.cards import Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx, refuse_other_formats
 from registry.class_lists import (
     classes_beside,
@@ -41,6 +41,8 @@ UNTRAINED = "untrained"
 
 #: What is tried of a loaded network beside its checks, with facts to report.
 Trial = Callable[[LoadedModel], Sequence[Check]]
+#: Compares a loaded network with its user's own code.
+Verify = Callable[[LoadedModel], tuple[Certificate, Check]]
 
 
 def _untried(_model: LoadedModel) -> Sequence[Check]:
@@ -65,13 +67,19 @@ def require_free(name: str, folder: CardFolder) -> None:
 
 
 def admit(
-    draft: ModelCard, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool, trial: Trial = _untried
+    draft: ModelCard,
+    rows: Iterable[Check],
+    folder: CardFolder,
+    *,
+    size_is_stated: bool,
+    trial: Trial = _untried,
+    verify: Verify | None = None,
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card as it was written, and `rows` with the checks that the network passed.
 
     size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried; trial: reports more
-    on the loaded network. Raises WeightsError if a check fails, as `load_network`, and as `trial`; nothing is written
-    then."""
+    on the loaded network; verify: compares it with other code. Raises WeightsError if a check fails, as
+    `load_network`, as `trial` and as `verify`; nothing is written then."""
     model = load_network(draft, folder.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
@@ -84,7 +92,11 @@ def admit(
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
             raise WeightsError(f"model '{draft.name}' was not registered: {count}: {'; '.join(failed)}")
-    card = draft.model_copy(update={"sha256": model.digest})
+    certificate = None
+    if verify is not None:
+        certificate, row = verify(model)
+        checks.append(row)
+    card = draft.model_copy(update={"sha256": model.digest, "verified": certificate})
     former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
     cards.write_card(card, folder.cards, replace=folder.replaces)
     if former is not None:
@@ -277,6 +289,7 @@ def register(
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
     trial: Trial = _untried,
+    verify: Verify | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
@@ -284,8 +297,8 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family (see
     `registry.families`); weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or mapping
     file; key, ignore: which weights of a file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for
-    the constructor; output: which of several outputs classifies; options: for families only; trial: as of `admit`;
-    overrides: fields of `Preprocess`.
+    the constructor; output: which of several outputs classifies; options: for families only; trial, verify: as of
+    `admit`; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
@@ -304,10 +317,12 @@ def register(
     draft = Draft(name=name, arch=arch, weights=text, labels=space, training=training, options=given, rows=rows)
     # A download is kept only if it turns out to be a network.
     with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
-        return _admitted(draft, folder, overrides, trial)
+        return _admitted(draft, folder, overrides, trial, verify)
 
 
-def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial) -> tuple[ModelCard, list[Check]]:
+def _admitted(
+    draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial, verify: Verify | None
+) -> tuple[ModelCard, list[Check]]:
     draft, card, checks = _described(draft, folder, overrides)
     published = draft.source in ("timm", "torchvision", "hub") or draft.stated.where.endswith(preprocessing.PUBLISHED)
 
@@ -318,7 +333,7 @@ def _admitted(draft: Draft, folder: CardFolder, overrides: Overrides, trial: Tri
 
     try:
         is_stated = "fixed_size" in {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-        return admit(card, checks, folder, size_is_stated=is_stated, trial=tried)
+        return admit(card, checks, folder, size_is_stated=is_stated, trial=tried, verify=verify)
     except BaseException:  # what was written for it is gone again
         cards.remove_unnamed(draft.files, folder.cards)
         raise

@@ -43,7 +43,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     place = {name: i for i, name in enumerate(match_names(labels.words or labels.classes)) if name}
     for each in labels.groupings.values():
         place |= {c: o[0] for c, o in zip(each.categories, each.indices, strict=True) if len(o) == 1}
-    stimuli = _photographs(labels, folder, settings)
+    stimuli = photographs_for(labels, folder, settings)
     rows = [i for i, name in enumerate(stimuli.labels["category"].tolist()) if name in place] if stimuli else []
     if stimuli is None or not rows:
         line = f"bench register {card.name} ... --replace --check FOLDER"
@@ -66,7 +66,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}"), *looks]
 
 
-def _photographs(labels: LabelSpace, folder: Path | None, settings: Settings) -> Stimuli | None:
+def photographs_for(labels: LabelSpace, folder: Path | None, settings: Settings) -> Stimuli | None:
     """Open photographs of a folder, otherwise of an installed set in one of the label spaces; None without any."""
     if folder is not None:
         place = folder.resolve()

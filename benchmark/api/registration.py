@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 WEIGHTS = ".safetensors, .pt, .pth, .pt2, .onnx, a URL, a folder of timm, a tag of open_clip, or random:0 (untrained)."
+VERIFY = "Compare it with your own `model` and `transform` on photographs; other decisions refuse it."
 TEMPLATES = "Name classes in these texts, such as 'a sketch of a {}.' (zero-shot models; default: 80)."
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
 #: `--probe` that draws images of the built-in world, and how many it draws.
@@ -91,6 +92,7 @@ def register(
     device: Annotated[str, Option("Compute the features on this device (with --probe).")] = "auto",
     replace: Annotated[bool, Option("Replace the registered model of that name.")] = False,
     check: Annotated[str | Path | None, Option("Try it on photographs of this folder.", metavar="FOLDER")] = None,
+    verify: Annotated[str | Path | None, Option(VERIFY, metavar="FILE.py[:NAME]", kind="place")] = None,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
     """Check a checkpoint and register it as a model card.
@@ -110,11 +112,16 @@ def register(
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device need --probe.")
-        folder = None if check is None else expanded(str(check))
-        trial = partial(_tried, folder=folder, settings=read_settings())
-        return register_card(name, arch, path, replaces=replace, options=own, training=training, trial=trial, **known)
-    if own or training or check is not None or "output" in known:
-        raise CardError("--probe cannot be combined with --training, --templates, --threshold, --check or --output.")
+        shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
+        asked = {"replaces": replace, "options": own, "training": training, "trial": partial(_tried, **shown), **known}
+        if verify is not None:
+            from benchmark.api.verification import verify as compare
+
+            asked["verify"] = partial(compare, script=str(verify), **shown)
+        return register_card(name, arch, path, **asked)
+    if own or training or (check, verify) != (None, None) or "output" in known:
+        names = "--training, --templates, --threshold, --check, --verify or --output"
+        raise CardError(f"--probe cannot be combined with {names}.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from benchmark.display import printable
 from benchmark.failures import StoreError
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from registry.cards import Certificate
 from registry.files import canonical, redacted
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
@@ -231,6 +233,9 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
     for name in ("sha256", "weights", "arch", "labels", "preprocess", "options"):
         if value := card.get(name):
             yield {"sha256": "weights", "weights": "from"}.get(name, name), str(value)
+    if card.get("verified"):
+        with suppress(ValidationError):  # of a foreign leaderboard
+            yield "verified", str(Certificate.model_validate(card["verified"]))
     if score.training:
         yield "trained", ", ".join(score.training)
     for role, note in behind.stimuli.items():
