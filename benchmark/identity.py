@@ -22,7 +22,7 @@ __all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "environment_record"
 #: Our components, each raised by hand when its answers change (tests/engine/test_component_answers.py). Suites
 #: have `version` and `trial_version`, transforms a VERSION among their parameters, networks one in
 #: `registry.architectures`.
-VERSIONS: Mapping[str, int] = {"answers": 1, "stimuli": 1, "statistics": 1, "scoring": 3}
+VERSIONS: Mapping[str, int] = {"answers": 1, "stimuli": 1, "statistics": 1, "scoring": 4}
 
 
 def block_key(block: Block, codes: Codes | None = None) -> str:

@@ -33,7 +33,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     an installed natural set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
     from registry.class_lists import match_names
     from registry.determinism_checks import Check
-    from registry.input_diagnosis import diagnose
+    from registry.input_diagnosis import Shown, diagnose
     from registry.register import UNTRAINED
 
     card, labels = model.card, model.labels
@@ -52,7 +52,8 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
             raise StimuliError(f"--check {folder}: its classes are not those of the label space '{labels.name}'.")
         return [Check(name="photographs", ok=True, detail=text, mark="note")]
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
-    outcome = diagnose(model, [stimuli.decode(i) for i in rows], targets)
+    x = model.fit(model.prepare([stimuli.decode(i) for i in rows], "card"))
+    outcome = diagnose(Shown(model, x), targets)
     where = stimuli.name if folder is None else folder.name
     low, high = wilson(outcome.right, outcome.n)
     right = f"{outcome.right} of {outcome.n} right ({low:.2f} to {high:.2f}) on photographs of {where}"

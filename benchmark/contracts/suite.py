@@ -23,6 +23,7 @@ Direction = Literal["higher", "lower", "none"]
 DISTRUST = "trust: "
 #: Flags of observers whose answers do not depend on the images: boards do not rank them.
 AT_CHANCE, ONE_ANSWER = f"{DISTRUST}answers at chance", f"{DISTRUST}one answer"
+TOO_FEW = "too few images to tell its answers from chance"
 #: Default of `Metric.over`: most intervals are over other images.
 IMAGES = "images"
 _ROUNDING = 1e-9
@@ -280,6 +281,9 @@ class Suite:
     experiments: Mapping[str, str] = field(default_factory=dict)
     #: Trials [n] -> whether their condition enters an experiment's averages (None: all do).
     averaged: Callable[[Trials], Array] | None = None
+    #: Role -> its undegraded condition where that has a name, on which answers must beat chance; None: images that
+    #: networks were seen to fail on, which nobody has to beat.
+    controls: Mapping[str, str | None] = field(default_factory=dict)
     against: Against | None = None
     #: Condition -> name: scores under it are not an observer's, but those of an edge map, a blob or noise on the same
     #: stimuli. They depend on the stimuli alone; boards show them as rows under the ranking.

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
-from benchmark.contracts.suite import AT_CHANCE, ONE_ANSWER
+from benchmark.contracts.suite import AT_CHANCE, ONE_ANSWER, TOO_FEW, is_guessing
 from benchmark.contracts.trials import Coded, Column, as_coded, coded
 from benchmark.identity import Codes, score_code
 from benchmark.observer_trials import (
@@ -26,6 +28,7 @@ from benchmark.observer_trials import (
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
+from benchmark.stats.intervals import wilson
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.image_names import any_answer
@@ -67,6 +70,11 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
 NEARLY_ALL, ENOUGH = 0.9, 20
 #: An observer beats chance if guessing gives as many correct answers with less than this probability.
 GUESSED = 0.05
+#: What it may know at most, with 95 % certainty, to be said to answer at chance.
+KNOWN = 0.25
+#: Names of undegraded conditions in all suites; roles that are judged together only.
+UNDEGRADED, SHAPES = ("", "clean"), ("edges", "silhouettes")
+NO_CONTROLS: Mapping[str, str | None] = MappingProxyType({})
 LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
@@ -166,7 +174,7 @@ class Scorer:
         keys = tuple(key for own in people.values() for key in own.keys)
         roles = set().union(*(own.roles for own in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        scores = partial(self._group_scores, people)
+        scores = partial(self._group_scores, people, space)
         return count + self._store(self._group(AMONG if grouped else POOLED), space, shown, keys, (), scores)
 
     def _store(
@@ -196,23 +204,33 @@ class Scorer:
         self._keep(target, scores())
         return True
 
-    def _group_scores(self, people: Mapping[str, ObserverAnswers]) -> list[Score]:
-        suite, trials = self.suite, {name: answers.trials for name, answers in people.items()}
+    def _group_scores(self, people: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
+        """Return the scores of all people who do not guess, with the number of the others as a flag."""
+        suite, trials = self.suite, self._attentive(people, space)
         with one_blas_thread():
             if suite.against is not None and suite.against.group is not None:
-                return list(suite.against.group(suite.config, trials))
-            pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
-            return [score for score in pooled if score is not None]
+                scores = list(suite.against.group(suite.config, trials)) if len(trials) > 1 else []
+            else:
+                pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
+                scores = [score for score in pooled if score is not None]
+        left = [f"without {len(people) - len(trials)} of {len(people)} people, who guess"] * (len(trials) < len(people))
+        return [replace(score, flags=(*score.flags, *left)) for score in scores]
+
+    def _attentive(self, others: Mapping[str, ObserverAnswers], space: str) -> dict[str, Trials]:
+        """Return the trials of these observers without people who guess."""
+        read = {name: answers.trials for name, answers in others.items()}
+        guess = partial(guess_flag, space=space, controls=self.suite.controls)
+        return {n: trials for n, trials in read.items() if not (others[n].human and is_guessing([guess(trials)]))}
 
     def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         suite = self.suite
-        theirs = {name: answers.trials for name, answers in peers.items()} if suite.against else {}
+        theirs = self._attentive(peers, space) if suite.against else {}
         with one_blas_thread():
             scores = list(suite.score(suite.config, trials))
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # A score of `against` replaces the one without value that `score` gave ("needs references").
-        return flagged({_place(score): score for score in scores}.values(), trials, space)
+        return flagged({_place(score): score for score in scores}.values(), trials, space, suite.controls)
 
     def _imported_scores(
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
@@ -226,7 +244,7 @@ class Scorer:
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
-                others = flagged(self.suite.score(self.suite.config, trials), trials, space)
+                others = flagged(self.suite.score(self.suite.config, trials), trials, space, self.suite.controls)
             scores += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return scores
 
@@ -334,12 +352,29 @@ def same_score(stored: Any, computed: Any) -> bool:
     return all(getattr(stored, name) == getattr(computed, name) for name in exact)
 
 
-def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
-    """Flag each value with distrust if the observer gave one answer to nearly all trials and few of these show it, or
-    does not beat chance. Every suite keeps the answers as `response`."""
-    columns = as_coded(trials.columns)
-    if "response" not in columns or len(trials) < ENOUGH:
+def flagged(
+    scores: Iterable[Score], trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS
+) -> list[Score]:
+    """Flag each value by `guess_flag`."""
+    flag = guess_flag(trials, space, controls)
+    if not flag:
         return list(scores)
+    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
+
+
+def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS) -> str:
+    """Return the flag of an observer that gave one answer to nearly all trials and few of these show it, or does not
+    beat chance where it should (controls: as of a suite); "" otherwise. Every suite keeps the answers as `response`."""
+    columns = as_coded(trials.columns)
+    if "response" not in columns or not len(trials):
+        return ""
+    if len(trials) >= ENOUGH and (flag := _one_answer(columns)):
+        return flag
+    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space)
+
+
+def _one_answer(columns: Mapping[str, Column]) -> str:
+    """Return the flag of an observer that gave one answer to nearly all trials; "" if it did not."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
@@ -347,23 +382,34 @@ def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
     words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
     one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
     few = counts.max() < NEARLY_ALL * len(answers) or one_category
-    if not few:
-        flag = f"{ONE_ANSWER} ({answer!r}) for nearly all images"
-    elif at_chance(columns, space):
-        flag = AT_CHANCE
-    else:
-        return list(scores)
-    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
+    return "" if few else f"{ONE_ANSWER} ({answer!r}) for nearly all images"
 
 
-def at_chance(columns: Mapping[str, Column], space: str) -> bool:
-    """Return whether guessing gives as many answers that match the category or a cue of the image (shape, texture) with
-    a probability above `GUESSED`. All trials count, with undegraded ones."""
+def _judged(columns: Mapping[str, Column], controls: Mapping[str, str | None]) -> NDArray[np.bool_]:
+    """Return the trials [n] on which chance should be beaten: undegraded ones of all roles where there are some. Edges
+    without silhouettes, and these without edges, do not count: standard networks are at chance on one of them."""
+    n = len(columns["response"])
+    roles, conditions = (
+        coded(columns[name]).plain() if name in columns else np.full(n, "") for name in ("role", "condition")
+    )
+    fair = np.ones(n, dtype=bool)
+    plain = np.isin(conditions, UNDEGRADED)
+    for role, control in controls.items():
+        fair &= (roles != role) | (control is not None)
+        plain |= (roles == role) & (conditions == control)
+    shown = fair & plain if (fair & plain).any() else fair
+    return np.zeros(n, dtype=bool) if len({*roles[shown]}) == 1 and roles[shown][0] in SHAPES else shown
+
+
+def chance_flag(columns: Mapping[str, Column], space: str) -> str:
+    """Return the flag of an observer if guessing gives as many answers that match the category or a cue of the image
+    (shape, texture) with a probability above `GUESSED`; "" if it does not. So few images that a `KNOWN` share could be
+    known to the observer do not tell."""
     from scipy.special import bdtrc
 
     named = [coded(columns[name]) for name in ("response", *LABELS) if name in columns]
-    if len(named) < 2:
-        return False
+    if len(named) < 2 or not len(named[0]):
+        return ""
     words = np.unique(np.concatenate([column.words for column in named]))
     response, category, *cues = (np.searchsorted(words, column.words)[column.codes] for column in named)
     cues = [np.where(words[cue] == "", category, cue) for cue in cues]  # an image without a texture
@@ -372,8 +418,10 @@ def at_chance(columns: Mapping[str, Column], space: str) -> bool:
         ways += np.all([cue != other for other in (category, *cues[:i])], axis=0)
         hits |= response == cue
     classes = len(label_space(space).classes) if space in LABEL_SPACES else len(words)
-    right = int(hits.sum())
-    return right == 0 or float(bdtrc(right - 1, len(hits), min(1.0, ways.mean() / classes))) > GUESSED
+    right, chance = int(hits.sum()), min(1.0, float(ways.mean()) / classes)
+    if right and float(bdtrc(right - 1, len(hits), chance)) <= GUESSED:
+        return ""
+    return AT_CHANCE if wilson(right, len(hits))[1] <= chance + KNOWN * (1 - chance) else TOO_FEW
 
 
 def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:

@@ -228,8 +228,10 @@ def _is_reference(row: Row) -> bool:
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Return the mean over two or more people with an interval over persons; nothing where some saw one experiment and
-    some all."""
+    """Return the mean over two or more people who do not guess, with an interval over persons; nothing where some saw
+    one experiment and some all."""
+    everybody = len(people)
+    people = [row for row in people if not is_guessing(row.cells[columns[0].metric].flags)]
     heads = [row.cells[columns[0].metric] for row in people]
     sizes = [cell.source.n + cell.source.excluded for cell in heads if cell.source]
     if len(people) < 2 or (sizes and max(sizes) > ALIKE * min(sizes)):
@@ -238,7 +240,7 @@ def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     for column in columns:
         own = [row.cells[column.metric] for row in people]
         values = [cell.value for cell in own if cell.value is not None]
-        flags = [f"mean of {len(values)} of {len(own)} people"] * (len(values) < len(own))
+        flags = [f"mean of {len(values)} of {everybody} people"] * (len(values) < everybody)
         low, high = mean_interval(values, bounds=column.bounds) if len(values) > 1 else (None, None)
         if len(values) > 1 and low == high:  # all alike: that says nothing about others
             low = high = None

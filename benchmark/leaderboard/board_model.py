@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from benchmark.contracts import Direction
-from benchmark.contracts.suite import IMAGES
+from benchmark.contracts.suite import IMAGES, is_guessing
 from benchmark.store.rows import ScoreRow, StimuliNote
 
 #: Of a column in which no observer has a number.
@@ -96,6 +96,11 @@ class Board:
     by: str = ""  # the metric that ranks
     digest: str = ""  # of that metric's stimuli
     digests: Mapping[str, str] = field(default_factory=dict)  # role -> digest of its stimuli
+
+
+def is_trusted(cell: Cell) -> bool:
+    """Return whether a cell has a number, of an observer that does not guess."""
+    return cell.value is not None and not is_guessing(cell.flags)
 
 
 def cell_of(score: ScoreRow) -> Cell:

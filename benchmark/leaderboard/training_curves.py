@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from benchmark.display import counted
-from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row
+from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row, is_trusted
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow
@@ -48,11 +48,12 @@ class TrainingCurve:
 
     @property
     def best(self) -> Point | None:
-        """The first of the best checkpoints; None if no end is better."""
+        """The first of the best checkpoints that do not guess; None without one, or if no end is better."""
         if self.column.direction == "none":
             return None
         sign = 1 if self.column.direction == "higher" else -1
-        return max(self.points, key=lambda point: sign * (point.cell.value or 0.0))
+        points = [point for point in self.points if is_trusted(point.cell)]
+        return max(points, key=lambda point: sign * (point.cell.value or 0.0), default=None)
 
 
 def curves_of_runs(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:

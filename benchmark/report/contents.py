@@ -20,7 +20,7 @@ from benchmark.display import published
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.board_model import CLEAN, Cell
+from benchmark.leaderboard.board_model import CLEAN, Cell, is_trusted
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
@@ -57,7 +57,7 @@ def people_among(
 ) -> PeopleScore | None:
     """Return people's value, from (observer, kind, cell) of the reference rows. pooled: people are scored against one
     another, so no interval over persons covers their mean. The interval is then from the lowest to the highest."""
-    valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
+    valued = [row for row in rows if is_trusted(row[2])]
     for name, kind, cell in valued:
         if kind == "group":
             return PeopleScore("people", name.partition(" (")[2].rstrip(")") or name, cell)

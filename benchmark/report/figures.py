@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import REPORTED, Board, Cell
+from benchmark.leaderboard.board_model import REPORTED, Board, Cell, is_trusted
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, verdict
 from benchmark.leaderboard.summary import Summary
@@ -133,7 +133,8 @@ def likeness(contents: Contents, summary: Summary) -> int | None:
     shares = {}
     for at, head in enumerate(summary.headlines):
         people = contents.people_at(summary, at)
-        values = [value for line in summary.lines if (value := line.cells[head.suite].value) is not None]
+        cells = [line.cells[head.suite] for line in summary.lines]
+        values = [cell.value or 0.0 for cell in cells if is_trusted(cell)]
         if people and people.cell.value is not None and values:
             low, high = (people.cell.value if end is None else end for end in (people.cell.low, people.cell.high))
             least, most = {"higher": (low, inf), "lower": (-inf, high), "none": (low, high)}[head.direction]
@@ -231,7 +232,7 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
     records = []
     for line in summary.lines[: 10 * MOST]:
         own = [held.get(line.observer, Cell()) for held in cells]
-        if all(cell.value is not None for cell in own):
+        if all(map(is_trusted, own)):
             recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
             record: dict[str, Any] = {"observer": line.observer, "panel": titles[0], "recipe": recipe}
             for axis, cell in zip("xy", own, strict=True):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.contracts import Suite, SuiteFigure, distrust_flags
-from benchmark.leaderboard.board_model import REPORTED, Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.board_model import REPORTED, Board, Cell, Column, Row, cell_of, is_trusted
 from benchmark.report import drawing
 from benchmark.report.contents import (
     FEW,
@@ -62,8 +62,8 @@ class FigureBoard:
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """Its ranked networks with stored trials, in order."""
-        ranked = (row for row in self.board.rows if row.cells[self.board.by].value is not None)
+        """Its networks with stored trials that do not guess, in order."""
+        ranked = (row for row in self.board.rows if is_trusted(row.cells[self.board.by]))
         return tuple(row.observer for row in ranked if row.kind != REPORTED)
 
     @cached_property
@@ -382,7 +382,7 @@ def metric_dots(
     columns = [column for column in board.columns if column.metric in metrics]
     bands = {column.title: band for column in columns if (band := scene.contents.people(board, column.metric))}
     aside = [row for row in board.references if row.kind not in ("human", "group", "chance")]
-    names = featured([row.observer for row in board.rows], MOST, scene.contents.own)
+    names = featured([row.observer for row in board.rows if is_trusted(row.cells[board.by])], MOST, scene.contents.own)
     rows = [*(row for row in board.rows if row.observer in names), *aside]
     records = row_records(rows, columns)
     if not records:

@@ -113,6 +113,7 @@ def _suite(title: str, config: NaturalSet) -> Suite:
         observe=observe,
         score=score,
         config=config,
+        controls={"imagenet-a": None},
         spaces=("imagenet1k",),
         questions={"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"},
     )

@@ -4,7 +4,7 @@ Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
 from benchmark.contracts import Against, Suite
 from suites.human_comparison.against_people import compare, people
-from suites.human_comparison.experiments import SET_ROLES
+from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import FIGURES, METRICS, kept
 from suites.human_comparison.observe import observe
@@ -24,6 +24,7 @@ SUITE = Suite(
     against=Against(scores=compare, group=people, pair=compare_pair, pairs=compare_all),
     experiments=SET_ROLES,
     averaged=kept,
+    controls={role: experiment.control for role, experiment in BY_ROLE.items() if experiment.control is not None},
     figures=FIGURES,
     variants={"low-pass": LOW_PASS},
 )

@@ -10,7 +10,7 @@ from engine_toys import ideal, network, plain_answers, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Against, Block, Score, Transform, Trials
 from benchmark.engine import run
-from benchmark.engine.scoring import Scorer, flagged
+from benchmark.engine.scoring import Scorer, flagged, guess_flag
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 
@@ -154,7 +154,7 @@ def test_a_configuration_names_its_references(leaderboard):
 def distrusted(said, shown, **cues):
     columns = {name: np.array(column) for name, column in {"response": said, "category": shown, **cues}.items()}
     return [
-        one.flags != ()
+        any(flag.startswith("trust: ") for flag in one.flags)
         for one in flagged(
             [Score(metric="a", value=1.0), Score(metric="b", value=None)], Trials(columns=columns), "geirhos16"
         )
@@ -173,18 +173,35 @@ def test_when_one_answer_is_distrusted():
 
 
 def test_answers_at_chance_are_distrusted_whoever_gave_them():
-    """Of 16 categories a guesser gets 4 of 20 right in 3.3 % of cases, 3 in 13 %; by either of two cues 6 in 3.1 %."""
-    shown, other = ["cat", "dog"] * 10, ["oven", "bear"] * 10
-    assert [distrusted([*shown[:right], *other[right:]], shown)[0] for right in (0, 3, 4)] == [True, True, False]
-    assert distrusted([*shown[:3], *other[3:]], shown) == [True, False]
-    said = [["car", "boat"] * 10 for _ in range(2)]
-    found = [[*other[:n], *rest[n:]] for n, rest in zip((5, 6), said, strict=True)]
+    """Of 16 categories a guesser gets 10 of 80 right in 2.7 % of cases, 9 in 6 %; by either of two cues 16 in 3.9 %."""
+    shown, other, rest = ["cat", "dog"] * 40, ["oven", "bear"] * 40, ["car", "boat"] * 40
+    assert [distrusted([*shown[:right], *other[right:]], shown) for right in (0, 9, 10)] == [
+        [True, False], [True, False], [False, False],
+    ]  # fmt: skip
+    found = [[*other[:n], *rest[n:]] for n in (14, 16)]
     assert [distrusted(one, shown, shape=shown, texture=other)[0] for one in found] == [True, False]
-    assert distrusted(found[0], shown, shape=shown, texture=[""] * 20) == [True, False]
-    assert distrusted([*shown[:4], *other[4:]], shown, shape=shown, texture=[""] * 20) == [False, False]  # one way
+    assert distrusted(found[0], shown, shape=shown, texture=[""] * 80) == [True, False]
+    assert distrusted([*shown[:10], *other[10:]], shown, shape=shown, texture=[""] * 80) == [False, False]  # one way
+    # Undegraded trials alone are judged, where there are some, and never images that networks were seen to fail on.
+    said = [*shown[:40], *other[40:]]
+    for condition, known in (("clean", False), ("contrast/5", True)):
+        where = [condition] * 40 + ["contrast/5" if condition == "clean" else ""] * 40
+        assert distrusted(said, shown, condition=where) == [known, False]
+    for controls, known in (({}, True), ({"a": None}, False), ({"a": "hard"}, True), ({"a": "c100"}, False)):
+        columns = {"response": said, "category": shown, "role": ["b"] * 40 + ["a"] * 40}
+        columns |= {"condition": ["c100"] * 40 + ["hard"] * 40}
+        if not controls:
+            columns = {name: values[40:] for name, values in columns.items()}
+        trials = Trials(columns={name: np.array(values) for name, values in columns.items()})
+        assert guess_flag(trials, "geirhos16", controls).startswith("trust") == known, controls
+    # Standard networks may know nothing of edges alone; few images do not tell.
+    assert distrusted(other, shown, role=["edges"] * 80) == [False, False]
+    assert distrusted(other, shown, role=["edges", "silhouettes"] * 40) == [True, False]
+    few = Trials(columns={"response": np.array(other[:9]), "category": np.array(shown[:9])})
+    assert guess_flag(few, "geirhos16") == "too few images to tell its answers from chance"
     (score,) = flagged(
         [Score(metric="a", value=0.1)],
-        Trials(columns={"response": np.array(other), "category": np.array(shown)}),
+        Trials(columns={"response": np.array(other[:40]), "category": np.array(shown[:40])}),
         "world16",
     )
     assert score.flags == ("trust: answers at chance",)

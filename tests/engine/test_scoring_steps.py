@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmark.contracts import Metric, Score, Trials
+from benchmark.contracts.suite import TOO_FEW
 from benchmark.engine import scoring
 from benchmark.engine.scoring import ComparedTrials, ScoreChecker, Scorer, discordant_of, same_answers, same_score
 from benchmark.observer_trials import ObserverAnswers
@@ -57,7 +58,15 @@ def against(**fields):
 
 
 def suite(**fields):
-    own = {"name": "toy", "version": 3, "metrics": (BIAS,), "seen": None, "config": None, "against": against()}
+    own = {
+        "name": "toy",
+        "version": 3,
+        "metrics": (BIAS,),
+        "seen": None,
+        "config": None,
+        "against": against(),
+        "controls": {},
+    }
     return SimpleNamespace(**{**own, "score": score, **fields})
 
 
@@ -145,11 +154,12 @@ def test_every_imported_observer_is_scored_on_what_it_answered_against_the_other
     def said(name):
         return [(s.metric, s.condition, s.value, s.flags) for s in stored[f"id of {name}"][2]]
 
-    late, prompt = ("2 late",), ("odd", "prompt: a {}")
-    assert said("ann") == [("bias", "", 0.75, late), ("bias", "part", 0.5, ()), ("agreement", "", 2.0, late)]
-    other = ("prompt: b {}", 0.75, ()), ("prompt: b {}", None, ())
+    few = (TOO_FEW,)  # four answers, none of them the category
+    late, prompt = (*few, "2 late"), (*few, "odd", "prompt: a {}")
+    assert said("ann") == [("bias", "", 0.75, late), ("bias", "part", 0.5, few), ("agreement", "", 2.0, late)]
+    other = ("prompt: b {}", 0.75, few), ("prompt: b {}", None, ())
     assert said("net") == [
-        ("bias", "", 0.0, prompt), ("bias", "part", 0.5, ()), ("agreement", "", 3.0, prompt),
+        ("bias", "", 0.0, prompt), ("bias", "part", 0.5, few), ("agreement", "", 3.0, prompt),
         ("bias", *other[0]), ("agreement", *other[1]),
     ]  # fmt: skip
     assert said("people (pooled)") == [("bias", "", 0.625, ())]
@@ -163,6 +173,22 @@ def test_people_as_a_group_are_two_at_least_and_the_suite_may_measure_them_itsel
     assert made.imported() == 3
     assert made.store.groups == [("people (among themselves)", "group")]
     assert made.store.put[-1][2] == [Score(metric="agreement", value=2.0)]
+
+
+def test_a_person_who_guesses_is_not_among_the_people():
+    """Nor one of those with whom a network is compared."""
+    eve = answers(["e1"], "catdog" * 14, human=True)  # 84 answers of one letter, no category
+    cat = ObserverAnswers(keys=("b1",), roles=frozenset({"cue"}), read=lambda: trials(["cat"] * 84), human=True)
+    made = scorer(Answered({**PEOPLE, "bob": cat, "eve": eve, "net": NET}))
+    made.store.rows = (*Kept.rows, row("eve", "human"))
+    made.imported()
+    stored = {target.observer: (target.keys, scores) for _, target, scores in made.store.put}
+    assert [s.flags for s in stored["id of eve"][1] if s.metric == "bias"] == [("trust: answers at chance",)] * 2
+    assert stored["id of net"][0] == ("n1", "a1", "a2", "b1", "e1")
+    assert [s.value for s in stored["id of net"][1] if s.metric == "agreement" and not s.condition] == [2.0]
+    keys, (pooled,) = stored["id of people (pooled)"]
+    assert keys == ("a2", "a1", "b1", "e1") and pooled.flags == ("without 1 of 3 people, who guess",)
+    assert pooled.value == 3 / 88
 
 
 def test_whom_an_observer_is_compared_with():

@@ -169,6 +169,15 @@ def test_people_of_whom_one_answered_half_as_much_again_have_no_mean(suite, sets
         assert (board.references[0].observer == "people (mean of 2)") is shown
 
 
+def test_a_person_who_guesses_is_below_the_others_and_not_in_the_mean(suite, sets, score):
+    rows = [score(f"p{i}", i, 220, kind="human") for i in (100, 120)]
+    rows.append(score("guess", 200, 220, kind="human", flags=("trust: answers at chance",)))
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.references] == ["people (mean of 2)", "p120", "p100", "guess", "chance"]
+    cell = board.references[0].cells["bias"]
+    assert cell.value == pytest.approx(0.5) and cell.flags == ("mean of 2 of 3 people",)
+
+
 def test_people_who_are_scored_as_a_group_have_no_mean(suite, sets, score):
     suite.against = Against(scores=lambda *_: [], group=lambda *_: [])
     (board,) = boards([score(f"p{i}", 200 + i, 220, kind="human") for i in (1, 2)], suite, sets)

@@ -1,5 +1,6 @@
 """Curves over a training run: what is a point of which, and how they are drawn as text."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -62,6 +63,9 @@ def test_a_curve_holds_its_runs_checkpoints_by_step():
     assert [(p.step, p.cell.value) for p in rises.points] == [(1, 0.1), (9, 0.2), (10, 0.3)]
     assert [(p.step, p.cell.value) for p in falls.points] == [(9, 0.1), (10, 0.2)]
     assert (rises.best.step, falls.best.step) == (10, 9)
+    *others, last = rises.points
+    guess = replace(last, cell=last.cell._replace(flags=("trust: answers at chance",)))
+    assert replace(rises, points=(*others, guess)).best.step == 9
     (row, *_) = records(checkpoint_table([falls]))
     assert [row[name] for name in ("unit", "step", "observer", "low", "n")] == ["epoch", 9, "a-9", 0.0, 9]
 
