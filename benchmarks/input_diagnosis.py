@@ -2,7 +2,8 @@
 
 Networks: three EfficientNet-Lites on the photographs of `--photographs` (folders of WordNet ids) and the built-in
 world's. The logits of each photograph under each input are computed once and kept in a temporary folder; draws of 64
-resample them. A fault is gross for a network if it costs more than a point of accuracy or .05 nats of the right class.
+resample them. A fault is gross for a network if it costs more than two points of accuracy or .05 nats of the right
+class.
 
     python benchmarks/input_diagnosis.py [--photographs FOLDER] [--draws 20] [--pool 96] [--write docs/pipeline.csv]
 """
@@ -286,7 +287,7 @@ class Share:
     @property
     def gross(self) -> bool:
         """Whether the fault changes answers."""
-        return self.points > 1 or self.nats > 0.05
+        return self.points > 2 or self.nats > 0.05
 
 
 def costs(kept: Kept, fault: Fault, way: Way, targets: Order, rows: Order) -> tuple[float, float]:

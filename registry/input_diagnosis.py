@@ -3,6 +3,7 @@ classes are known: the first batch norm, the class orders of the same logits, an
 
 What no 64 photographs show (crop, filter, sizes within a fifth) is not tried."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ FALL = 5
 #: inputs, from which adversarially trained networks gain significantly, and less, where these are softer.
 LEVEL, LEAST_GAIN, SOFTER_GAIN = 0.01, 0.05, 0.1
 RACE = 16  # photographs after which inputs that are behind are dropped
+NEIGHBOURS = 100  # classes from which on the head shows an order: right networks have z of 8 and more there
 FEW = 20  # classes of which any assignment to outputs is tried
 
 Order = NDArray[np.intp]
@@ -312,6 +314,31 @@ def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
     return right
 
 
+def head_order(model: LoadedModel) -> tuple[str, bool] | None:
+    """Compare the head's rows of neighbouring classes: a text, and whether it is an alarm. ImageNet's order has related
+    neighbours, whose rows are alike; other orders have fewer. None where that tells nothing: fewer than `NEIGHBOURS`
+    classes, another order than that of WordNet ids, no linear head."""
+    classes = model.labels.classes
+    named = all(re.fullmatch(r"n\d{8}", name) for name in classes) and [*classes] == sorted(classes)
+    heads = [p.detach().flatten(1) for p in model.module.parameters() if p.dim() > 1 and len(p) == len(classes)]
+    if len(classes) < NEIGHBOURS or not named or not heads:
+        return None
+    rows = functional.normalize((heads[-1] - heads[-1].mean(0)).float().cpu())
+    likeness = {
+        name: (rows[order[:-1]] * rows[order[1:]]).sum(1).numpy()
+        for name, order in {"": np.arange(len(rows)), **class_orders(model.labels.words or classes)}.items()
+    }
+    own = likeness.pop("")
+    best = max(likeness, key=lambda name: float(likeness[name].mean()))
+    if stats.ttest_ind(likeness[best], own, alternative="greater").pvalue * len(likeness) <= LEVEL:
+        return f"by the head, classes {best}: neighbours are more alike than in ImageNet's order", True
+    every = (rows @ rows.T).numpy()[np.triu_indices(len(rows), 1)]
+    z = float((own.mean() - every.mean()) / every.std() * np.sqrt(len(own)))
+    if stats.norm.sf(z) > LEVEL:
+        return f"by the head, the classes are in no usual order: neighbours are not alike (z = {z:.1f})", True
+    return f"by the head, neighbours are alike as in ImageNet's order (z = {z:.0f}; shifts are not seen)", False
+
+
 def _chosen(logits: Tensor, targets: Order) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the log-probability of the right class [n], and whether it is the answer [n]."""
     logs = logits.double().log_softmax(1)[torch.arange(len(targets)), torch.from_numpy(targets)]
@@ -340,21 +367,25 @@ def _better_input(
         if (_chosen(logits, targets[first])[0] - logs[first]).mean() > -LEAST_GAIN:
             logits = torch.cat([logits, shown.logits(*way, rest)]) if len(targets) > RACE else logits
             found[name] = _chosen(logits, targets)
-    if not found:
+    n, classes = len(targets), len(shown.model.labels.classes)
+    gains = {name: each[0] - logs for name, each in found.items()}
+    hits = {name: int(each[1].sum()) for name, each in found.items()}
+
+    def is_better(name: str) -> bool:
+        if gains[name].mean() < (SOFTER_GAIN if name in others else LEAST_GAIN) or hits[name] < right.sum():
+            return False
+        # By ranks: the few photographs of which a network was surely wrong would outweigh all others.
+        p = float(stats.wilcoxon(gains[name], alternative="greater").pvalue)
+        return p * len(found) <= LEVEL and not _is_chance(hits[name], n, classes)
+
+    better = [name for name in found if is_better(name)]
+    if not better:
         return []
-    gains = np.stack([each[0] - logs for each in found.values()])
-    best = int(gains.mean(1).argmax())
-    name, gain = list(found)[best], float(gains[best].mean())
-    hits, n, least = int(found[name][1].sum()), len(targets), SOFTER_GAIN if name in others else LEAST_GAIN
-    if gain < least or hits < right.sum() or _is_chance(hits, n, len(shown.model.labels.classes)):
-        return []
-    # By ranks: the few photographs of which a network was surely wrong would outweigh all others.
-    if stats.wilcoxon(gains[best], alternative="greater").pvalue * len(found) > LEVEL:
-        return []
-    text = f"{name}: {hits} of {n} are right instead of {int(right.sum())}"
+    name = max(better, key=lambda name: float(gains[name].mean()))
+    text = f"{name}: {hits[name]} of {n} are right instead of {int(right.sum())}"
     if name in TURNS:
-        return [Finding(kind="pixels", text=text, right=hits)]
-    return [Finding(kind="input", text=text, right=hits, flags=others[name].flags())]
+        return [Finding(kind="pixels", text=text, right=hits[name])]
+    return [Finding(kind="input", text=text, right=hits[name], flags=others[name].flags())]
 
 
 def _fitting_input(shown: Shown, as_fed: float) -> tuple[str, Input, float] | None:

@@ -33,7 +33,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     an installed natural set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
     from registry.class_lists import match_names
     from registry.determinism_checks import Check
-    from registry.input_diagnosis import Shown, diagnose
+    from registry.input_diagnosis import Shown, diagnose, head_order
     from registry.register import UNTRAINED
 
     card, labels = model.card, model.labels
@@ -50,7 +50,9 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
         text = f"unchecked: no photographs of its classes are installed. `{line}` tries it on {COUNT}"
         if folder is not None:
             raise StimuliError(f"--check {folder}: its classes are not those of the label space '{labels.name}'.")
-        return [Check(name="photographs", ok=True, detail=text, mark="note")]
+        head = head_order(model)
+        told = [Check(name="classes", ok=True, detail=head[0], mark="look" if head[1] else "ok")] if head else []
+        return [Check(name="photographs", ok=True, detail=f"{text}. {NOT_TOLD}", mark="note"), *told]
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
     x = model.fit(model.prepare([stimuli.decode(i) for i in rows], "card"))
     outcome = diagnose(Shown(model, x), targets)

@@ -2,6 +2,7 @@
 no alarm."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from benchmark.api import load_model
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
-from registry.input_diagnosis import Input, Shown, divergence_of, first_norm_input, solve_input
+from registry.input_diagnosis import Input, Shown, divergence_of, first_norm_input, head_order, solve_input
 from registry.input_diagnosis import diagnose as diagnose_shown
 from registry.labels import built_in_space
 
@@ -43,6 +44,30 @@ def test_mean_and_deviation_are_solved_for():
 
 def diagnose(model, images, targets):
     return diagnose_shown(Shown(model, model.fit(model.prepare(images, "card"))), targets)
+
+
+def test_the_head_shows_whether_neighbours_are_related():
+    """Rows on a path through space: neighbours are alike, until the classes are in another order. Small or unnamed
+    spaces do not show it."""
+    steps = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)).cumsum(0)
+    space = built_in_space("imagenet1k")
+    words = space.words[:200]
+    by_name = np.argsort(words)
+
+    def seen(rows, classes=200):
+        net = nn.Sequential(nn.Linear(8, classes, bias=False))
+        net[0].weight.data = rows[:classes]
+        labels = SimpleNamespace(classes=space.classes[:classes], words=words[:classes])
+        return head_order(SimpleNamespace(module=net, labels=labels))
+
+    assert seen(steps)[0].startswith("by the head, neighbours are alike") and not seen(steps)[1]
+    assert seen(steps[by_name.copy()]) == (
+        "by the head, classes by name: neighbours are more alike than in ImageNet's order",
+        True,
+    )
+    mixed = steps[torch.randperm(200, generator=torch.Generator().manual_seed(1))]
+    assert "in no usual order" in seen(mixed)[0] and seen(mixed)[1]
+    assert seen(steps, 99) is None
 
 
 @pytest.fixture(scope="module")
