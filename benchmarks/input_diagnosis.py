@@ -34,7 +34,7 @@ from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
 from benchmark.variables import read_settings
 from registry.input_diagnosis import (
     NORMALISATIONS,
-    RACE,
+    SAMPLE,
     TURNS,
     Input,
     Order,
@@ -107,7 +107,7 @@ class Kept:
         key = (fed.mean, fed.std, fed.scale, fed.bgr, same_turns(turns))
         table = self.tables.setdefault(key, torch.full((len(self.x), len(self.model.labels.classes)), torch.nan))
         lacking = rows[table[rows, 0].isnan().numpy()]
-        for part in np.array_split(lacking, -(-len(lacking) // RACE)) if len(lacking) else ():
+        for part in np.array_split(lacking, -(-len(lacking) // SAMPLE)) if len(lacking) else ():
             self.is_new = True
             with torch.no_grad():
                 table[part] = fed_with(self.fast, fed).forward(self.turned(turns, part)).nan_to_num(0.0)
@@ -116,7 +116,7 @@ class Kept:
     def moments(self, fed: Input, turns: tuple[str, ...], rows: Order) -> tuple[Tensor, Tensor] | None:
         key = ("moments", fed.mean, fed.std, fed.scale, fed.bgr, same_turns(turns))
         if key not in self.tables:
-            parts = [np.arange(i, min(i + RACE, len(self.x))) for i in range(0, len(self.x), RACE)]
+            parts = [np.arange(i, min(i + SAMPLE, len(self.x))) for i in range(0, len(self.x), SAMPLE)]
             found = [Shown(self.model, self.turned(turns, part)).moments(fed) for part in parts]
             if found[0] is None:
                 return None
@@ -172,7 +172,7 @@ class Draw(Shown):
         return None if self.way.no_norm else self.kept.moments(fed, (self.turn,), self.rows[rows])
 
     def solved(self) -> Input | None:
-        return solve_input(self.kept.model.module, self.kept.turned((self.turn,), self.rows[:RACE]))
+        return solve_input(self.kept.model.module, self.kept.turned((self.turn,), self.rows[:SAMPLE]))
 
 
 @dataclass(frozen=True, kw_only=True)

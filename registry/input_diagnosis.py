@@ -29,7 +29,8 @@ FALL = 5
 #: Level of the tests, and the least gain in nats of the right class's log-probability: that of turns, and of other
 #: inputs, from which adversarially trained networks gain significantly, and less, where these are softer.
 LEVEL, LEAST_GAIN, SOFTER_GAIN = 0.01, 0.05, 0.1
-RACE = 16  # photographs after which inputs that are behind are dropped
+RACE = 8  # photographs after which inputs that are behind are dropped
+SAMPLE = 16  # photographs by which usual inputs are sorted, and others solved for; those of one pass
 NEIGHBOURS = 100  # classes from which on the head shows an order: right networks have z of 8 and more there
 FEW = 20  # classes of which any assignment to outputs is tried
 
@@ -73,6 +74,7 @@ def _same(value: float) -> Triple:
 NORMALISATIONS: Mapping[str, Input] = {
     "ImageNet's mean and deviation": Input(mean=IMAGENET_MEAN, std=IMAGENET_STD),
     "mean .5, deviation .5": Input(mean=_same(0.5), std=_same(0.5)),
+    "mean .5, deviation .25 (the built-in world's)": Input(mean=_same(0.5), std=_same(0.25)),
     "CLIP's mean and deviation": Input(
         mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
     ),
@@ -190,7 +192,7 @@ class Shown:
         """Return the logits of some photographs under an input, after a turn of `TURNS`."""
         model, pixels = fed_with(self.model, fed), self.x[rows]
         with torch.no_grad():
-            parts = torch.split(TURNS[turn](pixels) if turn else pixels, RACE)
+            parts = torch.split(TURNS[turn](pixels) if turn else pixels, SAMPLE)
             return torch.cat([model.forward(part) for part in parts]).cpu()
 
     def moments(self, fed: Input, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
@@ -210,7 +212,7 @@ class Shown:
 
     def solved(self) -> Input | None:
         """Return the input that gives the first batch norm its running statistics."""
-        return solve_input(self.model.module, self.x[:RACE])
+        return solve_input(self.model.module, self.x[:SAMPLE])
 
     def divergence(self, fed: Input, rows: slice = slice(None)) -> float | None:
         """Return the divergence at the first batch norm; None without such a norm."""
@@ -358,7 +360,7 @@ def _better_input(
     if not fits:
         usual = {name: each for name, each in _other_inputs(as_fed).items() if not each.bgr}
         limit = np.inf if divergence is None else divergence / 2
-        others |= {name: each for name, each in usual.items() if (shown.divergence(each, first) or 0.0) < limit}
+        others |= {name: each for name, each in usual.items() if (shown.divergence(each, slice(SAMPLE)) or 0.0) < limit}
     ways = {**{turn: (as_fed, turn) for turn in TURNS}, **{name: (other, "") for name, other in others.items()}}
     logs, right = known
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
@@ -393,7 +395,7 @@ def _fitting_input(shown: Shown, as_fed: float) -> tuple[str, Input, float] | No
     one that is solved for; with its divergence. None if none fits, and much better than as fed."""
     limit = min(FITTING, as_fed / FALL)
     usual = _other_inputs(input_of(shown.model))
-    fit = {name: shown.divergence(each, slice(RACE)) or 0.0 for name, each in usual.items()}
+    fit = {name: shown.divergence(each, slice(SAMPLE)) or 0.0 for name, each in usual.items()}
     for name in sorted(usual, key=fit.__getitem__)[:3]:
         if (divergence := shown.divergence(usual[name]) or 0.0) <= limit:
             return name, usual[name], divergence
