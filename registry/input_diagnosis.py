@@ -383,7 +383,8 @@ def _better_input(
     better = [name for name in found if is_better(name)]
     if not better:
         return []
-    name = max(better, key=lambda name: float(gains[name].mean()))
+    most = max(hits[name] for name in better)
+    name = max((name for name in better if hits[name] >= most - 1), key=lambda name: float(gains[name].mean()))
     text = f"{name}: {hits[name]} of {n} are right instead of {int(right.sum())}"
     if name in TURNS:
         return [Finding(kind="pixels", text=text, right=hits[name])]
