@@ -209,7 +209,7 @@ def faults(model: LoadedModel, space: LabelSpace) -> Iterator[Fault]:
         yield Fault(name=turn, kind="pixels", fed=own, turn=turn)
     for name, order in class_orders(space.words or space.classes).items():
         if "case" not in name:
-            yield Fault(name=f"classes {name}", kind="order", fed=own, order=np.argsort(order))
+            yield Fault(name=f"classes {name.partition(' (')[0]}", kind="order", fed=own, order=np.argsort(order))
 
 
 def photographs(folder: Path, pool: int, grouped: bool) -> tuple[list[Pixels], Order]:

@@ -20,6 +20,19 @@ ROOT = Path(__file__).resolve().parent
 FILE = ROOT / "numbers.csv"
 #: What benchmarks/interval_coverage.py keeps, and its two tables on a page.
 COVERAGE, STATISTICS = ROOT / "coverage.csv", ROOT / "statistics.md"
+#: What benchmarks/input_diagnosis.py writes, and the columns of its table: (network, photographs) -> title.
+DIAGNOSES = ROOT / "pipeline.csv"
+DIAGNOSED = {
+    ("efficientnet", "photographs"): "EfficientNet-Lite0-2",
+    ("efficientnet", "without batch norm"): "Lite0 without batch norm",
+    ("efficientnet", "16 categories"): "Lite0, 16 categories",
+    ("efficientnet", "10 categories"): "Lite0, 10 categories",
+    ("efficientnet", "grey"): "Lite0, grey",
+    ("efficientnet", "sketches"): "Lite0, sketches",
+    ("world-transformer", ""): "world, transformer",
+    ("world-uniform-noise-0", ""): "world, noise-trained",
+    ("world", ""): "world, 3 networks",
+}
 HEAD = ("block", "observer", "suite", "metric", "n", "value", "low", "high")
 WORLD = tuple(f"world-{name}-0" for name in ("standard", "stylised", "adversarial", "salt-and-pepper", "uniform-noise"))
 LITE = "efficientnet-lite0"
@@ -213,10 +226,34 @@ def shares(*, size: bool) -> str:
     return "\n".join(lines)
 
 
+def named_faults() -> str:
+    """How often faults of the input are named, as Markdown: of several networks the least, of right ones the most false
+    alarms. A fault that hardly changes answers has none."""
+    groups: dict[str, dict[str, list[float]]] = {title: {} for title in DIAGNOSED.values()}
+    with DIAGNOSES.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            of, fault, right = row["photographs"], row["fault"], row["fault"] == "right"
+            if of in ("blurred", "noised"):
+                of, fault = "photographs", f"right, {of}"
+            title = next(t for (who, on), t in DIAGNOSED.items() if row["network"].startswith(who) and on in ("", of))
+            if right or float(row["points"]) > 2 or float(row["nats"]) > 0.05:
+                groups[title].setdefault(fault, []).append(float(row["alarm" if right else "remedy"]))
+    groups = {title: each for title, each in groups.items() if each}
+    faults = list(dict.fromkeys(fault for each in groups.values() for fault in each))
+    faults.sort(key=lambda fault: not fault.startswith("right"))
+    lines = [f"| fault | {' | '.join(groups)} |", "|---" * (1 + len(groups)) + "|"]
+    for fault in faults:
+        worst = max if fault.startswith("right") else min
+        cells = (f"{worst(each[fault]):.2f}" if fault in each else "-" for each in groups.values())
+        lines.append(f"| {fault.replace('right', 'none (false alarms)', 1)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def pages() -> dict[Path, str]:
     """Each page as its blocks should be."""
     rows, texts = read(), dict[Path, str]()
     tables = {name: (ROOT / block.page, table(name, block, rows)) for name, block in BLOCKS.items()}
+    tables["diagnosis"] = (DIAGNOSES.with_suffix(".md"), named_faults())
     tables |= {name: (STATISTICS, shares(size=name == "size")) for name in ("coverage", "size")}
     for name, (path, drawn) in tables.items():
         start, end = marks(name)
