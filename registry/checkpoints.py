@@ -26,7 +26,7 @@ import yaml
 from torch import Tensor, nn
 
 from registry.files import absence, digest_state, is_file
-from registry.normalisation import Normalisation, normalising_parts, stated_in, unwrapped
+from registry.normalisation import Normalisation, normalising_parts, stated_in
 from registry.user_errors import WeightsError, foreign, reason, shown, some_of
 
 
@@ -373,6 +373,18 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
             yield each
 
 
+#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
+#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
+_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
+
+
+def unwrapped(key: str, more: frozenset[str] = frozenset()) -> str:
+    """Return a key without the usual wrapping attributes and those in `more`."""
+    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
+        key = key.partition(".")[2]
+    return key
+
+
 def choose_weights(
     content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
@@ -424,7 +436,7 @@ def _sorted_out(
     for name, tensor in best.state.items():
         if not {name, plain[name], name.removeprefix(best.prefix)} & expected.keys():
             beside[name] = tensor
-    statistics = {name for names, *_ in normalising_parts(beside) for name in names}
+    statistics = {name for names, *_ in normalising_parts(beside) for name in names} if beside else set()
     state, ignored, outside, matched = State(), list[str](), list[str](), set[str]()
     for name, tensor in best.state.items():
         inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
@@ -479,7 +491,7 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
             )
-    stated = stated_in(choice.statistics, str(path))
+    stated = stated_in(choice.statistics, str(path)) if choice.statistics else None
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
 
@@ -489,7 +501,9 @@ def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Ma
     if isinstance(inner, Mapping) and levels:
         yield path, inner
         for name, value in inner.items():
-            yield from _mappings_in(value, f"{path}.{name}".lstrip("."), levels - 1)
+            steps = value if isinstance(content, _Fields) and isinstance(value, list) else [value]  # of a transform
+            for step in steps:
+                yield from _mappings_in(step, f"{path}.{name}".lstrip("."), levels - 1)
 
 
 def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
@@ -582,4 +596,5 @@ def fit_state(
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
         raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
-        module.load_state_dict({**want, **state})
+        want.update(state)  # with the versions of its modules, which some constructors' layouts hang on
+        module.load_state_dict(want)

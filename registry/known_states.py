@@ -64,7 +64,7 @@ def remember(model: LoadedModel, place: WeightSources) -> None:
     """Keep the card of a published network for files that hold its weights. A folder that cannot be written to is
     left alone."""
     card, file = model.card, _folder(place) / f"{model.digest}.json"  # one a network: two processes write the same
-    if has_own_weights(card) and card.name not in _listed().values() and not file.exists():
+    if has_own_weights(card) and not file.exists():
         record = {"key": state_key(model.module.state_dict()), "card": card.model_dump(mode="json")}
         with suppress(OSError):
             write_whole(file, canonical(record))

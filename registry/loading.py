@@ -28,7 +28,7 @@ from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.known_states import known_card, remember, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
-from registry.normalisation import agrees, as_text, may_normalise, require_once
+from registry.normalisation import BEFORE, FIELD, agrees, as_text, may_normalise, normalising_parts, scale_of
 from registry.own_transform import Transform
 from registry.simulated import IdealObserver
 from registry.transform_reading import kept_transform
@@ -145,6 +145,28 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
     return module.eval(), code
 
 
+def _require_once(module: nn.Module, card: ModelCard) -> None:
+    """Raise WeightsError if a network normalises its input itself, and its card does so too, or at another scale."""
+    how, own = card.preprocess, dict[str, Tensor]()
+    for place, part in module.named_modules():
+        # lists of other modules are remarks (open_clip's `image_mean`)
+        values = vars(part) if "normali" in type(part).__name__.lower() else {}
+        for field, value in {**values, **dict(part.named_buffers(recurse=False))}.items():
+            if FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
+                name = checkpoints.unwrapped(f"{place}.{field}".lstrip("."))
+                if all(map(BEFORE.fullmatch, name.split(".")[:-1])):
+                    own[name] = torch.as_tensor(value)
+    for names, *statistics in normalising_parts(own) if own else ():
+        mean, std = (values.tolist() for values in statistics)
+        scale = scale_of(mean, std)
+        if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
+            flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
+            raise WeightsError(
+                f"the network of model '{card.name}' normalises its input itself ({', '.join(names)}), and its "
+                f"preprocessing says {as_text(how)}: the input would not be what it was trained on. Give {flags}."
+            )
+
+
 def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
 
@@ -166,7 +188,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            require_once(module, card)
+            _require_once(module, card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
@@ -184,7 +206,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         gradients=bare or card.gradients,
         transform=transform,
     )
-    if not bare and builtin_cards().get(card.name) == card:
+    if not bare and card.sha256 is None and builtin_cards().get(card.name) == card:
         remember(model, place)
     return model
 

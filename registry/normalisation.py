@@ -8,27 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from registry.cards import ModelCard, Preprocess, Triple
+from registry.cards import Preprocess, Triple
 from registry.user_errors import WeightsError
 
 # Robustness, RobustBench, MMPretrain, detectron2 and many scripts save mean and deviation of the input beside the
 # network, or put a layer before it. A card with another normalisation would score another network.
 
 #: Names of buffers: "new_mean", "pixel_std", "mu", "sds", "inv_std".
-_FIELD = re.compile(
+FIELD = re.compile(
     r"_?(?:(?:new|input|pixel|image|img|imagenet|channel|rgb|data)_)?"
     r"(?:(?P<mean>means?|mu)|(?P<std>std|sigma|sds?|stds)|(?P<var>var|variance)|(?P<inverse>inv_?std|std_inv))"
 )
 _DEVIATION = {"std": torch.abs, "var": torch.sqrt, "inverse": torch.reciprocal}
 #: Modules before a network: the first of a sequence, and what normalising ones are called.
-_BEFORE = re.compile(
+BEFORE = re.compile(
     r"0|.*(?:norm|preproc|transform|scal|standardi|mean|stat|input|bn0|bn_data|data_bn).*", re.IGNORECASE
 )
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
-#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
 #: Of a batch norm, unless somebody changed it: it is no tensor of the file.
 _EPSILON = 1e-5
 #: Published means are rounded to three or four digits.
@@ -64,13 +61,6 @@ def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
     return all(abs(a - b) <= _TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
-def unwrapped(key: str, more: frozenset[str] = frozenset()) -> str:
-    """Return a key without the usual wrapping attributes and those in `more`."""
-    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
-        key = key.partition(".")[2]
-    return key
-
-
 def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str, ...], Tensor, Tensor]]:
     """Yield the names, mean [3] and deviation [3] of everything that normalises an input of three channels."""
     groups = defaultdict[str, dict[str, str]](dict)
@@ -78,13 +68,13 @@ def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str
         place, _, field = name.rpartition(".")
         groups[place][field] = name
     for place, fields in groups.items():
-        kinds = {match.lastgroup: name for field, name in fields.items() if (match := _FIELD.fullmatch(field))}
+        kinds = {match.lastgroup: name for field, name in fields.items() if (match := FIELD.fullmatch(field))}
         kinds = {kind: name for kind, name in kinds.items() if tensors[name].numel() in (1, 3)}
         if "mean" in kinds and len(kinds) == 2:
             (other,) = kinds.keys() - {"mean"}
             mean, spread = (tensors[kinds[kind]].detach().float().reshape(-1) for kind in ("mean", str(other)))
             yield tuple(kinds.values()), mean.expand(3), _DEVIATION[str(other)](spread).expand(3)
-        elif _BEFORE.fullmatch(place.rpartition(".")[2]):
+        elif BEFORE.fullmatch(place.rpartition(".")[2]):
             layer = {field: tensors[name].detach().double() for field, name in fields.items()}
             if (statistics := _of_layer(layer)) is not None:
                 yield tuple(fields.values()), statistics[0].float(), statistics[1].float()
@@ -142,25 +132,3 @@ def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | Non
             "Register the whole network: --arch python:FILE.py:FUNCTION."
         )
     return Normalisation(mean=mean, std=std, scale=scale, where=where)
-
-
-def require_once(module: nn.Module, card: ModelCard) -> None:
-    """Raise WeightsError if a network normalises its input itself, and its card does so too, or at another scale."""
-    how, own = card.preprocess, dict[str, Tensor]()
-    for place, part in module.named_modules():
-        # lists of other modules are remarks (open_clip's `image_mean`)
-        values = vars(part) if "normali" in type(part).__name__.lower() else {}
-        for field, value in {**values, **dict(part.named_buffers(recurse=False))}.items():
-            if _FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
-                name = unwrapped(f"{place}.{field}".lstrip("."))
-                if all(map(_BEFORE.fullmatch, name.split(".")[:-1])):
-                    own[name] = torch.as_tensor(value)
-    for names, *statistics in normalising_parts(own):
-        mean, std = (values.tolist() for values in statistics)
-        scale = scale_of(mean, std)
-        if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
-            flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
-            raise WeightsError(
-                f"the network of model '{card.name}' normalises its input itself ({', '.join(names)}), and its "
-                f"preprocessing says {as_text(how)}: the input would not be what it was trained on. Give {flags}."
-            )

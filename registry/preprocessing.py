@@ -17,7 +17,7 @@ from registry.files import digest_file, is_file
 from registry.normalisation import Normalisation, agrees, as_text, scale_of
 from registry.user_errors import CardError, WeightsError, foreign, reason, shown
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
+FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 Side = Annotated[int, Field(gt=0, le=4096)]
 
@@ -84,9 +84,9 @@ def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], Stat
     if not is_file(config):
         raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
     known = _timm_config(config, str(config))
-    weights = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
+    weights = next((folder / name for name in FOLDER_WEIGHTS if is_file(folder / name)), None)
     if weights is None:
-        raise WeightsError(f"{shown(folder)} holds none of {', '.join(_WEIGHTS)}.")
+        raise WeightsError(f"{shown(folder)} holds none of {', '.join(FOLDER_WEIGHTS)}.")
     own = f"timm:{known.architecture}"
     if arch not in ("", own):
         raise CardError(f"{shown(folder)} holds a {own}, not a {arch}. Leave --arch out.")

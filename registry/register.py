@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -152,6 +152,10 @@ def _opened(
     if file is not None and is_folder(file):
         refuse_folder(file, arch, kwargs)
         return preprocessing.read_folder(file, arch)
+    if file is not None and file.name in preprocessing.FOLDER_WEIGHTS and is_file(file.with_name("config.json")):
+        with suppress(CardError):  # of another library
+            own, _, arguments, stated = preprocessing.read_folder(file.parent, arch)
+            return own, weights, arguments, stated
     if not arch:
         raise CardError(
             "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
