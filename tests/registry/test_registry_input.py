@@ -278,6 +278,7 @@ def test_what_nothing_states_is_the_fields_usual_and_said(tiny, tmp_path, nine, 
     how = card.preprocess
     assert (how.size, how.resize, how.interpolation, how.std) == (160, 183, "bilinear", USUAL_STD)
     told = {row.name: row.detail for row in rows}
+    assert {row.name for row in rows if row.mark} == {"input", "resize", "interpolation", "normalisation", "pixels"}
     assert "--mean, --std say otherwise" in told["input"]
     assert "timm:test_resnet.TAG" in told["input"] and told["normalisation"].endswith(UNSTATED)
     card, rows = register("tagged", "timm:test_resnet.r160_in1k", tmp_path / "net.pth", labels=nine, **folders)

@@ -1,6 +1,7 @@
-"""Forty files and folders as real libraries write them: each names photographs of odd sizes as its library does."""
+"""Files and folders as real libraries write them: each names photographs of odd sizes as its library does."""
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from torch import nn
 from torchvision import models, transforms
 from torchvision.transforms._presets import ImageClassification
 
+from registry.cards import builtin_cards
+from registry.files import WeightSources
 from registry.loading import load_network
 from registry.register import register
 
@@ -125,6 +128,43 @@ def lightning(name, transform, **said):
     return case
 
 
+def saved(build, transform, entries=dict, arch="timm:test_resnet"):
+    """A state dict within DataParallel, with further entries."""
+
+    def case(folder):
+        network = build().eval()
+        torch.save({"state_dict": nn.DataParallel(network).state_dict(), **entries()}, folder / "net.pth")
+        return arch, folder / "net.pth", shown_to(network, transform)
+
+    return case
+
+
+def small():
+    return lively(timm.create_model("test_resnet", num_classes=9))
+
+
+def after_batch_norm():
+    norm = nn.BatchNorm2d(3, momentum=None)
+    norm(torch.rand(8, 3, 32, 32) / 2 + 0.2)
+    return nn.Sequential(norm, small())
+
+
+def after_convolution():
+    scale = nn.Conv2d(3, 3, 1, groups=3)
+    with torch.no_grad():
+        scale.weight.copy_(torch.tensor([5.0, 4.0, 3.0]).view(3, 1, 1, 1))
+        scale.bias.copy_(torch.tensor([-2.0, -1.5, -1.0]))
+    return nn.Sequential(scale, small())
+
+
+def published():
+    return load_network(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=Path("weights"))).module
+
+
+def its_file(case):
+    return lambda folder: ("", case(folder)[1] / "model.safetensors", case(folder)[2])
+
+
 def hf(name, processor, config, **settings):
     def case(folder):
         import transformers
@@ -147,6 +187,12 @@ SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2],
 SQUARE, EDGE = {"height": 64, "width": 64}, {"shortest_edge": 64}
 PLAIN = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor(),
                             transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])  # fmt: skip
+PIXELS, HALVES = (
+    [transforms.Resize(resize, transforms.InterpolationMode(how)), transforms.CenterCrop(size), transforms.ToTensor()]
+    for resize, how, size in ((183, "bilinear", 160), (256, "bicubic", 224))
+)
+PIXELS, HALVES = transforms.Compose(PIXELS), transforms.Compose([*HALVES, transforms.Normalize([0.5] * 3, [0.5] * 3)])
+TILTED = transforms.Compose([*PIXELS.transforms, transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])
 CASES = {
     "timm-resnet": timm_folder("test_resnet"),
     "timm-vit": timm_folder("test_vit"),
@@ -164,7 +210,7 @@ CASES = {
     "script-timm-filter": timm_script("test_efficientnet", interpolation="nearest"),
     "script-timm-squash": timm_script("test_vit", crop_mode="squash"),
     "script-torchvision": torchvision_script("shufflenet_v2_x0_5", 224, 256),
-    "script-torchvision-232": torchvision_script("mobilenet_v3_small", 224, 232),
+    "script-torchvision-232": torchvision_script("mnasnet0_5", 224, 232),
     "script-torchvision-96": torchvision_script("squeezenet1_1", 96, 111, "bicubic"),
     "script-torchvision-ema": torchvision_script("mobilenet_v2", 128, 147, ema=True),
     "script-torchvision-nearest": torchvision_script("squeezenet1_1", 100, 100, "nearest"),
@@ -174,6 +220,11 @@ CASES = {
     "lightning-resize": lightning("test_convnext", evaluation(96, 101), img_size=96, resize_size=101),
     "lightning-bicubic": lightning("test_efficientnet", evaluation(72, 80, "bicubic"), image_size=(72, 72),
                                    crop_pct=0.9, interpolation="bicubic"),
+    "file-of-a-folder": its_file(timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6)})),
+    "batch-norm-first": saved(after_batch_norm, PIXELS),
+    "convolution-first": saved(after_convolution, PIXELS),
+    "transform-beside": saved(small, TILTED, lambda: {"transform": TILTED}),
+    "published-again": saved(published, HALVES, arch="timm:tf_efficientnet_lite0"),
     "hf-vit": hf("ViT", "ViT", VIT, size=SQUARE),
     "hf-deit": hf("DeiT", "DeiT", VIT, size={"height": 71, "width": 71}, crop_size=SQUARE),
     "hf-beit": hf("Beit", "Beit", VIT, size={"height": 70, "width": 70}, crop_size=SQUARE, do_center_crop=True),
@@ -198,7 +249,7 @@ CASES = {
 def test_it_decides_as_its_library_does(name, odd_sized, nine, folders, tmp_path):
     torch.manual_seed(0)
     arch, weights, plain = CASES[name](tmp_path)
-    given = {} if name.startswith("hf") else {"labels": nine}
+    given = {} if name.startswith(("hf", "published")) else {"labels": nine}
     card, _ = register("mine", arch, weights, **given, **folders)
     model = load_network(card, folders["place"])
     with torch.inference_mode():

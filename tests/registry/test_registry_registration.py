@@ -60,13 +60,6 @@ def test_the_order_of_the_classes_that_a_checkpoint_states_is_its_label_space(ti
 
 
 @pytest.mark.slow
-def test_an_input_that_nothing_states_is_a_guess(checkpoint, nine, folders):
-    _, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, interpolation="bicubic", **folders)
-    marks = {check.name: check.mark for check in checks}
-    assert (marks["normalisation"], marks["interpolation"]) == ("guess", "")
-
-
-@pytest.mark.slow
 def test_overrides_win(checkpoint, nine, folders):
     given = {"size": 64, "channels": "bgr", "mean": None, "scale": 2.0, "interpolation": "bicubic"}
     card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **given, **folders)
