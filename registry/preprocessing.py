@@ -54,7 +54,7 @@ class FolderConfig(BaseModel):
 
     architecture: str
     pretrained_cfg: PretrainedConfig
-    model_args: dict[str, Any] = {}
+    model_args: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], Stat
         raise CardError(f"{shown(folder)} holds a {own}, not a {arch}. Leave --arch out.")
     require_known(own)
     # The count of classes is the label space's, and a network of another is refused by its head.
-    arguments = {name: value for name, value in known.model_args.items() if name != "num_classes"}
+    arguments = {name: value for name, value in (known.model_args or {}).items() if name != "num_classes"}
     return own, str(weights), arguments, StatedInput(known.pretrained_cfg.fields(), str(config))
 
 

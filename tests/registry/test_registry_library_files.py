@@ -165,6 +165,17 @@ def its_file(case):
     return lambda folder: ("", case(folder)[1] / "model.safetensors", case(folder)[2])
 
 
+def timm_in_transformers(folder):
+    import transformers
+
+    known = {"pretrained_cfg": timm.get_pretrained_cfg("test_resnet").to_dict(), "label_names": list("abcdefghi")}
+    own = transformers.TimmWrapperConfig.from_dict({"architecture": "test_resnet", "num_classes": 9, **known})
+    theirs = transformers.TimmWrapperForImageClassification(own)
+    lively(theirs).save_pretrained(folder / "net")
+    how = create_transform(**resolve_data_config({}, model=theirs.timm_model))
+    return "", folder / "net", shown_to(theirs.timm_model, how)
+
+
 def hf(name, processor, config, **settings):
     def case(folder):
         import transformers
@@ -225,6 +236,7 @@ CASES = {
     "convolution-first": saved(after_convolution, PIXELS),
     "transform-beside": saved(small, TILTED, lambda: {"transform": TILTED}),
     "published-again": saved(published, HALVES, arch="timm:tf_efficientnet_lite0"),
+    "hf-timm": timm_in_transformers,
     "hf-vit": hf("ViT", "ViT", VIT, size=SQUARE),
     "hf-deit": hf("DeiT", "DeiT", VIT, size={"height": 71, "width": 71}, crop_size=SQUARE),
     "hf-beit": hf("Beit", "Beit", VIT, size={"height": 70, "width": 70}, crop_size=SQUARE, do_center_crop=True),
