@@ -181,7 +181,8 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         file, option = (None, None) if bare else (card.options.get("head"), card.options.get("boxes"))
         head, boxes = file and read_head(Path(file), len(labels.classes)), option and Boxes.of(option)
         module, code = _network(card, place, labels, bare=bare or bool(head))
-        transform = kept_transform(vars(module).pop("_transform", None), card)
+        own = vars(module).pop("_transform", None)
+        transform = None if own is None and not card.own_transform else kept_transform(own, card)
         if boxes:
             module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
         elif head:

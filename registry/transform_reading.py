@@ -115,8 +115,6 @@ def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:
     network's factory returns. Raises CardError if it feeds other pixels than the card says."""
     if card.own_transform and own is not None:
         return own
-    if own is None and not card.own_transform:
-        return None
     if own is not None and card.preprocess is not None and _is_expressed(*_fed(own), card.preprocess):
         return None
     raise CardError(
