@@ -338,7 +338,7 @@ def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Ten
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> str:
     """Return what to do about a file that has all of the network, and more; nothing that may come before the network is
     left out."""
-    if before := [name for name in strange if name in choice.state and may_normalise(choice.state[name])]:
+    if before := [name for name in strange if name in choice.state and may_normalise(name, choice.state[name])]:
         return (
             f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network "
             "with --arch python:FILE.py:FUNCTION."

@@ -103,9 +103,13 @@ def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     return -bias * std, std
 
 
-def may_normalise(tensor: Tensor) -> bool:
-    """Return whether a tensor beside a network has the shape of statistics or of a matrix of three channels."""
-    return tensor.is_floating_point() and tensor.numel() in (3, 9) and 3 in tensor.shape
+def may_normalise(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor beside a network may belong to what changes its input: statistics, a batch norm of three
+    channels, or a layer from three channels to three."""
+    field = name.rpartition(".")[2]
+    statistics = FIELD.fullmatch(field) and tensor.numel() in (1, 3)
+    norm = field in ("running_mean", "running_var") and tensor.shape == (3,)
+    return bool(statistics or norm or (tensor.shape[0:2] in ((3, 3), (3, 1)) and tensor.dim() in (2, 4)))
 
 
 def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | None:
