@@ -39,7 +39,6 @@ from benchmark.stimuli.items import (
     subfolders,
     validation_folder,
 )
-from benchmark.stimuli.manifests import SUFFIXES as LISTS
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
@@ -343,7 +342,7 @@ def add(
     columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and each
     omission. Raises StimuliError if the folder is not such a set."""
     place = expanded(folder).resolve()
-    if not place.is_dir() and (place.suffix.lower() not in LISTS or not place.is_file()):
+    if not place.exists():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
     entry = entry_of_folder(name, place, role, space, layout, columns)

@@ -75,7 +75,8 @@ class LeftOut:
 
 def images_below(folder: Path) -> Iterator[Path]:
     """Yield the image files of a folder tree in sorted order, without hidden files and folders."""
-    for path in sorted(folder.iterdir()):
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a million names sort faster than paths
+        path = folder / name
         _require_target(path, is_link=path.is_symlink())
         if path.is_dir() and not path.name.startswith("."):
             if not _leads_back(path):

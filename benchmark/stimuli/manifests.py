@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.failures import StimuliError
 from benchmark.stimuli.image_names import GEIRHOS16, wnid_of
 from benchmark.stimuli.text_tables import read_frame, stated_pairs
-from registry.user_errors import foreign, some_of, unprintable
+from registry.user_errors import foreign, some_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,21 +48,22 @@ class ImageNames:
         self.by_name = defaultdict[str, list[str]](list)
         self.by_stem = defaultdict[str, list[str]](list)  # lists may leave the suffix out
         for path in self.paths:
-            name = PurePosixPath(path)
-            self.by_name[name.name].append(path)
-            self.by_stem[name.stem].append(path)
+            name = path.rpartition("/")[2]
+            self.by_name[name].append(path)
+            self.by_stem[name.rpartition(".")[0]].append(path)
 
     def find(self, text: str) -> Sequence[str]:
         """Return the images that a text names: by its whole path, or by one that agrees from the folder's name on."""
-        parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
+        known = self.by_name.get(parts[-1]) or self.by_stem.get(parts[-1]) or ()
         found = []
-        for path in (self.by_name.get(parts[-1]) or self.by_stem.get(parts[-1]) or ()) if parts else ():
+        for path in known if len(parts) > 1 else ():
             own = path.split("/")
             pairs = zip(reversed(parts[:-1]), reversed([*self.folder.parts, *own[:-1]]), strict=False)
             shared = 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
             if shared == len(parts) or shared > len(own):
                 found.append(path)
-        return found
+        return found if len(parts) > 1 else known
 
 
 def manifest_tables(folder: Path) -> list[Path]:
@@ -154,7 +155,7 @@ def read_manifest(manifest: Manifest, names: ImageNames) -> tuple[list[tuple[str
     lost: list[str] = []
     for row, text, label in pairs.itertuples(name=None):
         where = f"{table}, row {row}"
-        if unprintable(text) or unprintable(label):
+        if not (text + label).isprintable():
             raise StimuliError(f"{where}: the name {f'{text} {label}'[:80]!r} holds a control character.")
         found = names.find(text)
         if len(found) > 1:
