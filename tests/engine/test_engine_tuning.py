@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ from registry.loading import load_network
 
 @pytest.fixture(scope="module")
 def model():
-    return load_network(builtin_cards()["world-standard-0"], WeightSources(weights_folder="unused"))
+    return load_network(builtin_cards()["world-standard-0"], WeightSources(weights_folder=Path("unused")))
 
 
 def answers(model, batch, threads):
