@@ -11,12 +11,12 @@ from registry.files import NO_CACHES, Caches, WeightSources
 class Settings:
     """Locates folders, files and the leaderboard; nothing below the command line reads the environment."""
 
-    home: Path
-    db: str
-    mirror: str | None
+    home: Path  # BENCH_HOME: everything that the program keeps
+    db: str  # location of the leaderboard
+    mirror: str | None  # a folder or URL that is asked before the internet
     data: Path | None
     caches: Caches = NO_CACHES
-    secret: Callable[[str], str | None] | None = None
+    secret: Callable[[str], str | None] | None = None  # the value of an environment variable that holds a key
 
     @property
     def cards(self) -> Path:

@@ -23,11 +23,11 @@ _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassList:
-    """Classes in output order under the name of their space. matched: WordNet id, category or "" of each."""
+    """Classes in output order under the name of their space."""
 
     name: str
     classes: tuple[str, ...]
-    matched: tuple[str, ...]
+    matched: tuple[str, ...]  # WordNet id, category or "" of each
 
     def __str__(self) -> str:
         lost = [name for name, match in zip(self.classes, self.matched, strict=True) if not match]

@@ -69,13 +69,12 @@ NO_CACHES = Caches()
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSources:
-    """Sources of weights. mirror: a folder or URL asked first; caches: download folders of other libraries; secret: the
-    value of an environment variable that holds a key."""
+    """Sources of weights."""
 
     weights_folder: Path
-    mirror: str | None = None
-    caches: Caches = NO_CACHES
-    secret: Callable[[str], str | None] | None = None
+    mirror: str | None = None  # a folder or URL asked first
+    caches: Caches = NO_CACHES  # download folders of other libraries
+    secret: Callable[[str], str | None] | None = None  # the value of an environment variable that holds a key
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:

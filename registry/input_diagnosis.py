@@ -44,7 +44,7 @@ class Input:
     mean: Triple
     std: Triple
     scale: float = 1.0
-    bgr: bool = False
+    bgr: bool = False  # whether channels are in reverse order
 
     def flags(self) -> str:
         """Return the options of `bench register` that ask for this input."""

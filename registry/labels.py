@@ -37,25 +37,22 @@ LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """How outputs answer in a label space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
-    output for "none of them", if the network has one."""
+    """How outputs answer in a label space: `indices[c]` are the outputs averaged for `categories[c]`."""
 
     space: str
     categories: tuple[str, ...]
     indices: tuple[tuple[int, ...], ...]
-    nothing: int | None = None
+    nothing: int | None = None  # the output for "none of them", if the network has one
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSpace:
-    """The classes of a network in output order, and the label spaces that they can be grouped into.
-
-    classes: WordNet ids for ImageNet, category names elsewhere; words: readable names, in the same order."""
+    """The classes of a network in output order, and the label spaces that they can be grouped into."""
 
     name: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # WordNet ids for ImageNet, category names elsewhere
     groupings: Mapping[str, Grouping]
-    words: tuple[str, ...] = field(default=(), compare=False)
+    words: tuple[str, ...] = field(default=(), compare=False)  # readable names, in the same order
 
     @property
     def answers(self) -> tuple[str, ...]:

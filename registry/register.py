@@ -51,11 +51,11 @@ def _untried(_model: LoadedModel) -> Sequence[Check]:
 
 @dataclass(frozen=True, kw_only=True)
 class CardFolder:
-    """Folder of cards and sources of weights. replaces: whether a registered card of the same name is replaced."""
+    """Folder of cards and sources of weights."""
 
     cards: Path
     place: WeightSources
-    replaces: bool = False
+    replaces: bool = False  # whether a registered card of the same name is replaced
 
 
 def require_free(name: str, folder: CardFolder) -> None:

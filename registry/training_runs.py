@@ -36,11 +36,11 @@ _STATE = re.compile(r"(?:optimizer|scheduler|scaler|training_args|rng_state(?:_\
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """Checkpoints in the order of the training. left_out: file -> why it has no place."""
+    """Checkpoints in the order of the training."""
 
     unit: Unit = "step"
     steps: Mapping[Path, int] = field(default_factory=dict)
-    left_out: Mapping[Path, str] = field(default_factory=dict)
+    left_out: Mapping[Path, str] = field(default_factory=dict)  # file -> why it has no place
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:

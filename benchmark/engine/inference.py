@@ -138,8 +138,8 @@ class Job:
     suite: Suite
     space: str
     block: Block
-    key: str
-    chunks: frozenset[int]
+    key: str  # of the observation
+    chunks: frozenset[int]  # places on the chunk grid
     settled: bool = False  # its suite needs no further answers
 
     @property
@@ -206,7 +206,7 @@ class InferenceLoop:
     seed: int
     device: str
     reporter: Reporter
-    cache: Path | None = None
+    cache: Path | None = None  # folder of decoded images
     codes: Codes = field(default_factory=Codes)
     decoders: int = 2  # threads that decode and resize images
     decoded: int = 0  # images so far: each once, however many observers see it

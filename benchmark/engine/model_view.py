@@ -47,11 +47,11 @@ class NetworkView(_ChunkOfStimuli):
 
     feed: TunedModel
     block: Block
-    index: NDArray[np.int64]
+    index: NDArray[np.int64]  # positions of the chunk's images in the set
     pixels: Shown  # NCHW before the network's own resize, uint8 or float32 in [0,1]; a list: seen one at a time
-    grouping: Grouping
+    grouping: Grouping  # onto the label space that is asked
     seed: int
-    batch: int = CHUNK
+    batch: int = CHUNK  # images at a time on the device
     device: str = "cpu"
     passed: Callable[[int], None] = lambda _passes: None  # called with the passes of each batch; a backward counts two
 
@@ -171,7 +171,7 @@ class IdealView(_ChunkOfStimuli):
 
     observer: IdealObserver
     block: Block
-    index: NDArray[np.int64]
+    index: NDArray[np.int64]  # positions of the chunk's images in the set
     categories: tuple[str, ...]
     seed: int
     batch: int = CHUNK

@@ -100,7 +100,7 @@ class _AskedTask:
 @dataclass(frozen=True, kw_only=True)
 class _Run:
     store: Store
-    run: str
+    run: str  # its id in the store
     settings: Settings
     options: RunOptions
     reporter: Reporter

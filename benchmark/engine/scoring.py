@@ -84,12 +84,12 @@ PEOPLE = "people"
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedTrials:
-    """The trials of two observers under one suite. b: None if a is compared with people; people: the references."""
+    """The trials of two observers under one suite."""
 
     suite: Suite
     a: Trials
-    b: Trials | None
-    people: Mapping[str, Trials]
+    b: Trials | None  # None if a is compared with people
+    people: Mapping[str, Trials]  # the references
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Scorer:
     """Scores one suite of one leaderboard. Trials of people are read once per collection of sets."""
 
     store: Store
-    run: str
+    run: str  # the id of the run that scores are stored under
     suite: Suite
     codes: Codes = field(default_factory=Codes)
 

@@ -33,7 +33,7 @@ class Cell(NamedTuple):
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    n: int = 0
+    n: int = 0  # trials behind the value
     flags: tuple[str, ...] = ()
     reason: str = ""  # why a value is missing
     source: Any = None  # a stored score or a test
@@ -68,10 +68,10 @@ class Column:
     direction: Direction
     chance: float | None = None
     role: str = ""  # of the stimuli: a key of `Board.sets`
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = None  # of the metric's values
     clean: bool = False  # the metric is an accuracy on clean images
     definition: str = ""
-    parts: str = ""
+    parts: str = ""  # condition of the scores that it is a mean of
     experiments: frozenset[str] = frozenset()  # published experiments whose answers it may use
     average: str = ""  # "1 of 17 experiments", if this holds for every row; part of the title
     over: str = ""  # population of the intervals ("images and people"); "" if unknown
@@ -85,7 +85,7 @@ class Board:
     """Observers that can be ranked together: one suite, one label space, the same stimuli."""
 
     suite: str
-    version: int
+    version: int  # of the suite
     space: str
     title: str
     sets: Mapping[str, str]  # role -> stimuli in words

@@ -275,7 +275,7 @@ class Change:
     """One metric of a suite, new minus base."""
 
     row: SuiteComparison
-    verdict: Verdict = "inconclusive"
+    verdict: Verdict = "inconclusive"  # on this metric alone
     low: float | None = None  # interval of the difference
     high: float | None = None
     reason: str = ""  # why it is inconclusive

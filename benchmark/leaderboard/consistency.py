@@ -37,7 +37,7 @@ class ObserverPair:
     condition: str
     a: str
     b: str
-    agreement: Agreement
+    agreement: Agreement  # of their right and wrong answers
 
 
 def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:

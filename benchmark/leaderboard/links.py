@@ -39,7 +39,7 @@ class Observed:
 
     name: str
     kind: str
-    lineage: Lineage
+    lineage: Lineage  # its family and recipe
     values: Mapping[str, float]  # variable -> value; a missing or distrusted number has no entry
     # Variables whose number carries a flag of distrust: a network that ignores the images would pull on every link.
     distrusted: frozenset[str] = frozenset()
@@ -92,7 +92,7 @@ class Contrast:
     low: float | None  # t interval over families; None: fewer than two, or no spread
     high: float | None
     pairs: tuple[tuple[str, str], ...]  # (with the recipe, its baseline)
-    families: int
+    families: int  # behind the mean
 
     @property
     def named_pairs(self) -> list[str]:

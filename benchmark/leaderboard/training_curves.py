@@ -34,7 +34,7 @@ class TrainingCurve:
     """One headline over one run, by step."""
 
     run: str
-    unit: str
+    unit: str  # steps or epochs
     space: str
     suite: str  # "": accuracy on clean images
     column: Column

@@ -44,11 +44,11 @@ _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
 class PlacedFigure(NamedTuple):
-    """A figure in the report: figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. wide, narrow: size in px."""
+    """A figure in the report: figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv."""
 
     figure: Figure
-    wide: tuple[int, int]
-    narrow: tuple[int, int]
+    wide: tuple[int, int]  # px
+    narrow: tuple[int, int]  # px
     inline: str  # the wide drawing as an element of the page, or ""
 
 

@@ -27,10 +27,10 @@ PRIOR = (0.5, 0.25, 0.25, 0.5)
 class Contingency:
     """Images by who was right: both, only a, only b, neither."""
 
-    both: int
+    both: int  # images that both get right
     only_a: int
     only_b: int
-    neither: int
+    neither: int  # images that both get wrong
 
     @property
     def n(self) -> int:
@@ -68,7 +68,7 @@ class AgreementMatrix:
     observed: Floats
     expected: Floats
     kappa: Floats
-    n: NDArray[np.int64]
+    n: NDArray[np.int64]  # images that both of a pair answered
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,11 @@ class Comparison:
     p_holm: float | None = None  # adjusted within a family (`adjust`)
     n: int = 0  # common trials that count for at least one of the two
     method: str = ""
-    reason: str = ""
+    reason: str = ""  # why there is no test
     verdict: str = ""
     only_a: int = 0  # trials missing from the other
     only_b: int = 0
-    level: float = 0.95
+    level: float = 0.95  # of the interval
     discordant: tuple[int, int] | None = None  # trials on which only a, and only b, scores, for yes-or-no metrics
     same: bool = False  # whether both gave the same answer to every trial of either
     remark: str = ""  # a reason for a weaker test
@@ -153,8 +153,7 @@ class ComparedToEach:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscordantTrial:
-    """A trial that only one of two observers answers correctly (or by shape, or withstands): `winner` "a" or "b".
-    answer_a, answer_b: the answers, if the suite stores them."""
+    """A trial that only one of two observers answers correctly (or by shape, or withstands): `winner` "a" or "b"."""
 
     suite: str
     metric: str
@@ -162,7 +161,7 @@ class DiscordantTrial:
     stimulus: str
     category: str
     winner: str
-    answer_a: str = ""
+    answer_a: str = ""  # the answers, if the suite stores them
     answer_b: str = ""
 
 

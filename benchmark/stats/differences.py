@@ -91,15 +91,14 @@ class Restricted:
 
 @dataclass(frozen=True, kw_only=True)
 class Studentised:
-    """An estimate over its standard error, against Student's t with `df` > 0 degrees of freedom (fractions allowed).
-    people, crossed: parts of the variance, as of `clusters.Variance`."""
+    """An estimate over its standard error, against Student's t with `df` > 0 degrees of freedom (fractions allowed)."""
 
     difference: float
-    se: float
-    df: float
-    limit: float = inf
-    people: float = 0.0
-    crossed: float = 0.0
+    se: float  # standard error
+    df: float  # degrees of freedom
+    limit: float = inf  # the largest difference that is possible
+    people: float = 0.0  # a part of the variance, as of `clusters.Variance`
+    crossed: float = 0.0  # another part
 
     @property
     def p(self) -> float:

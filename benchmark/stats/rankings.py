@@ -116,7 +116,7 @@ class Correlation:
     low: float | None = None
     high: float | None = None
     n: int = 0  # observers
-    families: int = 0
+    families: int = 0  # that the interval leaves out one by one
     reason: str = ""  # why there is no value, or no interval
     without: Mapping[str, float | None] = field(default_factory=dict)  # without each family; None: undefined
 

@@ -16,12 +16,11 @@ _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages; server: the URL of a
-    PostgreSQL."""
+    """Where a leaderboard is."""
 
-    path: Path | None
-    shown: str
-    server: sa.URL | None = None
+    path: Path | None  # the SQLite file (None: PostgreSQL, or SQLite in memory)
+    shown: str  # for messages
+    server: sa.URL | None = None  # the URL of a PostgreSQL
 
 
 def parse_location(url_or_path: str) -> Location:

@@ -39,14 +39,14 @@ Row = Mapping[str, Any]
 @dataclass(kw_only=True)
 class Merged:
     """The result of merging one leaderboard: new observations and trials, trials known before (`known`), unchanged
-    score sets. conflicts: skipped contents, a line each."""
+    score sets."""
 
     place: str
     observations: int = 0
     trials: int = 0
     known: int = 0
     scores: int = 0
-    conflicts: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)  # skipped contents, a line each
 
 
 def merge(target: sa.Connection, sources: Iterable[Database]) -> list[Merged]:

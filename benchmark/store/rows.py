@@ -23,15 +23,15 @@ class Observation:
 
     key: str  # its identity (a digest)
     observer: str  # id from `put_observer`
-    suite: str
-    version: int
+    suite: str  # `IMPORTED` for trials of a table
+    version: int  # of the suite
     space: str
     stimuli: str  # digest
-    role: str
-    presentation: str
+    role: str  # of the stimuli in the suite; of imported trials their experiment
+    presentation: str  # how images reach the network: "whole", "crop224", "published"
     n: int  # stimuli in the block
     condition: str = ""
-    transform: str = ""
+    transform: str = ""  # its name; "" for images as they are
     details: Mapping[str, Any] = field(default_factory=dict)  # JSON-able (policy, ...), kept for provenance
 
 
@@ -57,10 +57,10 @@ class Chunk:
 class ScoreSet:
     """All scores of one observer on one suite, computed together."""
 
-    observer: str
+    observer: str  # id from `put_observer`
     suite: str
     version: int
-    space: str
+    space: str  # label space of the answers
     code: str  # digest of the scoring code
     stimuli: Mapping[str, str]  # role -> digest
     keys: tuple[str, ...]  # the observations that were scored
@@ -71,15 +71,15 @@ class ScoreSet:
 class Outcome:
     """How one piece of work (observer x suite x space) ended; failures carry their message."""
 
-    observer: str | None
+    observer: str | None  # id, None if it was never loaded
     observer_name: str
     suite: str
     space: str
     status: Ending
-    reason: str
-    detail: str
+    reason: str  # for a person
+    detail: str  # of "partial": which observations are scored together
     run: str
-    created: str
+    created: str  # ISO 8601, UTC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,8 @@ class StimuliRecord:
     space: str
     ids: tuple[str, ...]  # image names
     labels: Mapping[str, Array]  # columns of text, one value per image
-    whole: int | None
-    origin: str
+    whole: int | None  # images of the published set, if this is known
+    origin: str  # where it came from: "catalogue", "added", "generated", ...
 
     def shows(self, other: "StimuliRecord | Stimuli") -> bool:
         """Return whether another set has the same image names and labels."""
@@ -104,10 +104,10 @@ class ScoreRow(NamedTuple):
     """One score with all that is needed to show and rank it. A named tuple, because tables have 100,000 rows."""
 
     observer: str
-    kind: str
+    kind: str  # of observer
     training: tuple[str, ...]  # the card's recipe tags
     suite: str
-    version: int
+    version: int  # of the suite
     space: str
     created: str  # when the set was stored (ISO 8601, UTC)
     set_id: str  # for `Store.provenance`
@@ -116,14 +116,14 @@ class ScoreRow(NamedTuple):
     metric: str
     condition: str
     role: str
-    value: float | None
+    value: float | None  # None: undefined, for the `reason`
     reason: str
     low: float | None
     high: float | None
-    level: float
-    method: str
-    n: int
-    excluded: int
+    level: float  # of the interval
+    method: str  # of the interval
+    n: int  # trials that count
+    excluded: int  # trials of the metric's role that do not count
     policy: str = ""  # how the observer was run ("cpu fp32, seed 0"), "" for imported trials
     replaced: tuple[str, ...] = ()  # other ways in which it was run before, on the same stimuli
 
@@ -134,8 +134,8 @@ class StimuliNote(NamedTuple):
     digest: str
     name: str
     space: str
-    n: int
-    whole: int | None
+    n: int  # images that were shown
+    whole: int | None  # images of the published set, if this is known
     origin: str
 
     @property
@@ -147,10 +147,10 @@ class StimuliNote(NamedTuple):
 class ObserverRow(NamedTuple):
     """An observer as stored."""
 
-    id: str
+    id: str  # digest of the row
     name: str
     kind: str
-    identity: str
+    identity: str  # digest of what decides the answers
     card: Mapping[str, Any]  # the model card as plain data, {} for people
     created: str
 

@@ -23,11 +23,12 @@ StartName = Literal["last", "clean", "random"]
 @dataclass(frozen=True, kw_only=True)
 class Threat:
     """The attacker's budget: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons` (ascending,
-    units of [0,1] pixels). far: an epsilon that must break any differentiable network; it serves the trust report and
-    is not published (0: not used)."""
+    units of [0,1] pixels)."""
 
     norm: NormName
     epsilons: tuple[float, ...]
+    # an epsilon that must break any differentiable network; it serves the trust report and is not published (0: not
+    # used)
     far: float = 0.0
 
     @property
@@ -83,7 +84,7 @@ class Apgd:
 class Square:
     """Square attack (Andriushchenko et al. 2020), in Linf and L2: at most `queries` forward passes and no gradient."""
 
-    queries: int = 5000
+    queries: int = 5000  # forward passes, at most
     name: ClassVar[str] = "square"
     function: ClassVar[str] = "suites.adversarial.attacks.square:square"
     sees_gradients: ClassVar[bool] = False
@@ -91,10 +92,10 @@ class Square:
 
 @dataclass(frozen=True)
 class AutoAttack:
-    """AutoAttack by its authors' package. options: keyword arguments beside the version."""
+    """AutoAttack by its authors' package."""
 
     version: str = "standard"
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()  # keyword arguments beside the version
     function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
     sees_gradients: ClassVar[bool] = True
 
@@ -106,10 +107,10 @@ class AutoAttack:
 
 @dataclass(frozen=True)
 class PluggedIn:
-    """An attack that another package adds (`added`), by the name of its entry point. code: the digest of its code."""
+    """An attack that another package adds (`added`), by the name of its entry point."""
 
     attack: str
-    code: str
+    code: str  # the digest of its code
     function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
     sees_gradients: ClassVar[bool] = True
 
@@ -128,39 +129,36 @@ BLIND = (*(kind.name for kind in get_args(Recipe) if not kind.sees_gradients), "
 @dataclass(frozen=True, kw_only=True)
 class Finish:
     """A stronger attack on nearly broken images: at each Linf epsilon, on the unbroken images whose margin the stages
-    reduced to at most `near` of its clean value. last: a further attack, at the epsilons `at`, on those images that
-    kept at most `close` of it."""
+    reduced to at most `near` of its clean value."""
 
     attack: Apgd
-    near: float
-    last: Apgd | None = None
-    close: float = 0.0
+    near: float  # share of the clean margin
+    last: Apgd | None = None  # a further attack, at the epsilons `at`, on those images that kept at most `close` of it
+    close: float = 0.0  # share of the clean margin
     at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialConfig:
-    """One protocol. stages: PGD along the whole sweep; attacks: run on the unbroken images, at every epsilon in turn;
-    check: run on images unbroken at the threat's far epsilon; far_steps: steps of each stage there; bisect: rounds of
-    halving between the smallest epsilon that broke an image and the largest that did not; transfer: names of further
-    cards on which perturbations are made (cards that do not answer in the label space, have no weights on disk, or
-    answer exactly like the attacked network are skipped); images: at most this number, evenly spaced over the set
-    (None: all); listed: use RobustBench's list of images if it is installed; finish: attack on nearly broken images;
-    leap: an image that keeps more than this share of its margin after the first stage, whose gradient moved it,
-    continues with the next epsilon at once; opinion: second opinions in Linf on images with an odd gradient, at the
-    reference budget or the largest one that they survived."""
+    """One protocol."""
 
     threats: tuple[Threat, ...]
-    stages: tuple[Stage, ...]
-    attacks: tuple[Recipe, ...] = ()
-    check: Square | None = None
+    stages: tuple[Stage, ...]  # PGD along the whole sweep
+    attacks: tuple[Recipe, ...] = ()  # run on the unbroken images, at every epsilon in turn
+    check: Square | None = None  # run on images unbroken at the threat's far epsilon
+    # second opinions in Linf on images with an odd gradient, at the reference budget or the largest one that they
+    # survived
     opinion: tuple[Apgd | Square, ...] = ()
-    far_steps: int = 10
-    bisect: int = 0
+    far_steps: int = 10  # steps of each stage there
+    bisect: int = 0  # rounds of halving between the smallest epsilon that broke an image and the largest that did not
+    # names of further cards on which perturbations are made (cards that do not answer in the label space, have no
+    # weights on disk, or answer exactly like the attacked network are skipped)
     transfer: tuple[str, ...] = ()
-    images: int | None = None
-    listed: bool = False
-    finish: Finish | None = None
+    images: int | None = None  # at most this number, evenly spaced over the set (None: all)
+    listed: bool = False  # use RobustBench's list of images if it is installed
+    finish: Finish | None = None  # attack on nearly broken images
+    # an image that keeps more than this share of its margin after the first stage, whose gradient moved it, continues
+    # with the next epsilon at once
     leap: float = 1.0
 
     def threat(self, norm: NormName) -> Threat | None:

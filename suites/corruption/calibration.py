@@ -66,13 +66,13 @@ def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> 
 
 @dataclass(frozen=True, kw_only=True)
 class _Cells:
-    """The trials of some cells, cell by cell: each a list of arrays [n]. nats: NaN if the true category is absent."""
+    """The trials of some cells, cell by cell: each a list of arrays [n]."""
 
     images: list[Array]
     right: list[Array]
     confidence: list[Array]
     brier: list[Array]
-    nats: list[Array]
+    nats: list[Array]  # NaN if the true category is absent
 
     @classmethod
     def of(cls, trials: Trials, image: Array, right: Array, places: Sequence[Array], *, bare: bool) -> "_Cells":

@@ -33,15 +33,14 @@ Shares = Mapping[What, Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCell:
-    """One corruption at one level. family: "" where no list knows the corruption; place: position of the level, from
-    the mildest; ordered: whether neighbouring levels can be compared; plain: whether nothing is impaired."""
+    """One corruption at one level."""
 
     condition: str
     corruption: str
-    family: str = ""
-    place: float = 0.0
-    ordered: bool = True
-    plain: bool = False
+    family: str = ""  # "" where no list knows the corruption
+    place: float = 0.0  # position of the level, from the mildest
+    ordered: bool = True  # whether neighbouring levels can be compared
+    plain: bool = False  # whether nothing is impaired
 
 
 #: In this order; other packages' last, for to look through all that is installed takes longer than a table does.

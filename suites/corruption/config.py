@@ -16,44 +16,38 @@ SIZE_224 = "224 px"
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionConfig:
-    """A sweep made on the fly.
+    """A sweep made on the fly."""
 
-    source: the list that corruptions come from; corruptions: their names, "all", or a list of `protocols.yaml`
-    ("common", the 15 of ImageNet-C; "extra", its other 4); severities: levels to show, as the list spells them (none:
-    every level that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does;
-    quantise: how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or
-    "round" or "truncate"; resize: the filter to 256 px before the crop, or "square": both sides to 224 px without a
-    crop; images: at most so many, evenly spaced over the set (None: all); references: observers whose errors on the
-    same images normalise beside the published ones; half_width: stop a condition once its interval is at most +-so
-    wide (None: show every image)."""
-
-    source: ListName = "imagenet-c"
+    source: ListName = "imagenet-c"  # the list that corruptions come from
+    # their names, "all", or a list of `protocols.yaml` ("common", the 15 of ImageNet-C; "extra", its other 4)
     corruptions: tuple[str, ...] = ("common",)
-    severities: tuple[str, ...] = ()
-    jpeg85: bool = False
+    severities: tuple[str, ...] = ()  # levels to show, as the list spells them (none: every level that impairs)
+    jpeg85: bool = False  # store each corrupted image as a JPEG of quality 85, as the published folder does
+    # how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or "round" or
+    # "truncate"
     quantise: Literal["published", "round", "truncate"] = "published"
+    # the filter to 256 px before the crop, or "square": both sides to 224 px without a crop
     resize: Literal["bilinear", "bicubic", "square"] = "bilinear"
-    images: int | None = None
+    images: int | None = None  # at most so many, evenly spaced over the set (None: all)
+    # observers whose errors on the same images normalise beside the published ones
     references: tuple[str, ...] = (ALEXNET,)
-    half_width: float | None = None
+    half_width: float | None = None  # stop a condition once its interval is at most +-so wide (None: show every image)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """A sweep stored on disk as `corruption/severity/class/image`.
+    """A sweep stored on disk as `corruption/severity/class/image`."""
 
-    role: of its parts; corruptions: the folders shown, by name ("all" of them, or the 15 "common" ones of ImageNet-C);
-    references: as in `CorruptionConfig`."""
-
-    role: str
+    role: str  # of its parts
+    # the folders shown, by name ("all" of them, or the 15 "common" ones of ImageNet-C)
     corruptions: tuple[str, ...] = ("all",)
-    references: tuple[str, ...] = (ALEXNET,)
+    references: tuple[str, ...] = (ALEXNET,)  # as in `CorruptionConfig`
 
 
 @dataclass(frozen=True, kw_only=True)
 class NaturalSet:
-    """Other pictures of ImageNet's classes. role: of the set; rule: of its authors; classes: how many it has."""
+    """Other pictures of ImageNet's classes."""
 
-    role: str
-    rule: Rule
-    classes: int = 1000
+    role: str  # of the set
+    rule: Rule  # of its authors
+    classes: int = 1000  # how many it has

@@ -21,13 +21,12 @@ Weights = Callable[[CellTable], Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class CellMean:
-    """The mean over the cells that count of weight x share; errors: of its complement; of_clean: as a part of the share
-    of clean images."""
+    """The mean over the cells that count of weight x share."""
 
     weights: Weights
     what: What = "right"
-    errors: bool = False
-    of_clean: bool = False
+    errors: bool = False  # of its complement
+    of_clean: bool = False  # as a part of the share of clean images
 
     def of(self, shares: Shares, weights: Floats) -> Floats:
         """Return [b] values of b versions of the shares; NaN where undefined: no cell, no image, nothing clean is

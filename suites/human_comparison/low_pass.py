@@ -52,8 +52,9 @@ TOO_FEW = "too few images for two halves of them"
 
 @dataclass(frozen=True)
 class LowPassConfig:
-    """standards: networks of the standard recipe; the first one with a run is the control of others."""
+    """The networks that a blurred network is held against."""
 
+    # networks of the standard recipe; the first one with a run is the control of others
     standards: tuple[str, ...] = ("resnet50", "efficientnet-lite0", "world-standard-0")
 
 

@@ -44,8 +44,8 @@ class PsychometricCurve:
     low: float | None = None  # None: open
     high: float | None = None
     slope: float | None = None  # per unit of x at the core's midpoint, signed
-    lapse: float | None = None
-    reason: str = ""
+    lapse: float | None = None  # share of wrong answers where nothing is distorted
+    reason: str = ""  # why there is no threshold
     poor: bool = False  # whether the data are further from the curve than chance explains
 
 

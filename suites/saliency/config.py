@@ -34,14 +34,12 @@ RANKED = ("ranked_object_evidence", "ranked_place_evidence")
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyConfig:
-    """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
-    the range [0,1]; pool: how many masks a map is held against, evenly spaced over the set; added: (name, digest of
-    the code) of other packages' maps and measures."""
+    """What is computed of each image beside its plain gradient."""
 
-    draws: int = 4
-    sigma: float = 0.15
-    pool: int = 160
-    added: tuple[tuple[str, str], ...] = ()
+    draws: int = 4  # noisy copies per image for SmoothGrad, on the sets that have a board (0: none)
+    sigma: float = 0.15  # their noise, of the range [0,1]
+    pool: int = 160  # how many masks a map is held against, evenly spaced over the set
+    added: tuple[tuple[str, str], ...] = ()  # (name, digest of the code) of other packages' maps and measures
 
 
 def has_board(block: Block) -> bool:

@@ -46,11 +46,11 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class AddedMaps:
-    """What other packages add, by name. broken: name -> why it cannot be used."""
+    """What other packages add, by name."""
 
     maps: Mapping[str, Map]
     measures: Mapping[str, Measure]
-    broken: Mapping[str, str]
+    broken: Mapping[str, str]  # name -> why it cannot be used
 
     @property
     def signatures(self) -> tuple[tuple[str, str], ...]:

@@ -120,17 +120,15 @@ class GalleryRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """rows: the figure, images first; shown: a small strip of the images; strips: model name -> a strip of its maps, in
-    their order; warning: why such a map is not a score ("" if it is one); categories: the correct answers; captions:
-    model name -> the text below its maps; masks: a strip of the objects, None if the set has no masks."""
+    """Pictures of the maps of several models."""
 
-    rows: tuple[GalleryRow, ...]
-    shown: Image.Image
-    strips: Mapping[str, Image.Image]
-    warning: str
-    categories: tuple[str, ...]
-    captions: Mapping[str, tuple[str, ...]]
-    masks: Image.Image | None
+    rows: tuple[GalleryRow, ...]  # the figure, images first
+    shown: Image.Image  # a small strip of the images
+    strips: Mapping[str, Image.Image]  # model name -> a strip of its maps, in their order
+    warning: str  # why such a map is not a score ("" if it is one)
+    categories: tuple[str, ...]  # the correct answers
+    captions: Mapping[str, tuple[str, ...]]  # model name -> the text below its maps
+    masks: Image.Image | None  # a strip of the objects, None if the set has no masks
 
 
 def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:

@@ -24,31 +24,25 @@ ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off b
 
 
 class ApgdState(NamedTuple):
-    """The images in the device batch; each field has one entry per image.
+    """The images in the device batch; each field has one entry per image."""
 
-    row: position in the problem; run: index of the target; at: iterations done; origin: the image; point, before:
-    current and previous point; best, slope: the point of the highest loss, and the gradient at it; step: size of the
-    next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises: steps of this
-    window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the share of entries
-    that a step moves, and how many the best point had changed at the last checkpoint."""
-
-    row: Tensor
-    run: Tensor
-    at: Tensor
+    row: Tensor  # position in the problem
+    run: Tensor  # index of the target
+    at: Tensor  # iterations done
     epsilon: Tensor
-    origin: Tensor
-    point: Tensor
-    before: Tensor
-    best: Tensor
-    slope: Tensor
-    step: Tensor
-    last: Tensor
-    top: Tensor
-    noted: Tensor
-    rises: Tensor
-    halved: Tensor
-    share: Tensor
-    support: Tensor
+    origin: Tensor  # the image
+    point: Tensor  # the current one
+    before: Tensor  # the previous point
+    best: Tensor  # the point of the highest loss
+    slope: Tensor  # the gradient at the best point
+    step: Tensor  # size of the next step
+    last: Tensor  # the newest loss
+    top: Tensor  # the highest loss
+    noted: Tensor  # highest loss at the last checkpoint
+    rises: Tensor  # steps of this window that raised the loss
+    halved: Tensor  # the last checkpoint halved the step
+    share: Tensor  # L1: of entries that a step moves
+    support: Tensor  # L1: how many entries the best point had changed at the last checkpoint
 
     def only(self, keep: Tensor) -> "ApgdState":
         """Return the images at which `keep` is true."""

@@ -17,22 +17,18 @@ NAME = "U40"
 
 @dataclass(kw_only=True)
 class Resistance:
-    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates.
-
-    epsilon: the smallest budget that broke it (infinite: none); by: name of that attack; size: norm of the smallest
-    perturbation found; held: the largest budget below it that did not break the image; loss, margin: at the last point
-    judged by an attack with gradients; passes, forwards: the cost."""
+    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates."""
 
     problem: Problem
     threat: Threat
-    epsilon: NDArray[np.float64]
-    by: NDArray[np.str_]
-    size: NDArray[np.float64]
-    held: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    margin: NDArray[np.float64]
-    passes: Rows
-    forwards: Rows
+    epsilon: NDArray[np.float64]  # the smallest budget that broke it (infinite: none)
+    by: NDArray[np.str_]  # name of that attack
+    size: NDArray[np.float64]  # norm of the smallest perturbation found
+    held: NDArray[np.float64]  # the largest budget below it that did not break the image
+    loss: NDArray[np.float64]  # at the last point judged by an attack with gradients
+    margin: NDArray[np.float64]  # at the same point
+    passes: Rows  # with a gradient
+    forwards: Rows  # without one
 
     def attack(self, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
         """Run one attack on the images at `rows`, each within its own bound, and record its cost."""

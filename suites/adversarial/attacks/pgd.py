@@ -189,14 +189,13 @@ def _leads(way: Tensor) -> NDArray[np.bool_]:
 
 
 class Slope(NamedTuple):
-    """Every image at rest. z: logits [n, c]; gradient: of the cross entropy, like the images; loss, margin: [n]
-    (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite. The gradient is zero then."""
+    """Every image at rest."""
 
-    z: Tensor
-    gradient: Tensor
-    loss: Tensor
-    margin: Tensor
-    failed: Tensor
+    z: Tensor  # logits [n, c]
+    gradient: Tensor  # of the cross entropy, like the images
+    loss: Tensor  # [n]
+    margin: Tensor  # [n], above 0: wrong
+    failed: Tensor  # [n], logits or gradient are NaN or infinite: the gradient is zero then
 
 
 def slope(problem: Problem) -> Slope:

@@ -49,14 +49,13 @@ LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr":
 @dataclass(kw_only=True)
 class GradientTrace:
     """The last gradient of the margin (the most likely wrong class over the right one) along which PGD moved each of
-    some images, in the attack's own batch, at budgets up to `within`. wanted: [n]; by row: the point, the gradient
-    there, the class."""
+    some images, in the attack's own batch, at budgets up to `within`."""
 
-    wanted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
-    within: float = 0.0
-    point: dict[int, Tensor] = field(default_factory=dict)
-    direction: dict[int, Tensor] = field(default_factory=dict)
-    rival: dict[int, int] = field(default_factory=dict)
+    wanted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # [n] images
+    within: float = 0.0  # the largest budget
+    point: dict[int, Tensor] = field(default_factory=dict)  # row -> where the gradient was taken
+    direction: dict[int, Tensor] = field(default_factory=dict)  # row -> the gradient there
+    rival: dict[int, int] = field(default_factory=dict)  # row -> the wrong class
 
     def note(self, row: int, point: Tensor, direction: Tensor, rival: int) -> None:
         """Remember one gradient."""
@@ -66,23 +65,20 @@ class GradientTrace:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Hold the attacked images and network. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n,
-    k], the most likely incorrect classes in order; seeds: one number per image; first, rest: the gradient of the cross
-    entropy and the margin at the images, if they are known already; plain: the network as it was loaded, in float32;
-    failed: [n], set if an answer or a gradient was NaN or infinite: the image counts as broken; followed: gradients
-    that PGD records for the trust report."""
+    """Hold the attacked images and network."""
 
     forward: Forward
-    images: Tensor
-    labels: Tensor
-    seeds: NDArray[np.uint64]
-    targets: Tensor
-    first: Tensor | None = None
-    rest: Tensor | None = None
-    batch: int = 32
-    plain: Forward | None = None
-    sure: float = 0.0
-    followed: GradientTrace = field(default_factory=GradientTrace)
+    images: Tensor  # [n, c, h, w] in [0,1]
+    labels: Tensor  # [n] class positions
+    seeds: NDArray[np.uint64]  # one number per image
+    targets: Tensor  # [n, k], the most likely incorrect classes in order
+    first: Tensor | None = None  # the gradient of the cross entropy at the images, if it is known already
+    rest: Tensor | None = None  # the margin at the images, if it is known already
+    batch: int = 32  # images at a time on the device
+    plain: Forward | None = None  # the network as it was loaded, in float32
+    sure: float = 0.0  # answers of a smaller margin are asked of the plain network
+    followed: GradientTrace = field(default_factory=GradientTrace)  # gradients that PGD records for the trust report
+    # [n], set if an answer or a gradient was NaN or infinite: the image counts as broken
     failed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,18 +92,14 @@ class Problem:
 
 @dataclass(kw_only=True)
 class Verdicts:
-    """Hold the result of an attack in arrays [n], one entry per attacked image.
+    """Hold the result of an attack in arrays [n], one entry per attacked image."""
 
-    broken: some point of the attack is answered incorrectly; size: norm of that perturbation (NaN: none was found);
-    loss, margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain passes
-    of the image."""
-
-    broken: NDArray[np.bool_]
-    size: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    margin: NDArray[np.float64]
-    passes: Rows
-    forwards: Rows
+    broken: NDArray[np.bool_]  # some point of the attack is answered incorrectly
+    size: NDArray[np.float64]  # norm of that perturbation (NaN: none was found)
+    loss: NDArray[np.float64]  # cross entropy at the last point judged
+    margin: NDArray[np.float64]  # at the last point judged
+    passes: Rows  # with a gradient
+    forwards: Rows  # without one
 
     @classmethod
     def none(cls, n: int) -> "Verdicts":

@@ -148,18 +148,16 @@ def _ratio(num: Floats, den: Array) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskContext:
-    """masks: [n, h, w] of the chunk's own objects, at the network's input; valid: [n, h, w] pixels that are object or
-    ground, not left open by whoever drew the masks (None: all); shape, texture: [n] categories of the object and of its
-    texture (the same where a set has no textures); items: [n] digests of the images; pool: [k, h * w] 0 or 1, masks of
-    the whole set; categories: [k] of their objects."""
+    """The masks of a chunk, and those of the whole set that a map is held against."""
 
-    masks: Flags
+    masks: Flags  # [n, h, w] of the chunk's own objects, at the network's input
+    # [n, h, w] pixels that are object or ground, not left open by whoever drew the masks (None: all)
     valid: Flags | None
-    shape: Array
-    texture: Array
-    items: Array
-    pool: Floats
-    categories: Array
+    shape: Array  # [n] categories of the objects
+    texture: Array  # [n] categories of their textures: the same where a set has none
+    items: Array  # [n] digests of the images
+    pool: Floats  # [k, h * w] 0 or 1, masks of the whole set
+    categories: Array  # [k] of their objects
 
     @property
     def conflict(self) -> Flags:
