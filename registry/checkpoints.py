@@ -4,7 +4,6 @@ Reading never executes code from a file: it accepts safetensors, or a pickle of 
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import shlex
@@ -14,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -25,9 +25,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from registry.convert import State, other_format, refusal, unpacked
 from registry.files import absence, digest_state, is_file
+from registry.inert_pickles import torch_content
 from registry.normalisation import Normalisation, normalising_parts, stated_in
-from registry.user_errors import WeightsError, foreign, reason, shown, some_of
+from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
 
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
@@ -83,50 +85,24 @@ WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict",
     "state_dict", "model_state_dict", "model", "net", "shadow", "module",
 )  # fmt: skip
-#: Name of the weight and bias of a quantised linear layer.
-PACKED = "_packed_params._packed_params"
 
 
-def conversion(source: Path, target: Path, **options: Any) -> str:
-    """Return the command that converts a file or folder with `registry.convert`, and the file to register instead.
-
-    options: of that command; empty ones are left out."""
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items() if value}
-    words = [word for name, text in texts.items() for word in (f"--{name}", text)]
-    line = shlex.join(["python", "-m", "registry.convert", str(source), str(target), *words])
-    return f"{line} and register {shown(target)}"
-
-
-def _trusted_conversion(path: Path) -> str:
-    command = conversion(path, path.with_suffix(".safetensors"))
-    return f"Convert it once, if you trust it (this runs whatever code the file holds): {command}."
-
-
-def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] | None = None) -> None:
-    """Raise WeightsError, with what to do, for a pointer of Git LFS, an archive of numpy, HDF5, or a web page.
+def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript.
 
     arch, kwargs: the network that the weights are for."""
     with path.open("rb") as file:
         start = file.read(400)
     if start.startswith(b"version https://git-lfs"):
+        words = ("git", "-C", str(path.parent), "lfs", "pull", "--include", path.name)
         raise WeightsError(
-            f"{shown(path)} is a Git LFS pointer; the weights were not fetched. git -C "
-            f"{shlex.quote(str(path.parent))} lfs pull --include {shlex.quote(path.name)}"
+            f"{shown(path)} is a Git LFS pointer; the weights were not fetched. {shlex.join(words)}",
+            Remedy(before=words),
         )
-    other = {b"\x89HDF": "HDF5 of Keras: save the network with PyTorch", b"<": "a web page: fetch the file again"}
-    if kind := next((kind for magic, kind in other.items() if start.lstrip().startswith(magic)), ""):
-        raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is {kind}.")
-    if not is_zipfile(path):
-        return
-    with ZipFile(path) as archive:
-        names = archive.namelist()
-    if names and all(member.endswith(".npy") for member in names):
-        network = arch.removeprefix("timm:") or "vit_base_patch16_224"
-        command = conversion(path, path.with_suffix(".safetensors"), timm=network, kwargs=kwargs)
-        raise WeightsError(
-            f"{shown(path)} is an archive of numpy (.npz) with {len(names)} arrays, the format of JAX and Flax. timm "
-            f"reads such archives of its ViT, Mixer and BiT: {command}."
-        )
+    if start.lstrip().startswith(b"<"):
+        raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is a web page: fetch the file again.")
+    if (found := other_format(path, arch, kwargs)) is not None:
+        raise refusal(path, *found)
 
 
 def refuse_onnx(path: Path) -> None:
@@ -150,14 +126,10 @@ def _unpickled(path: Path) -> Any:
                 f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. Save it again with "
                 "`torch.save`."
             )
-    if "constants.pkl" in names:
-        raise WeightsError(
-            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {_trusted_conversion(path)} "
-            "Or save the network itself with torch.export and register that with --arch export."
-        )
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
         raise WeightsError(
-            f"{path} is an exported program (torch.export), not a state dict: register it with --arch export."
+            f"{path} is an exported program (torch.export), not a state dict: register it with --arch export.",
+            Remedy(words=("--arch", "export")),
         )
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
@@ -173,10 +145,8 @@ def _unpickled(path: Path) -> Any:
         if not is_pickle:  # a text, or a page of the web that was saved as one; torch's own words are about trust
             raise ValueError("neither a zip archive nor a pickle") from error
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
-        raise WeightsError(
-            f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-            f"objects; it was refused before any of it ran. {_trusted_conversion(path)}"
-        ) from error
+        found = f"a pickle that holds {what}, which is neither a tensor nor on the list of harmless objects"
+        raise refusal(path, f"{found}; it was refused before any of it ran", partial(torch_content, path)) from error
 
 
 def read_content(path: Path) -> Any:
@@ -203,7 +173,6 @@ def read_content(path: Path) -> Any:
 # network's is found by the names and shapes that the architecture expects; the choice is stated, and can be overruled
 # by the set's name.
 
-State = dict[str, Tensor]
 Tensors = Mapping[str, Tensor]
 Renew = Callable[[State], State]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
@@ -283,12 +252,7 @@ def _states_in(
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
     seen.add(id(content))
-    tensors = {str(name): _whole(value) for name, value in content.items() if isinstance(value, Tensor)}
-    for name, value in content.items():  # a linear layer whose weights are quantised
-        if str(name).endswith(PACKED) and isinstance(value, tuple):
-            stem = str(name).removesuffix(PACKED)
-            tensors = {n: t for n, t in tensors.items() if n not in (f"{stem}scale", f"{stem}zero_point")}
-            tensors |= {stem + n: t for n, t in zip(("weight", "bias"), value, strict=False) if isinstance(t, Tensor)}
+    tensors = {name: _whole(value) for name, value in unpacked(content).items() if isinstance(value, Tensor)}
     if tensors:
         yield path, tensors
     for name, inner in content.items():
@@ -415,7 +379,8 @@ def choose_weights(
     if alike and best.name and 2 * best.fits[0] > len(expected):
         keys = [f"--key {each.name}" for each in (best, *(other for other in alike if own(other) != own(best)))]
         if keys[1:]:
-            raise WeightsError(f"{len(keys)} networks fit equally well; choose one: {' or '.join(keys[:9])}.")
+            text = f"{len(keys)} networks fit equally well; choose one: {' or '.join(keys[:9])}."
+            raise WeightsError(text, Remedy(words=tuple(keys[0].split(" ", 1))))
     choice = _sorted_out(best, rivals, expected, keyed=bool(key), ignore=ignore)
     beside = list[str]()
     if best.path:  # what stands in the file beside all sets of weights
@@ -485,12 +450,11 @@ def read_weights(
         )
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
     for name, tensor in {**choice.state, **choice.statistics}.items():
-        odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
-        if odd or tensor.device.type != "cpu":
-            raise WeightsError(
-                f"checkpoint {path}: {shown(name)} is not a dense array of real numbers ({tensor.dtype}, "
-                f"{tensor.layout}, {tensor.device}). {_trusted_conversion(path)}"
-            )
+        kind = f"{shown(name)} is not a dense array of real numbers ({tensor.dtype}, {tensor.layout}, {tensor.device})"
+        if tensor.device.type != "cpu" or tensor.is_complex():
+            raise WeightsError(f"checkpoint {path}: {kind}. Save the whole network again.")
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise refusal(path, f"a checkpoint of other tensors: {kind}", partial(read_content, path))
     stated = stated_in(choice.statistics, str(path)) if choice.statistics else None
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
@@ -537,20 +501,21 @@ def _triple(value: Any) -> list[float] | None:
     return [*map(float, flat)] if is_triple else None
 
 
-def by_order(path: Path, module: nn.Module) -> State:
+def by_order(have: Tensors, want: Tensors, origin: str) -> State:
     """Return the weights for a network of the same layers under other names: tensors pair in the order of construction.
 
     Every pair must agree in its field (weight, bias, running_mean, ...) and shape, otherwise WeightsError."""
-    have, want = read_weights(path, {}).state, module.state_dict()
+    if len(have) != len(want):  # older files lack the counters of batch norms
+        have, want = ({n: t for n, t in s.items() if not n.endswith("num_batches_tracked")} for s in (have, want))
     pairs = list(zip(have.items(), want.items(), strict=False))
     for (theirs, tensor), (ours, target) in pairs:
         if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:
             raise WeightsError(
-                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} does not match {ours} "
+                f"checkpoint {origin}: {theirs} {tuple(tensor.shape)} does not match {ours} "
                 f"{tuple(target.shape)}. This release of the package has a different network."
             )
     if len(have) != len(want):
-        raise WeightsError(f"checkpoint {path}: expected {len(want)} tensors, found {len(have)}.")
+        raise WeightsError(f"checkpoint {origin}: expected {len(want)} tensors, found {len(have)}.")
     return {ours: tensor for (_, tensor), (ours, _) in pairs}
 
 
@@ -587,14 +552,18 @@ class Misfit:
 
 
 def fit_state(
-    module: nn.Module, state: State, origin: str, advice: Callable[[Misfit], str] = lambda _misfit: ""
+    module: nn.Module,
+    state: State,
+    origin: str,
+    advice: Callable[[Misfit], tuple[str, Remedy]] = lambda _misfit: ("", Remedy()),
 ) -> None:
     """Load `state` into `module`, every key and shape accounted for. origin: the file's name; advice: explains how
     to solve a misfit. Raises WeightsError naming the first misfits."""
     want = module.state_dict()
     if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
-        raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
+        text, remedy = advice(misfit)
+        raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {text or usual}", remedy)
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         want.update(state)  # with the versions of its modules, which some constructors' layouts hang on
         module.load_state_dict(want)

@@ -1,188 +1,362 @@
-"""Folders that training code writes and that are not read, and the command that makes one readable file of them.
+"""Files and folders that are taken on consent: what each holds, written to a new file beside it.
 
-`python -m registry.convert SOURCE TARGET` is the command that refusals name. It unpickles freely and so runs whatever
-code SOURCE holds: use it only on files that you trust."""
+No code of a file runs. `torch.jit.load` opens a TorchScript program, whose parameters and buffers alone are taken."""
 
+import io
 import json
+import re
 import shlex
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from registry.checkpoints import PACKED, WRAPPERS, conversion, read_weights
 from registry.documents import read_json
-from registry.files import is_file, is_folder
-from registry.user_errors import WeightsError, shown
+from registry.files import is_file, is_folder, write_whole
+from registry.inert_pickles import is_module, module_state, plain_pickle
+from registry.user_errors import Remedy, WeightsError, foreign, shown
 
 State = dict[str, Tensor]
+Read = Callable[[], Any]
+#: Name of the weight and bias of a quantised linear layer.
+_PACKED = "_packed_params"
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-#: Beginnings of the names of files that training code keeps beside weights.
+#: Beginnings of the names of files that training code keeps beside weights, and entries that it keeps in them.
 _OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
+_LEFT = (*_OTHERS, "lr_scheduler", "callbacks", "loops")
+_MARK = ".converted"
+_SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}(\.\w+)")
+
+
+def written(read: Read, path: Path) -> Path:
+    """Write what `read` returns beside `path`; return the new file. No file of other content is replaced. Raises
+    WeightsError for content without a tensor."""
+    with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
+        content = _plain(read(), ())
+        flat = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
+        if not content or not isinstance(content, dict):
+            raise WeightsError(f"{shown(path)} holds no tensors of numbers by name. Name the file with the weights.")
+        if flat:
+            data = save(content, {"format": "pt"})
+        else:
+            torch.save(content, buffer := io.BytesIO())
+            data = buffer.getvalue()
+    return write_beside(path, data, ".safetensors" if flat else ".pt")
+
+
+def write_beside(path: Path, data: bytes, ending: str) -> Path:
+    """Write what was made of a file beside it; return the new file. No file of other content is replaced."""
+    stem, number = path.name.partition(_MARK)[0], 1
+    target = path.with_name(f"{stem}{_MARK}{ending}")
+    while is_file(target) and target.read_bytes() != data:
+        number += 1
+        target = path.with_name(f"{stem}{_MARK}-{number}{ending}")
+    _put(data, target)
+    return target
+
+
+def _put(data: bytes, target: Path) -> None:
+    try:
+        write_whole(target, data)
+    except OSError as error:
+        raise WeightsError(
+            f"{shown(target)} cannot be written ({error.strerror}). Copy what is to be converted to a folder of yours."
+        ) from error
+
+
+def conversions(path: Path) -> set[str]:
+    """Return the whole paths of the files that were made of this one."""
+    return {str(file.resolve()) for file in path.parent.glob(f"{path.name}{_MARK}*")}
+
+
+def is_conversion(path: Path) -> bool:
+    """Return whether the file was made of another."""
+    return _MARK in path.name
+
+
+def refusal(path: Path, what: str, read: Read) -> WeightsError:
+    """Return the error for a file that is taken on consent."""
+    text = f"{shown(path)} is {what}. --convert writes what it holds to a new file beside it; no code of it runs."
+    return WeightsError(text, Remedy(write=partial(written, read, path)))
+
+
+def _plain(content: Any, above: tuple[int, ...]) -> Any:
+    """Return content as dense tensors, numbers, texts and containers. Pickled networks become their state dicts, arrays
+    tensors; anything else, and what only training reads, becomes None or is left out."""
+    if isinstance(content, Tensor):
+        dense = content.dequantize() if content.is_quantized else content
+        return (dense.to_dense() if dense.layout != torch.strided else dense).detach().clone().contiguous()
+    if isinstance(content, np.ndarray):
+        native = np.array(content, content.dtype.newbyteorder("="))
+        return torch.from_numpy(native) if content.dtype.kind in "biuf" else None
+    if isinstance(content, np.generic):
+        return content.item() if content.dtype.kind in "biufU" else None
+    if content is None or isinstance(content, str | int | float):
+        return content
+    if id(content) in above:
+        return None
+    inside = (*above, id(content))
+    if isinstance(content, list | tuple):
+        return [_plain(value, inside) for value in content]
+    if not isinstance(content, Mapping):  # the arguments of a training script have fields
+        return _plain(getattr(content, "__dict__", None) or None, inside)
+    named = unpacked(module_state(content) if is_module(content) else content)
+    parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_LEFT)}
+    return {name: value for name, value in parts.items() if value is not None and value != {}}
+
+
+def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a dictionary in which the weight and bias of quantised layers have their usual names."""
+    state, quantisers = dict[str, Any](), set[str]()
+    for name, value in content.items():
+        layer, _, field = str(name).rpartition(".")
+        if field == _PACKED and isinstance(value, tuple):
+            stem = layer.removesuffix(_PACKED).rstrip(".")
+            state |= {f"{stem}.{part}".lstrip("."): t for part, t in zip(("weight", "bias"), value, strict=False)}
+        else:
+            state[str(name)] = value
+        if field == "zero_point":  # the dense weights contain it, and the scale
+            quantisers |= {str(name), f"{layer}.scale".lstrip(".")}
+    return {name: value for name, value in state.items() if name not in quantisers}
+
+
+# Formats that torch does not read as weights.
+
+
+def other_format(path: Path, arch: str, kwargs: Mapping[str, Any]) -> tuple[str, Read] | None:
+    """Return in words what a file of another format is, and its reader; None for torch's and safetensors'. arch,
+    kwargs: the network that it is for."""
+    with path.open("rb") as file:
+        start = file.read(20)
+    if start.startswith(b"\x89HDF"):
+        return "HDF5 (.h5)", partial(_hdf5, path)
+    if start.startswith(b"\x93NUMPY"):
+        return "a file of numpy (.npy)", partial(_npy, path)
+    magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
+    if start.startswith(b"\x80") and magic not in start:
+        return "a pickle of Python, not of torch.save", partial(_pickled, path)
+    if not is_zipfile(path):
+        return None
+    with ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "a TorchScript program (torch.jit.save)", partial(_script_state, path)
+    if not names or not all(name.endswith(".npy") for name in names):
+        return None
+    is_flax = any(name.endswith("kernel.npy") for name in names) and arch.startswith("timm:")
+    read = partial(_flax_state, path, arch, dict(kwargs)) if is_flax else partial(_npz, path)
+    return f"an archive of numpy (.npz) with {len(names)} arrays", read
+
+
+def _pickled(path: Path) -> Any:
+    with path.open("rb") as file:
+        return plain_pickle(file)
+
+
+def _script_state(path: Path) -> State:
+    load: Any = torch.jit.load
+    state = dict(load(path, map_location="cpu").state_dict())
+    if not state:
+        raise WeightsError(
+            f"{shown(path)} is a frozen program: its weights have no names. Save the network before torch.jit.freeze."
+        )
+    return state
+
+
+def _npy(path: Path) -> Any:
+    """Return a pickled dictionary of arrays."""
+    formats: Any = np.lib.format
+    with path.open("rb") as file:
+        version, _ = formats.read_magic(file)
+        if not getattr(formats, f"read_array_header_{version}_0")(file)[2].hasobject:
+            raise ValueError("one array, without names of weights")
+        content = plain_pickle(file)
+    return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name.replace("/", "."): archive[name] for name in archive.files}
+
+
+def _flax_state(path: Path, arch: str, kwargs: Mapping[str, Any]) -> State:
+    """Return the state of timm's network, which reads the arrays of JAX and Flax for its ViT, Mixer and BiT."""
+    arrays, places = np.load(path), "Transformer/posembed_input/pos_embedding"
+    classes = len(arrays.get("head/bias", ()))
+    network = import_module("timm").create_model(arch.removeprefix("timm:"), num_classes=classes, **kwargs)
+    if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
+        raise WeightsError(f"the positions of {shown(path)} do not fit: --arch-option img_size=... gives its size.")
+    network.load_pretrained(path)
+    return dict(network.state_dict())
+
+
+def _hdf5(path: Path) -> dict[str, Any]:
+    h5py: Any = _library("h5py", path)
+    found: dict[str, Any] = {}
+
+    def keep(name: str, part: Any) -> None:
+        if isinstance(part, h5py.Dataset) and part.external is None:  # else its numbers are in another file
+            found[name.replace("/", ".")] = np.asarray(part[()])
+
+    with h5py.File(path, "r") as file:
+        weights = file.get("model_weights", file)
+        if {"keras_version", "layer_names"} & {*file.attrs, *weights.attrs}:
+            raise WeightsError(
+                f"{shown(path)} is of Keras, whose layers have other names and layouts. Register a function that runs "
+                "it (--arch python:FILE.py:predict), or an ONNX file of it."
+            )
+        file.visititems(keep)
+    return found
+
+
+def _library(name: str, path: Path) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise WeightsError(
+            f"{shown(path)} needs the package '{name}', which is not installed.",
+            Remedy(before=("pip", "install", name), words=("--convert",)),
+        ) from error
+
+
+# Folders that training code writes.
+
+
+def whole(path: Path) -> Path:
+    """Return the folder that a shard, an index of shards, an adapter or a configuration is in; any other path as it
+    is."""
+    shard = _SHARD.fullmatch(path.name)
+    of_folder = path.name in ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+    if shard is not None:
+        of_folder = is_file(path.with_name(f"{shard[1]}{shard[2]}.index.json"))
+    return path.parent if (of_folder or path.name.endswith(".index.json")) and is_file(path) else path
 
 
 def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise WeightsError, with the command that converts it, for a folder of training code: a distributed
-    checkpoint, DeepSpeed, an adapter (PEFT), shards, or plain files. arch, kwargs: the network that it is for."""
+    """Raise WeightsError for a folder of training code: a distributed checkpoint, DeepSpeed, an adapter (PEFT), shards,
+    or plain files. arch, kwargs: the network that it is for."""
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
         _refuse_distributed(inside, folder)
     if is_file(folder / "adapter_config.json"):
-        raise WeightsError(_adapter(folder, arch, kwargs))
-    is_complete = is_file(folder / "config.json")
+        raise _adapter(folder, arch, kwargs)
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
-        line = conversion(index, folder / "model.safetensors")
-        line = f"{line.rpartition(' ')[0]} {shown(folder)}" if is_complete else line
-        raise WeightsError(f"{shown(folder)} contains weights in shards ({index.name}). Join them: {line}.")
+        raise shards(index)
     files = [
         path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and not path.name.startswith(_OTHERS)
     ]
-    if files and not is_complete:
+    if files and not is_file(folder / "config.json"):
         raise WeightsError(
             f"{shown(folder)} is a folder without config.json, which would name its architecture. Give the file: "
-            f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}"
+            f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}",
+            Remedy(words=("--weights", str(files[0]))),
         )
 
 
+def shards(index: Path) -> WeightsError:
+    """Return the error for weights in shards, which consent joins."""
+    return WeightsError(
+        f"{shown(index.parent)} contains weights in shards ({index.name}). --convert joins them to one file there.",
+        Remedy(write=partial(_joined, index)),
+    )
+
+
+def _joined(index: Path) -> Path:
+    with foreign("index of shards", index, WeightsError, "Expected weight_map: name -> file."):
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if any(Path(name).name != name for name in names):
+            raise ValueError("it names files of other folders")
+    return rewritten(*map(index.with_name, names))
+
+
+def rewritten(*files: Path) -> Path:
+    """Write the tensors of these files of a folder as its model.safetensors; return the folder if it is complete with
+    it, otherwise the new file. Raises WeightsError."""
+    state, target = State(), files[0].with_name("model.safetensors")
+    for file in files:
+        with foreign("checkpoint", file, WeightsError):
+            state |= _tensors_of(file)
+    # Tied tensors share memory, which the format does not have.
+    separate = {name: tensor.clone().contiguous() for name, tensor in state.items()}
+    _put(save(separate, {"format": "pt"}), target)
+    return target.parent if is_file(target.with_name("config.json")) else target
+
+
+def _tensors_of(file: Path) -> State:
+    tensors: State = (
+        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    )
+    return tensors
+
+
 def _refuse_distributed(inside: Path, folder: Path) -> None:
+    # Both libraries unpickle freely: the user runs them, or not.
     if is_file(inside / ".metadata"):
         target, what = inside / "weights.pt", "distributed checkpoint (torch.distributed.checkpoint)"
-        line = f"torch.distributed.checkpoint.format_utils dcp_to_torch {shlex.join([str(inside), str(target)])}"
+        words = ("torch.distributed.checkpoint.format_utils", "dcp_to_torch", str(inside), str(target))
     elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
         run = inside.parent if inside == folder else folder
         target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
-        words = shlex.join([str(run), str(target.parent), "--tag", inside.name])
-        line = f"deepspeed.utils.zero_to_fp32 {words} --safe_serialization"
+        words = ("deepspeed.utils.zero_to_fp32", str(run), str(target.parent), "--tag", inside.name)
+        words = (*words, "--safe_serialization")
     else:
         return
+    command = ("python", "-m", *words)
     raise WeightsError(
-        f"{shown(inside)} is a {what}. Convert it once, if you trust it: python -m {line} and register {shown(target)}."
+        f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}.",
+        Remedy(before=command, words=("--weights", str(target))),
     )
 
 
-def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
-    """Return what to do about a folder of PEFT: merge its adapter into the network that it changes."""
+def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> WeightsError:
+    """Return the error for a folder of PEFT: its adapter is to be merged into the network that it changes."""
     config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
-    library = config.get("auto_mapping", {}) if isinstance(config, dict) else {}
-    if str((library or {}).get("parent_library")).startswith("transformers"):
-        command = conversion(folder, folder / "merged").replace(" and register ", " and register --arch hf:")
+    config = config if isinstance(config, dict) else {}
+    if str((config.get("auto_mapping") or {}).get("parent_library")).startswith("transformers"):
+        write: Callable[[], Path] = partial(_merged_folder, folder, config)
     elif arch.startswith("timm:"):
-        command = conversion(folder, folder / "merged.safetensors", timm=arch.removeprefix("timm:"), kwargs=kwargs)
-        command = command.replace(" and register ", " and register --weights ")
+        read = partial(_merged_state, folder, config, arch.removeprefix("timm:"), dict(kwargs))
+        write = partial(written, read, folder / "merged")
     else:
-        return f"{shown(folder)} is an adapter (PEFT): name the network that it is for, --arch timm:NAME."
-    return (
-        f"{shown(folder)} is an adapter (PEFT) without the network that it changes. Merge them once, if you trust "
-        f"them: {command}."
+        return WeightsError(f"{shown(folder)} is an adapter (PEFT): name the network that it is for, --arch timm:NAME.")
+    return WeightsError(
+        f"{shown(folder)} is an adapter (PEFT) without the network that it changes. --convert merges them to new files "
+        "there.",
+        Remedy(write=write),
     )
 
 
-def _tensors_in(content: Any, prefix: str = "") -> State:
-    """Return the tensors by name in modules, wrappers, DTensors, and the packed layers of quantised networks."""
-    if isinstance(content, Tensor):
-        return {prefix[:-1]: content.full_tensor() if hasattr(content, "full_tensor") else content}
-    if hasattr(content, "state_dict"):
-        return _tensors_in(content.state_dict(), prefix)
-    if hasattr(content, "items"):
-        parts = (_tensors_in(value, f"{prefix}{name}.") for name, value in content.items())
-        return {name: tensor for part in parts for name, tensor in part.items()}
-    if prefix.endswith(f"{PACKED}."):
-        return _tensors_in(dict(zip(("weight", "bias"), content, strict=False)), prefix.removesuffix(f"{PACKED}."))
-    return {}
-
-
-def _unpickled(source: Path) -> State:
-    content = torch.load(source, map_location="cpu", weights_only=False)
-    entries = (_tensors_in(content[name]) for name in WRAPPERS if isinstance(content, dict) and name in content)
-    state = next(filter(None, entries), None) or _tensors_in(content)
-
-    def is_quantiser(name: str) -> bool:  # the dequantised weights already contain scale and zero point
-        layer, _, field = name.rpartition(".")
-        return field in ("scale", "zero_point") and f"{layer}.zero_point" in state
-
-    return {name: tensor for name, tensor in state.items() if not is_quantiser(name)}
-
-
-def _merge_adapter(source: Path, target: Path, arch: str, kwargs: dict[str, Any]) -> None:
-    """Merge an adapter of PEFT into the network that it changes."""
-    import peft
-
-    config, tensors = json.loads((source / "adapter_config.json").read_text()), source / "adapter_model.safetensors"
+def _own_classes(folder: Path, config: Mapping[str, Any]) -> int | None:
+    """Return the number of classes of a head that was trained with the adapter."""
     heads = {f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()}
-    classes = [len(tensor) for name, tensor in load_file(tensors).items() if name in heads][:1]
-    base = config.get("base_model_name_or_path")
-    if arch:
-        origin = {"checkpoint_path": base} if base and Path(base).is_file() else {"pretrained": True}
-        more: dict[str, Any] = {"num_classes": classes[0]} if classes else {}
-        network = import_module("timm").create_model(arch, **{**origin, **more, **kwargs})
-        _save(peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload().state_dict(), target)
-        return
-    transformers, more = import_module("transformers"), {"num_labels": classes[0]} if classes else {}
-    network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
-    transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
-    peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload().save_pretrained(target)
+    file = folder / "adapter_model.safetensors"
+    tensors = _tensors_of(file if is_file(file) else file.with_suffix(".bin"))
+    return next((len(tensor) for name, tensor in tensors.items() if name in heads), None)
 
 
-def _changed(given: Namespace) -> State:
-    """Return the tensors of a readable checkpoint with modules renamed, or with a stem for luminance made one for
-    RGB."""
-    name, shape = next(iter(json.loads(given.like).items()))
-    state = read_weights(given.source, {name: torch.empty(shape)}, given.key).state
-    if given.stem:
-        # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.
-        state[given.stem] = state[given.stem] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    modules = json.loads(given.rename)
-
-    def renamed(name: str) -> str:
-        return next((new + name[len(old) :] for old, new in modules.items() if name.startswith(f"{old}.")), name)
-
-    return {renamed(name): tensor for name, tensor in state.items()}
+def _merged_state(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> State:
+    peft: Any = _library("peft", folder)
+    base, classes = config.get("base_model_name_or_path"), _own_classes(folder, config)
+    more: dict[str, Any] = {"checkpoint_path": base} if base and is_file(Path(base)) else {"pretrained": True}
+    more |= {"num_classes": classes} if classes else {}
+    network = import_module("timm").create_model(name, **{**more, **kwargs})
+    return dict(peft.PeftModel.from_pretrained(network, str(folder)).merge_and_unload().state_dict())
 
 
-def _save(state: State, target: Path) -> None:
-    dense = {name: tensor.dequantize() if tensor.is_quantized else tensor for name, tensor in state.items()}
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in dense.items()}
-    save_file(tensors, target, {"format": "pt"})
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Convert SOURCE to TARGET."""
-    parser = ArgumentParser(prog="python -m registry.convert", description=__doc__)
-    parser.add_argument("source", type=Path, help="a file, a folder of PEFT, or the index of a checkpoint in shards")
-    parser.add_argument("target", type=Path, help="the .safetensors file, or folder of transformers, to write")
-    parser.add_argument("--timm", default="", help="name of the network that an archive or adapter is for")
-    parser.add_argument("--kwargs", type=json.loads, default={}, help="arguments of that network, as JSON")
-    parser.add_argument("--like", default="", help="name and shape of one tensor of the weights to change, as JSON")
-    parser.add_argument("--key", help="the set of weights to change")
-    parser.add_argument("--rename", default="{}", help="new names of modules, as JSON")
-    parser.add_argument("--stem", default="", help="the convolution that takes luminance and is to take RGB")
-    given = parser.parse_args(arguments)
-    if (given.source / "adapter_config.json").is_file():
-        _merge_adapter(given.source, given.target, given.timm, given.kwargs)
-        return
-    if given.source.name.endswith(".index.json"):
-        names = sorted(set(json.loads(given.source.read_text())["weight_map"].values()))
-        files = [given.source.parent / name for name in names]
-        parts = (load_file(file) if file.suffix == ".safetensors" else torch.load(file) for file in files)
-        state = {name: tensor for part in parts for name, tensor in part.items()}
-    elif given.timm:
-        import numpy  # timm reads the arrays of JAX and Flax
-
-        timm: Any = import_module("timm")
-        arrays, places = numpy.load(given.source), "Transformer/posembed_input/pos_embedding"
-        network = timm.create_model(given.timm, num_classes=len(arrays.get("head/bias", ())), **given.kwargs)
-        if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
-            raise SystemExit("the positions do not fit: give the network's size with --arch-option img_size=...")
-        network.load_pretrained(given.source)
-        state = dict(network.state_dict())
-    else:
-        state = _changed(given) if given.like else _unpickled(given.source)
-    _save(state, given.target)
-
-
-if __name__ == "__main__":
-    main()
+def _merged_folder(folder: Path, config: Mapping[str, Any]) -> Path:
+    peft: Any = _library("peft", folder)
+    transformers, target = import_module("transformers"), folder / "merged"
+    base, classes = config.get("base_model_name_or_path"), _own_classes(folder, config)
+    with foreign("adapter", folder, WeightsError, "It cannot be merged."):
+        more = {"num_labels": classes} if classes else {}
+        network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
+        transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
+        peft.PeftModel.from_pretrained(network, str(folder)).merge_and_unload().save_pretrained(target)
+    return target

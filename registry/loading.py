@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from registry import architectures, checkpoints, files
 from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
-from registry.checkpoints import Misfit, WeightChoice, conversion
+from registry.checkpoints import Misfit, WeightChoice
+from registry.convert import written
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources
@@ -32,7 +33,7 @@ from registry.normalisation import BEFORE, FIELD, agrees, as_text, may_normalise
 from registry.own_transform import Transform
 from registry.simulated import IdealObserver
 from registry.transform_reading import kept_transform
-from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of
+from registry.user_errors import BenchError, CardError, Remedy, WeightsError, reason, shown, some_of
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
@@ -97,7 +98,8 @@ def _weights(card: ModelCard, place: WeightSources, module: nn.Module) -> tuple[
     """Return the weights for a network, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
-        return WeightChoice(name="", state=checkpoints.by_order(path, module)), path
+        have = checkpoints.read_weights(path, {}).state
+        return WeightChoice(name="", state=checkpoints.by_order(have, module.state_dict(), str(path))), path
     renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
     ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
     return checkpoints.read_weights(path, whole, card.options.get("key"), renew, ignore), path
@@ -249,40 +251,53 @@ def forward_flops(card: ModelCard) -> int:
 # What to do about weights that do not fit an architecture: the module that differs, and what would fit.
 
 
-def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> str:
-    """Return what to do about a misfit: an argument of the architecture, another label space, a head of one's own,
-    or a line that changes the file. choice: the weights of the file `path`."""
-    head, text, given = _head(module), "", dict(card.options.get("kwargs", {}))
+def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
+    """Return what to do about a misfit: an argument of the architecture, another label space, a head of one's own, or
+    a changed file. choice: the weights of the file `path`."""
+    head, text, words, given = head_names(module), "", tuple[str, ...](), dict(card.options.get("kwargs", {}))
     if options := dict(_options(module, misfit)):
         outputs = next((len(module.state_dict()[name]) for name in head), 1000)
         with suppress(BenchError), torch.device("meta"):  # what is proposed was tried
             other = build_network(card.arch, outputs, given | options)
             rest = Misfit.between(choice.state, other.state_dict())
-            if {*rest.missing, *rest.shapes} <= _head(other):
-                words = " ".join(f"--arch-option {name}={value}" for name, value in options.items())
-                text = f"It differs in {_modules(misfit.names)}: {words} fits. "
+            if {*rest.missing, *rest.shapes} <= head_names(other):
+                words = tuple(word for name in options for word in ("--arch-option", f"{name}={options[name]}"))
+                text = f"It differs in {_modules(misfit.names)}: {' '.join(words)} fits. "
                 card = card.model_copy(update={"options": {**card.options, "kwargs": given | options}})
-                module, misfit, head = other, rest, _head(other)
+                module, misfit, head = other, rest, head_names(other)
     if not misfit.names:
-        return text.rstrip()
-    missing, strange, shapes = misfit.missing, misfit.strange, misfit.shapes
+        return text.rstrip(), Remedy(words=words)
+    further, remedy = _of_rest(card, module, choice, path, misfit)
+    return text + further, replace(remedy, words=(*words, *remedy.words))
+
+
+def _of_rest(
+    card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit
+) -> tuple[str, Remedy]:
+    """Return what to do about a misfit that no argument of the architecture removes."""
+    missing, strange, shapes, head = misfit.missing, misfit.strange, misfit.shapes, head_names(module)
     want = module.state_dict(keep_vars=True)
-    if renamed := _renamed(misfit, choice.state, want):
-        names = ", ".join(f"'{ours}' is '{theirs}'" for theirs, ours in renamed.items())
-        command = _conversion(card, choice, path, rename=renamed)
-        return f"Everything but the names fits. If the network's {names} in the file: {command}."
-    if missing and not shapes and set(missing) <= head:
-        return text + (
-            "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
-            f"built-in world, or of a folder per class (--probe FOLDER); other keys are left then. {_probing(card)}"
+    if (renamed := _renamed(misfit, choice.state, want)) is not None:
+        state, names = renamed
+        text = (
+            f"Everything but the names fits: {names}. If that is so, --convert writes a file with the network's names."
         )
+        return text, _changed(choice, state, path)
+    if missing and not shapes and set(missing) <= head:
+        line = _probing(card)
+        text = (
+            "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
+            f"built-in world, or of a folder per class (--probe FOLDER); other keys are left then. {shlex.join(line)}"
+        )
+        return text, Remedy(words=("--probe", "world"))
     if missing and not shapes and not any(isinstance(want[name], nn.Parameter) for name in missing):
-        return "It holds parameters alone: save the buffers (statistics of batch norms) with them, from state_dict()."
+        text = "It holds parameters alone: save the buffers (statistics of batch norms) with them, from state_dict()."
+        return text, Remedy()
     if not missing and not shapes:
-        return text + _of_extras(strange, want, choice)
+        return _of_extras(strange, want, choice)
     if not missing and not strange:
-        return text + _of_shapes(card, choice, path, shapes, head)
-    return text + _another(misfit.names)
+        return _of_shapes(choice, path, shapes, head)
+    return _another(misfit.names), Remedy()
 
 
 def _modules(names: Iterable[str]) -> str:
@@ -294,7 +309,7 @@ def _another(names: Iterable[str]) -> str:
     return f"{where}: another variant of the architecture (--arch, --arch-option), or other weights."
 
 
-def _head(module: nn.Module) -> set[str]:
+def head_names(module: nn.Module) -> set[str]:
     """Return the names of the classifier's weights: timm's networks name it; for others it is the last linear layer."""
     stated: Any = getattr(module, "get_classifier", None)
     own = stated() if callable(stated) else [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
@@ -318,8 +333,11 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
         yield "global_pool", "avg" if "fc_norm.weight" in misfit.strange else "token"
 
 
-def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> dict[str, str]:
-    """Map modules of the file to those of the network that match uniquely by shape; {} if any is ambiguous."""
+def _renamed(
+    misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], str] | None:
+    """Return the weights under the network's names, and in words which those are: where modules of both match uniquely
+    by shape, or where all tensors do in the order in which they were made. None where neither holds."""
 
     def by_shapes(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[object, list[str]]:
         fields, grouped = defaultdict[str, set[object]](set), defaultdict[object, list[str]](list)
@@ -330,53 +348,76 @@ def _renamed(misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Ten
         return grouped
 
     theirs, ours = by_shapes(misfit.strange, state), by_shapes(misfit.missing, want)
-    if misfit.shapes or theirs.keys() != ours.keys() or any(len(m) > 1 for m in (*theirs.values(), *ours.values())):
-        return {}
-    return {theirs[kind][0]: ours[kind][0] for kind in ours}
+    changed: dict[str, Tensor] = {}
+    if misfit.shapes or not misfit.missing:
+        return None
+    if theirs.keys() == ours.keys() and all(len(m) == 1 for m in (*theirs.values(), *ours.values())):
+        modules = {theirs[kind][0]: ours[kind][0] for kind in ours}
+        for name, tensor in state.items():
+            module, dot, field = name.rpartition(".")
+            changed[f"{modules.get(module, module)}{dot}{field}"] = tensor
+    elif [*state] != sorted(state):  # sorted names have lost the order
+        with suppress(WeightsError):
+            changed = checkpoints.by_order(state, want, "")
+    if not changed:
+        return None
+    origin = {id(tensor): name.rpartition(".")[0] for name, tensor in state.items()}
+    pairs = {name.rpartition(".")[0]: origin[id(tensor)] for name, tensor in changed.items()}
+    return changed, shown(some_of([f"'{a}' is '{b}' in the file" for a, b in pairs.items() if a != b], 4))
 
 
-def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> str:
+def _changed(choice: WeightChoice, state: Mapping[str, Tensor], path: Path) -> Remedy:
+    """Return the remedy that writes changed weights, with the statements about them that the file has beside them."""
+    stated = choice.content if isinstance(choice.content, Mapping) else {}
+    beside = {name: value for name, value in stated.items() if not _has_tensors(value)}
+    content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
+    return Remedy(write=partial(written, partial(dict, content), path))
+
+
+def _has_tensors(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Tensor) or any(map(_has_tensors, parts))
+
+
+def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy]:
     """Return what to do about a file that has all of the network, and more; nothing that may come before the network is
     left out."""
     if before := [name for name in strange if name in choice.state and may_normalise(name, choice.state[name])]:
-        return (
-            f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network "
-            "with --arch python:FILE.py:FUNCTION."
-        )
+        text = f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network"
+        return f"{text} with --arch python:FILE.py:FUNCTION.", Remedy()
     if choice.name and set(strange) <= set(choice.outside):
-        return f"All of the network is there; the rest stands beside it: --key {shlex.quote(choice.name)} leaves it."
+        text = f"All of the network is there; the rest stands beside it: --key {shlex.quote(choice.name)} leaves it."
+        return text, Remedy(words=("--key", choice.name))
     roots = dict.fromkeys(name.partition(".")[0] for name in strange)
     if roots.keys() & {name.partition(".")[0] for name in want}:
-        return _another(strange)
+        return _another(strange), Remedy()
     patterns = ",".join(f"{root}.*" if root not in strange else root for root in roots)
-    return f"All of the network is there, and more. If it needs none of that: --ignore {shlex.quote(patterns)}."
+    text = f"All of the network is there, and more. If it needs none of that: --ignore {shlex.quote(patterns)}."
+    return text, Remedy(words=("--ignore", patterns))
 
 
 def _of_shapes(
-    card: ModelCard, choice: WeightChoice, path: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
-) -> str:
+    choice: WeightChoice, path: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
+) -> tuple[str, Remedy]:
     """Return advice if only shapes differ: classes, or channels."""
     name, (theirs, ours) = next(iter(shapes.items()))
     if set(shapes) <= head:
-        labels = " or ".join(spaces_of_size(theirs[0])) or "FILE, a list of its class names or a mapping file"
-        return f"Only the head differs: its class count {theirs[0]} does not fit the label space: --labels {labels}."
+        spaces = spaces_of_size(theirs[0])
+        labels = " or ".join(spaces) or "FILE, a list of its class names or a mapping file"
+        text = f"Only the head differs: its class count {theirs[0]} does not fit the label space: --labels {labels}."
+        return text, Remedy(words=("--labels", spaces[0]) if spaces else ())
     if len(shapes) > 1 or len(theirs) != 4 or len(ours) != 4 or (*theirs[:1], 3, *theirs[2:]) != ours:
-        return _another(shapes)
+        return _another(shapes), Remedy()
     stem = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
     if theirs[1] > 1:
-        return f"{stem}A function of Python can make them: --arch python:FILE.py:NAME."
-    line = _conversion(card, choice, path, stem=name)
-    return f"{stem}As a network of luminance, with one --mean and --std for the three channels: {line}."
+        return f"{stem}A function of Python can make them: --arch python:FILE.py:NAME.", Remedy()
+    # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.
+    colour = choice.state[name] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    text = f"{stem}--convert writes a network of luminance; give one --mean and --std for the three channels."
+    return text, _changed(choice, {**choice.state, name: colour}, path)
 
 
-def _conversion(card: ModelCard, choice: WeightChoice, path: Path, **change: Any) -> str:
-    """Return the command that writes the chosen weights with a change beside their file."""
-    name, tensor = next((n, t) for n, t in choice.state.items() if n not in choice.outside)
-    like, key = {name: list(tensor.shape)}, card.options.get("key")
-    return conversion(path, path.with_suffix(".fitted.safetensors"), like=like, key=key, **change)
-
-
-def _probing(card: ModelCard) -> str:
+def _probing(card: ModelCard) -> list[str]:
     """Return the command that fits a head to the card's network."""
     words = {"arch": card.arch, "weights": card.weights, **{n: card.options.get(n) for n in ("key", "ignore")}}
     words |= card.preprocess.model_dump(exclude={"fixed_size", "fill"}) if card.preprocess else {}
@@ -386,4 +427,4 @@ def _probing(card: ModelCard) -> str:
         parts += [] if text is None else [f"--{name.replace('_', '-')}", str(text)]
     for option in card.options.get("kwargs", {}).items():
         parts += ["--arch-option", "{}={}".format(*option)]
-    return shlex.join([*parts, "--probe", "world"])
+    return [*parts, "--probe", "world"]

@@ -32,12 +32,16 @@ from registry.loading import brought_transform, load_network, stated_weights
 from registry.model import LoadedModel
 from registry.own_transform import Transform
 from registry.preprocessing import Overrides, StatedInput
+from registry.stated_architectures import required_arch
 from registry.transform_reading import read_transform
-from registry.user_errors import CardError, WeightsError, shown, unknown_name
+from registry.user_errors import BenchError, CardError, WeightsError, foreign, shown, unknown_name
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
 
+
+#: A conversion may give what needs another: other names, a stem of one channel.
+_MOST_CONVERSIONS = 3
 
 #: What is tried of a loaded network beside its checks, with facts to report.
 Trial = Callable[[LoadedModel], Sequence[Check]]
@@ -123,7 +127,6 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
     if (file := _file_of(weights, place)) is not None:
         if not file.is_file():
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
-        refuse_other_formats(file, arch, kwargs)
         weights = weights if is_url(weights) else str(file.resolve())
     options = {name: value for name, value in {**options, "kwargs": kwargs}.items() if value}
     source: Source = "hub"
@@ -156,11 +159,10 @@ def _opened(
         with suppress(CardError):  # of another library
             own, _, arguments, stated = preprocessing.read_folder(file.parent, arch)
             return own, weights, arguments, stated
-    if not arch:
-        raise CardError(
-            "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
-            "timm's config.json contains its architecture."
-        )
+    if file is not None and is_file(file):
+        with foreign("checkpoint", file, WeightsError):
+            refuse_other_formats(file, arch, kwargs)
+    arch = arch or required_arch(file)
     side = kwargs.get("img_size", kwargs.get("image_size"))
     built = side if isinstance(side, int) else None
     return arch, weights, {}, preprocessing.stated_input(arch, file if file and is_file(file) else None, built)
@@ -199,8 +201,10 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     asked = draft.labels
+    is_named = bool(draft.arch)
     draft = _located(draft, folder.place)
-    normalisation, rows, trained = None, [], StatedInput()
+    normalisation, trained = None, StatedInput()
+    rows = [] if is_named else [Check(name="arch", ok=True, detail=f"{draft.arch}, as its file states")]
     side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
     usual = {**preprocessing.USUAL, "size": side, "resize": side}
     card = _card(draft, preprocessing.preprocess_of(draft.arch, usual))
@@ -210,7 +214,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
-        rows = [Check(name="weights", ok=True, detail=str(choice))]
+        rows.append(Check(name="weights", ok=True, detail=str(choice)))
         beside = None if is_url(draft.weights) else classes_beside(Path(str(draft.weights)))
         stated = stated_classes(choice.content, str(draft.weights)) or beside
         if stated is not None and not draft.bare and "boxes" not in draft.options:
@@ -257,6 +261,22 @@ def _of_weights(
     return {name: value for name, value in options.items() if value}
 
 
+def _on_consent(
+    take: Callable[[str | None], tuple[ModelCard, list[Check]]], weights: str | None, *, convert: bool
+) -> tuple[ModelCard, list[Check]]:
+    """Return what `take` makes of the weights; with consent, of the file that a refusal offers to write instead."""
+    rows = list[Check]()
+    while True:
+        try:
+            card, checks = take(weights)
+            return card, [*rows, *checks]
+        except BenchError as error:
+            if not convert or error.remedy.write is None or len(rows) > _MOST_CONVERSIONS:
+                raise
+            former, weights = weights, str(error.remedy.write())
+            rows.append(Check(name="converted", ok=True, detail=f"{shown(weights)}, written from {shown(former)}"))
+
+
 def backbone_card(
     name: str,
     arch: str,
@@ -266,15 +286,19 @@ def backbone_card(
     key: str | None = None,
     ignore: str | Sequence[str] | None = None,
     arch_option: Sequence[str] = (),
+    convert: bool = False,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
     given = _of_weights(arch, key, ignore, arch_option)
     require_fitting(arch, {})
-    draft = Draft(name=name, arch=arch, weights=weights, options=given, bare=True)
-    _, card, rows = _described(draft, shelf, overrides)
-    return card, rows
+
+    def described(weights: str | None) -> tuple[ModelCard, list[Check]]:
+        draft = Draft(name=name, arch=arch, weights=weights, options=given, bare=True)
+        return _described(draft, shelf, overrides)[1:]
+
+    return _on_consent(described, weights, convert=convert)
 
 
 def register(
@@ -290,6 +314,7 @@ def register(
     ignore: str | Sequence[str] | None = None,
     arch_option: Sequence[str] = (),
     output: str | None = None,
+    convert: bool = False,
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
     trial: Trial = _untried,
@@ -301,27 +326,33 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family (see
     `registry.families`); weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or mapping
     file; key, ignore: which weights of a file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for
-    the constructor; output: which of several outputs classifies; options: for families only; trial, verify: as of
-    `admit`; overrides: fields of `Preprocess`.
+    the constructor; output: which of several outputs classifies; convert: consent to a new file beside one of another
+    format; options: for families only; trial, verify: as of `admit`; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
-    arch, text = of_files(predicting(arch), str(weights) if weights else None)
-    if is_url(text) and family_of(arch) is not None:
-        raise CardError(f"arch '{arch}' takes a file of this machine: download {public(str(text))} first.")
-    given = {**(options or {}), **_of_weights(arch, key, ignore, arch_option, output)}
-    require_fitting(arch, options or {})
-    space, rows = None if labels is None else str(labels), tuple[Check, ...]()
+    text = str(weights) if weights else None
+    rows = tuple[Check, ...]()
+    space = None if labels is None else str(labels)
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
         space = str(write_mapping(listed, cards_folder / "labels"))
         rows = (Check(name="labels", ok=True, detail=str(listed)),)
-    draft = Draft(name=name, arch=arch, weights=text, labels=space, training=training, options=given, rows=rows)
+
+    def admitted(text: str | None) -> tuple[ModelCard, list[Check]]:
+        known, own = of_files(predicting(arch), text)
+        if is_url(own) and family_of(known) is not None:
+            raise CardError(f"arch '{known}' takes a file of this machine: download {public(str(own))} first.")
+        given = {**(options or {}), **_of_weights(known, key, ignore, arch_option, output)}
+        require_fitting(known, options or {})
+        draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=given, rows=rows)
+        return _admitted(draft, folder, overrides, trial, verify)
+
     # A download is kept only if it turns out to be a network.
     with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
-        return _admitted(draft, folder, overrides, trial, verify)
+        return _on_consent(admitted, text, convert=convert)
 
 
 def _admitted(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from registry.convert import is_conversion
 from registry.files import is_file
 from registry.user_errors import WeightsError, foreign, shown, some_of
 
@@ -59,7 +60,7 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
             raise WeightsError(f"{shown(folder)} holds {len(runs)} training runs: {names}. Give the folder of one.")
         # Beside those, a file without a step is the final network once more.
         paths = [path for path in _like_weights(paths) if not below or steps_in_name(path)] + below
-    files = sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
+    files = sorted(p for p in paths if not p.name.startswith(".") and not is_conversion(p) and p.is_file())
     own = {path.resolve() for path in files if not path.is_symlink()}
     return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
 

@@ -4,10 +4,12 @@ fault, its place, the expected form and the next step."""
 import errno
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
+from pathlib import Path
 
 import yaml
 
@@ -18,12 +20,44 @@ SHOWN = 20
 LONGEST = 3_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """What helps against a refusal: another command before the refused one, and words that this lacks."""
+
+    before: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    write: Callable[[], Path] | None = None  # on consent (`--convert`), makes a readable file and returns its path
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Return the words of the command that would be accepted."""
+        return (*self.words, "--convert") if self.write else self.words
+
+
+#: Options that are given once for each value.
+_REPEATED = ("--arch-option", "--ignore")
+
+
+def completed(words: Sequence[str], lacking: Sequence[str]) -> list[str]:
+    """Return a command with the options that it lacks; a value that it has is replaced."""
+    whole, left = [*words], [*lacking]
+    while left:
+        option = left.pop(0)
+        value = [left.pop(0)] if left and not left[0].startswith("--") else []
+        if value and option in whole[:-1] and option not in _REPEATED:
+            whole[whole.index(option) + 1] = value[0]
+        elif value or option not in whole:
+            whole += [option, *value]
+    return whole
+
+
 class BenchError(Exception):
     """A user's mistake or an environment's limit. `exit_code` is the exit status of the command line."""
 
     exit_code = 1
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", remedy: Remedy = Remedy()) -> None:
+        self.remedy = remedy
         if len(message) > LONGEST:  # no middle where it is too long to read
             message = f"{message[: LONGEST * 2 // 3]} [...] {message[-LONGEST // 3 :]}"
         # Fit for a terminal: no secret, and no character that moves its cursor.

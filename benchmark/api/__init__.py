@@ -24,6 +24,7 @@ from benchmark.api.registration import (
     entrances,
     load_model,
     models,
+    name_and_weights,
     named_or_registered,
     one_card,
     register,

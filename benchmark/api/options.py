@@ -124,8 +124,8 @@ def joined(names: Names | None) -> str:
 
 
 def stated(**values: object) -> dict[str, Any]:
-    """Return the values that are not None or ()."""
-    return {name: value for name, value in values.items() if value not in (None, ())}
+    """Return the values that are not None, False or ()."""
+    return {name: value for name, value in values.items() if value is not False and value not in (None, ())}
 
 
 #: One name, a pattern ("world-*"), a comma list, or a list of any of these.
@@ -189,6 +189,7 @@ class CheckpointOptions(TypedDict, total=False):
     training: Annotated[
         Sequence[str], Option("Add a recipe tag: stylised, 'noise(uniform)' (repeatable).", metavar="TAG")
     ]
+    convert: Annotated[bool, Option("Write a readable file beside one of another format.")]
     mean: Annotated[Triple | None, Option("Use this mean: three numbers, comma separated.")]
     std: Annotated[Triple | None, Option("Use this standard deviation: three numbers, comma separated.")]
     size: Annotated[int | None, Option("Use this input side in pixels.")]

@@ -28,7 +28,10 @@ from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
-from registry.files import digest_data, expanded, write_whole
+from registry.convert import conversions
+from registry.files import digest_data, expanded, is_url, write_whole
+from registry.training_runs import SUFFIXES
+from registry.user_errors import BenchError, Remedy, completed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,9 +108,7 @@ def register(
     """
     own = stated(templates=None if templates is None else str(templates), threshold=threshold)
     known = stated(**said)
-    path = None if weights is None else str(weights)
-    if path is None and arch in ("", "onnx", "export") and expanded(name).exists():
-        name, path = _named_after(name), name
+    name, path = name_and_weights(name, None if weights is None else str(weights), arch)
     training = tuple(known.pop("training", ()))
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
@@ -186,7 +187,9 @@ def entrances(card: ModelCard) -> list[tuple[str, str]]:
     return list(reasons.items())
 
 
-def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, Sequence[Check]]:
+def named_or_registered(
+    what: str, arch: str, labels: str | None, *, convert: bool = False
+) -> tuple[str, Sequence[Check]]:
     """Return the name or pattern of models in `what`, and checks. A path of a checkpoint or folder is registered under
     its own name, unless that file is registered already."""
     settings, path = read_settings(), expanded(what)
@@ -199,20 +202,44 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
 
     wanted, kind = whole_arch(arch.removeprefix(PREFIX)), arch.partition(":")[0]
     whole = path.resolve()
-    inside = {str(whole), *(str(file) for file in whole.glob("*") if whole.is_dir())}
+    inside = {str(whole), *conversions(whole), *(str(file) for file in whole.glob("*") if whole.is_dir())}
     for card in cards.values():
         alike = kind in FAMILIES and card.arch.startswith(f"{kind}:")
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
     trial = partial(photograph_checks, folder=None, settings=settings)
-    card, checks = register_card(_named_after(what), arch, str(path), labels=labels, trial=trial)
+    name = _named_after(what)
+    try:
+        card, checks = register_card(name, arch, str(path), labels=labels, convert=convert, trial=trial)
+    except BenchError as error:
+        remedy, given = error.remedy, {"--arch": arch, "--labels": labels, "--weights": str(path)}
+        if not {*remedy.lacking} & {"--arch", "--labels", "--convert"} and remedy.lacking and not remedy.before:
+            # `bench run` takes no other option of a registration; what is registered it finds by its file.
+            words = [word for pair in given.items() if pair[1] for word in pair]
+            line = completed(["bench", "register", name, *map(str, words)], remedy.lacking)
+            error.remedy = Remedy(before=tuple(line))
+        raise
     return card.name, checks
+
+
+#: Endings of files that can be registered; a model's name has none of them.
+FILES = (*SUFFIXES, ".pt2", ".onnx", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".json", ".jit", ".ts")
+
+
+def name_and_weights(name: str, weights: str | None, arch: str = "") -> tuple[str, str | None]:
+    """Return the name and the weights of a registration that names a file alone, or both the other way round."""
+    file = expanded(name)
+    of_file = file.suffix.lower() in FILES and (file.is_file() or (weights is None and not arch))
+    if weights is None:
+        return (_named_after(name), name) if of_file or (not arch and file.exists()) else (name, None)
+    is_weights = is_url(weights) or weights.startswith("random:") or expanded(weights).exists()
+    return (weights, name) if of_file and not is_weights else (name, weights)
 
 
 def _named_after(what: str) -> str:
     path = expanded(what)
-    name = path.stem if path.is_file() else path.resolve().name
+    name = path.stem if path.is_file() or path.suffix in FILES else path.resolve().name
     return re.sub("[^A-Za-z0-9._+-]", "-", name).lstrip("._+-") or "model"
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -25,9 +26,10 @@ from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
 from registry.class_lists import is_class_list, read_class_list, write_mapping
+from registry.convert import conversions
 from registry.files import expanded
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
-from registry.user_errors import some_of
+from registry.user_errors import Remedy, some_of
 
 if TYPE_CHECKING:
     from benchmark.engine.inference import Reporter
@@ -119,6 +121,7 @@ class SweepReport:
     counts: Counter[str] = field(default_factory=Counter)  # of outcomes, as in a run's report
     failed: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE" -> reason
     left_out: dict[str, str] = field(default_factory=dict)  # file in the folder -> reason
+    remedy: Remedy = field(default_factory=Remedy)  # against the last of these reasons
 
     @property
     def exit_code(self) -> int:
@@ -167,7 +170,7 @@ class TrainingRun:
             )
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
         whole = {path: _whole(path, self.arch) for path in order.steps}
-        if not all(place != path or str(path.resolve()) in known for path, place in whole.items()):
+        if not all(place != path or _files_of(path) & known for path, place in whole.items()):
             self._require_arch()
         self.report.unit = order.unit
         cards = self.register(_thinned(order, self.every))
@@ -291,6 +294,8 @@ class TrainingRun:
                 card = self._card(path, cards, given)
             except FAILURES as error:  # the boundary of one checkpoint
                 self._leave_out(path, " ".join(str(error).split()))
+                if isinstance(error, BenchError) and "--probe" not in error.remedy.lacking:
+                    self.report.remedy = error.remedy
                 continue
             if card.name not in cards and card.options.get("key") and not given.get("key"):
                 self.say(f"{inside}: its weights are '{card.options['key']}', one of several (--key NAME)")
@@ -308,11 +313,12 @@ class TrainingRun:
         """Return the checkpoint's card; register it again if the file or the options have changed."""
         from registry.architectures import whole_arch
 
-        file = str(_whole(path, self.arch).resolve())
-        known = next((card for card in self._own(cards) if card.weights == file), None)
+        place = _whole(path, self.arch)
+        file, files = str(place.resolve()), _files_of(place)
+        known = next((card for card in self._own(cards) if card.weights in files), None)
         name = known.name if known else self._name(path, cards)
         known = known or cards.get(name)
-        if known is None or known.weights != file:  # new, or a file of this run that is gone
+        if known is None or known.weights not in files:  # new, or a file of this run that is gone
             return self._admitted(name, self.arch, file, {**given, "replaces": known is not None})
         is_folder = Path(file) != path.resolve()  # it identifies its architecture
         same = is_folder or whole_arch(self.arch) in ("", known.arch)
@@ -320,13 +326,9 @@ class TrainingRun:
         # ctime too: a copied file may keep an older mtime.
         state, own = path.stat(), self.settings.cards / f"{name}.yaml"
         is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
-        if (
-            same
-            and is_newer
-            and all(
-                said.get(option, getattr(known.preprocess, option, None)) == value for option, value in given.items()
-            )
-        ):
+        asked = {option: value for option, value in given.items() if option != "convert"}
+        stated = {option: said.get(option, getattr(known.preprocess, option, None)) for option in asked}
+        if same and is_newer and stated == asked:
             return known
         arch = self.arch if is_folder else self.arch or known.arch
         return self._admitted(name, arch, file, {**said, **given, "replaces": True})
@@ -348,7 +350,7 @@ class TrainingRun:
         name = f"{self.run}-{_plain(inside.removesuffix(path.suffix))}"[:180]
         for candidate in chain((name, f"{name}{_plain(path.suffix)[:12]}"), (f"{name}-{n}" for n in count(2))):
             card = cards.get(candidate)
-            if card is None or (card.checkpoint is None and card.weights == str(_whole(path, self.arch).resolve())):
+            if card is None or (card.checkpoint is None and card.weights in _files_of(_whole(path, self.arch))):
                 break
             if card.checkpoint and card.checkpoint.run == self.run and not Path(card.weights or "").exists():
                 break
@@ -404,7 +406,10 @@ class TrainingRun:
     def _require_arch(self) -> None:
         """Raise one error for an unknown architecture instead of one for each checkpoint."""
         from registry.architectures import factory, require_known, whole_arch
+        from registry.stated_architectures import required_arch
 
+        with suppress(BenchError):  # as the first checkpoint states it
+            self.arch = self.arch or required_arch(next(iter(checkpoint_files(self.folder, self.pattern)), None))
         if not self.arch:
             raise BenchError(
                 "--arch is missing: give timm:NAME, torchvision:NAME, python:./file.py:function, or hf for folders of "
@@ -423,6 +428,11 @@ def _whole(path: Path, arch: str) -> Path:
 
     is_trainers = arch in ("", "hf") and path.parent.name.startswith("checkpoint-")
     return path.parent if is_trainers and of_files("", str(path.parent))[0].startswith("hf:") else path
+
+
+def _files_of(place: Path) -> set[str]:
+    """Return the whole paths under which a card may have a checkpoint: its own, and those of what was made of it."""
+    return {str(place.resolve()), *conversions(place)}
 
 
 def _said(card: ModelCard) -> dict[str, Any]:

@@ -104,7 +104,10 @@ def main() -> None:
         with altered:
             code = cli.main(standalone_mode=False)
     except BenchError as error:
-        _fail(str(error), error.exit_code)
+        from benchmark.cli.printing import corrected
+
+        line = corrected(error.remedy)
+        _fail(f"{error}\n{line}" if line else str(error), error.exit_code)
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()  # prints the whole help

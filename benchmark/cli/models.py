@@ -90,8 +90,15 @@ def models(pattern: str | None) -> int:
 
 @command(api.register)
 def register(
-    *, each_template: Annotated[bool, Option("Register one model for each template.")] = False, **asked: Any
+    file: Annotated[
+        str | None, Option("Register this file; alone, it is named after itself.", without=("weights",))
+    ] = None,
+    *,
+    each_template: Annotated[bool, Option("Register one model for each template.")] = False,
+    **asked: Any,
 ) -> int:
+    if file is not None:
+        asked["name"], asked["weights"] = api.name_and_weights(asked["name"], file)
     name = asked["name"]
     if each_template:
         names = []

@@ -14,6 +14,7 @@ from benchmark.display import UNBOUNDED, printable_lines
 from benchmark.leaderboard.forms import terminal
 from benchmark.leaderboard.table import Table, Value, table_of
 from registry.files import redacted
+from registry.user_errors import Remedy, completed
 
 
 def echo_line(text: object, *, err: bool = False) -> None:
@@ -45,6 +46,14 @@ def write_data(pieces: Iterable[str], output: Path | None) -> None:
 def as_typed() -> str:
     """Return the command as typed, without passwords."""
     return shlex.join(["bench", *map(redacted, sys.argv[1:])])
+
+
+def corrected(remedy: Remedy) -> str:
+    """Return the command as typed with what it lacked, as a line to paste; "" if nothing is known to help."""
+    if not remedy.lacking and not remedy.before:
+        return ""
+    line = shlex.join(["bench", *map(redacted, completed(sys.argv[1:], remedy.lacking))])
+    return f"{shlex.join(remedy.before)} && {line}" if remedy.before else line
 
 
 def table_console(*, stderr: bool = False) -> Console:

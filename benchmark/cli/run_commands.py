@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.training import run_name
 from benchmark.cli.derive import command
-from benchmark.cli.printing import as_typed, echo_data, echo_line, echo_lines, table_console
+from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
@@ -40,6 +40,7 @@ def run(
     labels: Annotated[
         str | None, Option("Use these labels for a checkpoint given by path.", "--labels", metavar="SPACE|FILE")
     ] = None,
+    convert: Annotated[bool, Option("Write a readable file beside one of another format.")] = False,
     dry_run: Annotated[bool, Option("Show the plan and its cost; run nothing.")] = False,
     print_array: Annotated[Literal["slurm"] | None, Option("Print a script that submits the plan.")] = None,
     tasks: Annotated[
@@ -60,7 +61,7 @@ def run(
     for word in what:
         if not word.strip(" ,"):
             raise click.BadParameter("expected a name or a pattern, got ''")
-        name, checks = api.named_or_registered(word, arch, labels)
+        name, checks = api.named_or_registered(word, arch, labels, convert=convert)
         named.append(name)
         for check in checks:
             echo_line(f"{check.mark or 'ok':5} {check.name}: {check.detail}", err=True)
@@ -188,6 +189,8 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
     _say_failed(done.failed)
     if done.counts["done"] + done.counts["cached"]:
         print_curves(api.Selection(db), done.run)
+    if done.left_out and (line := corrected(done.remedy)):
+        echo_line(f"to use what was left out:\n{line}", err=True)
     return done.exit_code
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from registry.cards import Source
 from registry.class_lists import ClassList, match_name, space_name, write_mapping
+from registry.convert import whole
 from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
@@ -65,7 +66,8 @@ def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
     transformers, an ONNX file, or an exported program."""
     if weights is None or is_url(weights):
         return arch, weights
-    folder = expanded(weights)
+    folder = whole(expanded(weights))
+    weights = weights if folder == expanded(weights) else str(folder)
     if not is_folder(folder):
         return arch or {".onnx": "onnx", ".pt2": "export"}.get(folder.suffix, ""), weights
     kind, _, place = arch.partition(":")

@@ -3,6 +3,7 @@ name, layout, type and size; its tensors may be in other files of its own folder
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard
+from registry.convert import write_beside
 from registry.determinism_checks import pictures
 from registry.families.exported import FixedBatch
 from registry.families.family import Draft, library
@@ -18,7 +20,7 @@ from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
 from registry.preprocessing import StatedInput
 from registry.programs import TYPES, onnx_session, require_proof, run_session
-from registry.user_errors import AnswerError, CardError, WeightsError, foreign, shown
+from registry.user_errors import AnswerError, CardError, Remedy, WeightsError, foreign, shown
 
 #: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
 DEADLINE = 300.0
@@ -31,6 +33,12 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(draft.weights).absolute()
     program, labels = _Program(path, 0, place), draft.labels or "imagenet1k"
+    if (scores := _scores_of(path)) is not None:
+        raise WeightsError(
+            f"{shown(path)} answers with the number of a class, whose score its last step (ArgMax) drops. --convert "
+            "writes a file without that step beside it.",
+            Remedy(write=partial(_without_choice, path, scores)),
+        )
     fields: dict[str, Any] = {"fixed_size": program.side is not None}
     if program.side is not None:
         fields |= {"size": program.side, "resize": round(program.side * 256 / 224)}
@@ -50,6 +58,38 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
         answers = module(pictures(4, size))
     program.normalised = answers.dim() == 2 and are_probabilities(answers.numpy())
     return module.eval(), ""
+
+
+#: Operators between a choice of a class and an output.
+_SHAPING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+
+
+def _scores_of(path: Path) -> str | None:
+    """Return the tensor of scores from which a file chooses its answer; None if it answers with scores."""
+    graph = library("onnx", "onnx", "arch 'onnx'").load_model(str(path), load_external_data=False).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    scores = None
+    for output in graph.output:
+        node = makers.get(output.name)
+        while node is not None and node.op_type in _SHAPING:
+            node = makers.get(node.input[0])
+        if node is None or node.op_type not in ("ArgMax", "TopK"):
+            return None
+        scores = scores or str(node.input[0])
+    return scores
+
+
+def _without_choice(path: Path, scores: str) -> Path:
+    """Write the file whose output are these scores."""
+    onnx: Any = library("onnx", "onnx", "arch 'onnx'")
+    with foreign("ONNX file", path, WeightsError, "It cannot be converted."):
+        model = onnx.load_model(str(path))
+        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+        known = next((value for value in inferred if value.name == scores), None)
+        del model.graph.output[:]
+        model.graph.output.append(known or onnx.helper.make_tensor_value_info(scores, onnx.TensorProto.FLOAT, None))
+        data = model.SerializeToString()
+    return write_beside(path, data, ".onnx")
 
 
 class _Program(nn.Module):
@@ -93,7 +133,10 @@ class _Program(nn.Module):
             values = run_session(self._session(x.device.type), self._named, given, DEADLINE)
         except TimeoutError as error:
             raise AnswerError(f"{shown(self.path)}: a batch of {len(x)} images was {error}.") from error
-        rows = next((value for value in values if value.shape == (len(x), self.outputs)), values[0])
+        shape = (len(x), self.outputs)
+        # A file for one image may leave out its axis.
+        values = [value.reshape(shape) if len(x) == 1 and value.shape == shape[1:] else value for value in values]
+        rows = next((value for value in values if value.shape == shape), values[0])
         return torch.from_numpy(log_probabilities(rows) if self.normalised else np.array(rows)).to(x.device)
 
 

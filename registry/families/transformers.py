@@ -4,6 +4,7 @@ safetensors. Code of a repository is not loaded."""
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess
 from registry.class_lists import labels_of_names, names_in_order
+from registry.convert import rewritten, shards
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
 from registry.families.family import Draft, library, quiet, repository_folder
@@ -19,7 +21,7 @@ from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.preprocessing import StatedInput, preprocess_of
 from registry.transform_reading import differences, sample_images
-from registry.user_errors import CardError, WeightsError, foreign, shown
+from registry.user_errors import CardError, Remedy, WeightsError, foreign, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"
@@ -224,9 +226,14 @@ def _config(folder: Path) -> dict[str, Any]:
             f"{shown(file)} names no model_type: no model of transformers. A folder of timm: --weights FOLDER alone."
         )
     if not any(folder.glob("*.safetensors")):
+        index, file = folder / "pytorch_model.bin.index.json", folder / "pytorch_model.bin"
+        if is_file(index):
+            raise shards(index)
+        if not is_file(file):
+            raise WeightsError(f"{shown(folder)} holds neither .safetensors nor pytorch_model.bin.")
         raise WeightsError(
-            f"{shown(folder)} holds no .safetensors; other weights are not read. Convert them once, where you trust "
-            f"them: `{_auto(config)}.from_pretrained(FOLDER).save_pretrained(NEW)`, and copy the other files."
+            f"{shown(folder)} holds its weights as a pickle ({file.name}). --convert writes model.safetensors there.",
+            Remedy(write=partial(rewritten, file)),
         )
     return config
 
