@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from registry import OWN_PACKAGES
-from registry.checkpoints import State
 from registry.code import INSTALLED, NO_DATA, code_digest, source_file
+from registry.convert import State
 from registry.files import absence, digest_data, digest_file, expanded, is_file
 from registry.user_errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
 

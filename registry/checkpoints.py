@@ -190,7 +190,7 @@ _OTHERS = re.compile(
 #: LitEma), of thop's profiler, of batch normalisation; losses, metrics and optimisers.
 _BOOKKEEPING = re.compile(
     r"(?:.*\.)?(?:n_averaged|total_ops|total_params|num_batches_tracked|num_updates|initted|step|decay)"
-    r"|(?:criterion|criterions|loss|losses|loss_fn|loss_func|optimizer|optimizers|lr_scheduler|scheduler"
+    r"|(?:(?:\w+_)?(?:criterions?|loss|losses)(?:_\w+)?|class_weights?|pos_weight|optimizers?|lr_scheduler|scheduler"
     r"|(?:train|val|valid|test)_(?:acc|accuracy|metric|metrics|loss))(?:\..*)?"
 )
 

@@ -42,7 +42,7 @@ def written(read: Read, path: Path) -> Path:
     with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
         content = _plain(read(), ())
         flat = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
-        if not content or not isinstance(content, dict):
+        if not isinstance(content, dict) or not has_tensors(content):
             raise WeightsError(f"{shown(path)} holds no tensors of numbers by name. Name the file with the weights.")
         if flat:
             data = save(content, {"format": "pt"})
@@ -111,6 +111,14 @@ def _plain(content: Any, above: tuple[int, ...]) -> Any:
     named = unpacked(module_state(content) if is_module(content) else content)
     parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_LEFT)}
     return {name: value for name, value in parts.items() if value is not None and value != {}}
+
+
+def has_tensors(content: Any, larger_than: int = 0) -> bool:
+    """Return whether a tensor of more than so many numbers is in content or its dictionaries and lists."""
+    if isinstance(content, Tensor):
+        return content.numel() > larger_than
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list | tuple) else ()
+    return any(has_tensors(part, larger_than) for part in parts)
 
 
 def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
@@ -300,12 +308,12 @@ def _refuse_distributed(inside: Path, folder: Path) -> None:
     # Both libraries unpickle freely: the user runs them, or not.
     if is_file(inside / ".metadata"):
         target, what = inside / "weights.pt", "distributed checkpoint (torch.distributed.checkpoint)"
-        words = ("torch.distributed.checkpoint.format_utils", "dcp_to_torch", str(inside), str(target))
+        words = ["torch.distributed.checkpoint.format_utils", "dcp_to_torch", str(inside), str(target)]
     elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
         run = inside.parent if inside == folder else folder
         target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
-        words = ("deepspeed.utils.zero_to_fp32", str(run), str(target.parent), "--tag", inside.name)
-        words = (*words, "--safe_serialization")
+        words = ["deepspeed.utils.zero_to_fp32", str(run), str(target.parent), "--tag", inside.name]
+        words += ["--safe_serialization"]
     else:
         return
     command = ("python", "-m", *words)

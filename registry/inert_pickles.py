@@ -33,8 +33,8 @@ class StandIn(dict[Any, Any]):
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:  # two of a class with slots
             self.update(part if isinstance(part, dict) else {})
-        if any(isinstance(part, Tensor) for part in parts):  # of a quantised layer: weight, bias
-            self["packed"] = parts
+            if isinstance(part, tuple) and any(isinstance(value, Tensor) for value in part):
+                self["packed"] = part  # of a quantised layer: weight, bias
 
     def append(self, _value: object) -> None:
         """Drop an entry of a list of its own kind."""
@@ -53,9 +53,9 @@ def _built(place: str) -> Callable[..., Any] | None:
     if module == "torch._utils" and name in _NAMES:
         rebuild = getattr(import_module(module), name)
         return lambda *args: rebuild(*args)
-    if module == "torch" and isinstance(value := getattr(torch, name, None), torch.dtype | torch.qscheme):
-        found: Any = value
-        return found  # type: ignore[no-any-return]
+    value: Any = getattr(torch, name, None) if module == "torch" else None
+    if isinstance(value, torch.dtype | torch.qscheme):
+        return value  # type: ignore[no-any-return]
     return {
         "numpy._core.multiarray._reconstruct": lambda *_: np.ndarray(0),  # its state brings the content
         "numpy._core.multiarray.scalar": lambda kind, data: np.frombuffer(data, kind)[0],

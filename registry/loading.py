@@ -21,7 +21,7 @@ from registry import architectures, checkpoints, files
 from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
-from registry.convert import written
+from registry.convert import has_tensors, written
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources
@@ -369,14 +369,10 @@ def _renamed(
 def _changed(choice: WeightChoice, state: Mapping[str, Tensor], path: Path) -> Remedy:
     """Return the remedy that writes changed weights, with the statements about them that the file has beside them."""
     stated = choice.content if isinstance(choice.content, Mapping) else {}
-    beside = {name: value for name, value in stated.items() if not _has_tensors(value)}
+    # Three numbers may be a mean or a deviation; larger tensors are other weights.
+    beside = {name: value for name, value in stated.items() if not has_tensors(value, larger_than=3)}
     content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
     return Remedy(write=partial(written, partial(dict, content), path))
-
-
-def _has_tensors(value: Any) -> bool:
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return isinstance(value, Tensor) or any(map(_has_tensors, parts))
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy]:

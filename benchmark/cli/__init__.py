@@ -107,7 +107,7 @@ def main() -> None:
         from benchmark.cli.printing import corrected
 
         line = corrected(error.remedy)
-        _fail(f"{error}\n{line}" if line else str(error), error.exit_code)
+        _fail(f"{error} Paste: {line}" if line else str(error), error.exit_code)
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()  # prints the whole help

@@ -190,7 +190,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
     if done.counts["done"] + done.counts["cached"]:
         print_curves(api.Selection(db), done.run)
     if done.left_out and (line := corrected(done.remedy)):
-        echo_line(f"to use what was left out:\n{line}", err=True)
+        echo_line(f"to use what was left out: {line}", err=True)
     return done.exit_code
 
 

@@ -215,10 +215,9 @@ def sharded(network):
 
 
 def with_object(network, folder):
-    """With an object of a class of one's own, whose module lies where the line is pasted."""
+    """With an object of a class of one's own, whose module is not there any more."""
     module = sys.modules["zz_trainer"] = ModuleType("zz_trainer")
     exec("class Trainer: pass", vars(module))
-    (folder.parent / "zz_trainer.py").write_text("class Trainer: pass\n")
     try:
         return saved(lambda network: {"model": network.state_dict(), "t": module.Trainer()}, "a_net's.pt")(
             network, folder
@@ -436,18 +435,18 @@ ROWS = {
     "timm ViT, another img_size": Row(STATE, "pos_embed.*--arch-option img_size=32", "timm:test_vit", vit),
     "timm, in_chans=1": Row(
         saved(lambda network: {"state_dict": network.state_dict()}),
-        "conv1.0 has input channels: 1.*python -m registry.convert",
+        "conv1.0 has input channels: 1.*--convert",
         network=partial(resnet, in_chans=1), pixels=grey),
     "timm in shards": Row(
         written("whole", lambda network, path: path.mkdir() or library("huggingface_hub").save_torch_state_dict(
-            network.state_dict(), str(path), max_shard_size=400_000)), "shards.*python -m registry.convert"),
-    "Flax ViT (.npz)": Row(numpy_archive, r"archive of numpy.*python -m registry.convert", **OF_VIT),
+            network.state_dict(), str(path), max_shard_size=400_000)), "shards.*--convert"),
+    "Flax ViT (.npz)": Row(numpy_archive, "archive of numpy.*--convert", **OF_VIT),
     "torchvision train.py": Row(saved(partial(torchvision_script, averaged=False), "c.pth"), **OF_TORCHVISION),
     "torchvision train.py --model-ema": Row(
         saved(partial(torchvision_script, averaged=True), "c.pth"), **OF_TORCHVISION),
-    "torch.save(network)": Row(saved(lambda network: network), "python -m registry.convert"),
-    "network beside ema=None": Row(saved(lambda network: {"ema": None, "model": network}), "registry.convert"),
-    "an object of a class of one's own": Row(with_object, r"holds 'zz_trainer\.Trainer'.*python -m registry.convert"),
+    "torch.save(network)": Row(saved(lambda network: network), "a pickle that holds.*--convert"),
+    "network beside ema=None": Row(saved(lambda network: {"ema": None, "model": network}), "--convert"),
+    "an object of a class of one's own": Row(with_object, r"holds 'zz_trainer\.Trainer'.*--convert"),
     "torch.compile": Row(saved(lambda network: torch.compile(network).state_dict())),
     "AveragedModel": Row(saved(lambda network: torch.optim.swa_utils.AveragedModel(network).state_dict())),
     "activation checkpointing": Row(saved(checkpointed)),
@@ -460,7 +459,7 @@ ROWS = {
             {"model": network.state_dict(), "step": 3}, checkpoint_id=path)), "dcp_to_torch"),
     "quantize_dynamic": Row(
         saved(lambda network: torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, torch.qint8).state_dict()),
-        "python -m registry.convert", within=0.02),
+        "qint8.*--convert", within=0.02),
     "weight_norm": Row(saved(lambda network: nn.utils.weight_norm(network.fc) and network.state_dict())),
     "parametrizations.weight_norm": Row(
         saved(lambda network: nn.utils.parametrizations.weight_norm(network.fc) and network.state_dict())),
@@ -479,26 +478,26 @@ ROWS = {
     "ema-pytorch": Row(saved(lambda network: {"step": 7, "ema": library("ema_pytorch").EMA(
         plain(network), ema_model=network, include_online_model=True).state_dict()})),
     "accelerate save_state": Row(partial(accelerated, whole=True), "--weights .*model.safetensors"),
-    "accelerate save_model": Row(partial(accelerated, whole=False), "in shards.*python -m registry.convert"),
-    "peft on timm": Row(adapter, "adapter.*python -m registry.convert", **OF_VIT),
+    "accelerate save_model": Row(partial(accelerated, whole=False), "in shards.*--convert"),
+    "peft on timm": Row(adapter, "adapter.*--convert", **OF_VIT),
     "peft on transformers": Row(
-        adapter_of_transformers, "adapter.*python -m registry.convert", "", lambda: lively(Logits())),
+        adapter_of_transformers, "adapter.*--convert", "", lambda: lively(Logits())),
     "DeepSpeed ZeRO-2": Row(partial(zero, stage=2), "zero_to_fp32"),
     "DeepSpeed ZeRO-3": Row(partial(zero, stage=3), "zero_to_fp32"),
     "MAE": Row(saved(masked_autoencoder), PROBE, **OF_VIT),
     "DINO": Row(saved(dino), PROBE, **OF_VIT),
     "MoCo": Row(saved(momentum_contrast), PROBE),
     "MMPretrain, self-supervised": Row(partial(openmmlab, neck=True), PROBE),
-    "MMPretrain": Row(partial(openmmlab, neck=False), "'fc' is 'head.fc'.*python -m registry.convert"),
+    "MMPretrain": Row(partial(openmmlab, neck=False), "'fc' is 'head.fc' in the file.*--convert"),
     "a head of another name": Row(
         saved(lambda network: {name.replace("fc.", "head.fc."): t for name, t in network.state_dict().items()}),
-        "'fc' is 'head.fc'.*python -m registry.convert"),
+        "'fc' is 'head.fc' in the file.*--convert"),
     "more than the network, beside it": Row(with_more("backbone."), "--key state_dict.backbone"),
     "more than the network": Row(with_more(""), "--ignore 'projector..,prototypes'"),
     "a Git LFS pointer": Row(pointer, "Git LFS pointer.*git -C"),
     "torch.jit.save": Row(
         written("net.pt", lambda network, path: torch.jit.trace(network, torch.rand(1, 3, 32, 32)).save(path)),
-        "TorchScript.*python -m registry.convert"),
+        "TorchScript.*--convert"),
 }  # fmt: skip
 
 
@@ -522,25 +521,17 @@ def pasted(command, folder):
             subprocess.run(words, check=True)
 
 
-def advised(message, folder):
-    """What a refusal says to do, done: a line is pasted; the options of the next registration."""
-    if line := re.search(r"(python -m .+?) and register (?:--weights |--arch )?(\S+?)\.?(?= |$)", message):
-        pasted(line[1], folder)
-        return {"weights": Path(line[2])} if "--arch " not in line[0] else {"arch": line[2], "weights": None}
-    if line := re.search(r"git -C .*", message):
-        pasted(line[0], folder)
-        return {}
-    options = {}
-    words = shlex.split(re.sub(r"(?<=\S)[.;]? (?=fits|leaves|to |or )", " ", message[message.find(" --") :]))
+def advised(remedy, folder):
+    """What a refusal says to do, done: the options of the next registration."""
+    if remedy.before:
+        pasted(shlex.join(remedy.before), folder)
+    words, options = [*remedy.lacking, "--"], {}
     for word, value in pairwise(words):
-        value = value.rstrip(".,")
-        if word in ("--key", "--ignore", "--arch"):
-            options.setdefault(word[2:], value)
-        elif word == "--arch-option":
+        if word == "--arch-option":
             options.setdefault("arch_option", []).append(value)
-        elif word == "--weights":
-            options.setdefault("weights", Path(value))
-    assert options, message
+        elif word.startswith("--") and word != "--":
+            options[word[2:]] = word == "--convert" or value
+    assert remedy.before or options
     return options
 
 
@@ -574,7 +565,7 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
         if row.refused == PROBE:
             assert_probed(message, row, tmp_path)
             return
-        more = advised(message, tmp_path)
+        more = advised(caught.value.remedy, tmp_path)
         asked |= {**more, "arch_option": [*asked.get("arch_option", ()), *more.get("arch_option", ())]}
     card, _ = register("mine", **asked, **folders)
     expected = row.built()
