@@ -7,7 +7,7 @@ import io
 import pickle
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +46,7 @@ class StandIn(dict[Any, Any]):
 _NAMES = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_qtensor")
 
 
-def _built(place: str) -> Callable[..., Any] | None:
+def _built(place: str) -> Any:
     """Return what makes an object of this name; None for a stand-in. Functions are wrapped anew, so that a pickle
     that sets attributes on one changes no function of a library."""
     module, _, name = place.rpartition(".")
@@ -55,7 +55,7 @@ def _built(place: str) -> Callable[..., Any] | None:
         return lambda *args: rebuild(*args)
     value: Any = getattr(torch, name, None) if module == "torch" else None
     if isinstance(value, torch.dtype | torch.qscheme):
-        return value  # type: ignore[no-any-return]
+        return value
     return {
         "numpy._core.multiarray._reconstruct": lambda *_: np.ndarray(0),  # its state brings the content
         "numpy._core.multiarray.scalar": lambda kind, data: np.frombuffer(data, kind)[0],
