@@ -153,10 +153,12 @@ def test_a_folder_says_that_it_is_of_transformers(vit, folders):
 
 def test_files_that_are_refused(vit, folders, tmp_path):
     folder = vit("pickled")
-    torch.save({}, folder / "pytorch_model.bin")
+    plain, _ = register("plain", f"hf:{folder}", **folders)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"holds no .safetensors.*save_pretrained"):
+    with pytest.raises(WeightsError, match=r"holds its weights as a pickle.*--convert"):
         register("mine", f"hf:{folder}", **folders)
+    assert register("again", f"hf:{folder}", **folders, convert=True)[0].sha256 == plain.sha256
     code = vit("code")
     config = json.loads((code / "config.json").read_text())
     auto = {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}
@@ -295,7 +297,7 @@ def test_names_of_the_hub_come_with_their_tokenizer(towers, folders, tmp_path):
 
 @pytest.mark.parametrize(("lost", "said"), [
     ("tokenizer.json", "no tokenizer.json, vocab.json or spiece.model"),
-    ("model.safetensors", "holds no .safetensors.*AutoModel.from_pretrained"),
+    ("model.safetensors", "holds neither .safetensors nor pytorch_model.bin"),
     ("text_model.", r"lacks \d+ weights of its towers: text_model"),
 ])  # fmt: skip
 def test_a_folder_that_lacks_a_part(lost, said, towers, folders, tmp_path):
