@@ -159,7 +159,7 @@ def _opened(
         with suppress(CardError):  # of another library
             own, _, arguments, stated = preprocessing.read_folder(file.parent, arch)
             return own, weights, arguments, stated
-    if file is not None and is_file(file):
+    if arch and file is not None and is_file(file):
         with foreign("checkpoint", file, WeightsError):
             refuse_other_formats(file, arch, kwargs)
     arch = arch or required_arch(file)

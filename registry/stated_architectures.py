@@ -33,7 +33,9 @@ def required_arch(file: Path | None) -> str:
     except WeightsError as error:
         if error.remedy.write is None:
             raise
-        raise CardError(f"{error} Give --arch as well: {usual}.", Remedy(words=("--convert",))) from error
+        named = [arch for name in _named_in(file.stem) for arch in _known()[name]][:1]
+        words = ("--arch", *named, "--convert") if named else ()
+        raise CardError(f"{error} Give --arch as well: {usual}.", Remedy(words=words)) from error
     stated = next((arch for name in _stated(content) for arch in _fitting([name], content)), "")
     if stated:
         return stated

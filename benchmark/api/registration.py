@@ -230,7 +230,7 @@ FILES = (*SUFFIXES, ".pt2", ".onnx", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".p
 def name_and_weights(name: str, weights: str | None, arch: str = "") -> tuple[str, str | None]:
     """Return the name and the weights of a registration that names a file alone, or both the other way round."""
     file = expanded(name)
-    of_file = file.suffix.lower() in FILES and (file.is_file() or (weights is None and not arch))
+    of_file = file.suffix.lower() in FILES and (file.is_file() or weights is None)  # a mistyped one is none, too
     if weights is None:
         return (_named_after(name), name) if of_file or (not arch and file.exists()) else (name, None)
     is_weights = is_url(weights) or weights.startswith("random:") or expanded(weights).exists()

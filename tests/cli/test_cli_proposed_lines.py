@@ -108,6 +108,17 @@ def test_a_registration(words, bench, files):
     assert name in read_cards(files / "home" / "cards")
 
 
+@pytest.mark.parametrize(("words", "says"), [
+    (f"register nothere.pt {TINY}", "nothere.pt is not there"), (f"register nothere.pt mine {TINY}", "is not there"),
+    ("register nothere.pt", "is not there"), ("register net.npz", "--arch as well: timm:NAME"),
+    ("register net.pt", "does not state its architecture. Give --arch: timm:NAME"),
+])  # fmt: skip
+def test_what_is_missing_is_one_line(words, says, bench, files):
+    ended = bench(*words.split())
+    assert ended.code in (1, 2) and len(ended.errors) == 1 and says in ended.errors[0], ended.err
+    assert "Paste" not in ended.err and not (files / "home" / "cards").exists()
+
+
 @pytest.mark.slow
 def test_a_run_of_a_path(bench, files):
     say = ("--arch", "timm:test_resnet", "-s", "cue-conflict", "--limit", "2", "--dry-run")
