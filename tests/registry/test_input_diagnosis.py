@@ -46,6 +46,20 @@ def diagnose(model, images, targets):
     return diagnose_shown(Shown(model, model.fit(model.prepare(images, "card"))), targets)
 
 
+def test_one_photograph_of_each_class_is_enough_to_be_tried():
+    logits = torch.eye(4)[[1, 2, 3, 0]]
+    shown = SimpleNamespace(
+        model=SimpleNamespace(
+            preprocess=SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3, scale=1.0, channels="rgb"),
+            labels=SimpleNamespace(classes=("a", "b", "c", "d"), words=()),
+        ),
+        divergence=lambda *_: None,
+        logits=lambda fed, turn="", rows=slice(None): logits[rows],
+    )
+    found = diagnose_shown(shown, np.arange(4))
+    assert (found.right, found.findings, found.at_chance) == (0, (), True)
+
+
 def test_the_head_shows_whether_neighbours_are_related():
     """Rows on a path through space: neighbours are alike, until the classes are in another order. Small or unnamed
     spaces do not show it."""
