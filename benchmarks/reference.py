@@ -1,7 +1,8 @@
-"""Writes docs/reference.md, docs/reference.csv and the README's table of real observers from published trials.
+"""Writes docs/reference.md, its CSV and the README's table of real observers from published trials.
 
     bench db reference --db reference.db
-    python -m benchmarks.reference --db reference.db [--ladder sb_scores.json]
+    bench run -m 'world-*' --suite all --db world.db
+    python -m benchmarks.reference --db reference.db --world world.db [--ladder sb_scores.json]
 
 --ladder: the published shape fractions of critical-band-masking (`data/network_data/sb_scores.json`), for the one
 finding on which no trials are published. Every other number is scored from trials.
@@ -23,6 +24,7 @@ from benchmark.engine.scoring import compare_observers
 from benchmark.leaderboard.board_model import Board, Cell, Row, interval_sentence
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.links import Link
+from benchmark.leaderboard.reference_scores import images_digest
 from benchmark.stats import Comparison
 from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import adjusted
@@ -39,6 +41,10 @@ PLAIN = "resnet50 (error-consistency)"
 ENDS = tuple(f"-trained-on-{end}" for end in ("SIN", "SIN-and-IN", "SIN-and-IN-then-finetuned-on-IN"))
 Tests = Mapping[tuple[str, str], Comparison]
 Columns = Sequence[tuple[str, str]]
+Line = list[str]
+#: Columns of the file; the last four say what a number of a board is of.
+HEAD = ("suite", "observer", "kind", "trained on", "metric", "n", "value", "low", "high", "role", "version", "space",
+        "stimuli")  # fmt: skip
 SHORT = (
     "resnet50-trained-on-SIN (error-consistency)", "internvl_chat (vlm_shapebias)",
     "ViT_L_14_openai (vlm_shapebias)", "RN50_openai (vlm_shapebias)", "vit_b_16 (model-vs-human-dmc)",
@@ -209,20 +215,11 @@ def _ladder(scores: dict[str, list[float]]) -> str:
     )
 
 
-def csv_rows(boards: Sequence[tuple[Board, Columns]], tests: Tests, links: Sequence[Link]) -> Iterator[list[str]]:
+def csv_rows(boards: Sequence[tuple[Board, Columns]], db: str, tests: Tests, links: Sequence[Link]) -> Iterator[Line]:
     """Every number of the page, networks that its tables leave out included."""
-    yield ["suite", "observer", "kind", "trained on", "metric", "n", "value", "low", "high"]
-
-    def line(who: Sequence[str], metric: str, n: int | None, *ends: float | None) -> list[str]:
-        return [*who, metric, str(n or ""), *("" if x is None else f"{x:.6f}" for x in ends)]
-
+    yield [*HEAD]
     for board, columns in boards:
-        for row in (*(row for row in board.references if row.kind != "human"), *board.rows):
-            who = [board.suite, row.observer, row.kind, ", ".join(training(row))]
-            for metric, _ in columns:
-                cell = row.cells.get(metric) or Cell()
-                if cell.value is not None:
-                    yield line(who, metric, cell.n, cell.value, cell.low, cell.high)
+        yield from score_lines(board, [metric for metric, _ in columns], db)
     for (name, metric), test in tests.items():
         suite = "cue-conflict" if metric == "shape_bias" else "human-comparison"
         yield line([suite, name, "difference", ""], metric, test.n, test.difference, test.low, test.high)
@@ -232,7 +229,38 @@ def csv_rows(boards: Sequence[tuple[Board, Columns]], tests: Tests, links: Seque
         yield line(who, "spearman", one.n, one.value, one.low, one.high)
 
 
-def made(db: str, ladder: Path | None) -> dict[Path, str]:
+def line(who: Sequence[str], metric: str, n: int | None, *ends: float | None, shown: Sequence[str] = ("",) * 4) -> Line:
+    return [*who, metric, str(n or ""), *("" if x is None else f"{x:.6f}" for x in ends), *shown]
+
+
+def score_lines(board: Board, metrics: Sequence[str], db: str) -> Iterator[Line]:
+    """The numbers of a board, with what they are of: verdicts show them beside numbers of the same."""
+    shown: dict[str, list[str]] = {}
+    with Selection(db).reading() as store:
+        for metric in metrics:
+            source = next((c.source for row in board.rows if (c := row.cells.get(metric)) and c.source), None)
+            if source is not None:
+                shown[metric] = [source.role, str(board.version), board.space, images_digest(store, source)]
+    for row in (*(row for row in board.references if row.kind in ("group", "simulated", "chance")), *board.rows):
+        who = [board.suite, row.observer, row.kind, ", ".join(training(row))]
+        for metric in metrics:
+            cell = row.cells.get(metric) or Cell()
+            if cell.value is not None:
+                of = ("",) * 4 if row.kind == "chance" else shown[metric]
+                yield line(who, metric, cell.n, cell.value, cell.low, cell.high, shown=of)
+
+
+def world_lines(db: str | None) -> list[Line]:
+    """The headlines of the built-in world; without a leaderboard those that the file has."""
+    if db is None:
+        with PAGE.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+            return [row for row in csv.reader(file) if row[HEAD.index("space")] == "world16"]
+    boards = [board for board in api.rank(Selection(db)) if board.space == "world16" and ":" not in board.suite]
+    first = {board.suite: board for board in reversed(boards)}
+    return [row for board in first.values() for row in score_lines(board, [board.by], db) if row[2] != "chance"]
+
+
+def made(db: str, world: str | None, ladder: Path | None) -> dict[Path, str]:
     """Page, CSV and README as they should be."""
     cue = api.rank(api.Selection(db), "cue-conflict")[0]
     human = next(b for b in api.rank(api.Selection(db), "human-comparison") if _whole(b))
@@ -268,7 +296,7 @@ def made(db: str, ladder: Path | None) -> dict[Path, str]:
     ]  # fmt: skip
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(
-        csv_rows([(cue, cue_columns), (human, human_columns)], tests, links)
+        [*csv_rows([(cue, cue_columns), (human, human_columns)], db, tests, links), *world_lines(world)]
     )
     pooled = next(row for row in cue.references if row.observer == "people (pooled)")
     chosen = [pooled, *(row for name in SHORT for row in cue.rows if row.observer == name)]
@@ -291,11 +319,12 @@ def _whole(board: Board) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db")
+    parser.add_argument("--world")
     parser.add_argument("--ladder", type=Path)
     options = parser.parse_args()
     if options.db is None:
         needs("a leaderboard of published trials: --db FILE, made by `bench db reference --db FILE`")
-    for path, text in made(options.db, options.ladder).items():
+    for path, text in made(options.db, options.world, options.ladder).items():
         path.write_text(text, encoding="utf-8")
 
 

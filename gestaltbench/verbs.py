@@ -149,7 +149,11 @@ def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
 def _run(report: RunReport) -> Results[Record]:
     """Return the counts of a run, then one row per model and suite that failed or does not apply."""
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
-    for status, names in (("failed", report.failed), ("not applicable", report.skipped)):
+    for status, names in (
+        ("failed", report.failed),
+        ("not applicable", report.skipped),
+        ("waiting for data", report.ended("waiting for data")),
+    ):
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     return Results(title=f"run: {counts or 'nothing to do'}", values=tuple(rows), tables=lambda rows: [table_of(rows)])

@@ -125,6 +125,18 @@ class Certificate(BaseModel):
         )
 
 
+class InputCheck(BaseModel):
+    """How a network answered photographs of its classes when it was registered."""
+
+    model_config = _CONFIG
+
+    photographs: str  # the set
+    n: int = Field(ge=1)
+    right: int = Field(ge=0)
+    findings: tuple[str, ...] = ()  # other inputs or orders of the classes that fit better, the surest first
+    at_chance: bool = False  # under every usual input and order
+
+
 class ModelCard(BaseModel):
     """A card describes a model: its origin, preprocessing, label space and authors."""
 
@@ -153,6 +165,7 @@ class ModelCard(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     checkpoint: Checkpoint | None = None  # the training run that it is of
     verified: Certificate | None = None  # against the user's own code
+    tried: InputCheck | None = None
     #: `weights` with the login and query of its URL, for downloading alone: `weights` itself is stored and shown.
     _address: str | None = PrivateAttr(default=None)
 
@@ -169,9 +182,10 @@ class ModelCard(BaseModel):
         return kept if kept is not None and public(kept) == self.weights else self.weights
 
     @model_serializer(mode="wrap")
-    def _without_run(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most models belong to no training run and have no certificate; their stored cards leave the fields out."""
-        rare = {"checkpoint": self.checkpoint, "verified": self.verified}
+    def _without_rare(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most models belong to no training run, have no certificate and were not tried on photographs; their stored
+        cards leave the fields out."""
+        rare = {"checkpoint": self.checkpoint, "verified": self.verified, "tried": self.tried}
         return {name: value for name, value in plain(self).items() if rare.get(name, True)}
 
     @property

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from registry.cards import InputCheck
 from registry.model import LoadedModel
 from registry.user_errors import AnswerError, LabelError
 
@@ -93,6 +94,8 @@ class Check:
     #: What is printed instead of "ok": "guess" of an input that nothing states, "look" of what is probably wrong,
     #: "note".
     mark: str = ""
+    #: What photographs showed, for the card.
+    tried: InputCheck | None = None
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:

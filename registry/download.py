@@ -27,10 +27,10 @@ from registry.files import (
     digest_file,
     expanded,
     file_name,
-    folder_in,
     is_file,
     is_folder,
     is_url,
+    locked,
     public,
     redacted,
     write_whole,
@@ -56,9 +56,15 @@ class TransferError(OSError):
 class _Transfer(threading.Thread):
     """A request in a thread of its own: nothing else ends a read from a server that sends a byte now and then."""
 
-    def __init__(self, target: BinaryIO, limits: TransferLimits, ask: Callable[[requests.Session], Any]) -> None:
+    def __init__(
+        self,
+        target: BinaryIO,
+        limits: TransferLimits,
+        ask: Callable[[requests.Session], Any],
+        answered: Callable[[Any], None],
+    ) -> None:
         super().__init__(daemon=True)
-        self.target, self.limits, self.ask = target, limits, ask
+        self.target, self.limits, self.ask, self.answered = target, limits, ask, answered
         self.began, self.received, self.status, self.fault = time.monotonic(), 0, 0, ""
         self.problem: Exception | None = None
 
@@ -67,6 +73,7 @@ class _Transfer(threading.Thread):
         try:
             with _unlogged(), requests.Session() as session, self.ask(session) as answer:
                 self.status = answer.status_code
+                self.answered(answer)
                 for block in answer.iter_content(1 << 14):
                     self.received += len(block)
                     if self.exceeded():
@@ -109,12 +116,20 @@ def _unlogged() -> Iterator[None]:
             log.removeFilter(is_other)
 
 
-def send_request(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
-    """Send a request, write the body of its answer to `target`, and return its status. request: as requests has it
-    (json, headers, auth, allow_redirects). Raises TransferError; errors of `target` pass."""
+def send_request(
+    method: str,
+    url: str,
+    target: BinaryIO,
+    limits: TransferLimits,
+    answered: Callable[[Any], None] = lambda _answer: None,
+    **request: Any,
+) -> int:
+    """Send a request, write the body of its answer to `target`, and return its status. answered: gets the answer before
+    its body; request: as requests has it (json, headers, auth, allow_redirects). Raises TransferError; errors of
+    `target` pass."""
     silence = min(limits.silence, limits.seconds)
     under_way = _Transfer(
-        target, limits, lambda session: session.request(method, url, timeout=silence, stream=True, **request)
+        target, limits, lambda session: session.request(method, url, timeout=silence, stream=True, **request), answered
     )
     under_way.start()
     while under_way.is_alive() and not under_way.exceeded():
@@ -147,39 +162,86 @@ class NotFetched(OSError):
     """A file that no place has whole. The message names each place with its reason."""
 
 
-def download(place: str, target: Path | str, **limits: float) -> None:
-    """Write the content of a URL, or of a file on this machine, to `target`. limits: other than usual, as
-    `TransferLimits` has them. Raises OSError; the caller removes a partial file."""
+#: Bytes that are there, and bytes of the whole file if the server states them.
+Tick = Callable[[int, int | None], None]
+
+
+@dataclass
+class _Growing:
+    """A file that grows by downloads: a server that can continues it, another one starts it again."""
+
+    file: BinaryIO
+    tick: Tick
+    done: int
+    whole: int | None = None
+
+    def begin(self, answer: Any) -> None:
+        """Prepare for the body of an answer."""
+        if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
+            self.file.truncate(0)
+            self.done = 0
+        length = answer.headers.get("Content-Length", "")
+        self.whole = self.done + int(length) if length.isdecimal() else None
+
+    def write(self, block: bytes) -> None:
+        """Add a block."""
+        self.file.write(block)
+        self.done += len(block)
+        self.tick(self.done, self.whole)
+
+
+def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: None, **limits: float) -> None:
+    """Write the content of a URL, or of a file on this machine, to `target`, which a former attempt may have begun.
+    limits: other than usual, as `TransferLimits` has them. Raises OSError; what has come stays, unless the server
+    refuses it."""
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
-    with Path(target).open("wb") as file:
-        status = send_request("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
+    with Path(target).open("ab") as file:
+        growing = _Growing(file, tick, file.tell())
+        headers |= {"Range": f"bytes={growing.done}-"} if growing.done else {}
+        body: Any = growing
+        most = TransferLimits(**limits)  # type: ignore[arg-type]
+        status = send_request("GET", place, body, most, growing.begin, headers=headers)
+        if status >= HTTPStatus.BAD_REQUEST:
+            file.truncate(0)
     if status >= HTTPStatus.BAD_REQUEST:
         known = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
         raise TransferError(f"HTTP status {status}{known}")
 
 
 def fetch_whole(
-    places: Iterator[str], target: Path, sha256: str = "", report: Callable[[str], None] = lambda _line: None
+    places: Iterator[str],
+    target: Path,
+    sha256: str = "",
+    report: Callable[[str], None] = lambda _line: None,
+    tick: Tick = lambda _done, _whole: None,
 ) -> None:
-    """Put a file at `target` from the first source that has all of it. sha256: its digest or the beginning of it, if
-    known; report: receives each source and its fault. Raises NotFetched."""
+    """Put a file at `target` from the first source that has all of it; an interrupted download is continued. sha256:
+    its digest or the beginning of it, if known; report: receives each source and its fault. Raises NotFetched."""
     failures = []
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for place in places:
-        shown = redacted(public(place))
-        report(f"getting {shown}")
-        try:
-            with folder_in(target.parent, f".{target.name}.") as room:
-                download(place, new := room / target.name)
-                _require_file(new, sha256)
+    room = target.with_name(f".{target.name}.part")
+    with locked(room):
+        new = room / target.name
+        for place in places:
+            shown = redacted(public(place))
+            report(f"getting {shown}")
+            try:
+                download(place, new, tick)
+                try:
+                    _require_file(new, sha256)
+                except ValueError:
+                    new.unlink()
+                    raise
                 new.replace(target)
+                shutil.rmtree(room, ignore_errors=True)
                 return
-        except (OSError, ValueError) as error:
-            report(reason := getattr(error, "strerror", None) or str(error) or type(error).__name__)
-            failures.append(f"{shown}: {reason}")
+            except (OSError, ValueError) as error:
+                report(reason := getattr(error, "strerror", None) or str(error) or type(error).__name__)
+                failures.append(f"{shown}: {reason}")
+        if not new.is_file() or not new.stat().st_size:
+            shutil.rmtree(room, ignore_errors=True)
     raise NotFetched("; ".join(failures) or "no source is known")
 
 

@@ -96,11 +96,12 @@ def admit(
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
             raise WeightsError(f"model '{draft.name}' was not registered: {count}: {'; '.join(failed)}")
+    tried = next((each.tried for each in checks if each.tried), None)
     certificate = None
     if verify is not None:
         certificate, row = verify(model)
         checks.append(row)
-    card = draft.model_copy(update={"sha256": model.digest, "verified": certificate})
+    card = draft.model_copy(update={"sha256": model.digest, "verified": certificate, "tried": tried})
     former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
     cards.write_card(card, folder.cards, replace=folder.replaces)
     if former is not None:

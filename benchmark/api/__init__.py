@@ -1,5 +1,6 @@
 """The functions behind the command line and the Python API (`gestaltbench`)."""
 
+from benchmark.api.data_needs import data_needs, fetch_needs
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.execution import execute, run
 from benchmark.api.exports import consistency, document, export, scores, trials
@@ -35,3 +36,4 @@ from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, re
 from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
 from benchmark.api.slurm import array_script
 from benchmark.api.training import sweep
+from benchmark.api.verdicts import verdict

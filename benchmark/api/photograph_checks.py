@@ -3,6 +3,8 @@ trained."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import entry_of_folder
-from benchmark.stimuli.roles import ROLE, Resolver
+from benchmark.stimuli.roles import ROLE, SECOND_SET, Resolver
 
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from registry.model import LoadedModel
 
 COUNT = 64
+#: Roles of photographs, the best first: a network answers those that it was trained on, too, if it is fed as then.
+PHOTOGRAPHS = (ROLE, SECOND_SET, "natural-training")
 NOT_TOLD = (
     "Crop, filter and sizes within a fifth change too few answers to be checked: take them from the training code."
 )
@@ -30,7 +34,8 @@ NOT_TOLD = (
 
 def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
     """Try a network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
-    an installed natural set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
+    an installed set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
+    from registry.cards import InputCheck
     from registry.class_lists import match_names
     from registry.determinism_checks import Check
     from registry.input_diagnosis import Shown, diagnose, head_order
@@ -59,14 +64,15 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     where = stimuli.name if folder is None else folder.name
     low, high = wilson(outcome.right, outcome.n)
     right = f"{outcome.right} of {outcome.n} right ({low:.2f} to {high:.2f}) on photographs of {where}"
-    looks = [
-        Check(name="photographs", ok=True, mark="look", detail=f"{each.text}{f': {each.flags}' * bool(each.flags)}")
-        for each in outcome.findings
-    ]
+    better = tuple(f"{each.text}{f': {each.flags}' * bool(each.flags)}" for each in outcome.findings)
+    looks = [Check(name="photographs", ok=True, mark="look", detail=text) for text in better]
     if outcome.at_chance:
         text = "at chance by every input and order that was tried: the classes are in another order or space"
         looks.append(Check(name="photographs", ok=True, mark="look", detail=text))
-    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}"), *looks]
+    tried = InputCheck(
+        photographs=where, n=outcome.n, right=outcome.right, findings=better, at_chance=outcome.at_chance
+    )
+    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}", tried=tried), *looks]
 
 
 def photographs_for(labels: LabelSpace, folder: Path | None, settings: Settings) -> Stimuli | None:
@@ -78,9 +84,7 @@ def photographs_for(labels: LabelSpace, folder: Path | None, settings: Settings)
         except StimuliError:  # neither WordNet ids nor the 16 categories: the network's own classes
             entry = entry_of_folder("checked", place, ROLE, labels.name, None)
         return open_folder(entry, Path(str(entry.folder)), settings, COUNT)
-    for space in labels.answers:
-        try:
-            return Resolver(space, settings, COUNT).find(ROLE)
-        except MissingStimuli:
-            continue
+    for space, role in product(labels.answers, PHOTOGRAPHS):
+        with suppress(MissingStimuli):
+            return Resolver(space, settings, COUNT).find(role)
     return None

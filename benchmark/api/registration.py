@@ -177,14 +177,15 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
     return card
 
 
-def entrances(card: ModelCard) -> list[tuple[str, str]]:
-    """Return (suite, why the model cannot run it or "") by a few stimuli of each set."""
-    suites = list(find_suites().suites.values())
-    reasons: dict[str, str] = {}
-    for task in plan_tasks([card], suites, read_settings(), 64):
-        reason = "" if task.plan.blocks else task.reason
-        reasons[task.suite.name] = reason and reasons.get(task.suite.name, reason)
-    return list(reasons.items())
+def entrances(card: ModelCard) -> dict[str, tuple[str, str]]:
+    """Return suite -> ("can run", "waiting for data" or "not applicable", the reason) by a few stimuli of each set."""
+    found: dict[str, tuple[str, str]] = {}
+    for task in plan_tasks([card], list(find_suites().suites.values()), read_settings(), 64):
+        if task.plan.blocks:
+            found[task.suite.name] = ("can run", "")
+        else:
+            found.setdefault(task.suite.name, (task.unplanned, task.reason))
+    return found
 
 
 def named_or_registered(

@@ -185,7 +185,7 @@ class RunPlan:
         seconds = 0.0  # unknown for a cluster
         if self.request.executor != "ray":
             devices, _ = devices_and_policy(self.request)
-            seconds = expected_seconds(tasks, self.settings, devices[0]) / len(devices)
+            seconds = expected_seconds(tasks, self.settings, devices[0], processes=len(devices))
         about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
         who = f"{counted(len(observers), 'observer')} under {', '.join(suites) or 'no suite'}"
         return f"{who}: {answers:,} answers{about} if none is stored"

@@ -15,6 +15,7 @@ COMMANDS = {
     "register": ("models", "Check a checkpoint and register it as a model card."),
     "models": ("models", "List, show, check, rename, retire and remove models."),
     "rank": ("tables", "Print ranked tables with intervals and flags."),
+    "verdict": ("tables", "Say in a dozen lines what is known about a network."),
     "compare": ("tables", "Compare observers: paired tests, agreement, transfer."),
     "power": ("tables", "Estimate the images and people a comparison needs."),
     "show": ("tables", "Show one observer's scores, or a number's provenance."),

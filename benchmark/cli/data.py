@@ -68,12 +68,16 @@ def fetch(
 
     BENCH_MIRROR is tried first if it is set. "published-trials" fetches every table of published answers. A table that
     cannot be fetched is reported, and the others are fetched (exit code 3)."""
+    from benchmark.cli.progress import fetching
+
     failed = 0
     for name in names:
         group = group_members(name)
         for member in group:
             try:
-                echo_line(get(member, read_settings(), lambda text: echo_line(text, err=True), only))
+                with fetching() as report:
+                    place = get(member, read_settings(), report, only)
+                echo_line(place)
             except BenchError as error:
                 if len(group) == 1:
                     raise

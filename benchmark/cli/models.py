@@ -111,13 +111,15 @@ def register(
     code = _print_checks(checks)
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
     entrances = api.entrances(card)
-    if able := [suite for suite, reason in entrances if not reason]:
-        echo_line(f"it can run: {', '.join(able)}. Next: bench run --model {card.name}")
-    for suite, reason in entrances:
-        if reason:
+    for way, text in (("can run", "it can run"), ("waiting for data", "waiting for data")):
+        if suites := [suite for suite, (how, _) in entrances.items() if how == way]:
+            echo_line(f"{text}: {', '.join(suites)}")
+    for suite, (how, reason) in entrances.items():
+        if how == "not applicable":
             echo_line(f"it cannot run {suite}: {reason}")
     if asked["replace"]:
         echo_line("Scores of older weights stay; boards flag them until the model is run again.")
+    echo_line(f"next: bench run --model {card.name}")
     return code
 
 

@@ -62,6 +62,12 @@ def table_console(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else safe_console(stderr=stderr, width=UNBOUNDED)
 
 
+def prose_width() -> int:
+    """Return the width of sentences: the terminal's up to 100 characters, 80 elsewhere."""
+    console = safe_console()
+    return min(console.width, 100) if console.is_terminal else 80
+
+
 def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bool = False) -> None:
     """Print tables with `limit` rows between two dividers. apart: print an empty line first."""
     console = table_console()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmark import api
@@ -74,6 +74,33 @@ def reporting(
             bars.progress.stop()
     else:
         yield Heartbeat(lambda line: echo_line(line, err=True), planned or {})
+
+
+@contextmanager
+def fetching() -> Iterator[DownloadReport]:
+    """Yield the reporter of downloads: a bar in a terminal, lines elsewhere."""
+    console = safe_console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), DownloadColumn())
+    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    progress.disable = not console.is_terminal
+    with progress:
+        yield DownloadReport(progress)
+
+
+class DownloadReport:
+    """A reporter of downloads: lines, and the bytes of the file that is coming."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._bar = progress, progress.add_task("", visible=False)
+
+    def __call__(self, text: str) -> None:
+        """Print a line, and begin another file."""
+        self._progress.reset(self._bar, description=text.partition(":")[0], visible=False)
+        echo_line(text, err=True)
+
+    def tick(self, done: int, whole: int | None) -> None:
+        """Move the bar."""
+        self._progress.update(self._bar, completed=done, total=whole, visible=True)
 
 
 class Bars:

@@ -1,6 +1,7 @@
 """The commands that run networks: `bench run`, `sweep`, `diff` and `reproduce`."""
 
 import shlex
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,16 +13,19 @@ from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.training import run_name
 from benchmark.cli.derive import command
-from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, table_console
-from benchmark.cli.progress import agreed, estimate_table, reporting
+from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
+from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.comparison import diff_markdown
+from benchmark.leaderboard.verdict_forms import verdict_text
 from benchmark.variables import read_settings
+from registry.cards import builtin_cards
 from registry.user_errors import some_of
 
+VERDICTS = 3  # networks of a run that get one
 MANY = 20  # numbers that differ, listed one by one
 Yes = Annotated[bool, Option("Start a long run without asking.", "--yes", "-y")]
 Quiet = Annotated[bool, Option("Show no progress.", "--quiet", "-q")]
@@ -46,6 +50,7 @@ def run(
     tasks: Annotated[
         int, Option("Split the plan into this many tasks (with --print-array).", least=1, most=10_000)
     ] = 8,
+    fetch: Annotated[bool, Option("Fetch missing stimuli that may be fetched, without asking.")] = False,
     strict: Annotated[bool, Option("End with exit code 3 if a suite does not apply to a model.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
@@ -75,6 +80,10 @@ def run(
         return 0
     for name, reason in prepared.suites.broken.items():
         echo_line(f"warning: suite '{name}' is skipped: {reason}", err=True)
+    problems = []
+    if fetch or named != [api.DEFAULT_MODELS]:
+        problems = _get_data(prepared, fetch=fetch, ask=not (dry_run or yes or quiet))
+        prepared = api.prepare(request, settings)
     if dry_run:
         _show_plan(prepared)
         return 0
@@ -92,9 +101,35 @@ def run(
     else:
         echo_line(f"{prepared.part} is empty: the plan has fewer blocks", err=True)
         return 0
+    waiting = report.ended("waiting for data")
     if report.exit_code == 1 and not report.failed:
-        echo_line("nothing ran: these suites do not apply to these models.", err=True)
-    return 3 if strict and report.skipped and not report.failed else report.exit_code
+        why = "the suites wait for data" if waiting else "these suites do not apply to these models"
+        echo_line(f"nothing ran: {why}.", err=True)
+    partly = bool(problems) or (strict and bool(report.skipped or waiting))
+    return 3 if partly and report.exit_code == 0 else report.exit_code
+
+
+def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str]:
+    """Say what the suites wait for, and fetch what may be fetched: with `fetch`, or if a terminal agrees. Return the
+    problems."""
+    needs = api.data_needs(prepared)
+    if not needs:
+        return []
+    echo_line("waiting for data:", err=True)
+    echo_lines(needs, "  ", err=True)
+    able = [need for need in needs if need.fetchable]
+    if not able:
+        return []
+    if not fetch and ask and sys.stdin.isatty() and sys.stderr.isatty():
+        fetch = click.confirm("Fetch what may be fetched?", default=False, err=True)
+    elif not fetch:
+        echo_line("--fetch gets what may be fetched", err=True)
+    if not fetch:
+        return []
+    with fetching() as report:
+        problems = api.fetch_needs(able, prepared.settings, report)
+    echo_lines(problems, "not fetched: ", err=True)
+    return problems
 
 
 def _show_plan(prepared: api.RunPlan) -> None:
@@ -104,14 +139,17 @@ def _show_plan(prepared: api.RunPlan) -> None:
     table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
     echo_line(total_line(lines))
     unplanned = [task for task in prepared.tasks if not task.plan.blocks]
-    _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
+    for how in ("not applicable", "waiting for data"):
+        own = [task for task in unplanned if task.unplanned == how]
+        _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in own}, how, err=False)
 
 
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
     """Run the plan suite by suite, and print each headline board as soon as it is scored."""
-    db = prepared.settings.db
-    echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
-    started, report, steps = time.monotonic(), RunReport(), prepared.steps()
+    db, planned = prepared.settings.db, any(task.plan.blocks for task in prepared.tasks)
+    if planned:
+        echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
+    started, report, steps = time.monotonic(), RunReport(), prepared.steps() if planned else [prepared]
     for at, step in enumerate(steps, 1):
         if len(steps) > 1:
             echo_line(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
@@ -123,6 +161,11 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
     echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)
     _say_skipped(report.skipped)
+    waiting = [name.partition(" under ") for name in report.ended("waiting for data")]
+    for suite in dict.fromkeys(suite for _, _, suite in waiting):
+        names = [name for name, _, other in waiting if other == suite]
+        line = "" if near else f"; `bench run -m {names[0]}` lists what it needs"
+        echo_line(f"waiting for data: {some_of(names, 3)} under {suite}{line}", err=True)
     return report
 
 
@@ -132,11 +175,27 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
         print_boards(api.Selection(db), suites[0], near=near)
-    else:
-        print_summary(api.Selection(db), near=near, ran={card.name for card in prepared.cards})
+    elif near is None or len(near) > 1:
+        print_summary(api.Selection(db).where(models=sorted(near or ()) or None), leaders=near is None)
+    if near is not None:
+        _show_verdicts(prepared)
+        return
     pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
     following = (*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); a pair: bench compare A B")
-    echo_lines(following if near is None else (), err=True)
+    echo_lines(following, err=True)
+
+
+def _show_verdicts(prepared: api.RunPlan) -> None:
+    """Print what is known of the models that were named: of the user's own, if there are such among them."""
+    own = [card.name for card in prepared.cards if card.name not in builtin_cards()]
+    shown = own or [card.name for card in prepared.cards if card.source != "ideal" and not card.simulated]
+    names = {task.card.name for task in prepared.tasks if task.plan.blocks}
+    shown = [name for name in shown if name in names]
+    for name in shown[:VERDICTS]:
+        with suppress(UnknownName):  # it failed before its first answer
+            echo_data("\n" + verdict_text(api.verdict(api.Selection(prepared.settings.db), name), prose_width()))
+    if len(shown) > VERDICTS:
+        echo_line(f"and {len(shown) - VERDICTS} more: bench verdict NAME", err=True)
 
 
 #: Next steps after a run.
@@ -155,11 +214,11 @@ def _say_failed(failed: Mapping[str, str]) -> None:
         echo_line(f"failed: {name}: {reason}", err=True)
 
 
-def _say_skipped(skipped: Mapping[str, str], *, err: bool = True) -> None:
+def _say_skipped(skipped: Mapping[str, str], how: str = "not applicable", *, err: bool = True) -> None:
     """Print a line per reason with its first examples. skipped: "MODEL under SUITE" -> reason."""
     for reason in dict.fromkeys(skipped.values()):
         names = [name for name, why in skipped.items() if why == reason]
-        echo_line(f"not applicable: {some_of(names, 3)}: {reason}", err=err)
+        echo_line(f"{how}: {some_of(names, 3)}: {reason}", err=err)
 
 
 @command(api.sweep)

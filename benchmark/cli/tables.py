@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
-from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, write_data
+from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import (
     board_table,
@@ -36,10 +36,11 @@ from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
-from benchmark.leaderboard.summary import near_lines, summary_sentence, summary_table
+from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
+from benchmark.leaderboard.verdict_forms import written_verdict
 from benchmark.stats.rankings import HUMAN_METRICS
 
 LIMIT = 50  # rows of a table without --all
@@ -89,17 +90,13 @@ def print_summary(
     limit: int | None = LIMIT,
     baseline: str | None = None,
     explain: bool = False,
-    near: Collection[str] | None = None,
-    ran: Collection[str] = (),
+    leaders: bool = False,
     **asked: Any,
 ) -> int:
-    """Print models by suites, one table per label space; return the number of tables. near: show only the
-    neighbourhood of these observers; ran: describe these observers in a sentence."""
+    """Print models by suites, one table per label space; return the number of tables. leaders: also name them in a
+    sentence."""
     summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
-    sentences = [summary_sentence(summary, ran) for summary in summaries if ran]
-    if near is not None:
-        summaries = [near_lines(summary, near) for summary in summaries]
-        summaries = [summary for summary in summaries if summary.lines or summary.references]
+    sentences = map(leaders_sentence, summaries if leaders else ())
     marks = api.against(leaderboard, summaries, baseline) if baseline else {}
     for at, summary in enumerate(summaries):
         signs = marks.get(summary.space)
@@ -142,6 +139,17 @@ def print_boards(
     if explain:
         echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))
     return len(tables)
+
+
+@command(api.verdict)
+def verdict(
+    leaderboard: Selection,
+    observer: str,
+    form: Annotated[Literal["text", "markdown", "json", "html"], Option("Print in this format.", "--format")] = "text",
+    output: Output = None,
+) -> int:
+    write_data([written_verdict(api.verdict(leaderboard, observer), form, prose_width())], output)
+    return 0
 
 
 @command(api.provenance)

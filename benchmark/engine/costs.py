@@ -1,18 +1,24 @@
 """What a plan costs: forward passes, times the price of one pass. Operations are the same on every machine, so they
 decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+import torch
+
 from benchmark.contracts import Block, Policy
 from benchmark.display import duration
 from benchmark.engine import devices
+from benchmark.engine.model_view import unit_pixels
 from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
+from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
@@ -24,7 +30,10 @@ from registry.model import LoadedModel
 IDEAL_SECONDS = 1.0  # at most, for any suite
 LONG = 300.0  # seconds of computing from which a run is announced before it starts
 #: Seconds of a forward pass at an unknown speed, and forward passes under which no speed is measured.
-USUAL, FEW_PASSES = 0.003, 3_000
+USUAL, FEW_PASSES = 0.003, 100
+TIMED = 40  # tasks with most to do whose networks are timed
+SCORING = 1.0  # seconds to load, check and score for one task
+SAMPLED, SIDE = 6, 224  # blocks whose images are timed; side of an image that is shown
 SHOWING = 100_000_000  # operations: about the cost of decoding and transforming one image
 GUESSING = 1_000_000  # operations of an ideal observer's answer
 
@@ -73,7 +82,7 @@ def cost_estimates(
     speeds, lines = _speeds(tasks, settings, device), list[CostEstimate]()
     for task, n in zip(tasks, owed, strict=True):
         speed, absence = speeds.get(task.card.name), missing_weights(task.card, settings.place)
-        seconds = None if speed is None else speed * task.suite.passes * n
+        seconds = None if speed is None else speed[0] * task.suite.passes * n
         if not n:
             note, seconds = "stored", 0.0
         elif absence:
@@ -115,28 +124,61 @@ def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) ->
 
 
 def expected_seconds(
-    tasks: Sequence[Task], settings: Settings, device: str, owed: Sequence[int] | None = None
+    tasks: Sequence[Task], settings: Settings, device: str, owed: Sequence[int] | None = None, processes: int = 1
 ) -> float:
-    """Return about how long a plan takes, by the trials that each task owes (None: all). If no speed is known, that of
-    the network with most to do is measured; an unknown speed counts as the mean of the known ones, or as `USUAL`."""
+    """Return about how long a plan takes, by the trials that each task owes (None: all). Architectures with most to do
+    are timed for that; an unknown speed counts as the mean of the known ones, or as `USUAL`. processes: that share the
+    work."""
     trials = owed or [task.trials for task in tasks]
     passes = [(t.suite.passes * n, t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
-    most, card = max(passes, key=lambda row: row[0], default=(0.0, None))
     speeds = _speeds(tasks, settings, device)
-    if card and most > FEW_PASSES and not speeds and not missing_weights(card, settings.place):
-        with suppress(*FAILURES):  # the run will report why the model does not load
-            observer = load_observer(card, settings.place, device=device)
-            if isinstance(observer, LoadedModel):
-                devices.tune(observer, device, settings.tuning)
-                speeds = _speeds(tasks, settings, device)
-    usual = sum(speeds.values()) / len(speeds) if speeds else USUAL
-    return sum(speeds.get(card.name, usual) * count for count, card in passes)
+    for count, card in sorted(passes, key=lambda row: -row[0])[:TIMED]:
+        if count > FEW_PASSES and card.name not in speeds and not missing_weights(card, settings.place):
+            with suppress(*FAILURES):  # the run will report why the model does not load
+                observer = load_observer(card, settings.place, device=device)
+                if isinstance(observer, LoadedModel) and card.source != "api":
+                    devices.rough_seconds(observer, device, settings.tuning)
+                    speeds = _speeds(tasks, settings, device)
+    # Processes on one CPU have a thread each.
+    own = {name: seconds * (threads if processes > 1 else 1) for name, (seconds, threads) in speeds.items()}
+    usual = sum(own.values()) / len(own) if own else USUAL
+    answering = sum(own.get(card.name, usual) * count for count, card in passes)
+    share = sum(trials) / max(1, sum(task.trials for task in tasks))
+    scoring = SCORING * sum(n > 0 for n in trials)
+    return (answering + share * _showing_seconds(tasks)) / processes + scoring
 
 
-def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
+def _showing_seconds(tasks: Sequence[Task]) -> float:
+    """Return about how long decoding and transforming all images takes, by a few images of a few blocks. Observers
+    share both."""
+    blocks = {
+        (block.stimuli.digest, block.condition, block.presentation): block
+        for task in tasks
+        if task.card.source != "ideal"
+        for block in task.plan.blocks
+    }
+    every = [block for block in blocks.values() if len(block.stimuli)]
+    spent = images = 0.0
+    for block in every[:: max(1, len(every) // SAMPLED)]:
+        n = min(2, len(block.stimuli))
+        with suppress(*FAILURES):  # the run will report why the images cannot be shown
+            for _ in range(2):  # the first warms up
+                began = time.perf_counter()
+                shown = [block.stimuli.decode(i)[:SIDE, :SIDE] for i in range(n)]
+                if block.transform and len({image.shape for image in shown}) == 1:
+                    pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
+                    seeds = seeds_of(block.stimuli, np.arange(n), 0)
+                    block.transform.apply(pixels if block.transform.stored else unit_pixels(pixels), seeds)
+                taken = time.perf_counter() - began
+            spent, images = spent + taken, images + n
+    return spent / images * sum(len(block.stimuli) for block in every) if images else 0.0
+
+
+def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, tuple[float, int]]:
+    """Return observer -> its seconds per image and threads, of those that were timed."""
     cards = {task.card.name: task.card for task in tasks}
-    known = {name: devices.remembered(card, device, settings.tuning) for name, card in cards.items()}
-    return {name: setting[1] for name, setting in known.items() if setting}
+    known = {name: devices.known_seconds(card, device, settings.tuning) for name, card in cards.items()}
+    return {name: speed for name, speed in known.items() if speed}
 
 
 def total_line(lines: Sequence[CostEstimate]) -> str:

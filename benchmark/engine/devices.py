@@ -163,6 +163,11 @@ API_BATCH = 32
 THREADS_GAIN = 0.7  # threads that wait for one another cost more than they save, and the more so beside other work
 NEGLIGIBLE = 0.1  # by so much less for a smaller batch on a CPU: gradients are quicker in a larger one
 _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
+#: Share of a run that tuning may take, and what it takes: so many seconds, or images of a slow network.
+TUNING_SHARE, TUNING_SECONDS, TUNING_IMAGES = 1 / 20, 3.0, 300
+#: Batches of networks that are not tuned (CPU, GPU); seconds per image from which several threads pay; batch that is
+#: timed before.
+UNTUNED_BATCH, SEVERAL_THREADS, TIMED_BATCH = (16, 64), 0.005, 4
 
 Clock = Callable[[], float]
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -267,13 +272,24 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
     return noise.to(next((weight.device for weight in model.module.parameters()), torch.device("cpu")))
 
 
-def tune(model: LoadedModel, device: str, notes: Path, announce: Callable[[], None] = lambda: None) -> Tuning:
-    """Return the remembered setting of the model's architecture on this device, or measure and remember it. announce:
-    called before measuring, which takes seconds."""
+def tune(
+    model: LoadedModel,
+    device: str,
+    notes: Path,
+    announce: Callable[[], None] = lambda: None,
+    passes: float = float("inf"),
+) -> Tuning:
+    """Return the remembered setting of the model's architecture on this device, or measure and remember it; a usual one
+    if measuring would cost more than a twentieth of the run. announce: called before measuring, which takes seconds;
+    passes: forward passes of the run."""
     if model.card.source == "api":  # an endpoint, whose answers cost money, is not timed
         return Tuning(API_BATCH, 1)
     if known := remembered(model.card, device, notes):
         return known[0]
+    # The search itself passes some 300 images, and of a fast network as many as seconds have room for.
+    seconds = rough_seconds(model, device, notes)
+    if TUNING_SHARE * passes * seconds < max(TUNING_SECONDS, TUNING_IMAGES * seconds):
+        return usual_tuning(device, seconds)
     announce()
     key = _key(model.card, device)
     with contextlib.ExitStack() as alone:
@@ -289,9 +305,40 @@ def tune(model: LoadedModel, device: str, notes: Path, announce: Callable[[], No
     return best
 
 
+def usual_tuning(device: str, seconds: float) -> Tuning:
+    """Return the setting of a network that is not tuned. seconds: per image."""
+    if device.startswith("cuda"):
+        return Tuning(UNTUNED_BATCH[1])
+    return Tuning(UNTUNED_BATCH[0], torch.get_num_threads() if seconds > SEVERAL_THREADS else 1)
+
+
+def known_seconds(card: ModelCard, device: str, notes: Path) -> tuple[float, int] | None:
+    """Return the seconds per image of this architecture on this device, and the threads that this takes, if it was
+    ever timed."""
+    if (known := remembered(card, device, notes)) is not None:
+        return known[1], known[0].threads
+    rough = _read(notes).get(_key(card, device), {}).get("seconds")
+    return None if rough is None else (float(rough), usual_tuning(device, rough).threads)
+
+
+def rough_seconds(model: LoadedModel, device: str, notes: Path) -> float:
+    """Return the seconds per image of a few passes on this device, measured once."""
+    if known := known_seconds(model.card, device, notes):
+        return known[0]
+    gpu = device.startswith("cuda")
+    clock = time.perf_counter if gpu else time.process_time
+    with torch.inference_mode():
+        seconds = _cost(model, _runner(model, torch.contiguous_format, device), Tuning(TIMED_BATCH, 1), clock)
+    seconds /= 1 if gpu else usual_tuning(device, seconds).threads
+    with contextlib.suppress(OSError), locked(notes.parent):
+        write_whole(notes, json.dumps(_read(notes) | {_key(model.card, device): {"seconds": seconds}}, indent=1))
+    return seconds
+
+
 def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float] | None:
-    """Return the setting of this architecture on this device and its seconds per image, if it was ever measured."""
-    if known := _read(notes).get(_key(card, device)):
+    """Return the setting of this architecture on this device and its seconds per image, if it was ever tuned."""
+    known = _read(notes).get(_key(card, device), {})
+    if "tuning" in known:
         threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
         return Tuning(known["tuning"]["batch"], threads), float(known["seconds"])
     return None

@@ -147,7 +147,7 @@ class _Run:
         wanted = [task for task in tasks if task.plan.blocks]
         for task in tasks:
             if not task.plan.blocks:
-                self.outcomes.record(None, task, "not applicable", task.reason)
+                self.outcomes.record(None, task, task.unplanned, task.reason)
         if not wanted:
             return None
         try:
@@ -238,10 +238,12 @@ class _Run:
     def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
         model, batch, device = loaded.observer, self.options.batch, self.options.device
         notes = self.settings.tuning
+        trials = [sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks) for job in jobs]
+        passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
         if jobs and isinstance(model, TunedModel):
             try:
                 announce = partial(self.reporter.tuning, loaded.name)
-                setting = devices.Tuning(batch) if batch else devices.tune(model.model, device, notes, announce)
+                setting = devices.Tuning(batch) if batch else devices.tune(model.model, device, notes, announce, passes)
                 compiled = self.options.policy.compile
                 with devices.working_threads(setting.threads):
                     tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)
@@ -249,8 +251,6 @@ class _Run:
                     require_sound(tuned, self.options.policy.precision)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
-        trials = [sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks) for job in jobs]
-        passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
         self.reporter.expect(loaded.name, sum(trials), passes)
 
     def _jobs(self, observer: LoadedObserver, asked: _AskedTask) -> Iterator[Job]:

@@ -20,7 +20,7 @@ from benchmark.store import Observation, Outcome, Store
 from benchmark.store.rows import Work
 from registry.files import canonical
 
-Status = Literal["done", "cached", "not applicable", "failed", "partial"]
+Status = Literal["done", "cached", "not applicable", "waiting for data", "failed", "partial"]
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,11 @@ class RunReport:
     @property
     def skipped(self) -> dict[str, str]:
         """ "MODEL under SUITE" -> why the suite does not apply."""
-        return {f"{w[0]} under {w[1]}": why for w, (status, why) in self.tasks.items() if status == "not applicable"}
+        return self.ended("not applicable")
+
+    def ended(self, how: Status) -> dict[str, str]:
+        """ "MODEL under SUITE" -> the reason, of tasks that ended in this way."""
+        return {f"{w[0]} under {w[1]}": why for w, (status, why) in self.tasks.items() if status == how}
 
     @property
     def exit_code(self) -> int:
@@ -167,7 +171,7 @@ def score_shards(
                 status, reason = "failed", failed[work]
             elif work in done.scored:
                 status, reason = ("done" if work in done.fresh | answered else "cached"), ""
-            elif status != "not applicable":
+            elif status not in ("not applicable", "waiting for data"):
                 status = "failed"
                 if work in stated:
                     reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Block, Plan, Policy, Stimuli, Suite
 from benchmark.failures import MissingStimuli, UsageError
 from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
 from registry.files import digest_data
@@ -38,6 +40,7 @@ class Task:
     space: str
     plan: Plan  # empty if the suite does not apply
     reason: str = ""  # why the suite does not apply
+    lacking: tuple[Entry, ...] = ()  # stimulus sets that it asks for and that are not installed
     #: Index in `plan.blocks` -> the chunks of that block that this process shows; None: all. Others show the rest.
     only: Mapping[int, frozenset[int]] | None = None
 
@@ -45,6 +48,11 @@ class Task:
     def work(self) -> tuple[str, str, str]:
         """Names of the observer, the suite and the space."""
         return self.card.name, self.suite.name, self.space
+
+    @property
+    def unplanned(self) -> Literal["waiting for data", "not applicable"]:
+        """How a task without a plan ends."""
+        return "waiting for data" if self.lacking else "not applicable"
 
     @property
     def shown(self) -> dict[int, Block]:
@@ -82,24 +90,34 @@ def plan_tasks(
     # Plans of one suite and space are made once, because opening a set reads every file's digest.
     folder = cache(lambda space: Resolver(space, settings, limit, wanted))
     plans = dict[tuple[str, str], Plan | MissingStimuli]()
+    lacking = dict[tuple[str, str], tuple[Entry, ...]]()
     tasks: list[Task] = []
     for card in cards:
         for suite in suites:
             spaces, reason = _spaces(card, suite)
-            own, missing = list[Task](), list[str]()
+            own, missing, absent = list[Task](), list[str](), dict[str, Entry]()
             for space in spaces:
                 if (suite.name, space) not in plans:
+                    shelf = folder(space)
+                    shelf.lacking.clear()
                     try:
-                        plans[suite.name, space] = suite.plan(suite.config, folder(space))
+                        plans[suite.name, space] = suite.plan(suite.config, shelf)
                     except MissingStimuli as error:
                         plans[suite.name, space] = error
+                    lacking[suite.name, space] = tuple(shelf.lacking.values())
+                asked = lacking[suite.name, space]
                 plan = plans[suite.name, space]
                 why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
                 if isinstance(plan, Plan) and not why:
-                    own.append(Task(card=card, suite=suite, space=space, plan=plan))
+                    own.append(Task(card=card, suite=suite, space=space, plan=plan, lacking=asked))
+                if isinstance(plan, MissingStimuli):
+                    absent |= {entry.name: entry for entry in asked}
                 missing.append(why.removesuffix("."))
             reason, space = "; ".join(missing) or reason, (spaces or suite.spaces)[0]
-            tasks += own or [Task(card=card, suite=suite, space=space, plan=Plan(()), reason=reason)]
+            nothing = Task(
+                card=card, suite=suite, space=space, plan=Plan(()), reason=reason, lacking=tuple(absent.values())
+            )
+            tasks += own or [nothing]
     return tasks
 
 

@@ -2,7 +2,7 @@
 numbers of a column are of the same stimuli (from the suite's board with most observers)."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.contracts import distrust_flags
@@ -20,7 +20,7 @@ from benchmark.leaderboard.board_model import (
     cell_of,
     interval_sentence,
 )
-from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
+from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
 from benchmark.leaderboard.table import (
     ELSEWHERE,
@@ -121,28 +121,17 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
         yield who._replace(rank=mean.rank, rank_low=mean.low, rank_high=mean.high)
 
 
-def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
-    """Return the summary with the lines of the chosen and their neighbours."""
-    lines, references, hidden = near(summary.lines, summary.references, chosen)
-    notes = (*summary.notes, *([f"{hidden} others: bench rank --summary"] if hidden else []))
-    return replace(summary, lines=lines, references=references, notes=notes)
-
-
-def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
-    """Return a summary in a sentence: the ranks of the chosen observer if it is the only one, otherwise the leaders of
-    the suites. "" without ranked observers."""
-    own = [line for line in summary.lines if line.observer in chosen]
+def leaders_sentence(summary: Summary) -> str:
+    """Return the leaders of the suites in a sentence. "" without ranked observers."""
     said: dict[str, list[str]] = {}
     for head in summary.headlines:
-        ranked = [(line, line.cells[head.suite]) for line in summary.lines]
-        ranked = [(line, cell) for line, cell in ranked if cell.rank.rank is not None]
-        for line, cell in ranked:
-            if line in own if len(own) == 1 else cell.rank.rank == 1:
-                stands = rank_text(*cell.rank)  # an observer that may not be the first does not lead
-                place = "leads" if stands == "1" else f"is {stands}"
-                place = f"is {stands} of {len(ranked)}" if len(own) == 1 else place
+        for line in summary.lines:
+            cell = line.cells[head.suite]
+            if cell.rank.rank == 1:
+                place = rank_text(*cell.rank)  # an observer that may not be the first does not lead
                 number = format_interval(cell.value, cell.low, cell.high)
-                said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.title} {number})")
+                text = f"{'leads' if place == '1' else f'is {place}'} in {head.suite} ({head.title} {number})"
+                said.setdefault(line.observer, []).append(text)
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
 

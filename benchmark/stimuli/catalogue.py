@@ -51,6 +51,8 @@ class Entry:
     member: str = ""
     #: Images (or tables of trials) of the complete published set; for a set in cells, images of each cell.
     count: int | None = None
+    #: About how many MB the download takes, None if its publisher does not state it.
+    megabytes: int | None = None
     #: Digest of the complete set, as `datasets.open_set` computes it.
     digest: str | None = None
     #: Name of the set of silhouettes that serve as its object masks.

@@ -44,12 +44,13 @@ from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths
-from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded_digest
+from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.files import expanded, folder_in, public
 from registry.user_errors import foreign
 
 NONE: Mapping[str, str] = {}
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
+#: Receives a line for each step; one with a method `tick` also receives the bytes of a download (`Tick`).
 Report = Callable[[str], None]
 
 
@@ -59,8 +60,9 @@ def get(
     """Download a file of an entry to `target` from the first source that has all of it; a truncated file or a wrong
     digest counts as a failure. Raises StimuliError with every source and its problem."""
     places = places_of(file, url, settings.mirror)
+    shown: Tick = getattr(report, "tick", lambda _done, _whole: None)
     try:
-        fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"))
+        fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"), shown)
     except OSError as error:
         mirror = "not set" if settings.mirror is None else f"'{public(settings.mirror)}'"
         raise StimuliError(

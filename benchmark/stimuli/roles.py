@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_set
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
-from benchmark.stimuli.set_folders import folder_of, missing_set, remedy
+from benchmark.stimuli.set_folders import folder_of, is_fetchable, missing_set, remedy
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.cards import read_cards
 from registry.labels import label_space
@@ -85,6 +86,8 @@ class Resolver:
         self._opened: dict[str, Stimuli] = {}
         self._parts: dict[str, Mapping[str, Stimuli]] = {}
         self._textures: dict[str, Textures] = {}
+        #: Sets that were asked for and are not installed, the first of each role that can be fetched.
+        self.lacking: dict[str, Entry] = {}
 
     def find(self, role: str) -> Stimuli:
         """Open the set for a role. Raises MissingStimuli with the remedy, StimuliError if the installed set is not
@@ -138,6 +141,8 @@ class Resolver:
             if folder is not None:
                 return entry, folder
         if entries:
+            best = next((entry for entry in entries if is_fetchable(entry)), entries[0])
+            self.lacking[best.name] = best
             raise missing_set(entries[0])
         options = f" --space {self.space}" * (layout != "textures") + f" --layout {layout}" * bool(layout)
         raise MissingStimuli(
@@ -147,8 +152,20 @@ class Resolver:
 
 
 ROLE = "natural"
-#: Key of `Plan.missing` if only training images are installed.
-HELD_OUT = "natural (held out)"
+#: Keys of `Plan.missing` if other photographs are shown for want of ImageNet's validation images -> the flag of scores.
+HELD_OUT, OTHERS = "natural (held out)", "natural (ImageNet)"
+STAND_INS = {OTHERS: "ImageNet-V2 instead of ImageNet's validation images", HELD_OUT: "training images"}
+SECOND_SET, SECOND_LOSS = "imagenet-v2", "networks err more on it, and its numbers compare only with others on it"
+#: What is shown instead, the first that is installed: its role, its key, and what is said of it.
+_INSTEAD = (
+    (SECOND_SET, OTHERS, f"ImageNet-V2 shown instead ({SECOND_LOSS})"),
+    ("natural-training", HELD_OUT, "training images shown instead"),
+)
+
+
+def stand_in_flags(missing: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the flags of scores on photographs that stand in for others. missing: of the trials."""
+    return tuple(flag for key, flag in STAND_INS.items() if key in missing)
 
 
 def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dict[str, str]]:
@@ -164,15 +181,14 @@ def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dic
 
 
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
-    """Open held-out images; for ImageNet, training images if there are none, with a reason in `missing`. Raises
-    MissingStimuli if neither is installed."""
+    """Open held-out images; for ImageNet those of ImageNet-V2 if there are none, otherwise training images, with a
+    reason in `missing`. Raises MissingStimuli if none is installed."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:
-        if shelf.space != "imagenet1k":
-            raise
-        missing[HELD_OUT] = f"training images shown instead: {error}"
-        try:
-            return shelf.find("natural-training")
-        except MissingStimuli:
-            raise error from None
+        for role, key, lost in _INSTEAD if shelf.space == "imagenet1k" else ():
+            with suppress(MissingStimuli):
+                stimuli = shelf.find(role)
+                missing[key] = f"{lost}: {error}"
+                return stimuli
+        raise

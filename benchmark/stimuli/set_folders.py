@@ -41,9 +41,14 @@ def missing_set(entry: Entry) -> MissingStimuli:
     return MissingStimuli(f"the stimulus set '{entry.name}' is not on this disk. Get it with {remedy(entry)}.")
 
 
+def is_fetchable(entry: Entry) -> bool:
+    """Return whether the terms of a set allow a download."""
+    return entry.url is not None or bool(entry.archives)
+
+
 def remedy(entry: Entry) -> str:
     """Name the command that gets a set."""
     add = f"`bench data add {entry.name} FOLDER`"
-    if entry.url is not None or entry.archives:
+    if is_fetchable(entry):
         return f"`bench data fetch {entry.name}`, or {add} if you have it"
     return f"{add} (get it from {entry.source})" if entry.source else f"{add} (its terms do not allow a download)"

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from benchmark.contracts import Array, Stimuli
 
 #: How a piece of work ended; the piece: observer, suite, label space.
-Ending = Literal["done", "not applicable", "failed", "partial"]
+Ending = Literal["done", "not applicable", "waiting for data", "failed", "partial"]
 Work = tuple[str, str, str]
 #: The suite under which imported trials are stored: once, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"

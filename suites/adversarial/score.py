@@ -9,14 +9,14 @@ import numpy as np
 from benchmark.contracts import Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import share
-from benchmark.stimuli.roles import HELD_OUT, ROLE
+from benchmark.stimuli.roles import ROLE, STAND_INS
 from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference_budget
 from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, stands
 from suites.adversarial.trust.report import flags
 
 Z95 = 1.959963984540054
 COLUMNS = {"fgsm_accuracy": "fgsm_broken", "transfer_accuracy": "transfer_broken"}
-REMARKS = {HELD_OUT: "training images", LISTED: "evenly spaced images, not RobustBench's list"}
+REMARKS = {**STAND_INS, LISTED: "evenly spaced images, not RobustBench's list"}
 
 
 def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:

@@ -14,7 +14,7 @@ from benchmark.stats import ratio_score
 from benchmark.stats.intervals import Floats, percentiles, t_quantile
 from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.datasets import restrict
-from benchmark.stimuli.roles import HELD_OUT, ROLE, natural_images
+from benchmark.stimuli.roles import ROLE, natural_images, stand_in_flags
 from benchmark.transforms.listing import own_list, transform
 from suites.corruption.config import WORLD, CorruptionConfig
 from suites.corruption.observe import observe
@@ -155,7 +155,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     if UNMASKED not in conditions:
         metrics = BANDS_SUITE.metrics
         return [Score(metric=own.name, value=None, reason="no trials without noise", role=ROLE) for own in metrics]
-    flags = ("training images",) if HELD_OUT in trials.missing else ()
+    flags = stand_in_flags(trials.missing)
     scores = [*_channel(trials, conditions)]
     for cell in conditions:
         metric = BANDS_SUITE.metric("unmasked_accuracy" if cell == UNMASKED else "masked_accuracy")

@@ -13,7 +13,7 @@ from benchmark.contracts import Array, Trials
 from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
 from benchmark.stats.intervals import Floats, chunk_sizes
-from benchmark.stimuli.roles import HELD_OUT, ROLE
+from benchmark.stimuli.roles import ROLE, STAND_INS, stand_in_flags
 from benchmark.transforms.listing import Entries, own_list, plugins
 from suites.corruption.config import SIZE_224
 from suites.corruption.protocols import COMMON, listed, world_list
@@ -154,7 +154,7 @@ class CellTable:
     @cached_property
     def absent(self) -> dict[str, str]:
         """Return the corruptions that were planned and could not be shown, with the reason."""
-        whole = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
+        whole = (*STAND_INS, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
         return {name: reason for name, reason in self.trials.missing.items() if name not in whole}
 
     @property
@@ -165,7 +165,7 @@ class CellTable:
     @property
     def flags(self) -> tuple[str, ...]:
         """Return the flags that every score carries."""
-        return ("training images",) if HELD_OUT in self.trials.missing else ()
+        return stand_in_flags(self.trials.missing)
 
     def flags_of(self, cells: Sequence[SweepCell]) -> tuple[str, ...]:
         """Return the flags of a mean over some cells."""

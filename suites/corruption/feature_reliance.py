@@ -12,7 +12,7 @@ from benchmark.contracts import Array, Metric, Ratio, Score, Trials, View
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import paired_difference, ratio_score
 from benchmark.stats.ratios import correct, share
-from benchmark.stimuli.roles import HELD_OUT
+from benchmark.stimuli.roles import stand_in_flags
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
 from suites.corruption.config import CorruptionConfig
@@ -125,7 +125,7 @@ def _bounded(score: Score, metric: Metric, images: int) -> Score:
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Return the reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder
     after the filter."""
-    flags = ("training images",) if HELD_OUT in trials.missing else ()
+    flags = stand_in_flags(trials.missing)
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
     images = int((trials["condition"] == CLEAN).sum()) if len(trials) else 0
     scores = [

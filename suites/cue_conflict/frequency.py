@@ -16,7 +16,7 @@ from benchmark.stats import ratio_score
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.regenerate import cropped
-from benchmark.stimuli.roles import HELD_OUT, natural_images
+from benchmark.stimuli.roles import natural_images, stand_in_flags
 from suites.cue_conflict.metrics import follows_shape, follows_texture, fraction
 
 ROLE = "frequency-conflict"
@@ -96,7 +96,7 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Return every metric over all cuts, the bias also at each."""
-    flags = ("training images",) if HELD_OUT in trials.missing else ()
+    flags = stand_in_flags(trials.missing)
     cuts = sorted(trials.coded("condition").used if len(trials) else (), key=lambda cut: float(cut.partition("/")[2]))
     return [
         *(ratio_score(metric, trials, flags=flags) for metric in FREQUENCY.metrics),

@@ -1,0 +1,69 @@
+"""The headlines of published networks, people and the built-in world's networks, which come with the package."""
+
+import csv
+from collections.abc import Collection, Iterator
+from functools import cache
+from importlib.resources import files
+
+from benchmark.store import Store
+from benchmark.store.rows import ScoreRow
+from registry.files import digest_data
+
+#: The method of a reference number: its trials are not in the leaderboard.
+REFERENCE = "reference"
+
+
+@cache
+def reference_rows() -> tuple[ScoreRow, ...]:
+    """Read the package's table of scores."""
+    text = (files("benchmark.leaderboard") / "reference.csv").read_text(encoding="utf-8")
+    return tuple(_score(row) for row in csv.DictReader(text.splitlines()) if row["stimuli"])
+
+
+def _score(row: dict[str, str]) -> ScoreRow:
+    value, low, high = (float(row[name]) if row[name] else None for name in ("value", "low", "high"))
+    return ScoreRow(
+        observer=row["observer"],
+        kind=row["kind"],
+        training=tuple(filter(None, row["trained on"].split(", "))),
+        suite=row["suite"],
+        version=int(row["version"]),
+        space=row["space"],
+        created="",
+        set_id=REFERENCE,
+        stimuli=row["stimuli"],
+        flags=(),
+        metric=row["metric"],
+        condition="",
+        role=row["role"],
+        value=value,
+        reason="",
+        low=low,
+        high=high,
+        level=0.95,
+        method=REFERENCE,
+        n=int(row["n"] or 0),
+        excluded=0,
+    )
+
+
+def images_digest(store: Store, score: ScoreRow) -> str:
+    """Return the digest of the names of the images behind a score, by role: names identify published images, whose
+    files may differ between copies."""
+    sets = {score.role: score.stimuli}
+    if not score.role:
+        sets = next(dict(each.stimuli) for each in store.score_sets(score.suite) if each.id == score.set_id)
+    return digest_data([[role, sorted(store.stimuli(digest).ids)] for role, digest in sorted(sets.items())])[:16]
+
+
+def references_of(store: Store, own: ScoreRow, known: Collection[str]) -> Iterator[ScoreRow]:
+    """Yield reference scores of the same metric, version of the suite and images, as if on the same board. known:
+    observers that the leaderboard has scores of, which are left out."""
+    same = [
+        row
+        for row in reference_rows()
+        if (row.suite, row.version, row.space, row.metric) == (own.suite, own.version, own.space, own.metric)
+        and row.observer not in known
+    ]
+    shown = images_digest(store, own) if same else ""
+    yield from (row._replace(stimuli=own.stimuli) for row in same if row.stimuli == shown)

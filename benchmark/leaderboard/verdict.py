@@ -1,0 +1,395 @@
+"""What a leaderboard says about one network, in sentences. A sentence that compares comes from a test that is adjusted
+for all tests of its kind (Holm), or is not said."""
+
+import math
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import hypot
+from typing import Any
+
+from benchmark.contracts import Suite, distrust_flags
+from benchmark.contracts.suite import DISTRUST, is_guessing
+from benchmark.display import counted
+from benchmark.leaderboard.board import UNTRAINED
+from benchmark.leaderboard.board_model import Board, Cell, Row, cell_of
+from benchmark.leaderboard.comparison import PowerRow
+from benchmark.leaderboard.lineage import UNSTATED, lineage
+from benchmark.leaderboard.reference_scores import REFERENCE
+from benchmark.leaderboard.table import rank_text
+from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, decided
+from benchmark.stats.differences import Quadratic, Restricted
+from benchmark.stats.intervals import normal_quantile
+from benchmark.stats.rankings import rank_intervals
+from benchmark.store.rows import ScoreRow
+
+INPUT, PAIR, TRUST, MISSING = "input", "nearest", "trust", "not measured"
+UNPAIRED = "difference of two intervals, Holm over all neighbours and suites"
+PAIRED_TEST = "paired, Holm over the suites"
+#: Groups that a network is as, of which the nearest are named; parts of a headline that may be its weakest.
+NAMED, WEAKEST = 2, 2
+POWER = 0.8
+_KINDS = {"group": "people", "human": "people", "simulated": "simulated people"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A number behind a sentence, with its test if it is of a comparison."""
+
+    suite: str = ""
+    metric: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    against: str = ""  # the other observer; the number is then own minus other
+    test: str = ""  # its method
+    p: float | None = None  # adjusted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """One statement. about: a suite, or "input", "nearest", "trust", "not measured"."""
+
+    about: str
+    text: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Everything that is said of one network, the most important first."""
+
+    observer: str
+    sentences: tuple[Sentence, ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The verdict as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A suite's headline of the network, among its neighbours."""
+
+    suite: Suite
+    board: Board  # with reference rows
+    score: ScoreRow
+    parts: Sequence[ScoreRow] = ()  # scores of the headline's conditions
+
+    @property
+    def row(self) -> Row:
+        """The network's row on the board."""
+        rows = (*self.board.rows, *self.board.references)
+        return next(row for row in rows if row.observer == self.score.observer)
+
+    @property
+    def guessing(self) -> bool:
+        """Whether its answers do not depend on the images."""
+        return is_guessing(self.score.flags)
+
+    def neighbours(self, twins: Iterable[str] = ()) -> Iterator[tuple[str, Row]]:
+        """Yield (group, row) of the others with a value that can be trusted. twins: names of the same network."""
+        own = {self.score.observer, *twins}
+        pooled = any(row.kind == "group" for row in self.board.references)
+        for row in (*self.board.rows, *self.board.references):
+            cell = row.cells[self.board.by]
+            network = row.kind in ("network", "published") and UNTRAINED not in row.training
+            person = row.kind in _KINDS and not (pooled and row.kind == "human")
+            if row.observer in own or cell.value is None or distrust_flags(cell.flags) or not (network or person):
+                continue
+            recipe = lineage(row.observer, row.training).family.partition("/")[2]
+            yield _KINDS.get(row.kind, recipe), row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """The neighbour that is nearest in all suites, and the tests against it. paired: on the trials of both."""
+
+    name: str
+    tests: tuple[SuiteComparison, ...]
+    paired: bool
+
+
+def interval_test(own: Cell, other: Cell, metric: str, name: str) -> Comparison:
+    """Test a difference by the two intervals, as of independent numbers: conservative on common stimuli. The standard
+    errors are those of the ends that face each other (Zou and Donner 2008, Statistics in Medicine 27:1693)."""
+    a, b = float(own.value or 0.0), float(other.value or 0.0)
+    start = Comparison(metric=metric, a=a, b=b, difference=a - b, n=own.n, method=name)
+    ends = (own.low, other.high) if a > b else (own.high, other.low)
+    if ends[0] is None or ends[1] is None:
+        return start
+    error = hypot(a - ends[0], b - ends[1]) / normal_quantile(0.95)
+    if error <= 0:
+        return start
+    test = Restricted(difference=a - b, variance=Quadratic(at_zero=error**2, cross=0.0, square=0.0))
+    return decided(start, test, name)
+
+
+def neighbour_tests(
+    measured: Sequence[Measured], twins: Iterable[str] = (), rival: Rival | None = None
+) -> dict[str, list[tuple[str, Row, Comparison]]]:
+    """Return suite -> (group, neighbour, test of the network minus the neighbour). All tests by intervals are one
+    family; those of the rival replace them, as paired tests are stronger."""
+    paired = {row.suite: row.comparison for row in rival.tests if row.comparison.p_holm is not None} if rival else {}
+    at: list[tuple[str, str, Row]] = []
+    tests: list[Comparison] = []
+    for each in measured:
+        for group, row in each.neighbours(twins) if not each.guessing else ():
+            at.append((each.suite.name, group, row))
+            tests.append(interval_test(cell_of(each.score), row.cells[each.board.by], each.board.by, UNPAIRED))
+    found: dict[str, list[tuple[str, Row, Comparison]]] = defaultdict(list)
+    for (suite, group, row), test in zip(at, adjust(tests), strict=True):
+        stronger = rival is not None and row.observer == rival.name and suite in paired
+        found[suite].append((group, row, paired[suite] if stronger else test))
+    return found
+
+
+def nearest_names(measured: Sequence[Measured], twins: Iterable[str] = ()) -> list[str]:
+    """Return other networks, the nearest first: most suites in common, then the smallest mean difference in units of
+    each board's range."""
+    gaps: dict[str, list[float]] = defaultdict(list)
+    for each in measured:
+        rows = [row for _, row in each.neighbours(twins) if row.kind not in _KINDS]
+        values = [float(row.cells[each.board.by].value or 0.0) for row in rows]
+        own = float(each.score.value or 0.0)
+        spread = max([own, *values]) - min([own, *values]) or 1.0
+        for row, value in zip(rows, values, strict=True):
+            gaps[row.observer].append(abs(own - value) / spread)
+    return sorted(gaps, key=lambda name: (-len(gaps[name]), sum(gaps[name]) / len(gaps[name]), name))
+
+
+def suite_sentence(measured: Measured, tests: Sequence[tuple[str, Row, Comparison]]) -> Sentence:
+    """Return value, interval, place, what it resembles and where it is weakest."""
+    suite, own, place = measured.suite, cell_of(measured.score), measured.row.place
+    metric = measured.board.columns[0]
+    text = f"{metric.title.partition(' (')[0]} {short(own.value, own.low, own.high)}"
+    ranked = sum(row.rank is not None for row in measured.board.rows)
+    text += f", rank {rank_text(*place)} of {ranked}" if place.rank is not None and ranked > 1 else ""
+    said, evidence = _resemblance(tests, own)
+    weak, parts = weakest_parts(measured)
+    partial = [note.partition(": ")[2] for note in measured.board.notes if note.startswith("partial set: ")]
+    lines = [text, *([f"{said[0].upper()}{said[1:]}"] if said else []), *filter(None, [weak])]
+    lines = [f"{line}." for line in (*lines, *(f"Shown {note}" for note in partial))]
+    return Sentence(about=suite.name, text=" ".join(lines), evidence=(_number(measured), *evidence, *parts))
+
+
+def _number(measured: Measured) -> Evidence:
+    score = measured.score
+    return Evidence(
+        suite=score.suite, metric=score.metric, value=score.value, low=score.low, high=score.high, n=score.n,
+        test=score.method,
+    )  # fmt: skip
+
+
+def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tuple[str, tuple[Evidence, ...]]:
+    """Say of which groups no member differs, and which groups lie above or below as wholes."""
+    groups: dict[str, list[tuple[Row, Comparison]]] = defaultdict(list)
+    for group, row, test in tests:
+        if group != UNSTATED and test.p_holm is not None:
+            groups[group].append((row, test))
+    value = own.value or 0.0
+    sides: dict[str, list[tuple[float, str]]] = {"as": [], "above": [], "below": []}
+    evidence: list[Evidence] = []
+    for group, members in groups.items():
+        ways = {_way(test) for _, test in members}
+        if len(ways) > 1:
+            continue
+        others = [float(test.b or 0.0) for _, test in members]
+        low, high = min(others), max(others)
+        ends = plain(low, 2) + (f" to {plain(high, 2)}" if plain(low, 2) != plain(high, 2) else "")
+        mark = " reference" if all(row.cells[test.metric].source.method == REFERENCE for row, test in members) else ""
+        size = f" ({len(members)}{mark})" if len(members) > 1 or mark else ""
+        distance = max(low - value, value - high, 0.0)
+        sides[ways.pop()].append((distance, f"{group} {ends}{size}"))
+        evidence += [_difference(test, row.observer) for row, test in members]
+    said = []
+    for way, found in sides.items():
+        # People are the question of the whole benchmark: they are named however far they are.
+        most = NAMED if way == "as" else 1
+        kept = [text for at, (_, text) in enumerate(sorted(found)) if at < most or "people" in text]
+        said += [f"{way} {', '.join(kept)}"] if kept else []
+    return "; ".join(said), tuple(evidence)
+
+
+def _way(test: Comparison) -> str:
+    if test.p_holm is None or test.p_holm >= 0.05:
+        return "as"
+    return "above" if (test.difference or 0.0) > 0 else "below"
+
+
+def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:
+    return Evidence(
+        suite=suite, metric=test.metric, value=test.difference, low=test.low, high=test.high, n=test.n,
+        against=other, test=test.method, p=test.p_holm,
+    )  # fmt: skip
+
+
+def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
+    """Return the conditions that alone may be the worst (ranks not ruled out at 95 %), if they are few."""
+    cells = [(f"{row.role} {row.condition}" if measured.suite.headline.parts else row.condition, cell_of(row))
+             for row in measured.parts]  # fmt: skip
+    cells = [(name, cell) for name, cell in cells if None not in (cell.value, cell.low, cell.high)]
+    if len(cells) <= WEAKEST + 1 or measured.board.columns[0].direction == "none":
+        return "", ()
+    z = 2 * normal_quantile(0.95)
+    errors = [((cell.high or 0.0) - (cell.low or 0.0)) / z for _, cell in cells]
+    higher = measured.board.columns[0].direction == "higher"
+    _, _, worst = rank_intervals([cell.value for _, cell in cells], errors, higher)
+    last = [(name, cell) for (name, cell), rank in zip(cells, worst.tolist(), strict=True) if rank == len(cells)]
+    if not 0 < len(last) <= WEAKEST:
+        return "", ()
+    parts = measured.suite.headline.parts
+    named = " or ".join(f"{name.removesuffix(f' {parts}')} {short(cell.value)}" for name, cell in last)
+    method = f"lowest of {len(cells)} by rank intervals, Bonferroni"
+    metric = measured.board.by
+    evidence = (
+        Evidence(suite=measured.suite.name, metric=f"{metric} {name}", value=cell.value, low=cell.low, high=cell.high,
+                 n=cell.n, test=method)
+        for name, cell in last
+    )  # fmt: skip
+    return f"Weakest: {named}", tuple(evidence)
+
+
+def pair_sentence(rival: Rival) -> Sentence:
+    """Return where the network is better than its nearest neighbour, where it is worse, and how many images would show
+    a difference of the size that was seen."""
+    ways: dict[str, list[str]] = {"better in": [], "worse in": [], "higher in": [], "lower in": [], "same": [],
+                                  "no difference seen in": []}  # fmt: skip
+    for row in rival.tests:
+        test, higher = row.comparison, (row.comparison.difference or 0.0) > 0
+        size = f"{'+' * higher}{plain(test.difference or 0.0, 3)}"
+        if test.same:
+            ways["same"].append(row.suite)
+        elif test.p_holm is not None and test.p_holm < 0.05:
+            good = higher == (row.metric.direction == "higher")
+            way = ("higher in" if higher else "lower in") if row.metric.direction == "none" else \
+                  ("better in" if good else "worse in")  # fmt: skip
+            ways[way].append(f"{row.suite} ({size})")
+        elif test.p_holm is not None:
+            ways["no difference seen in"].append(f"{row.suite} ({size}{_images(row)})")
+    same = ways.pop("same")
+    said = [f"the same answers in {', '.join(same)}"] * bool(same)
+    said += [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
+    how = "" if rival.paired else " (reference, unpaired)"
+    method = PAIRED_TEST if rival.paired else UNPAIRED
+    evidence = (
+        Evidence(suite=row.suite, metric=row.metric.name, value=row.comparison.difference, low=row.comparison.low,
+                 high=row.comparison.high, n=row.comparison.n, against=rival.name, test=method,
+                 p=row.comparison.p_holm)
+        for row in rival.tests
+    )  # fmt: skip
+    return Sentence(about=PAIR, text=f"{rival.name}{how}: {'; '.join(said)}.", evidence=tuple(evidence))
+
+
+def _images(row: SuiteComparison) -> str:
+    """Return how many images would show a difference of this size (with a probability of .8)."""
+    size = abs(row.comparison.difference or 0.0)
+    if size < 1e-9:
+        return ""
+    need = PowerRow(suite=row.suite, title="", who="", comparison=row.comparison, detect=size, power=POWER).images
+    if need is None:
+        return "; no number of images would show it"
+    digits = 10 ** max(0, math.floor(math.log10(max(need, 1.0))) - 1)
+    return f"; {math.ceil(need / digits) * digits:,} images would show it"
+
+
+def input_sentence(observer: str, card: Mapping[str, Any], measured: Sequence[Measured], builtin: bool) -> Sentence:
+    """Return whether the network is fed as it was trained, by the photographs that it was shown at registration."""
+    tried, guessing = card.get("tried"), [each.suite.name for each in measured if each.guessing]
+    evidence, text = [_number(each) for each in measured if each.guessing], ""
+    if tried:
+        right, n, where = tried["right"], tried["n"], tried["photographs"]
+        evidence += [Evidence(metric="photographs right", value=right / n, n=n, test=f"at registration, on {where}")]
+        if tried["findings"]:
+            text = f"Fed wrongly, as it seems: {tried['findings'][0]}. Register it again (--replace)."
+        elif tried["at_chance"]:
+            text = (
+                f"At chance: {right} of {n} photographs right, and no usual input or order of classes fits better. "
+                "Untrained, other classes, or other weights?"
+            )
+        else:
+            text = f"Fed as trained, as far as {n} photographs show: {right} right, and no usual input fits better."
+    if guessing and not (tried and (tried["findings"] or tried["at_chance"])):
+        every = len(guessing) == len(measured)
+        where = "every suite" if every else ", ".join(guessing)
+        text = f"At chance in {where}, so these numbers mean nothing: fed wrongly, other classes, or untrained? {text}"
+    if not text:
+        line = f"bench register {shlex.quote(observer)} ... --replace --check FOLDER"
+        text = "As its card states, which comes with the package." if builtin else (
+            f"Unchecked: no photographs of its classes were here. `{line}` tries it.")  # fmt: skip
+    return Sentence(about=INPUT, text=text.strip(), evidence=tuple(evidence))
+
+
+def trust_sentence(measured: Sequence[Measured]) -> Sentence:
+    """Return the flags of distrust and of outdated weights on the headlines."""
+    flags: dict[str, list[str]] = defaultdict(list)
+    for each in measured:
+        for flag in each.score.flags:
+            if flag.startswith((DISTRUST, "outdated")):
+                flags[flag.removeprefix(DISTRUST)].append(each.suite.name)
+    text = "; ".join(f"{flag} ({', '.join(where)})" for flag, where in flags.items())
+    none = f"No flag of distrust on {counted(len(measured), 'headline')}."
+    return Sentence(about=TRUST, text=f"Doubtful: {text}." if text else none)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """Suites without a headline of the network, for one reason. line: the command that would measure them, if any."""
+
+    suites: Sequence[str]
+    reason: str
+    line: str = ""
+
+
+def missing_sentence(lacking: Sequence[Lacking]) -> Sentence:
+    """Return what is not measured, why, and the line that would."""
+    parts = (f"{', '.join(e.suites)} ({e.reason}){f': `{e.line}`' * bool(e.line)}" for e in lacking)
+    return Sentence(about=MISSING, text=f"{'; '.join(parts)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a verdict is made of."""
+
+    observer: str
+    card: Mapping[str, Any]
+    builtin: bool  # whether the card comes with the package
+    measured: Sequence[Measured]
+    twins: Sequence[str] = ()  # other names of the same network
+    rival: Rival | None = None
+    lacking: Sequence[Lacking] = field(default_factory=tuple)
+
+
+def verdict_of(known: Known) -> Verdict:
+    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing."""
+    tests = neighbour_tests(known.measured, known.twins, known.rival)
+    sentences = [input_sentence(known.observer, known.card, known.measured, known.builtin)]
+    sentences += [suite_sentence(each, tests[each.suite.name]) for each in known.measured if not each.guessing]
+    if known.rival is not None and any(row.comparison.p_holm is not None for row in known.rival.tests):
+        sentences.append(pair_sentence(known.rival))
+    if known.measured:
+        sentences.append(trust_sentence(known.measured))
+    if known.twins:
+        text = f"{', '.join(known.twins)} is the same network (weights, input and labels)."
+        sentences.append(Sentence(about="twin", text=text))
+    if known.lacking:
+        sentences.append(missing_sentence(known.lacking))
+    return Verdict(observer=known.observer, sentences=tuple(sentences))
+
+
+def plain(value: float, digits: int) -> str:
+    """Return ".26", "-.03" or "1.00"."""
+    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+
+
+def short(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """Return ".26 [.23, .30]", with three decimals if the interval is narrow."""
+    if value is None:
+        return "-"
+    if low is None or high is None:
+        return plain(value, 2)
+    digits = 2 if high - low >= 0.03 else 3
+    return f"{plain(value, digits)} [{plain(low, digits)}, {plain(high, digits)}]"
