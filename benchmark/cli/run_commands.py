@@ -105,8 +105,8 @@ def run(
     if report.exit_code == 1 and not report.failed:
         why = "the suites wait for data" if waiting else "these suites do not apply to these models"
         echo_line(f"nothing ran: {why}.", err=True)
-    partly = bool(problems) or (strict and bool(report.skipped or waiting))
-    return 3 if partly and report.exit_code == 0 else report.exit_code
+    strictly = strict and not report.failed and bool(report.skipped or waiting)
+    return 3 if strictly or (problems and report.exit_code == 0) else report.exit_code
 
 
 def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str]:

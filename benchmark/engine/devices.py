@@ -286,10 +286,11 @@ def tune(
         return Tuning(API_BATCH, 1)
     if known := remembered(model.card, device, notes):
         return known[0]
-    # The search itself passes some 300 images, and of a fast network as many as seconds have room for.
-    seconds = rough_seconds(model, device, notes)
-    if TUNING_SHARE * passes * seconds < max(TUNING_SECONDS, TUNING_IMAGES * seconds):
-        return usual_tuning(device, seconds)
+    if passes < float("inf"):
+        # The search itself passes some 300 images, and of a fast network as many as seconds have room for.
+        seconds = rough_seconds(model, device, notes)
+        if TUNING_SHARE * passes * seconds < max(TUNING_SECONDS, TUNING_IMAGES * seconds):
+            return usual_tuning(device, seconds)
     announce()
     key = _key(model.card, device)
     with contextlib.ExitStack() as alone:

@@ -40,7 +40,8 @@ class Task:
     space: str
     plan: Plan  # empty if the suite does not apply
     reason: str = ""  # why the suite does not apply
-    lacking: tuple[Entry, ...] = ()  # stimulus sets that it asks for and that are not installed
+    waiting: bool = False  # whether it would apply with stimuli that are not installed
+    lacking: tuple[Entry, ...] = ()  # known sets that it asks for and that are not installed
     #: Index in `plan.blocks` -> the chunks of that block that this process shows; None: all. Others show the rest.
     only: Mapping[int, frozenset[int]] | None = None
 
@@ -52,7 +53,7 @@ class Task:
     @property
     def unplanned(self) -> Literal["waiting for data", "not applicable"]:
         """How a task without a plan ends."""
-        return "waiting for data" if self.lacking else "not applicable"
+        return "waiting for data" if self.waiting else "not applicable"
 
     @property
     def shown(self) -> dict[int, Block]:
@@ -95,7 +96,7 @@ def plan_tasks(
     for card in cards:
         for suite in suites:
             spaces, reason = _spaces(card, suite)
-            own, missing, absent = list[Task](), list[str](), dict[str, Entry]()
+            own, missing, absent, waiting = list[Task](), list[str](), dict[str, Entry](), False
             for space in spaces:
                 if (suite.name, space) not in plans:
                     shelf = folder(space)
@@ -110,12 +111,19 @@ def plan_tasks(
                 why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
                 if isinstance(plan, Plan) and not why:
                     own.append(Task(card=card, suite=suite, space=space, plan=plan, lacking=asked))
-                if isinstance(plan, MissingStimuli):
+                else:
+                    waiting |= isinstance(plan, MissingStimuli)
                     absent |= {entry.name: entry for entry in asked}
                 missing.append(why.removesuffix("."))
             reason, space = "; ".join(missing) or reason, (spaces or suite.spaces)[0]
             nothing = Task(
-                card=card, suite=suite, space=space, plan=Plan(()), reason=reason, lacking=tuple(absent.values())
+                card=card,
+                suite=suite,
+                space=space,
+                plan=Plan(()),
+                reason=reason,
+                waiting=waiting,
+                lacking=tuple(absent.values()),
             )
             tasks += own or [nothing]
     return tasks

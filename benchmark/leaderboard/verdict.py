@@ -1,11 +1,13 @@
 """What a leaderboard says about one network, in sentences. A sentence that compares comes from a test that is adjusted
 for all tests of its kind (Holm), or is not said."""
 
+from __future__ import annotations
+
 import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import hypot
 from typing import Any
 
@@ -24,12 +26,13 @@ from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.rankings import rank_intervals
 from benchmark.store.rows import ScoreRow
 
-INPUT, PAIR, TRUST, MISSING = "input", "nearest", "trust", "not measured"
+INPUT, PAIR, TRUST, MISSING, STAR = "input", "nearest", "trust", "not measured", "*"
 UNPAIRED = "difference of two intervals, Holm over all neighbours and suites"
 PAIRED_TEST = "paired, Holm over the suites"
 #: Groups that a network is as, of which the nearest are named; parts of a headline that may be its weakest.
 NAMED, WEAKEST = 2, 2
 POWER = 0.8
+NUMBERS = "its numbers are not those of the trained network"
 _KINDS = {"group": "people", "human": "people", "simulated": "simulated people"}
 
 
@@ -137,7 +140,7 @@ def neighbour_tests(
     at: list[tuple[str, str, Row]] = []
     tests: list[Comparison] = []
     for each in measured:
-        for group, row in each.neighbours(twins) if not each.guessing else ():
+        for group, row in each.neighbours(twins):
             at.append((each.suite.name, group, row))
             tests.append(interval_test(cell_of(each.score), row.cells[each.board.by], each.board.by, UNPAIRED))
     found: dict[str, list[tuple[str, Row, Comparison]]] = defaultdict(list)
@@ -200,8 +203,8 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
         others = [float(test.b or 0.0) for _, test in members]
         low, high = min(others), max(others)
         ends = plain(low, 2) + (f" to {plain(high, 2)}" if plain(low, 2) != plain(high, 2) else "")
-        mark = " reference" if all(row.cells[test.metric].source.method == REFERENCE for row, test in members) else ""
-        size = f" ({len(members)}{mark})" if len(members) > 1 or mark else ""
+        mark = STAR * any(_is_reference(row) for row, _ in members)
+        size = f" ({len(members)}{mark})" if len(members) > 1 else mark
         distance = max(low - value, value - high, 0.0)
         sides[ways.pop()].append((distance, f"{group} {ends}{size}"))
         evidence += [_difference(test, row.observer) for row, test in members]
@@ -212,6 +215,10 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
         kept = [text for at, (_, text) in enumerate(sorted(found)) if at < most or "people" in text]
         said += [f"{way} {', '.join(kept)}"] if kept else []
     return "; ".join(said), tuple(evidence)
+
+
+def _is_reference(row: Row) -> bool:
+    return any(cell.source is not None and cell.source.method == REFERENCE for cell in row.cells.values())
 
 
 def _way(test: Comparison) -> str:
@@ -228,29 +235,36 @@ def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:
 
 
 def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
-    """Return the conditions that alone may be the worst (ranks not ruled out at 95 %), if they are few."""
-    cells = [(f"{row.role} {row.condition}" if measured.suite.headline.parts else row.condition, cell_of(row))
-             for row in measured.parts]  # fmt: skip
-    cells = [(name, cell) for name, cell in cells if None not in (cell.value, cell.low, cell.high)]
-    if len(cells) <= WEAKEST + 1 or measured.board.columns[0].direction == "none":
+    """Return the parts of the headline that alone may be the worst (ranks not ruled out at 95 %), if they are few: its
+    experiments, or conditions averaged over levels, whose standard error is at most the mean of theirs."""
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for row in measured.parts:
+        cell = cell_of(row)
+        if None not in (cell.value, cell.low, cell.high):
+            groups[row.role if measured.suite.headline.parts else row.condition.partition("/")[0]].append(cell)
+    direction = measured.board.columns[0].direction
+    if len(groups) <= WEAKEST + 1 or direction == "none":
         return "", ()
-    z = 2 * normal_quantile(0.95)
-    errors = [((cell.high or 0.0) - (cell.low or 0.0)) / z for _, cell in cells]
-    higher = measured.board.columns[0].direction == "higher"
-    _, _, worst = rank_intervals([cell.value for _, cell in cells], errors, higher)
-    last = [(name, cell) for (name, cell), rank in zip(cells, worst.tolist(), strict=True) if rank == len(cells)]
+    means = [_mean([cell.value for cell in cells]) for cells in groups.values()]
+    widths = [_mean([cell.high for cell in cells]) - _mean([cell.low for cell in cells]) for cells in groups.values()]
+    errors = [width / (2 * normal_quantile(0.95)) for width in widths]
+    _, _, worst = rank_intervals(means, errors, direction == "higher")
+    rows = zip(groups, means, worst.tolist(), strict=True)
+    last = [(name, value) for name, value, rank in rows if rank == len(groups)]
     if not 0 < len(last) <= WEAKEST:
         return "", ()
-    parts = measured.suite.headline.parts
-    named = " or ".join(f"{name.removesuffix(f' {parts}')} {short(cell.value)}" for name, cell in last)
-    method = f"lowest of {len(cells)} by rank intervals, Bonferroni"
-    metric = measured.board.by
+    method = f"lowest of {len(groups)} by rank intervals, Bonferroni"
     evidence = (
-        Evidence(suite=measured.suite.name, metric=f"{metric} {name}", value=cell.value, low=cell.low, high=cell.high,
-                 n=cell.n, test=method)
-        for name, cell in last
+        Evidence(suite=measured.suite.name, metric=f"{measured.board.by} {name}", value=value, test=method,
+                 n=sum(cell.n for cell in groups[name]))
+        for name, value in last
     )  # fmt: skip
+    named = " or ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in last)
     return f"Weakest: {named}", tuple(evidence)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    return math.fsum(value or 0.0 for value in values) / len(values)
 
 
 def pair_sentence(rival: Rival) -> Sentence:
@@ -273,7 +287,7 @@ def pair_sentence(rival: Rival) -> Sentence:
     same = ways.pop("same")
     said = [f"the same answers in {', '.join(same)}"] * bool(same)
     said += [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
-    how = "" if rival.paired else " (reference, unpaired)"
+    how = "" if rival.paired else f"{STAR}, by intervals"
     method = PAIRED_TEST if rival.paired else UNPAIRED
     evidence = (
         Evidence(suite=row.suite, metric=row.metric.name, value=row.comparison.difference, low=row.comparison.low,
@@ -296,31 +310,33 @@ def _images(row: SuiteComparison) -> str:
     return f"; {math.ceil(need / digits) * digits:,} images would show it"
 
 
-def input_sentence(observer: str, card: Mapping[str, Any], measured: Sequence[Measured], builtin: bool) -> Sentence:
+def input_sentence(known: Known) -> Sentence:
     """Return whether the network is fed as it was trained, by the photographs that it was shown at registration."""
-    tried, guessing = card.get("tried"), [each.suite.name for each in measured if each.guessing]
-    evidence, text = [_number(each) for each in measured if each.guessing], ""
+    tried, chance = known.card.get("tried"), [each for each in known.measured if each.guessing]
+    evidence, text = [_number(each) for each in known.measured if each.guessing or known.wrong], ""
     if tried:
-        right, n, where = tried["right"], tried["n"], tried["photographs"]
-        evidence += [Evidence(metric="photographs right", value=right / n, n=n, test=f"at registration, on {where}")]
+        right, n = tried["right"], tried["n"]
+        where = f"at registration, on {tried['photographs']}"
+        evidence.append(Evidence(metric="photographs right", value=right / n, n=n, test=where))
         if tried["findings"]:
-            text = f"Fed wrongly, as it seems: {tried['findings'][0]}. Register it again (--replace)."
+            text = f"Fed wrongly, as it seems: {tried['findings'][0]}. Register it again with --replace: {NUMBERS}."
         elif tried["at_chance"]:
             text = (
                 f"At chance: {right} of {n} photographs right, and no usual input or order of classes fits better. "
-                "Untrained, other classes, or other weights?"
+                f"Untrained, or other classes? {NUMBERS[0].upper()}{NUMBERS[1:]}."
             )
         else:
             text = f"Fed as trained, as far as {n} photographs show: {right} right, and no usual input fits better."
-    if guessing and not (tried and (tried["findings"] or tried["at_chance"])):
-        every = len(guessing) == len(measured)
-        where = "every suite" if every else ", ".join(guessing)
-        text = f"At chance in {where}, so these numbers mean nothing: fed wrongly, other classes, or untrained? {text}"
-    if not text:
-        line = f"bench register {shlex.quote(observer)} ... --replace --check FOLDER"
-        text = "As its card states, which comes with the package." if builtin else (
-            f"Unchecked: no photographs of its classes were here. `{line}` tries it.")  # fmt: skip
-    return Sentence(about=INPUT, text=text.strip(), evidence=tuple(evidence))
+    elif known.builtin:
+        text = "As its card states, which comes with the package."
+    else:
+        line = f"bench register {shlex.quote(known.observer)} ... --replace --check FOLDER"
+        text = f"Unchecked: no photographs of its classes were here. `{line}` tries it."
+    if chance and not known.wrong:
+        every = len(chance) == len(known.measured)
+        where = "every suite" if every else ", ".join(each.suite.name for each in chance)
+        text = f"At chance in {where}, where its numbers mean nothing: fed wrongly, other classes, or untrained? {text}"
+    return Sentence(about=INPUT, text=text, evidence=tuple(evidence))
 
 
 def trust_sentence(measured: Sequence[Measured]) -> Sentence:
@@ -360,23 +376,34 @@ class Known:
     measured: Sequence[Measured]
     twins: Sequence[str] = ()  # other names of the same network
     rival: Rival | None = None
-    lacking: Sequence[Lacking] = field(default_factory=tuple)
+    lacking: Sequence[Lacking] = ()
+
+    @property
+    def wrong(self) -> bool:
+        """Whether photographs showed that the network is fed wrongly, or guesses."""
+        tried = self.card.get("tried") or {}
+        return bool(tried.get("findings") or tried.get("at_chance"))
 
 
 def verdict_of(known: Known) -> Verdict:
-    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing."""
-    tests = neighbour_tests(known.measured, known.twins, known.rival)
-    sentences = [input_sentence(known.observer, known.card, known.measured, known.builtin)]
-    sentences += [suite_sentence(each, tests[each.suite.name]) for each in known.measured if not each.guessing]
-    if known.rival is not None and any(row.comparison.p_holm is not None for row in known.rival.tests):
+    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing. Of a
+    network that is fed wrongly, or guesses, nothing else is said."""
+    sentences = [input_sentence(known)]
+    sound = [each for each in known.measured if not (known.wrong or each.guessing)]
+    tests = neighbour_tests(sound, known.twins, known.rival)
+    sentences += [suite_sentence(each, tests[each.suite.name]) for each in sound]
+    if sound and known.rival is not None and any(row.comparison.p_holm is not None for row in known.rival.tests):
         sentences.append(pair_sentence(known.rival))
-    if known.measured:
-        sentences.append(trust_sentence(known.measured))
+    if sound:
+        sentences.append(trust_sentence(sound))
     if known.twins:
         text = f"{', '.join(known.twins)} is the same network (weights, input and labels)."
         sentences.append(Sentence(about="twin", text=text))
     if known.lacking:
         sentences.append(missing_sentence(known.lacking))
+    if any(STAR in each.text for each in sentences):
+        text = "Reference scores that come with the package, on the same images."
+        sentences.append(Sentence(about=STAR, text=text))
     return Verdict(observer=known.observer, sentences=tuple(sentences))
 
 

@@ -122,9 +122,26 @@ def test_weights_that_changed_after_registration(bench, tmp_path):
 def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     words = ("run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2")
     ended = bench(*words)
-    (line,) = [one for one in ended.errors if one.startswith("not applicable")]
-    assert ended.code == 1 and "bench data fetch cue-conflict" in line  # nothing ran
+    said = "\n".join(ended.errors)
+    assert ended.code == 1 and "nothing ran: the suites wait for data." in said
+    assert "cue-conflict: cue-conflict (1,280 images; about 140 MB; CC-BY-4.0)" in said and "--fetch gets" in said
+    assert "waiting for data: efficientnet-lite0 under cue-conflict" in ended.errors
     assert bench(*words, "--strict").code == 3
+
+
+@pytest.mark.slow
+def test_fetch_gets_what_a_run_lacks_and_the_run_ends_in_a_verdict(bench, tmp_path, monkeypatch):
+    mirror = tmp_path / "mirror"
+    for name in ("cat4-dog1", "cat5-dog2"):
+        (mirror / "cue-conflict" / "cat").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), "red").save(mirror / "cue-conflict" / "cat" / f"{name}.png")
+    monkeypatch.setenv("BENCH_MIRROR", str(mirror))
+    save_file(tiny_resnet(16).state_dict(), tmp_path / "net.safetensors")
+    words = ("--arch", TINY, "--weights", "net.safetensors", *INPUT[2:], "--labels", "geirhos16")
+    assert bench("register", "mine", *words).out.endswith("next: bench run --model mine\n")
+    ended = bench("run", "-m", "mine", "-s", "cue-conflict", "--fetch")
+    assert ended.code == 0 and "cue-conflict: 2 of 1280 images" in ended.err, ended.err
+    assert "\nmine\n" in ended.out and "not measured" in ended.out.partition("\nmine\n")[2]
 
 
 @pytest.fixture

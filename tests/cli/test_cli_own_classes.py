@@ -59,13 +59,14 @@ def registered(home):
 def test_it_enters_by_its_own_space(home):
     before = registered(home)
     assert "3 classes as the space 'photos'" in before.stdout
-    assert "`bench data add NAME FOLDER --role natural --space photos`" in before.stdout
+    assert "waiting for data: adversarial, corruption, saliency" in before.stdout
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
     card = read_cards(read_settings().cards)["mine"]
-    reasons = dict(api.entrances(card))
-    assert reasons["corruption"] == reasons["adversarial"] == ""
-    assert "natural-masked" in reasons["saliency"]
-    assert "its labels 'photos' answer in photos" in reasons["cue-conflict"]
+    found = api.entrances(card)
+    assert found["corruption"] == found["adversarial"] == ("can run", "")
+    assert found["saliency"][0] == "waiting for data" and "natural-masked" in found["saliency"][1]
+    how, reason = found["cue-conflict"]
+    assert how == "not applicable" and "its labels 'photos' answer in photos" in reason
 
 
 @pytest.mark.slow

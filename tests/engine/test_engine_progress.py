@@ -27,7 +27,7 @@ def test_progress_moves_with_every_device_batch(leaderboard):
 @pytest.mark.slow
 def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
     monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.01))
-    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40))
+    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=1e9)
     assert told(leaderboard, card, [suite], None)[0] == ("tuning", "net")
     other = toy_suite(toys.make_stimuli(20, "others"), "other")
     assert told(leaderboard, card, [other], None)[0] == ("expect", "net", 20, 20.0)
@@ -42,11 +42,11 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
         lines = costs.cost_estimates(tasks, settings, "cpu", policy, 300.0)
         return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
 
-    monkeypatch.setattr(devices, "tune", lambda model, device, notes: None)
-    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: None)  # 3 ms a pass are assumed
+    monkeypatch.setattr(devices, "rough_seconds", lambda model, device, notes: None)
+    monkeypatch.setattr(devices, "known_seconds", lambda card, device, notes: None)  # 3 ms a pass are assumed
     assert long_plan(9) == []
     assert long_plan(10) == [(10, 0, "not timed yet: its first run tunes it", None)]
-    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: (devices.Tuning(4), 0.0025))
+    monkeypatch.setattr(devices, "known_seconds", lambda card, device, notes: (0.0025, 1))
     assert long_plan(11) == []
     assert long_plan(40) == [(40, 0, "17 min", 1000.0)]
 

@@ -61,6 +61,30 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
 
 
+def test_tuning_is_left_out_where_it_would_cost_more_than_a_twentieth_of_the_run(model, tmp_path, monkeypatch):
+    """The search takes 3 s, or 300 images of a slow network."""
+    monkeypatch.setattr(devices, "_search", lambda *_: (Tuning(32, 1), 0.01))
+    threads = devices.torch.get_num_threads()
+    for at, (seconds, passes, batch, used) in enumerate((
+        (0.01, 5_900, 16, threads), (0.01, 6_100, 32, 1), (0.1, 5_900, 16, threads), (0.1, 6_100, 32, 1),
+        (0.001, 59_000, 16, 1), (0.001, 61_000, 32, 1),
+    )):  # fmt: skip
+        monkeypatch.setattr(devices, "rough_seconds", lambda *_, s=seconds: s)
+        assert tune(model, "cpu", tmp_path / f"{at}.json", passes=passes) == Tuning(batch, used)
+
+
+def test_a_rough_speed_is_kept_and_gives_way_to_a_tuned_one(model, tmp_path, monkeypatch):
+    notes = tmp_path / "tuning.json"
+    monkeypatch.setattr(devices, "_cost", lambda *_: 0.002)
+    assert devices.rough_seconds(model, "cpu", notes) == 0.002
+    monkeypatch.setattr(devices, "_cost", None)
+    assert devices.known_seconds(model.card, "cpu", notes) == (devices.rough_seconds(model, "cpu", notes), 1)
+    assert devices.remembered(model.card, "cpu", notes) is None
+    monkeypatch.setattr(devices, "_search", lambda *_: (Tuning(4, 1), 0.001))
+    tune(model, "cpu", notes)
+    assert devices.known_seconds(model.card, "cpu", notes) == (0.001, 1)
+
+
 def test_of_two_that_feed_one_architecture_at_once_one_measures(model, tmp_path, monkeypatch):
     notes, searches = tmp_path / "tuning.json", []
     monkeypatch.setattr(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.download import TransferError, download, fetch_weights
+from registry.download import NotFetched, TransferError, download, fetch_weights, fetch_whole
 from registry.files import WeightSources
 from registry.register import register
 from registry.user_errors import BenchError
@@ -46,6 +46,17 @@ class Unkind(BaseHTTPRequestHandler):
         self.wfile.write(WHOLE[:3000])
         self.wfile.flush()
         self.server.released.wait(30)
+
+    def torn(self):
+        """Half of it and the end, unless the rest is asked for: a server that continues."""
+        if asked := self.headers.get("Range"):
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            self.head(len(WHOLE) - start, 206)
+            self.wfile.write(WHOLE[start:])
+        else:
+            self.head(len(WHOLE))
+            self.wfile.write(WHOLE[:3000])
+            self.close_connection = True
 
     def endless(self):
         self.head(10**12)
@@ -90,6 +101,26 @@ def test_a_redirect_is_followed_but_in_no_circle_and_to_no_file_of_this_machine(
     for path, error in (("round", "TooManyRedirects"), ("local", "InvalidSchema")):
         with pytest.raises(TransferError, match=error):
             download(f"{server}/{path}", tmp_path / "file")
+
+
+def test_an_interrupted_download_is_continued(server, tmp_path):
+    target, seen = tmp_path / "file", []
+    for sha256 in ("", "00"):  # what is continued to something else is not kept
+        with pytest.raises(NotFetched, match="cut short"):
+            fetch_whole(iter([f"{server}/torn"]), target)
+        assert [path.name for path in tmp_path.glob(".file.part/*")] == ["file"] and not target.exists()
+        if sha256:
+            with pytest.raises(NotFetched, match="expected SHA-256 00"):
+                fetch_whole(iter([f"{server}/torn"]), target, sha256)
+        else:
+            fetch_whole(iter([f"{server}/torn"]), target, tick=lambda *counts: seen.append(counts))
+            assert target.read_bytes() == WHOLE and seen[-1] == (len(WHOLE), len(WHOLE)) and seen[0][0] > 3000
+            target.unlink()
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".file.part").mkdir()
+    (tmp_path / ".file.part" / "file").write_bytes(b"of a server that continues nothing")
+    fetch_whole(iter([f"{server}/whole"]), target)
+    assert target.read_bytes() == WHOLE
 
 
 def test_a_server_that_falls_silent_is_given_up(server, tmp_path):

@@ -7,7 +7,7 @@ from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.summary import near_lines, summaries, summary_sentence, summary_table
+from benchmark.leaderboard.summary import leaders_sentence, summaries, summary_table
 from benchmark.leaderboard.table import format_interval, number
 
 
@@ -53,13 +53,7 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert [line.observer for line in summary.references] == ["ideal"]
 
 
-def test_lines_around_ones_own_and_their_sections(summary):
-    near = near_lines(replace(summary, notes=("kept",)), ["theirs"])
-    assert (len(near.lines), near.notes) == (3, ("kept",))
-    more = tuple(summary.lines[0]._replace(observer=f"more{at}") for at in range(4))
-    near = near_lines(replace(summary, lines=(*summary.lines, *more), notes=("kept",)), ["good"])
-    assert [line.observer for line in near.lines] == ["good", "poor", "theirs"]
-    assert near.notes == ("kept", "4 others: bench rank --summary")
+def test_rows_name_their_section(summary):
     table = summary_table(summary)
     at = [f.key for f in table.fields].index("section")
     assert [row[at] for row in table.rows] == ["ranked"] * 3 + ["reference"]
@@ -96,7 +90,7 @@ def test_only_who_must_be_the_first_leads(score):
     for right, place in ((60, "leads"), (85, "is 1 (1-2)")):
         rows = [score(name, n, 100, suite="noise", metric="head", role="") for name, n in (("a", 90), ("b", right))]
         (ranked,) = summaries(boards(rows, suite, {}))
-        assert summary_sentence(ranked, {"a", "b"}) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
+        assert leaders_sentence(ranked) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
 
 
 def test_what_holds_for_every_row_is_said_once(summary):

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from refusals import missing, refused
 
-from benchmark.failures import UnknownName
+from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, added_file, find_entry, read_catalogue
 from benchmark.stimuli.datasets import open_set, read_names
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.roles import Resolver
-from benchmark.stimuli.set_folders import stimuli_folder
+from benchmark.stimuli.roles import Resolver, natural_images, stand_in_flags
+from benchmark.stimuli.set_folders import is_fetchable, stimuli_folder
 from benchmark.stimuli.verify import verify
 
 
@@ -32,6 +32,20 @@ def test_absent_roles_say_how_to_get_them(settings):
     shelf = Resolver("geirhos16", settings)
     missing("bench data fetch filled-silhouettes", shelf.find, "silhouettes")
     missing(r"no stimulus set has the role 'smell'.*--role smell", shelf.find, "smell")
+
+
+def test_a_shelf_notes_what_was_asked_for_and_could_be_fetched(settings, draw):
+    shelf, missing = Resolver("imagenet1k", settings), {}
+    with pytest.raises(MissingStimuli, match="imagenet-val"):
+        natural_images(shelf, missing)
+    assert list(shelf.lacking) == ["imagenet-val", "imagenet-v2", "imagenet-sample"] and missing == {}
+    assert [is_fetchable(entry) for entry in shelf.lacking.values()] == [False, True, False]
+    for i, name in enumerate(("imagenet-sample", "imagenet-v2")):  # the better one is shown
+        draw(settings.data / name / "n01440764" / "a.JPEG", seed=i)
+        missing = {}
+        assert natural_images(Resolver("imagenet1k", settings), missing).name == name
+        flags = ["training images", "ImageNet-V2 instead of ImageNet's validation images"]
+        assert list(stand_in_flags(missing)) == [flags[i]]
 
 
 def test_an_added_set_plays_its_role(conflict, settings, tmp_path):
