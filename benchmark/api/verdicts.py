@@ -29,11 +29,11 @@ from benchmark.leaderboard.verdict import (
     Lacking,
     Measured,
     Rival,
-    Verdict,
     interval_test,
     nearest_names,
     verdict_of,
 )
+from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.stats.comparisons import SuiteComparison, adjusted
 from benchmark.store import ScoreRow, Store
 from benchmark.variables import read_settings

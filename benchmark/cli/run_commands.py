@@ -20,7 +20,6 @@ from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.comparison import diff_markdown
-from benchmark.leaderboard.verdict_forms import verdict_text
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
 from registry.user_errors import some_of
@@ -193,7 +192,7 @@ def _show_verdicts(prepared: api.RunPlan) -> None:
     shown = [name for name in shown if name in names]
     for name in shown[:VERDICTS]:
         with suppress(UnknownName):  # it failed before its first answer
-            echo_data("\n" + verdict_text(api.verdict(api.Selection(prepared.settings.db), name), prose_width()))
+            echo_data("\n" + api.verdict(api.Selection(prepared.settings.db), name).to("text", prose_width()))
     if len(shown) > VERDICTS:
         echo_line(f"and {len(shown) - VERDICTS} more: bench verdict NAME", err=True)
 

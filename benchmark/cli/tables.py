@@ -40,7 +40,7 @@ from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
-from benchmark.leaderboard.verdict_forms import written_verdict
+from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.stats.rankings import HUMAN_METRICS
 
 LIMIT = 50  # rows of a table without --all
@@ -145,10 +145,10 @@ def print_boards(
 def verdict(
     leaderboard: Selection,
     observer: str,
-    form: Annotated[Literal["text", "markdown", "json", "html"], Option("Print in this format.", "--format")] = "text",
+    form: Annotated[VerdictForm, Option("Print in this format.", "--format")] = "text",
     output: Output = None,
 ) -> int:
-    write_data([written_verdict(api.verdict(leaderboard, observer), form, prose_width())], output)
+    write_data([api.verdict(leaderboard, observer).to(form, prose_width())], output)
     return 0
 
 

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import hypot
 from typing import Any
 
@@ -20,6 +20,7 @@ from benchmark.leaderboard.comparison import PowerRow
 from benchmark.leaderboard.lineage import UNSTATED, lineage
 from benchmark.leaderboard.reference_scores import REFERENCE
 from benchmark.leaderboard.table import rank_text
+from benchmark.leaderboard.verdict_forms import Evidence, Sentence, Verdict
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, decided
 from benchmark.stats.differences import Quadratic, Restricted
 from benchmark.stats.intervals import normal_quantile
@@ -34,43 +35,6 @@ NAMED, WEAKEST = 2, 2
 POWER = 0.8
 NUMBERS = "its numbers are not those of the trained network"
 _KINDS = {"group": "people", "human": "people", "simulated": "simulated people"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """A number behind a sentence, with its test if it is of a comparison."""
-
-    suite: str = ""
-    metric: str = ""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    against: str = ""  # the other observer; the number is then own minus other
-    test: str = ""  # its method
-    p: float | None = None  # adjusted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sentence:
-    """One statement. about: a suite, or "input", "nearest", "trust", "not measured"."""
-
-    about: str
-    text: str
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Everything that is said of one network, the most important first."""
-
-    observer: str
-    sentences: tuple[Sentence, ...]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The verdict as plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

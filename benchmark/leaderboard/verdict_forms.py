@@ -1,57 +1,78 @@
-"""A verdict as text, Markdown, JSON and an HTML page."""
+"""A verdict on a network as a value, and as text, Markdown, JSON and an HTML page."""
 
 import textwrap
+from dataclasses import asdict, dataclass
 from html import escape
+from typing import Literal
 
 from benchmark.display import printable
 from benchmark.leaderboard.forms import json_text, markdown_code, markdown_text
-from benchmark.leaderboard.verdict import Verdict
 
-FORMS = ("text", "markdown", "json", "html")
-STYLE = (
+VerdictForm = Literal["text", "markdown", "json", "html"]
+_STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "dt{font-weight:600}dd{margin:0 0 .6rem}"
 )
 
 
-def verdict_text(verdict: Verdict, width: int = 80) -> str:
-    """Return a line for each sentence, wrapped beside what it is about."""
-    left = max((len(each.about) for each in verdict.sentences), default=0) + 2
-    lines = [printable(verdict.observer)]
-    for each in verdict.sentences:
-        lines += textwrap.wrap(
-            printable(each.text), max(width, left + 20), initial_indent=each.about.ljust(left),
-            subsequent_indent=" " * left, break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A number behind a sentence, with its test if it is of a comparison."""
+
+    suite: str = ""
+    metric: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    against: str = ""  # the other observer; the number is then own minus other
+    test: str = ""  # its method
+    p: float | None = None  # adjusted
 
 
-def verdict_markdown(verdict: Verdict) -> str:
-    """Return a heading and a list."""
-    items = (f"- **{markdown_text(each.about)}**: {markdown_text(each.text)}" for each in verdict.sentences)
-    return "\n".join([f"### {markdown_code(verdict.observer)}", "", *items]) + "\n"
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """One statement. about: a suite, or "input", "nearest", "trust", "twin", "not measured"."""
+
+    about: str
+    text: str
+    evidence: tuple[Evidence, ...] = ()
 
 
-def verdict_fragment(verdict: Verdict) -> str:
-    """Return the sentences as a list of HTML, for a page."""
-    rows = (f"<dt>{escape(each.about)}</dt><dd>{escape(printable(each.text))}</dd>" for each in verdict.sentences)
-    return f'<dl class="verdict">{"".join(rows)}</dl>'
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Verdict:
+    """Everything that is said of one network, the most important first."""
 
+    observer: str
+    sentences: tuple[Sentence, ...]
 
-def verdict_page(verdict: Verdict) -> str:
-    """Return a page of its own."""
-    name = escape(printable(verdict.observer))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><h1>{name}</h1>{verdict_fragment(verdict)}</html>\n"
-    )
+    def to(self, form: VerdictForm, width: int = 80) -> str:
+        """Return the verdict as "text" of that width, "markdown", "json" with the evidence, or an "html" page."""
+        if form == "json":
+            return json_text(asdict(self))
+        if form == "markdown":
+            items = (f"- **{markdown_text(each.about)}**: {markdown_text(each.text)}" for each in self.sentences)
+            return "\n".join([f"### {markdown_code(self.observer)}", "", *items]) + "\n"
+        name = printable(self.observer)
+        if form == "html":
+            return (
+                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(name)}</title>'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">'
+                f"<style>{_STYLE}</style><h1>{escape(name)}</h1>{self._repr_html_()}</html>\n"
+            )
+        left = max((len(each.about) for each in self.sentences), default=0) + 2
+        lines = [name]
+        for each in self.sentences:
+            lines += textwrap.wrap(
+                printable(each.text), max(width, left + 20), initial_indent=each.about.ljust(left),
+                subsequent_indent=" " * left, break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+        return "\n".join(lines) + "\n"
 
+    def __repr__(self) -> str:
+        return self.to("text")
 
-def written_verdict(verdict: Verdict, form: str, width: int = 80) -> str:
-    """Return the verdict in one of `FORMS`."""
-    if form == "json":
-        return json_text(verdict.record)
-    if form == "text":
-        return verdict_text(verdict, width)
-    return verdict_markdown(verdict) if form == "markdown" else verdict_page(verdict)
+    def _repr_html_(self) -> str:
+        """Return the sentences as a list for a notebook or a page."""
+        rows = (f"<dt>{escape(each.about)}</dt><dd>{escape(printable(each.text))}</dd>" for each in self.sentences)
+        return f'<dl class="verdict">{"".join(rows)}</dl>'

@@ -124,7 +124,10 @@ def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     ended = bench(*words)
     said = "\n".join(ended.errors)
     assert ended.code == 1 and "nothing ran: the suites wait for data." in said
-    assert "cue-conflict: cue-conflict (1,280 images; about 140 MB; CC-BY-4.0)" in said and "--fetch gets" in said
+    assert (
+        "cue-conflict: edges, filled-silhouettes, cue-conflict (1,600 images; about 140 MB; CC-BY-4.0)" in said
+        and "--fetch gets" in said
+    )
     assert "waiting for data: efficientnet-lite0 under cue-conflict" in ended.errors
     assert bench(*words, "--strict").code == 3
 
@@ -140,7 +143,8 @@ def test_fetch_gets_what_a_run_lacks_and_the_run_ends_in_a_verdict(bench, tmp_pa
     words = ("--arch", TINY, "--weights", "net.safetensors", *INPUT[2:], "--labels", "geirhos16")
     assert bench("register", "mine", *words).out.endswith("next: bench run --model mine\n")
     ended = bench("run", "-m", "mine", "-s", "cue-conflict", "--fetch")
-    assert ended.code == 0 and "cue-conflict: 2 of 1280 images" in ended.err, ended.err
+    assert ended.code == 3 and "cue-conflict: 2 of 1280 images" in ended.err, ended.err
+    assert "\nnot fetched: edges: " in ended.err  # no connection
     assert "\nmine\n" in ended.out and "not measured" in ended.out.partition("\nmine\n")[2]
 
 

@@ -18,7 +18,7 @@ VERBS = (
     "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
     "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
     "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
-    "training_curves", "transfer", "trials",
+    "training_curves", "transfer", "trials", "verdict",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 
@@ -69,9 +69,9 @@ def test_boards_as_a_tidy_table(db):
 ASKED = {
     "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
     "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
-    "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"),
+    "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
 }  # fmt: skip
-REFUSE = {"compare", "diff", "power", "provenance", "show", "trials"}
+REFUSE = {"compare", "diff", "power", "provenance", "show", "trials", "verdict"}
 
 
 @pytest.mark.release

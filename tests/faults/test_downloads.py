@@ -15,7 +15,7 @@ from registry.files import WeightSources
 from registry.register import register
 from registry.user_errors import BenchError
 
-WHOLE = b"weights" * 1000
+WHOLE, LONG = b"weights" * 1000, bytes(range(250)) * 300
 
 
 class Unkind(BaseHTTPRequestHandler):
@@ -51,11 +51,11 @@ class Unkind(BaseHTTPRequestHandler):
         """Half of it and the end, unless the rest is asked for: a server that continues."""
         if asked := self.headers.get("Range"):
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            self.head(len(WHOLE) - start, 206)
-            self.wfile.write(WHOLE[start:])
+            self.head(len(LONG) - start, 206)
+            self.wfile.write(LONG[start:])
         else:
-            self.head(len(WHOLE))
-            self.wfile.write(WHOLE[:3000])
+            self.head(len(LONG))
+            self.wfile.write(LONG[:40_000])
             self.close_connection = True
 
     def endless(self):
@@ -114,7 +114,7 @@ def test_an_interrupted_download_is_continued(server, tmp_path):
                 fetch_whole(iter([f"{server}/torn"]), target, sha256)
         else:
             fetch_whole(iter([f"{server}/torn"]), target, tick=lambda *counts: seen.append(counts))
-            assert target.read_bytes() == WHOLE and seen[-1] == (len(WHOLE), len(WHOLE)) and seen[0][0] > 3000
+            assert target.read_bytes() == LONG and seen[-1] == (len(LONG), len(LONG)) and seen[0][0] > 2 * 2**14
             target.unlink()
         assert list(tmp_path.iterdir()) == []
     (tmp_path / ".file.part").mkdir()

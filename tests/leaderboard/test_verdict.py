@@ -24,7 +24,6 @@ from benchmark.leaderboard.verdict import (
     neighbour_tests,
     verdict_of,
 )
-from benchmark.leaderboard.verdict_forms import verdict_text, written_verdict
 from benchmark.stats.comparisons import SuiteComparison, adjusted
 
 HEAD = Metric(name="head", title="shape bias (1 of 2)", definition="", direction="higher", headline=True)
@@ -158,15 +157,15 @@ def test_what_is_missing_trust_and_twins(score):
 
 def test_every_form(score):
     found = verdict_of(known(measured(score, ("mine", 100, {}), *OTHERS), observer="<b>mine"))
-    lines = verdict_text(found).splitlines()
+    lines = str(found).splitlines()
     assert lines[0] == "<b>mine" and max(map(len, lines)) <= 80
     assert lines[1].startswith("input  Fed as") and lines[2].startswith("       ") and len(lines) <= 9
-    record = json.loads(written_verdict(found, "json"))
+    record = json.loads(found.to("json"))
     (value, *tests) = record["sentences"][1]["evidence"]
     assert (value["value"], value["n"], value["against"]) == (0.25, 400, "")
     assert all(test["p"] is not None and test["test"] == UNPAIRED for test in tests) and len(tests) == 5
-    assert "<b>" not in written_verdict(found, "html").replace("&lt;b&gt;", "")
-    assert written_verdict(found, "markdown").startswith("### `<b>mine`\n\n- **input**: Fed as")
+    assert "<b>" not in found.to("html").replace("&lt;b&gt;", "")
+    assert found.to("markdown").startswith("### `<b>mine`\n\n- **input**: Fed as")
 
 
 def test_reference_scores_are_of_the_suites_of_today():
