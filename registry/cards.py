@@ -357,8 +357,7 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
 
 
 def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
-    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file exists and may not be
-    replaced."""
+    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if one exists and may not go."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.yaml"
     if path.exists() and not replace:

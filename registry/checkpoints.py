@@ -219,8 +219,7 @@ class WeightSet:
 
     @property
     def preference(self) -> tuple[Any, ...]:
-        """Sort key: the best fit first, then by role, then the usual wrappers, then the shortest prefix, then the
-        outermost."""
+        """Sort key: best fit first, then by role, then usual wrappers, then the shortest prefix, then the outermost."""
         places = [WRAPPERS.index(part) for part in self.path.split(".") if part in WRAPPERS]
         return *(-n for n in self.fits), self.role, places[0] if places else len(WRAPPERS), self.prefix.count(".")
 

@@ -242,8 +242,7 @@ def canary_text(values: Tensor) -> str:
 
 
 def canaries_differ(first: str, second: str) -> bool:
-    """Return whether canary answers (one text or several, joined by ";") differ beyond float noise, or cannot be
-    read."""
+    """Return whether canary answers (texts joined by ";") differ beyond float noise, or cannot be read."""
     pairs = zip_longest(first.split(";"), second.split(";"), fillvalue="")
     for a, b in ((_canary_numbers(x), _canary_numbers(y)) for x, y in pairs):
         if a is None or b is None or a.shape != b.shape:

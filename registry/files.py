@@ -247,8 +247,7 @@ def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
 
 
 def write_whole(target: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Put text (UTF-8) or bytes at `target` in one move; its folder is made. private: as `replacing`. Raises
-    OSError."""
+    """Put text (UTF-8) or bytes at `target` in one move; make its folder. private: as `replacing`. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target, private=private) as file:
         file.write(content.encode() if isinstance(content, str) else content)

@@ -61,8 +61,7 @@ def write_head(head: Head, path: Path) -> None:
 
 
 def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the notes under `key` and the tensors of a file that a registration wrote for its card. Raises
-    WeightsError."""
+    """Return the notes under `key` and the tensors of a file that a registration wrote. Raises WeightsError."""
     from safetensors import safe_open
 
     if not is_file(path):
@@ -73,8 +72,7 @@ def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def read_head(path: Path, outputs: int) -> Head:
-    """Return the head of a file. Raises WeightsError: missing file, no head, or another number of classes than
-    `outputs`."""
+    """Return the head of a file. Raises WeightsError: missing file, no head, or not as many classes as `outputs`."""
     notes, tensors = read_frozen(path, "head")
     with foreign("head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."):
         weight, bias = tensors["weight"], tensors["bias"]

@@ -118,8 +118,7 @@ def _steps_in(name: str, bare: re.Pattern[str]) -> dict[Unit, int]:
 
 
 def steps_in_file(path: Path) -> dict[Unit, int]:
-    """Read the position in training from a checkpoint's entries ("step", "epoch", ...). Raises WeightsError if it
-    cannot be read."""
+    """Read the position in training from a checkpoint's entries ("step", "epoch", ...). Raises WeightsError."""
     from registry.checkpoints import read_content
 
     if path.suffix == ".safetensors" and is_file(path):

@@ -105,8 +105,7 @@ def _write_trials(
 
 
 def score_documented(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:
-    """Score the trials of these observers (name -> id) and what depends on them; return the number of new score
-    sets."""
+    """Score the trials of these observers (name -> id) and what depends on them; return how many score sets are new."""
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():

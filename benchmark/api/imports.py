@@ -73,8 +73,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
 
 @contextmanager
 def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
-    """Record a run without models and yield its number; an error ends it as failed. more: kept beside the
-    environment."""
+    """Record a run without models and yield its number; an error ends it as failed. more: kept with the environment."""
     number = store.begin_run(command, {**environment_record("none", 1), **more})
     try:
         yield number

@@ -142,8 +142,7 @@ def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: CardStatus, filte
 
 
 def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[str]:
-    """Return the observers that fit the filters; one of a recipe's tags is enough. Raise UnknownName for an unknown
-    kind."""
+    """Return the observers that fit the filters; one tag of a recipe is enough. UnknownName for an unknown kind."""
     hide, kind, source, recipe, line, models = filters.lists.values()
     for name in _patterns(kind):
         if name not in KINDS:

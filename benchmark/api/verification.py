@@ -47,8 +47,7 @@ def _own_code(script: str, what: str) -> Iterator[None]:
 
 
 def own_pipeline(script: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any], ModuleType]:
-    """Return the model and the transform of a user's script, and its module. Raises CardError if it has none, or
-    fails."""
+    """Return the model and transform of a user's script, and its module. Raises CardError if it has none, or fails."""
     from torch import nn
 
     from registry.architectures import module_of_file

@@ -193,8 +193,7 @@ def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np
 
 
 def mask_noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
-    """Generate 1/f noise, whose amplitude falls with the spatial frequency: [side, side] grey, mean 127.5, deviation
-    45."""
+    """Generate 1/f noise, whose amplitude falls with spatial frequency: [side, side] grey, mean 127.5, deviation 45."""
     white = np.fft.rfft2(np.random.default_rng([seed, 1]).standard_normal((side, side)))
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij"))
     frequency[0, 0] = np.inf

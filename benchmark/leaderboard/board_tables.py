@@ -165,8 +165,7 @@ def near_rows(board: Board, chosen: Collection[str]) -> Board:
 def observer_tables(
     rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suites: Sequence[Suite] = ()
 ) -> list[Table]:
-    """Return all scores of one observer: a table per suite, version and space, newest first; metrics in the suite's
-    order."""
+    """Return all scores of one observer: a table per suite, version and space, newest first, in the suite's order."""
     parts: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         parts[row.suite, -row.version, row.space].append(row)

@@ -256,8 +256,7 @@ class Margin:
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
     def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
-        """Return the verdict by the interval of a difference. direction: of a metric with a better end, unless
-        `both`."""
+        """Return the verdict by the interval of a difference. direction: of a metric with a better end, or `both`."""
         if self.both:
             if -self.size < low and high < self.size:
                 return "equivalent"

@@ -100,8 +100,7 @@ class Disagreement:
 
 
 def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
-    """Return how two measures disagree. textures: names of the measures whose high end is texture; their order is
-    reversed."""
+    """Return how two measures disagree. textures: measures whose high end is texture; their order is reversed."""
     xs, ys = (
         [-value if side.name in textures else value for value in values]
         for side, values in ((link.x, link.xs), (link.y, link.ys))

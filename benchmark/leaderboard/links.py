@@ -115,8 +115,7 @@ class Contrasts(NamedTuple):
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
-    """Return the headlines in their order, then clean accuracy. A published score has its own title, without a
-    suite's."""
+    """Return the headlines in their order, then clean accuracy. A published score has its own title, not a suite's."""
     heads = []
     for head in summary.headlines:
         title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
@@ -139,8 +138,7 @@ def observed_networks(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observe
 
 
 def experiment_values(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
-    """Return the single experiments of the headlines that are means over them, each on the images that most
-    answered."""
+    """Return the experiments of the headlines that are means over them, each on the images that most answered."""
     asked = {(head.suite, head.metric, head.parts) for head in summary.headlines if head.parts}
     values: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
@@ -301,8 +299,7 @@ def question_sentences(links: Sequence[Link]) -> Iterator[str]:
 
 
 def by_question(links: Sequence[Link]) -> list[Link]:
-    """Return the links that answer a suite's question, in the order of suites and of their questions, then the
-    others."""
+    """Return the links that answer a suite's question, in the order of suites and their questions, then the others."""
     columns = {side.name: side.column for link in links for side in (link.x, link.y)}
     questions = [text for column in columns.values() for text in column.questions.values()]
     return sorted(links, key=lambda link: (not link.question, link.question and questions.index(link.question)))

@@ -64,8 +64,7 @@ class Axis:
 
 
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
-    """Return the axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number
-    above."""
+    """Return the axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round one above."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
     low, high = column.bounds or (0.0, 1.0)
     if column.bounds is None and ends:
@@ -225,8 +224,7 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
 
 
 def places(summary: Summary) -> dict[str, str]:
-    """Return observer -> "1-4". Another observer is above if its mean of worst ranks beats this one's mean of best
-    ranks."""
+    """Return observer -> "1-4". Another one is above if its mean of worst ranks beats this one's mean of best ranks."""
     ranked = [line for line in summary.lines if line.rank is not None]
     means = {line.observer: (line.rank_low or 0, line.rank_high or 0) for line in ranked}
     lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
@@ -310,8 +308,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
 
 
 def measures_page(site: Site, contents: Contents) -> None:
-    """Write measures.html, if a suite has a measure of shape or texture: the measures side by side, and their
-    agreement."""
+    """Write measures.html, if a suite has a measure of shape or texture: the measures side by side, their agreement."""
     spaces = []
     for cue in contents.cue_measures:
         names = {row.observer for row in (*cue.summary.lines, *cue.summary.references)}

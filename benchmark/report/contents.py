@@ -117,8 +117,7 @@ class ImageAnswers:
 
     @property
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
-        """Return (members [observers], name) of the people that networks are compared with; simulated people without
-        real ones."""
+        """Return (members [observers], name) of the people beside networks; simulated people without real ones."""
         people = self.group(ONE_PERSON)
         if people.any():
             return people, "people"
@@ -136,8 +135,7 @@ class ImageAnswers:
         return np.array([kind in kinds for kind in self.kinds], dtype=bool)
 
     def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return (share right [n], NaN where none of them was shown the image; how many were [n]); members:
-        [observers]."""
+        """Return (share right [n], NaN where none of them was shown it; how many were [n]); members: [observers]."""
         n = self.shown[members].sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.right[members].sum(axis=0) / n, n
@@ -364,8 +362,7 @@ class Contents:
 
 
 def read_contents(settings: Settings) -> Contents:
-    """Return everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is
-    empty."""
+    """Return everything that pages and figures show. Raises StoreError, and BenchError for an empty leaderboard."""
     from benchmark.api.leaderboards import card_status, notes_of, suites_with_scores
     from registry.cards import builtin_cards  # YAML and pydantic are slow to import
 
@@ -432,8 +429,7 @@ def facts_of(observer: ObserverRow | None) -> dict[str, Any]:
 
 
 def about(cells: Iterable[Cell]) -> str:
-    """Return "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, their range, levels and methods of
-    intervals."""
+    """Return "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, the range, levels and methods of intervals."""
     valued = [cell for cell in cells if cell.value is not None]
     sizes = Counter(cell.n for cell in valued if cell.n)
     parts = []

@@ -86,8 +86,7 @@ class Figure:
 
 
 def render_figure(figure: Figure, form: str, column: str = "double") -> bytes:
-    """Return the figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or
-    two."""
+    """Return the figure as "svg", "pdf" or "png" (else UnknownName), as wide as one or two columns of a paper."""
     return on_paper(svg(figure, WIDTHS[column]), form, column)
 
 
@@ -311,8 +310,7 @@ def scatter(
 def beside(
     drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
 ) -> Spec:
-    """Return several drawings of the same observers, by title, as panels with one legend above them. columns 0: as many
-    as fit."""
+    """Return several drawings of the same observers as panels with one legend. columns 0: as many as fit."""
     columns = columns or max(1, min(len(drawn), width // 290))
     each = width // columns - 12
     parts = [{**draw(each), **({"title": title} if titled else {})} for title, draw in drawn]

@@ -270,8 +270,7 @@ def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:
 
 
 def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
-    """Return two headlines against each other, with what people have in them. Observers' names are in the marks'
-    labels."""
+    """Return two headlines against each other, with what people have in them. Marks' labels have observers' names."""
     records: list[dict[str, Any]] = [
         {"observer": network.name, "family": network.lineage.family, "recipe": network.lineage.recipe, "x": x, "y": y}
         for network, x, y in zip(link.observers, link.xs, link.ys, strict=True)
@@ -310,8 +309,7 @@ def correlation_text(correlation: Correlation) -> str:
 
 
 def training(contents: Contents, run: str = "") -> Iterator[Figure]:
-    """Yield headlines over training, a figure for each label space; the first is called "training". run: only this
-    one."""
+    """Yield headlines over training, a figure for each label space; the first is called "training". run: only this."""
     spaces: dict[str, list[TrainingCurve]] = {}
     for curve in contents.curves:
         if run in ("", curve.run):
@@ -373,8 +371,7 @@ def over_training(
 
 
 def forest(compared: Compared) -> Figure | None:
-    """Return the difference of two observers in every headline, with intervals; None where no headline could be
-    compared."""
+    """Return the difference of two observers in every headline, with intervals; None where none could be compared."""
     records = [
         {"suite": row.suite, "metric": row.title, "a": test.a, "b": test.b, "difference": test.difference,
          "low": test.low, "high": test.high, "level": test.level, "p_holm": test.p_holm, "verdict": better(row),

@@ -376,8 +376,7 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
 def metric_dots(
     scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = ""
 ) -> Iterator[Figure]:
-    """Yield some metrics of a board side by side, its networks and reference rows; nothing where it has none of
-    them."""
+    """Yield some metrics of a board side by side, its networks and reference rows; nothing where it has none."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
     bands = {column.title: band for column in columns if (band := scene.contents.people(board, column.metric))}

@@ -63,8 +63,7 @@ class Site:
 
 
 def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Site:
-    """Return a new report, or an old one to be written over. Raises BenchError where the folder holds something
-    else."""
+    """Return a new report, or an old one to be written over. Raises BenchError where the folder holds other things."""
     if folder.exists() and not folder.is_dir():
         raise BenchError(f"{folder} is a file: name a folder for the report with --out.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():

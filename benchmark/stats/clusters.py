@@ -168,8 +168,7 @@ def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tup
 def bounded_interval(
     value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place
-    there."""
+    """Return the interval of a number within the `bounds`: `clustered_wilson` on its place between them."""
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
     low, high = clustered_wilson(share, Variance(value=spread.value / size**2, df=spread.df), level)

@@ -119,8 +119,7 @@ def normal_tail(z: float) -> float:
 
 
 def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
-    """Return the cluster-robust variance of the sum of u + x v, as a function of x. u, v: [n]; factors: label arrays
-    [n]."""
+    """Return the cluster-robust variance of the sum of u + x v as a function of x. u, v: [n]; factors: labels [n]."""
     at_zero = cross = square = 0.0
     for sign, codes in overlaps(factors):
         of_u, of_v = np.bincount(codes, u), np.bincount(codes, v)

@@ -306,8 +306,7 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
 
 
 class Cells(Mapping[str, Stimuli]):
-    """The sets of all cells by cell name, in canonical order. Each is opened (which reads its files' digests) on first
-    use."""
+    """The sets of all cells by cell name, in canonical order. Each is opened (its files are digested) on first use."""
 
     def __init__(self, names: Sequence[str], open_cell: Callable[[str], Stimuli]) -> None:
         self._names, self._open = names, cache(open_cell)

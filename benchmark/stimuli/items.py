@@ -523,8 +523,7 @@ def _validation_images(folder: Path, flat: Path) -> Listing:
 
 
 def _read_solution(table: Path) -> dict[str, str]:
-    """Read image -> WordNet id from rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...", which repeat a class
-    and a box."""
+    """Read image -> WordNet id from rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ..." (class and box)."""
     rows = csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines())
     truth = {row["ImageId"]: set(row["PredictionString"].split()[::5]) for row in rows}
     if odd := next((image for image, classes in truth.items() if len(classes) != 1), None):

@@ -39,16 +39,14 @@ MADE = ".made"  # the digest of what was made, in the set's folder
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
 def parametric() -> Sequence[str]:
-    """Return the names of the experiments that can be made again: the twelve that showed people degraded
-    photographs."""
+    """Return the names of the experiments that can be made again: the twelve that showed degraded photographs."""
     from benchmark.transforms.human import GEIRHOS
 
     return [name for name, experiment in GEIRHOS.items() if experiment.humans]
 
 
 def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[np.uint8]:
-    """Crop and degrade a photograph to [224, 224, 3] uint8. Random draws depend only on its file's digest and on the
-    condition."""
+    """Crop and degrade a photograph to [224, 224, 3] uint8. Draws depend only on its file's digest and condition."""
     import torch
 
     pixels = torch.tensor(cropped(image)).permute(2, 0, 1)[None].float() / 255
@@ -232,8 +230,7 @@ def named_recipe(observer: str) -> tuple[str, ...]:
 
 
 def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Parse "OBSERVER=tag, tag" from the command line; several statements for one observer are joined. Raises
-    TrialsError."""
+    """Parse "OBSERVER=tag, tag" of the command line; several statements for one observer join. Raises TrialsError."""
     recipes: dict[str, tuple[str, ...]] = {}
     for text in statements:
         observer, equals, tags = text.partition("=")

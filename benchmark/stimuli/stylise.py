@@ -238,8 +238,7 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
 
 
 def _pictures(folder: Path, space: str | None, settings: Settings) -> list[SourcePicture]:
-    """List the pictures in the class folders of `folder`; without a label space, all pictures below it, with no
-    category."""
+    """List the pictures in the class folders of `folder`; without a label space, all below it, with no category."""
     folder = expanded(folder).resolve()  # digests are remembered by whole paths
     found = images_below(folder) if folder.is_dir() else ()
     paths = [path for path in found if space is None or path.parent.parent == folder]
@@ -348,8 +347,7 @@ def load_style_network() -> StylePainter:
 
 
 def central_square(image: Pixels, share: float, side: int) -> Pixels:
-    """Crop the central square of `share` x the shorter side of [h, w, 3] and resize it (Lanczos, antialiased) to `side`
-    px."""
+    """Crop the central square of `share` x the shorter side of [h, w, 3]; resize it (Lanczos) to `side` px."""
     from PIL import Image
 
     height, width = image.shape[:2]

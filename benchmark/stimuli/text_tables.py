@@ -21,8 +21,7 @@ _SEPARATORS = "\t;,|"
 
 
 def decoded_text(data: bytes) -> str:
-    """Decode a text: UTF-8, UTF-16 with or without its mark, otherwise Western European. Raises ValueError if it is
-    none."""
+    """Decode a text: UTF-8, UTF-16 with or without its mark, or Western European. Raises ValueError if it is none."""
     wide = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
     halves = {(False, True): "utf-16-le", (True, False): "utf-16-be"}  # of a plain character, which byte is zero
     encoding = wide.get(data[:2]) or halves.get((data[:1] == b"\0", data[1:2] == b"\0"), "utf-8-sig")
@@ -76,8 +75,7 @@ def _records(text: str, *, lines: bool) -> list[list[str]]:
 
 
 def stated_pairs(text: str, option: str, known: Collection[str], example: str) -> dict[str, str]:
-    """Parse "THEIRS=OURS, ..." of an option, in either order, in small letters. Raises UsageError if neither is
-    `known`."""
+    """Parse "THEIRS=OURS, ..." of an option, in either order, in small letters. UsageError if neither is `known`."""
     pairs: dict[str, str] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         theirs, _, ours = (piece.strip().lower() for piece in part.partition("="))

@@ -137,8 +137,7 @@ def stated_answers(text: str) -> dict[str, str]:
 
 
 def trial_paths(path: Path) -> list[Path]:
-    """List the tables at `path`: the file, or every .csv, .tsv and .jsonl below the folder. Raises TrialsError if there
-    are none."""
+    """List the tables at `path`: the file, or every .csv, .tsv and .jsonl below it. Raises TrialsError if none."""
     if path.is_file():
         return [path]
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".csv", ".tsv", ".jsonl") and p.is_file())
@@ -309,8 +308,7 @@ def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame",
 
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
-    """Translate the columns to gestaltbench's names. Raises TrialsError if one is duplicate or a required one is
-    missing."""
+    """Translate the columns to gestaltbench's names. Raises TrialsError if one is duplicate or a needed one missing."""
     columns = f"found: {', '.join(header) or 'nothing'}."
     if lost := [theirs for theirs in hints.columns if theirs not in header]:
         raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {columns}")

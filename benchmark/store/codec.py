@@ -52,8 +52,7 @@ def encode(columns: Mapping[str, Array]) -> bytes:
 
 
 def decode(payload: bytes, n: int, what: str = "stored columns") -> dict[str, Array]:
-    """Return the columns that `encode` was given, `n` values each. Raises StoreError on damaged bytes, naming the
-    block."""
+    """Return the columns that `encode` was given, `n` values each. Raises StoreError on damage, naming the block."""
     return dict(Columns(decode_codes(payload, n, what)))
 
 

@@ -24,8 +24,7 @@ class Location:
 
 
 def parse_location(url_or_path: str) -> Location:
-    """Return a file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on
-    others."""
+    """Return a path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on others."""
     if "://" not in url_or_path:
         if redacted(url_or_path) != url_or_path:  # no file is named after a password
             raise StoreError(f"'{url_or_path}' is not a database URL: expected postgresql://USER:PASSWORD@HOST/NAME")

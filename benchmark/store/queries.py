@@ -300,8 +300,7 @@ def role_digests(text: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def collection_digest(text: str) -> str:
-    """Return the identity of all sets of a score set together (JSON of role -> digest): the stimuli of a score without
-    a role."""
+    """Return the identity of the sets of a score set (JSON of role -> digest): the stimuli of a score without role."""
     digests = list(role_digests(text).values())
     return digests[0] if len(digests) == 1 else hashlib.sha256(text.encode()).hexdigest()
 
@@ -527,8 +526,7 @@ def chunk_columns(row: Any) -> Table:
 
 
 def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Array]:
-    """Return the stored columns of single images of an observation, by their positions in its set, in ascending
-    order."""
+    """Return the stored columns of single images of an observation, by their positions in its set, ascending."""
     query = sa.select(schema.CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.start)
     parts = []
     for row in fetched_of(connection, query, _CHUNKS.position, (index // CHUNK).tolist()):

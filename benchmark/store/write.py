@@ -193,8 +193,7 @@ def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSe
 
 
 def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]) -> str:
-    """Insert a row as the newest of its group and return its id. An existing row (a retried transaction) is left
-    unchanged."""
+    """Insert a row as the newest of its group and return its id. An existing row (a repeated transaction) stays."""
     number = str(sealed(table, row)["id"])
     if has(connection, table, "id", number):
         return number

@@ -133,8 +133,7 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Streams) -> torch.Tensor:
-    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur a second
-    time."""
+    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, then blur again."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()
     origin: torch.Tensor | None = None

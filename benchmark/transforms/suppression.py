@@ -110,8 +110,7 @@ def _around(padded: torch.Tensor, reach: int) -> Iterator[tuple[float, torch.Ten
 
 
 def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.Tensor:
-    """Average over places with similar surroundings (Buades et al. 2005, with OpenCV's rounding of distances and least
-    weight)."""
+    """Average over places with similar surroundings (Buades et al. 2005, with OpenCV's rounding and least weight)."""
 
     side = 2 * TEMPLATE + 1
 

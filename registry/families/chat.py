@@ -302,8 +302,7 @@ class Chat(nn.Module):
         raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
 
     def _parsed(self, digest: str, plain: Any) -> Reply:
-        """Return the text of a reply. An answer is one of the options and nothing else, but for case, quotes and a full
-        stop."""
+        """Return the text of a reply: an answer is an option and nothing else, but for case, quotes, a full stop."""
         try:
             choice, usage, served = plain["choices"][0], plain.get("usage") or {}, str(plain.get("model") or "")
             content = choice["message"].get("content") or ""

@@ -63,8 +63,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """Return the image tower with the frozen class vectors of a card, or only the tower, and the digest of its
-    configuration."""
+    """Return the image tower, with a card's frozen class vectors or alone, and the digest of its configuration."""
     clip, arch = _open_clip(), card.arch.removeprefix("open_clip:")
     named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
     origin = _origin(named, weights, place, clip)

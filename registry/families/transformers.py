@@ -62,8 +62,7 @@ def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Prepro
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for an
-    invalid size."""
+    """Return the fields of `Preprocess` from a processor's settings. ValueError, KeyError, TypeError: a wrong size."""
     given = {name: value for name, value in settings.items() if value is not None}
     # Mean, standard deviation and scale of pixels in [0,1].
     scale, offset = 255.0, 0.0
@@ -123,8 +122,7 @@ _SILENT = frozenset(
 
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
-    """Return the draft of a model of transformers; the text head of a zero-shot model is frozen to a file in
-    `folder`."""
+    """Return the draft of a model of transformers; a zero-shot model's text head is frozen to a file in `folder`."""
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
         raise CardError(

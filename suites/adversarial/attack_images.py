@@ -160,8 +160,7 @@ def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
 
 
 def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
-    """Return whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the
-    others)."""
+    """Return whether gradients are slopes and answers the images' own, of those that are asked (NaN: the others)."""
     which = np.flatnonzero(problem.followed.wanted)
     columns = {name: np.full(len(rows), np.nan) for name in PROBED}
     plain = forward_functions(view)[1]

@@ -45,8 +45,7 @@ class Attack:
 
 
 def read_attacks(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
-    """Return attacks by name, and the reason by name for each that cannot be used: it is reported and affects no other
-    attack."""
+    """Return attacks by name, and the reason for each that cannot be used: it is reported and affects no other one."""
     return load_each(entries, _load)
 
 

@@ -47,8 +47,7 @@ class Threat:
 
 
 def reference_budget(threat: Threat) -> float:
-    """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, otherwise the middle
-    epsilon."""
+    """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, or the middle epsilon."""
     wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
     return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)

@@ -59,8 +59,7 @@ def beyond_ce(norm: str, epsilon: float) -> Ratio:
 
 
 def area(threat: Threat) -> Ratio:
-    """Return the area under robust accuracy against log2 epsilon between the threat's ends, over its width
-    (trapezoids)."""
+    """Return the area under robust accuracy against log2 epsilon between the threat's ends, over its width."""
     grid = np.array(threat.epsilons)
     half = np.diff(np.log2(grid)) / 2
     weights = np.append(half, 0) + np.insert(half, 0, 0)

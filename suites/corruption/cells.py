@@ -233,15 +233,13 @@ _TAG = re.compile(r"\s*([^()]+?)\s*(?:\((.*)\))?\s*")
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
-    """Return [n] bool: trials under a condition that a recipe with these tags trained on: all levels, unless one is
-    named."""
+    """Return [n] bool: trials under a condition that such a recipe trained on: all levels, unless one is named."""
     known = seen_conditions(tags, trials.coded("condition").used) if len(trials) else set()
     return np.isin(trials["condition"], list(known)) if known else np.zeros(len(trials), dtype=bool)
 
 
 def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
-    """Return those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen
-    corruptions."""
+    """Return those conditions that a recipe with these tags trained on; unimpaired ones are no corruptions."""
     wanted = {_spelled(name) for tag in tags for name in _named(tag)}
     known = set()
     for cell in cells_of(conditions):

@@ -35,8 +35,7 @@ KEPT = ("variance_kept", "power_kept", "gradient_kept")
 
 
 def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
-    """Return the suite's `observe`, with the remaining texture of some of the images if texture is removed, otherwise
-    NaN."""
+    """Return the suite's `observe`, with the texture that remains in some images if texture is removed, or NaN."""
     kept = np.full((3, len(view.index)), np.nan, dtype=np.float32)
     name = view.block.condition.partition("/")[0]
     if name != CLEAN and own_list("suppression")[name].family == "texture":

@@ -39,8 +39,7 @@ class SuperClasses:
         self.parts, self.networks, self.textures = shelf.parts, shelf.networks, shelf.textures
 
     def find(self, role: str) -> Stimuli:
-        """Return the images of a role that belong to a super-class. Raises MissingStimuli like the shelf, and if there
-        are none."""
+        """Return the images of a role that belong to a super-class. MissingStimuli if there are none, as of a shelf."""
         stimuli, known = self._shelf.find(role), {x for pair in super_classes().items() for x in (pair[0], *pair[1])}
         categories = stimuli.labels["category"].tolist()
         names = [name for name, category in zip(stimuli.ids, categories, strict=True) if category in known]

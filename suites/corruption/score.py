@@ -47,8 +47,7 @@ def role_of(config: CorruptionConfig | Folders) -> str:
 
 
 def settled(config: CorruptionConfig, trials: Trials) -> bool:
-    """Return whether a condition's accuracy is known well enough: its confidence sequence for all images of the
-    condition."""
+    """Return whether a condition's accuracy is known well enough: its confidence sequence for all its images."""
     if config.half_width is None or not len(trials):
         return False
     right = int(alike(trials.coded("response"), trials.coded("category")).sum())

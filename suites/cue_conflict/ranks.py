@@ -85,8 +85,7 @@ def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
 
 
 def _ranked(trials: Trials, cue: str) -> tuple[Array, Array]:
-    """Return reciprocal ranks of a cue, 0 where they do not count, and which count: on conflict images those in
-    conflict."""
+    """Return reciprocal ranks of a cue, 0 where they do not count, and which count: in conflict the conflicting."""
     ranks = trials[RANK.format(cue)].astype(float)
     counts = np.isfinite(ranks)
     if "shape" in trials.columns:

@@ -71,8 +71,7 @@ class ExperimentAnswers:
 
 
 def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> ExperimentAnswers:
-    """Return the answers to one experiment. People are included if they answered all images that the observer
-    answered."""
+    """Return the answers to one experiment, with the people who answered all images that the observer answered."""
     own, experiment = trials.of(role), BY_ROLE[role]
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys = set(own.keys.tolist())
@@ -170,8 +169,7 @@ def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0
 
 
 def mean_of_people(values: Floats, people: Crowd) -> Floats:
-    """Return the mean over people of a value for each, [1 + B, k] under the weights of images -> [1 + B], people
-    drawn."""
+    """Return the mean over people of a value for each, [1 + B, k] under weights of images -> [1 + B], people drawn."""
     k, centre = values.shape[1], values.mean(axis=1)
     apart = values - centre[:, None]
     spread, noise = float((apart[0] ** 2).sum()), float(apart[1:].var(axis=0).sum())
@@ -268,8 +266,7 @@ def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator)
 
 
 def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
-    """Return the weights of images in the sample and the resamples, [1 + B, n]: the product of the weights of their
-    components."""
+    """Return the weights of images in sample and resamples, [1 + B, n]: the product of their components' weights."""
     weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)

@@ -91,8 +91,7 @@ def margin_draws(trials: Trials, answers: ExperimentAnswers) -> dict[str, Floats
 
 
 def reliability(weights: Floats, right: Array) -> Floats:
-    """Cronbach's alpha of k people's answers right [n, k] under weights [m, n] -> [m]; 0 of one person, or without
-    spread."""
+    """Cronbach's alpha of k people's answers right [n, k] under weights [m, n] -> [m]; 0 of one person or no spread."""
     weights, k = weights / weights.sum(axis=1, keepdims=True), right.shape[1]
     share, total = weights @ right, right.sum(axis=1).astype(float)
     whole = weights @ total**2 - (weights @ total) ** 2

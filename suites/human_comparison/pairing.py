@@ -190,8 +190,7 @@ def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Addi
 
 
 def added(metric: str, right: Array, second: int | None, people: list[int]) -> Additions:
-    """Return what one condition adds; right: [n, observers], the first one is a. second: the column of b, None for
-    people."""
+    """Return what one condition adds; right: [n, observers], a first. second: the column of b, None for people."""
     n, k = len(right), len(people)
     each, adds = with_each(metric, right[:, 0], right[:, people])
     if second is not None:

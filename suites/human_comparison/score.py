@@ -27,8 +27,7 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Return the scores of one observer without people. The headline has no value yet: `compare` computes it if people
-    are known."""
+    """Return the scores of one observer without people. The headline has no value yet: `compare` gives it one."""
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials)]
     present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
@@ -48,8 +47,7 @@ def roles_of(trials: Trials) -> list[str]:
 
 
 def silent_roles(trials: Trials) -> list[str]:
-    """Return the experiments in which every answer is "na": nothing was measured there, neither accuracy nor
-    agreement."""
+    """Return the experiments in which every answer is "na": neither accuracy nor agreement was measured there."""
     answered = roles_of(trials)
     return [role for role in _among(trials) if role not in answered]
 

@@ -69,8 +69,7 @@ def read_maps(entries: Iterable[EntryPoint]) -> AddedMaps:
 
 
 def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
-    """Return the metrics of other packages: two of each map, one of each measure, one without a value of each broken
-    one."""
+    """Return the metrics of other packages: two of each map, one of each measure; one without value if broken."""
     declared: dict[str, dict[str, Any]] = {}
     ratios: dict[str, Ratio] = {}
     for name, own in added.maps.items():

@@ -44,8 +44,7 @@ def board_roles(trials: Trials) -> tuple[str, ...]:
 
 
 def stored(trials: Trials, column: str) -> Array:
-    """Return [n] numbers of a column; NaN if the trials are older than the column's source (another package's
-    measure)."""
+    """Return [n] numbers of a column; NaN if the trials are older than its source (another package's measure)."""
     values = trials.columns.get(column)
     return np.full(len(trials), np.nan) if values is None else values.astype(float)
 

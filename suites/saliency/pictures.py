@@ -132,8 +132,7 @@ class Gallery:
 
 
 def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
-    """Return the positions of at most `count` stimuli: the first of each category, categories evenly spaced in
-    alphabetical order."""
+    """Return the positions of at most `count` stimuli: the first of each category, categories evenly spaced by name."""
     categories: Array = np.asarray(stimuli.labels["category"])
     names = np.unique(categories)
     count = min(count, len(names))

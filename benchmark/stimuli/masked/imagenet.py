@@ -125,8 +125,7 @@ def box_folders(folder: Path) -> tuple[Path, Path]:
 
 
 def _union(path: Path, wnid: str, size: Size) -> Flags:
-    """Draw the boxes of one class as HW bool, scaled to the image's size if the file states another; all false without
-    such a box."""
+    """Draw the boxes of one class as HW bool, scaled if the file states another size; all false without such a box."""
     root = read_markup(path)
     scales = []  # pixels of the image per pixel of the file; 1 where the file does not say its size
     for side, pixels in (("height", size[0]), ("width", size[1])):

@@ -17,8 +17,7 @@ Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 
 def flags_of(segmentation: Segmentation, size: Size) -> Flags:
-    """Draw polygons (their union) or run lengths as HW bool. size: height and width. Raises ValueError with the
-    problem."""
+    """Draw polygons (their union) or run lengths as HW bool. size: height, width. Raises ValueError with a problem."""
     if isinstance(segmentation, Mapping):
         stated, runs = segmentation.get("size"), _runs(segmentation)
         if not isinstance(stated, Sequence) or list(stated) != list(size):

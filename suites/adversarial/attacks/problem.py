@@ -264,8 +264,7 @@ def l2_size(delta: Tensor) -> Tensor:
 
 
 def l1_direction(gradient: Tensor) -> Tensor:
-    """Return the signs of the entries with the largest gradients, 1 % of them, at unit sum (Tramer & Boneh 2019,
-    SLIDE)."""
+    """Return the signs of the 1 % of entries with the largest gradients, at unit sum (Tramer & Boneh 2019, SLIDE)."""
     flat = gradient.flatten(1)
     count = max(1, round(SPARSITY * flat.shape[1]))
     top = flat.abs().topk(count, dim=1).indices

@@ -130,8 +130,7 @@ def pattern(side: int, generator: Generator) -> Tensor:
 
 
 def bump(height: int, width: int) -> Tensor:
-    """Return a bump, highest in the middle: the sum of 1 / (k + 1)^2 over the centred squares k = 0, 1, ... that cover
-    a pixel."""
+    """Return a bump, highest in the middle: the sum of 1 / (k + 1)^2 over the centred squares k that cover a pixel."""
     down, across = height // 2, width // 2
     rings = torch.maximum((torch.arange(height) - down).abs()[:, None], (torch.arange(width) - across).abs()[None])
     heights = 1.0 / torch.arange(1, max(down, across) + 2).float().square()

@@ -69,8 +69,7 @@ READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
-    """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none where nothing was
-    attacked."""
+    """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none if nothing was attacked."""
     # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
     n = len(trials)
     blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}

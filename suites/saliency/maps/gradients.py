@@ -69,8 +69,7 @@ def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Seq
 
 
 def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigma: float) -> NDArray[np.float32]:
-    """Return [draws, n, *shape] Gaussian noise of standard deviation sigma; an image's noise depends only on its
-    seed."""
+    """Return [draws, n, *shape] Gaussian noise of standard deviation sigma; an image's noise depends on its seed."""
     noise = np.empty((draws, len(seeds), *shape), dtype=np.float32)
     for place, seed in enumerate(seeds):
         stream = np.random.Generator(np.random.Philox(key=int(seed)))

@@ -113,8 +113,7 @@ def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
 
 
 def moved(outline: Flags, onto: Flags) -> Flags:
-    """Return [h, w] an outline at the middle of another and of as many pixels, also where the picture's edge cuts
-    it."""
+    """Return [h, w] an outline at the middle of another, of as many pixels, even where the picture's edge cuts it."""
     wanted, centre = int(np.count_nonzero(onto)), np.array(center_of_mass(onto))
     middle = np.array(center_of_mass(outline))
     step, placed = np.sqrt(np.count_nonzero(outline) / wanted), onto

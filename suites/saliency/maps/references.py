@@ -35,8 +35,7 @@ def darkness(images: Array) -> Floats:
 
 
 def centre(images: Array) -> Floats:
-    """Return [n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every
-    image."""
+    """Return [n, h, w] a Gaussian in the middle, standard deviation a quarter of each side, alike for all images."""
     places = ((np.arange(size) + 0.5) / size - 0.5 for size in images.shape[2:])
     bell = np.outer(*(np.exp(-0.5 * (at / 0.25) ** 2) for at in places))
     return np.repeat(bell[None], len(images), axis=0)
