@@ -213,8 +213,7 @@ class WeightSet:
     @property
     def role(self) -> int:
         """Return 0 for averages over training (EMA, SWA, a mean teacher), 2 for weights that authors do not evaluate if
-        they have others (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), otherwise
-        1."""
+        they have others (a student, plain weights beside an average, MoCo's keys), otherwise 1."""
         return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
 
     @property

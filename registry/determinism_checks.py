@@ -50,9 +50,8 @@ _SPREAD = -7046029254386353131
 
 
 def placed_sum(flat: Tensor) -> Tensor:
-    """Return the sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow:
-    another value anywhere changes it, and so do values that change places, which a plain sum does not see. Computed
-    where the numbers are."""
+    """Return the sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow,
+    computed where they are: another value anywhere changes it, and so do values that change places."""
     total = torch.zeros((), dtype=torch.int64, device=flat.device)
     bits = flat.view(torch.int32 if flat.element_size() % 4 == 0 else torch.uint8)
     for at in range(0, len(bits), _PIECE):

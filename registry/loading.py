@@ -229,8 +229,7 @@ OPERATIONS = {
 
 def forward_flops(card: ModelCard) -> int:
     """Return the floating point operations of one image's forward pass, without weights or a clock; 0 of an ideal
-    observer, which sees none. A network of foreign code, or one that cannot be counted, is estimated from the area of
-    its input."""
+    observer. Foreign code, or what cannot be counted, is estimated from the area of its input."""
     if card.source == "ideal" or card.preprocess is None:
         return 0
     size, kwargs = card.preprocess.size, card.options.get("kwargs")

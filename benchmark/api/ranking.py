@@ -281,8 +281,7 @@ def is_run(leaderboard: Selection, name: str) -> bool:
 def against(leaderboard: Selection, tables: Sequence[Summary], baseline: str) -> dict[str, dict[tuple[str, str], str]]:
     """Return label space -> (observer, suite) -> its comparison with the baseline, by paired tests of the headlines.
 
-    The headlines of each observer are one family of tests, as in `compare`. Raise UnknownName for an unknown
-    baseline."""
+    Headlines of each observer are one family of tests, as in `compare`. Raise UnknownName for the baseline."""
     names = {table.space: [line.observer for line in table.lines] for table in tables}
     known = {name for in_space in names.values() for name in in_space}
     if baseline not in known:

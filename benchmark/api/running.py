@@ -144,8 +144,7 @@ class RunPlan:
     def on_all_cores(self) -> RunPlan:
         """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
 
-        An endpoint's cap on requests holds for one process. Only commands call this: a script would run again in each
-        process."""
+        An endpoint's cap on requests holds for one process. Only commands call this: scripts would run in each."""
         from benchmark.engine.devices import cores
 
         request = self.request

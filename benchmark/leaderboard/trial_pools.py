@@ -256,8 +256,7 @@ def unseen_boards(
     store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
     """Return the boards of `rows`, each without the conditions that one of its observers was trained on (its notes list
-    them) and without scores against references. Raises BenchError if the suite does not state which conditions a recipe
-    trains on."""
+    them) and without scores against references. Raises BenchError if the suite has no `seen`."""
     if suite.seen is None:
         raise BenchError(
             f"suite '{suite.name}' does not state which conditions a recipe trains on, as --unseen-only requires."

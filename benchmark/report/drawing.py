@@ -237,9 +237,8 @@ def dot_panels(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
     people: Mapping[str, PeopleScore] | None = None, width: int = WIDTHS["page"],
 ) -> Spec:  # fmt: skip
-    """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their
-    names at the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by
-    metric."""
+    """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, names
+    at the first of each row. records: fields observer, group, metric, value, low, high; people: by metric."""
     groups, names = occurring(GROUPS, records, "group"), occurring(order, records, "observer")
     hue, form = look("group", groups, width if len(groups) > 1 else 0)
     left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))  # px for names

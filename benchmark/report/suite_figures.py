@@ -84,8 +84,7 @@ class FigureBoard:
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[tuple[dict[str, str], ScoreRow]]:
         """Return the observer's scores of a metric under conditions of that pattern, each with the groups of its
-        condition. They are on this board's stimuli where it has several: of one that was scored again as more of its
-        sets came, the newest."""
+        condition: on this board's stimuli, or the newest if more sets came."""
         board, shown = self.board, set(self.board.digests.values())
         held = [
             (match.groupdict("1"), row)

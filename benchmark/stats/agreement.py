@@ -130,8 +130,7 @@ def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     """Return all pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool,
-    which observer answered which image (None: all did). A pair is taken on the images that both answered, and is NaN
-    without any."""
+    who answered what (None: all). A pair is taken on the images that both answered; NaN without any."""
     there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
     yes = np.asarray(right, dtype=float) * there
     no = there - yes
@@ -236,9 +235,8 @@ def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Arra
 
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
-    """Return trials by (role, condition, stimulus). every: only the trials that all observers have; otherwise the
-    trials of any observer (missing ones are not correct). Raises ValueError if an observer has two answers to one
-    trial."""
+    """Return trials by (role, condition, stimulus). every: only the trials that all observers have; otherwise those of
+    any (missing ones are not correct). Raises ValueError if an observer has two answers to one trial."""
     keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     join = np.intersect1d if every else np.union1d

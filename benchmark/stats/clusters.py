@@ -32,9 +32,8 @@ class Variance:
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
-    """Return the factors by which a metric's intervals are clustered on these trials (those that count, of the metric's
-    role): name -> level of each trial [n]. They are `Metric.clusters`, or the stimuli's label columns whose names end
-    in "_exemplar"."""
+    """Return the factors by which a metric's intervals are clustered on these trials (those that count, of its role):
+    name -> level of each trial [n]. They are `Metric.clusters`, or label columns that end in "_exemplar"."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)

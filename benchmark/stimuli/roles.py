@@ -52,8 +52,7 @@ Textures = tuple[NDArray[np.uint8], ...]
 
 def read_textures(entry: Entry, folder: Path) -> Textures:
     """Decode every texture of a set: images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8
-    RGB. Transforms depend on their pixels: raises StimuliError if one is missing, not an image, or not the published
-    file."""
+    RGB. Pixels depend on them: raises StimuliError if one is missing, no image, or not the published file."""
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")

@@ -20,8 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 def write_package(name: str, kind: str, folder: Path) -> list[Path]:
     """Write the template of a kind to `folder`/NAME. Returns the files, relative to it.
 
-    Raises BenchError where the name is none, where a Python module of that name is installed already, or where the
-    folder is there."""
+    Raises BenchError where the name is none, a Python module has it already, or the folder is there."""
     if not _NAME.fullmatch(name):
         raise BenchError(
             f"'{name}' cannot name a package: expected small letters, digits and single hyphens, such as 'my-suite'."

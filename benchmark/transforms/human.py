@@ -93,8 +93,7 @@ def luma(levels: torch.Tensor) -> torch.Tensor:
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
     """Make eidolons [n, 1, H, W] in grey levels 0..255 from integer RGB levels [n, 3, H, W], H = W.
 
-    reach, grain: px; coherence in [0, 1]. Draws follow the toolbox's order; a kind of noise with weight 0 draws
-    nothing."""
+    reach, grain: px; coherence in [0, 1]. Draws follow the toolbox's order; noise with weight 0 draws nothing."""
     size = levels.shape[-1]
     nominal = 1 << math.ceil(math.log2(size))
     side = 1 << math.ceil(math.log2(1.5 * nominal))  # of the padded plane

@@ -192,8 +192,7 @@ def problem_of(view: View, rows: Rows) -> Problem:
 
 def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:
     """Return the tuned network, the network as it was loaded (both images -> logits [n, categories]), and the map from
-    outputs [n, classes] to these logits. Outputs that are not logits, with one column per category, are replaced by
-    their pre-image."""
+    outputs [n, classes] to these logits: the pre-image of outputs that are none."""
     pick = per_category(view.outputs)
     inverse = probes.preimage(view.logits) if all(len(columns) == 1 for columns in view.outputs) else lambda z: z
 

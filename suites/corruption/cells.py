@@ -55,8 +55,7 @@ _LISTS: tuple[Callable[[], Entries], ...] = (
 def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
     """Return the cells of some conditions, in the order of our lists; other corruptions after them, by name.
 
-    Two lists may have a corruption of the same name with levels of their own: the first list that has every level that
-    is shown is meant."""
+    Two lists may name one corruption with levels of their own: the first that has every shown level is meant."""
     shown: dict[str, list[str]] = {}
     for condition in dict.fromkeys(conditions):
         if condition != CLEAN:

@@ -1,6 +1,5 @@
 """Run PGD along a schedule, and FGSM. A batch is filled from all unbroken images, each at its own step of the schedule.
-The forward pass of a gradient also judges the point that the last step reached; the last point of a stage has one
-alone."""
+The forward pass of a gradient also judges the last step's point; the last point of a stage has one alone."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -46,8 +46,7 @@ def _mean_ranks(values: Array) -> Floats:
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
     """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
-    object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `average_ranks`; masks: [k, p] 0
-    or 1."""
+    object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `pixel_ranks`; masks: [k, p]."""
     sizes = masks.sum(axis=1)[None] if valid is None else valid.reshape(ranks.shape) @ masks.T
     return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 

@@ -19,9 +19,8 @@ ROUNDING = 1e-4
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
-    """Return columns [n]: the evidence for the object's category that the object, its ground and its place carry, in
-    logits, and that object and place carry in ranks; and the name of the image that it exchanged with (NaN, "": none).
-    """
+    """Return columns [n]: the evidence for the object's category that object, ground and place carry, in logits, and
+    object and place in ranks; and the name of the image that it exchanged with (NaN, "": none)."""
     evidence: Floats = np.full((len(EVIDENCE) + len(RANKED), len(view.index)), np.nan)
     pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
