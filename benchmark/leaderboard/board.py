@@ -265,8 +265,9 @@ def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") 
 
 
 def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: int = 0) -> tuple[Row, ...]:
-    """Return rows, best first, with the ranks and rank intervals of a metric, from `above` + 1. Not ranked are rows
-    without a value (their note is the reason) or with answers at chance, and metrics without a better end."""
+    """Return rows, best first, with the ranks and rank intervals of a metric, from `above` + 1. Rows
+    without a value (their note is the reason) or with answers at chance have none, nor has a metric without a better
+    end."""
     heads = [row.cells[metric] for row in rows]
     known = [None if is_guessing(head.flags) else head.value for head in heads]
     noted = [row if h.value is not None else row._replace(note=h.reason) for row, h in zip(rows, heads, strict=True)]

@@ -64,15 +64,6 @@ def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_pat
 
 
 @pytest.mark.slow
-def test_rank_orders_by_the_headline_or_another_metric(bench, board):
-    plain = bench("rank", "-s", "cue-conflict", "--db", board)
-    by = bench("rank", "-s", "cue-conflict", "--by", "edges_accuracy", "--db", board)
-    assert plain.code == by.code == 0 and "ranked by shape bias" in plain.out and "ranked by edges" in by.out
-    only = bench("rank", "-s", "cue-conflict", "-m", "world-stylised*", "--db", board)
-    assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
-
-
-@pytest.mark.slow
 def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, board):
     words = ("compare", "world-standard-0", "ideal-shape", "-s", "cue-conflict", "--db", board)
     plain, listed = bench(*words), bench(*words, "--images")

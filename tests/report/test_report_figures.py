@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
@@ -27,7 +26,6 @@ from benchmark.report.figures import drawn_by_suite, every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import confusions, differing_images, runs_behind
 from benchmark.report.site import _shared, build, pair_page, usual
-from benchmark.report.suite_figures import agreement_figures
 from benchmark.report.writing import Site, short
 from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
@@ -171,18 +169,6 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
     assert page.count("simulated people 1.000") == 1 and "; people" not in page
     plain, degraded = page.split("(brightness/3)")
     assert "simulated people 1.000" in plain and "1.000" not in degraded.partition("</li>")[0]
-
-
-@pytest.mark.slow
-def test_kappa_is_that_of_another_library(answers):
-    declared = SuiteFigure(kind="agreement", name="consistency-matrix", title="Consistency on {role}, {space}")
-    (made,) = agreement_figures(declared, [answers])
-    assert made.title == "Consistency on edges, geirhos16"
-    everybody = answers.shown.all(axis=0)
-    assert {one["n"] for one in made.records} == {int(everybody.sum())}
-    for one in made.records:
-        a, b = (answers.right[answers.observers.index(one[side])][everybody] for side in "ab")
-        assert one["kappa"] == pytest.approx(cohen_kappa_score(a, b))
 
 
 def test_confusions_are_counts_of_pairs(answers):
