@@ -73,6 +73,18 @@ def keep_cublas_repeatable() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+@contextmanager
+def cublas_untouched() -> Iterator[None]:
+    """Restore afterwards what a run sets by `keep_cublas_repeatable`."""
+    before = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    try:
+        yield
+    finally:
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+        if before is not None:
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = before
+
+
 def _cache(variable: str, default: str) -> Path:
     """Return the folder that a variable names, or the default in the user's cache."""
     own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"

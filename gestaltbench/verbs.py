@@ -39,6 +39,7 @@ from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
+from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
 from gestaltbench.results import Record, Results, in_rows
 from registry.cards import ModelCard

@@ -22,7 +22,9 @@ from registry.documents import field_problems, read_document, texts_in
 from registry.files import public, require_options, require_weights, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
 
-Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "ideal"]
+Source = Literal[
+    "timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "memory", "ideal"
+]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 ResizeMode = Literal["shortest", "longest", "squash", "own"]
 Margin = Literal["nearest", "down"]
@@ -145,7 +147,8 @@ class ModelCard(BaseModel):
     name: str
     source: Source
     # "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
-    # "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name
+    # "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name; of source "memory", which cannot be
+    # loaded again, what the object in Python was built by
     arch: str = Field(min_length=1)
     # a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the
     # architecture before training), or nothing
@@ -197,7 +200,7 @@ class ModelCard(BaseModel):
     def gradients(self) -> bool:
         """Return whether gradients reach its input: not through a runtime, a function, an endpoint, a simulated person
         or a transform of its own."""
-        return not (self.simulated or self.own_transform or self.source in ("onnx", "predict", "api"))
+        return not (self.simulated or self.own_transform or self.arch.startswith(("onnx", "predict:", "api:")))
 
     @property
     def own_transform(self) -> bool:
@@ -207,7 +210,7 @@ class ModelCard(BaseModel):
     @property
     def may_be_silent(self) -> bool:
         """Return whether it may give no answer: a detector, a function, an endpoint."""
-        return "boxes" in self.options or self.source in ("predict", "api")
+        return "boxes" in self.options or self.arch.startswith(("predict:", "api:"))
 
     @field_validator("name")
     @classmethod

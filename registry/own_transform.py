@@ -44,12 +44,13 @@ def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
     for i, given in enumerate(each):
         parts = {"": given} if isinstance(given, Tensor) else given
         groups.setdefault(tuple((name, part.shape) for name, part in parts.items()), []).append(i)
-    answers = torch.cat([run(_stacked([each[i] for i in rows])) for rows in groups.values()])
+    answers = torch.cat([run(stacked([each[i] for i in rows])) for rows in groups.values()])
     order = torch.tensor([i for rows in groups.values() for i in rows], device=answers.device)
     return answers[order.argsort()]
 
 
-def _stacked(each: Sequence[Given]) -> Given:
+def stacked(each: Sequence[Given]) -> Given:
+    """Return single inputs of one shape as a batch."""
     first = each[0]
     if isinstance(first, Tensor):
         return torch.stack([part for part in each if isinstance(part, Tensor)])

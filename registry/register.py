@@ -85,28 +85,36 @@ def admit(
     on the loaded network; verify: compares it with other code. Raises WeightsError if a check fails, as
     `load_network`, as `trial` and as `verify`; nothing is written then."""
     model = load_network(draft, folder.place)
+    model, checks = checked(model, rows, folder, size_is_stated=size_is_stated, trial=trial)
+    certificate = None
+    if verify is not None:
+        certificate, row = verify(model)
+        checks.append(row)
+    card = model.card.model_copy(update={"sha256": model.digest, "verified": certificate})
+    former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
+    cards.write_card(card, folder.cards, replace=folder.replaces)
+    if former is not None:
+        cards.remove_unnamed(cards.heads_of(former), folder.cards)
+    return card, checks
+
+
+def checked(
+    model: LoadedModel, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool, trial: Trial = _untried
+) -> tuple[LoadedModel, list[Check]]:
+    """Return a loaded network, whose card now says whether it takes other sizes, and `rows` with the checks that it
+    passed. Raises as `admit`."""
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
-        draft = draft.model_copy(update={"preprocess": how})
-        model = replace(model, card=draft)
+        model = replace(model, card=model.card.model_copy(update={"preprocess": how}))
     checks = [*rows]
     known = partial(known_check, place=folder.place)
     for more in (check_network, known, trial):  # what fails the first is not tried on photographs
         checks += more(model)
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
-            raise WeightsError(f"model '{draft.name}' was not registered: {count}: {'; '.join(failed)}")
+            raise WeightsError(f"model '{model.card.name}' was not registered: {count}: {'; '.join(failed)}")
     tried = next((each.tried for each in checks if each.tried), None)
-    certificate = None
-    if verify is not None:
-        certificate, row = verify(model)
-        checks.append(row)
-    card = draft.model_copy(update={"sha256": model.digest, "verified": certificate, "tried": tried})
-    former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
-    cards.write_card(card, folder.cards, replace=folder.replaces)
-    if former is not None:
-        cards.remove_unnamed(cards.heads_of(former), folder.cards)
-    return card, checks
+    return replace(model, card=model.card.model_copy(update={"tried": tried})), checks
 
 
 def _located(draft: Draft, place: WeightSources) -> Draft:

@@ -114,6 +114,8 @@ def card_status(store: Store, settings: Settings) -> CardStatus:
     retired = {card.name for card in cards.values() if card.retired}
     stored = [row for row in observers if row.kind == "network" and row.name in cards]
     remarks = {row.name: _remark(row.card, cards[row.name]) for row in stored}
+    in_memory = [row.name for row in observers if row.card.get("source") == "memory" and row.name not in cards]
+    remarks |= dict.fromkeys(in_memory, "evaluated in memory: no card loads it again")
     outdated = {name: remark for name, remark in remarks.items() if remark}
     return CardStatus(frozenset(retired | (former - cards.keys())), outdated)
 

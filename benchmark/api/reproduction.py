@@ -19,7 +19,7 @@ from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
-from benchmark.leaderboard.provenance import PAIRED, Provenance, provenance_of
+from benchmark.leaderboard.provenance import IN_MEMORY, PAIRED, Provenance, provenance_of
 from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
@@ -144,6 +144,8 @@ def reproduce(
     origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
     if not origin.rerun.arguments:
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
+        if origin.observer.card.get("source") == "memory":
+            raise BenchError(f"'{observer}' cannot be reproduced: {IN_MEMORY}.")
         why = "stopped where a verdict was clear" if suite.endswith(PAIRED) else f"has imported answers of '{observer}'"
         raise BenchError(f"'{suite}' {why}, which `bench run` cannot reproduce. {hint}")
     with open_store(settings.db, write=False) as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
@@ -35,6 +35,7 @@ from registry.cards import ModelCard, read_cards, select_cards
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
     from benchmark.engine.inference import Reporter
+    from registry.model import LoadedModel
 
 
 #: Models of `bench run` without --model: all that need no download.
@@ -126,6 +127,7 @@ class RunPlan:
     cards: tuple[ModelCard, ...]
     only: tuple[str, ...] = ()  # names of the planned suites to run; (): all
     part: str = ""  # name of the shard
+    loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
 
     def planned(self) -> RunPlan:
         """Return the plan with a task for every card and suite."""
@@ -286,6 +288,7 @@ def run_here(
             asked=kept,
             known=known or {},
             enough=enough,
+            loaded=prepared.loaded,
         )
         if request.decoders:
             options = replace(options, decoders=request.decoders)

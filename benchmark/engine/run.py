@@ -23,6 +23,7 @@ from registry.cards import ModelCard
 from registry.determinism_checks import canaries_differ
 from registry.files import digest_data
 from registry.loading import load_observer
+from registry.model import LoadedModel
 from registry.simulated import IdealObserver
 
 CPU_BYTES = 4 * 2**30  # that a group of observers may take
@@ -54,6 +55,7 @@ class RunOptions:
     #: Asked before anything is shown and whenever a chunk of all blocks is stored; True ends the run, without scores.
     enough: Callable[[Store], bool] | None = None
     decoders: int = field(default_factory=devices.cores)  # threads that decode and resize images
+    loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
 
 
 class _Enough(Exception):
@@ -151,7 +153,9 @@ class _Run:
         if not wanted:
             return None
         try:
-            observer = load_observer(card, self.settings.place, device=self.options.device)
+            observer = self.options.loaded.get(card.name) or load_observer(
+                card, self.settings.place, device=self.options.device
+            )
         except FAILURES as error:  # the boundary of one model's loading: recorded
             for task in wanted:
                 self.outcomes.record(None, task, "failed", failure_line(error))

@@ -22,6 +22,11 @@ Facts = Mapping[str, Any]
 
 #: Ends the name of a suite whose images came in random order only until a verdict was clear.
 PAIRED = ":paired"
+#: Why a network of source "memory" has no command.
+IN_MEMORY = (
+    "it was evaluated in memory, and no card loads it: have the object again, and gb.evaluate(net, save=True) "
+    "registers it"
+)
 #: Options of `bench register` for what a network is fed.
 _INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "scale", "resize_mode"))
 #: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
@@ -88,6 +93,8 @@ def rerun_command(
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
         return Rerun(before=(*bring, *given, *(() if own else rests_on)))
+    if observer.card.get("source") == "memory":
+        return Rerun(before=(IN_MEMORY,))
     if score.suite.endswith(PAIRED):
         return Rerun(before=tuple(f"it was looked at while it was made, by: {command}" for command in typed))
     elsewhere = {observation["observer"] for observation in imported}

@@ -192,7 +192,7 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
     """Return the network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
-    code = digest_data({name: value for name, value in config.items() if name not in _SILENT})
+    code = configuration_digest(config)
     if _has_towers(config):
         tower = ImageTower(_loaded("AutoModel", folder, "towers")[0])
         return (tower if bare else zero_shot(tower, card, outputs)).eval(), code
@@ -205,6 +205,11 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
             f"{shown(folder)} has {len(_names(config))} outputs, the label space '{card.labels}' {outputs}."
         )
     return Classifier(module).eval(), code
+
+
+def configuration_digest(config: Mapping[str, Any]) -> str:
+    """Return the digest of what a configuration says of the answers."""
+    return digest_data({name: value for name, value in config.items() if name not in _SILENT})
 
 
 def _folder(named: str, place: WeightSources) -> Path:
