@@ -50,9 +50,8 @@ class Evaluation:
 
     def verdict(self) -> Any:
         """Return what is known about the network, among reference scores (`gestaltbench.verdict`)."""
-        from gestaltbench import verbs
-
-        return verbs.Leaderboard(self.db).verdict(self.name)  # type: ignore[attr-defined]
+        known: Any = api
+        return known.verdict(api.Selection(self.db), self.name)
 
     def trials(self, suite: str) -> pd.DataFrame:
         """Return one row per trial (`gestaltbench.trials`)."""
