@@ -30,9 +30,8 @@ from registry.families.zero_shot import with_text_head, zero_shot
 from registry.files import digest_data, digest_state, expanded, write_whole
 from registry.known_states import known_card, state_key
 from registry.labels import label_space, spaces_of_size, with_nothing
-from registry.loading import load_network
+from registry.loading import load_network, require_once
 from registry.model import LoadedModel
-from registry.normalisation import require_once
 from registry.outputs import named_outputs
 from registry.own_transform import Given, Transform, network_input, on_device, stacked
 from registry.preprocessing import (
@@ -107,8 +106,8 @@ def hold(net: Any, said: Said, shelf: CardFolder, device: str, trial: Trial) -> 
         return _asked(parts, tokenizer, name, said, shelf, trial)
     twin = _registered_card(parts, own, said, shelf)
     if twin is not None and twin.preprocess is not None:
-        how, where = twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are"
-        parts.stated = parts.stated if parts.stated.fields else StatedInput(how, where)
+        fields, where = twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are"
+        parts.stated = parts.stated if parts.stated.fields else StatedInput(fields, where)
         said = said if parts.names else replace(said, labels=said.labels or twin.labels)
     if not parts.stated.fields:
         raise CardError(

@@ -147,7 +147,7 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
     return module.eval(), code
 
 
-def _require_once(module: nn.Module, card: ModelCard) -> None:
+def require_once(module: nn.Module, card: ModelCard) -> None:
     """Raise WeightsError if a network normalises its input itself, and its card does so too, or at another scale."""
     how, own = card.preprocess, dict[str, Tensor]()
     for place, part in module.named_modules():
@@ -191,7 +191,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            _require_once(module, card)
+            require_once(module, card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
