@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.api.evaluation import Evaluated
     from benchmark.engine.inference import Reporter
+    from benchmark.leaderboard.verdict_forms import Verdict
     from registry.determinism_checks import Check
 
 
@@ -48,10 +49,9 @@ class Evaluation:
                 found.setdefault(row.suite, row)
         return found
 
-    def verdict(self) -> Any:
+    def verdict(self) -> Verdict:
         """Return what is known about the network, among reference scores (`gestaltbench.verdict`)."""
-        known: Any = api
-        return known.verdict(api.Selection(self.db), self.name)
+        return api.verdict(api.Selection(self.db), self.name)
 
     def trials(self, suite: str) -> pd.DataFrame:
         """Return one row per trial (`gestaltbench.trials`)."""

@@ -473,7 +473,7 @@ def saved(held: Held, shelf: CardFolder) -> Held:
         state = model.module.state_dict()
         write_whole(file, save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
     card = card.model_copy(update={"source": "file", "weights": str(file.resolve())})
-    card, _ = admit(card, (), shelf, size_is_stated=True)
+    card, _ = admit(card, held.checks, shelf, size_is_stated=True)
     return Held(model=replace(model, card=card), checks=held.checks, registered=True)
 
 
