@@ -11,7 +11,7 @@ from benchmark.api.options import Names
 from benchmark.cli.printing import safe_console
 from benchmark.display import counted
 from benchmark.failures import UsageError
-from benchmark.leaderboard.forms import DATA, html, terminal, written
+from benchmark.leaderboard.forms import DATA, html, rendered, terminal
 from benchmark.leaderboard.table import Table, records, table_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Results(Sequence[T], Generic[T]):
     def to(self, form: str) -> str:
         """Return the tables as "csv", "json", "markdown", "latex" or "html"."""
         draw = self.tables if form in DATA else self.shown or self.tables
-        return "".join(written(draw(self.values), form))
+        return "".join(rendered(draw(self.values), form))
 
     def frame(self) -> pd.DataFrame:
         """Return one row per number (trial, model, ...) with its interval, n, method and provenance.

@@ -32,7 +32,7 @@ def sample_images() -> list[Pixels]:
     return images
 
 
-def differences(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
+def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
     """Yield how far the pixels [h, w, 3] in [0,1] of each image are from what a card feeds; infinity for another
     shape. fed: the network's input of each image."""
     for image, given in zip(images, fed, strict=True):
@@ -67,7 +67,7 @@ def _fed(transform: Transform) -> tuple[list[Pixels], list[Given]]:
 
 
 def _is_expressed(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> bool:
-    return all(gap.max() <= _ROUNDING for gap in differences(images, fed, how))
+    return all(gap.max() <= _ROUNDING for gap in pixel_differences(images, fed, how))
 
 
 def _fields(transform: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
-from benchmark.leaderboard.forms import written
+from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.leaderboard_document import (
     Document,
     ExportedChunk,
@@ -196,7 +196,7 @@ def export(
         plain = document(leaderboard, suite).model_dump(mode="json")
         pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
     else:
-        pieces = written(tables, form)
+        pieces = rendered(tables, form)
     if output is None:
         return "".join(pieces)
     with Path(output).open("w", encoding="utf-8", newline="") as file:

@@ -33,7 +33,7 @@ from benchmark.leaderboard.comparison import (
 )
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
-from benchmark.leaderboard.forms import written
+from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.links import contrast_table, correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
@@ -259,7 +259,7 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
 def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, output: Path | None) -> None:
     """Print tables, or write plain ones as text or to a file."""
     if form or output:
-        write_data(written(plain, form or "csv"), output)
+        write_data(rendered(plain, form or "csv"), output)
     else:
         print_tables(shown)
 

@@ -35,7 +35,7 @@ GAP = 2  # characters between two columns of a terminal
 FORMULA = ("=", "+", "-", "@")
 
 
-def written(tables: Iterable[Table], form: str) -> Iterator[str]:
+def rendered(tables: Iterable[Table], form: str) -> Iterator[str]:
     """Return tables as "csv", "json", "markdown", "latex" or "html", in pieces. Raises UnknownName for another form."""
     if form not in FORMATS:
         raise unknown_name("export format", form, FORMATS)

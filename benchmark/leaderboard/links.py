@@ -292,7 +292,7 @@ def question_sentences(links: Sequence[Link]) -> Iterator[str]:
     for link in by_question(links):
         if link.question:
             partial = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
-            yield f"{link.question} {verdict(link)}: Spearman {_in_words(link.spearman)}{partial}"
+            yield f"{link.question} {link_result(link)}: Spearman {_in_words(link.spearman)}{partial}"
     if odd := sorted({name for link in links for name in link.distrusted}):
         yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
     yield CAUTION
@@ -305,7 +305,7 @@ def by_question(links: Sequence[Link]) -> list[Link]:
     return sorted(links, key=lambda link: (not link.question, link.question and questions.index(link.question)))
 
 
-def verdict(link: Link) -> str:
+def link_result(link: Link) -> str:
     """Return the result of the rank correlation in a few words."""
     rank = link.spearman
     if rank.value is None:

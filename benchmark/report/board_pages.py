@@ -12,7 +12,7 @@ from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, set_in
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, verdict
+from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, link_result
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
@@ -20,7 +20,7 @@ from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, likeness, link_scatter, put, training
 from benchmark.report.image_pages import galleries
-from benchmark.report.writing import Site, short, short_interval, slug
+from benchmark.report.writing import Site, page_number, short_interval, slug
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
@@ -200,7 +200,7 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=overviews.get(f"overview-{slug(summary.space)}"),
-            verdict=verdict_of(summary, contents), lines=(RANKED, *summary.notes),
+            verdict=board_sentence(summary, contents), lines=(RANKED, *summary.notes),
         )  # fmt: skip
         tables.append(shown)
     facts = [row["facts"] for table in tables for row in table["rows"]]
@@ -208,7 +208,7 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
 
 
-def verdict_of(summary: Summary, contents: Contents) -> str:
+def board_sentence(summary: Summary, contents: Contents) -> str:
     """Return the leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
     whether a network reaches people."""
     i = likeness(contents, summary)
@@ -288,7 +288,7 @@ def links_page(site: Site, contents: Contents) -> None:
     """Write links.html, if two headlines share an observer; questions of the suites come first."""
     spaces = [_space(site, contents, summary) for summary in contents.linked if contents.links[summary.space]]
     if spaces:
-        words = {"caution": CAUTION, "verdict": verdict, "told": correlation_text, "short": short}
+        words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": page_number}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
 
 

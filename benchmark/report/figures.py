@@ -12,7 +12,7 @@ from benchmark.api.options import Db, Names, Option, joined
 from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import REPORTED, Board, Cell, is_trusted
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.links import Link, verdict
+from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
@@ -29,7 +29,7 @@ from benchmark.report.suite_figures import (
     row_records,
     share_shown,
 )
-from benchmark.report.writing import Site, short, short_interval, slug
+from benchmark.report.writing import Site, page_number, short_interval, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.rankings import Correlation
 from benchmark.variables import read_settings
@@ -226,7 +226,9 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
                 cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
                 titles[side], people[side] = variable.title, None
                 said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
-    said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
+    said += [
+        f"{p.called} ({t}): {page_number(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p
+    ]
     recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
     coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
     records = []
@@ -290,7 +292,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
         title=f"{link.x.title} and {link.y.title}",
         caption=f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
-        f"{link.spearman.n} in {link.spearman.families} families: {verdict(link)}. Spearman "
+        f"{link.spearman.n} in {link.spearman.families} families: {link_result(link)}. Spearman "
         f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
         f"over families.{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",

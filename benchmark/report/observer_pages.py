@@ -15,7 +15,7 @@ from benchmark.report.board_pages import address
 from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
-from benchmark.report.writing import Site, short, slug
+from benchmark.report.writing import Site, page_number, slug
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.store import ObserverRow, Outcome, ScoreRow
@@ -120,7 +120,7 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
     for name, words in PREPROCESSING.items():
         value = (card.get("preprocess") or {}).get(name)
         if value and value != 1:
-            steps.append(words.format(" ".join(map(short, value)) if isinstance(value, (list, tuple)) else value))
+            steps.append(words.format(" ".join(map(page_number, value)) if isinstance(value, (list, tuple)) else value))
     if steps:
         yield "preprocessing", ", ".join(steps), ""
     for name, title in FIELDS.items():
@@ -210,7 +210,7 @@ def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictu
         yield {
             "title": f"{role.role}, {role.space}",
             "page": f"stimuli/{slug(role.key)}.html",
-            "right": f"{short(float(right[seen].mean()))} right of {int(seen.sum())} images",
+            "right": f"{page_number(float(right[seen].mean()))} right of {int(seen.sum())} images",
             "lists": {title: _images(role, own, pictures, *which) for title, which in lists.items()},
         }
 
@@ -226,7 +226,7 @@ def _images(
             "name": str(role.images[i]),
             "answer": role.words[role.code[own, i]],
             "truth": str(role.labels["category"][i]),
-            "share": short(float(share[i])),
+            "share": page_number(float(share[i])),
             "thumbnail": pictures.of(role.sets.values(), str(role.images[i])),
         }
         for i in chosen[np.argsort(order[chosen], kind="stable")][:MOST]

@@ -103,11 +103,15 @@ def templates() -> Environment:
         finalize=_shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
-    environment.filters |= {"slug": slug, "number": short, "share": lambda value: "" if value is None else short(value)}
+    environment.filters |= {
+        "slug": slug,
+        "number": page_number,
+        "share": lambda value: "" if value is None else page_number(value),
+    }
     return environment
 
 
-def short(value: float | None) -> str:
+def page_number(value: float | None) -> str:
     """Return a value for a page: three decimals, without the nought before the point."""
     text = number(value, 3)
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
@@ -115,7 +119,7 @@ def short(value: float | None) -> str:
 
 def short_interval(value: float | None, low: float | None, high: float | None) -> str:
     """Return ".80 [.21, .97]"; ".80" without an interval."""
-    return short(value) + ("" if low is None or high is None else f" [{short(low)}, {short(high)}]")
+    return page_number(value) + ("" if low is None or high is None else f" [{page_number(low)}, {page_number(high)}]")
 
 
 def _shown(value: Any) -> Any:

@@ -20,7 +20,7 @@ from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.preprocessing import StatedInput, preprocess_of
-from registry.transform_reading import differences, sample_images
+from registry.transform_reading import pixel_differences, sample_images
 from registry.user_errors import CardError, Remedy, WeightsError, foreign, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
@@ -57,7 +57,7 @@ def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Prepro
     Its resizing in torch differs from Pillow's by a level here and there, which is let pass."""
     images = sample_images()
     fed = [torch.as_tensor(processor(images=image, return_tensors="pt")["pixel_values"][0]) for image in images]
-    if any(gap.mean() > 1 / 255 for gap in differences(images, fed, how)):
+    if any(gap.mean() > 1 / 255 for gap in pixel_differences(images, fed, how)):
         raise ValueError(f"a card cannot express what {type(processor).__name__} does to an image")
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from plain_suites import text
 
 from benchmark.leaderboard.board_model import Cell
-from benchmark.leaderboard.forms import FORMATS, html, written
+from benchmark.leaderboard.forms import FORMATS, html, rendered
 from benchmark.leaderboard.table import Field, Rank, Table, table_of, wide_records
 
 SOURCE = SimpleNamespace(level=0.95, method="wilson")
@@ -118,7 +118,7 @@ HTML = (
 
 
 def in_form(form):
-    return "".join(written([TABLE], form))
+    return "".join(rendered([TABLE], form))
 
 
 def test_for_a_terminal_and_a_pipe():
@@ -170,6 +170,6 @@ def test_a_column_more_is_in_every_form():
     """What a table gains needs no edit of any form."""
     rows = tuple((*row, Cell(value=0.75, low=0.7, high=0.8, n=9, flags=("new flag",))) for row in TABLE.rows)
     more = replace(TABLE, fields=(*TABLE.fields, Field("extra", "extra")), rows=rows)
-    forms = ["".join(written([more], form)) for form in FORMATS] + [text([more])]
+    forms = ["".join(rendered([more], form)) for form in FORMATS] + [text([more])]
     for form in forms:
         assert "extra" in form and "new flag" in form.replace("\\_", "_") and "0.7" in form

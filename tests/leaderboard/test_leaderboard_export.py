@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_tables import board_table, score_table
-from benchmark.leaderboard.forms import latex_text, markdown_text, written
+from benchmark.leaderboard.forms import latex_text, markdown_text, rendered
 
 THIRD = 1 / 3
 EDGES = {"metric": "edges", "role": "edges"}
@@ -32,11 +32,11 @@ def board(rows, suite, sets):
 
 
 def export_boards(found, form):
-    return "".join(written(map(board_table, found), form))
+    return "".join(rendered(map(board_table, found), form))
 
 
 def export_scores(rows, form, sets):
-    return "".join(written([score_table(rows, sets)] if rows else [], form))
+    return "".join(rendered([score_table(rows, sets)] if rows else [], form))
 
 
 def test_csv_has_one_line_per_number_in_full_precision(board, rows):

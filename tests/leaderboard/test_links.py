@@ -14,11 +14,11 @@ from benchmark.leaderboard.links import (
     contrast_table,
     contrasts,
     experiment_values,
+    link_result,
     link_tables,
     links,
     observed_networks,
     question_sentences,
-    verdict,
 )
 from benchmark.leaderboard.summary import summaries
 from benchmark.stats.rankings import Correlation
@@ -107,7 +107,7 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
     sure = replace(links(summary)[0], spearman=Correlation(value=0.8, low=0.5, high=0.9, n=24, families=12))
     x, y = (replace(side, column=replace(side.column, direction="lower")) for side in (sure.x, sure.y))
-    said = [verdict(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
+    said = [link_result(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
     together, against = "they go together", "they go against each other"
     assert said == [together, against, against, together]
 

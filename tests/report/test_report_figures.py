@@ -26,7 +26,7 @@ from benchmark.report.figures import drawn_by_suite, every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import confusions, differing_images, runs_behind
 from benchmark.report.site import _shared, build, pair_page, usual
-from benchmark.report.writing import Site, short
+from benchmark.report.writing import Site, page_number
 from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
@@ -187,7 +187,7 @@ def test_difficulty_leaves_the_observer_out(answers):
     hardest = first["lists"]["Right here, hardest for the others"][0]
     at = answers.images.tolist().index(hardest["name"])
     others = answers.right[1:, at][answers.shown[1:, at]]
-    assert answers.right[0, at] and hardest["share"] == short(float(others.mean()))
+    assert answers.right[0, at] and hardest["share"] == page_number(float(others.mean()))
 
 
 def test_people_right_and_networks_wrong_comes_first(answers):
