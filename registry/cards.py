@@ -265,11 +265,6 @@ class CardShelf(dict[str, ModelCard]):
         super().__init__(cards)
         self.broken: dict[str, CardError] = {}
 
-    def leave_out(self, name: str, error: CardError) -> None:
-        """Note a card that could not be read; two of one name are numbered."""
-        names = (name, *(f"{name} ({number})" for number in range(2, len(self.broken) + 3)))
-        self.broken[next(free for free in names if free not in self.broken)] = error
-
 
 def _entries(path: Path) -> list[dict[str, Any]]:
     """Return the fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels)
@@ -323,19 +318,19 @@ def read_cards(user_folder: Path | None) -> CardShelf:
         try:
             entries = _entries(path)
         except CardError as error:
-            shelf.leave_out(shown(path.stem), error)
+            shelf.broken.setdefault(shown(path.stem), error)
             continue
         for fields in entries:
             name = _called(path, fields)
             try:
                 card = _card(path, fields)
             except CardError as error:
-                shelf.leave_out(shown(path.stem) if name in shelf else name, error)
+                shelf.broken.setdefault(shown(path.stem) if name in shelf else name, error)
                 continue
             if name in places:
                 shelf.pop(name, None)
                 taken = f"by {shown(path)} and by {places[name]}. Rename or remove one of them."
-                shelf.leave_out(name, CardError(f"the model name '{name}' is taken twice: {taken}"))
+                shelf.broken.setdefault(name, CardError(f"the model name '{name}' is taken twice: {taken}"))
             else:
                 places[name], shelf[name] = shown(path), card
     return shelf

@@ -6,7 +6,6 @@ Logins and queries of addresses are used only for the transfer and never stored 
 import hashlib
 import importlib.util
 import json
-import logging
 import re
 import shutil
 import threading
@@ -71,7 +70,7 @@ class _Transfer(threading.Thread):
     def run(self) -> None:
         """Write the answer's body to the target until it is beyond a limit."""
         try:
-            with _unlogged(), requests.Session() as session, self.ask(session) as answer:
+            with requests.Session() as session, self.ask(session) as answer:
                 self.status = answer.status_code
                 self.answered(answer)
                 for block in answer.iter_content(1 << 14):
@@ -95,25 +94,6 @@ class _Transfer(threading.Thread):
             pace = f"{self.received} bytes in {seconds:.0f} s"
             self.fault = f"{pace}, less than {limits.rate:.0f} a second: given up"
         return self.fault
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """urllib3 logs addresses, queries among them: within the block it logs nothing of this thread."""
-    thread = threading.get_ident()
-
-    def is_other(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    rooms = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
-    logs = [logging.getLogger(f"urllib3.{room}") for room in rooms]
-    for log in logs:
-        log.addFilter(is_other)
-    try:
-        yield
-    finally:
-        for log in logs:
-            log.removeFilter(is_other)
 
 
 def send_request(

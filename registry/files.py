@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -255,29 +253,10 @@ def write_whole(target: Path, content: str | bytes, *, private: bool = False) ->
 
 @contextmanager
 def folder_in(place: Path, prefix: str) -> Iterator[Path]:
-    """Make a temporary folder in `place`, deleted afterwards, with folders of this prefix left by dead processes."""
-    with locked(place):
-        for old in filter(is_folder, place.glob(f"{glob.escape(prefix)}*")):
-            with suppress(OSError), _opened(old) as number:
-                if lock(number):
-                    shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-        number = os.open(folder, os.O_RDONLY)
-        lock(number)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(number)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        yield number
-    finally:
-        os.close(number)
+    """Make a temporary folder in `place`, deleted afterwards."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager
@@ -285,9 +264,12 @@ def locked(place: Path) -> Iterator[None]:
     """Only one process at a time is in the block for this folder; others wait. If the system or the disk has no locks,
     no process waits."""
     place.mkdir(parents=True, exist_ok=True)
-    with _opened(place) as number:
+    number = os.open(place, os.O_RDONLY)
+    try:
         lock(number, wait=True)
         yield
+    finally:
+        os.close(number)
 
 
 def lock(descriptor: int, *, wait: bool = False) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from registry.preprocessing import StatedInput
 from registry.user_errors import CardError, LabelError, WeightsError, foreign, reason, shown
 
 Kind = Literal["linear", "nearest-class"]
-
-
-KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,24 +76,19 @@ def known_check(model: LoadedModel, place: WeightSources) -> list[Check]:
     ours, theirs = card.preprocess, known.preprocess if known else None
     if known is None or ours is None or theirs is None:
         return []
-    same = {"fixed_size", "margin", *(("mean", "std", "scale") if agrees(theirs, ours) else ())}
+    published = f"the weights are those of {known.name}"
+    if card.own_transform:  # which no option replaces
+        return [Check(name="known", ok=True, mark="note", detail=f"{published}; its own transform feeds them")]
+    same = {"fixed_size", "margin", "fill", *(("mean", "std", "scale") if agrees(theirs, ours) else ())}
     fields = [name for name in Preprocess.model_fields if name not in same]
     differing = {name: getattr(theirs, name) for name in fields if getattr(theirs, name) != getattr(ours, name)}
     # a file's architecture is as given; that of the hub is in its configuration
-    if card.source == "file" and known.source != "hub" and _without_tag(card.arch) != _without_tag(known.arch):
+    arch, other = (each.arch.partition(".")[0] if each.arch[:5] == "timm:" else each.arch for each in (card, known))
+    if card.source == "file" and known.source != "hub" and arch != other:
         differing["arch"] = known.arch
     if model.labels.digest != label_space(known.labels).digest:
         differing["labels"] = known.labels
-    flags = " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in differing.items())
+    words = {name: ",".join(f"{n:g}" for n in v) if isinstance(v, tuple) else str(v) for name, v in differing.items()}
+    flags = " ".join(f"--{name.replace('_', '-')} {word}" for name, word in words.items())
     text = f"published with {flags}" if flags else "fed and labelled as published"
-    mark = "look" if flags else ""
-    return [Check(name="known", ok=True, mark=mark, detail=f"the weights are those of {known.name}, {text}")]
-
-
-def _without_tag(arch: str) -> str:
-    """Return an architecture without the tag of its published weights."""
-    return arch.partition(".")[0] if arch.startswith("timm:") else arch
-
-
-def _word(value: object) -> str:
-    return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+    return [Check(name="known", ok=True, mark="look" if flags else "", detail=f"{published}, {text}")]

@@ -253,26 +253,23 @@ def forward_flops(card: ModelCard) -> int:
 def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
     """Return what to do about a misfit: an argument of the architecture, another label space, a head of one's own, or
     a changed file. choice: the weights of the file `path`."""
-    head, text, words, given = head_names(module), "", tuple[str, ...](), dict(card.options.get("kwargs", {}))
+    text, words, given = "", tuple[str, ...](), dict(card.options.get("kwargs", {}))
     if options := dict(_options(module, misfit)):
-        outputs = next((len(module.state_dict()[name]) for name in head), 1000)
+        outputs = next((len(module.state_dict()[name]) for name in head_names(module)), 1000)
         with suppress(BenchError), torch.device("meta"):  # what is proposed was tried
             other = build_network(card.arch, outputs, given | options)
             rest = Misfit.between(choice.state, other.state_dict())
             if {*rest.missing, *rest.shapes} <= head_names(other):
                 words = tuple(word for name in options for word in ("--arch-option", f"{name}={options[name]}"))
                 text = f"It differs in {_modules(misfit.names)}: {' '.join(words)} fits. "
-                card = card.model_copy(update={"options": {**card.options, "kwargs": given | options}})
-                module, misfit, head = other, rest, head_names(other)
+                module, misfit = other, rest
     if not misfit.names:
         return text.rstrip(), Remedy(words=words)
-    further, remedy = _of_rest(card, module, choice, path, misfit)
+    further, remedy = _of_rest(module, choice, path, misfit)
     return text + further, replace(remedy, words=(*words, *remedy.words))
 
 
-def _of_rest(
-    card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit
-) -> tuple[str, Remedy]:
+def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
     """Return what to do about a misfit that no argument of the architecture removes."""
     missing, strange, shapes, head = misfit.missing, misfit.strange, misfit.shapes, head_names(module)
     want = module.state_dict(keep_vars=True)
@@ -283,10 +280,9 @@ def _of_rest(
         )
         return text, _changed(choice, state, path)
     if missing and not shapes and set(missing) <= head:
-        line = _probing(card)
         text = (
             "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
-            f"built-in world, or of a folder per class (--probe FOLDER); other keys are left then. {shlex.join(line)}"
+            "built-in world (--probe world), or of a folder per class (--probe FOLDER); other keys are left then."
         )
         return text, Remedy(words=("--probe", "world"))
     if missing and not shapes and not any(isinstance(want[name], nn.Parameter) for name in missing):
@@ -410,16 +406,3 @@ def _of_shapes(
     colour = choice.state[name] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     text = f"{stem}--convert writes a network of luminance; give one --mean and --std for the three channels."
     return text, _changed(choice, {**choice.state, name: colour}, path)
-
-
-def _probing(card: ModelCard) -> list[str]:
-    """Return the command that fits a head to the card's network."""
-    words = {"arch": card.arch, "weights": card.weights, **{n: card.options.get(n) for n in ("key", "ignore")}}
-    words |= card.preprocess.model_dump(exclude={"fixed_size", "fill"}) if card.preprocess else {}
-    parts = ["bench", "register", card.name]
-    for name, value in words.items():
-        text = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else value
-        parts += [] if text is None else [f"--{name.replace('_', '-')}", str(text)]
-    for option in card.options.get("kwargs", {}).items():
-        parts += ["--arch-option", "{}={}".format(*option)]
-    return [*parts, "--probe", "world"]

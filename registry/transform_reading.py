@@ -77,7 +77,9 @@ def _fields(transform: Any) -> dict[str, Any]:
     for part in _parts(transform):
         kind, given = type(part).__name__, {**getattr(part, "__dict__", {})}
         if "interpolation" in given:
-            fields["interpolation"] = _filter(given["interpolation"])
+            chosen = given["interpolation"]
+            name = Image.Resampling(chosen).name if isinstance(chosen, int) else str(getattr(chosen, "value", chosen))
+            fields["interpolation"] = name.lower()
         if "Resize" in kind and "size" in given:
             sides = _sides(given["size"])
             squash = {"resize_mode": "squash", "size": sides[0]} if len(sides) == 2 else {}
@@ -102,12 +104,6 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 def _sides(size: Any) -> list[int]:
     return [int(side) for side in np.ravel(np.asarray(size))]
-
-
-def _filter(interpolation: Any) -> str:
-    number = interpolation if isinstance(interpolation, int) else None
-    name = str(getattr(interpolation, "value", interpolation)) if number is None else Image.Resampling(number).name
-    return name.lower()
 
 
 def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:

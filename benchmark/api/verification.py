@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from registry.determinism_checks import Check
-    from registry.model import LoadedModel, Pixels
+    from registry.model import LoadedModel
     from registry.own_transform import Given
 
 #: Photographs that are shown at once.
@@ -117,7 +117,7 @@ def verify(model: LoadedModel, script: str, folder: Path | None, settings: Setti
     differ = (found.argmax(1) != expected.argmax(1)) & (gaps > TOLERANCE * scale)
     pixels, described = _pixel_gap(ours, theirs)
     if wrong := int(differ.sum()):
-        parts = [f"Pixels: {described}{_normalisation(model, images, theirs)}."] if pixels > _EQUAL else []
+        parts = [f"Pixels: {described}."] if pixels > _EQUAL else []
         parts += _network_part(model, theirs, expected)
         raise WeightsError(
             f"model '{model.card.name}' was not registered: {wrong} of {len(images)} decisions on photographs of "
@@ -162,26 +162,3 @@ def _network_part(model: LoadedModel, theirs: Sequence[Given], expected: Tensor)
     if gap > TOLERANCE:
         return [f"Network: on the script's preprocessed images the logits differ by {gap:.2g} of the largest."]
     return [f"Both networks agree on the script's preprocessed images (by {gap:.2g} of the largest logit)."]
-
-
-def _normalisation(model: LoadedModel, images: Sequence[Pixels], theirs: Sequence[Given]) -> str:
-    """Return the options of the script's mean and deviation, if these alone differ; "" otherwise."""
-    from torch import Tensor
-
-    if model.transform is not None:
-        return ""
-    ours = model.fit(model.prepare(images, "card")).cpu().numpy()
-    fitting = [x.cpu().numpy() for x in theirs if isinstance(x, Tensor) and x.shape == ours.shape[1:]]
-    if len(fitting) < len(ours):
-        return ""
-    given = np.stack(fitting)
-    for channels, seen in (("rgb", ours), ("bgr", ours[:, ::-1])):
-        fits = [np.polyfit(seen[:, k].ravel(), given[:, k].ravel(), 1) for k in range(3)]
-        rests = [np.abs(np.polyval(fit, seen[:, k]) - given[:, k]).max() / fit[0] for k, fit in enumerate(fits)]
-        if min(rests) >= 0 and max(rests) < 1e-3:
-            mean, std = (
-                ",".join(f"{value:.4g}" for value in each)
-                for each in ([-b / a for a, b in fits], [1 / a for a, _ in fits])
-            )
-            return f"; the script's normalisation is --mean {mean} --std {std} --scale 1 --channels {channels}"
-    return "; more than the normalisation differs: size, crop or filter"

@@ -27,6 +27,7 @@ from benchmark.stimuli.manifests import (
     match_manifest,
     read_manifest,
 )
+from benchmark.stimuli.text_tables import read_frame
 from registry.class_lists import match_name
 from registry.labels import label_space, subset_groups
 from registry.user_errors import foreign
@@ -135,15 +136,12 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     StimuliError with the row."""
     table, root = folder / "labels.csv", (folder / "images").resolve()
     with foreign("table of labels", table, StimuliError):
-        reader = csv.DictReader(io.StringIO(read_text(table, encoding="utf-8-sig"), newline=""))
-        names = list(reader.fieldnames or ())
+        names, *rows = read_frame(table).itertuples()
         for column in ("image", "category"):
             if column not in names:
-                raise StimuliError(f"{table}: no column '{column}'; it has: {', '.join(names) or 'none'}.")
-        for row in reader:
-            where = f"{table}, row {reader.line_num}"
-            if None in row or None in row.values():
-                raise StimuliError(f"{where}: expected {len(names)} fields, as the header has.")
+                raise StimuliError(f"{table}: no column '{column}'; it has: {', '.join(names[1:])}.")
+        for i, *values in rows:
+            where, row = f"{table}, row {i}", dict(zip(names[1:], values, strict=True))
             name = row.pop("image")
             path = (root / name).resolve()
             if root not in path.parents or not path.is_file():

@@ -6,8 +6,6 @@ Two folders have a known layout: the tables of critical-band masking (ajaysub110
 `model_info/imagenet`). The meaning of their files follows the publishers' code; `reported_metrics.yaml` has the caveats
 of each metric."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +20,8 @@ from benchmark.failures import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.published_sources import ObserverName
-from registry.documents import read_bytes, read_json, validated
+from benchmark.stimuli.text_tables import read_frame
+from registry.documents import read_json, validated
 from registry.user_errors import foreign
 
 LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
@@ -105,13 +104,11 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
             f"{path}: neither {' nor '.join(readers)}. Import one CSV or JSON file at a time of other publishers."
         )
     scores = []
-    for where, row in _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path):
+    for where, row in _rows(path):
 
         def wrong(what: str, where: str = where) -> ScoresError:
             return ScoresError(f"{path}, {where}: {printable(what)}.")
 
-        if isinstance(row.get("value"), bool):
-            raise wrong("'value' is a truth value; expected a number")
         own = {key: value for key, value in row.items() if value not in (None, "")}
         own["observer"] = (own.pop("source", None) or source or printable(path.stem), own.get("observer", ""))
         own["remarks"] = [own.pop("note")] if "note" in own else []
@@ -159,30 +156,18 @@ def _once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, .
     return tuple(known.values())
 
 
-Rows = Iterator[tuple[str, Mapping[str, Any]]]
-
-
-def _csv_rows(path: Path) -> Rows:
-    with foreign("table of scores", path, ScoresError, "Expected a CSV table in UTF-8."):
-        text = read_bytes(path, "table of scores", ScoresError, LARGEST).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text), strict=True)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        for row in reader:
-            if None in row or None in row.values():
-                raise ScoresError(f"{path}, line {reader.line_num}: expected {len(reader.fieldnames)} fields.")
-            yield f"line {reader.line_num}", row
-
-
-def _json_rows(path: Path) -> Rows:
-    table = read_json(path, "table of scores", ScoresError, most=LARGEST)
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield where a score stands, and its fields."""
+    table = read_json(path, "table of scores", ScoresError, most=LARGEST) if path.suffix.lower() == ".json" else None
     if isinstance(table, dict) and all(isinstance(metrics, dict) for metrics in table.values()):
         for name, metrics in table.items():
             for metric, value in metrics.items():
                 yield f"{printable(name)}, {printable(metric)}", {"observer": name, "metric": metric, "value": value}
-    elif isinstance(table, list) and all(isinstance(row, dict) for row in table):
-        yield from ((f"record {i}", row) for i, row in enumerate(table, 1))
-    else:
-        raise ScoresError(f"{path}: expected a list of records, or {{observer: {{metric: value}}}}.")
+        return
+    with foreign("table of scores", path, ScoresError, "Expected CSV, or JSON {observer: {metric: value}} or records."):
+        rows = read_frame(path)
+        for i, row in rows.iloc[1:].iterrows():
+            yield f"row {i}", dict(zip(rows.iloc[0], row, strict=True))
 
 
 SOURCE, MASKING = "critical-band-masking", ("sb_scores.json", "baccs.json")

@@ -137,7 +137,11 @@ def with_text_head(
     [n, d]. Raises CardError."""
     choice = choice or "80"
     chosen, names = templates_of(choice), class_names(label_space(str(draft.labels)))
-    vectors = _class_vectors([[template.replace("{}", name) for template in chosen] for name in names], encode)
+    texts = [template.replace("{}", name) for name in names for template in chosen]
+    with torch.inference_mode():
+        parts = [encode(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        units = functional.normalize(torch.cat(parts).float(), dim=1)
+        vectors = functional.normalize(units.view(len(names), len(chosen), -1).mean(dim=1), dim=1).clone()
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(_VISUAL)}
     scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
     assert isinstance(scale, Tensor)
@@ -165,15 +169,6 @@ def with_text_head(
         files=(file,),
         training=(f"zero-shot({len(names)} names x {len(chosen)} templates)", *draft.training),
     )
-
-
-def _class_vectors(texts: list[list[str]], encode: Callable[[list[str]], Tensor]) -> Tensor:
-    """Return [classes, d]: of each class the mean of its texts' unit vectors, as a unit vector."""
-    every = [text for own in texts for text in own]
-    with torch.inference_mode():
-        parts = [encode(every[start : start + _BATCH]) for start in range(0, len(every), _BATCH)]
-        units = functional.normalize(torch.cat(parts).float(), dim=1)
-        return functional.normalize(units.view(len(texts), len(texts[0]), -1).mean(dim=1), dim=1).clone()
 
 
 class Tower(nn.Module):

@@ -3,7 +3,6 @@
 import argparse
 import copy
 import os
-import re
 import runpy
 import shlex
 import subprocess
@@ -535,9 +534,11 @@ def advised(remedy, folder):
     return options
 
 
-def assert_probed(message, row, folder):
-    """The line fits a head to the features of the row's network."""
-    pasted(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
+def assert_probed(asked, row, folder):
+    """What the refusal lacks fits a head to the features of the row's network."""
+    given = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in asked.items()}
+    words = [word for name, text in given.items() if name != "labels" for word in (f"--{name}", text)]
+    pasted(shlex.join(["bench", "register", "mine", *words, "--probe", "world", "--limit", "96"]), folder)
     card = read_cards(folder / "home" / "cards")["mine"]
     backbone = load_network(card, WeightSources(weights_folder=folder)).module.backbone.state_dict()
     expected = row.built()
@@ -563,7 +564,7 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
         message = str(caught.value)
         assert "\n" not in message and not folders["cards_folder"].exists()
         if row.refused == PROBE:
-            assert_probed(message, row, tmp_path)
+            assert_probed(asked, row, tmp_path)
             return
         more = advised(caught.value.remedy, tmp_path)
         asked |= {**more, "arch_option": [*asked.get("arch_option", ()), *more.get("arch_option", ())]}

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.known_states import known_card, remember, state_key
+from registry.known_states import known_card, known_check, remember, state_key
 from registry.loading import load_network
 from registry.model import LoadedModel
 from registry.register import register
@@ -61,6 +61,16 @@ def test_what_was_asked_for_is_shown_beside_what_is_known(world, folders, tmp_pa
     other = {**world[1], "head.bias": world[1]["head.bias"] + 0.01}
     save_file(other, "net.safetensors")
     assert known(register(**WORLD, weights="net.safetensors", **asked, **folders)[1]) == []
+
+
+def test_no_option_is_proposed_beside_a_transform_of_its_own():
+    card, place = builtin_cards()["world-stylised-1"], WeightSources(weights_folder=Path("unused"))
+    model = load_network(card, place)
+    how = card.preprocess.model_copy(update={"resize_mode": "own", "size": 48})
+    model.card = card.model_copy(update={"preprocess": how, "labels": "geirhos16"})
+    assert known(known_check(model, place)) == [
+        ("note", "the weights are those of world-stylised-1; its own transform feeds them")
+    ]
 
 
 @pytest.mark.slow

@@ -182,7 +182,7 @@ REFUSED = {
     "ONNX": (None, r"ONNX file.*torch\.export\.save"),
     "a backbone without a head": (
         lambda s: {name: value for name, value in s.items() if not name.startswith("fc")},
-        "Only the head is missing.*bench register mine .*--probe world",
+        "Only the head is missing.*--probe world",
     ),
     "21,843 outputs": (large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
 }

@@ -9,7 +9,7 @@ from torchvision import models
 from registry.cards import Preprocess, builtin_cards, read_cards, select_cards, write_card
 from registry.documents import MOST_BYTES
 from registry.download import fetch_weights, local_path, missing_weights, package_file
-from registry.files import WeightSources, folder_in
+from registry.files import WeightSources
 from registry.labels import label_space, read_mapping
 from registry.loading import load_network
 from registry.preprocessing import stated_input
@@ -103,17 +103,6 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     with pytest.raises(WeightsError, match="SHA-256"):
         load_network(mine, WeightSources(weights_folder=weights))
     assert path.is_file()
-
-
-def test_what_a_killed_download_left_is_swept_and_a_running_one_is_not(served, tmp_path):
-    folder, url = served
-    torch.save({}, folder / "net.pt")
-    target = local_path(f"{url}/net.pt", tmp_path / "w")
-    dead = target.with_name(f".{target.name}.dead")
-    dead.mkdir(parents=True)
-    with folder_in(target.parent, f".{target.name}.") as running:
-        assert fetch_weights(f"{url}/net.pt", tmp_path / "w") == target and running.is_dir()
-    assert not dead.exists()
 
 
 @pytest.mark.parametrize(("code", "message"), [

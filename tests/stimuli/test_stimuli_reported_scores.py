@@ -43,7 +43,7 @@ OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conf
 
 
 @pytest.mark.parametrize(("name", "text", "where"), [
-    ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "line 3"),
+    ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "row 3"),
     ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
 ])  # fmt: skip
 def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_path):
@@ -56,7 +56,7 @@ def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_p
 @pytest.mark.parametrize(("name", "text", "said"), [
     ("t.csv", "observer,metric\na,acc\n", "field 'value' is missing"),
     ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "field 'colour'"),
-    ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
+    ("t.csv", "observer,metric,value\na,acc,1,2\n", "Expected 3 fields in line 2"),
     ("t.csv", "observer,metric,value\n,acc,1\n", "expected an observer and a metric"),
     ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "all in plain text"),
     ("t.csv", "observer,metric,value\n", "no scores"),
