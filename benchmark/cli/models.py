@@ -119,7 +119,8 @@ def register(
             echo_line(f"it cannot run {suite}: {reason}")
     if asked["replace"]:
         echo_line("Scores of older weights stay; boards flag them until the model is run again.")
-    echo_line(f"next: bench run --model {card.name}")
+    fetch = " --fetch" * any(how == "waiting for data" for how, _ in entrances.values())
+    echo_line(f"next: bench run --model {card.name}{fetch}")
     return code
 
 

@@ -18,7 +18,7 @@ from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
-from benchmark.failures import BenchError, UnknownName
+from benchmark.failures import BenchError
 from benchmark.leaderboard.comparison import diff_markdown
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
@@ -79,10 +79,10 @@ def run(
         return 0
     for name, reason in prepared.suites.broken.items():
         echo_line(f"warning: suite '{name}' is skipped: {reason}", err=True)
-    problems = []
+    problems = None
     if fetch or named != [api.DEFAULT_MODELS]:
         problems = _get_data(prepared, fetch=fetch, ask=not (dry_run or yes or quiet))
-        prepared = api.prepare(request, settings)
+        prepared = prepared if problems is None else api.prepare(request, settings)
     if dry_run:
         _show_plan(prepared)
         return 0
@@ -108,23 +108,18 @@ def run(
     return 3 if strictly or (problems and report.exit_code == 0) else report.exit_code
 
 
-def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str]:
+def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str] | None:
     """Say what the suites wait for, and fetch what may be fetched: with `fetch`, or if a terminal agrees. Return the
-    problems."""
+    problems; None if nothing was fetched."""
     needs = api.data_needs(prepared)
-    if not needs:
-        return []
-    echo_line("waiting for data:", err=True)
-    echo_lines(needs, "  ", err=True)
+    echo_lines(["waiting for data:", *(f"  {need}" for need in needs)] if needs else (), err=True)
     able = [need for need in needs if need.fetchable]
-    if not able:
-        return []
-    if not fetch and ask and sys.stdin.isatty() and sys.stderr.isatty():
+    if able and not fetch and ask and sys.stdin.isatty() and sys.stderr.isatty():
         fetch = click.confirm("Fetch what may be fetched?", default=False, err=True)
-    elif not fetch:
+    elif able and not fetch:
         echo_line("--fetch gets what may be fetched", err=True)
-    if not fetch:
-        return []
+    if not (able and fetch):
+        return None
     with fetching() as report:
         problems = api.fetch_needs(able, prepared.settings, report)
     echo_lines(problems, "not fetched: ", err=True)
@@ -160,11 +155,13 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
     echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)
     _say_skipped(report.skipped)
-    waiting = [name.partition(" under ") for name in report.ended("waiting for data")]
-    for suite in dict.fromkeys(suite for _, _, suite in waiting):
-        names = [name for name, _, other in waiting if other == suite]
+    waiting: dict[str, list[str]] = {}
+    for name, _, suite in (text.partition(" under ") for text in report.ended("waiting for data")):
+        waiting.setdefault(name, []).append(suite)
+    for suites in dict.fromkeys(map(tuple, waiting.values())):
+        names = [name for name, own in waiting.items() if tuple(own) == suites]
         line = "" if near else f"; `bench run -m {names[0]}` lists what it needs"
-        echo_line(f"waiting for data: {some_of(names, 3)} under {suite}{line}", err=True)
+        echo_line(f"waiting for data: {some_of(names, 3)} under {', '.join(suites)}{line}", err=True)
     return report
 
 
@@ -191,8 +188,10 @@ def _show_verdicts(prepared: api.RunPlan) -> None:
     names = {task.card.name for task in prepared.tasks if task.plan.blocks}
     shown = [name for name in shown if name in names]
     for name in shown[:VERDICTS]:
-        with suppress(UnknownName):  # it failed before its first answer
+        try:
             echo_data("\n" + api.verdict(api.Selection(prepared.settings.db), name).to("text", prose_width()))
+        except BenchError as error:  # the run itself has ended well, or has said why not
+            echo_line(f"no verdict on {name}: {error}", err=True)
     if len(shown) > VERDICTS:
         echo_line(f"and {len(shown) - VERDICTS} more: bench verdict NAME", err=True)
 

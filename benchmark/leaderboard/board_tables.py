@@ -141,24 +141,17 @@ def headline_board(board: Board) -> Board:
     return replace(board, columns=board.columns[:1], references=references)
 
 
-def near(
-    rows: Sequence[Row], references: Sequence[Row], chosen: Collection[str]
-) -> tuple[tuple[Row, ...], tuple[Row, ...], int]:
-    """Return the rows of the chosen observers with `NEAR` neighbours on either side, the reference rows of people and
-    chance, and the number of rows left out. Ranks stay. No rows if the board has none of the chosen observers."""
-    if not any(row.observer in chosen for row in (*rows, *references)):
-        return (), (), 0
-    places = [at for at, row in enumerate(rows) if row.observer in chosen]
-    kept = tuple(row for at, row in enumerate(rows) if any(abs(at - place) <= NEAR for place in places))
-    people = "group" if any(row.kind == "group" for row in references) else "human"
-    aside = tuple(row for row in references if row.observer in chosen or row.kind in (people, "chance"))
-    return kept, aside, len(rows) - len(kept)
-
-
 def near_rows(board: Board, chosen: Collection[str]) -> Board:
-    """Return the board with the rows of the chosen and their neighbours."""
-    rows, references, hidden = near(board.rows, board.references, chosen)
-    return noted(replace(board, rows=rows, references=references), f"{hidden} others: bench rank" if hidden else "")
+    """Return the board with the rows of the chosen observers, `NEAR` neighbours on either side, and the reference rows
+    of people and chance. Ranks stay. No rows if the board has none of the chosen observers."""
+    if not any(row.observer in chosen for row in (*board.rows, *board.references)):
+        return replace(board, rows=(), references=())
+    places = [at for at, row in enumerate(board.rows) if row.observer in chosen]
+    kept = tuple(row for at, row in enumerate(board.rows) if any(abs(at - place) <= NEAR for place in places))
+    people = "group" if any(row.kind == "group" for row in board.references) else "human"
+    aside = tuple(row for row in board.references if row.observer in chosen or row.kind in (people, "chance"))
+    hidden = len(board.rows) - len(kept)
+    return noted(replace(board, rows=kept, references=aside), f"{hidden} others: bench rank" if hidden else "")
 
 
 def observer_tables(

@@ -60,15 +60,21 @@ class Measured:
     def neighbours(self, twins: Iterable[str] = ()) -> Iterator[tuple[str, Row]]:
         """Yield (group, row) of the others with a value that can be trusted. twins: names of the same network."""
         own = {self.score.observer, *twins}
-        pooled = any(row.kind == "group" for row in self.board.references)
+        # People are one group: the pooled one, if there is one; a mean over them is of the same people.
+        groups = sorted((row.observer for row in self.board.references if row.kind == "group"), key=_is_mean)
+        pooled = groups[:1]
         for row in (*self.board.rows, *self.board.references):
             cell = row.cells[self.board.by]
             network = row.kind in ("network", "published") and UNTRAINED not in row.training
-            person = row.kind in _KINDS and not (pooled and row.kind == "human")
+            person = row.kind in _KINDS and (row.kind == "simulated" or not pooled or row.observer in pooled)
             if row.observer in own or cell.value is None or distrust_flags(cell.flags) or not (network or person):
                 continue
             recipe = lineage(row.observer, row.training).family.partition("/")[2]
             yield _KINDS.get(row.kind, recipe), row
+
+
+def _is_mean(name: str) -> bool:
+    return "mean of" in name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +106,11 @@ def neighbour_tests(
 ) -> dict[str, list[tuple[str, Row, Comparison]]]:
     """Return suite -> (group, neighbour, test of the network minus the neighbour). All tests by intervals are one
     family; those of the rival replace them, as paired tests are stronger."""
-    paired = {row.suite: row.comparison for row in rival.tests if row.comparison.p_holm is not None} if rival else {}
+    paired = (
+        {row.suite: row.comparison for row in rival.tests if row.comparison.p_holm is not None}
+        if rival and rival.paired
+        else {}
+    )
     at: list[tuple[str, str, Row]] = []
     tests: list[Comparison] = []
     for each in measured:
@@ -152,7 +162,7 @@ def _number(measured: Measured) -> Evidence:
 
 
 def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tuple[str, tuple[Evidence, ...]]:
-    """Say of which groups no member differs, and which groups lie above or below as wholes."""
+    """Say of which groups most members do not differ, and which groups lie above or below as wholes."""
     groups: dict[str, list[tuple[Row, Comparison]]] = defaultdict(list)
     for group, row, test in tests:
         if group != UNSTATED and test.p_holm is not None:
@@ -161,16 +171,19 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
     sides: dict[str, list[tuple[float, str]]] = {"as": [], "above": [], "below": []}
     evidence: list[Evidence] = []
     for group, members in groups.items():
-        ways = {_way(test) for _, test in members}
-        if len(ways) > 1:
+        ways = [_way(test) for _, test in members]
+        alike = [member for member, way in zip(members, ways, strict=True) if way == "as"]
+        if len(set(ways)) > 1 and 2 * len(alike) < len(members):
             continue
-        others = [float(test.b or 0.0) for _, test in members]
+        shown = alike or members
+        others = [float(test.b or 0.0) for _, test in shown]
         low, high = min(others), max(others)
         ends = plain(low, 2) + (f" to {plain(high, 2)}" if plain(low, 2) != plain(high, 2) else "")
-        mark = STAR * any(_is_reference(row) for row, _ in members)
-        size = f" ({len(members)}{mark})" if len(members) > 1 else mark
+        mark = STAR * any(_is_reference(row) for row, _ in shown)
+        count = f"{len(shown)} of {len(members)}" if len(shown) < len(members) else f"{len(members)}"
+        size = f" ({count}{mark})" if len(members) > 1 else mark
         distance = max(low - value, value - high, 0.0)
-        sides[ways.pop()].append((distance, f"{group} {ends}{size}"))
+        sides["as" if alike else ways[0]].append((distance, f"{group} {ends}{size}"))
         evidence += [_difference(test, row.observer) for row, test in members]
     said = []
     for way, found in sides.items():
@@ -238,7 +251,8 @@ def pair_sentence(rival: Rival) -> Sentence:
                                   "no difference seen in": []}  # fmt: skip
     for row in rival.tests:
         test, higher = row.comparison, (row.comparison.difference or 0.0) > 0
-        size = f"{'+' * higher}{plain(test.difference or 0.0, 3)}"
+        seen = round(test.difference or 0.0, 3)
+        size = f"{'+' * (seen > 0)}{plain(seen, 3)}" if seen else "0"
         if test.same:
             ways["same"].append(row.suite)
         elif test.p_holm is not None and test.p_holm < 0.05:
@@ -265,7 +279,7 @@ def pair_sentence(rival: Rival) -> Sentence:
 def _images(row: SuiteComparison) -> str:
     """Return how many images would show a difference of this size (with a probability of .8)."""
     size = abs(row.comparison.difference or 0.0)
-    if size < 1e-9:
+    if size < 0.0005:  # printed as 0
         return ""
     need = PowerRow(suite=row.suite, title="", who="", comparison=row.comparison, detect=size, power=POWER).images
     if need is None:
@@ -291,6 +305,8 @@ def input_sentence(known: Known) -> Sentence:
             )
         else:
             text = f"Fed as trained, as far as {n} photographs show: {right} right, and no usual input fits better."
+    elif verified := known.card.get("verified"):
+        text = f"Fed as {verified['script']} feeds it: the same decisions on {verified['n']} photographs."
     elif known.builtin:
         text = "As its card states, which comes with the package."
     else:
