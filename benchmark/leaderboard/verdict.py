@@ -305,13 +305,13 @@ def input_sentence(known: Known) -> Sentence:
             )
         else:
             text = f"Fed as trained, as far as {n} photographs show: {right} right, and no usual input fits better."
-    elif verified := known.card.get("verified"):
-        text = f"Fed as {verified['script']} feeds it: the same decisions on {verified['n']} photographs."
     elif known.builtin:
         text = "As its card states, which comes with the package."
     else:
         line = f"bench register {shlex.quote(known.observer)} ... --replace --check FOLDER"
         text = f"Unchecked: no photographs of its classes were here. `{line}` tries it."
+    if (verified := known.card.get("verified")) and not known.wrong:
+        text = f"Fed as {verified['script']} feeds it: the same decisions on {verified['n']} photographs."
     if chance and not known.wrong:
         every = len(chance) == len(known.measured)
         where = "every suite" if every else ", ".join(each.suite.name for each in chance)
