@@ -54,11 +54,11 @@ def test_without_textures_frost_is_missing_and_the_rest_goes_on():
 
 
 def test_training_images_stand_in_and_are_named():
-    made = plan(CorruptionConfig(), Shelf("imagenet1k", "natural"))
+    made = plan(CorruptionConfig(), Shelf("imagenet1k", "natural", "imagenet-v2"))
     assert made.blocks[0].stimuli.name == "toy-natural-training"
     assert "training images" in made.missing["natural (held out)"]
     with pytest.raises(MissingStimuli, match="'natural' is not here"):
-        plan(CorruptionConfig(), Shelf("imagenet1k", "natural", "natural-training"))
+        plan(CorruptionConfig(), Shelf("imagenet1k", "natural", "imagenet-v2", "natural-training"))
     with pytest.raises(MissingStimuli):
         plan(CorruptionConfig(), Shelf("geirhos16", "natural"))
 
