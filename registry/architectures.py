@@ -209,7 +209,9 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
                     f"arch 'python:{name}' returned {kinds}, expected a torch.nn.Module, or one and its transform (any "
                     "callable from a PIL image to a tensor)."
                 )
-            vars(module).update(_opened=opened_digest(opened), _transform=brought[0] if brought else None)
+            # The content of files that were read counts, not their names and places.
+            read = digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
+            vars(module).update(_opened=read, _transform=brought[0] if brought else None)
             return module
         if kind == "timm":
             import timm
@@ -274,11 +276,6 @@ def _listen() -> None:
             opened.add(path)
 
     sys.addaudithook(note)
-
-
-def opened_digest(opened: set[Path]) -> str:
-    """Return the digest of the content of files that were read; "" of none. No name or place counts."""
-    return digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
 
 
 def source_code(arch: str, module: nn.Module) -> str:

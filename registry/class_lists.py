@@ -66,21 +66,19 @@ def _stated_in(file: Path) -> Statement | None:
     return stated_classes(plain, file) if names is None else Statement(names=names, where=file.name)
 
 
-def _listed_names(path: Path) -> Sequence[str]:
-    if is_folder(path):
-        return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if (known := _stated_in(path)) is None:
-        raise LabelError(f"class list {shown(path)} holds something else. {_JSON}")
-    return known.names
-
-
 def read_class_list(labels: str, model: str) -> ClassList:
     """Read the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
     names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not.
 
     Raises LabelError for another kind of file, and for a repeated name."""
     path = expanded(labels)
-    names = [name.strip() for name in _listed_names(path) if name.strip()]
+    if is_folder(path):
+        listed = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+    elif (known := _stated_in(path)) is not None:
+        listed = [*known.names]
+    else:
+        raise LabelError(f"class list {shown(path)} holds something else. {_JSON}")
+    names = [name.strip() for name in listed if name.strip()]
     if odd := next((name for name in names if unprintable(name)), ""):
         raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
     if len(names) < 2:
@@ -202,16 +200,13 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
         ):
             names = names_in_order(value)
         # Names that only count say nothing: "LABEL_0", "class 1", "0" at their own places.
-        if names is not None and not all(
-            name.lower().removeprefix("label").removeprefix("class").strip("_- ") == str(i)
-            for i, name in enumerate(names)
-        ):
+        plain = [name.lower().removeprefix("label").removeprefix("class").strip("_- ") for name in names or ()]
+        if names is not None and plain != [str(i) for i in range(len(names))]:
             found.append(Statement(names=tuple(name.strip() for name in names), where=place))
     for other in found[1:]:
         if other.names != found[0].names:
-            i = next(
-                (i for i, pair in enumerate(zip(found[0].names, other.names, strict=False)) if len({*pair}) > 1), 0
-            )
+            pairs = enumerate(zip(found[0].names, other.names, strict=False))
+            i = next((i for i, pair in pairs if len({*pair}) > 1), 0)
             raise LabelError(
                 f"{shown(origin)} states two orders of its classes: output {i} is {shown(found[0].names[i])[:60]!r} in "
                 f"{found[0].where} and {shown(other.names[i])[:60]!r} in {other.where}. Keep the one that is true."
@@ -241,14 +236,12 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
     if len(names) == 1000 and {*names} == {str(i) for i in range(1000)}:  # folders of numbers, often sorted as text
         names = [imagenet1k()[0][int(name)] for name in names]
     if labels is not None:
-        if problem := contradiction(names, labels):
+        _, text, problem = _compared(names, labels)
+        if problem:
             raise LabelError(f"--labels {shown(labels)} contradicts the names of the outputs: {problem}. One is wrong.")
-        return labels, f"{labels}, as given; {_agreement(names, labels)[1]}", []
-    matched = match_names(names)
+        return labels, f"{labels}, as given; {text}", []
     for space in spaces:
-        if matched == label_space(space).classes:
-            return space, f"{space}: all names are those of its classes", []
-        share, text = _agreement(names, space)
+        share, text, _ = _compared(names, space)
         if share >= 0.9:  # spellings differ; orders do not
             return space, f"{space}: {text}", []
     if all(re.fullmatch(r"(?:label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names):
@@ -258,43 +251,25 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
         )
     counts = Counter(names)
     single = tuple(name if counts[name] == 1 else f"{name} ({i})" for i, name in enumerate(names))
-    listed = ClassList(name=f"{model}-classes", classes=single, matched=matched)
+    listed = ClassList(name=f"{model}-classes", classes=single, matched=match_names(names))
     file = write_mapping(listed, folder / "labels")
     return str(file), str(listed), [file]
 
 
-def contradiction(names: Sequence[str], labels: str) -> str:
-    """Return in words the first class that names and a label space have at different outputs, or a different number of
-    classes; "" without one. Only classes that both know are compared."""
+def _compared(names: Sequence[str], labels: str) -> tuple[float, str, str]:
+    """Return the share of names that are those of a label space's classes at their outputs, a text about it, and in
+    words the first class that both have at different outputs, or a different number of classes; "" without one."""
     space = label_space(labels)
     if len(space.classes) != len(names):
-        return f"it has {len(space.classes)} classes, and {len(names)} are named"
-    words = space.words or space.classes
+        return 0.0, "", f"it has {len(space.classes)} classes, and {len(names)} are named"
     known = match_names(space.classes)
-    known = known if all(known) else match_names(words)
-    place = {match or _plain(name): i for i, (name, match) in enumerate(zip(space.classes, known, strict=True))}
-    for i, (name, match) in enumerate(zip(names, match_names(names), strict=True)):
-        other = place.get(match or _plain(name), i)
-        if other != i:
-            return f"output {i} is named {shown(name)[:60]!r}, which is its class {other}"
-    return ""
-
-
-def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
-    """Return the share of names that equal the words or WordNet id of the class at their index, and a text about it."""
-    known = label_space(space)
-    if len(known.classes) != len(names):
-        return 0.0, f"it has {len(known.classes)} classes, the network {len(names)} outputs"
-
-    def spellings(text: str) -> set[str]:
-        return {" ".join(re.split(r"[\s_-]+", part.strip().lower())) for part in text.split(",")}
-
-    words = known.words or known.classes
-    lost = [
-        f"{i} '{name}'"
-        for i, (name, word, wnid) in enumerate(zip(names, words, known.classes, strict=True))
-        if not spellings(name) & (spellings(word) | {wnid})
-    ]
+    known = known if all(known) else match_names(space.words or space.classes)
+    theirs = [match or _plain(name) for name, match in zip(space.classes, known, strict=True)]
+    ours = [match or _plain(name) for name, match in zip(names, match_names(names), strict=True)]
+    place, problem = {key: i for i, key in enumerate(theirs)}, ""
+    if (moved := next((i for i, key in enumerate(ours) if place.get(key, i) != i), None)) is not None:
+        problem = f"output {moved} is named {shown(names[moved])[:60]!r}, which is its class {place[ours[moved]]}"
+    lost = [f"{i} '{names[i]}'" for i, key in enumerate(ours) if key != theirs[i]]
     agreeing = len(names) - len(lost)
     text = f"{agreeing} of {len(names)} names are those of its classes at their places"
-    return agreeing / len(names), f"{text}; not matched: {some_of(lost, 5)}" if lost else text
+    return agreeing / len(names), f"{text}; not matched: {some_of(lost, 5)}" if lost else text, problem

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
@@ -249,14 +248,6 @@ def write_whole(target: Path, content: str | bytes, *, private: bool = False) ->
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target, private=private) as file:
         file.write(content.encode() if isinstance(content, str) else content)
-
-
-@contextmanager
-def folder_in(place: Path, prefix: str) -> Iterator[Path]:
-    """Make a temporary folder in `place`, deleted afterwards."""
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @contextmanager

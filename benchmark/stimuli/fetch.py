@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
@@ -45,7 +46,7 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
-from registry.files import expanded, folder_in, public
+from registry.files import expanded, public
 from registry.user_errors import foreign
 
 NONE: Mapping[str, str] = {}
@@ -287,23 +288,21 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     if here is not None and (here != target or not parts):
         report(f"{entry.name}: already at {here}")
         return here
-    mirrored = _mirrored(entry, settings)
-    with folder_in(settings.stimuli, ".fetching-") as staging:
+    mirrored = None  # the set in a mirror that is a folder: the set's folder, or an archive of published tables
+    if settings.mirror and "://" not in settings.mirror:
+        root, tables = expanded(settings.mirror), f"published-trials/{entry.name}.tar.xz"
+        folders = (root / place for place in (entry.name, f"published-scores/{entry.name}"))
+        there = [*filter(Path.is_dir, folders), *filter(Path.is_file, [root / tables])]
+        mirrored = there[0] if there else None
+    settings.stimuli.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".fetching-", dir=settings.stimuli, ignore_cleanup_errors=True) as room:
+        staging = Path(room)
         if parts and mirrored is None:
             return fetch_archives(entry, settings, staging, report, only or parts)
         _obtain(entry, staging / entry.name, mirrored, settings, report)
         (staging / entry.name).replace(target)
     report(f"{entry.name}: at {target}")
     return target
-
-
-def _mirrored(entry: Entry, settings: Settings) -> Path | None:
-    """Find the set in a mirror that is a folder: the set's folder, or an archive of published tables."""
-    if not settings.mirror or "://" in settings.mirror:
-        return None
-    root = expanded(settings.mirror)
-    places = (entry.name, f"published-scores/{entry.name}", f"published-trials/{entry.name}.tar.xz")
-    return next((root / x for x in places if (root / x).is_dir() or (x.endswith(".xz") and (root / x).is_file())), None)
 
 
 def _obtain(entry: Entry, place: Path, mirrored: Path | None, settings: Settings, report: Report) -> None:

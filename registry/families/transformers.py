@@ -160,10 +160,6 @@ def _has_towers(config: Mapping[str, Any]) -> bool:
     return config["model_type"] in ("clip", "siglip") and "ForImageClassification" not in made_as
 
 
-def _auto(config: Mapping[str, Any]) -> str:
-    return "AutoModel" if _has_towers(config) else "AutoModelForImageClassification"
-
-
 def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft:
     """Return the draft with the text head of its two towers, unless another head follows."""
     if draft.bare:
@@ -199,7 +195,7 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
     if bare:
         module, lacking = _loaded("AutoModel", folder, "backbone")
         return Features(module, pooled=not lacking).eval(), code
-    module, _ = _loaded(_auto(config), folder, "classifier")
+    module, _ = _loaded("AutoModelForImageClassification", folder, "classifier")
     if len(_names(config)) != outputs:
         raise WeightsError(
             f"{shown(folder)} has {len(_names(config))} outputs, the label space '{card.labels}' {outputs}."
