@@ -246,9 +246,7 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
             return space, f"{space}: {text}", []
     if all(re.fullmatch(r"(?:label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names):
         hint = f", such as --labels {' or '.join(spaces)}" if spaces else ": a list, a mapping file"
-        raise LabelError(
-            f"its {len(names)} outputs have no names ({names[0]}, ...): say their meaning with --labels{hint}."
-        )
+        raise LabelError(f"its {len(names)} outputs have no names ({names[0]}, ...): name them with --labels{hint}.")
     counts = Counter(names)
     single = tuple(name if counts[name] == 1 else f"{name} ({i})" for i, name in enumerate(names))
     listed = ClassList(name=f"{model}-classes", classes=single, matched=match_names(names))

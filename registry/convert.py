@@ -173,9 +173,7 @@ def _script_state(path: Path) -> State:
     load: Any = torch.jit.load
     state = dict(load(path, map_location="cpu").state_dict())
     if not state:
-        raise WeightsError(
-            f"{shown(path)} is a frozen program: its weights have no names. Save the network before torch.jit.freeze."
-        )
+        raise WeightsError(f"{shown(path)} is frozen: its weights have no names. Save it before torch.jit.freeze.")
     return state
 
 
@@ -257,9 +255,7 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
         raise _adapter(folder, arch, kwargs)
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
         raise shards(index)
-    files = [
-        path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and not path.name.startswith(_OTHERS)
-    ]
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and not p.name.startswith(_OTHERS)]
     if files and not is_file(folder / "config.json"):
         raise WeightsError(
             f"{shown(folder)} is a folder without config.json, which would name its architecture. Give the file: "

@@ -214,16 +214,10 @@ def unnormalised(logits: Tensor) -> Check:
     name = "logits, not probabilities"
     sums = logits.double().sum(dim=1)
     if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-        return Check(
-            name=name,
-            ok=False,
-            detail="outputs are probabilities (in [0,1], sum 1): remove the network's final softmax",
-        )
+        return Check(name=name, ok=False, detail="outputs are probabilities (in [0,1], sum 1): remove the softmax")
     totals = logits.double().exp().sum(dim=1)
     if bool((logits <= 0).all()) and torch.allclose(totals, torch.ones_like(totals), atol=1e-3):
-        return Check(
-            name=name, ok=True, detail="outputs are log-probabilities: decisions are the same, attacks may differ"
-        )
+        return Check(name=name, ok=True, detail="outputs are log-probabilities: same decisions, attacks may differ")
     return Check(name=name, ok=True, detail=f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
 
 

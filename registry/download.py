@@ -297,9 +297,7 @@ def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str
     digest = sha256 or (mark.group(1) if mark else "") or recorded_digest(target)
     if target.is_file():
         if problem := mismatch(target, digest):
-            raise WeightsError(
-                f"weights {target}: {problem}. Delete it to get it again, or check the card's file_sha256."
-            )
+            raise WeightsError(f"weights {target}: {problem}. Delete it to get it again or see the card's file_sha256.")
         return target
     try:
         fetch_whole(places_of(name, url, mirror), target, digest)
@@ -384,9 +382,7 @@ def weights_path(card: ModelCard, place: WeightSources) -> Path:
         return fetch_weights(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
     if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
-        raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {digest_file(path)}."
-        )
+        raise WeightsError(f"digest of {path}: expected {card.file_sha256} ('{card.name}'), got {digest_file(path)}.")
     return path
 
 

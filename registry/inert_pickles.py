@@ -87,9 +87,7 @@ def plain_pickle(file: io.BufferedIOBase) -> Any:
 
 def torch_content(file: Path | io.BytesIO) -> Any:
     """Return the content of a file of `torch.save`, whatever it holds beside tensors."""
-    reading = SimpleNamespace(
-        __name__="inert", Unpickler=_Reader, load=lambda file, **more: _Reader(file, **more).load()
-    )
+    reading = SimpleNamespace(__name__="inert", Unpickler=_Reader, load=lambda f, **more: _Reader(f, **more).load())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a stand-in's source is another than its class's
         return torch.load(file, map_location="cpu", weights_only=False, pickle_module=reading)

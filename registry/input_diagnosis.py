@@ -310,9 +310,7 @@ def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
         classes = np.unique(targets[fitted])
         profile = np.stack([scores[fitted & (targets == each)].mean(0) for each in classes])
         outputs = dict(zip(classes, optimize.linear_sum_assignment(-profile)[1], strict=True))
-        right[~fitted] = [
-            outputs.get(t) == answer for t, answer in zip(targets[~fitted], answers[~fitted], strict=True)
-        ]
+        right[~fitted] = [outputs.get(t) == a for t, a in zip(targets[~fitted], answers[~fitted], strict=True)]
     return right
 
 

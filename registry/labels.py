@@ -169,9 +169,7 @@ def built_in_space(name: str) -> LabelSpace:
     spec = importlib.util.find_spec("timm")
     file = Path(spec.origin).parent / "data" / "_info" / _SYNSETS[name] if spec and spec.origin else None
     if file is None or not file.is_file():
-        raise LabelError(
-            f"label space '{name}' needs {_SYNSETS[name]}, which this timm lacks: update it, or write a mapping file."
-        )
+        raise LabelError(f"label space '{name}' needs {_SYNSETS[name]}, which this timm lacks: update timm.")
     return _space(name, file.read_text(encoding="utf-8").split(), words)
 
 

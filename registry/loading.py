@@ -275,9 +275,7 @@ def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit
     want = module.state_dict(keep_vars=True)
     if (renamed := _renamed(misfit, choice.state, want)) is not None:
         state, names = renamed
-        text = (
-            f"Everything but the names fits: {names}. If that is so, --convert writes a file with the network's names."
-        )
+        text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
         return text, _changed(choice, state, path)
     if missing and not shapes and set(missing) <= head:
         text = (

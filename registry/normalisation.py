@@ -23,9 +23,7 @@ FIELD = re.compile(
 )
 _DEVIATION = {"std": torch.abs, "var": torch.sqrt, "inverse": torch.reciprocal}
 #: Modules before a network: the first of a sequence, and what normalising ones are called.
-BEFORE = re.compile(
-    r"0|.*(?:norm|preproc|transform|scal|standardi|mean|stat|input|bn0|bn_data|data_bn).*", re.IGNORECASE
-)
+BEFORE = re.compile(r"0|.*(?:norm|preproc|transform|scal|standardi|mean|stat|input|bn0|bn_data|data_bn).*", re.I)
 #: Of a batch norm, unless somebody changed it: it is no tensor of the file.
 _EPSILON = 1e-5
 #: Published means are rounded to three or four digits.

@@ -48,9 +48,7 @@ def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *,
     }
     returned = some_of([f"{name} {tuple(part.shape)}".lstrip() for name, part in every.items()], 5)
     if chosen is not None and not fitting:
-        raise LabelError(
-            f"has no output '{shown(chosen)}' of shape {shape} (--output): it returned {returned or 'no tensor'}."
-        )
+        raise LabelError(f"has no output '{shown(chosen)}' of shape {shape} (--output): returned {returned or 'none'}.")
     if not fitting:
         raise LabelError(
             f"returned {returned or type(output).__name__} for {shape[0]} images, expected logits {shape}: label space "

@@ -191,9 +191,7 @@ def _pretrained(config: Mapping[str, Any], what: str) -> PretrainedConfig:
         return PretrainedConfig.model_validate(config)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise CardError(
-            f"{what} states {problem['loc'][0]} {problem['input']!r}, which is unknown: {problem['msg']}."
-        ) from error
+        raise CardError(f"{what} states {problem['loc'][0]} {problem['input']!r}: {problem['msg']}.") from error
 
 
 #: What training scripts call the parts of an input: the arguments of torchvision's and DeiT's, and usual

@@ -115,9 +115,7 @@ def import_trials(
     path, suites = Path(path), plugins.find_suites().suites
     scored = {name for suite in suites.values() for name in suite.experiments}
     if experiment and name_experiment(experiment) not in {*scored, *KNOWN.values()}:
-        raise unknown_name(
-            "experiment", experiment, scored, "--experiment names the experiment whose images were answered."
-        )
+        raise unknown_name("experiment", experiment, scored, "It names the experiment whose images were answered.")
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
     stated = TableHints(

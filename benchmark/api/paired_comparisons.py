@@ -401,9 +401,7 @@ class Sampling:
 
     def run(self, reporter: Reporter, command: str) -> Diff:
         """Run both and judge."""
-        report = run_here(
-            self.prepared, reporter, command, enough=lambda store: all(map(self._is_known, self.changes(store)))
-        )
+        report = run_here(self.prepared, reporter, command, enough=lambda s: all(map(self._is_known, self.changes(s))))
         for name, reason in report.failed.items():
             raise BenchError(f"the comparison has no verdict, because {name} failed: {reason}")
         with open_store(self.prepared.settings.db, write=False) as store:

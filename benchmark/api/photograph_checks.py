@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 COUNT = 64
 #: Roles of photographs, the best first: a network answers those that it was trained on, too, if it is fed as then.
 PHOTOGRAPHS = (ROLE, SECOND_SET, "natural-training")
-NOT_TOLD = (
-    "Crop, filter and sizes within a fifth change too few answers to be checked: take them from the training code."
-)
+NOT_TOLD = "Crop, filter and sizes within a fifth change too few answers to check: take them from the training code."
 
 
 def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:

@@ -36,9 +36,7 @@ class ShardWork:
         plan = self.plan.planned()
         tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
         if (digest := plan_digest(tasks, self.policy)) != self.digest:
-            raise BenchError(
-                f"{plan.part} has another plan there ({digest}): the machines differ in folders or programs"
-            )
+            raise BenchError(f"{plan.part} has another plan there ({digest}): machines differ in folders or programs")
         return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
 
 

@@ -100,9 +100,7 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         for name, (read, parts) in readers.items():
             if source in (None, name) and any((path / part).exists() for part in parts):
                 return read(path)
-        raise ScoresError(
-            f"{path}: neither {' nor '.join(readers)}. Import one CSV or JSON file at a time of other publishers."
-        )
+        raise ScoresError(f"{path}: neither {' nor '.join(readers)}. Import one CSV or JSON file at a time otherwise.")
     scores = []
     for where, row in _rows(path):
 

@@ -373,9 +373,7 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str) -> dict
             f"{row['session']}) already in row {first}; expected one answer."
         )
     names = ("imagename", "category", "object_response", "condition", "session", "trial")
-    columns: dict[str, Array] = {
-        ours: np.array(rows[name].tolist()) for ours, name in zip(COLUMNS, names, strict=False)
-    }
+    columns: dict[str, Array] = {ours: np.array(rows[own].tolist()) for ours, own in zip(COLUMNS, names, strict=False)}
     columns["rt"] = _numbers(path, rows, "rt", "seconds")
     if {*ASKED} <= {*rows}:
         columns["digest"] = np.array(rows["digest"].tolist())

@@ -56,9 +56,7 @@ def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
     if "templates" in options and kind not in ("hf", "open_clip"):
         raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
     if "threshold" in options and not is_detector(arch):
-        raise CardError(
-            "--threshold is for detectors: --arch torchvision:fasterrcnn_resnet50_fpn or detector:python:..."
-        )
+        raise CardError("--threshold is for detectors: torchvision:fasterrcnn_resnet50_fpn, detector:python:...")
 
 
 def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
@@ -122,9 +120,7 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
     the hub) that it has: from the mirror, otherwise from the Hugging Face hub. Raises CardError for another form of
     name, WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
-        raise CardError(
-            f"'{shown(repository)[:200]}' is neither a folder here nor a repository of the hub: ORG/NAME[@REVISION]."
-        )
+        raise CardError(f"'{shown(repository)[:200]}' is neither a folder here nor ORG/NAME[@REVISION] of the hub.")
     name, _, revision = repository.partition("@")
     failures = []
     if is_url(place.mirror):

@@ -39,9 +39,7 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
         return StatedInput(size, "config.json (no preprocessor_config.json)")
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    instead = (
-        "Register a copy of the folder without it: --size, --resize, --mean and --std say what the network is fed."
-    )
+    instead = "Register a copy of the folder without it: --size, --resize, --mean and --std say what it is fed."
     with foreign("image processor", file, CardError, instead):
         processor = transformers.AutoImageProcessor.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
@@ -125,9 +123,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """Return the draft of a model of transformers; a zero-shot model's text head is frozen to a file in `folder`."""
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
-        raise CardError(
-            f"hf:{shown(arch)} has its weights with it: --weights is not for it. A folder: --arch hf:FOLDER."
-        )
+        raise CardError(f"hf:{shown(arch)} brings its weights: --weights is not for it. A folder: --arch hf:FOLDER.")
     named = arch or draft.weights or ""
     local, files = is_folder(expanded(named)), _folder(named, place)
     config = _config(files)
@@ -197,9 +193,7 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
         return Features(module, pooled=not lacking).eval(), code
     module, _ = _loaded("AutoModelForImageClassification", folder, "classifier")
     if len(_names(config)) != outputs:
-        raise WeightsError(
-            f"{shown(folder)} has {len(_names(config))} outputs, the label space '{card.labels}' {outputs}."
-        )
+        raise WeightsError(f"{shown(folder)} has {len(_names(config))} outputs, label space '{card.labels}' {outputs}.")
     return Classifier(module).eval(), code
 
 
@@ -221,9 +215,7 @@ def _config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     config = read_json(file, "configuration", CardError)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise CardError(
-            f"{shown(file)} names no model_type: no model of transformers. A folder of timm: --weights FOLDER alone."
-        )
+        raise CardError(f"{shown(file)} names no model_type of transformers. A folder of timm: --weights FOLDER alone.")
     if not any(folder.glob("*.safetensors")):
         index, file = folder / "pytorch_model.bin.index.json", folder / "pytorch_model.bin"
         if is_file(index):

@@ -105,9 +105,7 @@ def read_text_head(path: Path, digest: str) -> TextHead:
             bias=float(notes["bias"]),
         )
     if head.digest != digest:
-        raise WeightsError(
-            f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Restore it or register again."
-        )
+        raise WeightsError(f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Register again.")
     return head
 
 
