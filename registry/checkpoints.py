@@ -122,10 +122,7 @@ def _unpickled(path: Path) -> Any:
             names = {name.partition("/")[2] for name in archive.namelist()}
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
-            raise WeightsError(
-                f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. Save it again with "
-                "`torch.save`."
-            )
+            raise WeightsError(f"{path} unpacks to {unpacked} of {size} bytes. Save it again with `torch.save`.")
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
         raise WeightsError(
             f"{path} is an exported program (torch.export), not a state dict: register it with --arch export.",

@@ -67,9 +67,7 @@ def _put(data: bytes, target: Path) -> None:
     try:
         write_whole(target, data)
     except OSError as error:
-        raise WeightsError(
-            f"{shown(target)} cannot be written ({error.strerror}). Copy what is to be converted to a folder of yours."
-        ) from error
+        raise WeightsError(f"{shown(target)} cannot be written ({error.strerror}). Copy the file elsewhere.") from error
 
 
 def conversions(path: Path) -> set[str]:

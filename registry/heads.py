@@ -195,10 +195,7 @@ def boxes_in_space(arch: str, labels: str, threshold: float | None) -> Boxes:
         count = len(label_space(labels).classes)
         return Boxes.of({"columns": tuple(range(1, count + 1)), "outputs": count + 1, **plain})
     if "keypoint" in arch:
-        raise LabelError(
-            f"arch '{arch}': the published keypoint networks detect only people. "
-            "A network for other classes needs --labels."
-        )
+        raise LabelError(f"arch '{arch}': published keypoint networks detect only people. Another needs --labels.")
     published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
     numbered = published.DEFAULT.meta["categories"]
     columns = [numbered.index(name) for name in label_space(COCO).classes]

@@ -122,10 +122,7 @@ def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | Non
         return None
     if len(found) > 1:
         every = " and ".join(f"{where} {mean}, {std}" for (mean, std), where in found.items())
-        raise WeightsError(
-            f"checkpoint {origin} holds {len(found)} different normalisations: {every}. Save the one that the network "
-            "was evaluated with."
-        )
+        raise WeightsError(f"{origin} holds {len(found)} different normalisations: {every}. Save the right one.")
     (((mean, std), where),) = found.items()
     scale = scale_of(mean, std)
     if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):

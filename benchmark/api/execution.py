@@ -218,10 +218,7 @@ class _Process:
                 raise BenchError(f"the process on {self.name} ended with code {code}")
             how = signal.Signals(-code).name
             self.tell(self.name, "note", f"the process was killed ({how})")
-        raise BenchError(
-            f"the process on {self.name} was killed ({how}) {ATTEMPTS} times. Its stored answers are kept: run the "
-            "same command to resume."
-        )
+        raise BenchError(f"the process on {self.name} was killed ({how}) {ATTEMPTS} times: run its command to resume.")
 
     def end(self) -> None:
         """Ask the process to end, and kill it if it does not."""

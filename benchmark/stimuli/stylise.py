@@ -212,9 +212,7 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
         raise StimuliError(f"'{order.name}' names another set: choose another --name for a set of your own.")
     space = "geirhos16" if order.cue_conflict else order.space or guess_layout(order.content)[1]
     if space is None:
-        raise StimuliError(
-            f"{order.content}: the categories are neither the 16 nor WordNet ids. Name their label space: --space NAME."
-        )
+        raise StimuliError(f"{order.content}: the categories are neither the 16 nor WordNet ids: give --space NAME.")
     contents = _pictures(order.content, space, settings)
     styles = _pictures(order.style, space if order.cue_conflict else None, settings)
     if order.cue_conflict:

@@ -110,9 +110,7 @@ def library(module: str, extra: str, what: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        raise CardError(
-            f"{what} needs the package '{module}', which is not installed: pip install 'gestaltbench[{extra}]'"
-        ) from error
+        raise CardError(f"{what} needs the package '{module}': pip install 'gestaltbench[{extra}]'") from error
 
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
