@@ -60,7 +60,9 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
     if plain in shelf.broken:
         raise PluginError(f"suite '{plain}': {shelf.broken[plain]}")
     if plain not in shelf.suites:
-        raise unknown_name("suite", plain, shelf.suites, "`bench suites` lists them.")
+        owner = suite_of_metric(plain)
+        hint = f"'{plain}' is a metric of {owner}." if owner else "`bench suites` lists them."
+        raise unknown_name("suite", plain, shelf.suites, hint, (owner,) if owner else ())
     suite = shelf.suites[plain]
     if not variant:
         return suite
@@ -75,6 +77,13 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
         return suite.stopping.within(target)
     names = [f"{plain}:{known}" for known in suite.variants]
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
+
+
+def suite_of_metric(name: str) -> str:
+    """Return the first suite with a metric of that name, whatever its dashes; "" if there is none."""
+    metric = name.replace("-", "_")
+    suites = find_suites().suites.values()
+    return next((suite.name for suite in suites if metric in {known.name for known in suite.metrics}), "")
 
 
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:

@@ -22,10 +22,13 @@ LONGEST = 3_000
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """What helps against a refusal: another command before the refused one, and words that this lacks."""
+    """What helps against a refusal: another command before the refused one, words that this lacks, or those that were
+    meant by a wrong one."""
 
     before: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    wrong: str = ""
+    instead: tuple[str, ...] = ()
     write: Callable[[], Path] | None = None  # on consent (`--convert`), makes a readable file and returns its path
 
     @property
@@ -97,19 +100,23 @@ def some_of(names: Collection[str], shown: int) -> str:
     return ", ".join(islice(names, shown)) + more
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
-    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], hint: str = "", instead: tuple[str, ...] = ()
+) -> UnknownName:
+    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is.
+
+    instead: the words that were meant, if these are known."""
     names = sorted(set(known))
-    close = get_close_matches(name, names, n=5, cutoff=0.5)
+    close = [] if instead else get_close_matches(name, names, n=5, cutoff=0.5)
     parts = [f"no {kind} is called '{name}'."]
     if close:
         parts.append(f"Did you mean: {', '.join(close)}?")
-    if names:
+    if names and not instead:
         more = f" ... ({len(names)} in all)" if len(names) > SHOWN else ""
         parts.append(f"Known: {', '.join(names[:SHOWN])}{more}.")
     if hint:
         parts.append(hint)
-    return UnknownName(" ".join(parts))
+    return UnknownName(" ".join(parts), Remedy(wrong=name, instead=instead or tuple(close[:1])))
 
 
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")

@@ -1,6 +1,7 @@
 """Open a leaderboard for reading, and choose the rows that a table shows."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,7 +13,7 @@ from benchmark.api.options import KINDS, Filters, Names, Option, joined
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.scoring import PEOPLE
-from benchmark.failures import unknown_name
+from benchmark.failures import UnknownName, unknown_name
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row
 from benchmark.leaderboard.board_tables import OTHERS
@@ -24,6 +25,8 @@ from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_stor
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, read_cards
 
+#: Between two names: "adversarial(l2,3.0)" is one.
+COMMA = re.compile(r",(?![^(]*\))")
 #: Filters that leave nobody out.
 EVERYBODY = Filters()
 
@@ -76,10 +79,13 @@ def suites_not_installed(leaderboard: Selection) -> list[str]:
 
 
 def require_observer(store: Store, observer: str) -> None:
-    """Raise UnknownName, with close matches, for an unknown observer."""
+    """Raise UnknownName, with close matches, for an unknown observer; a registered model may not have run yet."""
     known = {note.name for note in store.observers()}
     if observer not in known:
-        raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+        cards = read_cards(read_settings().cards)
+        if observer in cards:
+            raise UnknownName(f"'{observer}' has no scores here yet: `bench run --model {shlex.quote(observer)}`.")
+        raise unknown_name("observer", observer, known | {*cards}, "`bench rank` lists those with scores.")
 
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
@@ -203,8 +209,8 @@ def fits(names: str | Iterable[str], patterns: str) -> bool:
 
 
 def _patterns(text: str) -> list[str]:
-    """Split at commas, except within parentheses: "adversarial(l2,3.0)" is one part."""
-    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+    """Split at commas, except within parentheses."""
+    return [part.strip() for part in COMMA.split(text) if part.strip()]
 
 
 class ObserverScores(list["ScoreRow"]):

@@ -19,7 +19,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
 from benchmark.failures import CardError, StimuliError, unknown_name
 from benchmark.identity import environment_record
-from benchmark.plugins import find_suites
+from benchmark.plugins import find_suites, suite_entries
 from benchmark.settings import Settings
 from benchmark.stats import wilson
 from benchmark.stimuli.catalogue import Entry
@@ -195,6 +195,8 @@ def named_or_registered(
     its own name, unless that file is registered already."""
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
+    if what in suite_entries() and what not in cards:
+        raise unknown_name("model", what, cards, f"'{what}' is a suite.", ("--suite", what))
     if what in cards or not path.exists():
         return what, ()
     from registry.architectures import whole_arch

@@ -2,12 +2,16 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from registry.user_errors import Remedy
 
 #: Command -> (module, help line).
 COMMANDS = {
@@ -31,6 +35,18 @@ COMMANDS = {
     "diff": ("run_commands", "Test whether NEW is worse than BASE; exit code for CI."),
     "reproduce": ("run_commands", "Reproduce a number in a fresh leaderboard."),
     "doctor": ("data", "Show what is installed, where it is, what is missing."),
+}
+#: What other programs call a command of ours -> its words.
+MEANT: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("leaderboard", "board", "results", "table"), ("rank",)),
+    **dict.fromkeys(("evaluate", "eval", "test", "benchmark", "score"), ("run",)),
+    **dict.fromkeys(("list", "ls"), ("models",)),
+    **{name: ("data", name) for name in ("fetch", "verify")},
+    "download": ("data", "fetch"),
+    "merge": ("db", "merge"),
+    "serve": ("report", "--live"),
+    "info": ("doctor",),
+    **dict.fromkeys(("bench data show", "bench data info", "bench data ls"), ("list",)),
 }
 #: Command -> loader of a sub-command from a higher layer.
 ADDED: dict[str, Callable[[], click.Command]] = {}
@@ -78,7 +94,9 @@ class LazyGroup(click.Group):
         from benchmark.failures import unknown_name
 
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise unknown_name("command", args[0], COMMANDS, "`bench --help` explains them.")
+            hint = "Models, suites and stimuli have lists: `bench models`, `bench suites`, `bench data list`."
+            hint = hint if args[0] in ("list", "ls") else "`bench --help` explains them."
+            raise unknown_name("command", args[0], COMMANDS, hint, MEANT.get(args[0], ()))
         return super().resolve_command(ctx, args)
 
 
@@ -105,10 +123,7 @@ def main() -> None:
         with altered:
             code = cli.main(standalone_mode=False)
     except BenchError as error:
-        from benchmark.cli.printing import corrected
-
-        line = corrected(error.remedy)
-        _fail(f"{error} Paste: {line}" if line else str(error), error.exit_code)
+        _fail(str(error), error.exit_code, error.remedy)
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()  # prints the whole help
@@ -116,7 +131,7 @@ def main() -> None:
         text = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "bench"
-        _fail(f"{text}. `{where} --help` explains the options.", 2)
+        _fail(f"{text}. `{where} --help` explains the options.", 2, _meant(error, where))
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; stored trials are kept. Run the same command to resume.", 130)
     except ClosedPipe:
@@ -152,8 +167,18 @@ class AlteredScores(logging.Handler):
             echo_line(f"not shown: {line}", err=True)
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    from benchmark.cli.printing import echo_line
+def _meant(error: click.ClickException, where: str) -> "Remedy | None":
+    """Return what was meant by an unknown option or sub-command, if it is nearly or usually called so."""
+    from registry.user_errors import Remedy
 
-    echo_line(f"bench: {message}", err=True)
+    wrong = str(getattr(error, "option_name", "") or getattr(error, "command_name", ""))
+    near = get_close_matches(wrong, getattr(error, "possibilities", None) or (), n=1, cutoff=0.8)
+    return Remedy(wrong=wrong, instead=MEANT.get(f"{where} {wrong}", tuple(near)))
+
+
+def _fail(message: str, code: int, remedy: "Remedy | None" = None) -> NoReturn:
+    from benchmark.cli.printing import corrected, echo_line
+
+    line = corrected(remedy) if remedy else ""
+    echo_line(f"bench: {message} Paste: {line}" if line else f"bench: {message}", err=True)
     sys.exit(code)

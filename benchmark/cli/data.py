@@ -1,5 +1,6 @@
 """`bench data` and `bench doctor`."""
 
+import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,17 +30,21 @@ from benchmark.store.versions import is_there
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.files import expanded
+from registry.user_errors import some_of
 
 Name = Annotated[str, Option("A stimulus set.")]
 Folder = Annotated[Path | None, Option("Create the set's folder in this folder.", "--output", "-o", kind="new folder")]
 
 
 @command(name="list")
-def list_sets() -> int:
+def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> int:
     """List known sets, their licences, and which are on disk."""
-    settings = read_settings()
-    rows = []
-    for name, entry in read_catalogue(settings).items():
+    settings, rows = read_settings(), []
+    known = read_catalogue(settings)
+    chosen = fnmatch.filter(known, pattern)
+    if not chosen:
+        raise unknown_name("stimulus set", pattern, known)
+    for name, entry in ((name, known[name]) for name in chosen):
         cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
         count = f"{cells} x {entry.count}" if cells else str(entry.count or "")
         rows.append(
@@ -249,12 +254,20 @@ def doctor(*, db: Db = None) -> int:
     tell("ok", f"suites    {', '.join(suites.suites)}")
     for name, reason in suites.broken.items():
         tell("FAIL", f"suite     '{name}': {reason}")
-    for name, entry in read_catalogue(settings).items():
-        place = stimuli_folder(name, settings)
-        tell("ok" if place else "-", f"data      {name}: {place or remedy(entry)}")
+    known, here = read_catalogue(settings), []
+    absent: dict[str, list[str]] = {}
+    for name, entry in known.items():
+        if stimuli_folder(name, settings):
+            here.append(name)
+        else:
+            absent.setdefault(remedy(entry).replace(name, "NAME").partition(" (")[0], []).append(name)
+    tell("ok" if here else "-", f"data      {len(here)} of {len(known)} sets on disk: {some_of(here, 6) or '-'}")
+    for way, names in absent.items():
+        tell("-", f"data      {way}: {some_of(names, 6)}")
+    tell("-", "data      `bench data list` has every set, its terms and its folder")
     cards = read_cards(settings.cards)
-    here = [name for name, card in cards.items() if not missing_weights(card, settings.place)]
-    tell("ok", f"models    {len(here)} of {len(cards)} have their weights on disk")
+    ready = [name for name, card in cards.items() if not missing_weights(card, settings.place)]
+    tell("ok", f"models    {len(ready)} of {len(cards)} have their weights on disk")
     for file, broken in cards.broken.items():
         tell("FAIL", f"card      {file}: {broken}")
     return 1 if "FAIL" in marks else 0

@@ -90,6 +90,8 @@ class Command(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **e: Any
     ) -> click.Context:
         """Return the context of the sub-command that the first word names, otherwise its own."""
+        if args[:1] == ["list"] and self.parts and "list" not in self.parts:
+            args = args[1:]  # `bench models list`: the command alone lists them
         part = self.parts.get(args[0]) if args else None
         if part is not None:
             return part.make_context(f"{info_name} {args[0]}", args[1:], parent, **e)
@@ -154,7 +156,10 @@ def parameter(field: VerbParameter) -> click.Parameter:
     if kind is bool:
         return click.Option([field.name, *field.flags], is_flag=True, help=said.help, default=False)
     shown = not more["required"] and default not in (None, "", ())
-    return click.Option([field.name, *field.flags], help=said.help, show_default=shown, **more)
+    flags = field.flags
+    if said.kind.startswith("new") and {"--out", "--output"} & {*flags}:  # two spellings of the same
+        flags = ("--output", "--out", "-o")
+    return click.Option([field.name, *flags], help=said.help, show_default=shown, **more)
 
 
 def _comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:

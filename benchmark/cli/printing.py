@@ -1,8 +1,10 @@
 """Print to the terminal: foreign texts are shown without markup, control characters and passwords."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,10 +18,25 @@ from benchmark.leaderboard.table import Table, Value, table_of
 from registry.files import redacted
 from registry.user_errors import Remedy, completed
 
+#: A proposed command that reads a leaderboard.
+_COMMAND = re.compile(
+    r"`(bench (?:run|rank|verdict|show|compare|power|report|plot|export|import|db|sweep|diff|reproduce)\b[^`]*)`"
+)
+
 
 def echo_line(text: object, *, err: bool = False) -> None:
-    """Print a message."""
-    click.echo(printable_lines(redacted(str(text))), err=err)
+    """Print a message. The commands that an error or a remark proposes read the leaderboard of this command."""
+    line = _COMMAND.sub(_with_db, str(text)) if err else str(text)
+    click.echo(printable_lines(redacted(line)), err=err)
+
+
+def _with_db(found: re.Match[str]) -> str:
+    words = sys.argv[1:]
+    given = (word.removeprefix("--db=") for word in words if word.startswith("--db="))
+    place = next(given, "") or next((after for word, after in pairwise(words) if word == "--db"), "")
+    if not place or re.search(r"--db|--help|\.\.\.|bench db merge", found[0]):
+        return found[0]
+    return f"`{found[1]} --db {shlex.quote(place)}`"
 
 
 def echo_lines(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
@@ -50,10 +67,23 @@ def as_typed() -> str:
 
 def corrected(remedy: Remedy) -> str:
     """Return the command as typed with what it lacked, as a line to paste; "" if nothing is known to help."""
+    typed = sys.argv[1:]
+    if remedy.instead:
+        words = _replaced(typed, remedy.wrong, remedy.instead)
+        return "" if words == typed else shlex.join(["bench", *map(redacted, words)])
     if not remedy.lacking and not remedy.before:
         return ""
-    line = shlex.join(["bench", *map(redacted, completed(sys.argv[1:], remedy.lacking))])
+    line = shlex.join(["bench", *map(redacted, completed(typed, remedy.lacking))])
     return f"{shlex.join(remedy.before)} && {line}" if remedy.before else line
+
+
+def _replaced(typed: Sequence[str], wrong: str, instead: Sequence[str]) -> list[str]:
+    """Return the words of a command with others for a wrong one, also for one of a comma list or behind "="."""
+    words: list[str] = []
+    for word in typed:
+        pieces = (instead[0] if piece == wrong else piece for piece in re.split("([,:=])", word))
+        words += instead if word == wrong else ["".join(pieces)]
+    return words
 
 
 def table_console(*, stderr: bool = False) -> Console:

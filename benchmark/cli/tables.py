@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 import click
 
 from benchmark import api
-from benchmark.api.leaderboards import Selection
+from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_tables import (
     board_table,
     card_line,
@@ -41,7 +41,9 @@ from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
 from benchmark.leaderboard.verdict_forms import VerdictForm
+from benchmark.plugins import suite_entries, suite_of_metric
 from benchmark.stats.rankings import HUMAN_METRICS
+from registry.user_errors import Remedy
 
 LIMIT = 50  # rows of a table without --all
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
@@ -172,7 +174,7 @@ def show(
     CONDITION as `bench show` prints it (default: all conditions)."""
     if not provenance:
         if suite or as_json:
-            raise click.UsageError("SUITE, METRIC, CONDITION and --json need --provenance.")
+            raise _needs_provenance(suite)
         if api.is_run(leaderboard, observer):
             print_curves(leaderboard, observer)
             return 0
@@ -194,6 +196,15 @@ def show(
         hint = f"`bench show {shlex.quote(observer)}` lists all."
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
     return 0
+
+
+def _needs_provenance(suite: str | None) -> UsageError:
+    """Return the error for a suite or a metric beside a name, with the command that was meant."""
+    meant: tuple[str, ...] = (suite, "--provenance") if suite else ("--json", "--provenance")
+    if suite and suite not in suite_entries() and (owner := suite_of_metric(suite)):
+        meant = (owner, suite.replace("-", "_"), "--provenance")
+    remedy = Remedy(wrong=suite or "--json", instead=meant)
+    return UsageError("SUITE, METRIC, CONDITION and --json need --provenance.", remedy)
 
 
 def print_curves(leaderboard: Selection, run: str) -> None:
@@ -302,11 +313,16 @@ def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
 def compare(
     leaderboard: Selection,
     a: str,
-    b: str,
-    suite: str | None,
+    b: Annotated[str, Option("Another observer, people, or a pattern.")] = "",
+    suite: str | None = None,
+    *,
     images: Annotated[bool, Option("Print the images that only one of them answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
 ) -> int:
+    if not b:
+        both = tuple(part.strip() for part in COMMA.split(a) if part.strip())
+        text = f"compare '{a}' with a second observer, with people, or with a pattern such as '*'."
+        raise UsageError(text, Remedy(wrong=a, instead=both if len(both) > 1 else (a, "*")))
     if set(b) & set("*?[,"):
         if images or measures:
             raise click.UsageError("--images and --measures need two observers: name one as B.")

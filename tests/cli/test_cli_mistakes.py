@@ -54,6 +54,43 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
     mistake(bench(*words.split(), "--db", board), 2, found)
 
 
+@pytest.mark.parametrize(("words", "pasted"), [
+    ("run -m ideal-shape -s shape-bias --limit 2", "run -m ideal-shape -s cue-conflict --limit 2"),
+    ("run cue-conflict ideal-shape --limit 2", "run --suite cue-conflict ideal-shape --limit 2"),
+    ("run -m ideal-shape,ideal-textur --suite=all", "run -m ideal-shape,ideal-texture --suite=all"),
+    ("run --models ideal-shape", "run --model ideal-shape"),
+    ("compare ideal-shape", "compare ideal-shape '*'"), ("compare a,b", "compare a b"),
+    ("leaderboard", "rank"), ("evaluate ideal-shape", "run ideal-shape"), ("eval", "run"), ("list", "models"),
+    ("show m shape-bias", "show m cue-conflict shape_bias --provenance"),
+    ("show m saliency", "show m saliency --provenance"),
+    ("data show", "data list"), ("data show edges", "data list edges"), ("db stats", "db status"),
+])  # fmt: skip
+def test_a_mistake_ends_in_the_command_that_was_meant(bench, words, pasted):
+    """With --db and whatever else was typed."""
+    place = [] if words.startswith("data") else ["--db", "my results.db"]
+    ended = bench(*words.split(), *place)
+    more = " --db 'my results.db'" if place else ""
+    assert ended.code == 2 and ended.errors[-1].partition(" Paste: ")[2] == f"bench {pasted}{more}"
+
+
+def test_hints_read_the_leaderboard_of_the_command(bench, board):
+    mistake(bench("rank", "--db", "no place.db"), 1, "`bench run --db 'no place.db'`")
+    mistake(bench("show", "resnet50", "--db", board), 2, f"`bench run --model resnet50 --db {board}`")
+    assert bench("data", "list", "edges").out.splitlines()[-1].startswith("edges ")
+    assert bench("suites", "list").out == bench("suites").out
+
+
+def test_help_is_whole_and_the_doctor_takes_one_screen(bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ("", "compare", "data", "db", "import", "models", "plot", "suites"):
+        shown = bench(*group.split(), "--help").out
+        assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []
+    for words in ("report", "plot", "ask", "export", "compare measures", "data regenerate", "suites new"):
+        assert "--out" in bench(*words.split(), "--help").out.replace("--output", "", 1), words
+    lines = bench("doctor").out.splitlines()
+    assert sum(1 + (len(line) - 1) // 80 for line in lines) <= 24 and max(map(len, lines)) < 240
+
+
 @pytest.mark.parametrize(("words", "code", "found"), [
     ("run --batch-size 0", 2, "--batch-size"), ("run --precision fp8", 2, "fp32"), ("run --nonsense", 2, "--nonsense"),
     ("export --format xml", 2, "markdown"), ("register x", 2, "--arch"),
