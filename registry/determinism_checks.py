@@ -93,8 +93,7 @@ class Check:
     #: What is printed instead of "ok": "guess" of an input that nothing states, "look" of what is probably wrong,
     #: "note".
     mark: str = ""
-    #: What photographs showed, for the card.
-    tried: InputCheck | None = None
+    tried: InputCheck | None = None  # what photographs showed, for the card
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:

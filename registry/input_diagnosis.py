@@ -98,10 +98,8 @@ class Finding:
     #: "input" (normalisation, scale, channels), "pixels" (turned or inverted) or "order" (of the classes).
     kind: str
     text: str
-    #: Photographs that are right with it.
-    right: int
-    #: The options of `bench register` to paste.
-    flags: str = ""
+    right: int  # photographs that are right with it
+    flags: str = ""  # the options of `bench register` to paste
 
 
 def _is_chance(right: int, n: int, classes: int) -> bool:

@@ -32,56 +32,39 @@ class Entry:
     """What the catalogue records of a set; the fields are those of `catalogue.yaml`."""
 
     name: str
-    #: The role for which suites ask.
-    role: str
-    #: The label space of its labels.
-    space: str
+    role: str  # the role for which suites ask
+    space: str  # the label space of its labels
     layout: Layout
     kind: Kind = "images"
     title: str = ""
     license: str = ""
     citation: str = ""
-    #: Address of the download, None if its terms forbid one.
-    url: str | None = None
-    #: File name of the download.
-    archive: str | None = None
-    #: SHA-256 of the archive, None if it is not pinned.
-    sha256: str | None = None
-    #: The set's folder inside the archive's top folder.
-    member: str = ""
+    url: str | None = None  # address of the download, None if its terms forbid one
+    archive: str | None = None  # file name of the download
+    sha256: str | None = None  # SHA-256 of the archive, None if it is not pinned
+    member: str = ""  # the set's folder inside the archive's top folder
     #: Images (or tables of trials) of the complete published set; for a set in cells, images of each cell.
     count: int | None = None
     #: About how many MB the download takes, None if its publisher does not state it.
     megabytes: int | None = None
-    #: Digest of the complete set, as `datasets.open_set` computes it.
-    digest: str | None = None
-    #: Name of the set of silhouettes that serve as its object masks.
-    mask: str | None = None
-    #: The folder that a user gave.
-    folder: str | None = None
+    digest: str | None = None  # digest of the complete set, as `datasets.open_set` computes it
+    mask: str | None = None  # name of the set of silhouettes that serve as its object masks
+    folder: str | None = None  # the folder that a user gave
     #: The list of its images with their classes, below the folder, and the names of its columns "image" and "label".
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
-    #: Other names under which it is found.
-    aliases: tuple[str, ...] = ()
-    #: Where a person obtains it: an address or words.
-    source: str = ""
+    aliases: tuple[str, ...] = ()  # other names under which it is found
+    source: str = ""  # where a person obtains it: an address or words
     #: For cells (CORRUPTION/SEVERITY/class/image): the published corruptions in order.
     parts: tuple[str, ...] = ()
-    #: For cells: corruptions that published means leave out.
-    extra: tuple[str, ...] = ()
-    #: For cells: the severities.
-    levels: tuple[str, ...] = ()
-    #: Side in px of its square images.
-    size: int | None = None
-    #: Number of classes.
-    classes: int | None = None
+    extra: tuple[str, ...] = ()  # for cells: corruptions that published means leave out
+    levels: tuple[str, ...] = ()  # for cells: the severities
+    size: int | None = None  # side in px of its square images
+    classes: int | None = None  # number of classes
     #: For textures and lists of names: file name -> SHA-256, in order.
     files: Mapping[str, str] = field(default_factory=dict)
-    #: For a list of names: the set that has the images.
-    of: str = ""
-    #: Width in px of the frame that is cut off each image.
-    border: int = 0
+    of: str = ""  # for a list of names: the set that has the images
+    border: int = 0  # width in px of the frame that is cut off each image
     #: For a set in several archives: file name -> address; none of them is pinned.
     archives: Mapping[str, str] = field(default_factory=dict)
 

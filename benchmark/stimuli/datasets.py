@@ -171,8 +171,7 @@ class Picked:
 
     source: Callable[[int], Any]
     index: tuple[int, ...]
-    #: Digest and size of the set chosen from.
-    whole: tuple[str, int]
+    whole: tuple[str, int]  # digest and size of the set chosen from
 
     def __call__(self, index: int) -> Any:
         """Return the source's value for the index-th chosen one."""

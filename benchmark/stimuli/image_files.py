@@ -165,14 +165,12 @@ DARK = 128
 class FileImages:
     """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError with the file and the remedy."""
 
-    #: Paths, or names below `folder`.
-    files: Sequence[str | Path]
+    files: Sequence[str | Path]  # paths, or names below `folder`
     remedy: str
     #: SHA-256 of each file when the run was planned; other bytes are refused.
     digests: Sequence[str] | None = None
     folder: Path = Path()
-    #: Width in px cut off each side.
-    border: int = 0
+    border: int = 0  # width in px cut off each side
 
     def path(self, index: int) -> Path:
         """Return the path of the i-th image."""

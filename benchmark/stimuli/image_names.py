@@ -23,10 +23,8 @@ class CuePair(NamedTuple):
 
     shape: str
     texture: str
-    #: Exemplar of the shape, such as "cat7".
-    exemplar: str
-    #: Exemplar of the texture, such as "elephant1".
-    ground: str
+    exemplar: str  # exemplar of the shape, such as "cat7"
+    ground: str  # exemplar of the texture, such as "elephant1"
 
 
 def wnid_of(name: str) -> str:

@@ -44,14 +44,12 @@ Whole = NDArray[np.int64]
 class Annotation:
     """Holds the masks and maps of an image. Their functions can be sent to worker processes."""
 
-    #: The image's (height, width) -> HW bool, true on the object.
-    mask: Callable[[Size], Flags] | None = None
+    mask: Callable[[Size], Flags] | None = None  # the image's (height, width) -> HW bool, true on the object
     #: Likewise, the pixels that are neither object nor background.
     ignored: Callable[[Size], Flags] | None = None
     #: (height, width) -> HW float32, how much people used each pixel.
     importance: Callable[[Size], NDArray[np.float32]] | None = None
-    #: With `text`: everything that decides the functions, for the item's digest.
-    files: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()  # with `text`: everything that decides the functions, for the item's digest
     text: str = ""
 
 
@@ -70,8 +68,7 @@ class LeftOut:
     """An image that the set does not show; images are counted by reason."""
 
     reason: str
-    #: The image belongs to the set, but its file is absent.
-    absent: bool = False
+    absent: bool = False  # the image belongs to the set, but its file is absent
 
 
 def images_below(folder: Path) -> Iterator[Path]:
@@ -184,16 +181,11 @@ class Listing:
     """The images of a folder in a fixed order: by category, then name."""
 
     folder: Path
-    #: Names below `folder`.
-    files: Sequence[str]
-    #: Unique names.
-    ids: tuple[str, ...]
-    #: Columns of str, one value per image.
-    labels: Mapping[str, Array]
-    #: Whether it is a sample, in the order of `sample_order`.
-    sampled: bool = False
-    #: How folders were read and what was left out, a line each.
-    notes: tuple[str, ...] = ()
+    files: Sequence[str]  # names below `folder`
+    ids: tuple[str, ...]  # unique names
+    labels: Mapping[str, Array]  # columns of str, one value per image
+    sampled: bool = False  # whether it is a sample, in the order of `sample_order`
+    notes: tuple[str, ...] = ()  # how folders were read and what was left out, a line each
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -31,24 +31,17 @@ class ObserverName(NamedTuple):
 class Source:
     """A published collection; the fields are those of `sources.yaml`."""
 
-    #: Names of folders by which it is recognised.
-    folders: tuple[str, ...] = ()
-    #: Names of files by which it is recognised.
-    holds: tuple[str, ...] = ()
-    #: Observer's name in its tables -> correct name.
-    names: Mapping[str, str] = field(default_factory=dict)
-    #: Experiment (or "all") -> the source of its people.
-    people: Mapping[str, str] = field(default_factory=dict)
-    #: The experiment of all its tables, if their names do not identify it.
-    experiment: str = ""
-    #: Patterns of file names that name the observer and the prompt.
-    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()  # names of folders by which it is recognised
+    holds: tuple[str, ...] = ()  # names of files by which it is recognised
+    names: Mapping[str, str] = field(default_factory=dict)  # observer's name in its tables -> correct name
+    people: Mapping[str, str] = field(default_factory=dict)  # experiment (or "all") -> the source of its people
+    experiment: str = ""  # the experiment of all its tables, if their names do not identify it
+    files: tuple[str, ...] = ()  # patterns of file names that name the observer and the prompt
     #: Prompt in a file name -> the prompt in words, the usual one first.
     prompts: Mapping[str, str] = field(default_factory=dict)
     #: Pattern of files that are not tables of trials -> their content.
     others: Mapping[str, str] = field(default_factory=dict)
-    #: Why its people are not a comparison group; "" if they are.
-    apart: str = ""
+    apart: str = ""  # why its people are not a comparison group; "" if they are
 
 
 @cache

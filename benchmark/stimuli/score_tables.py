@@ -34,19 +34,14 @@ class ReportedScore:
     observer: ObserverName
     metric: str
     value: float
-    #: Bounds of the interval at `level`; None if none is reported.
-    low: float | None = None
+    low: float | None = None  # bounds of the interval at `level`; None if none is reported
     high: float | None = None
     level: float = 0.95
-    #: Method of the interval.
-    method: str = ""
-    #: Number of trials, 0 if it is not reported.
-    n: int = 0
+    method: str = ""  # method of the interval
+    n: int = 0  # number of trials, 0 if it is not reported
     condition: str = ""
-    #: The suite with the same subject; "" if there is none.
-    suite: str = ""
-    #: Caveats for a reader.
-    remarks: tuple[str, ...] = ()
+    suite: str = ""  # the suite with the same subject; "" if there is none
+    remarks: tuple[str, ...] = ()  # caveats for a reader
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False, "str_strip_whitespace": True}  # noqa: RUF012
 
@@ -67,12 +62,9 @@ class ReportedMetric:
 
     title: str
     definition: str
-    #: The suite with the same subject.
-    suite: str
-    #: What a reader must consider.
-    caveat: str
-    #: Whether it is accuracy on clean images.
-    clean: bool = False
+    suite: str  # the suite with the same subject
+    caveat: str  # what a reader must consider
+    clean: bool = False  # whether it is accuracy on clean images
 
 
 @dataclass(frozen=True)

@@ -41,18 +41,15 @@ class SourcePicture:
     """A picture that is used as a content or as a style."""
 
     path: Path
-    #: Empty for a painting.
-    category: str
-    #: SHA-256 of the file's bytes.
-    digest: str
+    category: str  # empty for a painting
+    digest: str  # SHA-256 of the file's bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
     """An image to make."""
 
-    #: "CATEGORY/name.png" in the set's folder.
-    place: str
+    place: str  # "CATEGORY/name.png" in the set's folder
     content: SourcePicture
     style: SourcePicture
 
@@ -63,27 +60,17 @@ class Order:
 
     content: Path
     style: Path
-    #: Name of the set.
-    name: str
-    #: Make a cue-conflict set, otherwise a stylised set.
-    cue_conflict: bool = False
-    #: From 0 (the content unchanged in style) to 1.
-    strength: float = 1.0
-    #: Side of the square result in px.
-    size: int = 224
-    #: Shown share of the content's shorter side.
-    crop: float = 0.875
+    name: str  # name of the set
+    cue_conflict: bool = False  # make a cue-conflict set, otherwise a stylised set
+    strength: float = 1.0  # from 0 (the content unchanged in style) to 1
+    size: int = 224  # side of the square result in px
+    crop: float = 0.875  # shown share of the content's shorter side
     seed: int = 0
-    #: At most this many images.
-    limit: int | None = None
-    #: None: derived from the kind and the label space.
-    role: str | None = None
-    #: None: detected from the categories.
-    space: str | None = None
-    #: Parent of the set's folder; None: the folder of fetched sets.
-    output: Path | None = None
-    #: Images painted at the same time.
-    workers: int = 1
+    limit: int | None = None  # at most this many images
+    role: str | None = None  # None: derived from the kind and the label space
+    space: str | None = None  # None: detected from the categories
+    output: Path | None = None  # parent of the set's folder; None: the folder of fetched sets
+    workers: int = 1  # images painted at the same time
 
     @property
     def kind(self) -> str:
@@ -289,8 +276,7 @@ Vector = NDArray[np.float32]
 class StylePainter:
     """The two loaded networks. Several threads may call them at once; each call uses one CPU core."""
 
-    #: What paints, for the manifest.
-    generator: Mapping[str, str]
+    generator: Mapping[str, str]  # what paints, for the manifest
     predict: Any
     transform: Any
 

@@ -65,12 +65,10 @@ class TableHints:
     experiment: str | None = None
     observer: str | None = None
     source: str | None = None
-    #: The table's column -> gestaltbench's.
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)  # the table's column -> gestaltbench's
     #: The table's answer or category, in small letters -> one of the 16.
     answers: Mapping[str, str] = field(default_factory=dict)
-    #: Count trials with a late frame.
-    keep_late: bool = False
+    keep_late: bool = False  # count trials with a late frame
 
 
 NO_HINTS = TableHints()
@@ -87,15 +85,11 @@ class TrialFile:
     #: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session",
     #: "trial": text [n]; "rt": float seconds [n]; in a table of `bench ask` also "digest" of each image.
     columns: Mapping[str, Array]
-    #: Where the file comes from.
-    source: str = ""
-    #: The prompt, if the observer was asked in several ways.
-    prompt: str = ""
-    #: Label space and stimulus set in a table of `bench ask`.
-    space: str = PUBLISHED_SPACE
+    source: str = ""  # where the file comes from
+    prompt: str = ""  # the prompt, if the observer was asked in several ways
+    space: str = PUBLISHED_SPACE  # label space and stimulus set in a table of `bench ask`
     shown: str = ""
-    #: Caveats for readers of the scores.
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # caveats for readers of the scores
 
     @property
     def who(self) -> ObserverName:
@@ -116,8 +110,7 @@ class Read:
     """The result of reading a folder."""
 
     files: tuple[TrialFile, ...]
-    #: Invalid tables -> the error.
-    unfit: Mapping[Path, TrialsError] = field(default_factory=dict)
+    unfit: Mapping[Path, TrialsError] = field(default_factory=dict)  # invalid tables -> the error
     #: Files known to hold something else -> their content.
     others: Mapping[Path, str] = field(default_factory=dict)
 

@@ -50,10 +50,8 @@ class Verification:
 class Depth:
     """How many images to read."""
 
-    #: Images to read in each folder.
-    sample: int | None = None
-    #: Read every image.
-    full: bool = False
+    sample: int | None = None  # images to read in each folder
+    full: bool = False  # read every image
     #: Receives the number of images to read; returns a function called after each.
     expect: Callable[[int], Tick] = lambda _: lambda: None
 
