@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import api
 from benchmark.api.options import Names
+from benchmark.api.photograph_checks import photograph_checks
+from benchmark.api.running import RunPlan, RunRequest, require_possible
 from benchmark.cli.printing import echo_line
 from benchmark.cli.progress import reporting
 from benchmark.display import counted
+from benchmark.engine.score_shards import RunReport
+from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import observer_tables, score_table
+from benchmark.plugins import SuiteShelf, find_suites
+from benchmark.settings import Settings
 from benchmark.store import ScoreRow
+from benchmark.variables import cublas_untouched, read_settings
 from gestaltbench.results import Results
+from registry.cards import Checkpoint
+from registry.files import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.api.evaluation import Evaluated
     from benchmark.engine.inference import Reporter
     from benchmark.leaderboard.verdict_forms import Verdict
     from registry.determinism_checks import Check
+    from registry.in_memory import Held
+    from registry.model import LoadedModel
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -40,8 +53,6 @@ class Evaluation:
 
     def headlines(self) -> dict[str, ScoreRow]:
         """Return the headline score of each suite, by suite: `row.value`, `row.low`, `row.high`, `row.metric`."""
-        from benchmark.plugins import find_suites
-
         heads = {name: suite.headline.name for name, suite in find_suites(",".join(self.suites)).suites.items()}
         found: dict[str, ScoreRow] = {}
         for row in self.scores:
@@ -69,8 +80,6 @@ class Evaluation:
         return "\n".join([*self._lines(), repr(self.scores)])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return self.scores._repr_html_() + "".join(f"<p>{escape(line)}</p>" for line in self._lines())
 
 
@@ -118,40 +127,75 @@ def evaluate(
     progress: True for a bar, False for silence, or a reporter (default: a bar in a terminal or notebook).
 
     Raises BenchError of one line for an input or labels that nobody states, and for a network that fails a check."""
+    from benchmark.engine.devices import choose_device
+    from benchmark.engine.untouched import training_untouched
+    from registry.in_memory import Said, device_of, hold, saved
+    from registry.register import CardFolder
+
+    if step is not None and name is None:
+        raise BenchError("step= needs name=, the name of the training run.")
+    settings = read_settings(None if db is None else str(db))
+    request = RunRequest(suites=suites, limit=limit, seed=seed, batch=batch, device=device or "cpu")
+    require_possible(request, settings)
+    request = replace(request, device=choose_device(device or device_of(net)))
+    said = Said(
+        name=name if step is None else f"{name}-{step}",
+        preprocess=preprocess,
+        labels=labels,
+        output=output,
+        checkpoint=None if step is None else Checkpoint(run=str(name), step=step),
+    )
+    shelf = CardFolder(cards=settings.cards, place=settings.place)
+    trial = partial(_tried, check=check, device=request.device, settings=settings)
     plain = progress is None or isinstance(progress, bool)
     watched: Any = reporting(quiet=progress is False) if plain else nullcontext(progress)
-    say = _told if progress is None and step is None else None
-    with watched as reporter:
-        done = api.evaluate(
-            net, suites, name=name, preprocess=preprocess, labels=labels, output=output, check=check, db=db,
-            limit=limit, seed=seed, batch=batch, device=device, save=save, step=step, reporter=reporter, say=say,
-        )  # fmt: skip
-    return _evaluation(done)
+    with watched as reporter, training_untouched(), cublas_untouched():
+        held = hold(net, said, shelf, request.device, trial)
+        for row in held.checks if progress is None and step is None else ():
+            echo_line(f"{row.mark or 'ok':5} {row.name}: {row.detail}", err=True)
+        if save and not held.registered:
+            held = saved(held, shelf)
+        return _run(held, request, settings, reporter)
 
 
-def _told(check: Check) -> None:
-    echo_line(f"{check.mark or 'ok':5} {check.name}: {check.detail}", err=True)
+def _tried(model: LoadedModel, check: str | Path | bool | None, device: str, settings: Settings) -> list[Check]:
+    from benchmark.engine.devices import check_tuned
+
+    folder = expanded(str(check)) if isinstance(check, str | Path) else None
+    return [*check_tuned(model, device), *([] if check is False else photograph_checks(model, folder, settings))]
 
 
-def _evaluation(done: Evaluated) -> Evaluation:
-    rows = tuple(done.scores or ())
-    stimuli = done.scores.stimuli if done.scores is not None else {}
-    suites = done.scores.suites if done.scores is not None else []
-    scores = Results(
-        title=f"{counted(len(rows), 'score')} of {done.card.name}",
-        values=rows,
-        tables=lambda some: [score_table(some, stimuli)],
-        shown=lambda some: observer_tables(some, stimuli, suites),
-    )
+def _run(held: Held, request: RunRequest, settings: Settings, reporter: Reporter) -> Evaluation:
+    card, db = held.model.card, settings.db
+    plan = RunPlan(
+        tasks=[],
+        settings=settings,
+        request=replace(request, models=card.name),
+        suites=SuiteShelf({}, {}),
+        cards=(card,),
+        loaded={} if held.registered else {card.name: held.model},
+    ).planned()
+    report = RunReport()
+    for part in plan.by_suite():
+        report.join(api.execute(part, reporter, f"gestaltbench.evaluate {shlex.quote(card.name)}"))
     under: dict[str, dict[str, str]] = {}
-    for (_, suite, _), (status, why) in done.report.tasks.items():
+    for (_, suite, _), (status, why) in report.tasks.items():
         under.setdefault(status, {})[suite] = why
+    suites = tuple(dict.fromkeys(task.suite.name for task in plan.tasks))
+    every = api.show(api.Selection(db), card.name) if {"done", "cached"} & under.keys() else None
+    rows = tuple(row for row in every or () if row.suite in suites)
+    scores = Results(
+        title=f"{counted(len(rows), 'score')} of {card.name}",
+        values=rows,
+        tables=lambda some: [score_table(some, every.stimuli)] if every is not None else [],
+        shown=lambda some: observer_tables(some, every.stimuli, every.suites) if every is not None else [],
+    )
     return Evaluation(
-        name=done.card.name,
-        db=done.db,
-        suites=done.suites,
+        name=card.name,
+        db=db,
+        suites=suites,
         scores=scores,
         skipped=under.get("not applicable", {}),
         failed=under.get("failed", {}),
-        checks=done.checks,
+        checks=held.checks,
     )

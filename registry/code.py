@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import entry_points
+from inspect import getsource
 from pathlib import Path
+from textwrap import dedent
 from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
@@ -271,11 +273,20 @@ def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[
     held |= {"captured": captured, "defaults": function.__defaults__, "keywords": function.__kwdefaults__}
     held["more"] = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
     if with_code:
-        held["code"] = code
+        held["code"] = _typed(function) or code
     if with_names:
         reached = _names(code) & function.__globals__.keys()
         held["names"] = {name: function.__globals__[name] for name in sorted(reached)}
     return held
+
+
+def _typed(function: FunctionType) -> str:
+    """Return what counts of the source of a function that was typed in a notebook; "" of others."""
+    if function.__module__ != "__main__" or "<" in function.__qualname__:
+        return ""
+    with suppress(OSError, TypeError, SyntaxError):
+        return ast.unparse(_Executed("").visit(ast.parse(dedent(getsource(function)))))
+    return ""
 
 
 def _names(code: CodeType) -> set[str]:

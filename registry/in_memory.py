@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import Any, cast
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.distributed import fsdp
 
 from registry import architectures
 from registry.cards import Checkpoint, ModelCard, Preprocess, card_errors, read_cards
@@ -44,12 +45,16 @@ from registry.preprocessing import (
 )
 from registry.register import CardFolder, Trial, admit, checked
 from registry.transform_reading import read_transform
-from registry.user_errors import BenchError, CardError, LabelError, reason, some_of
+from registry.user_errors import BenchError, CardError, LabelError, foreign, some_of
 
 #: Values of a module's attributes that count for its code where no constructor is known to set them.
 _PLAIN = (bool, int, float, str, tuple, type(None))
 #: Networks of the same tensors are one if their logits differ by less, relative to the largest.
 _SAME = 1e-4
+_STATE_IT = (
+    "Give preprocess=: a callable from a PIL image to what it takes of one image, torchvision's weights, a processor "
+    "of transformers, or fields such as dict(size=224, resize=256, mean=(.485, .456, .406), std=(.229, .224, .225))."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,6 @@ class _Parts:
     transform: Transform | None = None
     names: Sequence[str] = ()  # of its outputs
     code: str | None = None  # None: of its classes
-    digests: tuple[str, ...] = ()  # of its weights, with and without modules around the whole
 
 
 def hold(net: Any, said: Said, shelf: CardFolder, device: str, trial: Trial) -> Held:
@@ -93,47 +97,34 @@ def hold(net: Any, said: Said, shelf: CardFolder, device: str, trial: Trial) -> 
     an input that nobody states, LabelError, and WeightsError as `checked`."""
     net, brought, tokenizer = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
     original = unwrapped(net)
-    if isinstance(original, nn.Module):
-        parts = _network(copied(original).to(device))
-    elif callable(original) or hasattr(original, "predict"):
-        parts = _function(original)
-    else:
+    if not (isinstance(original, nn.Module) or callable(original) or hasattr(original, "predict")):
         raise CardError(f"expected a network or a function from images to answers, not a {type(original).__name__}.")
+    is_network = isinstance(original, nn.Module)
+    parts = _network(copied(original).to(device)) if is_network else _function(original)
     _feed(parts, brought if said.preprocess is None else said.preprocess)
-    own = digest_state(parts.module.state_dict()) if parts.code is None else parts.code
-    name = said.name or f"{_called(original)}-{own[:6]}"
+    own = digest_state(parts.module.state_dict()) if is_network else str(parts.code)
+    called = re.sub(r"\W", "", getattr(original, "__name__", type(original).__name__)).strip("_") or "network"
+    said = replace(said, name=said.name or f"{called}-{own[:6]}")
     if tokenizer is not None:
-        return _asked(parts, tokenizer, name, said, shelf, trial)
-    twin = _registered_card(parts, own, said, shelf)
+        return _asked(parts, tokenizer, said, shelf, trial)
+    twin = _registered_card(parts.module, (own,), said, shelf)
     if twin is not None and twin.preprocess is not None:
         fields, where = twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are"
         parts.stated = parts.stated if parts.stated.fields else StatedInput(fields, where)
         said = said if parts.names else replace(said, labels=said.labels or twin.labels)
     if not parts.stated.fields:
-        raise CardError(
-            f"'{name}' does not state its input. Give preprocess=: a callable from a PIL image to what it takes of one "
-            "image, torchvision's weights, a processor of transformers, or fields such as dict(size=224, resize=256, "
-            "mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))."
-        )
+        raise CardError(f"'{said.name}' does not state its input. {_STATE_IT}")
     how, lines = settled_input(parts.arch, {}, parts.stated, None)
     given = on_device(_sample(how, parts.transform), torch.device(device))
-    outer = digest_state(parts.module.state_dict())
     parts.module = _without_wrappers(parts.module, given)
-    parts.digests = (outer, digest_state(parts.module.state_dict()))
-    labels, text = _labels(said.labels, parts, given, name, shelf)
-    card = _card(name, parts, how, labels, said)
-    card, code, unsaved = _identified(card, parts)
+    labels, text = _labels(said.labels, parts, given, str(said.name), shelf)
+    card, code, unsaved = _identified(_card(parts, how, labels, said), parts)
     if isinstance(parts.module, Function):
         parts.module = _deciding(parts.module, card, given)
     model = _loaded(card, parts, code)
     rows = [Check(name="labels", ok=True, detail=text), *lines]
     model, rows = checked(model, rows, shelf, size_is_stated="fixed_size" in parts.stated.fields, trial=trial)
-    return _as_registered(Held(model=model, checks=rows, unsaved=unsaved), parts.digests, said, shelf)
-
-
-def _called(original: Any) -> str:
-    name = str(getattr(original, "__name__", type(original).__name__))
-    return re.sub(r"\W", "", name).strip("_") or "network"
+    return _as_registered(Held(model=model, checks=rows, unsaved=unsaved), (own, model.digest), said, shelf)
 
 
 def unwrapped(net: Any) -> Any:
@@ -146,21 +137,32 @@ def unwrapped(net: Any) -> Any:
 
 def copied(original: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode and float32, that shares no memory with it and calls no hooks but
-    those of torch.nn.utils (weight norm, pruning), which make its weights."""
-    memo: dict[int, Any] = {}
-    for part in original.modules():
-        for name, value in vars(part).items():
-            if "_hooks" in name and isinstance(value, dict):
-                kept = [(i, hook) for i, hook in value.items() if type(hook).__module__.startswith("torch.nn.utils")]
-                memo[id(value)] = type(value)(kept)
-            elif isinstance(value, Tensor):
-                memo[id(value)] = value.detach().clone()
-            elif name in ("_trainer", "_fabric"):  # of Lightning: the whole training hangs on them
-                memo[id(value)] = None
-        for tensor in part.parameters(recurse=False):
-            memo[id(tensor)] = nn.Parameter(tensor.detach().clone(), requires_grad=False)
-        memo |= {id(tensor): tensor.detach().clone() for tensor in part.buffers(recurse=False)}
-    return copy.deepcopy(original, memo).eval().requires_grad_(False).float()
+    those of torch.nn.utils (weight norm, pruning), which make its weights. Shards are gathered: a call of all ranks."""
+    memo, sharded = dict[int, Any](), fsdp.FullyShardedDataParallel
+    whole = isinstance(original, sharded)
+    with sharded.summon_full_params(original, writeback=False) if whole else nullcontext():
+        for part in reversed([*original.modules()]):  # those inside come first
+            for name, value in vars(part).items():
+                if "_hooks" in name and isinstance(value, dict):
+                    own = [(i, hook) for i, hook in value.items() if type(hook).__module__.startswith("torch.nn.utils")]
+                    memo[id(value)] = type(value)(own)
+                elif isinstance(value, Tensor):
+                    memo[id(value)] = value.detach().clone()
+                elif name in ("_trainer", "_fabric"):  # of Lightning: the whole training hangs on them
+                    memo[id(value)] = None
+            for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+                full: Any = getattr(tensor, "full_tensor", tensor.detach)().detach().clone()
+                memo[id(tensor)] = nn.Parameter(full, False) if isinstance(tensor, nn.Parameter) else full
+            if isinstance(part, sharded):
+                memo[id(part)] = copy.deepcopy(part.module, memo)
+            elif isinstance(part, getattr(fsdp, "FSDPModule", ())):
+                plain = type(part).__mro__[2]  # the class that fully_shard has derived from
+                memo[id(part)] = made = plain.__new__(plain)
+                vars(made).update(copy.deepcopy(vars(part), memo))
+        made = copy.deepcopy(original, memo)
+    for weight in made.parameters():  # of a script, which `requires_grad_` does not take
+        weight.requires_grad_(False)
+    return made.eval().float()
 
 
 def _network(module: nn.Module) -> _Parts:
@@ -190,60 +192,43 @@ def _torchvision_name(module: nn.Module) -> str:
         return ""
     from torchvision import models
 
-    names = [
-        name
-        for name in models.list_models(module=models)
-        if models.get_model_builder(name).__module__ == type(module).__module__
-    ]
+    place, names = type(module).__module__, models.list_models(module=models)
+    names = [name for name in names if models.get_model_builder(name).__module__ == place]
     outputs = [part.out_features for part in module.modules() if isinstance(part, nn.Linear)][-1:] or [1000]
     return next((name for name in names if _rebuilds(module, f"torchvision:{name}", outputs[0], {})), "")
 
 
 def _function(original: Any) -> _Parts:
     """Return what a function of images, or an object that predicts (scikit-learn, Keras), says of itself."""
-    classes = getattr(original, "classes_", None)
-    function = getattr(original, "predict_proba", original if callable(original) else None)
-    if function is None:
-        predict = original.predict
-        function = predict if classes is None else lambda images: np.searchsorted(classes, predict(images))
-    kind = original if hasattr(original, "__qualname__") else type(original)
-    if hasattr(original, "get_weights") and hasattr(original, "to_json"):  # Keras: its pickle has the time in it
-        code = code_digest(original.to_json(), original.get_weights())
-    else:
-        code = code_digest(original)
-    named = classes is not None and all(isinstance(name, str) for name in np.asarray(classes).tolist())
-    return _Parts(
-        module=Function(_of_arrays(function), label_space("imagenet1k"), kind.__qualname__),
-        arch=f"{PREFIX}{kind.__module__}:{kind.__qualname__}",
-        stated=StatedInput(),
-        names=tuple(np.asarray(classes).tolist()) if named else (),
-        code=code,
-    )
+    classes = np.asarray(getattr(original, "classes_", ()))
+    function = getattr(original, "predict_proba", original if callable(original) else original.predict)
+    by_name = function == getattr(original, "predict", None) and classes.size
 
-
-def _of_arrays(function: Any) -> Any:
-    """Return a function of arrays that may be one of tensors."""
-
-    def call(images: Any) -> Any:
+    def of_arrays(images: Any) -> Any:
         try:
-            return function(images)
-        except (TypeError, AttributeError):
+            answers = function(images)
+        except (TypeError, AttributeError):  # of tensors
             with torch.no_grad():
                 return function(torch.from_numpy(images))
+        return np.searchsorted(classes, answers) if by_name else answers
 
-    return call
+    kind = original if hasattr(original, "__qualname__") else type(original)
+    keras = hasattr(original, "get_weights") and hasattr(original, "to_json")  # whose pickle has the time in it
+    return _Parts(
+        module=Function(of_arrays, label_space("imagenet1k"), kind.__qualname__),
+        arch=f"{PREFIX}{kind.__module__}:{kind.__qualname__}",
+        names=tuple(classes.tolist()) if classes.dtype.kind == "U" else (),
+        code=code_digest(original.to_json(), original.get_weights()) if keras else code_digest(original),
+    )
 
 
 def _feed(parts: _Parts, brought: Any) -> None:
     """Note what is said of the input: fields of a card, or a callable, whose fields are read if a card has them."""
     if brought is None:
         return
-    if isinstance(brought, Preprocess):
-        parts.stated = StatedInput(brought.model_dump(), "as given")
-        return
     if isinstance(brought, Mapping):
-        of_timm = "input_size" in brought
-        fields = PretrainedConfig.model_validate(brought).fields() if of_timm else given_fields({**brought})  # type: ignore[typeddict-item]
+        given: Any = {**brought}
+        fields = PretrainedConfig.model_validate(given).fields() if "input_size" in given else given_fields(given)
         parts.stated = StatedInput(fields, "as given")
         return
     brought = getattr(brought, "image_processor", brought)
@@ -329,18 +314,11 @@ def _labels(asked: Any, parts: _Parts, given: Given, name: str, shelf: CardFolde
     )
 
 
-def _card(name: str, parts: _Parts, how: Preprocess, labels: str, said: Said) -> ModelCard:
+def _card(parts: _Parts, how: Preprocess, labels: str, said: Said) -> ModelCard:
     options = {"output": said.output} if said.output else {}
+    given = {"arch": parts.arch, "preprocess": how, "labels": labels, "options": options}
     with card_errors():
-        return ModelCard(
-            name=name,
-            source="memory",
-            arch=parts.arch,
-            preprocess=how,
-            labels=labels,
-            options=options,
-            checkpoint=said.checkpoint,
-        )
+        return ModelCard.model_validate({"name": said.name, "source": "memory", "checkpoint": said.checkpoint, **given})
 
 
 def _identified(card: ModelCard, parts: _Parts) -> tuple[ModelCard, str, str]:
@@ -398,6 +376,8 @@ def _rebuilds(module: nn.Module, arch: str, outputs: int, kwargs: Mapping[str, A
 def _described(module: nn.Module) -> list[Any]:
     """Return the parts of a network with their plain attributes, which decide answers beside weights."""
     rows: list[Any] = [repr(module)]
+    if isinstance(module, torch.jit.ScriptModule):
+        rows.append(str(module.inlined_graph))
     for place, part in module.named_modules():
         for name, value in sorted(vars(part).items()):
             if isinstance(value, FunctionType | MethodType):
@@ -410,14 +390,10 @@ def _described(module: nn.Module) -> list[Any]:
 def _deciding(module: Function, card: ModelCard, given: Given) -> Function:
     """Return a function in the label space of its card."""
     deciding = Function(module.function, label_space(card.labels), card.name)
-    if not isinstance(given, Tensor):
-        raise CardError(f"'{card.name}': the preprocessing of a function gives one array, not several by name.")
-    try:
+    with foreign("function", card.name, CardError, "It is given arrays of what the preprocessing makes of each image."):
+        if not isinstance(given, Tensor):
+            raise ValueError("its preprocessing gives several arrays by name")
         values = deciding.values(given)
-    except BenchError:
-        raise
-    except Exception as error:
-        raise CardError(f"'{card.name}' failed on 4 images {tuple(given.shape)}: {reason(error)}.") from error
     deciding.normalised = values.ndim == 2 and are_probabilities(values)
     return deciding
 
@@ -426,7 +402,7 @@ def _loaded(card: ModelCard, parts: _Parts, code: str) -> LoadedModel:
     space, digest = label_space(card.labels), digest_state(parts.module.state_dict())
     model = LoadedModel(
         card=card.model_copy(update={"sha256": digest}),
-        module=parts.module.eval().requires_grad_(False),
+        module=parts.module.eval(),
         digest=digest,
         labels=with_nothing(space) if card.may_be_silent else space,
         code=code,
@@ -437,25 +413,22 @@ def _loaded(card: ModelCard, parts: _Parts, code: str) -> LoadedModel:
     return model
 
 
-def _asked(parts: _Parts, tokenize: Any, name: str, said: Said, shelf: CardFolder, trial: Trial) -> Held:
+def _asked(parts: _Parts, tokenize: Any, said: Said, shelf: CardFolder, trial: Trial) -> Held:
     """Return the image tower of open_clip's model with the vectors of classes that its text tower makes."""
-    towers: Any = parts.module
-    place = next(towers.parameters()).device
+    towers, place = cast(Any, parts.module), next(parts.module.parameters()).device
     if parts.transform is not None or not parts.stated.fields or not hasattr(towers, "encode_text"):
-        raise CardError(f"'{name}': expected (model, preprocess, tokenizer) as open_clip creates them.")
-    draft = Draft(name=name, arch="open_clip:memory", labels=str(said.labels or "imagenet1k"))
-    draft = with_text_head(
-        draft, None, towers, lambda texts: towers.encode_text(tokenize(texts).to(place)), shelf.cards
-    )
+        raise CardError(f"'{said.name}': expected (model, preprocess, tokenizer) as open_clip creates them.")
+    draft = Draft(name=str(said.name), arch="open_clip:memory", labels=str(said.labels or "imagenet1k"))
+    encode = lambda texts: towers.encode_text(tokenize(texts).to(place))  # noqa: E731
+    draft = with_text_head(draft, None, towers, encode, shelf.cards)
     how, lines = settled_input(draft.arch, {}, parts.stated, None)
-    card = _card(name, parts, how, str(draft.labels), said).model_copy(
-        update={"arch": draft.arch, "options": dict(draft.options), "training": draft.training}
-    )
+    update = {"arch": draft.arch, "options": dict(draft.options), "training": draft.training}
+    card = _card(parts, how, str(draft.labels), said).model_copy(update=update)
     parts.module = zero_shot(towers.visual, card, len(label_space(card.labels).classes)).to(place)
     model = _loaded(card, parts, _code(parts.module))
     model, rows = checked(model, [*draft.rows, *lines], shelf, size_is_stated=False, trial=trial)
     why = "it does not name its configuration: register it with --arch open_clip:ARCH"
-    return _as_registered(Held(model=model, checks=rows, unsaved=why), (), said, shelf)
+    return _as_registered(Held(model=model, checks=rows, unsaved=why), (model.digest,), said, shelf)
 
 
 def saved(held: Held, shelf: CardFolder) -> Held:
@@ -477,35 +450,30 @@ def saved(held: Held, shelf: CardFolder) -> Held:
     return Held(model=replace(model, card=card), checks=held.checks, registered=True)
 
 
-def _registered_card(parts: _Parts, digest: str, said: Said, shelf: CardFolder) -> ModelCard | None:
-    """Return the card of a registered, or else of a published network with the object's weights."""
-    if isinstance(parts.module, Function):
+def _registered_card(module: nn.Module, digests: tuple[str, ...], said: Said, shelf: CardFolder) -> ModelCard | None:
+    """Return the card of a registered, or else of a published network with these weights."""
+    if isinstance(module, Function):
         return None
-    cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in (digest, *parts.digests)]
+    cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in digests]
     cards.sort(key=lambda card: card.name != said.name)
-    return cards[0] if cards else known_card(state_key(parts.module.state_dict()), shelf.place)
+    return cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
 
 
 def _as_registered(held: Held, digests: tuple[str, ...], said: Said, shelf: CardFolder) -> Held:
     """Return the registered network that the object is, loaded from its file; the object's own copy if it is none."""
-    model = held.model
-    parts = _Parts(module=model.module, arch=model.card.arch, digests=digests)
-    card = _registered_card(parts, model.digest, said, shelf)
+    model, card = held.model, _registered_card(held.model.module, digests, said, shelf)
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):
             images = probe(model)
             twin = load_network(card, shelf.place, device=images.device.type)
-            ours, theirs = (each.preprocess.model_dump(exclude={"fixed_size"}) for each in (model, twin))
-            if (ours, model.labels.digest) == (theirs, twin.labels.digest):
-                with torch.no_grad():
-                    gap = distance(model.forward(images), twin.forward(images))
-                if gap <= _SAME:
-                    told = {"name": said.name, "checkpoint": said.checkpoint}
-                    own = card.model_copy(update={name: value for name, value in told.items() if value})
-                    row = Check(
-                        name="registered", ok=True, detail=f"the network is '{card.name}', loaded from its file"
-                    )
-                    return Held(model=replace(twin, card=own), checks=[*held.checks, row], registered=own == card)
+            fed, theirs = (each.preprocess.model_dump(exclude={"fixed_size"}) for each in (model, twin))
+            with torch.no_grad():
+                gap = distance(model.forward(images), twin.forward(images))
+            if (fed, model.labels.digest) == (theirs, twin.labels.digest) and gap <= _SAME:
+                row = Check(name="registered", ok=True, detail=f"the network is '{card.name}', loaded from its file")
+                told = {} if said.checkpoint is None else {"name": said.name, "checkpoint": said.checkpoint}
+                own = card.model_copy(update=told)
+                return Held(model=replace(twin, card=own), checks=[*held.checks, row], registered=own == card)
     if model.card.name in read_cards(shelf.cards):
         raise CardError(f"a model called '{model.card.name}' is registered, and is another one: choose another name=.")
     return held

@@ -2,7 +2,6 @@
 
 from benchmark.api.data_needs import data_needs, fetch_needs
 from benchmark.api.databases import check_db, db_status, merge
-from benchmark.api.evaluation import evaluate
 from benchmark.api.execution import execute, run
 from benchmark.api.exports import consistency, document, export, scores, trials
 from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
