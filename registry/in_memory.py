@@ -140,7 +140,7 @@ def copied(original: nn.Module) -> nn.Module:
     those of torch.nn.utils (weight norm, pruning), which make its weights. Shards are gathered: a call of all ranks."""
     memo, sharded = dict[int, Any](), fsdp.FullyShardedDataParallel
     whole = isinstance(original, sharded)
-    with sharded.summon_full_params(original, writeback=False) if whole else nullcontext():
+    with torch.no_grad(), sharded.summon_full_params(original, writeback=False) if whole else nullcontext():
         for part in reversed([*original.modules()]):  # those inside come first
             for name, value in vars(part).items():
                 if "_hooks" in name and isinstance(value, dict):
@@ -148,7 +148,7 @@ def copied(original: nn.Module) -> nn.Module:
                     memo[id(value)] = type(value)(own)
                 elif isinstance(value, Tensor):
                     memo[id(value)] = value.detach().clone()
-                elif name in ("_trainer", "_fabric"):  # of Lightning: the whole training hangs on them
+                elif name.startswith(("_trainer", "_fabric", "__composable")):  # Lightning's training, torch's shards
                     memo[id(value)] = None
             for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
                 full: Any = getattr(tensor, "full_tensor", tensor.detach)().detach().clone()
