@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -60,20 +61,21 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 def reporting(
     *, quiet: bool = False, planned: Mapping[str, float] | None = None
 ) -> Iterator[Bars | Heartbeat | Silent]:
-    """Yield the reporter of a run: bars in a terminal, a line a minute elsewhere, nothing with `quiet`.
+    """Yield the reporter of a run: bars in a terminal or notebook, a line a minute elsewhere, nothing with `quiet`.
 
     planned: observer -> forward passes, if known."""
     console = safe_console(stderr=True)
     if quiet:
         yield Silent()
-    elif console.is_terminal:
+    elif console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):
         bars = Bars(console)
         try:
             yield bars
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {})
+        every = 10.0 if console.is_jupyter else 60.0  # s; a notebook without ipywidgets shows lines
+        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {}, every=every)
 
 
 @contextmanager
