@@ -156,7 +156,7 @@ def copied(original: nn.Module) -> nn.Module:
             if isinstance(part, sharded):
                 memo[id(part)] = copy.deepcopy(part.module, memo)
             elif isinstance(part, getattr(fsdp, "FSDPModule", ())):
-                plain = type(part).__mro__[2]  # the class that fully_shard has derived from
+                plain: Any = type(part).__mro__[2]  # the class that fully_shard has derived from
                 memo[id(part)] = made = plain.__new__(plain)
                 vars(made).update(copy.deepcopy(vars(part), memo))
         made = copy.deepcopy(original, memo)
