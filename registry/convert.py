@@ -147,7 +147,8 @@ def other_format(path: Path, arch: str, kwargs: Mapping[str, Any]) -> tuple[str,
     if start.startswith(b"\x93NUMPY"):
         return "a file of numpy (.npy)", partial(_npy, path)
     magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
-    if start.startswith(b"\x80") and magic not in start:
+    # a header of safetensors, which begins with its length, may begin like a pickle
+    if start.startswith(b"\x80") and magic not in start and start[8:9] != b"{":
         return "a pickle of Python, not of torch.save", partial(_pickled, path)
     if not is_zipfile(path):
         return None
