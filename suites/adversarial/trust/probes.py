@@ -119,7 +119,11 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
         at = point.detach().clone().requires_grad_()
         alone = gradient_of(margin(problem.forward(at), label, torch.tensor([rival], device=point.device)), at)
         company = _apart(way.double().flatten(), alone.double().flatten())
-        ways = torch.cat([ways, _own_ways(way, ways[:1])])
+        # The ways that attacks take by a gradient, each as long as steps along signs.
+        signs = torch.where(way == 0, ways[:1], way.sign())
+        weaker = signs * (way.abs() <= way.abs().median())
+        itself = way.double() / way.double().square().mean().sqrt().clamp_min(1e-300)
+        ways = torch.cat([ways, signs, weaker, itself.to(way)])
     claimed = (way.double() * ways.double()).flatten(1).sum(dim=1)
     answers = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))[:, [rival, int(label)]]
     rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(answers.abs().amax())
@@ -139,14 +143,6 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
     error = min(_apart(claimed, slope) for slope, sure in zip(measured, clear, strict=True) if sure)
     noise = rounding / max(float(risen[-1].norm()), NONE)
     return error, (_apart(measured[0], measured[-1]) if all(clear) else noise), company, rise, scale
-
-
-def _own_ways(way: Tensor, random: Tensor) -> Tensor:
-    """Return [OWN, c, h, w] ways that attacks take by a gradient, each as long as steps along signs."""
-    signs = torch.where(way == 0, random, way.sign())
-    weaker = signs * (way.abs() <= way.abs().median())
-    itself = way.double() / way.double().square().mean().sqrt().clamp_min(1e-300)
-    return torch.cat([signs, weaker, itself.to(way)])
 
 
 def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
