@@ -150,10 +150,7 @@ def require_known(arch: str) -> None:
             raise unknown_name("torchvision architecture", name, known)
 
 
-_IMPORTABLE = (
-    "Expected python:MODULE:FUNCTION of an importable module (is its folder on PYTHONPATH?), or "
-    "python:FILE.py:FUNCTION."
-)
+_IMPORTABLE = "Expected python:MODULE:FUNCTION, importable (folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
 
 
 @contextmanager

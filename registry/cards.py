@@ -267,8 +267,7 @@ class CardShelf(dict[str, ModelCard]):
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    """Return the fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels)
-    become relative to the card file. Raises CardError."""
+    """Return the fields of each card of a file, with its defaults; relative paths are relative to the card file."""
     data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
@@ -369,8 +368,7 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
 
 
 def card_file(name: str, folder: Path) -> Path:
-    """Return the file that contains only this registered card. Raises UnknownName, and CardError for a built-in card or
-    one of a file with several."""
+    """Return the file that holds this registered card alone. Raises UnknownName, CardError without one."""
     if name in builtin_cards():
         raise CardError(f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out.")
     if name not in (shelf := read_cards(folder)):

@@ -316,8 +316,7 @@ def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
 
 
 def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[WeightSet]:
-    """Return the sets; averages that lack buffers (torch_ema, LitEma) get the buffers (statistics of batch
-    norms) of the plain weights that fit best."""
+    """Yield the sets; averages without buffers (torch_ema, LitEma) get those of the best plain weights."""
     plain = min((each for each in sets if each.role == 1), key=lambda each: each.preference, default=None)
     trained = {name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)}
     for each in sets:
@@ -466,8 +465,7 @@ def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Ma
 
 
 def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
-    """Return the settings of a training script and their place, with a mean and deviation for three channels that stand
-    anywhere else in the file. Raises WeightsError if these contradict one another."""
+    """Return a training script's settings and their place, with a mean and deviation from anywhere in the file."""
     places = dict(_mappings_in(content, "", 4))
     place = next((name for name in ("args", "hyper_parameters") if places.get(name)), "")
     settings = places[place] if place else {}

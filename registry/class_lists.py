@@ -53,8 +53,7 @@ def is_class_list(labels: str) -> bool:
 
 
 def _stated_in(file: Path) -> Statement | None:
-    """Return the names that a list states: a .json (see `names_in_order`, or with entries of `FIELDS`), or a name a
-    line. None for a .json that states none."""
+    """Return the names that a .json (see `names_in_order` and `FIELDS`) or a list of a name a line states."""
     if file.suffix != ".json":
         content = read_bytes(file, "class list", LabelError)
         with foreign("class list", file, LabelError, "Expected a name a line."):

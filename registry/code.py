@@ -179,8 +179,7 @@ class Codes:
     _modules: dict[str, str] = field(default_factory=dict)
 
     def of(self, *values: Any) -> str:
-        """Return the digest of functions, classes or objects: their files, and what they hold (captured values, partial
-        arguments, fields)."""
+        """Return the digest of functions, classes or objects: their files, and what they hold."""
         key = tuple(map(id, values))
         if key not in self._digests:
             try:
@@ -299,6 +298,5 @@ def _printed(value: Any) -> str:
 
 
 def code_digest(*values: Any) -> str:
-    """Return the digest of functions, the code that they reach and the values that they hold, with today's files (see
-    `Codes.of`)."""
+    """Return the digest of functions, their code and the values that they hold, with today's files."""
     return Codes().of(*values)

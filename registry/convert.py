@@ -236,8 +236,7 @@ def _library(name: str, path: Path) -> ModuleType:
 
 
 def whole(path: Path) -> Path:
-    """Return the folder that a shard, an index of shards, an adapter or a configuration is in; any other path as it
-    is."""
+    """Return the folder that a shard, an index, an adapter or a configuration is in; other paths as they are."""
     shard = _SHARD.fullmatch(path.name)
     of_folder = path.name in ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
     if shard is not None:

@@ -105,8 +105,7 @@ def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
 
 @lru_cache(maxsize=8)
 def pictures(count: int, side: int) -> Tensor:
-    """Return images [count, 3, side, side] in [0,1] with the amplitudes of photographs (1/f) and colours of their own,
-    always the same."""
+    """Return images [count, 3, side, side] in [0,1], as photographs in amplitudes (1/f), always the same."""
     generator = torch.Generator().manual_seed(_SEED)
     images = torch.rand((count, 3, 1, 1), generator=generator)
     cells = 2
@@ -272,8 +271,7 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
 
 
 def takes_only_its_size(model: LoadedModel) -> bool:
-    """Return whether the network refuses images of another size than its own: 224 pixels, or 64 if its own is 224
-    (stimulus sets have both sizes)."""
+    """Return whether the network refuses another size than its own: 224 pixels, or 64 if that is its own."""
     side = 64 if model.preprocess.size == 224 else 224
     try:
         with torch.no_grad():

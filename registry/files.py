@@ -229,8 +229,7 @@ def _shapes(value: Any) -> bool:
 
 @contextmanager
 def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """Open a file beside `target` to write to; it replaces the target when the block succeeds. private: no other user
-    can read it. Raises OSError."""
+    """Open a file that replaces `target` when the block succeeds. private: for no other user. Raises OSError."""
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
         with new.open("xb") as file:
@@ -252,8 +251,7 @@ def write_whole(target: Path, content: str | bytes, *, private: bool = False) ->
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Only one process at a time is in the block for this folder; others wait. If the system or the disk has no locks,
-    no process waits."""
+    """Let one process at a time into the block for this folder, if the system and the disk have locks."""
     place.mkdir(parents=True, exist_ok=True)
     number = os.open(place, os.O_RDONLY)
     try:

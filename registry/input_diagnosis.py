@@ -194,8 +194,7 @@ class Shown:
             return torch.cat([model.forward(part) for part in parts]).cpu()
 
     def moments(self, fed: Input, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
-        """Return the mean and the mean square of each photograph [n, channels] at the first batch norm; None without
-        such a norm."""
+        """Return mean and mean square of each photograph [n, channels] at the first batch norm, if there is one."""
         reached = first_norm_input(self.model.module, fed_with(self.model, fed).normalise(self.x[rows]))
         if reached is None:
             return None
@@ -297,8 +296,7 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
 
 
 def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
-    """Return whether each answer is right under the assignment of outputs to classes that fits the other half of the
-    photographs best."""
+    """Return whether each answer is right under the assignment of classes that fits the other half best."""
     scores, answers = logits.double().log_softmax(1).numpy(), logits.argmax(1).numpy()
     half = np.zeros(len(targets), dtype=bool)
     for each in np.unique(targets):

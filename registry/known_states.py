@@ -61,8 +61,7 @@ def has_own_weights(card: ModelCard) -> bool:
 
 
 def remember(model: LoadedModel, place: WeightSources) -> None:
-    """Keep the card of a published network for files that hold its weights. A folder that cannot be written to is
-    left alone."""
+    """Keep the card of a published network for files of its weights, if the folder can be written to."""
     card, file = model.card, _folder(place) / f"{model.digest}.json"  # one a network: two processes write the same
     if has_own_weights(card) and not file.exists():
         record = {"key": state_key(model.module.state_dict()), "card": card.model_dump(mode="json")}

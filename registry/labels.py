@@ -85,9 +85,7 @@ def with_nothing(space: LabelSpace) -> LabelSpace:
 
 def _single(space: str, categories: Sequence[str], places: Mapping[str, int]) -> Grouping:
     """Return the grouping in which every category has one output. places: category -> output."""
-    return Grouping(
-        space=space, categories=tuple(categories), indices=tuple((places[category],) for category in categories)
-    )
+    return Grouping(space=space, categories=tuple(categories), indices=tuple((places[c],) for c in categories))
 
 
 def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:

@@ -58,8 +58,7 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
 
 
 def labels_of(card: ModelCard) -> LabelSpace:
-    """Return the label space of a card, with an output for nothing if the model may give no answer. Raises as
-    `label_space`."""
+    """Return a card's label space, with an output for nothing if the model may be silent."""
     space = label_space(card.labels)
     return with_nothing(space) if card.may_be_silent else space
 
@@ -116,8 +115,7 @@ def _without_classifier(card: ModelCard, module: nn.Module, choice: WeightChoice
 
 
 def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
-    """Return the network (bare: without its classifier) and the digest of its code, "" if the architecture's name
-    identifies it."""
+    """Return the network and the digest of its code, "" if the architecture's name identifies it."""
     if (family := family_of(card.arch)) is not None:
         network: tuple[nn.Module, str] = family.network(card, place, len(labels.classes), bare=bare)
         return network
@@ -369,8 +367,7 @@ def _changed(choice: WeightChoice, state: Mapping[str, Tensor], path: Path) -> R
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy]:
-    """Return what to do about a file that has all of the network, and more; nothing that may come before the network is
-    left out."""
+    """Return advice for a file that has all of the network, and more; what may come before it is not left out."""
     if before := [name for name in strange if name in choice.state and may_normalise(name, choice.state[name])]:
         text = f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network"
         return f"{text} with --arch python:FILE.py:FUNCTION.", Remedy()

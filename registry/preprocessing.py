@@ -78,8 +78,7 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
 
 
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
-    """Return architecture, weights file, arguments and input of a folder of timm. arch: as given. Raises CardError or
-    WeightsError for another folder."""
+    """Return architecture, weights file, arguments and input of a folder of timm. Raises BenchError for another."""
     config = folder / "config.json"
     if not is_file(config):
         raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
@@ -170,10 +169,8 @@ def stated_input(arch: str, weights: Path | None = None, side: int | None = None
     if kind != "timm":
         return StatedInput()
     timms: Any = import_module("timm.models")
-    config, why = (
-        timms.get_pretrained_cfg(name),
-        "" if "." in name else ", its default: the architecture's own configuration",
-    )
+    config = timms.get_pretrained_cfg(name)
+    why = "" if "." in name else ", its default: the architecture's own configuration"
     if weights is not None and "." not in name and config is not None:
         tags = {tag.url: tag for tag in map(timms.get_pretrained_cfg, timms.list_pretrained(f"{name}.*"))}
         if (url := _published(tags, weights)) is None:

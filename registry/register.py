@@ -249,8 +249,7 @@ def _of_weights(
     arch_option: Sequence[str],
     output: str | None = None,
 ) -> dict[str, Any]:
-    """Return the options of a card. Raises CardError for an option without a value, and for members of families, which
-    are taken whole."""
+    """Return the options of a card. Raises CardError for an option without a value, and for members of families."""
     if (key or ignore or arch_option or output) and family_of(arch) is not None:
         names = "--key, --ignore, --output and --arch-option"
         raise CardError(f"{names} are for plain architectures; {arch} is taken whole.")

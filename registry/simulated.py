@@ -164,8 +164,7 @@ class _Stimuli(NamedTuple):
         return np.asarray(indices, dtype=np.int64)
 
     def chance(self, stream: int) -> NDArray[np.float64]:
-        """Return a uniform number per stimulus, from the seeds only; a seed option keeps two copies of an observer
-        apart."""
+        """Return a uniform number per stimulus by its seed; the option `seed` keeps two copies of an observer apart."""
         salt = splitmix64(np.asarray([self.options.get("seed", 0)], dtype=np.uint64), 7)[0]
         return uniform(self.seeds ^ np.uint64(salt), stream)
 

@@ -71,8 +71,7 @@ def _is_expressed(images: Sequence[Pixels], fed: Sequence[Given], how: Preproces
 
 
 def _fields(transform: Any) -> dict[str, Any]:
-    """Return fields of a card that the parts of a transform name as those of torchvision and timm do. A part that is
-    misread, or has no name here, shows in the pixels."""
+    """Return the fields of a card that parts of a transform name; what is misread shows in the pixels."""
     fields: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     for part in _parts(transform):
         kind, given = type(part).__name__, {**getattr(part, "__dict__", {})}

@@ -55,8 +55,7 @@ def _no_image(_: int) -> Any:
 def staged(
     path: Path, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
 ) -> Iterator[Store]:
-    """Yield a temporary leaderboard with the trials behind these score sets. Raises ScoresError if the document holds
-    what a leaderboard does not."""
+    """Yield a temporary leaderboard with the trials behind these score sets. Raises ScoresError."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_store(str(Path(folder) / "trials.db")) as store:
         try:
             with recorded(store, "bench import leaderboard") as run:

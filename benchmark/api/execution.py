@@ -230,8 +230,7 @@ class _Process:
 
 
 def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:
-    """Run a shard in this process: send each call of its reporter to the parent, then its report. environ: the
-    parent's environment."""
+    """Run a shard in this process, with the parent's environment: send its reporter's calls, then its report."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets Ctrl-C and ends us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     multiprocessing.current_process().daemon = False  # a network's code may start processes

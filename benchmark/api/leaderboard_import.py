@@ -228,9 +228,8 @@ def _write(
         card = _card(observer, document.program, report.source)
         card |= {"source": report.source, "named": observer.name}
         card["exported"] |= {"stimuli": [notes[digest] for digest in used if digest in notes]}
-        row = store.put_observer(
-            Observer(name=name, kind=REPORTED, identity=_identity(observer, report.source), card=card)
-        )
+        who = Observer(name=name, kind=REPORTED, identity=_identity(observer, report.source), card=card)
+        row = store.put_observer(who)
         report.observers.append(name)
         for key, scores in scores_of.items():
             target = ScoreSet(observer=row, keys=sets[key]["observations"], **{name: sets[key][name] for name in own})

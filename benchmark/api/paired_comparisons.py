@@ -230,8 +230,7 @@ def _pair(a: str, b: str) -> tuple[str, str]:
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
-    """Return the suites to compare under: by name, otherwise those that the first observer has answered. Raise
-    UnknownName for an unknown observer."""
+    """Return the suites to compare under: by name, otherwise those that the first observer has answered."""
     known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
@@ -285,8 +284,7 @@ def diff(
 def _untested(
     leaderboard: Selection, tests: Compared, base: str, new: str, pattern: str | None
 ) -> Iterator[SuiteComparison]:
-    """Yield the suites that were asked for, or of which the base has a headline, but that have nothing to compare: a
-    failed run does not prove that nothing became worse."""
+    """Yield suites that were asked for or of which the base has a headline, but with nothing to compare."""
     tested = {row.suite for row in tests.headlines}
     with leaderboard.reading() as store:
         suites = suites_with_scores(store, pattern)
@@ -307,8 +305,7 @@ def _untested(
 def _sample(
     base: str, new: str, target: float, margin: Margin | None, request: RunRequest, settings: Settings
 ) -> Sampling:
-    """Plan two models on images in random order. Raise PluginError if no suite has such an order, UnknownName for an
-    unknown model."""
+    """Plan two models on images in random order. Raise PluginError if no suite has such an order."""
     from benchmark.api.registration import one_card
 
     if not 0 < target < 0.5:

@@ -289,11 +289,8 @@ def against(leaderboard: Selection, tables: Sequence[Summary], baseline: str) ->
     signs = {"A": BETTER, "B": WORSE}
     with leaderboard.reading() as store:
         suites = suites_with_scores(store)
-        pairs = {
-            space: [(name, baseline) for name in in_space if name != baseline]
-            for space, in_space in names.items()
-            if baseline in in_space
-        }
+        spaces = {space: in_space for space, in_space in names.items() if baseline in in_space}
+        pairs = {space: [(name, baseline) for name in them if name != baseline] for space, them in spaces.items()}
         return {
             space: {
                 (tests.a, row.suite): signs.get(better(row), INCONCLUSIVE)

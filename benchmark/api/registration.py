@@ -168,9 +168,8 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
             return card
         (known,) = rows
         run = store.begin_run(f"bench models rename {name} {new}", environment_record("none", 1))
-        row = store.put_observer(
-            Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
-        )
+        who = Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
+        row = store.put_observer(who)
         for suite in suites_with_scores(store):
             Scorer(store=store, run=run, suite=suite).own(name, owner=row)
         store.end_run(run, "done")
@@ -259,10 +258,7 @@ def _fit_probe(
     replaces: bool,
     **given: Any,
 ) -> tuple[ModelCard, list[Check]]:
-    """Fit a head on a frozen backbone's features of a training set and register the model; return card and checks.
-
-    backbone: a model's name, or an architecture; train: a folder of class folders, or "world"; labels: the label space
-    if the class names do not identify it; given: options of `backbone_card`. Nothing is written if a check fails."""
+    """Fit a head to features of a frozen backbone (a name or an architecture) and register it; or write nothing."""
     import torch
 
     from benchmark.engine.devices import choose_device

@@ -6,7 +6,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -154,8 +153,7 @@ class TrainingRun:
         self.lacking: set[str] = set()  # reported reasons why a suite lacks stimuli
 
     def once(self, agreed: Callable[[RunPlan], bool] = lambda _prepared: True) -> SweepReport | None:
-        """Register and run the checkpoints; return None if `agreed` refuses. Raise BenchError without a folder, a
-        checkpoint or a step."""
+        """Register and run the checkpoints; None if `agreed` refuses. Raise BenchError without any in order."""
         self._require()
         files = checkpoint_files(self.folder, self.pattern)
         if not files:
@@ -381,8 +379,7 @@ class TrainingRun:
         return [card for card in cards.values() if card.checkpoint and card.checkpoint.run == self.run]
 
     def _require(self, *, waits: bool = False) -> None:
-        """Raise as a run would, and if another folder's run has this name, unless the user gave it: both would be drawn
-        as one curve."""
+        """Raise as a run would, and if the run of another folder has this name, unless the user gave it."""
         self._require_folder(waits=waits)
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
@@ -408,13 +405,9 @@ class TrainingRun:
         from registry.architectures import factory, require_known, whole_arch
         from registry.stated_architectures import required_arch
 
-        with suppress(BenchError):  # as the first checkpoint states it
-            self.arch = self.arch or required_arch(next(iter(checkpoint_files(self.folder, self.pattern)), None))
-        if not self.arch:
-            raise BenchError(
-                "--arch is missing: give timm:NAME, torchvision:NAME, python:./file.py:function, or hf for folders of "
-                "transformers (`bench register`)."
-            )
+        if not self.arch:  # as the first checkpoint states it
+            files = checkpoint_files(self.folder, self.pattern) if self.folder.is_dir() else []
+            self.arch = required_arch(next(iter(files), None))
         kind, _, name = self.arch.partition(":")
         if kind in ("timm", "torchvision") and ":" not in name:
             require_known(self.arch)

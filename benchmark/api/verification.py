@@ -137,8 +137,7 @@ def verify(model: LoadedModel, script: str, folder: Path | None, settings: Setti
 
 
 def _pixel_gap(ours: Sequence[Given], theirs: Sequence[Given]) -> tuple[float, str]:
-    """Return the largest difference of preprocessed images relative to their largest value, and it in words; infinity
-    for another shape."""
+    """Return the largest difference of preprocessed images relative to their largest value, also in words."""
     from torch import Tensor
 
     worst = 0.0

@@ -178,8 +178,7 @@ class AskHandler(GuardedHandler):
         return self._html
 
     def _taken(self, path: str) -> bytes:
-        """Handle a POST. A page of another origin cannot send the header X-Ask without a preflight request, which this
-        server refuses."""
+        """Handle a POST; a page of another origin cannot send the header X-Ask without a preflight request."""
         origin, length, token = (self.headers.get(name) for name in ("Origin", "Content-Length", "X-Ask"))
         if token is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
             raise Refused("sent by another page.")

@@ -394,8 +394,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
-    """Read the image names of a list in order, without folders. Raises StimuliError if the list is absent, damaged, or
-    names an image twice."""
+    """Read the image names of a list in order, each once, without folders. Raises StimuliError."""
     paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")

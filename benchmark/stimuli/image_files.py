@@ -139,8 +139,7 @@ def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[
 
 @contextmanager
 def _memory(folder: Path, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Open the remembered digests (name below the folder -> state, then digest) and write them back if they changed. A
-    damaged file counts as empty."""
+    """Open the remembered digests (name -> state, then digest); write them back if they changed."""
     place = memory_file(folder, settings)
     try:
         before = json.loads(read_plain(place))

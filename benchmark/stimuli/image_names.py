@@ -61,8 +61,7 @@ def read_pair(name: str) -> CuePair | None:
 
 @lru_cache(maxsize=2**16)
 def read_shape(name: str) -> str:
-    """Read the exemplar of an image's shape: "cat7" for `cat7-elephant1.png` and for `cat7.png` (edges,
-    silhouettes); "" for other names."""
+    """Read the exemplar of the shape: "cat7" for `cat7-elephant1.png` and `cat7.png`; "" for other names."""
     pair = read_pair(name)
     alone = _EXEMPLAR.fullmatch(PurePath(name).stem)
     return pair.exemplar if pair else alone[0] if alone and alone[1] in GEIRHOS16 else ""

@@ -129,8 +129,7 @@ def has_label_table(folder: Path) -> bool:
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield the images of `images/` that `labels.csv` lists, in its order, with all its label columns. Raises
-    StimuliError with the row."""
+    """Yield the images of `images/` that `labels.csv` lists, in its order, with its columns. Raises StimuliError."""
     table, root = folder / "labels.csv", (folder / "images").resolve()
     with foreign("table of labels", table, StimuliError):
         names, *rows = read_frame(table).itertuples()
@@ -155,9 +154,8 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
             pair = read_pair(path.name)
             if pair is None or pair.shape != place.name:
                 raise StimuliError(f"{path}: expected a name like '{place.name}7-elephant1.png': shape, then texture.")
-            yield Item(
-                id=path.name, path=path, labels={"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
-            )
+            labels = {"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
+            yield Item(id=path.name, path=path, labels=labels)
 
 
 def _session(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -439,8 +437,7 @@ def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
 
 
 def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
-    """Return the class of a folder's images and its spelling, or "" and the reason for leaving them out. parts: names
-    of the folders on the path. Raises StimuliError on a class outside the set."""
+    """Return the class of a folder (parts: of its path) and its spelling, or "" and why it is left out."""
     named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
     category, how = next((pair for pair in named if pair[0]), ("", "of objects that ImageNet lacks"))
     if not spellings or entry.role == "objectnet":
@@ -455,8 +452,7 @@ def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: 
 def _tree(
     folder: Path, split: str = "", parts: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
-    """Yield every folder from `folder` down: its path as names, its images, and the number of other files by suffix.
-    Raises StimuliError at a broken link, and with a `split` (that is wanted) at a folder of splits."""
+    """Yield every folder from `folder` down: its path as names, its images, and the number of other files by suffix."""
     place, names = folder.joinpath(*parts), list[tuple[str, bool]]()
     with foreign("folder", place, StimuliError), os.scandir(place) as items:
         for item in items:

@@ -141,8 +141,7 @@ def _same_classes(rows: "DataFrame", names: Sequence[str]) -> str:
 
 
 def read_manifest(manifest: Manifest, names: ImageNames) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Return an image, its label and its place in the table for each row, and notes on what was left out. Raises
-    StimuliError with the row."""
+    """Return image, label and place in the table of each row, and what was left out. Raises StimuliError."""
     table = names.folder / manifest.table
     rows = manifest_rows(table)
     header = rows.iloc[0].str.lower().tolist() if len(rows) else []

@@ -117,8 +117,7 @@ def resolve_observer(source: str, observer: str, experiment: str, *, human: bool
 
 
 def observer_of_path(source: str, path: Path) -> tuple[str | None, str]:
-    """Read the observer and the prompt (in words) from the names of a file and of the two folders above it, by the
-    patterns of this source."""
+    """Read observer and prompt (in words) from the names of a file and of the two folders above it."""
     known = known_source(source)
     place = "/".join(path.absolute().with_suffix("").parts[-3:])
     for pattern in known.files:

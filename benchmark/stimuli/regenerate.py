@@ -183,8 +183,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
 
 
 def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:
-    """Select the answered images of a set of the built-in world, in the order of `--limit` if they are such a sample.
-    Raises TrialsError if an image does not belong to the set."""
+    """Select the answered images of a set of the built-in world, in the order of `--limit` for such a sample."""
     path, name, space = files[0].path, files[0].shown, files[0].space
     if space != SPACE or name not in WORLD_SETS or any(file.shown != name for file in files):
         raise TrialsError(f"{path}: the set '{name}' in the space '{space}' is not of the built-in world.")

@@ -89,8 +89,7 @@ class Resolver:
         self.lacking: dict[str, Entry] = {}
 
     def find(self, role: str) -> Stimuli:
-        """Open the set for a role. Raises MissingStimuli with the remedy, StimuliError if the installed set is not
-        usable."""
+        """Open the set for a role. Raises MissingStimuli with the remedy, StimuliError if it is not usable."""
         if role not in self._opened:
             if self.space == SPACE and PREFIX + role in WORLD_SETS:
                 whole = generated_set(PREFIX + role)
@@ -107,8 +106,7 @@ class Resolver:
         return self._parts[role]
 
     def textures(self, role: str) -> Textures:
-        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, in their published order, equal in every
-        label space. Raises as `find`."""
+        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, as published. Raises as `find`."""
         if role not in self._textures:
             self._textures[role] = read_textures(*self._place(role, "textures"))
         return self._textures[role]

@@ -152,8 +152,7 @@ def _zipped(path: Path, *, within: bool) -> Iterator[Packed]:
 
 
 def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tuple[str, str]:
-    """Name an image's class folder and file, by its number if it has no name. Raises StimuliError on a name that leads
-    elsewhere, and on anything that is not a labelled image."""
+    """Name an image's class folder and file. Raises StimuliError on a name that leads elsewhere and without a label."""
     label = label.strip()
     for text in (name, label):
         if "/" in text or "\\" in text or text.startswith(".") or not text.isprintable() or len(text.encode()) > 200:
@@ -199,8 +198,7 @@ def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line
 
 
 def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
-    """Return the names of numbered classes. For ImageNet's 1,000 classes in their usual order, return WordNet ids,
-    since two classes may share a name ("crane")."""
+    """Return the names of numbered classes; WordNet ids for ImageNet's, since two share a name ("crane")."""
     wnids, known = label_space("imagenet1k").classes, list(map(match_name, names))
     fits = len(names) == len(wnids) and all(name in ("", wnid) for name, wnid in zip(known, wnids, strict=True))
     return wnids if fits and known.count("") < 100 and space in (None, "imagenet1k") else names

@@ -88,9 +88,8 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
         if place in pairings:
             twin = pairings[place].content.path
             raise StimuliError(f"{content.path} and {twin} would both become '{place}': rename one.")
-        pairings[place] = Pairing(
-            place=place, content=content, style=ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
-        )
+        style = ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
+        pairings[place] = Pairing(place=place, content=content, style=style)
     return list(pairings.values())
 
 

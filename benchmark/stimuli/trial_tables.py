@@ -190,8 +190,7 @@ def read_trials(path: Path) -> list[TrialFile]:
 
 
 def _of_export(path: Path, rows: "DataFrame") -> tuple["DataFrame", int]:
-    """Give a table of `bench export --trials` the columns of `bench ask`, and count its trials without an experiment.
-    Raises TrialsError if no trial has one."""
+    """Give a table of `bench export --trials` the columns of `bench ask`; count trials without an experiment."""
     named = rows[rows["experiment"] != ""]
     if named.empty:
         raise TrialsError(f"{path}: its images belong to no experiment, as `bench import trials` needs them to.")
@@ -347,10 +346,7 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None) -> "DataFrame":
 
 
 def _columns(path: Path, rows: "DataFrame", experiment: str, space: str) -> dict[str, Array]:
-    """Build the columns of a TrialFile.
-
-    Raises TrialsError if a published cue-conflict name lacks a texture or a shape equal to the category, or an observer
-    answers an image twice in one condition and session."""
+    """Build the columns of a TrialFile. Raises TrialsError on an unfit name or a second answer to an image."""
     spelt = {text: canonical_condition(experiment, text) for text in rows["condition"].unique()}
     rows = rows.assign(imagename=rows["imagename"].map(image_id), condition=rows["condition"].map(spelt))
     if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE):

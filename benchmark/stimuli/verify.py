@@ -56,8 +56,7 @@ class Depth:
     expect: Callable[[int], Tick] = lambda _: lambda: None
 
     def of(self, n: int, standard: int, total: int) -> Sequence[int]:
-        """Choose which of the n images of a folder to read. standard: size of the sample if the set (`total` images) is
-        large."""
+        """Choose which of the n images of a folder to read; `standard` of them if the set (`total`) is large."""
         if self.full or (self.sample is None and total <= READ_ALL):
             return range(n)
         return evenly(n, standard if self.sample is None else self.sample)
@@ -142,8 +141,7 @@ def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: D
 
 
 def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Findings:
-    """Check that every cell has the same images, every corruption every severity, and no two cells equal pixels. Raises
-    StimuliError if there is no cell, or one cell in two places."""
+    """Check that cells have the same images, corruptions all severities, and no two cells equal pixels."""
     cells = find_cells(entry, folder)
     problems: dict[str, list[str]] = defaultdict(list)  # by cell or corruption
     listings = list_cells(entry, cells, lambda cell, error: problems[cell.name].append(str(error)))

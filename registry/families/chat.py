@@ -79,8 +79,7 @@ class Endpoint:
 
     @property
     def variable(self) -> str:
-        """Return the environment variable of its key: named after the host, each its own, so that no other is ever sent
-        it."""
+        """Return the environment variable of its key: named after the host, so that no other is ever sent it."""
         host = self.url.split("/")[2].upper()
         return "BENCH_KEY_" + host.replace(".", "_").replace("-", "__").replace(":", "___")
 

@@ -163,8 +163,7 @@ def checked_archive(path: Path) -> io.BytesIO:
 
 
 class FixedBatch(nn.Module):
-    """A program that was exported for `batch` images: more are shown in turns, the last turn filled up with copies of
-    its last image."""
+    """A program exported for `batch` images: more are shown in turns, the last filled up with its last image."""
 
     def __init__(self, program: nn.Module, batch: int) -> None:
         super().__init__()

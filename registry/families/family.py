@@ -105,8 +105,7 @@ def quiet() -> Iterator[None]:
 
 
 def library(module: str, extra: str, what: str) -> ModuleType:
-    """Return a library that only some families need. Raises CardError naming the extra to install; what: the feature
-    that needs it."""
+    """Return a library that only some families need. Raises CardError naming the extra; what: what needs it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -289,8 +289,7 @@ class Features(nn.Module):
 
 
 def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
-    """Return a network of one of transformers' kinds, and the weights that its files lack: of a backbone's pooler at
-    most. what: as a person calls the kind. Raises WeightsError."""
+    """Return a network of one of transformers' kinds, and the weights of a backbone's pooler that its files lack."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
     log = transformers.utils.logging
     bars = log.is_progress_bar_enabled()

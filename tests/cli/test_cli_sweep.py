@@ -79,7 +79,7 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
         (odd, (), "have no order"),
-        (named, ("--arch", ""), "--arch is missing"),
+        (named, ("--arch", ""), "Give --arch"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):

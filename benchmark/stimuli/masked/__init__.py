@@ -16,8 +16,7 @@ from benchmark.stimuli.masked.outlines import anything_drawn
 
 
 def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield images/ with masks/ (PNG, not zero on the object) and labels.csv, or class folders in both:
-    `images/cats/7.jpg` has the mask `masks/cats/7.png`. Raises StimuliError if any of these is missing."""
+    """Yield images/ with masks/ (PNG, not zero on the object) and labels.csv, or with class folders in both."""
     table = (folder / "labels.csv").is_file()
     for item in (labelled_images if table else _images_in_classes)(entry, folder):
         path = (folder / "masks" / item.id).with_suffix(".png")

@@ -115,8 +115,7 @@ def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 
 
 def box_folders(folder: Path) -> tuple[Path, Path]:
-    """Find the folders of XML files and of images: as packed (optionally below ILSVRC), otherwise Annotations and the
-    complete folder."""
+    """Find the folders of XML files and of images: as packed, or Annotations and the complete folder."""
     for root in (folder, folder / "ILSVRC"):
         if all((root / place).is_dir() for place in PACKED):
             return root / PACKED[0], root / PACKED[1]

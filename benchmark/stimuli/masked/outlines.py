@@ -114,8 +114,7 @@ _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
 
 
 def anything_drawn(path: Path, size: Size) -> Flags:
-    """Return HW bool, true if an image's pixel is not zero, without opacity. Raises StimuliError if the file is not an
-    image or has another size."""
+    """Return HW bool, true if an image's pixel is not zero, without opacity. Raises StimuliError."""
     drawn = read_plane(path) != 0
     return require_size(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
 
