@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
 
 from benchmark.display import UNBOUNDED, printable_lines
@@ -98,12 +98,28 @@ def prose_width() -> int:
     return min(console.width, 100) if console.is_terminal else 80
 
 
-def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bool = False) -> None:
-    """Print tables with `limit` rows between two dividers. apart: print an empty line first."""
+def print_tables(
+    tables: Iterable[Table],
+    limit: int | None = None,
+    *,
+    apart: bool = False,
+    narrow: bool = False,
+    paged: bool = False,
+    below: Iterable[str] = (),
+) -> None:
+    """Print tables with `limit` rows between two dividers, then lines `below`. apart: print an empty line first;
+    narrow: leave out columns without room; paged: what is longer than the terminal goes through the pager."""
     console = table_console()
     if apart:
         console.print()
-    console.print(terminal(tables, console.width, limit))
+    shown = Group(terminal(tables, console.width, limit, narrow=narrow), *map(printable_lines, below))
+    if paged and console.is_terminal:  # click uses no pager without a keyboard
+        with console.capture() as text:
+            console.print(shown)
+        if text.get().count("\n") >= console.height:
+            click.echo_via_pager(text.get().rstrip("\n"))
+            return
+    console.print(shown)
 
 
 def print_rows(titles: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,17 @@ from benchmark import api
 from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
-from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
+from benchmark.cli.printing import (
+    echo_data,
+    echo_line,
+    echo_lines,
+    print_tables,
+    prose_width,
+    table_console,
+    write_data,
+)
 from benchmark.failures import BenchError, UsageError
+from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import (
     board_table,
     card_line,
@@ -62,13 +72,14 @@ def rank(
         str | None, Option("Mark better and worse than this observer; a summary.", metavar="NAME")
     ] = None,
     explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
+    wide: Annotated[bool, Option("Show every table and column, also without room beside.", "--wide")] = False,
     **asked: Any,
 ) -> int:
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
     suite, limit = suite or also_suite, None if all else LIMIT
     if not (summary or baseline):
-        shown = print_boards(leaderboard, suite, limit=limit, explain=explain, **asked)
+        shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
     else:
@@ -104,7 +115,7 @@ def print_summary(
         signs = marks.get(summary.space)
         against = (baseline or "") if summary.space in marks else ""
         table = summary_table(summary, baseline=against, signs=signs, parameters=sizes)
-        print_tables([table], limit, apart=at > 0)
+        print_tables([table], limit, apart=at > 0, paged=not leaders)
         if explain:
             echo_line("\n".join(table.explained()))
     echo_lines(filter(None, sentences), "seen: ", err=True)
@@ -119,10 +130,13 @@ def print_boards(
     explain: bool = False,
     near: Collection[str] | None = None,
     brief: bool = False,
+    wide: bool = False,
+    paged: bool = False,
     **asked: Any,
 ) -> int:
     """Print every board of a suite, and published scores unless the order excludes them. Return the number of tables.
-    near: show only the neighbourhood of these observers; brief: show only headlines."""
+    near: show only the neighbourhood of these observers; brief: show only headlines; wide: in a terminal, too, show
+    every column, and every table of all suites; paged: use the pager."""
     boards = api.rank(leaderboard, suite, **asked)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]
@@ -135,12 +149,27 @@ def print_boards(
         families = api.families(leaderboard)
         ranked = any(board.rows for board in boards)
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
+    below: list[str] = []
+    if paged and suite is None and limit is not None and not wide and table_console().is_terminal:
+        boards, below = _main_boards(boards)
     tables = list(map(board_table, boards))
     if tables:
-        print_tables(tables, limit)
+        print_tables(tables, limit, narrow=not wide, paged=paged, below=below)
     if explain:
         echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))
     return len(tables)
+
+
+def _main_boards(boards: Sequence[Board]) -> tuple[list[Board], list[str]]:
+    """Return the board of each suite that ranks most of the user's networks, then most rows; and a line on others."""
+    ranked = [board for board in boards if any(row.rank is not None for row in board.rows)]
+    main: dict[str, Board] = {}
+    for board in sorted(ranked, key=lambda b: ([row.kind for row in b.rows].count("network"), len(b.rows))):
+        main[board.suite] = board
+    shown = [board for board in boards if board is main.get(board.suite)]
+    left = Counter(board.suite for board in boards) - Counter(board.suite for board in shown)
+    others = ", ".join(f"{suite} ({n})" for suite, n in left.items())
+    return (shown, [f"... more tables: bench rank {others}; all: --wide"]) if shown and others else ([*boards], [])
 
 
 @command(api.verdict)

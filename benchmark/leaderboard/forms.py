@@ -4,21 +4,23 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from io import StringIO
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from benchmark.display import printable
+from benchmark.display import counted, printable
 from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import (
     NOTHING,
+    PUBLISHED,
     Table,
     cell_record,
     finite,
@@ -31,6 +33,7 @@ from benchmark.leaderboard.table import (
 DATA = ("csv", "json")
 FORMATS = (*DATA, "markdown", "latex", "html")
 FOOTNOTES = 12  # of a table that is cut
+LEAST = 12  # characters of a name that is cut
 GAP = 2  # characters between two columns of a terminal
 FORMULA = ("=", "+", "-", "@")
 
@@ -198,15 +201,26 @@ def html(table: Table, pages: Mapping[str, str] | None = None) -> str:
     return "".join([*parts, f"<ul>{items}</ul>" if items else ""])
 
 
-def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all") -> Group:
+def terminal(
+    tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all", *, narrow: bool = False
+) -> Group:
     """Return tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option
-    that shows the other rows). Columns without room continue below, in blocks that repeat the names of the rows."""
+    that shows the other rows). Columns without room continue below, in blocks that repeat the names of the rows;
+    narrow: they are left out, and a row is a line."""
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
+        room = hidden = 0
+        if narrow:
+            cut, room, hidden = _narrowed(cut, width)
         footnotes: dict[str, int] = {}
-        blocks = _blocks(cut, shown_texts(cut, footnotes), width)
+        texts = shown_texts(cut, footnotes)
+        if room:
+            named = cut.visible.index(max(at for at in cut.visible if cut.fields[at].who))
+            texts[named] = _shortened(texts[named], room)
+        blocks = _blocks(cut, texts, width)
         lines = [f"... {left_out} more, {rest}"] if left_out else []
+        lines += [f"... {counted(hidden, 'more column')}, --wide"] if hidden else []
         lines += notes_below(cut, footnotes, FOOTNOTES if limit else None)
         parts += [""] if parts else []
         parts += [Text(printable(table.title), style="bold")] if table.title else []
@@ -214,6 +228,45 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
         parts += [part for at, block in enumerate(blocks) for part in (*([""] if at else []), block)]
         parts += [Text(printable(line), style="dim") for line in lines]
     return Group(*parts)
+
+
+def _narrowed(table: Table, width: int) -> tuple[Table, int, int]:
+    """Return the table with the columns that fit side by side, at least the names, the first number and its n; the
+    characters that names have (0: all that they need); and the number of columns left out."""
+    sizes = {
+        at: max(map(cell_len, [*table.fields[at].title.split(), *texts]), default=0) + GAP
+        for at, texts in zip(table.visible, shown_texts(table, {}), strict=True)
+    }
+    who = [at for at in sizes if table.fields[at].who]
+    values = [at for at in sizes if at not in who]
+    least = [at for at in values if at == values[0] or table.fields[at].title == "n"]
+    room = width + GAP - sum(sizes[at] for at in (*who, *least))
+    left, hidden = room, []
+    for at in values:
+        if at in least:
+            continue
+        if sizes[at] <= left:
+            left -= sizes[at]
+        else:
+            hidden.append(at)
+    fields = tuple(replace(field, title="") if at in hidden else field for at, field in enumerate(table.fields))
+    return (
+        replace(table, fields=fields),
+        max(LEAST, sizes[who[-1]] - GAP + room) if room < 0 and who else 0,
+        len(hidden),
+    )
+
+
+def _shortened(names: Sequence[str], room: int) -> tuple[str, ...]:
+    """Return names in so many characters. Two that would look the same take two lines each."""
+
+    def cut(name: str) -> str:
+        mark = f" {PUBLISHED}" if name.endswith(f" {PUBLISHED}") else ""
+        return name if cell_len(name) <= room else set_cell_size(name, room - 1 - len(mark)).rstrip() + "…" + mark
+
+    short = list(map(cut, names))
+    whole = ("\n".join(chop_cells(name, room)) for name in names)
+    return tuple(line if short.count(line) == 1 or not line else both for line, both in zip(short, whole, strict=True))
 
 
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:

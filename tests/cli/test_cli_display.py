@@ -5,12 +5,19 @@ import io
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from benchmark import cli
-from benchmark.cli.printing import table_console
+from benchmark import api, cli
+from benchmark.cli import printing
+from benchmark.cli.printing import print_tables, safe_console, table_console
+from benchmark.cli.tables import _main_boards
 from benchmark.display import printable, printable_lines
+from benchmark.leaderboard.board_model import Cell, Rank
+from benchmark.leaderboard.forms import terminal
+from benchmark.leaderboard.table import Field, Table, counts
 from registry.files import redacted
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
@@ -102,6 +109,47 @@ def test_no_command_lets_a_card_or_an_argument_move_the_cursor(bench, home, word
     (home / "cards" / "mine.yaml").write_text(CARD % (quoted, quoted))
     (home / "cards" / "other.yaml").write_text(f"name: {quoted}\nsource: {quoted}\n")
     assert shown(bench(*words))
+
+
+@pytest.fixture
+def terminal_of_80(monkeypatch):
+    """A terminal of 80 columns and 24 lines; what the pager gets."""
+    paged = []
+    console = partial(printing.safe_console, width=80, height=24, force_terminal=True, color_system=None)
+    monkeypatch.setattr(printing, "table_console", lambda **_options: console())
+    monkeypatch.setattr("click.echo_via_pager", paged.append)
+    return paged
+
+
+def test_a_board_of_67_networks_takes_80_lines_of_a_terminal_and_is_whole_in_a_pipe(terminal_of_80, capsys):
+    fields = (
+        Field("rank", "rank", who=True), Field("", "observer", who=True), Field("bias", "shape bias"), *counts("n"),
+        Field("training", "training", breaks=24), Field("agree", "cues agree"),
+    )  # fmt: skip
+    place, cell = Rank(rank=10, low=9, high=12), Cell(value=0.51234, low=0.4, high=0.6)
+    names = [f"net-{at}-{'trained-on-SIN-and-IN-' * (at % 3)}0 (error-consistency) +" for at in range(67)]
+    names[1:3] = [f"net-trained-on-SIN-and-IN-then-finetuned-{end}" for end in "ab"]  # equal where they are cut
+    rows = tuple((place, name, cell, 1280, ("standard", "finetuned(standard)"), cell) for name in names)
+    table = Table(title="cue-conflict", caption="1280 images", fields=fields, rows=rows)
+    print_tables([table], narrow=True, paged=True)
+    (shown,) = terminal_of_80
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert len(lines) <= 80 and max(map(len, shown.splitlines())) == 80 and "... 2 more columns, --wide" in lines
+    assert "10 (9-12)  net-0-0 (error-consistency) +" + " " * 13 + "0.5123 [0.400, 0.600]  1280" in lines
+    assert "10 (9-12)  net-5-trained-on-SIN-and-IN-trained-o… +  0.5123 [0.400, 0.600]  1280" in lines
+    assert [line.strip() for line in lines if line.strip() in ("-a", "-b")] == ["-a", "-b"]
+    print_tables([replace(table, rows=rows[:9])], narrow=True, paged=True)
+    assert len(terminal_of_80) == 1 and "net-8" in capsys.readouterr().out  # it fits: no pager
+    text = "".join(segment.text for segment in safe_console(width=500).render(terminal([table], 500, narrow=True)))
+    assert "cues agree" in text and "more column" not in text and names[5] in text
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_board_of_each_suite(terminal_of_80, bench, board, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.tables.table_console", printing.table_console)
+    one, other = (replace(each, suite=name) for each in api.rank(api.Selection(board))[:1] for name in ("a", "b"))
+    tables, below = _main_boards([replace(one, rows=one.rows[:1]), one, other])
+    assert tables == [one, other] and below == ["... more tables: bench rank a (1); all: --wide"]
 
 
 def test_markup_is_text(capsys):
