@@ -25,8 +25,10 @@ def report(
     *,
     out: Path,
     compare: Sequence[str],
+    single_file: bool,
     live: Annotated[
-        bool, Option("Serve the report over HTTP and update it during a run.", without=("out", "compare"))
+        bool,
+        Option("Serve the report over HTTP and update it during a run.", without=("out", "compare", "single_file")),
     ] = False,
     host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everyone (with --live).")] = "127.0.0.1",
     port: Annotated[int, Option("Listen on this port; 0 is any free one (with --live).", least=0, most=65535)] = 8000,
@@ -38,8 +40,8 @@ def report(
     The pages have tables, figures, observers, comparisons and stimuli. They open from disk and need no connection and
     no JavaScript. No network is run."""
     if not live:
-        built = site.report(out, compare=compare, db=db)
-        echo_line(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB")
+        built = site.report(out, compare=compare, single_file=single_file, db=db)
+        echo_line(f"{built.start}: {built.size}")
         return 0
     pages, stop = Live(read_settings(db)), threading.Event()
     try:

@@ -103,6 +103,8 @@ class Metric:
     parts: str = ""
     #: "shape" or "texture" if a higher value means more use of that cue; such metrics of all suites are compared.
     cue: str = ""
+    #: Of a share: its value in 100 in plain words, after "People": "go by shape in {} of 100 conflicts".
+    plain: str = ""
 
     def own(self, trials: Trials) -> Trials:
         """Select the trials that it measures."""

@@ -7,7 +7,8 @@ from itertools import groupby
 from math import ceil, floor, log10
 from typing import Any
 
-from benchmark.contracts import Direction
+from benchmark.contracts import Direction, distrust_flags
+from benchmark.display import counted
 from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, set_in_words
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
@@ -20,7 +21,8 @@ from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, likeness, link_scatter, put, training
 from benchmark.report.image_pages import galleries
-from benchmark.report.writing import Site, page_number, short_interval, slug
+from benchmark.report.strips import Strip, strips_of
+from benchmark.report.writing import Site, page_number, slug
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
@@ -178,7 +180,14 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
         "count": str(count or ""),
     }
     page = f"observers/{slug(name)}.html" if known else ""
-    return {"name": name, "page": page, "group": group, "rank": ranks.get(name, ""), "facts": facts}
+    return {
+        "name": name,
+        "page": page,
+        "group": group,
+        "own": name in contents.own,
+        "rank": ranks.get(name, ""),
+        "facts": facts,
+    }
 
 
 def address(paper: str) -> str:
@@ -187,40 +196,57 @@ def address(paper: str) -> str:
     return next((to + match[1] for match, to in matches if match), "")
 
 
-def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
-    """Write index.html and the tables' numbers as CSV. figures: by suite; overviews under ""."""
-    tables, overviews = [], {placed.figure.name: placed for placed in figures.get("", ())}
+def leaderboard_page(site: Site, contents: Contents) -> None:
+    """Write index.html and the tables' numbers as CSV."""
+    tables = []
     for summary in contents.summaries:
         data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
         records = list(wide_records(table))
         for record in records:
             record |= facts_of(contents.observers.get(record["observer"]))
         site.table(data, records)
+        strips = list(strips_of(contents, summary, contents.own))
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
-            title=summary.space, data=data, figure=overviews.get(f"overview-{slug(summary.space)}"),
-            verdict=board_sentence(summary, contents), lines=(RANKED, *summary.notes),
+            title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
+            headline=_headline(summary, contents, strips), trust=_trust(summary, who), lines=(RANKED, *summary.notes),
         )  # fmt: skip
+        shown["own"] = [
+            (row["name"], row["page"], f", place {row['rank']} by mean rank" if row["rank"] else " (not ranked)")
+            for row in shown["rows"]
+            if row["own"]
+        ]
         tables.append(shown)
     facts = [row["facts"] for table in tables for row in table["rows"]]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
-    site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
+    said = tables[0]["headline"] if tables else "Published scores"
+    site.page("index.html", "leaderboard.html", title="Leaderboard", about=said, tables=tables, choices=choices)
 
 
-def board_sentence(summary: Summary, contents: Contents) -> str:
-    """Return the leaderboard in one sentence: people's value and the nearest network. `bench compare NAME people` tests
-    whether a network reaches people."""
-    i = likeness(contents, summary)
-    people = None if i is None else contents.people_at(summary, i)
-    if i is None or people is None:
-        first, count = summary.lines[0].observer if summary.lines else "nobody", len(summary.lines)
-        return f"Nobody to hold {count} networks against: no people here. First by mean rank: {first}."
-    head, goal = summary.headlines[i], people.cell.value or 0.0
-    cells = {line.observer: cell for line in summary.lines if (cell := line.cells[head.suite]).value is not None}
-    nearest = min(cells, key=lambda name: abs((cells[name].value or 0.0) - goal))
-    theirs, own = (short_interval(*cell[:3]) for cell in (people.cell, cells[nearest]))
-    return f"{head.title} of {people.called}: {theirs}; nearest of {len(cells)} networks: {nearest}, {own}."
+def _headline(summary: Summary, contents: Contents, strips: Sequence[Strip]) -> str:
+    """Return the leaderboard in one sentence: of the headline that best separates networks from people."""
+    if not strips:
+        return "No network has a headline yet."
+    suites = [head.suite for head in summary.headlines]
+    first = likeness(contents, summary)
+    return next(
+        (one.sentence for one in strips if first is not None and one.head.suite == suites[first]), strips[0].sentence
+    )
+
+
+def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:
+    """Say what the numbers rest on, and who has a flag of distrust."""
+    doubtful = [
+        line.observer for line in summary.lines if any(distrust_flags(cell.flags) for cell in line.cells.values())
+    ]
+    said = [
+        f"{counted(len(summary.lines), 'network')}; {about(c for line in summary.lines for c in line.cells.values())}"
+    ]
+    said += list(dict.fromkeys(f"{who.called}: {who.how}" for who in people if who))
+    more = f" and {len(doubtful) - NAMED} more" if len(doubtful) > NAMED else ""
+    said.append(f"flags of distrust: {', '.join(doubtful[:NAMED])}{more}" if doubtful else "no flag of distrust")
+    return f"{'; '.join(said)}."
 
 
 def places(summary: Summary) -> dict[str, str]:

@@ -20,7 +20,7 @@ from benchmark.display import published
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.board_model import CLEAN, Cell, is_trusted
+from benchmark.leaderboard.board_model import CLEAN, REPORTED, Cell, is_trusted
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
@@ -28,6 +28,7 @@ from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, curves_of_runs, some_evenly
 from benchmark.observer_trials import commonest, counting_observations
+from benchmark.report.writing import slug
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.experiment_names import SINGLE_CONDITION
@@ -274,6 +275,12 @@ class Contents:
         key = CLEAN if i == len(summary.headlines) else head.suite
         rows = ((line.observer, line.kind, line.cells[key]) for line in summary.references)
         return people_among(rows, head.bounds, self._pooled(head.suite))
+
+    def page_of(self, suite: str) -> str:
+        """Return the page of a suite's boards; "" without one."""
+        if suite == REPORTED:
+            return "reported.html" if self.reported else ""
+        return f"suites/{slug(suite)}.html" if any(known.name == suite for known in self.suites) else ""
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
         """Return (sets that a metric is usually measured on; image -> share of correct answers to the clean image, and

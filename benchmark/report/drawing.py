@@ -279,11 +279,9 @@ def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tup
 def scatter(
     records: Records, titles: Sequence[str], looks: tuple[Spec, Spec],
     people: Sequence[PeopleScore | None] = (None, None), *, filled: bool = True, width: int = WIDTHS["half"],
-    named: Sequence[str] = (),
 ) -> Spec:  # fmt: skip
     """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high); the mark's
-    label has the name. looks: from `look`; people: what they have along x and y; named: observers whose names appear
-    beside their marks."""
+    label has the name. looks: from `look`; people: what they have along x and y."""
     colour, form = looks
     x, y = (
         quantity_axis(name, wrapped(title, width - 80), zero=False, nice=True)
@@ -297,20 +295,12 @@ def scatter(
     ]
     at = {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}}
     layers.append(marks("point", at, filled=filled, size=60, fillOpacity=0.9 if filled else 0))
-    middle = (min(record["x"] for record in records) + max(record["x"] for record in records)) / 2
-    text = {"x": x, "y": y, "text": {"field": "observer"}}
-    for side, align, dx in (("<=", "left", 7), (">", "right", -7)) if named else ():
-        only = {"and": [{"field": "observer", "oneOf": list(named)}, f"datum.x {side} {middle}"]}
-        limit = int(width * 0.45)
-        layers.append(marks("text", text, only=only, align=align, dx=dx, dy=-7, limit=limit, aria=False))
     return panel(records, width - 80, min(430, int(0.75 * width)), layers)
 
 
-def beside(
-    drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
-) -> Spec:
-    """Return several drawings of the same observers as panels with one legend. columns 0: as many as fit."""
-    columns = columns or max(1, min(len(drawn), width // 290))
-    each = width // columns - 12
-    parts = [{**draw(each), **({"title": title} if titled else {})} for title, draw in drawn]
+def beside(drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int) -> Spec:
+    """Return several drawings of the same observers, by title, as panels with one legend above them; a drawing's own
+    title comes first."""
+    columns = max(1, min(len(drawn), width // 290))
+    parts = [{"title": title, **draw(width // columns - 12)} for title, draw in drawn]
     return {"concat": parts, "columns": columns, "spacing": 16}

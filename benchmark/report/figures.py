@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import REPORTED, Board, Cell, is_trusted
+from benchmark.leaderboard.board_model import REPORTED, Board, is_trusted
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
@@ -18,18 +18,10 @@ from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
-from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
-from benchmark.report.suite_figures import (
-    MOST,
-    VALUES,
-    FigureBoard,
-    agreement_figures,
-    metric_dots,
-    of_suite,
-    row_records,
-    share_shown,
-)
-from benchmark.report.writing import Site, page_number, short_interval, slug
+from benchmark.report.drawing import NAMED, Figure, Spec, interval_ends, look, marks, quantity_axis
+from benchmark.report.strips import strips_of
+from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
+from benchmark.report.writing import Site, short_interval, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.rankings import Correlation
 from benchmark.variables import read_settings
@@ -142,105 +134,68 @@ def likeness(contents: Contents, summary: Summary) -> int | None:
     return min(shares, key=lambda at: (shares[at], at), default=None)
 
 
-def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
-    """Return the indices of the headlines on the other axis: those that most suites ask about and that lack a value of
-    people; failing that, any other."""
-    names = [head.suite for head in summary.headlines]
-    asked = Counter(name for head in summary.headlines for name in head.questions)
-    others = [at for at in range(len(names)) if at != y]
-    alone = [at for at in others if contents.people_at(summary, at) is None]
-    about_them = sorted((at for at in alone if asked[names[at]]), key=lambda at: -asked[names[at]])
-    return about_them[:2] or alone[:1] or others[:1]
-
-
 def overview(contents: Contents, summary: Summary) -> Figure | None:
-    """Return the leaderboard in one figure: similarity to people against robustness, with people as a band; rows of
-    dots if fewer than two headlines have different answers."""
-    y, heads, space = likeness(contents, summary) or 0, summary.headlines, summary.space
-    axes = (y, *robustness(contents, summary, y))
-    panels = [panel for x in axes[1:] if (panel := _panel(contents, summary, (x, y))).records]
-    if not panels:
-        board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, space))
-        return next(metric_dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
-    both = [record for panel in panels for record in panel.records]
-    crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
-    highest = {max(panel.records, key=lambda r: r[side])["observer"] for panel in panels for side in "xy"}
-    named = sorted(contents.own | highest) if crowded else ()
-    hue = "recipe" if crowded else "observer"  # of few networks each has a colour
-    values = list(dict.fromkeys(record[hue] for record in both))
+    """Return the leaderboard in one figure: a row for each headline, from chance to people or the best possible value,
+    networks as dots, people as a band, own networks by name; None without a value."""
+    rows = [(f"{one.head.title} ({one.head.suite})", one) for one in strips_of(contents, summary, contents.own)]
+    records = [
+        {"suite": one.head.suite, "headline": title, "observer": dot.line.observer, "own": dot.own, "place": dot.at}
+        | dict(zip(VALUES, dot.cell[:4], strict=True))
+        for title, one in rows
+        for dot in one.dots
+    ]
+    if not records:
+        return None
+    bands = [
+        {"suite": one.head.suite, "low": one.band[0] - 0.004, "high": one.band[1] + 0.004}
+        for _, one in rows
+        if one.band
+    ]
+    chances = [{"suite": one.head.suite, "place": one.chance} for _, one in rows if one.chance is not None]
+    goals = [{"suite": one.head.suite, "place": 1, "text": one.goal} for _, one in rows]
 
     def spec(width: int) -> Spec:
-        looks = look(hue, values, width if len(values) <= NAMED else 0)  # one legend above all panels
+        left = min(260, width // 3)
+        axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
+        y = {
+            "field": "suite",
+            "type": "nominal",
+            "scale": {"domain": [one.head.suite for _, one in rows]},
+            "axis": axis,
+        }
+        x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
+        band = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y}
+        text, own = {"field": "observer"}, "datum.own"
+        layers = [
+            marks("bar", band, of=bands, color=drawing.INK, opacity=0.16, height=26),
+            marks("tick", {"x": x, "y": y}, of=chances, color=drawing.QUIET, size=26),
+            marks(
+                "point", {"x": x, "y": y}, only=f"!{own}", filled=True, size=36, opacity=0.55, color=drawing.COLOURS[0]
+            ),
+            marks("point", {"x": x, "y": y}, only=own, filled=True, size=70, opacity=1, color=drawing.COLOURS[1]),
+            marks("text", {"x": x, "y": y, "text": {"field": "text"}}, of=goals, align="right", dy=19, fontSize=10),
+        ]
+        for side, align in (("<", "left"), (">=", "right")):
+            layers.append(
+                marks(
+                    "text", {"x": x, "y": y, "text": text}, only=f"{own} && datum.place {side} .5", align=align, dy=-12
+                )
+            )
+        return drawing.panel(records, width - left - 20, {"step": 52}, layers)
 
-        def draw(one: OverviewPanel, each: int) -> Spec:
-            return drawing.scatter(one.records, one.titles, looks, one.people, width=each, named=named)
-
-        drawn = [(one.titles[0], partial(draw, one)) for one in panels]
-        return drawing.beside(drawn, width, len(panels) if width >= 700 else 1, titled=False)
-
-    people = [contents.people_at(summary, i) for i in axes]
-    like = "Likeness to people against robustness" if people[0] else "Headlines against one another"
-    like = "Likeness to people, by two measures" if all(people) else like
-    told = dict.fromkeys(text for panel in panels for text in panel.told)
-    return Figure(
-        name=f"overview-{slug(space)}",
-        title=f"{like}, {space}",
-        caption=f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
-        f"{'. '.join(told)}. {'Named: the highest on each axis, your own.' if crowded else ''}",
-        drawn=spec,
-        records=both,
+    dashed = "; tick: chance" if chances else ""
+    spread = "; ".join(
+        f"{title}: {one.head.stimuli}, {about(dot.cell for dot in one.dots)}, {one.sentence[:-1]}"
+        for title, one in rows
     )
-
-
-class OverviewPanel(NamedTuple):
-    """Two headlines against each other."""
-
-    titles: Sequence[str]  # of x and y
-    people: Sequence[PeopleScore | None]  # in x and y
-    told: Sequence[str]  # sentences for the caption
-    records: Records
-
-
-def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> OverviewPanel:
-    """Return the headlines at two places, made of different answers: of two that share experiments, one without these,
-    as the links page has it."""
-    heads = [summary.headlines[i] for i in axes]
-    people = [contents.people_at(summary, i) for i in axes]
-    titles = [f"{head.title} ({head.suite})" for head in heads]
-    cells = [{line.observer: line.cells[head.suite] for line in summary.lines} for head in heads]
-    said = [f"{t}: {h.stimuli}; {about(own.values())}" for t, h, own in zip(titles, heads, cells, strict=True)]
-    if heads[0].experiments & heads[1].experiments:
-        pair = {(head.suite, head.metric) for head in heads}
-        found = (
-            one
-            for one in contents.links[summary.space]
-            if {(v.column.suite, v.column.metric) for v in (one.x, one.y)} == pair and not one.refused
-        )
-        link = next(found, None)
-        for side, head in enumerate(heads):
-            if link is None:
-                cells[side] = {}
-                continue
-            variable, values = (link.x, link.xs) if link.x.column.suite == head.suite else (link.y, link.ys)
-            if variable.name != head.suite:
-                cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
-                titles[side], people[side] = variable.title, None
-                said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
-    said += [
-        f"{p.called} ({t}): {page_number(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p
-    ]
-    recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
-    coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
-    records = []
-    for line in summary.lines[: 10 * MOST]:
-        own = [held.get(line.observer, Cell()) for held in cells]
-        if all(map(is_trusted, own)):
-            recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
-            record: dict[str, Any] = {"observer": line.observer, "panel": titles[0], "recipe": recipe}
-            for axis, cell in zip("xy", own, strict=True):
-                record |= {axis: cell.value, f"{axis}_low": cell.low, f"{axis}_high": cell.high}
-            records.append(record)
-    return OverviewPanel(titles=titles, people=people, told=said, records=records)
+    return Figure(
+        name=f"overview-{slug(summary.space)}",
+        title=f"All headlines, {summary.space}",
+        caption=f"A dot for each network, better to the right, with the best possible value or people at the right end"
+        f"{dashed}{'; band: people' if bands else ''}. {spread}.",
+        drawn=spec,
+        records=records,
+    )
 
 
 def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:
@@ -367,7 +322,7 @@ def over_training(
         title=f"Over training, {space}",
         caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
         f";{who} dashed: chance. {stimuli}.{notes}",
-        drawn=lambda width: drawing.beside(drawn, width, titled=False),
+        drawn=lambda width: drawing.beside(drawn, width),
         records=records,
     )
 

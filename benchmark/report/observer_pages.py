@@ -1,20 +1,20 @@
 """One page for each observer: card, provenance, all scores, answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Suite
-from benchmark.leaderboard.board_model import cell_of, set_in_words
+from benchmark.leaderboard.board_tables import observer_tables
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
-from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family_or_kind, source
+from benchmark.report.contents import Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
+from benchmark.report.strips import strips_of
 from benchmark.report.writing import Site, page_number, slug
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
@@ -48,10 +48,11 @@ MOST, ROLES, LARGEST, SHADES = 3, 3, 24, 5
 
 
 def observer_pages(
-    site: Site, contents: Contents, pictures: Pictures, partners: Mapping[str, Mapping[str, str]]
-) -> None:
+    site: Site, contents: Contents, pictures: Pictures, partners: Mapping[str, Mapping[str, str]],
+    verdicts: Mapping[str, Sequence[tuple[str, str]]],
+) -> None:  # fmt: skip
     """Write observers/NAME.html for every observer of the leaderboard. partners: observer -> other observer -> the page
-    that compares them."""
+    that compares them; verdicts: observer -> (about, text) of each sentence."""
     failed: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in contents.outcomes:
         if outcome.status != "done":
@@ -74,6 +75,14 @@ def observer_pages(
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
+            about=f"What is known about {name}: rank, likeness to people, trust, answers.",
+            verdict=verdicts.get(name, ()),
+            standing=[
+                (summary.space, strips)
+                for summary in contents.summaries
+                if any(line.observer == name for line in (*summary.lines, *summary.references))
+                and (strips := [one for one in strips_of(contents, summary, {name}) if one.own])
+            ],
             facts=list(_facts(known)),
             compared=partners.get(name, {}),
             people=people,
@@ -147,46 +156,28 @@ def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[dict[str,
     order = {name: i for i, name in enumerate(suites)}
     parts: dict[tuple[int, str, int, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
-        parts[order.get(row.suite, 99), row.suite, -row.version, row.space].append(row)
+        parts[order.get(row.suite, len(order)), row.suite, -row.version, row.space].append(row)
     for (_, name, _, _), part in sorted(parts.items(), key=lambda item: item[0]):
-        yield _part(contents, suites.get(name), part)
-
-
-def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> dict[str, Any]:
-    metrics = {metric.name: metric for metric in suite.metrics} if suite else {}
-    beside = suite.references if suite else {}
-    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows if r.condition not in beside}
-    place = {name: i for i, name in enumerate(metrics)}
-    ordered = sorted(once.values(), key=lambda r: (place.get(r.metric, 999), r.metric)) or list(rows)
-    first = ordered[0]
-    usual = contents.usual.get((first.suite, first.space), {}).values()
-
-    def line(row: ScoreRow) -> tuple[Value, ...]:
-        """Return a row of the table. The role and the set are given only where a metric has others, too."""
-        metric, title = metrics.get(row.metric), row.metric
-        if metric:
-            title = metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
-        where = "" if row.stimuli in usual else set_in_words(row.stimuli, contents.sets)
-        return title, row.condition, cell_of(row), row.n or None, where, PARENTHESIS.sub("", row.method)
-
-    def table(rows: Iterable[ScoreRow]) -> str:
-        names = ("metric", "condition", "", "n", "on", "by")
-        return html(Table(fields=tuple(Field(name, name or "value") for name in names), rows=tuple(map(line, rows))))
-
-    silent = {name for name, metric in metrics.items() if not metric.shown}
-    single = {  # of several the one on the largest stimuli: collections share most of their sets
-        (r.metric, r.role, r.condition): r
-        for r in sorted(ordered, key=lambda r: (r.value is not None, r.n))
-        if r.condition and r.metric not in silent
-    }
-    return {
-        "page": f"suites/{slug(first.suite)}.html",
-        "title": f"{first.suite} (version {first.version}), {first.space}",
-        "how": f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
-        "on the suite's usual stimuli, unless another set is named; 95 % intervals",
-        "table": table(row for row in ordered if not row.condition),
-        "conditions": table(sorted(single.values(), key=ordered.index)) if single else "",
-    }
+        suite, first = suites.get(name), part[0]
+        silent = {metric.name for metric in suite.metrics if not metric.shown} if suite else set()
+        single = {  # of several the one on the largest stimuli: collections share most of their sets
+            (row.metric, row.role, row.condition): row
+            for row in sorted(part, key=lambda row: (row.value is not None, row.n))
+            if row.condition and row.metric not in silent and not (suite and row.condition in suite.references)
+        }
+        wholes = [row for row in part if not row.condition]
+        tables = [
+            replace(table, title="")
+            for chosen in (wholes, [*single.values()])
+            for table in observer_tables(chosen, contents.sets, contents.suites)
+        ]
+        yield {
+            "page": contents.page_of(name),
+            "title": f"{name} (version {first.version}), {first.space}",
+            "how": f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in part)}",
+            "table": html(tables[0]) if wholes else "",
+            "conditions": html(tables[-1]) if single else "",
+        }
 
 
 def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import groupby
@@ -15,21 +15,24 @@ from urllib.parse import parse_qs, quote
 
 from benchmark import api
 from benchmark.api.options import Db, Option
+from benchmark.display import published
 from benchmark.failures import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
 from benchmark.loopback import GuardedHandler
 from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
-from benchmark.report.contents import Contents, read_contents
+from benchmark.report.contents import OWN, Contents, featured, read_contents
 from benchmark.report.figures import drawn_by_suite, forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
+from benchmark.report.single_page import one_page
 from benchmark.report.writing import Site, open_site, slug
 from benchmark.settings import Settings
 from benchmark.stats.comparisons import Compared, DiscordantTrial
 from benchmark.variables import read_settings
 from benchmark.version import __version__
+from registry.files import write_whole
 
 SPACES = {
     "geirhos16": "Photographs, 16 categories",
@@ -56,19 +59,24 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
                 raise  # else nobody asked for this pair: the two have nothing in common
     site = open_site(settings, folder, {**_shared(contents), "live": live})
     figures, pictures = drawn_by_suite(site, contents), Pictures(site)
-    leaderboard_page(site, contents, figures)
+    leaderboard_page(site, contents)
     suite_pages(site, contents, figures)
     links, partners = [], defaultdict[str, dict[str, str]](dict)
     for pair in compared:
         a, b, page = pair[0].a, pair[0].b, pair_page(site, contents, pair, pictures)
         links.append((f"{a} against {b}", page))
         partners[a][b] = partners[b][a] = page
-    observer_pages(site, contents, pictures, partners)
+    observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db))
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=sorted(contents.scores))
     links_page(site, contents)
     measures_page(site, contents)
     training_page(site, contents)
     stimulus_pages(site, contents, pictures)
+    site.kept = [
+        "index.html",
+        *(contents.page_of(suite.name) for suite in contents.suites),
+        *(f"observers/{slug(name)}.html" for name in sorted(contents.own & contents.scores.keys())),
+    ]
     return site
 
 
@@ -80,6 +88,7 @@ def report(
     compare: Annotated[
         Sequence[str], Option("Add a page for this pair, or A,people (repeatable).", metavar="A,B")
     ] = (),
+    single_file: Annotated[bool, Option("Write one HTML file: front page, suites, own networks.")] = False,
     db: Db = None,
 ) -> Site:
     """Write a leaderboard as pages that open from disk.
@@ -88,7 +97,24 @@ def report(
     wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
     if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
         raise BenchError(f"--compare: '{wrong[0]}' is not a pair: expected A,B.")
-    return build(read_settings(db), Path(out), [(a, b) for a, b in wanted])
+    pairs = [(a, b) for a, b in wanted]
+    if not single_file:
+        return build(read_settings(db), Path(out), pairs)
+    out = Path(out) if Path(out).suffix else Path(out).with_suffix(".html")
+    if out.is_dir():
+        raise BenchError(f"{out} is a folder: name a file for the single page with --out.")
+    with tempfile.TemporaryDirectory() as folder:
+        site = build(read_settings(db), Path(folder), pairs)
+        text = one_page(site.folder, site.kept)
+    write_whole(out, text.encode())
+    return replace(site, folder=out, pages=1, written=len(text.encode()))
+
+
+def _verdicts(contents: Contents, db: str) -> dict[str, list[tuple[str, str]]]:
+    """Return the verdicts on own networks: (about, text) of each sentence, without paths of this machine."""
+    own = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own)
+    found = {name: api.verdict(api.Selection(db), name) for name in own}
+    return {name: [(one.about, published(one.text)) for one in it.sentences] for name, it in found.items()}
 
 
 def _shared(contents: Contents) -> dict[str, Any]:

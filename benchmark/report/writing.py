@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.display import printable_lines
+from benchmark.display import counted, printable_lines
 from benchmark.failures import BenchError
 from benchmark.leaderboard.forms import csv_lines
 from benchmark.leaderboard.table import number
@@ -37,9 +37,20 @@ class Site:
     shared: Mapping[str, Any] = field(default_factory=dict)  # the context of every page
     written: int = 0  # bytes
     pages: int = 0
+    kept: list[str] = field(default_factory=list)  # the pages of a single file
+
+    @property
+    def start(self) -> Path:
+        """The page to open."""
+        return self.folder if self.folder.is_file() else self.folder / "index.html"
+
+    @property
+    def size(self) -> str:
+        """Pages and bytes in words."""
+        return f"{counted(self.pages, 'page')}, {self.written / 1e6:.1f} MB"
 
     def __repr__(self) -> str:
-        return f"<report in {self.folder / 'index.html'}: {self.pages} pages, {self.written / 1e6:.1f} MB>"
+        return f"<report in {self.start}: {self.size}>"
 
     def page(self, path: str, template: str, **context: Any) -> None:
         """Write a page from a template; `root` leads from it to the report's own folder."""
@@ -106,6 +117,7 @@ def templates() -> Environment:
     environment.filters |= {
         "slug": slug,
         "number": page_number,
+        "percent": lambda share: f"{100 * share:.4g}%",
         "share": lambda value: "" if value is None else page_number(value),
     }
     return environment

@@ -72,7 +72,14 @@ def _budgets(config: AdversarialConfig) -> Iterator[Metric]:
     label = first.label(reference_budget(first))
     text = f"images that no attack breaks within {label} (other budgets as conditions)"
     ratio = robust_at(first.norm, reference_budget(first))
-    yield _metric("robust_accuracy", f"robust {label}", text, ratio, headline=True)
+    yield _metric(
+        "robust_accuracy",
+        f"robust {label}",
+        text,
+        ratio,
+        headline=True,
+        plain="recognise {} of 100 images under attack",
+    )
     for name, norm, epsilon, title in BUDGETS:
         threat = config.threat(norm)
         if threat is None or not np.isclose(threat.epsilons, epsilon).any():

@@ -1,6 +1,7 @@
 """A leaderboard by hand: observers with scores of real suites, written straight into a store."""
 
 from functools import cache
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -108,3 +109,31 @@ def scores_of(name, at, conditions=()):
 @cache
 def suite_of(name):
     return plugins.find_suites().suites[name]
+
+
+class Page(HTMLParser):
+    """Elements, attributes and texts of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def dead_links(folder):
+    """(page, link) of every link of every page that leads to no file, or to no place of a page."""
+    pages = {path: Page(path.read_text()) for path in folder.resolve().rglob("*.html")}
+    places = {path: {attrs.get("id") for _, attrs in page.elements} for path, page in pages.items()}
+    for path, page in pages.items():
+        for link in (attrs[name] for _, attrs in page.elements for name in ("href", "src", "srcset") if name in attrs):
+            if not link.startswith(("http", "data:")):
+                name, _, place = link.partition("#")
+                target = (path.parent / name).resolve() if name else path
+                if not target.is_file() or (place and place not in places[target]):
+                    yield path.name, link

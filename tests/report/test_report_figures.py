@@ -124,22 +124,19 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
 
 
 @pytest.mark.slow
-def test_the_overview_draws_no_two_numbers_of_the_same_answers(fill):
-    """Where all answered cue conflict alone there are no two; where some saw edges, too, that is the other axis."""
-    settings = fill([f"net-{i}" for i in range(4)], suites=("cue-conflict", "human-comparison"))
-    contents = read_contents(settings)
-    assert not {"x", "y"} & figure(contents, "overview").records[0].keys()
-    head = next(one for one in contents.summaries[0].headlines if one.suite == "human-comparison")
-    scores = {
-        name: (*rows, *(row._replace(role=role, condition=head.parts, value=value)
-                        for row in rows for role, value in (("edges", 0.1 * at), ("cue-conflict", 0.9))
-                        if (row.suite, row.metric) == (head.suite, head.metric)))
-        for at, (name, rows) in enumerate(sorted(contents.scores.items()))
-    }  # fmt: skip
-    made = figure(replace(contents, scores=scores), "overview")
-    shown = {tuple(one[side] for one in sorted(made.records, key=lambda one: one["observer"])) for side in "xy"}
-    assert tuple(0.1 * at for at in range(4)) in shown
-    assert "(1 of 17 experiments, without cue-conflict)" in made.caption
+def test_the_overview_has_a_row_for_each_headline_and_places_are_shares_of_the_way(contents):
+    made = figure(replace(contents, own=frozenset({"net-5"})), "overview")
+    stored = {(line.observer, head.suite): line.cells[head.suite]
+              for line in contents.summaries[0].lines for head in contents.summaries[0].headlines}  # fmt: skip
+    rows = [one for one in made.records if one["headline"] == "shape bias (cue-conflict)"]
+    values = {one["observer"]: one["value"] for one in rows}
+    assert values == {name: cell.value for (name, suite), cell in stored.items() if suite == "cue-conflict"}
+    worst, best = min(values.values()), 1.0  # the best possible shape bias, without people
+    for one in rows:
+        assert one["place"] == pytest.approx(0.02 + 0.96 * (one["value"] - worst) / (best - worst))
+    assert [one["observer"] for one in rows if one["own"]] == ["net-5"]
+    assert len({one["headline"] for one in made.records}) == 5
+    assert "95 % interval: wilson" in made.caption
 
 
 @pytest.mark.slow

@@ -4,10 +4,11 @@ import pytest
 
 from benchmark import api
 from benchmark.failures import BenchError
-from benchmark.report.board_pages import suite_pages
+from benchmark.report import drawing
 from benchmark.report.contents import read_contents
 from benchmark.report.figures import every_figure, reported_figure
-from benchmark.report.writing import open_site
+from benchmark.report.site import build
+from tests.report.conftest import dead_links
 
 OWN = "observer,metric,value,low,high,n,suite,note\nvit,own bias,0.9,0.8,0.95,100,cue-conflict,of own images\n"
 SAME = "observer,metric,value,suite\nnet-0,shape_bias,0.25,cue-conflict\n<b>,shape_bias,0.5,cue-conflict\n"
@@ -52,14 +53,14 @@ def test_the_same_quantity_stands_beside_what_was_measured(contents):
 
 
 @pytest.mark.slow
-def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
+def test_they_have_a_page_and_no_rank(contents, settings, tmp_path, monkeypatch):
     held = contents(SAME, "shape_bias")
     ranked = {line.observer for summary in held.summaries for line in summary.lines}
     assert ranked == {"net-0", "net-1"}
     assert "reported-cue-conflict" in " ".join(one.name for _, one in every_figure(held))
-    shared = {"menu": [], "place": "", "moment": "", "version": "", "spaces": {}, "live": False}
-    site = open_site(settings, tmp_path / "out", shared)
-    suite_pages(site, held, {})
+    monkeypatch.setattr(drawing, "svg", lambda figure, width, named=False: "<svg/>")
+    build(settings, tmp_path / "out")
+    assert list(dead_links(tmp_path / "out")) == []
     page = (tmp_path / "out" / "reported.html").read_text()
     assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
     assert ".250" in page and "in no paired test" in page

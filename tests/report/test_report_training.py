@@ -10,7 +10,7 @@ from benchmark.report.drawing import render_figure
 from benchmark.report.figures import find_figure
 from benchmark.report.site import build
 from benchmark.store import open_store
-from tests.report.conftest import HOSTILE
+from tests.report.conftest import HOSTILE, dead_links
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,7 @@ def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, t
     }
     assert domains == {(1, 10)}  # all panels have one axis
     build(settings, tmp_path / "report")
+    assert list(dead_links(tmp_path / "report")) == []
     page = (tmp_path / "report" / "training.html").read_text()
     assert page.index(">c</a>") < page.index(">b</a>") < page.index(">a</a>") and ">other<" not in page
     with (tmp_path / "report" / "data" / "training.csv").open() as file:

@@ -1,0 +1,208 @@
+"""A suite's headline as a strip: networks as dots between chance and people, or the best possible value."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median_low
+from typing import NamedTuple
+
+from benchmark.contracts import distrust_flags
+from benchmark.display import counted
+from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
+from benchmark.leaderboard.summary import Summary
+from benchmark.leaderboard.table import rank_text
+from benchmark.report.contents import Contents, PeopleScore
+from benchmark.report.writing import page_number, short_interval
+
+STANDARD = ("standard",)
+EDGE = 0.02  # share of a strip that is left free at each end
+#: Of labels: letters, px of a row of them, and the share of a strip that a letter takes on a phone.
+LONGEST, LEVEL, LETTER = 28, 15, 0.022
+DOTS = 22  # px of the room for dots below the labels
+
+
+class Scale(NamedTuple):
+    """The values at the left, worse end and at the right end."""
+
+    worst: float
+    best: float
+
+    def at(self, value: float) -> float:
+        """Return the share of the strip from the left."""
+        share = (value - self.worst) / ((self.best - self.worst) or 1.0)
+        return EDGE + (1 - 2 * EDGE) * min(1.0, max(0.0, share))
+
+    def span(self, cell: Cell) -> tuple[float, float]:
+        """Return both ends of an interval from the left; without an interval, the value twice."""
+        ends = (cell.value if end is None else end for end in (cell.low, cell.high))
+        left, right = sorted(self.at(end or 0.0) for end in ends)
+        return left, right
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """An observer on a strip."""
+
+    line: Row
+    cell: Cell
+    at: float  # share of the strip from the left
+    span: tuple[float, float]  # of its interval
+    own: bool  # it is labelled
+    level: int = 0  # row of its label, the lowest first
+
+    @property
+    def name(self) -> str:
+        """The name, cut to the length of a label."""
+        name = self.line.observer
+        return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+    @property
+    def text(self) -> str:
+        """Value and interval."""
+        return short_interval(*self.cell[:3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """A headline over the networks of a label space."""
+
+    head: Column
+    page: str  # of the suite
+    sentence: str
+    leader: str
+    people: PeopleScore | None
+    band: tuple[float, float] | None  # of people
+    chance: float | None
+    scale: Scale
+    goal: str  # what the right end is
+    dots: tuple[Dot, ...]
+
+    @property
+    def own(self) -> list[Dot]:
+        """The dots with a label."""
+        return [dot for dot in self.dots if dot.own]
+
+    @property
+    def top(self) -> int:
+        """The height of the labels in px."""
+        return LEVEL * max((dot.level + 1 for dot in self.own), default=0)
+
+    @property
+    def told(self) -> str:
+        """The strip in words, for those who do not see it."""
+        values = [dot.cell.value or 0.0 for dot in self.dots]
+        ends = f"from {page_number(min(values))} to {page_number(max(values))}"
+        who = f"; {self.people.called} {page_number(self.people.cell.value)}" if self.people else ""
+        mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.own)
+        return f"{counted(len(values), 'network')} {ends}{who}{mine}"
+
+    def place(self, name: str) -> str:
+        """Say which rank an observer has, and between whom it is."""
+        dots = sorted(self.dots, key=lambda dot: dot.at)
+        at = next((i for i, dot in enumerate(dots) if dot.line.observer == name), None)
+        if at is None:
+            return ""
+        ranked, rank = sum(dot.cell.rank.rank is not None for dot in dots), dots[at].cell.rank
+        said = [f"rank {rank_text(*rank)} of {ranked}"] if rank.rank is not None else ["not ranked"]
+        sides = (("above", dots[max(0, at - 1) : at]), ("below", dots[at + 1 : at + 2]))
+        said += [f"{side} {dot.line.observer} {dot.text}" for side, near in sides for dot in near]
+        flags = distrust_flags(dots[at].cell.flags)
+        return "; ".join([*said, "; ".join(flags) or "no flag of distrust"])
+
+
+def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Iterator[Strip]:
+    """Yield a strip for each headline in which an observer has a value. own: those that are labelled, with reference
+    observers."""
+    for i, head in enumerate(summary.headlines):
+        lines = (*summary.lines, *(line for line in summary.references if line.observer in own))
+        shown = [line for line in lines if is_trusted(line.cells[head.suite])]
+        if not shown:
+            continue
+        values, people = [line.cells[head.suite].value or 0.0 for line in shown], contents.people_at(summary, i)
+        top, goal = _goal(head, people, values)
+        chance = [] if head.chance is None else [head.chance]
+        ends = (max, min) if head.direction == "lower" else (min, max)
+        scale = Scale(worst=ends[0](*chance, *values, top), best=ends[1](*chance, *values, top))
+        dots = [
+            Dot(line=line, cell=cell, at=scale.at(cell.value or 0.0), span=scale.span(cell), own=line.observer in own)
+            for line in shown
+            for cell in (line.cells[head.suite],)
+        ]
+        yield Strip(
+            head=head,
+            page=contents.page_of(head.suite),
+            sentence=in_words(contents, head, people, shown),
+            leader=_leader(shown, head.suite),
+            people=people,
+            band=scale.span(people.cell) if people else None,
+            chance=scale.at(chance[0]) if chance else None,
+            scale=scale,
+            goal=goal,
+            dots=tuple(_levelled(dots)),
+        )
+
+
+def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:
+    """Return the value that networks are held against, and its name."""
+    if people is not None and people.cell.value is not None:
+        return people.cell.value, f"{people.called} {page_number(people.cell.value)}"
+    lower = head.direction == "lower"
+    if head.bounds is None or head.direction == "none":
+        most = min(values) if lower else max(values)
+        return most, f"{'lowest' if lower else 'highest'} {page_number(most)}"
+    best = head.bounds[0 if lower else 1]
+    return best, f"best possible {page_number(best)}"
+
+
+def _levelled(dots: Sequence[Dot]) -> Iterator[Dot]:
+    """Yield the dots, own ones last and with their labels in rows in which none covers another."""
+    free: list[float] = []  # where each row is free from
+    yield from (dot for dot in dots if not dot.own)
+    for dot in sorted((dot for dot in dots if dot.own), key=lambda dot: dot.at):
+        width = LETTER * len(dot.name)
+        left = dot.at if dot.at < 0.5 else dot.at - width
+        level = next((row for row, end in enumerate(free) if end <= left), len(free))
+        free[level : level + 1] = [left + width]
+        yield replace(dot, level=level)
+
+
+def _leader(lines: Sequence[Row], suite: str) -> str:
+    """Name the network of the first rank, with the ranks that the data do not rule out."""
+    first = min(
+        (line for line in lines if line.cells[suite].rank.rank is not None),
+        key=lambda line: line.cells[suite].rank.rank or 0,
+        default=None,
+    )
+    if first is None:
+        return ""
+    cell = first.cells[suite]
+    return f"{first.observer} {short_interval(*cell[:3])}, rank {rank_text(*cell.rank)}"
+
+
+def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row]) -> str:
+    """Return the headline as a sentence that needs no term: people, the best network and the median one of the standard
+    recipe, in 100 cases if the suite words it so."""
+    metric = next(suite.headline for suite in contents.suites if suite.name == head.suite)
+    values = {line.observer: line.cells[head.suite].value or 0.0 for line in lines if line.kind != "ideal"}
+    plain = sorted(values[line.observer] for line in lines if line.training == STANDARD and line.observer in values)
+    if not values:
+        return ""
+    goal = people.cell.value if people else None
+    best = (min if head.direction == "lower" else max)(values.values())
+    if head.direction == "none" and goal is not None:
+        best = min(values.values(), key=lambda value: abs(value - goal))
+    usual = median_low(plain) if plain and len(values) > 1 else None
+    if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
+        said = [f"{people.called} {page_number(goal)}"] if people else []
+        said += [f"the best network {page_number(best)}"] + (
+            [f"a standard one {page_number(usual)}"] if usual is not None else []
+        )
+        return f"{head.title[:1].upper()}{head.title[1:]}: {', '.join(said)}."
+    before = "in " if "in {}" in metric.plain else ""
+    hundred = [f"{100 * value:.0f}" for value in (best, usual) if value is not None]
+    called = ["the best network", "a standard one"]
+    if people is not None and goal is not None:
+        start = f"{people.called[:1].upper()}{people.called[1:]} {metric.plain.format(f'{100 * goal:.0f}')}"
+    else:
+        start, called = f"The best networks {metric.plain.format(hundred.pop(0))}", called[1:]
+    rest = (f"{who} {before}{number}" for who, number in zip(called, hundred, strict=False))
+    return f"{', '.join([start, *rest])}."
