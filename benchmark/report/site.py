@@ -40,6 +40,7 @@ SPACES = {
     "imagenet1k": "ImageNet, 1,000 classes",
 }
 STANDARD = "standard"
+FOLDER = Path("report")
 #: Images of a metric that a pair's page lists; the CSV has all.
 MOST = 24
 
@@ -81,9 +82,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
 
 
 def report(
-    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="new folder")] = Path(
-        "report"
-    ),
+    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="new folder")] = FOLDER,
     *,
     compare: Annotated[
         Sequence[str], Option("Add a page for this pair, or A,people (repeatable).", metavar="A,B")
@@ -100,7 +99,9 @@ def report(
     pairs = [(a, b) for a, b in wanted]
     if not single_file:
         return build(read_settings(db), Path(out), pairs)
-    out = Path(out) if Path(out).suffix else Path(out).with_suffix(".html")
+    out = Path(out)
+    if out == FOLDER:
+        out = out.with_suffix(".html")
     if out.is_dir():
         raise BenchError(f"{out} is a folder: name a file for the single page with --out.")
     with tempfile.TemporaryDirectory() as folder:
