@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote
 from benchmark import api
 from benchmark.api.options import Db, Option
 from benchmark.display import published
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
@@ -82,7 +82,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
 
 
 def report(
-    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="new folder")] = FOLDER,
+    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="place")] = FOLDER,
     *,
     compare: Annotated[
         Sequence[str], Option("Add a page for this pair, or A,people (repeatable).", metavar="A,B")
@@ -103,7 +103,7 @@ def report(
     if out == FOLDER:
         out = out.with_suffix(".html")
     if out.is_dir():
-        raise BenchError(f"{out} is a folder: name a file for the single page with --out.")
+        raise UsageError(f"{out} is a folder: name a file for the single page with --out.")
     with tempfile.TemporaryDirectory() as folder:
         site = build(read_settings(db), Path(folder), pairs)
         text = one_page(site.folder, site.kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import counted, printable_lines
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.forms import csv_lines
 from benchmark.leaderboard.table import number
 from registry.files import write_whole
@@ -76,7 +76,7 @@ class Site:
 def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Site:
     """Return a new report, or an old one to be written over. Raises BenchError where the folder holds other things."""
     if folder.exists() and not folder.is_dir():
-        raise BenchError(f"{folder} is a file: name a folder for the report with --out.")
+        raise UsageError(f"{folder} is a file: name a folder for the report with --out.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise BenchError(
             f"{folder} has files that are not of a report, and nothing was written: name a new or an empty folder "

@@ -114,7 +114,8 @@ def test_the_front_page_names_the_leaders_and_ones_own_network_in_plain_words(fi
 def test_a_single_file_has_the_front_page_suites_and_own_networks_and_needs_no_other(fill, bench, tmp_path, undrawn):
     settings = fill(["net-0", HOSTILE[0]], suites=("cue-conflict", "corruption"))
     out = tmp_path / "one.html"
-    ended = bench("report", "--single-file", "--out", out, "--db", settings.db)
+    for _ in range(2):  # the second is written over the first
+        ended = bench("report", "--single-file", "--out", out, "--db", settings.db)
     assert ended.code == 0 and ended.out.startswith(f"{out}: 1 page, ")
     assert [path.name for path in tmp_path.iterdir() if "report" in path.name or path == out] == ["one.html"]
     page = Page(out.read_text())
