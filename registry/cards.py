@@ -337,7 +337,6 @@ def read_cards(user_folder: Path | None) -> CardShelf:
 
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:
     """Return the cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in order given.
-
     Raises UnknownName for a pattern that matches nothing, and the card's own CardError if it is a broken one."""
     texts = [pattern] if isinstance(pattern, str) else pattern
     broken = cards.broken if isinstance(cards, CardShelf) else {}

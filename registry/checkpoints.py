@@ -88,9 +88,8 @@ WRAPPERS = (
 
 
 def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript.
-
-    arch, kwargs: the network that the weights are for."""
+    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript. arch,
+    kwargs: the network that the weights are for."""
     with path.open("rb") as file:
         start = file.read(400)
     if start.startswith(b"version https://git-lfs"):
@@ -147,9 +146,8 @@ def _unpickled(path: Path) -> Any:
 
 
 def read_content(path: Path) -> Any:
-    """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects.
-
-    Raises WeightsError: missing file, unreadable, a refused pickle, or a program."""
+    """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects. Raises WeightsError: missing
+    file, unreadable, a refused pickle, or a program."""
     refuse_onnx(path)
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
@@ -496,7 +494,6 @@ def _triple(value: Any) -> list[float] | None:
 
 def by_order(have: Tensors, want: Tensors, origin: str) -> State:
     """Return the weights for a network of the same layers under other names: tensors pair in the order of construction.
-
     Every pair must agree in its field (weight, bias, running_mean, ...) and shape, otherwise WeightsError."""
     if len(have) != len(want):  # older files lack the counters of batch norms
         have, want = ({n: t for n, t in s.items() if not n.endswith("num_batches_tracked")} for s in (have, want))

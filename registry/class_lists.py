@@ -189,9 +189,8 @@ def _entries(content: Any, path: str, levels: int) -> Iterator[tuple[str, Any]]:
 
 
 def stated_classes(content: Any, origin: str | Path) -> Statement | None:
-    """Return the class order that a checkpoint's or configuration's entries state; None if none does.
-
-    Raises LabelError if two entries contradict one another or an order has gaps."""
+    """Return the class order that a checkpoint's or configuration's entries state; None if none does. Raises LabelError
+    if two entries contradict one another or an order has gaps."""
     found: list[Statement] = []
     for place, value in _entries(content, "", _LEVELS):
         with foreign(
@@ -214,9 +213,8 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
 
 
 def classes_beside(weights: Path) -> Statement | None:
-    """Return the class order of a list beside the weights ("class_to_idx.json", "labels.txt"); None without one.
-
-    A list under the weights' own name ("net.classes.txt", "net.json") is first, config.json last."""
+    """Return the class order of a list beside the weights ("class_to_idx.json", "labels.txt"); None without one. A list
+    under the weights' own name ("net.classes.txt", "net.json") is first, config.json last."""
     stems = [f"{weights.stem}.{name}" for name in sorted(FIELDS)] + [weights.stem, *sorted(FIELDS), "config"]
     for file in (weights.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".json", ".txt")):
         known = _stated_in(file) if file.is_file() else None

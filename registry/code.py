@@ -37,9 +37,8 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def source_file(module: str) -> Path | None:
-    """Return the file of a foreign module; None for the program's own, installed and missing modules.
-
-    A plug-in of gestaltbench counts by its files, however it was installed."""
+    """Return the file of a foreign module; None for the program's own, installed and missing modules. A plug-in of
+    gestaltbench counts by its files, however it was installed."""
     top = module.partition(".")[0]
     if top in OWN_PACKAGES or top in sys.stdlib_module_names:
         return None
@@ -202,9 +201,8 @@ class Codes:
         return ["file", self._modules[module]]
 
     def _describe(self, value: Any, found: list[Any], above: tuple[Any, ...]) -> Any:
-        """Describe a value as plain data, equal in every process: no addresses, no names of files.
-
-        found: collects what is foreign; above: the values that contain this one."""
+        """Describe a value as plain data, equal in every process: no addresses, no names of files. found: collects what
+        is foreign; above: the values that contain this one."""
         if isinstance(value, str | int | float | bytes | complex | type(None)) and type(value).__module__ == "builtins":
             return repr(value)
         if depth := sum(n for n, item in enumerate(above, 1) if item is value):

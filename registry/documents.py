@@ -113,7 +113,6 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
     """Return plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
-
     Raises that error for the first field that does not fit its type, is missing, or is unknown."""
     try:
         value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))

@@ -326,9 +326,8 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
 
 
 def package_file(reference: str, install: str) -> Path:
-    """Return the file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package.
-
-    Raises WeightsError if the package or the file is absent; install: how to get it."""
+    """Return the file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package. Raises
+    WeightsError if the package or the file is absent; install: how to get it."""
     package, _, inside = reference.removeprefix("package:").partition("/")
     try:
         # Only top-level names: the parents of others would be imported.

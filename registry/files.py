@@ -75,9 +75,8 @@ class WeightSources:
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:
-    """Return the digest of weights: every name, dtype, shape and byte, in sorted order of names.
-
-    Neither the order of the keys nor device, memory layout or file format changes it."""
+    """Return the digest of weights: every name, dtype, shape and byte, in sorted order of names. Neither the order of
+    the keys nor device, memory layout or file format changes it."""
     import torch
 
     total = hashlib.sha256()
@@ -91,7 +90,6 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
 
 def canonical(value: Any, *, ascii: bool = True) -> str:
     """Return canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
-
     Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else."""
 
     def plain(value: Any) -> Any:
@@ -151,9 +149,8 @@ def is_url(text: str | None) -> bool:
 
 
 def file_name(url: str) -> str:
-    """Return the file's name in the last part of the URL's path, percent-decoded: one plain name.
-
-    Raises ValueError if decoding makes anything else of it: a path, a hidden file, nothing."""
+    """Return the file's name in the last part of the URL's path, percent-decoded: one plain name. Raises ValueError if
+    decoding makes anything else of it: a path, a hidden file, nothing."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
     plain = name.isprintable() and len(name.encode()) <= 200
     if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or not plain:

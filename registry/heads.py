@@ -121,7 +121,6 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
 
 def pooled_features(output: Any) -> Tensor:
     """Return features [n, d] of a backbone's output: itself, or the mean over positions of a feature map [n, d, h, w].
-
     Raises WeightsError for anything else."""
     if isinstance(output, Tensor) and output.dim() == 2:
         return output

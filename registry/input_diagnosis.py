@@ -130,9 +130,8 @@ class _Reached(Exception):
 
 
 def first_norm_input(module: nn.Module, x: Tensor) -> tuple[_BatchNorm, Tensor] | None:
-    """Return the first batch norm that a pass reaches, and its input; nothing of the network after it is computed.
-
-    None if the network has none with running statistics."""
+    """Return the first batch norm that a pass reaches, and its input; nothing of the network after it is computed. None
+    if the network has none with running statistics."""
     found: list[tuple[_BatchNorm, Tensor]] = []
 
     def reach(norm: nn.Module, inputs: Any) -> None:

@@ -267,9 +267,8 @@ LEAST = 1e-30
 
 
 def label_space(name_or_path: str) -> LabelSpace:
-    """Return a built-in label space by name, or a user's from a mapping file (see `registry.labels`).
-
-    Raises UnknownName for a name that is neither, LabelError for a file that cannot be used."""
+    """Return a built-in label space by name, or a user's from a mapping file (see `registry.labels`). Raises
+    UnknownName for a name that is neither, LabelError for a file that cannot be used."""
     if name_or_path in LABEL_SPACES:
         return built_in_space(name_or_path)
     path = Path(name_or_path)

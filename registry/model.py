@@ -182,9 +182,8 @@ class LoadedModel:
         return [on_device(given, device) for given in each]
 
     def fit(self, batch: Tensor) -> Tensor:
-        """Bring a batch [n, 3, h, w] in [0,1] to the network's input, if it accepts only one size.
-
-        Antialiased; the result is rounded to 256 grey levels, as if the resized image had been stored."""
+        """Bring a batch [n, 3, h, w] in [0,1] to the network's input, if it accepts only one size. Antialiased; the
+        result is rounded to 256 grey levels, as if the resized image had been stored."""
         how = self.preprocess
         square = (how.size, how.size)
         if not how.fixed_size or tuple(batch.shape[-2:]) == square:
@@ -206,9 +205,8 @@ class LoadedModel:
         return (x - mean) / std
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
-
-        Raises LabelError if the network's outputs are not one per class of its label space."""
+        """Return [n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable. Raises LabelError if the
+        network's outputs are not one per class of its label space."""
         if self.transform is None:
             return self.answer(self.normalise(x))
         inputs = [network_input(self.transform, image) for image in x]

@@ -251,9 +251,8 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hub_input(repository: str, cache: Path | None) -> StatedInput:
-    """Return the input that a repository of the Hugging Face hub states, from the cache or a download.
-
-    Raises WeightsError if it is in neither, CardError if it is not a repository of timm."""
+    """Return the input that a repository of the Hugging Face hub states, from the cache or a download. Raises
+    WeightsError if it is in neither, CardError if it is not a repository of timm."""
     from huggingface_hub import hf_hub_download
 
     name, _, revision = repository.partition("@")

@@ -103,9 +103,8 @@ def some_of(names: Collection[str], shown: int) -> str:
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", instead: tuple[str, ...] = ()
 ) -> UnknownName:
-    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is.
-
-    instead: the words that were meant, if these are known."""
+    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is. instead: the
+    words that were meant, if these are known."""
     names = sorted(set(known))
     close = [] if instead else get_close_matches(name, names, n=5, cutoff=0.5)
     parts = [f"no {kind} is called '{name}'."]

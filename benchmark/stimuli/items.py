@@ -240,10 +240,8 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
 
 
 def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: int, n: int) -> int:
-    """Choose the position of the m-th cell of n to show.
-
-    strata: for each label column the level of each cell, and for each level its total and shown images; first: the
-    chance of each cell's next image."""
+    """Choose the position of the m-th cell of n to show. strata: for each label column the level of each cell, and for
+    each level its total and shown images; first: the chance of each cell's next image."""
     ahead = [(n * seen - m * size)[level] for level, size, seen in strata]
     # Cells that keep every level within its share, if there are any; among these, the one due first.
     beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)

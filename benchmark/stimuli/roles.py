@@ -72,10 +72,8 @@ def _moved(model: "LoadedModel", device: str) -> "LoadedModel":
 
 
 class Resolver:
-    """The shelf of a label space: installed or generated stimulus sets by role.
-
-    Sets are opened once; `limit` reduces each to a sample; the sets in `wanted` come before all others, built-in ones
-    before added ones."""
+    """The shelf of a label space: installed or generated stimulus sets by role. Sets are opened once; `limit` reduces
+    each to a sample; the sets in `wanted` come before all others, built-in ones before added ones."""
 
     def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
         self.space = space

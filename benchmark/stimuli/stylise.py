@@ -286,7 +286,6 @@ class StylePainter:
 
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """Paint the central square (side: `crop` x the shorter side) of [h, w, 3] uint8 RGB as [size, size, 3] uint8.
-
         strength in [0, 1] interpolates linearly between the style vector of the image (0) and the given one (1)."""
         side = int(self.transform.get_inputs()[0].shape[1])
         content = central_square(image, crop, side)

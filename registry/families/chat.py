@@ -151,9 +151,8 @@ class Chat(nn.Module):
         self._lock, self._stop, self._cap = Lock(), Event(), ""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked.
-
-        Raises AnswerError if the endpoint refuses, gives no answer after all retries, or the cap is reached."""
+        """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked. Raises
+        AnswerError if the endpoint refuses, gives no answer after all retries, or the cap is reached."""
         levels = (x * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         digests = [sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest() for image in levels]
         with locked(self.file.parent):  # no other process asks the same meanwhile
