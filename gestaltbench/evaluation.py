@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import api
+from benchmark.api.leaderboards import ObserverScores
 from benchmark.api.options import Names
 from benchmark.api.photograph_checks import photograph_checks
 from benchmark.api.running import RunPlan, RunRequest, require_possible
 from benchmark.cli.printing import echo_line
 from benchmark.cli.progress import reporting
+from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
+from benchmark.engine.tasks import suites_of
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import observer_tables, score_table
-from benchmark.plugins import SuiteShelf, find_suites
+from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.store import ScoreRow
 from benchmark.variables import cublas_untouched, read_settings
@@ -40,25 +42,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Evaluation:
-    """The scores of a network in memory; they are stored in the leaderboard `db` as those of any other."""
+class Evaluation(Results[ScoreRow]):
+    """Every score of a network in memory under the suites that were asked for: a table, as of `gestaltbench.show`. They
+    are stored in the leaderboard as those of any other observer."""
 
-    name: str  # of the observer in the leaderboard
+    name: str  # of the observer
     db: str
-    suites: tuple[str, ...]  # that were asked for
-    scores: Results[ScoreRow]  # every score under these suites; .frame() is a tidy table
+    suites: Sequence[Suite]  # that were asked for
     skipped: Mapping[str, str]  # suite -> why it does not apply
     failed: Mapping[str, str]  # suite -> why it failed
     checks: Sequence[Check]  # what is fed, how labels are read, what was tried
 
     def headlines(self) -> dict[str, ScoreRow]:
         """Return the headline score of each suite, by suite: `row.value`, `row.low`, `row.high`, `row.metric`."""
-        heads = {name: suite.headline.name for name, suite in find_suites(",".join(self.suites)).suites.items()}
-        found: dict[str, ScoreRow] = {}
-        for row in self.scores:
-            if row.metric == heads.get(row.suite) and not row.condition:
-                found.setdefault(row.suite, row)
-        return found
+        heads = {(suite.name, suite.headline.name) for suite in self.suites}
+        return {row.suite: row for row in self if not row.condition and (row.suite, row.metric) in heads}
 
     def verdict(self) -> Verdict:
         """Return what is known about the network, among reference scores (`gestaltbench.verdict`)."""
@@ -67,20 +65,6 @@ class Evaluation:
     def trials(self, suite: str) -> pd.DataFrame:
         """Return one row per trial (`gestaltbench.trials`)."""
         return api.trials(api.Selection(self.db), self.name, suite)
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per score."""
-        return self.scores.frame()
-
-    def _lines(self) -> list[str]:
-        rows = (("does not apply", self.skipped), ("failed", self.failed))
-        return [f"{suite} {what}: {why}" for what, each in rows for suite, why in each.items()]
-
-    def __repr__(self) -> str:
-        return "\n".join([*self._lines(), repr(self.scores)])
-
-    def _repr_html_(self) -> str:
-        return self.scores._repr_html_() + "".join(f"<p>{escape(line)}</p>" for line in self._lines())
 
 
 def evaluate(
@@ -181,21 +165,20 @@ def _run(held: Held, request: RunRequest, settings: Settings, reporter: Reporter
     under: dict[str, dict[str, str]] = {}
     for (_, suite, _), (status, why) in report.tasks.items():
         under.setdefault(status, {})[suite] = why
-    suites = tuple(dict.fromkeys(task.suite.name for task in plan.tasks))
-    every = api.show(api.Selection(db), card.name) if {"done", "cached"} & under.keys() else None
-    rows = tuple(row for row in every or () if row.suite in suites)
-    scores = Results(
-        title=f"{counted(len(rows), 'score')} of {card.name}",
-        values=rows,
-        tables=lambda some: [score_table(some, every.stimuli)] if every is not None else [],
-        shown=lambda some: observer_tables(some, every.stimuli, every.suites) if every is not None else [],
-    )
+    suites = suites_of(plan.tasks)
+    names = {suite.name for suite in suites}
+    every = api.show(api.Selection(db), card.name) if {"done", "cached"} & under.keys() else ObserverScores()
+    skipped, failed = under.get("not applicable", {}), under.get("failed", {})
+    why = "".join(f"; {suite}: {reason}" for suite, reason in {**skipped, **failed}.items())
     return Evaluation(
+        title=f"{counted(len(every), 'score')} of {card.name}{why}",
+        values=tuple(row for row in every if row.suite in names),
+        tables=lambda some: [score_table(some, every.stimuli)] if some else [],
+        shown=lambda some: observer_tables(some, every.stimuli, every.suites),
         name=card.name,
         db=db,
         suites=suites,
-        scores=scores,
-        skipped=under.get("not applicable", {}),
-        failed=under.get("failed", {}),
+        skipped=skipped,
+        failed=failed,
         checks=held.checks,
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, cast
 
@@ -281,22 +282,17 @@ def _without_wrappers(module: nn.Module, given: Given) -> nn.Module:
 def _labels(asked: Any, parts: _Parts, given: Given, name: str, shelf: CardFolder) -> tuple[str, str]:
     """Return a label space or mapping file of the outputs, and how it was found."""
     names = parts.names
-    if isinstance(asked, Mapping) or (asked is not None and not isinstance(asked, str) and hasattr(asked, "__len__")):
-        names, asked = names_in_order(asked if isinstance(asked, Mapping) else list(asked)) or (), None
+    if asked is not None and not isinstance(asked, str | Path):
+        names, asked = names_in_order(asked if isinstance(asked, Mapping) else [*asked]) or (), None
         if not names:
-            raise LabelError(
-                "labels=: expected a label space, a file, or at least two names in the order of the outputs."
-            )
+            raise LabelError("labels=: expected a label space, a file, or the names of the outputs in their order.")
+    if asked is not None and is_class_list(str(asked)):
+        listed = read_class_list(str(asked), name)
+        return str(write_mapping(listed, shelf.cards / "labels")), str(listed)
     if asked is not None:
-        asked = str(asked)
-        if is_class_list(asked):
-            listed = read_class_list(asked, name)
-            return str(write_mapping(listed, shelf.cards / "labels")), str(listed)
-        asked = str(expanded(asked).resolve()) if asked.endswith((".yaml", ".yml")) else asked
-    if names:
-        return labels_of_names(names, asked, name, shelf.cards)[:2]
-    if asked is not None:
-        return asked, f"{asked}, as given"
+        asked = str(expanded(asked).resolve()) if str(asked).endswith((".yaml", ".yml")) else str(asked)
+    if names or asked:
+        return labels_of_names(names, asked, name, shelf.cards)[:2] if names else (asked, f"{asked}, as given")
     if isinstance(parts.module, Function):
         answers = np.asarray(parts.module.function(np.asarray(given)))
         every = {"": torch.as_tensor(answers)} if answers.dtype.kind in "biuf" else {}
@@ -324,42 +320,28 @@ def _card(parts: _Parts, how: Preprocess, labels: str, said: Said) -> ModelCard:
 def _identified(card: ModelCard, parts: _Parts) -> tuple[ModelCard, str, str]:
     """Return the card with the arguments that build its network, the digest of its code, which is that of a file where
     the architecture builds the network again, and otherwise why it does not."""
-    module, kind = parts.module, type(parts.module)
+    module, kind, kwargs = parts.module, type(parts.module), dict[str, Any]()
     if parts.code is not None:
         return card, parts.code, "" if isinstance(module, Classifier) else "a function has no weights of its own"
-    if not card.arch.startswith(("timm:", "torchvision:")):
+    if not card.arch.startswith(("timm:", "torchvision:")):  # what its class was called with, if attributes keep it
         card = card.model_copy(update={"arch": f"python:{kind.__module__}:{kind.__qualname__}"})
-    kwargs, unsaved = _arguments(module) if card.arch.startswith("python:") else ({}, "")
-    if not unsaved and not _rebuilds(module, card.arch, len(label_space(card.labels).classes), kwargs):
-        unsaved = f"{card.arch} builds another network"
-    if not unsaved:
-        options = {**card.options, "kwargs": kwargs} if kwargs else card.options
-        return card.model_copy(update={"options": options}), architectures.source_code(card.arch, module), ""
-    return card, _code(module), unsaved
+        kept = {**vars(module), **dict(getattr(module, "hparams", None) or {})}
+        for name, parameter in inspect.signature(kind.__init__).parameters.items():
+            value = kept.get(name, parameter.default)
+            if name != "num_classes" and value != parameter.default and isinstance(value, (*_PLAIN, list)):
+                kwargs[name] = list(value) if isinstance(value, tuple) else value
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+        return card, _code(module), f"its class {kind.__qualname__} cannot be imported: move it into a module"
+    if not _rebuilds(module, card.arch, len(label_space(card.labels).classes), kwargs):
+        return card, _code(module), f"{card.arch} builds another network, or its arguments are no attributes"
+    options = {**card.options, "kwargs": kwargs} if kwargs else card.options
+    return card.model_copy(update={"options": options}), architectures.source_code(card.arch, module), ""
 
 
 def _code(module: nn.Module) -> str:
     """Return the digest of the classes of a network that nothing builds again, and of all that they were built with."""
     kinds = sorted({type(part) for part in module.modules()}, key=lambda kind: (kind.__module__, kind.__qualname__))
     return digest_data([code_digest(*kinds), _described(module)])
-
-
-def _arguments(module: nn.Module) -> tuple[dict[str, Any], str]:
-    """Return what a network's class was called with, as far as attributes of the same names keep it; or why not."""
-    kind = type(module)
-    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
-        return {}, f"its class {kind.__qualname__} cannot be imported: move it into a module"
-    kept, kwargs = {**vars(module), **dict(getattr(module, "hparams", None) or {})}, dict[str, Any]()
-    for name, parameter in list(inspect.signature(kind.__init__).parameters.items())[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name == "num_classes":
-            continue
-        value = kept.get(name, parameter.default)
-        if value is parameter.empty or not isinstance(value, (*_PLAIN, list)):
-            if parameter.default is parameter.empty:
-                return {}, f"its class {kind.__qualname__} takes {name}=, which no attribute keeps"
-        elif value != parameter.default:
-            kwargs[name] = list(value) if isinstance(value, tuple) else value
-    return kwargs, ""
 
 
 def _rebuilds(module: nn.Module, arch: str, outputs: int, kwargs: Mapping[str, Any]) -> bool:

@@ -144,11 +144,11 @@ class Noisy(Dataset):
     """Images that are augmented by every generator that a loader's workers have."""
 
     def __len__(self):
-        return 64
+        return 400
 
     def __getitem__(self, i):
         shift = random.random() + float(np.random.rand()) + float(torch.rand(()))
-        return torch.full((3, 64, 64), i / 64) + 0.1 * shift * torch.rand(3, 64, 64), i % 16
+        return torch.full((3, 64, 64), i / 400) + 0.1 * shift * torch.rand(3, 64, 64), i % 16
 
 
 def trained(db, steps, every):
