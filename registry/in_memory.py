@@ -37,10 +37,10 @@ from registry.model import LoadedModel
 from registry.outputs import named_outputs
 from registry.own_transform import Given, Transform, network_input, on_device, stacked
 from registry.preprocessing import (
-    PretrainedConfig,
     StatedInput,
     given_fields,
     preprocess_of,
+    pretrained_config,
     settled_input,
     stated_input,
 )
@@ -160,7 +160,8 @@ def copied(original: nn.Module) -> nn.Module:
                 plain: Any = type(part).__mro__[2]  # the class that fully_shard has derived from
                 memo[id(part)] = made = plain.__new__(plain)
                 vars(made).update(copy.deepcopy(vars(part), memo))
-        made = copy.deepcopy(original, memo)
+        with foreign("network", type(original).__name__, CardError, "Hand over its network alone: its copy answers."):
+            made = copy.deepcopy(original, memo)
     for weight in made.parameters():  # of a script, which `requires_grad_` does not take
         weight.requires_grad_(False)
     return made.eval().float()
@@ -171,7 +172,7 @@ def _network(module: nn.Module) -> _Parts:
     kind, config, settings = type(module), getattr(module, "pretrained_cfg", None), getattr(module, "config", None)
     if isinstance(config, dict) and config.get("architecture"):
         where = f"pretrained_cfg of the object: {config['architecture']}.{config.get('tag')}".removesuffix(".None")
-        stated = StatedInput(PretrainedConfig.model_validate(config).fields(), where)
+        stated = StatedInput(pretrained_config(config, "the object").fields(), where)
         return _Parts(module=module, arch=f"timm:{config['architecture']}", stated=stated)
     if kind.__module__.startswith("transformers.") and hasattr(settings, "to_json_string"):
         plain = json.loads(cast(Any, settings).to_json_string())
@@ -229,7 +230,8 @@ def _feed(parts: _Parts, brought: Any) -> None:
         return
     if isinstance(brought, Mapping):
         given: Any = {**brought}
-        fields = PretrainedConfig.model_validate(given).fields() if "input_size" in given else given_fields(given)
+        is_timms = "input_size" in given
+        fields = pretrained_config(given, "preprocess=").fields() if is_timms else given_fields(given)
         parts.stated = StatedInput(fields, "as given")
         return
     brought = getattr(brought, "image_processor", brought)

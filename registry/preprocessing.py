@@ -180,10 +180,11 @@ def stated_input(arch: str, weights: Path | None = None, side: int | None = None
         return StatedInput()
     sized = {"input_size": (3, side, side)} if side else {}
     where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
-    return StatedInput(_pretrained({**config.to_dict(), **sized}, f"arch '{arch}'").fields(), where)
+    return StatedInput(pretrained_config({**config.to_dict(), **sized}, f"arch '{arch}'").fields(), where)
 
 
-def _pretrained(config: Mapping[str, Any], what: str) -> PretrainedConfig:
+def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
+    """Return timm's description of an input. what: who states it. Raises CardError for a value that is unknown."""
     try:
         return PretrainedConfig.model_validate(config)
     except ValidationError as error:
@@ -215,7 +216,7 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
         config: Any = import_module("timm.models").get_pretrained_cfg(str(settings["model"]))
         known: dict[str, Any] = {} if config is None else config.to_dict()
         known |= import_module("timm.data").resolve_data_config(dict(settings), pretrained_cfg=known)
-        fields = _pretrained(known, f"{place} of checkpoint {shown(origin)}").fields()
+        fields = pretrained_config(known, f"{place} of checkpoint {shown(origin)}").fields()
         return StatedInput(fields, f"stated by the checkpoint ({place} of timm's training script)")
 
 

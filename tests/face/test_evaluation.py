@@ -3,6 +3,7 @@
 import copy
 import random
 import sys
+import threading
 import types
 
 import numpy as np
@@ -59,6 +60,12 @@ def small(**more):
     return Small(**more)
 
 
+def locked():
+    net = small()
+    net.lock = threading.Lock()
+    return net
+
+
 def held(net, **said):
     settings = read_settings()
     shelf = CardFolder(cards=settings.cards, place=settings.place)
@@ -98,6 +105,7 @@ def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
         (small(), {"preprocess": 7, "labels": "world16"}, CardError, "preprocess=int: expected a callable"),
         (small(), {"preprocess": {"size": 64}, "labels": "world16"}, CardError, "does not state its input"),
         (7, {}, CardError, "expected a network or a function"),
+        (locked(), {}, CardError, "network Small cannot be read .*its copy answers"),
         (lambda images: 1 / 0, {"preprocess": FIELDS, "labels": "world16"}, CardError, "division by zero"),
         (nn.Sequential(small(), nn.Softmax(1)), {"preprocess": FIELDS, "labels": "world16"}, WeightsError, "softmax"),
     ]:  # fmt: skip
