@@ -87,6 +87,15 @@ WRAPPERS = (
 )  # fmt: skip
 
 
+def _is_usual(path: Path, start: bytes) -> bool:
+    """Return whether the file is of safetensors, or an archive that torch.save wrote."""
+    if not is_zipfile(path):
+        return path.suffix == ".safetensors" and start[8:9] == b"{"
+    with ZipFile(path) as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+    return "data.pkl" in names and "constants.pkl" not in names  # TorchScript has both
+
+
 def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript. arch,
     kwargs: the network that the weights are for."""
@@ -100,7 +109,7 @@ def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] =
         )
     if start.lstrip().startswith(b"<"):
         raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is a web page: fetch the file again.")
-    if (found := other_format(path, arch, kwargs)) is not None:
+    if not _is_usual(path, start) and (found := other_format(path, arch, kwargs)) is not None:
         raise refusal(path, *found)
 
 
@@ -245,7 +254,9 @@ def _states_in(
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
     seen.add(id(content))
-    tensors = {name: _whole(value) for name, value in unpacked(content).items() if isinstance(value, Tensor)}
+    quantised = any(str(name).endswith(("_packed_params", "zero_point")) for name in content)
+    named = unpacked(content) if quantised else {str(name): value for name, value in content.items()}
+    tensors = {name: _whole(value) for name, value in named.items() if isinstance(value, Tensor)}
     if tensors:
         yield path, tensors
     for name, inner in content.items():

@@ -4,7 +4,6 @@ No code of a file runs. `torch.jit.load` opens a TorchScript program, whose para
 
 import io
 import json
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from registry.documents import read_json
-from registry.files import is_file, is_folder, write_whole
+from registry.files import CONVERTED, is_file, is_folder, write_whole
 from registry.inert_pickles import is_module, module_state, plain_pickle
 from registry.user_errors import Remedy, WeightsError, foreign, shown
 
@@ -32,8 +31,6 @@ _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 #: Beginnings of the names of files that training code keeps beside weights, and entries that it keeps in them.
 _OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
 _LEFT = (*_OTHERS, "lr_scheduler", "callbacks", "loops")
-_MARK = ".converted"
-_SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}(\.\w+)")
 
 
 def written(read: Read, path: Path) -> Path:
@@ -54,11 +51,11 @@ def written(read: Read, path: Path) -> Path:
 
 def write_beside(path: Path, data: bytes, ending: str) -> Path:
     """Write what was made of a file beside it; return the new file. No file of other content is replaced."""
-    stem, number = path.name.partition(_MARK)[0], 1
-    target = path.with_name(f"{stem}{_MARK}{ending}")
+    stem, number = path.name.partition(CONVERTED)[0], 1
+    target = path.with_name(f"{stem}{CONVERTED}{ending}")
     while is_file(target) and target.read_bytes() != data:
         number += 1
-        target = path.with_name(f"{stem}{_MARK}-{number}{ending}")
+        target = path.with_name(f"{stem}{CONVERTED}-{number}{ending}")
     _put(data, target)
     return target
 
@@ -68,16 +65,6 @@ def _put(data: bytes, target: Path) -> None:
         write_whole(target, data)
     except OSError as error:
         raise WeightsError(f"{shown(target)} cannot be written ({error.strerror}). Copy the file elsewhere.") from error
-
-
-def conversions(path: Path) -> set[str]:
-    """Return the whole paths of the files that were made of this one."""
-    return {str(file.resolve()) for file in path.parent.glob(f"{path.name}{_MARK}*")}
-
-
-def is_conversion(path: Path) -> bool:
-    """Return whether the file was made of another."""
-    return _MARK in path.name
 
 
 def refusal(path: Path, what: str, read: Read) -> WeightsError:
@@ -233,15 +220,6 @@ def _library(name: str, path: Path) -> ModuleType:
 
 
 # Folders that training code writes.
-
-
-def whole(path: Path) -> Path:
-    """Return the folder that a shard, an index, an adapter or a configuration is in; other paths as they are."""
-    shard = _SHARD.fullmatch(path.name)
-    of_folder = path.name in ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-    if shard is not None:
-        of_folder = is_file(path.with_name(f"{shard[1]}{shard[2]}.index.json"))
-    return path.parent if (of_folder or path.name.endswith(".index.json")) and is_file(path) else path
 
 
 def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:

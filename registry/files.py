@@ -23,6 +23,10 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
 
 
+#: In the name of a file that was made of another.
+CONVERTED = ".converted"
+
+
 def is_file(path: Path) -> bool:
     """Return whether a regular file exists; a name that is invalid on this file system does not exist."""
     return os.path.isfile(path)  # noqa: PTH113 - Path's own raises OSError there
@@ -237,6 +241,16 @@ def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def conversions(path: Path) -> set[str]:
+    """Return the whole paths of the files that were made of this one."""
+    return {str(file.resolve()) for file in path.parent.glob(f"{path.name}{CONVERTED}*")}
+
+
+def is_conversion(path: Path) -> bool:
+    """Return whether the file was made of another."""
+    return CONVERTED in path.name
 
 
 def write_whole(target: Path, content: str | bytes, *, private: bool = False) -> None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.convert import is_conversion
-from registry.files import is_file
+from registry.files import is_conversion, is_file
 from registry.user_errors import WeightsError, foreign, shown, some_of
 
 Unit = Literal["step", "epoch"]

@@ -28,8 +28,7 @@ from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
-from registry.convert import conversions
-from registry.files import digest_data, expanded, is_url, write_whole
+from registry.files import conversions, digest_data, expanded, is_url, write_whole
 from registry.training_runs import SUFFIXES
 from registry.user_errors import BenchError, Remedy, completed
 

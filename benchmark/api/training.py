@@ -25,8 +25,7 @@ from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
 from registry.class_lists import is_class_list, read_class_list, write_mapping
-from registry.convert import conversions
-from registry.files import expanded
+from registry.files import conversions, expanded
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from registry.cards import Source
 from registry.class_lists import ClassList, match_name, space_name, write_mapping
-from registry.convert import whole
 from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
@@ -31,6 +30,18 @@ FAMILIES: Mapping[str, str] = {
     "predict": "registry.families.predict",
     "api": "registry.families.chat",
 }
+
+
+_SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}(\.\w+)")
+
+
+def _whole(path: Path) -> Path:
+    """Return the folder that a shard, an index, an adapter or a configuration is in; other paths as they are."""
+    shard = _SHARD.fullmatch(path.name)
+    of_folder = path.name in ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+    if shard is not None:
+        of_folder = is_file(path.with_name(f"{shard[1]}{shard[2]}.index.json"))
+    return path.parent if (of_folder or path.name.endswith(".index.json")) and is_file(path) else path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +75,7 @@ def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
     transformers, an ONNX file, or an exported program."""
     if weights is None or is_url(weights):
         return arch, weights
-    folder = whole(expanded(weights))
+    folder = _whole(expanded(weights))
     weights = weights if folder == expanded(weights) else str(folder)
     if not is_folder(folder):
         return arch or {".onnx": "onnx", ".pt2": "export"}.get(folder.suffix, ""), weights

@@ -38,6 +38,7 @@ PAIRS = {
     },
     "compare correlate contrasts": "compare correlate", "compare correlate form": "compare correlate",
     "compare measures form": "compare measures", "power form": f"power {NET} {OTHER}",
+    "verdict form": f"verdict {NET}",
     "show metric": f"show {NET} cue-conflict", "show condition": f"show {NET} cue-conflict shape_bias",
     "show as_json": f"show {NET} cue-conflict shape_bias --provenance",
     "run dry_run": f"run --model {NET} --suite cue-conflict --limit 12",
@@ -45,9 +46,11 @@ PAIRS = {
 VALUES = {"hide": NET, "kind": "model", "source": "lab", "recipe": "stylised", "family": "vit", "models": NET}
 VALUES |= {"form": "csv", "metric": "shape_bias", "condition": "bear"}
 TOLD = {
-    "run": ("arch labels strict", "cli/test_cli_mistakes.py"),
+    "run": ("arch labels strict fetch", "cli/test_cli_mistakes.py"),
     "run ": ("print_array tasks", "engine/test_parallel.py"),
+    "run  ": ("convert", "cli/test_cli_proposed_lines.py"),
     "rank": ("all", "cli/test_cli_display.py"),
+    "compare": ("suite", "cli/test_cli_families.py"),
     "compare transfer": ("form", "leaderboard/test_transfer.py"),
     "models retire": ("undo", "cli/test_cli_model_life.py"),
     "report": ("every", "report/test_report_serving.py"),
