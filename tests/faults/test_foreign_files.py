@@ -524,7 +524,7 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_pat
     assert ended
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", KINDS)
 def test_changed_inputs(name, tmp_path):
     assert fuzz(name, int(os.environ.get("FUZZED_INPUTS", "40")), 1, tmp_path) == []

@@ -128,6 +128,7 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
     assert refused == "bench: 'vlm' answers without a network at hand and has no gradients to draw."
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_asks_nothing_twice(end, model, bench, tmp_path, home):
     """The server holds all replies back after some, until the run is gone."""

@@ -190,7 +190,7 @@ def shape_bias(path):
     return shape / (shape + texture)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_checkpoint_is_small_finite_and_able(path):
     assert path.stat().st_size < 500_000

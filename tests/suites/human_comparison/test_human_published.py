@@ -74,6 +74,7 @@ def wide(frame, role):
             yield part.pivot(index="image", columns="subj", values="right")
 
 
+@pytest.mark.release
 def test_human_row(group, find):
     row = {"accuracy_difference": 0.00657, "observed_consistency": 0.8085, "error_consistency": 0.4312}
     for metric, value in (row | {"ood_accuracy": 0.7228}).items():
