@@ -193,9 +193,7 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
     if two entries contradict one another or an order has gaps."""
     found: list[Statement] = []
     for place, value in _entries(content, "", _LEVELS):
-        with foreign(
-            f"{place} of", origin, LabelError, "Correct it, or save the weights without it and give --labels."
-        ):
+        with foreign(f"{place} of", origin, LabelError, "Correct it, or save weights without it and give --labels."):
             names = names_in_order(value)
         # Names that only count say nothing: "LABEL_0", "class 1", "0" at their own places.
         plain = [name.lower().removeprefix("label").removeprefix("class").strip("_- ") for name in names or ()]

@@ -79,8 +79,7 @@ def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str
 
 
 def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
-    """Return the mean and deviation with which a layer normalises: a batch norm of three channels, or a convolution of
-    1x1 that does not mix them."""
+    """Return mean and deviation of a batch norm of three channels, or of a 1x1 convolution that mixes none."""
     weight, bias = layer.get("weight"), layer.get("bias", torch.zeros(3))
     if bias.shape != (3,) or layer.keys() - {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}:
         return None

@@ -221,8 +221,7 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
 
 
 def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are
-    something else. Raises ValueError for settings that a card cannot express."""
+    """Return the fields of `Preprocess` in settings (names: `_CALLED`). Raises ValueError for what no card has."""
     fields: dict[str, Any] = {}
     given: dict[str, Any] = {
         part: next((settings[name] for name in names if settings.get(name) is not None), None)

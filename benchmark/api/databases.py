@@ -68,10 +68,8 @@ def merge(
     looked_at = []
     for url in sources:
         with open_store(url, write=False) as part:
-            cut_short = part.incomplete(failed=False).keys()
-            looked_at.append(
-                _Source(url=url, place=part.place, notes=ended_parts(part.run_notes()), cut_short=cut_short)
-            )
+            cut, notes = part.incomplete(failed=False).keys(), ended_parts(part.run_notes())
+            looked_at.append(_Source(url=url, place=part.place, notes=notes, cut_short=cut))
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(into=store.place)
         command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])

@@ -200,23 +200,21 @@ def reference(
     return outcome
 
 
-def _bring_in(
-    store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: Reporter
-) -> None:
+def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: ReferenceReport, reporter: Reporter) -> None:
     """Import tables of trials and scores (unreadable ones are reported), then score the trials."""
     for name, folder in folders.items():
         try:
             if name in group_members("published-scores"):
                 tables = read_scores(folder)
                 put_reported_scores(tables.scores, store, run)
-                outcome.notes += tables.notes
+                report.notes += tables.notes
             else:
                 imported = read_in(folder, store, run, advance=_steps(f"reading {name}", reporter))
-                outcome.trials += imported.trials
-                outcome.notes += imported.notes
-                outcome.failed += imported.unfit
+                report.trials += imported.trials
+                report.notes += imported.notes
+                report.failed += imported.unfit
         except BenchError as error:
-            outcome.failed.append(f"{name}: {error}")
+            report.failed.append(f"{name}: {error}")
     codes = Codes()
     for suite in plugins.find_suites().suites.values():
         if suite.experiments:

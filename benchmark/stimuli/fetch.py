@@ -96,9 +96,7 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
                 raise tarfile.ReadError("something follows its end")
 
 
-def unpack(
-    archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
-) -> int:
+def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2**34, most_files: int = 500_000) -> int:
     """Unpack the folder `member` below the archive's top folder (None: the complete archive) and return the number of
     files.
 

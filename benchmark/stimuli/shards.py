@@ -109,9 +109,9 @@ def _without_top(folder: Path) -> Path:
 
 
 def _fill(
-    shards: Sequence[Path], read: Callable[[Path], Iterator[Packed]], beside: Sequence[Path], target: Path
+    shards: Sequence[Path], read: Callable[[Path], Iterator[Packed]], lists: Sequence[Path], target: Path
 ) -> None:
-    """Write the images of all shards, and the lists beside them; a failure removes everything written."""
+    """Write the images of all shards, and the lists lists them; a failure removes everything written."""
     taken: set[str] = set()
     size = 0
     most = min(MOST[0], LEAST + RATIO * sum(path.stat().st_size for path in shards))
@@ -129,7 +129,7 @@ def _fill(
                     file = target / place.lstrip("/")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(data)
-        for table in beside:
+        for table in lists:
             shutil.copy(table, target)
     except StimuliError:
         shutil.rmtree(target, ignore_errors=True)

@@ -183,8 +183,7 @@ def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) 
 def _look_at(
     entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick
 ) -> tuple[Stimuli, Counter[tuple[int, int]], list[str]]:
-    """Decode and digest the images at `index`, and find empty files among all that are listed. Returns the images as a
-    set, the count of each size (width, height) in px, and the problems. Raises StimuliError if a file is gone."""
+    """Decode and digest the images at `index`; return them as a set, the count of each size, and the problems."""
     images = FileImages(files=listing.files, remedy=remedy(entry), folder=listing.folder)
     with foreign("files in", listing.folder, StimuliError):
         empty = [i for i in range(len(listing)) if not images.path(i).stat().st_size]
