@@ -2,10 +2,10 @@
 
     import gestaltbench as gb
 
-    gb.run(models="tf_efficientnet_lite0", suites="cue-conflict")
+    gb.run(models=["world-standard-0", "world-stylised-0"], suites="cue-conflict", limit=160)
     gb.rank("cue-conflict").frame()
     gb.Leaderboard("results.db").rank("cue-conflict").where(recipe="stylised").to("latex")
-    gb.compare("tf_efficientnet_lite0", "resnet50")
+    gb.compare("world-standard-0", "world-stylised-0")
 
 Every command of `bench` is a function here, with the same names and results. Results print themselves short, are tables
 in a notebook, and become tidy pandas tables with `.frame()`. Plug-ins import what they need from

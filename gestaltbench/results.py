@@ -11,8 +11,11 @@ from benchmark.api.options import Names
 from benchmark.cli.printing import safe_console
 from benchmark.display import counted
 from benchmark.failures import UsageError
+from benchmark.leaderboard import Board
+from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import DATA, html, rendered, terminal
 from benchmark.leaderboard.table import Table, records, table_of
+from benchmark.leaderboard.verdict_forms import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +23,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Record = Mapping[str, Any]
 LIMIT = 50  # rows of a printed table between two dividers
+#: Rows between two dividers and tables in a notebook, which keeps them in its file.
+CELL_ROWS, CELL_TABLES = 20, 5
 STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbench td {text-align: left}</style>"
+
+
+class Written(str):
+    """A text that a notebook shows as it is, so that LaTeX is copied as LaTeX."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -31,6 +45,7 @@ class Results(Sequence[T], Generic[T]):
     values: tuple[T, ...]
     tables: Callable[[Sequence[T]], Iterable[Table]]  # one row per number
     shown: Callable[[Sequence[T]], Iterable[Table]] | None = None  # as people read them, if that differs
+    verdicts: tuple[Verdict, ...] = ()  # on the networks of a run
     again: Callable[[Mapping[str, Any]], Results[T]] | None = None  # the same call with more filters
 
     def where(self, **filters: Names | None) -> Results[T]:
@@ -42,7 +57,7 @@ class Results(Sequence[T], Generic[T]):
     def to(self, form: str) -> str:
         """Return the tables as "csv", "json", "markdown", "latex" or "html"."""
         draw = self.tables if form in DATA else self.shown or self.tables
-        return "".join(rendered(draw(self.values), form))
+        return Written("".join(rendered(draw(self.values), form)))
 
     def frame(self) -> pd.DataFrame:
         """Return one row per number (trial, model, ...) with its interval, n, method and provenance.
@@ -71,18 +86,54 @@ class Results(Sequence[T], Generic[T]):
 
     def __repr__(self) -> str:
         """Return the tables in the terminal's width, with 50 rows between two dividers."""
-        console = safe_console()
-        with console.capture() as text:
-            if self.values:
-                console.print(terminal((self.shown or self.tables)(self.values), console.width, LIMIT, ".frame()"))
-        return f"{text.get()}<{self.title}; .frame() for pandas>"
+        found = "".join(f"{each}\n" for each in self.verdicts)
+        tables = (self.shown or self.tables)(self.values) if self.values else ()
+        return f"{_text(tables)}{found}<{self.title}; .frame() for pandas>"
 
     def _repr_html_(self) -> str:
-        """Return the tables for a notebook; names are escaped."""
-        if not self.values:
-            return f"<p>{escape(self.title)}</p>"
-        tables = "".join(map(html, (self.shown or self.tables)(self.values)))
-        return f'<div class="gestaltbench">{STYLE}{tables}</div>'
+        """Return the first tables for a notebook, with their first rows; names are escaped."""
+        found = "".join(each._repr_html_() for each in self.verdicts)
+        tables = list((self.shown or self.tables)(self.values)) if self.values else []
+        return _in_cell(tables, found if tables else f"<p>{escape(self.title)}</p>{found}")
+
+
+class RankedBoard(Board):
+    """A board that shows itself as its table."""
+
+    def __repr__(self) -> str:
+        return f"{_text([board_table(self)])}<board of {self.suite}: .rows, .columns, .references>"
+
+    def _repr_html_(self) -> str:
+        return _in_cell([board_table(self)])
+
+
+def ranked_board(board: Board) -> RankedBoard:
+    """Return the same board as one that shows itself."""
+    again = object.__new__(RankedBoard)
+    vars(again).update(vars(board))
+    return again
+
+
+def _text(tables: Iterable[Table]) -> str:
+    console = safe_console()
+    with console.capture() as text:
+        if drawn := list(tables):
+            console.print(terminal(drawn, console.width, LIMIT, ".frame()"))
+    return text.get()
+
+
+def _in_cell(tables: Sequence[Table], before: str = "") -> str:
+    """Return tables as HTML, cut to what is read in a notebook, with a line on what is left out."""
+    parts, left = [], max(0, len(tables) - CELL_TABLES)
+    for table in tables[:CELL_TABLES]:
+        cut, rows = table.cut(CELL_ROWS)
+        parts.append(html(cut) + (f"<p>... {counted(rows, 'more row')}</p>" if rows else ""))
+        left += rows
+    if left:
+        tables_left = len(tables) - len(parts)
+        more = f"... {counted(tables_left, 'more table')}. " if tables_left else ""
+        parts.append(f'<p>{more}All of it: <code>.frame()</code>, or <code>.to("html")</code> of the whole result.</p>')
+    return f'<div class="gestaltbench">{STYLE}{before}{"".join(parts)}</div>' if parts else before
 
 
 def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:

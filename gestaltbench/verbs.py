@@ -4,7 +4,8 @@ Names are one name, a pattern ("world-*"), a comma list, or a list of these. `db
 database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` of one line."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
@@ -16,10 +17,11 @@ from benchmark import api
 from benchmark.api.leaderboards import ObserverScores, Selection
 from benchmark.api.options import Filters, Names, explained, fields
 from benchmark.ask import serving
+from benchmark.cli.models import print_checks
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
-from benchmark.failures import UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
@@ -31,6 +33,7 @@ from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
+from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
@@ -41,25 +44,38 @@ from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
-from gestaltbench.results import Record, Results, in_rows
+from gestaltbench.notebook import progress
+from gestaltbench.results import Record, Results, Written, in_rows, ranked_board
 from registry.cards import ModelCard
+from registry.determinism_checks import Check
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
+VERDICTS = 3  # networks of a run that get one
 
 
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
     """Return a verb of `benchmark.api` whose result displays itself."""
 
+    names = {field.name for field in fields(verb)}
+
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
+        _rename(given, names)
         return show(verb(*args, **given))
 
     face.__doc__ = explained(verb)
     vars(face)["__signature__"] = _signature(verb, show)
     return face
+
+
+def _rename(given: dict[str, Any], names: Collection[str]) -> None:
+    """Take `model` and `suite` for the parameters `models` and `suites` of a verb that has only these."""
+    for one, several in (("model", "models"), ("suite", "suites")):
+        if one in given and one not in names and several in names and several not in given:
+            given[several] = given.pop(one)
 
 
 def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
@@ -103,10 +119,12 @@ def _method(
 
 def _shorthand(method: Callable[Concatenate[Selection, P], S]) -> Callable[..., S]:
     """Return the method as a function of `db` and filters. Without parameters by position, the first is `models`."""
+    names = [field.name for field in fields(method)]
     first = next((field.name for field in fields(method) if field.positional), "models")
 
     @wraps(method)
     def face(*args: Any, db: str | Path | None = None, **given: Any) -> S:
+        _rename(given, names)
         if args and first == "models":
             given["models"], args = args[0], args[1:]
         filters = {name: given.pop(name) for name in FILTERS if name in given}
@@ -147,8 +165,13 @@ def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
     return lambda values: [table_of([{name: getattr(value, name) for name in names} for value in values])]
 
 
-def _run(report: RunReport) -> Results[Record]:
-    """Return the counts of a run, then one row per model and suite that failed or does not apply."""
+@wraps(api.run)
+def _run(*args: Any, **given: Any) -> Results[Record]:
+    """Run with a bar; return the counts, a row per model and suite that failed or does not apply, and verdicts on
+    networks that were named."""
+    asked = signature(api.run).bind(*args, **given).arguments
+    with progress(asked.get("reporter")) as reporter:
+        report = api.run(*args, **{**given, "reporter": reporter})
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
     for status, names in (
         ("failed", report.failed),
@@ -157,7 +180,42 @@ def _run(report: RunReport) -> Results[Record]:
     ):
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    return Results(title=f"run: {counts or 'nothing to do'}", values=tuple(rows), tables=lambda rows: [table_of(rows)])
+    return Results(
+        title=f"run: {counts or 'nothing to do'}",
+        values=tuple(rows),
+        tables=lambda rows: [table_of(rows)],
+        verdicts=tuple(_verdicts(report, asked.get("db"))) if "models" in asked else (),
+    )
+
+
+def _verdicts(report: RunReport, db: str | None) -> Iterator[Verdict]:
+    """Yield what is known of the networks of a small run."""
+    answered = dict.fromkeys(work[0] for work, (status, _) in report.tasks.items() if status in ("done", "cached"))
+    for name in answered if len(answered) <= VERDICTS else ():
+        with suppress(BenchError):  # an observer that is no network
+            yield api.verdict(Selection(db), name)
+
+
+vars(_run)["__signature__"] = signature(api.run).replace(return_annotation=Results[Record])
+
+
+def _registered(registered: tuple[ModelCard, list[Check]]) -> ModelCard:
+    """Print the checks of a registration; return the card."""
+    print_checks(registered[1], err=True)
+    return registered[0]
+
+
+def _boards(noun: str) -> Callable[[Sequence[Board]], Results[Board]]:
+    results = _shown(Board, noun, partial(map, board_table))
+
+    def shown(boards: Sequence[Board]) -> Results[Board]:
+        return results(list(map(ranked_board, boards)))
+
+    return shown
+
+
+def _written(text: str) -> Written:
+    return Written(text)
 
 
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
@@ -232,8 +290,8 @@ class Leaderboard(Selection):
     `where` returns the same leaderboard with filters: hide, kind, source, recipe, family, models. A method that names
     what it reads refuses filters."""
 
-    rank = _method(api.rank, _shown(Board, "ranked board", partial(map, board_table)))
-    reported = _method(api.reported, _shown(Board, "reported table", partial(map, board_table)))
+    rank = _method(api.rank, _boards("ranked board"))
+    reported = _method(api.reported, _boards("reported table"))
     summary = _method(api.summary, _shown(Summary, "summary", partial(map, summary_table), "{} of models by suites"))
     correlate = _method(api.correlate, _correlate)
     measures = _method(
@@ -259,7 +317,7 @@ class Leaderboard(Selection):
     transfer = _method(
         api.transfer, _shown(tuple[TransferMatrix, list[Claim]], "transfer matrix", partial(starmap, matrix_table))
     )
-    export = _method(api.export, _itself)
+    export = _method(api.export, _written)
 
 
 rank = _shorthand(Leaderboard.rank)
@@ -278,9 +336,9 @@ provenance = _shorthand(Leaderboard.provenance)
 trials = _shorthand(Leaderboard.trials)
 transfer = _shorthand(Leaderboard.transfer)
 export = _shorthand(Leaderboard.export)
-run = _face(api.run, _run)
+run = _face(_run, _itself)
 sweep = _face(api.sweep, _certain)
-register = _face(api.register, lambda registered: registered[0])
+register = _face(api.register, _registered)
 reproduce = _face(api.reproduce, _certain)
 CARD = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
 models = _face(api.models, _shown(ModelCard, "model card", _columns(*CARD)))

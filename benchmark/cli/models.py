@@ -38,7 +38,7 @@ def check_model(name: Name, *, device: Annotated[str, Option("Test on this devic
     if isinstance(model, IdealObserver):
         echo_line("ok    an ideal observer answers from labels and needs no weights")
         return 0
-    return _print_checks(check_network(model))
+    return print_checks(check_network(model))
 
 
 @command(name="remove")
@@ -108,7 +108,7 @@ def register(
         echo_line(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
         return 0
     card, checks = api.register(**asked)
-    code = _print_checks(checks)
+    code = print_checks(checks)
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
     entrances = api.entrances(card)
     for way, text in (("can run", "it can run"), ("waiting for data", "waiting for data")):
@@ -124,8 +124,8 @@ def register(
     return code
 
 
-def _print_checks(checks: Sequence[Check]) -> int:
+def print_checks(checks: Sequence[Check], *, err: bool = False) -> int:
     """Print a line for each check; return 1 if one failed."""
     for check in checks:
-        echo_line(f"{(check.mark or 'ok') if check.ok else 'FAIL':5} {check.name}: {check.detail}")
+        echo_line(f"{(check.mark or 'ok') if check.ok else 'FAIL':5} {check.name}: {check.detail}", err=err)
     return 0 if all(check.ok for check in checks) else 1

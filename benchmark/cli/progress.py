@@ -176,6 +176,11 @@ class Heartbeat:
         self._stored = 0
         self._start = self._begun = self._last = clock()
 
+    @property
+    def share(self) -> float:
+        """The share of the work that is done."""
+        return self._done / ((self._done + sum(self._left.values())) or 1)
+
     def tuning(self, observer: str) -> None:
         """Print a line at once: tuning takes seconds."""
         self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
@@ -201,7 +206,7 @@ class Heartbeat:
         left = sum(self._left.values())
         rate = (self._done - self._done_before) / (now - self._last)
         self._say(
-            f"after {duration(now - self._start)}: {self._done / (self._done + left):.0%} of the work, {self._stored} "
+            f"after {duration(now - self._start)}: {self.share:.0%} of the work, {self._stored} "
             f"trials stored, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left"
         )
         self._last, self._done_before = now, self._done

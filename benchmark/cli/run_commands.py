@@ -13,6 +13,7 @@ from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.training import run_name
 from benchmark.cli.derive import command
+from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
 from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
@@ -67,8 +68,7 @@ def run(
             raise click.BadParameter("expected a name or a pattern, got ''")
         name, checks = api.named_or_registered(word, arch, labels, convert=convert)
         named.append(name)
-        for check in checks:
-            echo_line(f"{check.mark or 'ok':5} {check.name}: {check.detail}", err=True)
+        print_checks(checks, err=True)
     if not (named and models == api.DEFAULT_MODELS):
         named.append(models)
     request = api.RunRequest(models=named, **asked)

@@ -2,6 +2,9 @@
 
 import inspect
 import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import gestaltbench.errors
 from benchmark.api.options import fields
 from benchmark.leaderboard.table import table_of
 from benchmark.report import drawing
+from gestaltbench.notebook import progress
 from gestaltbench.results import Results, in_rows
 
 VERBS = (
@@ -63,6 +67,38 @@ def test_boards_as_a_tidy_table(db):
     assert "<td>world-stylised-0<td>" in shown
     assert "<p>cue-conflict (version 4), world16: world-cue-conflict 32 of 960" in shown
     assert "<td>1<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_essential(db, tmp_path, monkeypatch, capsys):
+    """The first example of the reference, then each result as a cell shows it."""
+    monkeypatch.chdir(tmp_path)
+    code = (Path(__file__).parents[2] / "docs/api/index.md").read_text().partition("```python\n")[2].partition("```")[0]
+    exec(code.replace("limit=160", "limit=16"), {})
+    ran = gb.run(model=NETS[0], suite="cue-conflict", limit=16)  # as one would guess
+    assert [each.observer for each in ran.verdicts] == NETS[:1] and repr(ran).startswith("what ")
+    assert '<dl class="verdict">' in ran._repr_html_() and NETS[0] in repr(ran)
+    board = gb.rank("cue-conflict", model=NETS[0], db=db)[0]
+    assert repr(board).endswith("<board of cue-conflict: .rows, .columns, .references>") and "shape bias" in repr(board)
+    assert board._repr_html_().count("<table>") == 1 and len(board._repr_html_()) < 20_000
+    long = gb.rank("cue-conflict", db=db)
+    many = replace(long, values=tuple(replace(each, rows=each.rows * 40) for each in (*long.values,) * 40))
+    shown = many._repr_html_()
+    assert len(shown) < 80_000 and shown.endswith("of the whole result.</p></div>") and "... 35 more tables. " in shown
+    assert repr(long.to("latex")) == long.to("latex") and repr(long.to("latex")).startswith("\\begin{table}\n")
+    gb.register("mine", "timm:test_resnet", "random:0")
+    assert capsys.readouterr().err.startswith("ok ")
+
+
+def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
+    seen = []
+    shown = SimpleNamespace(update=lambda drawn, raw: seen.append(drawn["text/html"]))
+    monkeypatch.setattr("gestaltbench.notebook._notebook_display", lambda: lambda *_drawn, **_how: shown)
+    with progress() as bar:
+        bar.expect("net", 8, 4)
+        bar._last -= 2  # two seconds later
+        bar.work("net", 1)
+    assert seen[0].startswith('<progress value="0.250"></progress> after ') and "25% of the work" in seen[0]
 
 
 #: Every verb of a leaderboard and what it is asked here.
