@@ -19,7 +19,7 @@ from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
-from benchmark.report.figures import PlacedFigure, correlation_text, likeness, link_scatter, put, training
+from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
 from benchmark.report.image_pages import galleries
 from benchmark.report.strips import Strip, strips_of
 from benchmark.report.writing import Site, page_number, slug
@@ -210,7 +210,7 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
-            headline=_headline(summary, contents, strips), trust=_trust(summary, who), lines=(RANKED, *summary.notes),
+            headline=_first(strips), trust=_trust(summary, who), lines=(RANKED, *summary.notes),
         )  # fmt: skip
         shown["own"] = [
             (row["name"], row["page"], f", place {row['rank']} by mean rank" if row["rank"] else " (not ranked)")
@@ -224,15 +224,10 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
     site.page("index.html", "leaderboard.html", title="Leaderboard", about=said, tables=tables, choices=choices)
 
 
-def _headline(summary: Summary, contents: Contents, strips: Sequence[Strip]) -> str:
-    """Return the leaderboard in one sentence: of the headline that best separates networks from people."""
-    if not strips:
-        return "No network has a headline yet."
-    suites = [head.suite for head in summary.headlines]
-    first = likeness(contents, summary)
-    return next(
-        (one.sentence for one in strips if first is not None and one.head.suite == suites[first]), strips[0].sentence
-    )
+def _first(strips: Sequence[Strip]) -> str:
+    """Return the leaderboard in one sentence: of the first headline in which people have a value, or the first one."""
+    sentences = [one.sentence for one in strips if one.people] or [one.sentence for one in strips]
+    return sentences[0] if sentences else "No network has a headline yet."
 
 
 def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import REPORTED, Board, is_trusted
+from benchmark.leaderboard.board_model import REPORTED, Board
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
@@ -18,8 +17,8 @@ from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
-from benchmark.report.drawing import NAMED, Figure, Spec, interval_ends, look, marks, quantity_axis
-from benchmark.report.strips import strips_of
+from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
+from benchmark.report.strips import Strip, strips_of
 from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
 from benchmark.report.writing import Site, short_interval, slug
 from benchmark.stats.comparisons import Compared
@@ -119,83 +118,53 @@ def plot(
     return [find_figure(contents, figure)] if figure else [known for _, known in every_figure(contents)]
 
 
-def likeness(contents: Contents, summary: Summary) -> int | None:
-    """Return the index of the headline that best separates networks from people: the one in which the smallest share of
-    networks is as good as people. None if people have no value."""
-    shares = {}
-    for at, head in enumerate(summary.headlines):
-        people = contents.people_at(summary, at)
-        cells = [line.cells[head.suite] for line in summary.lines]
-        values = [cell.value or 0.0 for cell in cells if is_trusted(cell)]
-        if people and people.cell.value is not None and values:
-            low, high = (people.cell.value if end is None else end for end in (people.cell.low, people.cell.high))
-            least, most = {"higher": (low, inf), "lower": (-inf, high), "none": (low, high)}[head.direction]
-            shares[at] = sum(least <= value <= most for value in values) / len(values)
-    return min(shares, key=lambda at: (shares[at], at), default=None)
-
-
 def overview(contents: Contents, summary: Summary) -> Figure | None:
     """Return the leaderboard in one figure: a row for each headline, from chance to people or the best possible value,
     networks as dots, people as a band, own networks by name; None without a value."""
-    rows = [(f"{one.head.title} ({one.head.suite})", one) for one in strips_of(contents, summary, contents.own)]
+    strips = list(strips_of(contents, summary, contents.own))
     records = [
-        {"suite": one.head.suite, "headline": title, "observer": dot.line.observer, "own": dot.own, "place": dot.at}
-        | dict(zip(VALUES, dot.cell[:4], strict=True))
-        for title, one in rows
+        {"suite": one.head.suite, "headline": one.head.title, "observer": dot.line.observer, "own": dot.own}
+        | {"place": dot.at, **dict(zip(VALUES, dot.cell[:4], strict=True))}
+        for one in strips
         for dot in one.dots
     ]
     if not records:
         return None
-    bands = [
-        {"suite": one.head.suite, "low": one.band[0] - 0.004, "high": one.band[1] + 0.004}
-        for _, one in rows
-        if one.band
-    ]
-    chances = [{"suite": one.head.suite, "place": one.chance} for _, one in rows if one.chance is not None]
-    goals = [{"suite": one.head.suite, "place": 1, "text": one.goal} for _, one in rows]
-
-    def spec(width: int) -> Spec:
-        left = min(260, width // 3)
-        axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
-        y = {
-            "field": "suite",
-            "type": "nominal",
-            "scale": {"domain": [one.head.suite for _, one in rows]},
-            "axis": axis,
-        }
-        x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
-        band = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y}
-        text, own = {"field": "observer"}, "datum.own"
-        layers = [
-            marks("bar", band, of=bands, color=drawing.INK, opacity=0.16, height=26),
-            marks("tick", {"x": x, "y": y}, of=chances, color=drawing.QUIET, size=26),
-            marks(
-                "point", {"x": x, "y": y}, only=f"!{own}", filled=True, size=36, opacity=0.55, color=drawing.COLOURS[0]
-            ),
-            marks("point", {"x": x, "y": y}, only=own, filled=True, size=70, opacity=1, color=drawing.COLOURS[1]),
-            marks("text", {"x": x, "y": y, "text": {"field": "text"}}, of=goals, align="right", dy=19, fontSize=10),
-        ]
-        for side, align in (("<", "left"), (">=", "right")):
-            layers.append(
-                marks(
-                    "text", {"x": x, "y": y, "text": text}, only=f"{own} && datum.place {side} .5", align=align, dy=-12
-                )
-            )
-        return drawing.panel(records, width - left - 20, {"step": 52}, layers)
-
-    dashed = "; tick: chance" if chances else ""
+    people = "; band: people" if any(one.band for one in strips) else ""
+    chance = "; tick: chance" if any(one.chance is not None for one in strips) else ""
     spread = "; ".join(
-        f"{title}: {one.head.stimuli}, {about(dot.cell for dot in one.dots)}, {one.sentence[:-1]}"
-        for title, one in rows
+        f"{one.head.title} ({one.head.suite}): {one.head.stimuli}, {about(dot.cell for dot in one.dots)}, {one.told}"
+        for one in strips
     )
     return Figure(
         name=f"overview-{slug(summary.space)}",
         title=f"All headlines, {summary.space}",
-        caption=f"A dot for each network, better to the right, with the best possible value or people at the right end"
-        f"{dashed}{'; band: people' if bands else ''}. {spread}.",
-        drawn=spec,
+        caption="A dot for each network, better to the right, with people or the best possible value at the right end"
+        f"{chance}{people}. {spread}.",
+        drawn=partial(_headline_rows, strips, records),
         records=records,
     )
+
+
+def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spec:
+    left, suites = min(260, width // 3), [one.head.suite for one in strips]
+    x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
+    axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
+    at: Spec = {"x": x, "y": {"field": "suite", "type": "nominal", "scale": {"domain": suites}, "axis": axis}}
+    bands = [{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band]
+    chances = [{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None]
+    goals = [{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips]
+    named, blue, red = {**at, "text": {"field": "observer"}}, drawing.COLOURS[0], drawing.COLOURS[1]
+    layers = [
+        marks("bar", interval_ends("x", **at), of=bands, color=drawing.INK, stroke=drawing.INK, opacity=0.2, height=26),
+        marks("tick", at, of=chances, color=drawing.QUIET, size=26),
+        marks("point", at, only="!datum.own", filled=True, size=36, opacity=0.55, color=blue),
+        marks("point", at, only="datum.own", filled=True, size=70, opacity=1, color=red),
+        marks("text", named, of=goals, align="right", dy=19, fontSize=10),
+        marks("text", named, only="datum.own && datum.place < .5", align="left", dy=-12),
+        marks("text", named, only="datum.own && datum.place >= .5", align="right", dy=-12),
+    ]
+    return drawing.panel(records, width - left - 20, {"step": 52}, layers)
 
 
 def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:

@@ -14,11 +14,11 @@ from benchmark.report.board_pages import address
 from benchmark.report.contents import Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
-from benchmark.report.strips import strips_of
+from benchmark.report.strips import Strip, strips_of
 from benchmark.report.writing import Site, page_number, slug
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
-from benchmark.store import ObserverRow, Outcome, ScoreRow
+from benchmark.store import ObserverRow, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
 FIELDS = {
@@ -53,10 +53,6 @@ def observer_pages(
 ) -> None:  # fmt: skip
     """Write observers/NAME.html for every observer of the leaderboard. partners: observer -> other observer -> the page
     that compares them; verdicts: observer -> (about, text) of each sentence."""
-    failed: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in contents.outcomes:
-        if outcome.status != "done":
-            failed[outcome.observer_name].append(outcome)
     measured = {suite.name for suite in contents.suites if suite.against is not None}
     curves: dict[str, list[PlacedFigure]] = {}
     for name, known in contents.observers.items():
@@ -77,12 +73,7 @@ def observer_pages(
             title=name,
             about=f"What is known about {name}: rank, likeness to people, trust, answers.",
             verdict=verdicts.get(name, ()),
-            standing=[
-                (summary.space, strips)
-                for summary in contents.summaries
-                if any(line.observer == name for line in (*summary.lines, *summary.references))
-                and (strips := [one for one in strips_of(contents, summary, {name}) if one.own])
-            ],
+            standing=list(_standing(contents, name)),
             facts=list(_facts(known)),
             compared=partners.get(name, {}),
             people=people,
@@ -93,8 +84,15 @@ def observer_pages(
             parts_=list(parts_of(contents, contents.scores.get(name, ()))),
             answered=list(differing_images(contents.answers, name, pictures)),
             confusions=list(confusions(contents.answers, name)),
-            outcomes=failed[name],
+            outcomes=[one for one in contents.outcomes if one.observer_name == name and one.status != "done"],
         )
+
+
+def _standing(contents: Contents, name: str) -> Iterator[tuple[str, list[Strip]]]:
+    """Yield (label space, strips on which an observer is labelled)."""
+    for summary in contents.summaries:
+        if any(line.observer == name for line in (*summary.lines, *summary.references)):
+            yield summary.space, [one for one in strips_of(contents, summary, {name}) if one.own]
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:

@@ -117,7 +117,7 @@ def templates() -> Environment:
     environment.filters |= {
         "slug": slug,
         "number": page_number,
-        "percent": lambda share: f"{100 * share:.4g}%",
+        "percent": lambda share: f"{100 * share:.3g}%",
         "share": lambda value: "" if value is None else page_number(value),
     }
     return environment

@@ -223,7 +223,7 @@ def test_the_front_page_answers_on_one_screen(visit, theme):
     strips = page.locator("ul.strips > li")
     boxes = [strip.bounding_box() for strip in strips.all()]
     assert len(boxes) == 3 and all(box["y"] + box["height"] <= 900 for box in boxes)
-    assert strips.first.locator("svg rect.p").count() == 1 and strips.first.locator("circle").count() == 3
+    assert strips.first.locator("svg rect").count() == 1 and strips.first.locator("circle").count() == 3
     heads = page.locator("table.board").first.locator("th[data-key]:has(.axis)")
     assert all(head.bounding_box()["x"] + head.bounding_box()["width"] <= 1440 for head in heads.all())
 
