@@ -149,13 +149,14 @@ def copied(original: nn.Module) -> nn.Module:
                     memo[id(value)] = type(value)(own)
                 elif isinstance(value, Tensor):
                     memo[id(value)] = value.detach().clone()
-                elif name.startswith(("_trainer", "_fabric", "__composable")):  # Lightning's training, torch's shards
-                    memo[id(value)] = None
+                elif name in ("_trainer", "_fabric") or name.startswith("__composable"):
+                    memo[id(value)] = None  # all of Lightning's training, and torch's process groups
             for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
                 full: Any = getattr(tensor, "full_tensor", tensor.detach)().detach().clone()
                 memo[id(tensor)] = nn.Parameter(full, False) if isinstance(tensor, nn.Parameter) else full
-            if isinstance(part, sharded):
-                memo[id(part)] = copy.deepcopy(part.module, memo)
+            inside = part.module if isinstance(part, sharded) else getattr(part, "_orig_mod", None)
+            if inside is not None:
+                memo[id(part)] = copy.deepcopy(inside, memo)
             elif isinstance(part, getattr(fsdp, "FSDPModule", ())):
                 plain: Any = type(part).__mro__[2]  # the class that fully_shard has derived from
                 memo[id(part)] = made = plain.__new__(plain)
@@ -466,7 +467,6 @@ def _as_registered(held: Held, digests: tuple[str, ...], said: Said, shelf: Card
 def device_of(net: Any) -> str:
     """Return where a network's first weight is; "cpu" of others."""
     net = unwrapped(net[0] if isinstance(net, tuple) else net)
-    if not isinstance(net, nn.Module):
-        return "cpu"
-    place = next((tensor.device for tensor in (*net.parameters(), *net.buffers())), torch.device("cpu"))
-    return place.type if place.index in (None, 0) and place.type != "cuda" else str(place)
+    weights = [*net.parameters(), *net.buffers()] if isinstance(net, nn.Module) else []
+    place = weights[0].device if weights else torch.device("cpu")
+    return str(place) if place.type == "cuda" else place.type

@@ -120,8 +120,10 @@ def test_a_copy_shares_nothing_with_its_network_and_calls_no_hook_of_the_user():
     net.extra = pruned
     pruned(torch.zeros(1, 3, 2, 2))
     net.body.eval()
+    net.body = torch.compile(net.body)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     other = copied(net.half()).train()
+    assert type(other.body) is nn.Sequential
     other(torch.rand(4, 3, 64, 64)).sum()
     other.extra(torch.zeros(1, 3, 2, 2))
     assert (seen, net.training, net.body.training, other.head.weight.dtype) == ([], True, False, torch.float32)
