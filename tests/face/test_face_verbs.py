@@ -21,7 +21,7 @@ from gestaltbench.results import Results, in_rows
 VERBS = (
     "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
     "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
-    "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
+    "evaluate", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials", "verdict",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
