@@ -97,7 +97,7 @@ def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, fol
 
 
 @pytest.mark.parametrize(("network", "failing", "detail"), [
-    ("Probabilities", "logits, not probabilities", "final softmax"),
+    ("Probabilities", "logits, not probabilities", "remove the softmax"),
     ("Noisy", "same answer twice", "differ by up to"),
     ("Infinite", "finite logits", "NaN or infinite"),
     ("Detached", "gradients reach the input", "none"),
