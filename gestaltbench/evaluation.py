@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -84,6 +84,7 @@ def evaluate(
     save: bool = False,
     step: int | None = None,
     progress: bool | Reporter | None = None,
+    carry_out: Callable[[RunPlan, Reporter, str], RunReport] = api.execute,
 ) -> Evaluation:
     """Evaluate a network in memory: the same checks, stored trials, scores and verdict as by `register` and `run`.
 
@@ -109,6 +110,7 @@ def evaluate(
     save: write weights and a card, so that it can be loaded and reproduced like any registered network.
     step: the step of the training run `name`; the observer is called NAME-STEP and is a point of its curves.
     progress: True for a bar, False for silence, or a reporter (default: a bar in a terminal or notebook).
+    carry_out: runs the plan of one suite, the cheapest first.
 
     Raises BenchError of one line for an input or labels that nobody states, and for a network that fails a check."""
     from benchmark.engine.devices import choose_device
@@ -139,7 +141,7 @@ def evaluate(
             echo_line(f"{row.mark or 'ok':5} {row.name}: {row.detail}", err=True)
         if save and not held.registered:
             held = saved(held, shelf)
-        return _run(held, request, settings, reporter)
+        return _run(held, request, settings, partial(carry_out, reporter=reporter))
 
 
 def _tried(model: LoadedModel, check: str | Path | bool | None, device: str, settings: Settings) -> list[Check]:
@@ -149,7 +151,7 @@ def _tried(model: LoadedModel, check: str | Path | bool | None, device: str, set
     return [*check_tuned(model, device), *([] if check is False else photograph_checks(model, folder, settings))]
 
 
-def _run(held: Held, request: RunRequest, settings: Settings, reporter: Reporter) -> Evaluation:
+def _run(held: Held, request: RunRequest, settings: Settings, carry_out: Callable[..., RunReport]) -> Evaluation:
     card, db = held.model.card, settings.db
     plan = RunPlan(
         tasks=[],
@@ -161,7 +163,7 @@ def _run(held: Held, request: RunRequest, settings: Settings, reporter: Reporter
     ).planned()
     report = RunReport()
     for part in plan.by_suite():
-        report.join(api.execute(part, reporter, f"gestaltbench.evaluate {shlex.quote(card.name)}"))
+        report.join(carry_out(part, command=f"gestaltbench.evaluate {shlex.quote(card.name)}"))
     under: dict[str, dict[str, str]] = {}
     for (_, suite, _), (status, why) in report.tasks.items():
         under.setdefault(status, {})[suite] = why

@@ -35,5 +35,5 @@ from benchmark.api.registration import (
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
 from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
 from benchmark.api.slurm import array_script
-from benchmark.api.training import sweep
+from benchmark.api.sweeps import run_name, sweep
 from benchmark.api.verdicts import verdict

@@ -11,7 +11,7 @@ import click
 
 from benchmark import api
 from benchmark.api.options import Option
-from benchmark.api.training import run_name
+from benchmark.api.sweeps import run_name
 from benchmark.cli.derive import command
 from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.api.running import RunRequest
-from benchmark.api.training import TrainingRun, run_name
+from benchmark.api.sweeps import TrainingRun, run_name
 from benchmark.failures import BenchError
 from registry.labels import label_space
 from registry.world_networks import tiny_resnet
@@ -126,7 +126,7 @@ def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monke
     cards, _ = swept(folder, labels="classes.txt")
     assert len({card.labels for card in cards.values()}) == 1
     assert "/labels/run-" in cards["run-step_1"].labels
-    monkeypatch.setattr("benchmark.api.training.register_card", None)
+    monkeypatch.setattr("benchmark.api.sweeps.register_card", None)
     assert swept(folder, labels="classes.txt") == (cards, [])
 
 

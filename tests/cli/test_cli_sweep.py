@@ -8,7 +8,7 @@ import torch
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.api import training as training_runs
+from benchmark.api import sweeps as training_runs
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.world_networks import tiny_resnet
@@ -173,10 +173,10 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
         if len(looks) > 1:  # the second look has run what was there at the first
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("benchmark.api.sweeps.time", SimpleNamespace(sleep=sleep))
     ended = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)
     assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
-    monkeypatch.setattr("benchmark.api.training.TrainingRun.run_cheapest_first", interrupt)
+    monkeypatch.setattr("benchmark.api.sweeps.TrainingRun.run_cheapest_first", interrupt)
     looks.clear()
     during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
     assert during.code == 130 and during.out == ended.out

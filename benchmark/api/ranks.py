@@ -1,0 +1,102 @@
+"""The ranks of a distributed training: each answers its shard of a suite, and the first one scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.api.execution import execute
+from benchmark.api.running import RunPlan, cut_plan, devices_and_policy, run_here
+from benchmark.engine.score_shards import RunReport, score_shards
+from benchmark.engine.tasks import whole_name
+from benchmark.failures import FAILURES, BenchError, failure_line
+from benchmark.store import open_store
+
+if TYPE_CHECKING:
+    from benchmark.engine.inference import Reporter
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a rank sends instead of what the others wait for."""
+
+    text: str
+
+
+class RankFailure(BenchError):
+    """Another rank failed, so this one stops as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """The processes of a distributed training; one process otherwise."""
+
+    rank: int = 0
+    size: int = 1
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Leave the block on all ranks or on none: a failure on one is raised on each, and no rank waits for ever."""
+        try:
+            yield
+        except RankFailure:
+            raise
+        except FAILURES as error:
+            # Whatever the others exchange next, this answers it, and they stop there.
+            self.exchange(_Failure(failure_line(error)))
+            raise
+        self.exchange(None)
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the value of each rank. Raise RankFailure if one of the others failed."""
+        if self.size == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        for rank, other in enumerate(values):
+            if isinstance(other, _Failure) and rank != self.rank:
+                raise RankFailure(f"rank {rank}: {other.text}")
+        return values
+
+    def replica(self, net: Any) -> Any:
+        """Return the network as the first rank has it: running statistics of batch norms differ between ranks."""
+        if self.size == 1:
+            return net
+        from torch import distributed
+
+        from registry.in_memory import copied, unwrapped
+
+        copy = copied(unwrapped(net))
+        self.exchange(None)  # all have a copy
+        for tensor in (*copy.parameters(), *copy.buffers()):
+            distributed.broadcast(tensor.data, 0)
+        return copy
+
+    def execute(self, plan: RunPlan, reporter: Reporter, command: str) -> RunReport:
+        """Carry out this rank's shard of a plan, and score it on the first rank once all ranks have answered."""
+        if self.size == 1:
+            return execute(plan, reporter, command)
+        parts = cut_plan(plan, devices_and_policy(plan.request)[1], self.size)
+        if self.rank == 0:
+            with open_store(plan.settings.db):  # created before several processes open it
+                pass
+        self.exchange(None)
+        own = run_here(parts[self.rank], reporter, f"{command} (shard {self.rank + 1}/{self.size})")
+        reports = self.exchange(own)
+        if self.rank:
+            return own
+        with open_store(plan.settings.db) as store:
+            return score_shards(plan.tasks, reports, store, command, whole_name(parts[0].part))
+
+
+def ranks() -> Ranks:
+    """Return the ranks of the default process group of torch.distributed, if there is one."""
+    from torch import distributed
+
+    if not distributed.is_available() or not distributed.is_initialized():
+        return Ranks()
+    return Ranks(rank=distributed.get_rank(), size=distributed.get_world_size())
