@@ -42,6 +42,7 @@ from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
+from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own
 from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
 from gestaltbench.notebook import progress

@@ -34,7 +34,7 @@ class Budget:
     """The time that evaluations may take, and the time that each suite took last."""
 
     seconds: float = math.inf  # of each evaluation
-    share: float = math.inf  # of the time since the training began
+    share: float | None = None  # of the time since the training began
     started: float = field(default_factory=monotonic)
     spent: float = 0.0
     _costs: dict[str, tuple[float, float]] = field(default_factory=dict)  # suite -> seconds, forward passes
@@ -52,9 +52,9 @@ class Budget:
         raise BenchError(f'budget={stated!r}: expected seconds of each evaluation, or a share such as "5%".')
 
     @property
-    def is_free(self) -> bool:
-        """Whether past evaluations have left time for another one."""
-        return self.spent <= self.share * (monotonic() - self.started)
+    def left(self) -> float:
+        """Seconds of the share that past evaluations have left; negative if they took more."""
+        return math.inf if self.share is None else self.share * (monotonic() - self.started) - self.spent
 
     def fits(self, part: RunPlan, begun: float) -> bool:
         """Return whether a suite fits into what is left of the evaluation that began at `begun`. A suite without a
@@ -62,10 +62,7 @@ class Budget:
         passes = sum(task.passes for task in part.tasks)
         pace = max((seconds / many for seconds, many in self._costs.values() if many), default=0.0)
         seconds, _ = self._costs.get(part.only[0], (passes * pace, passes))
-        now = monotonic()
-        used = now - begun + seconds
-        within = used <= self.seconds and self.spent + used <= self.share * (now - self.started)
-        return within or not self._costs
+        return not self._costs or monotonic() - begun + seconds <= min(self.seconds, self.left)
 
     def note(self, part: RunPlan, seconds: float) -> None:
         """Keep how long a suite took."""
@@ -117,7 +114,8 @@ class Watch:
         self._how = {"suites": suites, "limit": limit, "db": db, "check": False, "progress": False, **how}
         signature(evaluate).bind(net, **self._how)
         require_possible(RunRequest(suites=suites), read_settings(None if db is None else str(db)))
-        self.net, self.name, self.every, self.log = net, api.run_name("", name), every, log
+        self.net, self.name, self.every = net, api.run_name("", name), every
+        self._log = None if log is None else writer_of(log)
         self.budget = Budget.of(budget)
         self._last: int | None = None  # step
         self._told: set[str] = set()
@@ -130,18 +128,19 @@ class Watch:
         """Evaluate the network now, once for each step; return None on other ranks, without time or on a failure."""
         if step == self._last:
             return None
-        self._last, group, begun = step, ranks(), monotonic()
+        self._last, group, begun, what = step, ranks(), monotonic(), "evaluated"
         try:
             with group.together():
-                if not group.exchange(self.budget.is_free)[0]:
+                if not group.exchange(self.budget.left >= 0)[0]:
                     return None
                 done = self._evaluated(group, step, begun)
             if group.rank == 0:
+                what = "logged"
                 self._report(done)
                 self._write(done.headlines(), step)
                 return done
         except FAILURES as error:  # the boundary of one evaluation: the training goes on
-            LOG.warning("%s: step %d was not evaluated: %s", self.name, step, failure_line(error))
+            LOG.warning("%s: step %d was not %s: %s", self.name, step, what, failure_line(error))
         finally:
             self.budget.spent += monotonic() - begun
         return None
@@ -177,8 +176,8 @@ class Watch:
             name = f"gestaltbench/{suite.replace(':', '-')}/{row.metric}"  # MLflow and TensorBoard refuse a colon
             numbers = {name: row.value, f"{name}/low": row.low, f"{name}/high": row.high}
             values |= {key: number for key, number in numbers.items() if number is not None}
-        if values and self.log is not None:
-            writer_of(self.log)(values, step)
+        if values and self._log is not None:
+            self._log(values, step)
 
 
 def writer_of(log: Any) -> Callable[[Mapping[str, float], int], Any]:
