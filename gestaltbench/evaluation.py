@@ -141,7 +141,7 @@ def evaluate(
             echo_line(f"{row.mark or 'ok':5} {row.name}: {row.detail}", err=True)
         if save and not held.registered:
             held = saved(held, shelf)
-        return _run(held, request, settings, partial(carry_out, reporter=reporter))
+        return _run(held, request, settings, lambda part, command: carry_out(part, reporter, command))
 
 
 def _tried(model: LoadedModel, check: str | Path | bool | None, device: str, settings: Settings) -> list[Check]:
@@ -151,7 +151,9 @@ def _tried(model: LoadedModel, check: str | Path | bool | None, device: str, set
     return [*check_tuned(model, device), *([] if check is False else photograph_checks(model, folder, settings))]
 
 
-def _run(held: Held, request: RunRequest, settings: Settings, carry_out: Callable[..., RunReport]) -> Evaluation:
+def _run(
+    held: Held, request: RunRequest, settings: Settings, carry_out: Callable[[RunPlan, str], RunReport]
+) -> Evaluation:
     card, db = held.model.card, settings.db
     plan = RunPlan(
         tasks=[],
@@ -163,7 +165,7 @@ def _run(held: Held, request: RunRequest, settings: Settings, carry_out: Callabl
     ).planned()
     report = RunReport()
     for part in plan.by_suite():
-        report.join(carry_out(part, command=f"gestaltbench.evaluate {shlex.quote(card.name)}"))
+        report.join(carry_out(part, f"gestaltbench.evaluate {shlex.quote(card.name)}"))
     under: dict[str, dict[str, str]] = {}
     for (_, suite, _), (status, why) in report.tasks.items():
         under.setdefault(status, {})[suite] = why

@@ -22,7 +22,7 @@ class LightningWatch(Callback):  # type: ignore[misc]
 
     def __init__(self, *, every: int | None = None, **how: Any) -> None:
         self._every = every
-        self._watch = Watch(None, every=every or 1, log=self._write, **how)
+        self._watch = Watch(None, every=1 if every is None else every, log=self._write, **how)
         self._trainer: Any = None
 
     def _write(self, values: Mapping[str, float], step: int) -> None:

@@ -16,7 +16,9 @@ class TrainerWatch(TrainerCallback):
 
     def __init__(self, trainer: Any, *, every: int | None = None, **how: Any) -> None:
         self._every = every
-        self._watch = Watch(trainer.model, every=every or 1, log=lambda values, _step: trainer.log(values), **how)
+        self._watch = Watch(
+            trainer.model, every=1 if every is None else every, log=lambda values, _step: trainer.log(values), **how
+        )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Evaluate the network before its first step."""
