@@ -38,7 +38,7 @@ class FiniteRange(click.FloatRange):
 
 def nonempty_path(text: str) -> str:
     """Refuse an empty text, which comes from a shell variable that is not set."""
-    if not text.strip():
+    if not str(text).strip():  # a default may be a path
         raise click.BadParameter("expected a place, got '' (a variable that is not set?).")
     return text
 
@@ -157,7 +157,7 @@ def parameter(field: VerbParameter) -> click.Parameter:
         return click.Option([field.name, *field.flags], is_flag=True, help=said.help, default=False)
     shown = not more["required"] and default not in (None, "", ())
     flags = field.flags
-    if said.kind.startswith("new") and {"--out", "--output"} & {*flags}:  # two spellings of the same
+    if said.kind and {"--out", "--output"} & {*flags}:  # two spellings of the same
         flags = ("--output", "--out", "-o")
     return click.Option([field.name, *flags], help=said.help, show_default=shown, **more)
 
