@@ -22,6 +22,7 @@ PATHS = {
     "folder": click.Path(exists=True, file_okay=False, path_type=Path),
     "new file": click.Path(dir_okay=False, path_type=Path),
     "new folder": click.Path(file_okay=False, path_type=Path),
+    "new path": click.Path(path_type=Path),
 }
 
 

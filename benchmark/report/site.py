@@ -82,7 +82,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
 
 
 def report(
-    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="place")] = FOLDER,
+    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="new path")] = FOLDER,
     *,
     compare: Annotated[
         Sequence[str], Option("Add a page for this pair, or A,people (repeatable).", metavar="A,B")

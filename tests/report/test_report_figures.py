@@ -128,14 +128,14 @@ def test_the_overview_has_a_row_for_each_headline_and_places_are_shares_of_the_w
     made = figure(replace(contents, own=frozenset({"net-5"})), "overview")
     stored = {(line.observer, head.suite): line.cells[head.suite]
               for line in contents.summaries[0].lines for head in contents.summaries[0].headlines}  # fmt: skip
-    rows = [one for one in made.records if one["headline"] == "shape bias (cue-conflict)"]
+    rows = [one for one in made.records if one["suite"] == "cue-conflict"]
     values = {one["observer"]: one["value"] for one in rows}
     assert values == {name: cell.value for (name, suite), cell in stored.items() if suite == "cue-conflict"}
     worst, best = min(values.values()), 1.0  # the best possible shape bias, without people
     for one in rows:
         assert one["place"] == pytest.approx(0.02 + 0.96 * (one["value"] - worst) / (best - worst))
     assert [one["observer"] for one in rows if one["own"]] == ["net-5"]
-    assert len({one["headline"] for one in made.records}) == 5
+    assert len({one["suite"] for one in made.records}) == 5
     assert "95 % interval: wilson" in made.caption
 
 
