@@ -26,9 +26,8 @@ class Option:
     least: float | None = None
     most: float | None = None
     above: float | None = None  # a bound that is excluded; `most` is then excluded, too
-    kind: Literal["", "place", "path", "file", "folder", "new file", "new folder", "new path"] = (
-        ""  # place: any text but ""
-    )
+    #: place: any text but "".
+    kind: Literal["", "place", "path", "file", "folder", "new file", "new folder", "new path"] = ""
     without: tuple[str, ...] = ()  # parameters of the same command that exclude it
 
     def __init__(self, help: str, *flags: str, **more: Any) -> None:
