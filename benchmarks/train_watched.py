@@ -1,5 +1,5 @@
 """Train the built-in world's network from scratch on natural images while it is evaluated, and draw
-docs/figures/while-training.svg: two minutes of computing.
+docs/figures/while-training.svg: about four minutes of CPU.
 
     python benchmarks/train_watched.py
 """
