@@ -49,6 +49,7 @@ def diagnose(model, images, targets):
 def test_one_photograph_of_each_class_is_enough_to_be_tried():
     logits = torch.eye(4)[[1, 2, 3, 0]]
     shown = SimpleNamespace(
+        x=torch.rand(4, 3, 2, 2),
         model=SimpleNamespace(
             preprocess=SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3, scale=1.0, channels="rgb"),
             labels=SimpleNamespace(classes=("a", "b", "c", "d"), words=()),
@@ -104,6 +105,13 @@ def fed(name, **fields):
 def test_a_network_that_is_fed_right_raises_no_alarm(name, world):
     found = diagnose(load_model(name), *world)
     assert found.findings == () and not found.at_chance and found.right > 55
+
+
+@pytest.mark.slow
+def test_grey_photographs_say_nothing_of_the_input(world):
+    images, targets = world
+    greys = [np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8) for image in images]
+    assert diagnose(fed("world-standard-0", mean=(0.0,) * 3, std=(1.0,) * 3), greys, targets).divergence is None
 
 
 @pytest.mark.slow
