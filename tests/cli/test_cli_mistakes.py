@@ -47,7 +47,7 @@ def test_unknown_names_get_close_matches(bench, words, found):
     ("show ideal-shap", "ideal-shape"),
     ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
     ("compare ideal-shape ideal-* --images", "two observers"),
-    ("compare people ideal-*", "`bench compare NAME people`"),
+    ("compare people ideal-*", "`bench compare NAME people --db"),
     ("export --trials ideal-shap --suite cue-conflict", "ideal-shape"),
 ])  # fmt: skip
 def test_unknown_names_on_a_leaderboard(bench, board, words, found):
@@ -178,7 +178,7 @@ def test_fetch_gets_what_a_run_lacks_and_the_run_ends_in_a_verdict(bench, tmp_pa
     monkeypatch.setenv("BENCH_MIRROR", str(mirror))
     save_file(tiny_resnet(16).state_dict(), tmp_path / "net.safetensors")
     words = ("--arch", TINY, "--weights", "net.safetensors", *INPUT[2:], "--labels", "geirhos16")
-    assert bench("register", "mine", *words).out.endswith("next: bench run --model mine\n")
+    assert bench("register", "mine", *words).out.endswith("next: bench run --model mine --fetch\n")
     ended = bench("run", "-m", "mine", "-s", "cue-conflict", "--fetch")
     assert ended.code == 3 and "cue-conflict: 2 of 1280 images" in ended.err, ended.err
     assert "\nnot fetched: edges: " in ended.err  # no connection

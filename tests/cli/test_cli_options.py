@@ -49,7 +49,7 @@ TOLD = {
     "run": ("arch labels strict fetch", "cli/test_cli_mistakes.py"),
     "run ": ("print_array tasks", "engine/test_parallel.py"),
     "run  ": ("convert", "cli/test_cli_proposed_lines.py"),
-    "rank": ("all", "cli/test_cli_display.py"),
+    "rank": ("all wide", "cli/test_cli_display.py"),
     "compare": ("suite", "cli/test_cli_families.py"),
     "compare transfer": ("form", "leaderboard/test_transfer.py"),
     "models retire": ("undo", "cli/test_cli_model_life.py"),

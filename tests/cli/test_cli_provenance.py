@@ -205,7 +205,7 @@ def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
         ended = bench("show", "--provenance", *words, "--db", beside_people)
         assert ended.code == 0 and f"{said}\n" in ended.out, ended
     refused = bench("reproduce", net, "reported", "recall", "--db", beside_people)
-    assert refused.code == 1 and "`bench show --provenance 'net (a paper, reported)' reported`" in refused.err
+    assert refused.code == 1 and "`bench show --provenance 'net (a paper, reported)' reported --db" in refused.err
 
 
 def _which(row):

@@ -189,7 +189,7 @@ def test_a_world_network_stands_among_those_of_the_package(tmp_path, monkeypatch
     found = verdict_of_db(db)
     assert "standard .00 (" in found["adversarial"] and "below noise" in found["adversarial"]
     assert found["not measured"].endswith(f"human-comparison,saliency --db {db}`.")
-    with pytest.raises(BenchError, match="no observer is called"):
+    with pytest.raises(BenchError, match="has no scores here yet"):
         api.verdict(api.Selection(db), "world-standard-0")
 
 
