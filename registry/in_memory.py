@@ -117,15 +117,19 @@ def hold(net: Any, said: Said, shelf: CardFolder, device: str, trial: Trial) -> 
         raise CardError(f"'{said.name}' does not state its input. {_STATE_IT}")
     how, lines = settled_input(parts.arch, {}, parts.stated, None)
     given = on_device(_sample(how, parts.transform), torch.device(device))
-    parts.module = _without_wrappers(parts.module, given)
+    inner = _without_wrappers(parts.module, given)
+    is_whole = inner is parts.module
+    parts.module = inner
     labels, text = _labels(said.labels, parts, given, str(said.name), shelf)
     card, code, unsaved = _identified(_card(parts, how, labels, said), parts)
     if isinstance(parts.module, Function):
         parts.module = _deciding(parts.module, card, given)
-    model = _loaded(card, parts, code)
+    # Hashing weights is what an evaluation while a network trains can least do twice.
+    model = _loaded(card, parts, code, own if is_network and is_whole else digest_state(parts.module.state_dict()))
     rows = [Check(name="labels", ok=True, detail=text), *lines]
     model, rows = checked(model, rows, shelf, size_is_stated="fixed_size" in parts.stated.fields, trial=trial)
-    return _as_registered(Held(model=model, checks=rows, unsaved=unsaved), (own, model.digest), said, shelf)
+    twin = twin if is_whole else _registered_card(model.module, (own, model.digest), said, shelf)
+    return _as_registered(Held(model=model, checks=rows, unsaved=unsaved), twin, said, shelf)
 
 
 def unwrapped(net: Any) -> Any:
@@ -383,8 +387,8 @@ def _deciding(module: Function, card: ModelCard, given: Given) -> Function:
     return deciding
 
 
-def _loaded(card: ModelCard, parts: _Parts, code: str) -> LoadedModel:
-    space, digest = label_space(card.labels), digest_state(parts.module.state_dict())
+def _loaded(card: ModelCard, parts: _Parts, code: str, digest: str) -> LoadedModel:
+    space = label_space(card.labels)
     model = LoadedModel(
         card=card.model_copy(update={"sha256": digest}),
         module=parts.module.eval(),
@@ -410,10 +414,11 @@ def _asked(parts: _Parts, tokenize: Any, said: Said, shelf: CardFolder, trial: T
     update = {"arch": draft.arch, "options": dict(draft.options), "training": draft.training}
     card = _card(parts, how, str(draft.labels), said).model_copy(update=update)
     parts.module = zero_shot(towers.visual, card, len(label_space(card.labels).classes)).to(place)
-    model = _loaded(card, parts, _code(parts.module))
+    model = _loaded(card, parts, _code(parts.module), digest_state(parts.module.state_dict()))
     model, rows = checked(model, [*draft.rows, *lines], shelf, size_is_stated=False, trial=trial)
     why = "it does not name its configuration: register it with --arch open_clip:ARCH"
-    return _as_registered(Held(model=model, checks=rows, unsaved=why), (model.digest,), said, shelf)
+    twin = _registered_card(model.module, (model.digest,), said, shelf)
+    return _as_registered(Held(model=model, checks=rows, unsaved=why), twin, said, shelf)
 
 
 def saved(held: Held, shelf: CardFolder) -> Held:
@@ -444,9 +449,10 @@ def _registered_card(module: nn.Module, digests: tuple[str, ...], said: Said, sh
     return cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
 
 
-def _as_registered(held: Held, digests: tuple[str, ...], said: Said, shelf: CardFolder) -> Held:
-    """Return the registered network that the object is, loaded from its file; the object's own copy if it is none."""
-    model, card = held.model, _registered_card(held.model.module, digests, said, shelf)
+def _as_registered(held: Held, card: ModelCard | None, said: Said, shelf: CardFolder) -> Held:
+    """Return the registered network that the object is, loaded from its file; the object's own copy if it is none.
+    card: of a network with these weights."""
+    model = held.model
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):
             images = probe(model)
