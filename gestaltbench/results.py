@@ -109,9 +109,7 @@ class RankedBoard(Board):
 
 def ranked_board(board: Board) -> RankedBoard:
     """Return the same board as one that shows itself."""
-    again = object.__new__(RankedBoard)
-    vars(again).update(vars(board))
-    return again
+    return RankedBoard(**vars(board))
 
 
 def _text(tables: Iterable[Table]) -> str:

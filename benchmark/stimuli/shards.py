@@ -111,7 +111,7 @@ def _without_top(folder: Path) -> Path:
 def _fill(
     shards: Sequence[Path], read: Callable[[Path], Iterator[Packed]], lists: Sequence[Path], target: Path
 ) -> None:
-    """Write the images of all shards, and the lists lists them; a failure removes everything written."""
+    """Write the images of all shards, and copy their lists; a failure removes everything written."""
     taken: set[str] = set()
     size = 0
     most = min(MOST[0], LEAST + RATIO * sum(path.stat().st_size for path in shards))
