@@ -36,9 +36,9 @@ from registry.input_diagnosis import (
     NORMALISATIONS,
     SAMPLE,
     TURNS,
+    FedPhotographs,
     Input,
     Order,
-    Shown,
     class_orders,
     diagnose,
     fed_with,
@@ -117,7 +117,7 @@ class Kept:
         key = ("moments", fed.mean, fed.std, fed.scale, fed.bgr, same_turns(turns))
         if key not in self.tables:
             parts = [np.arange(i, min(i + SAMPLE, len(self.x))) for i in range(0, len(self.x), SAMPLE)]
-            found = [Shown(self.model, self.turned(turns, part)).moments(fed) for part in parts]
+            found = [FedPhotographs(self.model, self.turned(turns, part)).moments(fed) for part in parts]
             if found[0] is None:
                 return None
             self.tables[key], self.is_new = torch.stack([torch.cat(side) for side in zip(*found, strict=True)]), True  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ class Way:
         return torch.stack([logits[:, list(group)].logsumexp(1) for group in self.groups], dim=1)
 
 
-class Draw(Shown):
+class Draw(FedPhotographs):
     """Some photographs of a pool under a fault: what was kept, in place of passes."""
 
     def __init__(self, kept: Kept, fed: Input, turn: str, way: Way, rows: Order) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import api
 from benchmark.api.options import Names
-from benchmark.api.ranks import Ranks, ranks
+from benchmark.api.process_group import Ranks, ranks
 from benchmark.api.running import RunPlan, RunRequest, require_possible
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import FAILURES, BenchError, failure_line

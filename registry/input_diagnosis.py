@@ -179,7 +179,7 @@ TURNS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Shown:
+class FedPhotographs:
     """A network and photographs [n, 3, h, w] in [0, 1]: what it answers to each, and what its first batch norm gets."""
 
     def __init__(self, model: LoadedModel, x: Tensor) -> None:
@@ -341,7 +341,10 @@ def _chosen(logits: Tensor, targets: Order) -> tuple[NDArray[np.float64], NDArra
 
 
 def _better_input(
-    shown: Shown, targets: Order, known: tuple[NDArray[np.float64], NDArray[np.bool_]], divergence: float | None
+    shown: FedPhotographs,
+    targets: Order,
+    known: tuple[NDArray[np.float64], NDArray[np.bool_]],
+    divergence: float | None,
 ) -> list[Finding]:
     """Return the input, of a dozen, under which the right classes are significantly more probable.
 
@@ -384,7 +387,7 @@ def _better_input(
     return [Finding(kind="input", text=text, right=hits[name], flags=others[name].flags())]
 
 
-def _fitting_input(shown: Shown, as_fed: float) -> tuple[str, Input, float] | None:
+def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Input, float] | None:
     """Return the input under which pixels have the running statistics of the first batch norm: of the usual ones, or
     one that is solved for; with its divergence. None if none fits, and much better than as fed."""
     limit = min(FITTING, as_fed / FALL)
@@ -401,7 +404,7 @@ def _fitting_input(shown: Shown, as_fed: float) -> tuple[str, Input, float] | No
     return None
 
 
-def diagnose(shown: Shown, targets: Order) -> Diagnosis:
+def diagnose(shown: FedPhotographs, targets: Order) -> Diagnosis:
     """Try a network on photographs whose classes are known: targets has the output of each photograph's class [n]."""
     model, n = shown.model, len(targets)
     # Grey photographs look as wrong to a first layer of colours as a wrong normalisation: only orders are tried.

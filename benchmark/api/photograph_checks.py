@@ -36,7 +36,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     from registry.cards import InputCheck
     from registry.class_lists import match_names
     from registry.determinism_checks import Check
-    from registry.input_diagnosis import Shown, diagnose, head_order
+    from registry.input_diagnosis import FedPhotographs, diagnose, head_order
     from registry.register import UNTRAINED
 
     card, labels = model.card, model.labels
@@ -58,7 +58,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
         return [Check(name="photographs", ok=True, detail=f"{text}. {NOT_TOLD}", mark="note"), *told]
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
     x = model.fit(model.prepare([stimuli.decode(i) for i in rows], "card"))
-    outcome = diagnose(Shown(model, x), targets)
+    outcome = diagnose(FedPhotographs(model, x), targets)
     where = stimuli.name if folder is None else folder.name
     low, high = wilson(outcome.right, outcome.n)
     right = f"{outcome.right} of {outcome.n} right ({low:.2f} to {high:.2f}) on photographs of {where}"

@@ -12,7 +12,7 @@ from torch import nn
 from benchmark.api import load_model
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
-from registry.input_diagnosis import Input, Shown, divergence_of, first_norm_input, head_order, solve_input
+from registry.input_diagnosis import FedPhotographs, Input, divergence_of, first_norm_input, head_order, solve_input
 from registry.input_diagnosis import diagnose as diagnose_shown
 from registry.labels import built_in_space
 
@@ -43,7 +43,7 @@ def test_mean_and_deviation_are_solved_for():
 
 
 def diagnose(model, images, targets):
-    return diagnose_shown(Shown(model, model.fit(model.prepare(images, "card"))), targets)
+    return diagnose_shown(FedPhotographs(model, model.fit(model.prepare(images, "card"))), targets)
 
 
 def test_one_photograph_of_each_class_is_enough_to_be_tried():
