@@ -30,6 +30,14 @@ def kept(url):
         return list(connection.scalars(query))
 
 
+def test_two_processes_that_score_the_same_at_once_store_it_once(store, made, url):
+    observer = store.put_observer(made.observer())
+    numbers = {put(store, made, observer, value) for value in (0.25, 0.25)}
+    assert len(numbers) == 1 and kept(url) == [0.25]
+    put(store, made, observer, 0.5)
+    assert kept(url) == [0.25, 0.5]
+
+
 def test_a_row_has_all_there_is(store, made):
     run, _ = made.world(store)
     observer = store.put_observer(made.observer("tuned", "w2", training=["stylised", "noise(blur)"]))
