@@ -204,7 +204,7 @@ def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: Refer
     """Import tables of trials and scores (unreadable ones are reported), then score the trials."""
     for name, folder in folders.items():
         try:
-            if name in group_members("published-scores"):
+            if find_entry(name, read_settings()).kind == "scores":
                 tables = read_scores(folder)
                 put_reported_scores(tables.scores, store, run)
                 report.notes += tables.notes

@@ -63,9 +63,9 @@ def import_scores(
 ) -> ScoresReport:
     """Import published scores that have no trials.
 
-    PATH is a CSV or JSON file, or the folder of critical-band-masking or RobustBench. It needs columns observer, metric
-    and value; low, high, level, n, condition, source, suite and note are optional. JSON is a list of such records, or
-    {observer: {metric: value}}.
+    PATH is a CSV or JSON file, or a published folder: critical-band-masking, RobustBench, timm's results, Gavrikov and
+    Keuper's table. A file needs columns observer, metric and value; low, high, level, n, condition, source, suite and
+    note are optional. JSON is a list of such records, or {observer: {metric: value}}.
 
     Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
     paired test. Repeating an import adds nothing; a changed value replaces the earlier one."""

@@ -1,15 +1,17 @@
 """Published scores: aggregates whose publishers give no trials.
 
 A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}.
-Two folders have a known layout: the tables of critical-band masking (ajaysub110/critical-band-masking,
+Four folders have a known layout: the tables of critical-band masking (ajaysub110/critical-band-masking,
 `data/network_data`), scores of 89 networks; RobustBench's entries for ImageNet (RobustBench/robustbench,
-`model_info/imagenet`). The meaning of their files follows the publishers' code; `reported_metrics.yaml` has the caveats
-of each metric."""
+`model_info/imagenet`); timm's tables of results; the table of Gavrikov and Keuper (2024). The meaning of their files
+follows the publishers' code; `reported_metrics.yaml` has the caveats of each metric, and where a table with a row per
+network has its values."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,26 @@ class ReportedMetric:
     suite: str  # the suite with the same subject
     caveat: str  # what a reader must consider
     clean: bool = False  # whether it is accuracy on clean images
+    table: str = ""  # a file with a row per network that has its values
+    column: str = ""  # a pattern of their columns there; its groups name the condition
+    percent: bool = True  # whether the table has percent
+    n: int = 0  # images behind each value, 0 if they are not known or it is no share
+
+    def score(self, observer: ObserverName, metric: str, value: float, condition: str = "") -> ReportedScore:
+        """Return a score of this metric, with a Wilson interval where the number of images is known."""
+        low, high = wilson(round(value * self.n), self.n) if self.n else (None, None)
+        return ReportedScore(
+            observer=observer,
+            metric=metric,
+            value=value,
+            low=None if low is None else min(low, value),
+            high=None if high is None else max(high, value),
+            method="wilson" if self.n else "",
+            n=self.n,
+            condition=condition,
+            suite=self.suite,
+            remarks=(self.caveat,),
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,7 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
     range values must respect. Raises ScoresError with file, row and expectation."""
     if path.is_dir():
         readers = {SOURCE: (_read_masking, MASKING), ROBUSTBENCH: (_read_robustbench, LISTS)}
+        readers |= {name: (partial(_read_wide, source=name), parts) for name, parts in _wide_tables().items()}
         for name, (read, parts) in readers.items():
             if source in (None, name) and any((path / part).exists() for part in parts):
                 return read(path)
@@ -108,6 +131,42 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
             raise wrong(why)
         scores.append(score)
     return ScoreTables(_once(path, scores))
+
+
+def _wide_tables() -> dict[str, set[str]]:
+    """Return source -> its tables with a row per network."""
+    tables: dict[str, set[str]] = defaultdict(set)
+    for (source, _), known in known_metrics().items():
+        if known.table:
+            tables[source].add(known.table)
+    return tables
+
+
+def _read_wide(folder: Path, source: str) -> ScoreTables:
+    """Read tables with a row per network. An empty cell has no value. Raises ScoresError."""
+    scores: list[ReportedScore] = []
+    for path in sorted(folder / name for name in _wide_tables()[source] if (folder / name).exists()):
+        with foreign("table of scores", path, ScoresError, "Expected a row per network, as published."):
+            frame = read_frame(path)
+            head = list(map(str, frame.iloc[0]))
+            if "model" not in head:
+                raise ValueError("it has no column 'model'")
+            columns = [
+                (at, metric, known, " ".join(filter(None, found.groups())))
+                for (publisher, metric), known in known_metrics().items()
+                for at, name in enumerate(head)
+                if (publisher, known.table) == (source, path.name) and (found := re.fullmatch(known.column, name))
+            ]
+            for number, cells in zip(frame.index[1:], frame.iloc[1:].to_numpy().tolist(), strict=True):
+                row = dict(zip(head, cells, strict=True))
+                # one network at several sizes of the input is several observers
+                name = row["model"] + (f"@{row['img_size']}" if "img_size" in row else "")
+                for at, metric, known, condition in columns:
+                    if text := cells[at]:
+                        where = f"{path}, row {number}, '{head[at]}'"
+                        value = _percent(text, 100, where) / 100 if known.percent else float(text)
+                        scores.append(known.score(ObserverName(source, name), metric, value, condition))
+    return ScoreTables(_once(folder, scores))
 
 
 def shipped_scores() -> ScoreTables:
@@ -207,15 +266,7 @@ def _read_masking(folder: Path) -> ScoreTables:
 
 
 def _masking_score(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
-    known = known_metrics()[SOURCE, metric]
-    return ReportedScore(
-        observer=ObserverName(SOURCE, name),
-        metric=metric,
-        value=value,
-        suite=known.suite,
-        remarks=(known.caveat,),
-        **fields,
-    )
+    return replace(known_metrics()[SOURCE, metric].score(ObserverName(SOURCE, name), metric, value), **fields)
 
 
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
@@ -260,6 +311,17 @@ def _are_answers(values: Any) -> bool:
     return isinstance(values, list) and bool(values) and set(map(repr, values)) <= {"0", "1"}
 
 
+def _percent(text: Any, most: float, where: str) -> float:
+    """Return a number of percent. Raises ScoresError if it is none."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0 <= value <= most:
+        raise ScoresError(f"{where}: expected percent, got {text!r:.40}.")
+    return value
+
+
 ROBUSTBENCH = "robustbench"
 #: List of entries -> our name of each number that one may have; "external": an attack stronger than AutoAttack.
 LISTS: Mapping[str, Mapping[str, str]] = {
@@ -272,7 +334,6 @@ LISTS: Mapping[str, Mapping[str, str]] = {
         "corruptions_mce_3d": "three_d_mce",
     },
 }
-EVALUATED = 5000  # images behind each accuracy at one budget; means over cells have no interval
 
 
 def _read_robustbench(folder: Path) -> ScoreTables:
@@ -288,23 +349,9 @@ def _read_robustbench(folder: Path) -> ScoreTables:
         if "autoattack_acc" in given:
             given.setdefault("external", given["autoattack_acc"])
         for name, text in given.items():
-            try:
-                value = float(text)
-            except (TypeError, ValueError):
-                value = -1.0
             errors = "mce" in name
-            if not 0 <= value <= (1000 if errors else 100):
-                raise ScoresError(f"{path}, '{name}': expected percent, got {text!r:.40}.")
-            known, share = known_metrics()[ROBUSTBENCH, numbers[name]], value if errors else value / 100
-            score = ReportedScore(
-                observer=ObserverName(ROBUSTBENCH, path.stem),
-                metric=numbers[name],
-                value=share,
-                suite=known.suite,
-                remarks=(known.caveat, *map(printable, remarks)),
-            )
-            if not name.startswith("corruptions"):
-                low, high = wilson(round(share * EVALUATED), EVALUATED)
-                score = replace(score, low=min(low, share), high=max(high, share), method="wilson", n=EVALUATED)
-            scores.append(score)
+            value = _percent(text, 1000 if errors else 100, f"{path}, '{name}'")
+            known, observer = known_metrics()[ROBUSTBENCH, numbers[name]], ObserverName(ROBUSTBENCH, path.stem)
+            score = known.score(observer, numbers[name], value if errors else value / 100)
+            scores.append(replace(score, remarks=(*score.remarks, *map(printable, remarks))))
     return ScoreTables(_once(folder, scores))

@@ -187,3 +187,26 @@ def test_entries_of_robustbench_under_names_of_their_own(entries):
 def test_entries_that_are_not_as_published_are_refused(entries, change, words):
     write(entries, "Linf/Plain.json", json.dumps({"clean_acc": "1", "eps": "4/255", **change}))
     assert "Linf/Plain.json" in refused(words, read_scores, entries)
+
+
+def test_tables_with_a_row_per_network_are_read_by_column_and_size(tmp_path):
+    write(tmp_path, "results-imagenet-a.csv", "model,img_size,top1,top5\na,224,20.0,50\na,288,40.0,60\n")
+    found = {(s.observer.name, s.metric): s for s in read_scores(tmp_path).scores}
+    assert {who: (s.value, s.n) for who, s in found.items()} == {
+        ("a@224", "timm_a"): (0.2, 7500),
+        ("a@288", "timm_a"): (0.4, 7500),
+    }
+    assert (found["a@224", "timm_a"].low, found["a@224", "timm_a"].high) == pytest.approx(wilson(1500, 7500))
+    folder = tmp_path / "own"
+    folder.mkdir()
+    head = (
+        "model,top1_acc/imagenet-c,top1_acc/fog_2,top1_acc/perlin_noise_5,top1_acc/sketch,shape-bias,metric/erf/area\n"
+    )
+    write(folder, "benchmark.csv", head + "a,50,60,70,80,0.25,9\nb,,,,,0.5,9\n")
+    assert {(s.observer.name, s.metric, s.condition): s.value for s in read_scores(folder).scores} == {
+        ("a", "cells_of_imagenet_c", ""): 0.5, ("a", "cells_of_imagenet_c", "fog 2"): 0.6,
+        ("a", "cells_of_imagenet_cbar", "perlin_noise 5"): 0.7, ("a", "experiments_of_recipe", "sketch"): 0.8,
+        ("a", "shape_bias_of_recipe", ""): 0.25, ("b", "shape_bias_of_recipe", ""): 0.5,
+    }  # fmt: skip
+    write(folder, "benchmark.csv", head + "a,50,160,70,80,0.25,9\n")
+    assert "row 2, 'top1_acc/fog_2'" in refused("expected percent, got '160'", read_scores, folder)
