@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from itertools import groupby, starmap
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -32,7 +32,7 @@ from benchmark.leaderboard.provenance import Provenance, provenance_record
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
-from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
+from benchmark.leaderboard.transfer import TransferMatrix, matrix_table
 from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
@@ -315,9 +315,7 @@ class Leaderboard(Selection):
     verdict = _method(api.verdict, _itself)
     provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))
     trials = _method(api.trials, _itself)
-    transfer = _method(
-        api.transfer, _shown(tuple[TransferMatrix, list[Claim]], "transfer matrix", partial(starmap, matrix_table))
-    )
+    transfer = _method(api.transfer, _shown(TransferMatrix, "transfer matrix", partial(map, matrix_table)))
     export = _method(api.export, _written)
 
 

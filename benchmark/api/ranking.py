@@ -41,7 +41,7 @@ from benchmark.leaderboard.summary import (
 )
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import curves_of_runs as curves_of
-from benchmark.leaderboard.transfer import Claim, TransferMatrix, transfer_claims, transfer_matrix
+from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
 from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools, unseen_boards
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
@@ -49,7 +49,6 @@ from benchmark.store import ScoreRow, Store, open_store
 from benchmark.variables import read_settings
 
 COLUMNS = "Published test levels (default), levels (each), mean, half (people half right), or 'uniform-noise/*'."
-CLAIM = "Does training on TRAIN help on TEST? (Default: every noise against every other.)"
 
 
 def import_scores(
@@ -171,13 +170,11 @@ def transfer(
     *,
     conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
     by_model: Annotated[bool, Option("Show one row per observer, not per recipe.")] = False,
-    claims: Annotated[Sequence[tuple[str, str]], Option(CLAIM, "--claim", metavar="TRAIN TEST")] = (),
-) -> list[tuple[TransferMatrix, list[Claim]]]:
+) -> list[TransferMatrix]:
     """Print accuracy by training recipe and degradation.
 
     This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
-    --training` for published networks); cells with a condition of the recipe are marked. Claims below report how much
-    of the gain from training against one noise carries over to another."""
+    --training` for published networks); cells with a condition of the recipe are marked."""
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with leaderboard.reading() as store:
@@ -186,8 +183,7 @@ def transfer(
             raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
         pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
-    matrices = [item for pool in pooled if (item := transfer_matrix(pool, ways, by_model=by_model)).columns]
-    return transfer_claims(matrices, claims)
+    return [item for pool in pooled if (item := transfer_matrix(pool, ways, by_model=by_model)).columns]
 
 
 def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:

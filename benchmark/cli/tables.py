@@ -289,7 +289,7 @@ def consistency(
 
 @command(api.transfer)
 def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
-    if tables := [matrix_table(*matrix) for matrix in api.transfer(**asked)]:
+    if tables := [matrix_table(matrix) for matrix in api.transfer(**asked)]:
         _give(tables, tables, form, output)
     else:
         echo_line("there are no trials under degradations yet: `bench run --suite corruption` computes them.", err=True)

@@ -87,8 +87,7 @@ class _Scores:
                 self.beside[row.condition][row.metric, row.stimuli] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
-        """Return (digest, its observers) for each board of the metric, the largest group first. An observer without
-        stimuli for this metric joins the largest group: it has no value anywhere."""
+        """Return (digest, its observers) for each board of the metric, the largest group first."""
         if not self.observers:
             return []
         parts = {digest: sorted(part) for digest, part in self.by_metric.get(metric, {}).items() if digest}

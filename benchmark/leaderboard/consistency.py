@@ -41,8 +41,7 @@ class ObserverPair:
 
 
 def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:
-    """Return the experiments that at least two observers answered, or the named one. Raises UnknownName if `experiment`
-    is not among them, BenchError if there are no such experiments."""
+    """Return the experiments that at least two observers answered, or the named one."""
     common = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
     if experiment is not None and experiment not in common:
         raise unknown_name("experiment of two or more of these observers", experiment, common)

@@ -51,8 +51,7 @@ def rendered(tables: Iterable[Table], form: str) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
-    """Yield records as lines of CSV below a header (names: its columns, by default the first record's). Records that
-    lack a column follow an empty line and a header of their own."""
+    """Yield records as lines of CSV below a header (names: its columns, by default the first record's)."""
     head = list(names)
     if head:
         yield _csv_line(head)
@@ -205,8 +204,7 @@ def terminal(
     tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all", *, narrow: bool = False
 ) -> Group:
     """Return tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option
-    that shows the other rows). Columns without room continue below, in blocks that repeat the names of the rows;
-    narrow: they are left out, and a row is a line."""
+    that shows the other rows)."""
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
@@ -270,8 +268,7 @@ def _shortened(names: Sequence[str], room: int) -> tuple[str, ...]:
 
 
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
-    """Yield the columns for rich, as many side by side as have room. Names and numbers break only if one column has no
-    room beside the name. Rows below a divider appear only in blocks in which they have a value."""
+    """Yield the columns for rich, as many side by side as have room."""
     shown = [table.fields[at] for at in table.visible]
     titles = [printable(column.title) for column in shown]
     natural = [
@@ -309,8 +306,7 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
 
 
 def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
-    """Return the characters of each column. Spare ones go to columns that may break, from the left; the widest columns
-    shrink first."""
+    """Return the characters of each column."""
     sizes = dict(least)
     spare = width + GAP - sum(size + GAP for size in sizes.values())
     for at in sizes:

@@ -84,8 +84,7 @@ def _shows_experiments(suite: Suite) -> bool:
 
 
 def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
-    """Return imported trials, and answers of networks under suites that show the published experiments. Only graded
-    experiments count; their conditions are named "experiment/condition"."""
+    """Return imported trials, and answers of networks under suites that show the published experiments."""
     keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
     for name, by_role in ImportedAnswers(store=store).main.items():
         keys[name] = {(role,): row.key for role, row in by_role.items()}
@@ -199,18 +198,6 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColu
 def degradation_of(condition: str) -> str:
     """Return "uniform-noise" for "uniform-noise/0.35", "" for undistorted images."""
     return "" if condition in CLEAN else condition.partition("/")[0]
-
-
-def degradation_family(degradation: str) -> str:
-    """Return a degradation's family in the published lists ("noise"), "" without one."""
-    entries = (own_list(name).get(degradation) for name in LISTS)
-    return next((entry.family for entry in entries if entry is not None), "")
-
-
-def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn | None:
-    """Return the column of a degradation, a title or a condition."""
-    own = (c for c in columns if name in (c.title, c.degradation) or (common_spelling(name),) == c.conditions)
-    return next(own, None)
 
 
 def _present(pool: TrialPool) -> dict[str, list[str]]:

@@ -87,8 +87,7 @@ class Rival:
 
 
 def interval_test(own: Cell, other: Cell, metric: str, name: str) -> Comparison:
-    """Test a difference by the two intervals, as of independent numbers: conservative on common stimuli. The standard
-    errors are those of the ends that face each other (Zou and Donner 2008, Statistics in Medicine 27:1693)."""
+    """Test a difference by the two intervals, as of independent numbers: conservative on common stimuli."""
     a, b = float(own.value or 0.0), float(other.value or 0.0)
     start = Comparison(metric=metric, a=a, b=b, difference=a - b, n=own.n, method=name)
     ends = (own.low, other.high) if a > b else (own.high, other.low)
@@ -104,8 +103,7 @@ def interval_test(own: Cell, other: Cell, metric: str, name: str) -> Comparison:
 def neighbour_tests(
     measured: Sequence[Measured], twins: Iterable[str] = (), rival: Rival | None = None
 ) -> dict[str, list[tuple[str, Row, Comparison]]]:
-    """Return suite -> (group, neighbour, test of the network minus the neighbour). All tests by intervals are one
-    family; those of the rival replace them, as paired tests are stronger."""
+    """Return suite -> (group, neighbour, test of the network minus the neighbour)."""
     paired = (
         {row.suite: row.comparison for row in rival.tests if row.comparison.p_holm is not None}
         if rival and rival.paired
@@ -366,8 +364,7 @@ class Known:
 
 
 def verdict_of(known: Known) -> Verdict:
-    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing. Of a
-    network that is fed wrongly, or guesses, nothing else is said."""
+    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing."""
     sentences = [input_sentence(known)]
     sound = [each for each in known.measured if not (known.wrong or each.guessing)]
     tests = neighbour_tests(sound, known.twins, known.rival)

@@ -98,9 +98,7 @@ def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
 def page_column(
     column: Column, cells: Mapping[str, Cell], people: PeopleScore | None, *, drawn: bool = True, **more: Any
 ) -> dict[str, Any]:
-    """Return a column of numbers as the template draws it. A note on several numbers appears once, below the table.
-
-    cells: by observer; drawn: with marks; more: of a summary's column, key and title (a suite) and its page."""
+    """Return a column of numbers as the template draws it."""
     who = people.cell if people else None
     noted: dict[str, list[str]] = {}
     for name, cell in cells.items():

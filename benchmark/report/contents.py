@@ -143,8 +143,7 @@ class ImageAnswers:
 
 
 def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
-    """Return answers to undegraded images by role and label space, the one with most observers first. They are the
-    answers that boards count; of several own runs on a role the newest."""
+    """Return answers to undegraded images by role and label space, the one with most observers first."""
     known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
     found: list[tuple[str, StoredObservation]] = []
@@ -248,8 +247,7 @@ class Contents:
     own: frozenset[str] = frozenset()  # the reader's own networks, which every figure shows
 
     def only(self, models: Sequence[str]) -> Contents:
-        """Return the same leaderboard with only these networks (names or patterns) and all reference rows. Raises
-        UnknownName if a name matches no network."""
+        """Return the same leaderboard with only these networks (names or patterns) and all reference rows."""
         names = {row.observer for board in self.boards for row in board.rows}
         chosen = set()
         for pattern in models:

@@ -131,8 +131,7 @@ def _printable(data: Any) -> Any:
 
 
 def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
-    """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages. As an element of a
-    page, whose marks show their names under the pointer; and its width and height."""
+    """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages."""
     rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here
@@ -157,8 +156,7 @@ def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> t
 def look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
 ) -> tuple[Spec, Spec]:
-    """Return the colour and shape of a field's values, with one legend for both (width 0: none). Among observers people
-    are drawn in ink, reported scores among groups as grey diamonds."""
+    """Return the colour and shape of a field's values, with one legend for both (width 0: none)."""
     colour, shape = palette(values, places)
     for special, drawn in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
         if special in values and (special == REPORTED or field == "observer"):

@@ -84,8 +84,7 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
-    """Write every figure except links and training runs into the report, by suite. Figures shown as panels of another
-    one are left to `bench plot`."""
+    """Write every figure except links and training runs into the report, by suite."""
     by_suite: dict[str, list[PlacedFigure]] = {}
     together: set[str] = set()
     for suite, figure in every_figure(contents):
@@ -251,8 +250,7 @@ def training(contents: Contents, run: str = "") -> Iterator[Figure]:
 def over_training(
     curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, PeopleScore] | None = None
 ) -> Figure:
-    """Return the runs of one label space: a panel for each headline, a line for each run. Runs share a panel where they
-    share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
+    """Return the runs of one label space: a panel for each headline, a line for each run."""
     records = [
         {key: record[key] for key in TRAINING_FIELDS}
         for curve in curves

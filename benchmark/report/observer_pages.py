@@ -179,8 +179,7 @@ def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[dict[str,
 
 
 def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
-    """Yield the images on which an observer differs from the others, for each role, in lists by their titles. Only the
-    first role has lists by the observer's own probability of the correct answer."""
+    """Yield the images on which an observer differs from the others, for each role, in lists by their titles."""
     for place, role in enumerate([role for role in answers if name in role.observers][:ROLES]):
         own = role.observers.index(name)
         seen = role.shown[own]
@@ -223,8 +222,7 @@ def _images(
 
 
 def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[dict[str, Any]]:
-    """Yield one matrix for each space, of all sets whose images have one category and no conflicting cue. None where
-    there are more categories than a page has room for. rows: (category, (count, shade 0 to SHADES) of each cell)."""
+    """Yield one matrix for each space, of all sets whose images have one category and no conflicting cue."""
     spaces: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for role in (role for role in answers if name in role.observers):
         own = role.observers.index(name)

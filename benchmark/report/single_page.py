@@ -15,8 +15,7 @@ _POLICY = re.compile(r'(http-equiv="Content-Security-Policy" content=")[^"]*')
 
 
 def one_page(folder: Path, paths: Sequence[str]) -> str:
-    """Return the pages at these paths of a report as one, the first one's header on top. Links to other files are
-    text."""
+    """Return the pages at these paths of a report as one, the first one's header on top."""
     keys = {path: "page-" + re.sub(r"[^a-z0-9-]", "-", path.removesuffix(".html")) for path in paths}
     texts = {path: (folder / path).read_text(encoding="utf-8") for path in paths}
     sections = [

@@ -46,10 +46,8 @@ MOST = 24
 
 
 def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False) -> Site:
-    """Write the report of a leaderboard into a folder.
-
-    wanted: pairs to compare (none: one for each space); live: for a server, which makes other pairs. Raises BenchError
-    where the leaderboard is empty, the folder holds something else, or the extra is missing."""
+    """Write the report of a leaderboard into a folder. wanted: pairs to compare (none: one for each space); live: for a
+    server, which makes other pairs."""
     contents = read_contents(settings)
     compared = []
     for a, b in wanted or usual(contents):
@@ -199,8 +197,7 @@ def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) ->
 
 
 class Live:
-    """A report that `refresh` writes over where the leaderboard has changed. Files are replaced whole, so that a page
-    can be read meanwhile."""
+    """A report that `refresh` writes over where the leaderboard has changed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

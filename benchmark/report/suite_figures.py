@@ -328,8 +328,7 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
 
 
 def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Yield a line for each network through two metrics under the same conditions, the first point larger. The third
-    and the fourth metric are the same for all networks, a grey line."""
+    """Yield a line for each network through two metrics under the same conditions, the first point larger."""
     pattern, along = re.compile(declared.conditions), declared.along
 
     def points(name: str, metrics: Sequence[str], observer: str) -> list[dict[str, Any]]:

@@ -90,8 +90,7 @@ def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Si
 
 
 def slug(name: str) -> str:
-    """Return a file name for any name: the name if it is plain, otherwise its plain characters and a digest. All are
-    distinct, also on file systems that ignore case."""
+    """Return a file name for any name: the name if it is plain, otherwise its plain characters and a digest."""
     if _PLAIN.fullmatch(name):
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]

@@ -11,8 +11,7 @@ COUNT = 6
 
 
 def check_attack(attack: Attack) -> list[Check]:
-    """Check that an attack's points are in the ball and in [0,1], and depend only on their own image. A check that
-    raises counts as failed, with the error."""
+    """Check that an attack's points are in the ball and in [0,1], and depend only on their own image."""
     last = attack.budgets[-1]
 
     def inside() -> str:

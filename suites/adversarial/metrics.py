@@ -26,8 +26,7 @@ BUDGETS: tuple[tuple[str, NormName, float, str], ...] = (
 
 
 def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
-    """Return the metrics that a configuration can give. The headline is robust_accuracy, at the reference budget of its
-    first threat."""
+    """Return the metrics that a configuration can give."""
     clean = "right answers without attack, on the same images"
     passes = "gradient passes (forward and backward of one image) that the attacks needed, per image shown"
     return (

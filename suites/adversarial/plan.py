@@ -13,8 +13,7 @@ from suites.adversarial.metrics import LISTED
 
 def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
     """Plan RobustBench's images if configured, otherwise held-out images, otherwise images of ImageNet's training set,
-    shown as the card states. `missing` names a replaced set. Raises PluginError if an attack of another package is not
-    installed or cannot be used."""
+    shown as the card states."""
     for recipe in config.attacks:
         if isinstance(recipe, PluggedIn) and recipe.attack in BROKEN:
             raise PluginError(f"the attack '{recipe.attack}': {BROKEN[recipe.attack]}")

@@ -110,8 +110,7 @@ def _clean(trials: Trials) -> tuple[Array, Array]:
 
 
 def _bounded(score: Score, metric: Metric, images: int) -> Score:
-    """Return the score with its interval cut at the metric's bounds. If no image changes between the two conditions,
-    the interval is the one for a difference of 0 between two proportions of paired `images`."""
+    """Return the score with its interval cut at the metric's bounds."""
     if score.low is None or score.high is None or metric.span is None:
         return score
     low, high, method = score.low, score.high, score.method

@@ -42,8 +42,7 @@ class CellMean:
         return np.asarray(np.divide(mean, clean, out=np.full(len(mean), np.nan), where=clean > 0))
 
     def __call__(self, trials: Trials) -> tuple[Array, Array]:
-        """Return the numerators and denominators [n]. A trial is weighed so that cells count alike: exactly 1 where all
-        have as many images."""
+        """Return the numerators and denominators [n]."""
         table = CellTable(trials)
         weights, n, where = self.weights(table), table.counts[self.what].sum(axis=0), (table.row, table.column)
         chosen = (weights != 0) & (n > 0)

@@ -19,8 +19,7 @@ CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-
 
 
 def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """Plan the images as they are, and under every cell of the sweep. What cannot be made is missing, with the
-    reason."""
+    """Plan the images as they are, and under every cell of the sweep."""
     missing: dict[str, str] = {}
     stimuli, images = natural_images(shelf, missing), config.images
     if config.half_width is not None:
@@ -59,9 +58,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 
 def plan_folders(config: Folders, shelf: Shelf) -> Plan:
-    """Plan the parts of a folder set, and the same clean images if the held-out ones are on disk.
-
-    Images of 224 px are shown unchanged, because they were cropped before they were corrupted."""
+    """Plan the parts of a folder set, and the same clean images if the held-out ones are on disk."""
     parts, missing, blocks = shelf.parts(config.role), {}, []
     for name, stimuli in parts.items():
         if groups_of(name.partition("/")[0]) & set(config.corruptions):

@@ -24,8 +24,7 @@ METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
 def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]:
-    """Return the scores of one observer. Cells and corruptions are conditions of `corruption_accuracy`; a corruption
-    that was planned and could not be shown is one without a value."""
+    """Return the scores of one observer."""
     role = role_of(config)
     if not len(trials):
         return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in metrics()]

@@ -32,9 +32,7 @@ def follows_texture(trials: Trials) -> Array:
 
 def _graded(trials: Trials) -> tuple[Array, Array]:
     """Return the shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0
-    else.
-
-    Trial by trial: a category's probability is a mean over 1 to 109 classes, so sums would be about few categories."""
+    else."""
     if "probability" not in trials.columns:
         return np.zeros(len(trials)), np.zeros(len(trials))
     place = {name: at for at, name in enumerate(GEIRHOS16)}

@@ -58,9 +58,7 @@ class Averages:
 
 def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
-
-    references: name -> trials, never the observer's own. Only people who answered all images that the observer answered
-    are included. Without people, scores have no value but the reason."""
+    references: name -> trials, never the observer's own."""
     scores: list[Score] = []
     averages: list[Averages] = []
     answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []

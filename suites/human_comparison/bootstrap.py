@@ -220,10 +220,8 @@ def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters
 
 
 def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tuple[float, float] | None:
-    """Return the percentile interval of `draws` [1 + B], widened if needed to hold its value draws[0].
-
-    centred: resamples are first shifted by the distance of their mean from the value. Sampling noise adds to squared
-    differences, so that resamples are systematically above the value. None without variation."""
+    """Return the percentile interval of `draws` [1 + B], widened if needed to hold its value draws[0]. centred:
+    resamples are first shifted by the distance of their mean from the value."""
     value, resamples = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
     if not len(resamples) or np.ptp(resamples) == 0:
         return None

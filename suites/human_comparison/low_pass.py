@@ -241,8 +241,7 @@ def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Sc
 
 def attainable_curve(right: Array) -> tuple[Floats, Floats]:
     """Return for every number of right answers 0..n the accuracy difference from people right [n, k], and the highest
-    mean kappa with them, each [n + 1]. Given its accuracy a mean kappa is a sum over images, so the best answers are
-    those with the largest addends."""
+    mean kappa with them, each [n + 1]."""
     n = len(right)
     q, p = right.mean(axis=0), np.arange(n + 1) / n
     chance = expected_consistency(p[:, None], q[None, :])

@@ -15,10 +15,7 @@ WORLD_IMAGES = 64
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
-    """Plan one block per installed experiment, whole images, no transform; the others are missing with a reason.
-
-    Conditions are a label column of the published sets; in the built-in world they are generated. Raises MissingStimuli
-    if no experiment is installed."""
+    """Plan one block per installed experiment, whole images, no transform; the others are missing with a reason."""
     roles = WORLD_ROLES if shelf.space == WORLD else tuple(e.role for e in EXPERIMENTS)
     sets, missing = sets_of(shelf, roles)
     blocks = [Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]

@@ -51,8 +51,7 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places. Raises
-    ModelFailure where no layer keeps places."""
+    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places."""
     kept: list[Tensor] = []
     blocks = getattr(model.module, "blocks", None)
     transformer = hasattr(model.module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential)
@@ -151,8 +150,8 @@ def map_picture(values: Array) -> Pixels:
 
 
 def gradient_picture(gradient: Array) -> Pixels:
-    """Return [3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
-    An even or undefined gradient is grey all over."""
+    """Return [3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0,
+    255]."""
     values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
     mean, deviation = values.mean(), values.std()
     if not np.isfinite(deviation) or deviation == 0:
@@ -165,8 +164,7 @@ def draw_gallery(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
     """Return the figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random
-    weights; kind: a name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the
-    stimuli's label space, ModelFailure where it has no such map."""
+    weights; kind: a name of `PICTURES`."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
     (make, warning), index = PICTURES[kind], chosen_stimuli(stimuli, count)

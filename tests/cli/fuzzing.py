@@ -189,7 +189,7 @@ run --dry-run -m ideal-shape --precision-target ?
 run -m ideal-shape -s cue-conflict --limit 2 --batch-size ?
 ?
 compare consistency ? ? -e ?
-compare transfer -c ? --claim ? ?
+compare transfer -c ?
 compare correlate -m ?
 export --trials ? -s ?
 plot gallery -m ? -o x.png --set ?

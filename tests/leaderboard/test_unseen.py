@@ -65,7 +65,7 @@ def test_a_suite_must_know_what_was_seen(db, bench):
 
 
 def test_a_run_as_a_transfer_matrix(db):
-    ((made, claims),) = api.transfer(api.Selection(db))
+    (made,) = api.transfer(api.Selection(db))
     assert "corruption" in made.title and made.space == "world16"
     assert [row.title for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
     frame = api.trials(api.Selection(db), SANDP, "corruption")
@@ -77,8 +77,6 @@ def test_a_run_as_a_transfer_matrix(db):
         mine = frame["condition"].str.startswith(f"{name}/")
         assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
         assert cell.source.seen is (name == "salt-and-pepper")
-    assert ("noise(salt-and-pepper)", "uniform-noise (4 levels)") in {(c.trained, c.test) for c in claims}
-    assert all(claim.paired for claim in claims)
 
 
 def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
@@ -86,7 +84,7 @@ def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     copy.write_bytes(Path(db).read_bytes())
     api.run(db=str(copy), models="world-standard-1", suites="corruption", limit=4)
     found = api.transfer(api.Selection(str(copy)))
-    assert [made.rows[0].observers for made, _ in found] == [(PLAIN,), ("world-standard-1",)]
-    assert len({made.title for made, _ in found}) == 2
+    assert [made.rows[0].observers for made in found] == [(PLAIN,), ("world-standard-1",)]
+    assert len({made.title for made in found}) == 2
     with pytest.raises(BenchError, match="within"):
         api.transfer(api.Selection(str(copy)), "corruption:within-0.1")

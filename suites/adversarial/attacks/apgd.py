@@ -101,8 +101,7 @@ class DenseRules:
 
 
 class SparseRules:
-    """The rules in L1, where steps move few entries. An L1 ball cut to the box is far smaller than the ball: projecting
-    onto one after the other would lose most of a step, so `inside` projects onto both."""
+    """The rules in L1, where steps move few entries."""
 
     stride = 1.0
 
@@ -129,8 +128,7 @@ class SparseRules:
         return nearest_inside(state.origin, delta, state.epsilon)
 
     def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-        """At a checkpoint, match the sparsity of the best point. If it became sparser, restart from it with full steps;
-        otherwise shorten the step."""
+        """At a checkpoint, match the sparsity of the best point."""
         due = window > 0
         support = (state.best != state.origin).flatten(1).sum(dim=1)
         sparser = due & (support < SPARSER * state.support)
@@ -173,9 +171,7 @@ def nearest_inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
 
 
 def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Verdicts:
-    """Attack every image of a problem, within epsilon [n], one for each.
-
-    Costs at most steps + 1 gradient passes per target."""
+    """Attack every image of a problem, within epsilon [n], one for each."""
     verdicts = Verdicts.none(len(problem.images))
     rules = SparseRules() if norm == "l1" else DenseRules(BALLS[norm])
     # the length of the window that ends at an iteration, 0 where none does

@@ -91,8 +91,7 @@ def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Au
 def plugged_points(
     attack: Attack, network: AttackedNetwork, images: Tensor, labels: Tensor, epsilon: float, seeds: NDArray[np.uint64]
 ) -> Tensor:
-    """Return the images as an added attack perturbs them, one device batch at a time. Raises PluginError that names the
-    attack if it fails, or gives another shape, NaN, or points outside the ball or [0,1]."""
+    """Return the images as an added attack perturbs them, one device batch at a time."""
     parts = []
     for rows in device_batches(network.problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
@@ -163,8 +162,7 @@ def transferred(
     problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
 ) -> tuple[NDArray[np.bool_], int]:
     """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image,
-    and the forward passes of the attacked network for each image. z: its logits at the images. Raises BenchError if all
-    surrogates have its logits: they are the same network under any name."""
+    and the forward passes of the attacked network for each image. z: its logits at the images."""
     some = slice(0, 8)
     with torch.no_grad():
         apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]

@@ -81,8 +81,7 @@ class Ascent(Verdicts):
             (self._finish if only_judge else self._step)(rows)
 
     def _next(self) -> tuple[Rows, bool]:
-        """Return the next batch, and whether it is to be judged only. Full batches of gradients come first, and images
-        that have furthest to go before others."""
+        """Return the next batch, and whether it is to be judged only."""
         alive, batch = np.flatnonzero(self.standing), self.problem.batch
         starts = np.append(self.steps["start"] != "last", True)
         done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
@@ -164,8 +163,7 @@ class Ascent(Verdicts):
         self._place(rows[self.standing[rows]])
 
     def _place(self, rows: Rows) -> None:
-        """Put images at the start of their next stage. From the image itself, the first step is taken with the gradient
-        that is known."""
+        """Put images at the start of their next stage."""
         problem, starts = self.problem, self.steps["start"][self.at[rows]]
         clean, drawn = rows[starts == "clean"], rows[starts == "random"]
         self.point[clean] = problem.images[clean]

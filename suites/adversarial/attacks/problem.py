@@ -28,8 +28,7 @@ def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
 
 
 def margin(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Return max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax). Above 0:
-    wrong. Its gradient does not saturate."""
+    """Return max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax)."""
     rival = z.scatter(1, y[:, None], float("-inf")).amax(dim=1) if t is None else z.gather(1, t[:, None])[:, 0]
     return rival - z.gather(1, y[:, None])[:, 0]
 
@@ -157,8 +156,7 @@ def taken(images: Tensor, rows: Rows) -> Tensor:
 
 
 def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
-    """Return [n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong. Those that are NaN
-    or infinite are noted as failed."""
+    """Return [n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong."""
     y = problem.labels[rows]
     fell, gone = wrong(z, y), not_finite(z)
     if problem.plain is not None:
@@ -172,8 +170,7 @@ def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np
 
 
 def wrong(z: Tensor, y: Tensor) -> Tensor:
-    """Return [n] bool: the answer is not y; exact ties are decided for the first class, as everywhere. NaN and infinity
-    do not count as answers."""
+    """Return [n] bool: the answer is not y; exact ties are decided for the first class, as everywhere."""
     return (z.argmax(dim=1) != y) | not_finite(z)
 
 

@@ -19,8 +19,7 @@ TILES = 5  # the L2 start is a grid of so many squares a side
 
 
 def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) -> Verdicts:
-    """Attack every image of a problem within epsilon [n], one for each, by at most `recipe.queries` forward passes.
-    Raises BenchError for L1."""
+    """Attack every image of a problem within epsilon [n], one for each, by at most `recipe.queries` forward passes."""
     if norm not in SEARCHES:
         raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     verdicts = Verdicts.none(len(problem.images))

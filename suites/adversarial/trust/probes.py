@@ -180,8 +180,7 @@ def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[n
 
 
 def answers_apart(a: Tensor, b: Tensor) -> Tensor:
-    """Return [n]: distances of two answers [n, classes], each less its mean and at unit length, beyond rounding.
-    Neither a constant on all logits nor a class that is never given affects them."""
+    """Return [n]: distances of two answers [n, classes], each less its mean and at unit length, beyond rounding."""
     rounding = torch.finfo(torch.float32).eps * torch.maximum(a.abs(), b.abs())
     least = torch.minimum(_least(a), _least(b))
     rounding = torch.where(torch.maximum(a, b) < least, 0.0, rounding)

@@ -140,9 +140,7 @@ def gradients(c: Trials) -> Iterator[str]:
 
 
 def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
-    """Return wrong and odd gradients, over images unbroken at the smallest budget. Wrong: the answers contradict them
-    (custom backward passes, ripples), or they cannot be checked. Odd: differences over two lengths disagree
-    (straight-through gradients of rounded values), or slopes have another length."""
+    """Return wrong and odd gradients, over images unbroken at the smallest budget."""
     stood = c[f"{threat.norm}_epsilon"] > threat.epsilons[0] * CLOSE
     some = c.where(c["probed"].astype(bool) & stood & ~(c["alone_difference"] > REPEAT))
     names = ("error", "spread", "company", "rise", "scale")

@@ -148,8 +148,7 @@ def gini(maps: Array) -> Floats:
 
 
 def centred_cosine(images: Array, gradients: Array) -> Floats:
-    """Return [n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019).
-    Centring takes out brightness, which untrained networks respond to."""
+    """Return [n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019)."""
     shape = (*images.shape[:2], -1)
     x, g = images.reshape(shape).astype(np.float64), gradients.reshape(shape).astype(np.float64)
     x -= x.mean(axis=2, keepdims=True)

@@ -177,8 +177,8 @@ class MaskContext:
 
 
 def context_of(view: View, pool: int) -> MaskContext:
-    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against, evenly spaced over it.
-    Masks are empty (so nothing is scored) where the set has none."""
+    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against, evenly spaced over
+    it."""
     stimuli = view.block.stimuli
     category = objects(stimuli)
     shape = category[view.index]

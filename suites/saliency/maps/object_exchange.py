@@ -59,8 +59,7 @@ def partners(view: View) -> dict[int, int]:
 
 
 def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
-    """Return pairs of different categories: each image takes the next free one. The remaining images are of one
-    category: two of them split the first pair without it."""
+    """Return pairs of different categories: each image takes the next free one."""
     pairs: dict[int, int] = {}
     free, left = list(order), []
     while free:
