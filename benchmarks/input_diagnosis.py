@@ -32,17 +32,17 @@ from benchmark.api import load_model
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
 from benchmark.variables import read_settings
+from registry.cards import Preprocess, Triple
 from registry.input_diagnosis import (
     NORMALISATIONS,
     SAMPLE,
     TURNS,
     FedPhotographs,
-    Input,
     Order,
     class_orders,
     diagnose,
     fed_with,
-    input_of,
+    renormalised,
     solve_input,
 )
 from registry.labels import LabelSpace, built_in_space
@@ -103,8 +103,8 @@ class Kept:
             x = TURNS[turn](x)
         return x
 
-    def logits(self, fed: Input, turns: tuple[str, ...], rows: Order) -> Tensor:
-        key = (fed.mean, fed.std, fed.scale, fed.bgr, same_turns(turns))
+    def logits(self, fed: Preprocess, turns: tuple[str, ...], rows: Order) -> Tensor:
+        key = (fed.mean, fed.std, fed.scale, fed.channels, same_turns(turns))
         table = self.tables.setdefault(key, torch.full((len(self.x), len(self.model.labels.classes)), torch.nan))
         lacking = rows[table[rows, 0].isnan().numpy()]
         for part in np.array_split(lacking, -(-len(lacking) // SAMPLE)) if len(lacking) else ():
@@ -113,8 +113,8 @@ class Kept:
                 table[part] = fed_with(self.fast, fed).forward(self.turned(turns, part)).nan_to_num(0.0)
         return table[rows]
 
-    def moments(self, fed: Input, turns: tuple[str, ...], rows: Order) -> tuple[Tensor, Tensor] | None:
-        key = ("moments", fed.mean, fed.std, fed.scale, fed.bgr, same_turns(turns))
+    def moments(self, fed: Preprocess, turns: tuple[str, ...], rows: Order) -> tuple[Tensor, Tensor] | None:
+        key = ("moments", fed.mean, fed.std, fed.scale, fed.channels, same_turns(turns))
         if key not in self.tables:
             parts = [np.arange(i, min(i + SAMPLE, len(self.x))) for i in range(0, len(self.x), SAMPLE)]
             found = [FedPhotographs(self.model, self.turned(turns, part)).moments(fed) for part in parts]
@@ -161,17 +161,17 @@ class Way:
 class Draw(FedPhotographs):
     """Some photographs of a pool under a fault: what was kept, in place of passes."""
 
-    def __init__(self, kept: Kept, fed: Input, turn: str, way: Way, rows: Order) -> None:
+    def __init__(self, kept: Kept, fed: Preprocess, turn: str, way: Way, rows: Order) -> None:
         super().__init__(replace(fed_with(kept.model, fed), labels=way.space), kept.x[:1])
         self.kept, self.turn, self.way, self.rows = kept, turn, way, rows
 
-    def logits(self, fed: Input, turn: str = "", rows: slice = slice(None)) -> Tensor:
+    def logits(self, fed: Preprocess, turn: str = "", rows: slice = slice(None)) -> Tensor:
         return self.way.logits(self.kept.logits(fed, (self.turn, turn), self.rows[rows]))
 
-    def moments(self, fed: Input, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
+    def moments(self, fed: Preprocess, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
         return None if self.way.no_norm else self.kept.moments(fed, (self.turn,), self.rows[rows])
 
-    def solved(self) -> Input | None:
+    def solved(self) -> tuple[Triple, Triple] | None:
         return solve_input(self.kept.model.module, self.kept.turned((self.turn,), self.rows[:SAMPLE]))
 
 
@@ -181,7 +181,7 @@ class Fault:
 
     name: str
     kind: str = ""
-    fed: Input
+    fed: Preprocess
     turn: str = ""
     order: Order | None = None
 
@@ -193,14 +193,14 @@ SCALED = ("pixels in 0..1", "pixels in 0..255", "ImageNet's mean of 0..255 (Caff
 
 def faults(model: LoadedModel, space: LabelSpace) -> Iterator[Fault]:
     """Yield a network as it was trained, and each fault."""
-    own = input_of(model)
-    half, quarter = (Input(mean=(0.5, 0.5, 0.5), std=(std, std, std)) for std in (0.5, 0.25))
+    own = model.preprocess
+    half, quarter = (renormalised(own, (0.5, 0.5, 0.5), (std, std, std)) for std in (0.5, 0.25))
     inputs = {
-        "ImageNet's for .5": NORMALISATIONS["ImageNet's mean and deviation"],
+        "ImageNet's for .5": renormalised(own, *NORMALISATIONS["ImageNet's mean and deviation"]),
         "deviation doubled or halved": quarter if own.std == half.std else half,
-        **{name: NORMALISATIONS[name] for name in SCALED},
-        "divided by 255 twice": replace(own, scale=1 / 255),
-        "BGR": replace(own, bgr=True),
+        **{name: renormalised(own, *NORMALISATIONS[name]) for name in SCALED},
+        "divided by 255 twice": own.model_copy(update={"scale": 1 / 255}),
+        "BGR": own.model_copy(update={"channels": "bgr"}),
     }
     yield Fault(name="right", fed=own)
     for name, fed in inputs.items():
@@ -293,13 +293,13 @@ class Share:
 def costs(kept: Kept, fault: Fault, way: Way, targets: Order, rows: Order) -> tuple[float, float]:
     """Return the points of accuracy and the nats of the right class that a fault costs on all photographs."""
 
-    def found(fed: Input, turn: str, at: Order) -> tuple[float, float]:
+    def found(fed: Preprocess, turn: str, at: Order) -> tuple[float, float]:
         logits = way.logits(kept.logits(fed, (turn,), rows))
         chosen = logits.double().log_softmax(1)[torch.arange(len(rows)), torch.from_numpy(at)]
         return float((logits.argmax(1).numpy() == at).mean()), float(chosen.mean())
 
     at = targets if fault.order is None else fault.order[targets]
-    right, wrong = found(input_of(kept.model), "", targets), found(fault.fed, fault.turn, at)
+    right, wrong = found(kept.model.preprocess, "", targets), found(fault.fed, fault.turn, at)
     return 100 * (right[0] - wrong[0]), right[1] - wrong[1]
 
 
@@ -315,7 +315,7 @@ def shares(
         for draw in range(draws):
             chosen = np.random.default_rng(draw).choice(rows, way.count, replace=False)
             at = targets[chosen]
-            right = int((way.logits(kept.logits(input_of(kept.model), ("",), chosen)).argmax(1).numpy() == at).sum())
+            right = int((way.logits(kept.logits(kept.model.preprocess, ("",), chosen)).argmax(1).numpy() == at).sum())
             shown = Draw(kept, fault.fed, fault.turn, way, chosen)
             findings = diagnose(shown, at if fault.order is None else fault.order[at]).findings
             # A remedy is of the fault's kind and leaves no more than one photograph fewer right than as trained.

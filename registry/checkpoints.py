@@ -19,13 +19,12 @@ from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from zipfile import ZipFile, is_zipfile
 
 import torch
 import yaml
 from torch import Tensor, nn
 
-from registry.convert import State, other_format, refusal, unpacked
+from registry.convert import State, members, other_format, refusal, unpacked
 from registry.files import absence, digest_state, is_file
 from registry.inert_pickles import torch_content
 from registry.normalisation import Normalisation, normalising_parts, stated_in
@@ -38,13 +37,14 @@ from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, s
 # numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
 # the place of each, so that a file can only ever make tensors, containers and stand-ins.
 class _Inert:
-    """Replaces an object of a checkpoint that is not a weight: it accepts any arguments and does nothing."""
+    """Replaces an object of a checkpoint that is not a weight: it accepts any arguments and does nothing. It keeps
+    fields, as those of a training script's arguments may describe the network's input."""
 
     def __new__(cls, *_args: object) -> _Inert:
         return super().__new__(cls)
 
-    def __setstate__(self, _state: object) -> None:
-        pass
+    def __setstate__(self, state: object) -> None:
+        self.__dict__.update(state if isinstance(state, dict) else {})
 
 
 class _Entries:
@@ -61,16 +61,9 @@ class _List:
         return []
 
 
-class _Fields(_Inert):
-    """Replaces the arguments of a training script: it keeps their fields, which may describe the network's input."""
-
-    def __setstate__(self, state: object) -> None:
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
 def _stand_ins() -> list[Any]:
     """Return (stand-in, name of what it replaces) of each object in harmless.yaml, as torch takes them."""
-    kinds = {"inert": _Inert, "fields": _Fields, "mapping": _Entries, "list": _List}
+    kinds = {"inert": _Inert, "mapping": _Entries, "list": _List}
     listed = yaml.safe_load(Path(__file__).with_name("harmless.yaml").read_text(encoding="utf-8"))
     pairs = []
     for kind, patterns in listed.items():
@@ -87,18 +80,8 @@ WRAPPERS = (
 )  # fmt: skip
 
 
-def _is_usual(path: Path, start: bytes) -> bool:
-    """Return whether the file is of safetensors, or an archive that torch.save wrote."""
-    if not is_zipfile(path):
-        return path.suffix == ".safetensors" and start[8:9] == b"{"
-    with ZipFile(path) as archive:
-        names = [name.rpartition("/")[2] for name in archive.namelist()]
-    return "data.pkl" in names and "constants.pkl" not in names  # TorchScript has both
-
-
-def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript. arch,
-    kwargs: the network that the weights are for."""
+def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
+    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript."""
     with path.open("rb") as file:
         start = file.read(400)
     if start.startswith(b"version https://git-lfs"):
@@ -109,7 +92,7 @@ def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] =
         )
     if start.lstrip().startswith(b"<"):
         raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is a web page: fetch the file again.")
-    if not _is_usual(path, start) and (found := other_format(path, arch, kwargs)) is not None:
+    if (found := other_format(path, start, held)) is not None:
         raise refusal(path, *found)
 
 
@@ -123,15 +106,11 @@ def refuse_onnx(path: Path) -> None:
         )
 
 
-def _unpickled(path: Path) -> Any:
-    names, size = set[str](), path.stat().st_size
-    if is_zipfile(path):
-        with ZipFile(path) as archive:
-            names = {name.partition("/")[2] for name in archive.namelist()}
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
-            raise WeightsError(f"{path} unpacks to {unpacked} of {size} bytes. Save it again with `torch.save`.")
-    if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
+def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
+    size, unpacked = path.stat().st_size, sum(held.values())
+    if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
+        raise WeightsError(f"{path} unpacks to {unpacked} of {size} bytes. Save it again with `torch.save`.")
+    if any(name.partition("/")[2].startswith(("models/", "serialized_exported_program")) for name in held):
         raise WeightsError(
             f"{path} is an exported program (torch.export), not a state dict: register it with --arch export.",
             Remedy(words=("--arch", "export")),
@@ -143,11 +122,9 @@ def _unpickled(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "torch.distributed.tensor" in str(error) and "torch.distributed.tensor" not in sys.modules:
             import_module("torch.distributed.tensor")  # DTensor: torch knows it as plain once it is imported
-            return _unpickled(path)
+            return _unpickled(path, held)
         named = re.search(r"(?:GLOBAL|global) ([\w.<>]+)", str(error))
-        with path.open("rb") as file:
-            is_pickle = named or is_zipfile(path) or file.read(1) == pickle.PROTO
-        if not is_pickle:  # a text, or a page of the web that was saved as one; torch's own words are about trust
+        if not (named or held):  # a text, for example; torch's own words are about trust
             raise ValueError("neither a zip archive nor a pickle") from error
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         found = f"a pickle that holds {what}, which is neither a tensor nor on the list of harmless objects"
@@ -161,7 +138,8 @@ def read_content(path: Path) -> Any:
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     with foreign("checkpoint", path, WeightsError):
-        refuse_other_formats(path)
+        held = members(path)
+        _refuse_other_formats(path, held)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -169,7 +147,7 @@ def read_content(path: Path) -> Any:
             return dict(load_file(path))
     expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
     with foreign("checkpoint", path, WeightsError, expected):
-        return _unpickled(path)
+        return _unpickled(path, held)
 
 
 # Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping. A file may hold
@@ -464,11 +442,11 @@ def read_weights(
 
 def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and entries of every mapping inside others, the outermost first."""
-    inner = vars(content) if isinstance(content, _Fields) else content
+    inner = vars(content) if isinstance(content, _Inert) else content
     if isinstance(inner, Mapping) and levels:
         yield path, inner
         for name, value in inner.items():
-            steps = value if isinstance(content, _Fields) and isinstance(value, list) else [value]  # of a transform
+            steps = value if isinstance(content, _Inert) and isinstance(value, list) else [value]  # of a transform
             for step in steps:
                 yield from _mappings_in(step, f"{path}.{name}".lstrip("."), levels - 1)
 

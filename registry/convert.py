@@ -1,6 +1,5 @@
-"""Files and folders that are taken on consent: what each holds, written to a new file beside it.
-
-No code of a file runs. `torch.jit.load` opens a TorchScript program, whose parameters and buffers alone are taken."""
+"""Files and folders that are taken on consent: what each holds, written to a new file beside it. No code of a file
+runs."""
 
 import io
 import json
@@ -9,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -28,9 +26,8 @@ Read = Callable[[], Any]
 #: Name of the weight and bias of a quantised linear layer.
 _PACKED = "_packed_params"
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-#: Beginnings of the names of files that training code keeps beside weights, and entries that it keeps in them.
-_OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
-_LEFT = (*_OTHERS, "lr_scheduler", "callbacks", "loops")
+#: Beginnings of the names of files that training code keeps beside weights, and of entries that it keeps in them.
+_OTHERS = ("optimizer", "scheduler", "lr_scheduler", "sampler", "scaler", "callbacks", "loops")
 
 
 def written(read: Read, path: Path) -> Path:
@@ -61,10 +58,8 @@ def write_beside(path: Path, data: bytes, ending: str) -> Path:
 
 
 def _put(data: bytes, target: Path) -> None:
-    try:
+    with foreign("new file", target, WeightsError, "Copy the file elsewhere."):
         write_whole(target, data)
-    except OSError as error:
-        raise WeightsError(f"{shown(target)} cannot be written ({error.strerror}). Copy the file elsewhere.") from error
 
 
 def refusal(path: Path, what: str, read: Read) -> WeightsError:
@@ -94,7 +89,7 @@ def _plain(content: Any, above: tuple[int, ...]) -> Any:
     if not isinstance(content, Mapping):  # the arguments of a training script have fields
         return _plain(getattr(content, "__dict__", None) or None, inside)
     named = unpacked(module_state(content) if is_module(content) else content)
-    parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_LEFT)}
+    parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_OTHERS)}
     return {name: value for name, value in parts.items() if value is not None and value != {}}
 
 
@@ -124,30 +119,28 @@ def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
 # Formats that torch does not read as weights.
 
 
-def other_format(path: Path, arch: str, kwargs: Mapping[str, Any]) -> tuple[str, Read] | None:
-    """Return in words what a file of another format is, and its reader; None for torch's and safetensors'. arch,
-    kwargs: the network that it is for."""
-    with path.open("rb") as file:
-        start = file.read(20)
-    if start.startswith(b"\x89HDF"):
-        return "HDF5 (.h5)", partial(_hdf5, path)
+def members(path: Path) -> dict[str, int]:
+    """Return the names in a zip archive and the bytes that each unpacks to; {} for another file."""
+    if not is_zipfile(path):
+        return {}
+    with ZipFile(path) as archive:
+        return {member.filename: member.file_size for member in archive.infolist()}
+
+
+def other_format(path: Path, start: bytes, held: Mapping[str, int]) -> tuple[str, Read] | None:
+    """Return in words what a file of another format is, and its reader; None for torch's and safetensors'. start: its
+    first bytes; held: from `members`."""
     if start.startswith(b"\x93NUMPY"):
         return "a file of numpy (.npy)", partial(_npy, path)
     magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
     # a header of safetensors, which begins with its length, may begin like a pickle
-    if start.startswith(b"\x80") and magic not in start and start[8:9] != b"{":
+    if start.startswith(b"\x80") and magic not in start[:20] and start[8:9] != b"{":
         return "a pickle of Python, not of torch.save", partial(_pickled, path)
-    if not is_zipfile(path):
-        return None
-    with ZipFile(path) as archive:
-        names = archive.namelist()
-    if any(name.endswith("/constants.pkl") for name in names):
+    if any(name.endswith("/constants.pkl") for name in held):
         return "a TorchScript program (torch.jit.save)", partial(_script_state, path)
-    if not names or not all(name.endswith(".npy") for name in names):
-        return None
-    is_flax = any(name.endswith("kernel.npy") for name in names) and arch.startswith("timm:")
-    read = partial(_flax_state, path, arch, dict(kwargs)) if is_flax else partial(_npz, path)
-    return f"an archive of numpy (.npz) with {len(names)} arrays", read
+    if held and all(name.endswith(".npy") for name in held):
+        return f"an archive of numpy (.npz) with {len(held)} arrays", partial(_npz, path)
+    return None
 
 
 def _pickled(path: Path) -> Any:
@@ -177,46 +170,6 @@ def _npy(path: Path) -> Any:
 def _npz(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as archive:
         return {name.replace("/", "."): archive[name] for name in archive.files}
-
-
-def _flax_state(path: Path, arch: str, kwargs: Mapping[str, Any]) -> State:
-    """Return the state of timm's network, which reads the arrays of JAX and Flax for its ViT, Mixer and BiT."""
-    arrays, places = np.load(path), "Transformer/posembed_input/pos_embedding"
-    classes = len(arrays.get("head/bias", ()))
-    network = import_module("timm").create_model(arch.removeprefix("timm:"), num_classes=classes, **kwargs)
-    if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
-        raise WeightsError(f"the positions of {shown(path)} do not fit: --arch-option img_size=... gives its size.")
-    network.load_pretrained(path)
-    return dict(network.state_dict())
-
-
-def _hdf5(path: Path) -> dict[str, Any]:
-    h5py: Any = _library("h5py", path)
-    found: dict[str, Any] = {}
-
-    def keep(name: str, part: Any) -> None:
-        if isinstance(part, h5py.Dataset) and part.external is None:  # else its numbers are in another file
-            found[name.replace("/", ".")] = np.asarray(part[()])
-
-    with h5py.File(path, "r") as file:
-        weights = file.get("model_weights", file)
-        if {"keras_version", "layer_names"} & {*file.attrs, *weights.attrs}:
-            raise WeightsError(
-                f"{shown(path)} is of Keras, whose layers have other names and layouts. Register a function that runs "
-                "it (--arch python:FILE.py:predict), or an ONNX file of it."
-            )
-        file.visititems(keep)
-    return found
-
-
-def _library(name: str, path: Path) -> ModuleType:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise WeightsError(
-            f"{shown(path)} needs the package '{name}', which is not installed.",
-            Remedy(before=("pip", "install", name), words=("--convert",)),
-        ) from error
 
 
 # Folders that training code writes.
@@ -299,44 +252,34 @@ def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> WeightsError
     """Return the error for a folder of PEFT: its adapter is to be merged into the network that it changes."""
     config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
     config = config if isinstance(config, dict) else {}
-    if str((config.get("auto_mapping") or {}).get("parent_library")).startswith("transformers"):
-        write: Callable[[], Path] = partial(_merged_folder, folder, config)
-    elif arch.startswith("timm:"):
-        read = partial(_merged_state, folder, config, arch.removeprefix("timm:"), dict(kwargs))
-        write = partial(written, read, folder / "merged")
-    else:
+    timms = "" if "transformers" in str((config.get("auto_mapping") or {}).get("parent_library")) else arch
+    if timms and not timms.startswith("timm:"):
         return WeightsError(f"{shown(folder)} is an adapter (PEFT): name the network that it is for, --arch timm:NAME.")
     return WeightsError(
         f"{shown(folder)} is an adapter (PEFT) without the network that it changes. --convert merges them to new files "
         "there.",
-        Remedy(write=write),
+        Remedy(write=partial(_merged, folder, config, timms.removeprefix("timm:"), dict(kwargs))),
     )
 
 
-def _own_classes(folder: Path, config: Mapping[str, Any]) -> int | None:
-    """Return the number of classes of a head that was trained with the adapter."""
+def _merged(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> Path:
+    """Write an adapter's network with its changes. name: timm's of the network; "" for one of transformers."""
+    base, target, file = config.get("base_model_name_or_path"), folder / "merged", folder / "adapter_model.safetensors"
     heads = {f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()}
-    file = folder / "adapter_model.safetensors"
-    tensors = _tensors_of(file if is_file(file) else file.with_suffix(".bin"))
-    return next((len(tensor) for name, tensor in tensors.items() if name in heads), None)
-
-
-def _merged_state(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> State:
-    peft: Any = _library("peft", folder)
-    base, classes = config.get("base_model_name_or_path"), _own_classes(folder, config)
-    more: dict[str, Any] = {"checkpoint_path": base} if base and is_file(Path(base)) else {"pretrained": True}
-    more |= {"num_classes": classes} if classes else {}
-    network = import_module("timm").create_model(name, **{**more, **kwargs})
-    return dict(peft.PeftModel.from_pretrained(network, str(folder)).merge_and_unload().state_dict())
-
-
-def _merged_folder(folder: Path, config: Mapping[str, Any]) -> Path:
-    peft: Any = _library("peft", folder)
-    transformers, target = import_module("transformers"), folder / "merged"
-    base, classes = config.get("base_model_name_or_path"), _own_classes(folder, config)
-    with foreign("adapter", folder, WeightsError, "It cannot be merged."):
-        more = {"num_labels": classes} if classes else {}
-        network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
-        transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
-        peft.PeftModel.from_pretrained(network, str(folder)).merge_and_unload().save_pretrained(target)
+    with foreign("adapter", folder, WeightsError, "It cannot be merged. It needs the package peft."):
+        tensors = _tensors_of(file if is_file(file) else file.with_suffix(".bin"))
+        # of a head that was trained with the adapter
+        classes = next((len(tensor) for key, tensor in tensors.items() if key in heads), None)
+        more: dict[str, Any] = {"num_classes" if name else "num_labels": classes} if classes else {}
+        if name:
+            more |= {"checkpoint_path": base} if base and is_file(Path(base)) else {"pretrained": True}
+            network = import_module("timm").create_model(name, **{**more, **kwargs})
+        else:
+            transformers = import_module("transformers")
+            network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
+            transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
+        whole = import_module("peft").PeftModel.from_pretrained(network, str(folder)).merge_and_unload()
+        if name:
+            return written(whole.state_dict, target)
+        whole.save_pretrained(target)
     return target

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Triple
+from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Triple
 from registry.model import LoadedModel
 
 #: Symmetrised divergence of the first batch norm's input from its running statistics: networks that are fed as they
@@ -37,32 +37,15 @@ FEW = 20  # classes of which any assignment to outputs is tried
 Order = NDArray[np.intp]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """One way to bring pixels in [0, 1] to a network."""
-
-    mean: Triple
-    std: Triple
-    scale: float = 1.0
-    bgr: bool = False  # whether channels are in reverse order
-
-    def flags(self) -> str:
-        """Return the options of `bench register` that ask for this input."""
-        mean, std = (",".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
-        more = (f" --scale {self.scale:g}" if self.scale != 1 else "") + (" --channels bgr" if self.bgr else "")
-        return f"--mean {mean} --std {std}{more}"
+def _flags(how: Preprocess) -> str:
+    """Return the options of `bench register` that ask for this input."""
+    mean, std = (",".join(f"{value:.3g}" for value in values) for values in (how.mean, how.std))
+    more = (f" --scale {how.scale:g}" if how.scale != 1 else "") + " --channels bgr" * (how.channels == "bgr")
+    return f"--mean {mean} --std {std}{more}"
 
 
-def input_of(model: LoadedModel) -> Input:
-    """Return the input that a network is given."""
-    how = model.preprocess
-    return Input(mean=how.mean, std=how.std, scale=how.scale, bgr=how.channels == "bgr")
-
-
-def fed_with(model: LoadedModel, other: Input) -> LoadedModel:
+def fed_with(model: LoadedModel, how: Preprocess) -> LoadedModel:
     """Return the same network, given another input."""
-    fields = {"mean": other.mean, "std": other.std, "scale": other.scale, "channels": "bgr" if other.bgr else "rgb"}
-    how = model.preprocess.model_copy(update=fields)
     return replace(model, card=model.card.model_copy(update={"preprocess": how}))
 
 
@@ -70,25 +53,31 @@ def _same(value: float) -> Triple:
     return (value, value, value)
 
 
-#: Name -> the normalisations that training code uses.
-NORMALISATIONS: Mapping[str, Input] = {
-    "ImageNet's mean and deviation": Input(mean=IMAGENET_MEAN, std=IMAGENET_STD),
-    "mean .5, deviation .5": Input(mean=_same(0.5), std=_same(0.5)),
-    "mean .5, deviation .25 (the built-in world's)": Input(mean=_same(0.5), std=_same(0.25)),
-    "CLIP's mean and deviation": Input(
-        mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
+#: Name -> the mean, deviation and scale of the normalisations that training code uses.
+NORMALISATIONS: Mapping[str, tuple[Sequence[float], Sequence[float], float]] = {
+    "ImageNet's mean and deviation": (IMAGENET_MEAN, IMAGENET_STD, 1.0),
+    "mean .5, deviation .5": (_same(0.5), _same(0.5), 1.0),
+    "mean .5, deviation .25 (the built-in world's)": (_same(0.5), _same(0.25), 1.0),
+    "CLIP's mean and deviation": (
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 1.0,
     ),
-    "CIFAR's mean and deviation": Input(mean=(0.4914, 0.4822, 0.4465), std=(0.247, 0.2435, 0.2616)),
-    "pixels in 0..1": Input(mean=_same(0.0), std=_same(1.0)),
-    "pixels in 0..255": Input(mean=_same(0.0), std=_same(1.0), scale=255.0),
-    "ImageNet's mean of 0..255 (Caffe)": Input(mean=(123.68, 116.779, 103.939), std=_same(1.0), scale=255.0),
-    "ImageNet's mean alone": Input(mean=IMAGENET_MEAN, std=_same(1.0)),
-    "ImageNet's deviation alone": Input(mean=_same(0.0), std=IMAGENET_STD),
-    "ImageNet's, twice": Input(
-        mean=cast(Triple, tuple(m + s * m for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))),
-        std=cast(Triple, tuple(s * s for s in IMAGENET_STD)),
+    "CIFAR's mean and deviation": ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616), 1.0),
+    "pixels in 0..1": (_same(0.0), _same(1.0), 1.0),
+    "pixels in 0..255": (_same(0.0), _same(1.0), 255.0),
+    "ImageNet's mean of 0..255 (Caffe)": ((123.68, 116.779, 103.939), _same(1.0), 255.0),
+    "ImageNet's mean alone": (IMAGENET_MEAN, _same(1.0), 1.0),
+    "ImageNet's deviation alone": (_same(0.0), IMAGENET_STD, 1.0),
+    "ImageNet's, twice": (
+        tuple(m + s * m for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)), [s * s for s in IMAGENET_STD], 1.0
     ),
-}
+}  # fmt: skip
+
+
+def renormalised(
+    how: Preprocess, mean: Sequence[float], std: Sequence[float], scale: float = 1.0, channels: str = "rgb"
+) -> Preprocess:
+    """Return the same input with another normalisation, which need not be one that a card may have."""
+    return how.model_copy(update={"mean": tuple(mean), "std": tuple(std), "scale": scale, "channels": channels})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +150,11 @@ def divergence_of(mean: Tensor, var: Tensor, norm: _BatchNorm) -> float:
     return float(each.mean())
 
 
-def _other_inputs(as_fed: Input) -> dict[str, Input]:
+def _other_inputs(as_fed: Preprocess) -> dict[str, Preprocess]:
     """Return the usual inputs in both orders of the channels, other than the one that is given."""
     both = {
-        f"{name}{', BGR' if bgr else ''}": replace(each, bgr=bgr)
-        for (name, each), bgr in product(NORMALISATIONS.items(), (False, True))
+        f"{name}{', BGR' * (channels == 'bgr')}": renormalised(as_fed, *usual, channels)
+        for (name, usual), channels in product(NORMALISATIONS.items(), ("rgb", "bgr"))
     }
     return {name: each for name, each in both.items() if each != as_fed}
 
@@ -185,14 +174,14 @@ class FedPhotographs:
     def __init__(self, model: LoadedModel, x: Tensor) -> None:
         self.model, self.x = model, x
 
-    def logits(self, fed: Input, turn: str = "", rows: slice = slice(None)) -> Tensor:
+    def logits(self, fed: Preprocess, turn: str = "", rows: slice = slice(None)) -> Tensor:
         """Return the logits of some photographs under an input, after a turn of `TURNS`."""
         model, pixels = fed_with(self.model, fed), self.x[rows]
         with torch.no_grad():
             parts = torch.split(TURNS[turn](pixels) if turn else pixels, SAMPLE)
             return torch.cat([model.forward(part) for part in parts]).cpu()
 
-    def moments(self, fed: Input, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
+    def moments(self, fed: Preprocess, rows: slice = slice(None)) -> tuple[Tensor, Tensor] | None:
         """Return mean and mean square of each photograph [n, channels] at the first batch norm, if there is one."""
         reached = first_norm_input(self.model.module, fed_with(self.model, fed).normalise(self.x[rows]))
         if reached is None:
@@ -206,11 +195,11 @@ class FedPhotographs:
         reached = first_norm_input(self.model.module, self.model.normalise(self.x[:1]))
         return None if reached is None else reached[0]
 
-    def solved(self) -> Input | None:
-        """Return the input that gives the first batch norm its running statistics."""
+    def solved(self) -> tuple[Triple, Triple] | None:
+        """Return the mean and deviation that give the first batch norm its running statistics."""
         return solve_input(self.model.module, self.x[:SAMPLE])
 
-    def divergence(self, fed: Input, rows: slice = slice(None)) -> float | None:
+    def divergence(self, fed: Preprocess, rows: slice = slice(None)) -> float | None:
         """Return the divergence at the first batch norm; None without such a norm."""
         moments = self.moments(fed, rows)
         if moments is None or self.norm is None:
@@ -219,7 +208,7 @@ class FedPhotographs:
         return divergence_of(mean, square - mean.square(), self.norm)
 
 
-def solve_input(module: nn.Module, x: Tensor) -> Input | None:
+def solve_input(module: nn.Module, x: Tensor) -> tuple[Triple, Triple] | None:
     """Return the mean and deviation per channel under which pixels x [n, 3, h, w] in [0, 1] have the running statistics
     of the first batch norm; None unless that norm follows a convolution of the pixels.
 
@@ -253,8 +242,7 @@ def solve_input(module: nn.Module, x: Tensor) -> Input | None:
         for mean, std in (((0.5,) * 3, (0.5,) * 3), (IMAGENET_MEAN, IMAGENET_STD))
     ]
     best = min(fits, key=lambda fit: float(fit.fun))
-    mean, std = best.x[:3], np.exp(best.x[3:])
-    return Input(mean=cast(Triple, tuple(map(float, mean))), std=cast(Triple, tuple(map(float, std))))
+    return cast(Triple, tuple(best.x[:3].tolist())), cast(Triple, tuple(np.exp(best.x[3:]).tolist()))
 
 
 def class_orders(words: Sequence[str]) -> dict[str, Order]:
@@ -350,11 +338,11 @@ def _better_input(
 
     The first photographs are a race: inputs that are behind after them are dropped. divergence: that of the first batch
     norm as fed; other normalisations are tried unless it fits, and only those that fit it better."""
-    as_fed, first, rest = input_of(shown.model), slice(RACE), slice(RACE, None)
-    others = {"BGR": replace(as_fed, bgr=not as_fed.bgr)}
+    as_fed, first, rest = shown.model.preprocess, slice(RACE), slice(RACE, None)
+    others = {"BGR": as_fed.model_copy(update={"channels": "rgb" if as_fed.channels == "bgr" else "bgr"})}
     fits = divergence is not None and divergence <= ODD
     if not fits:
-        usual = {name: each for name, each in _other_inputs(as_fed).items() if not each.bgr}
+        usual = {name: each for name, each in _other_inputs(as_fed).items() if each.channels == "rgb"}
         limit = np.inf if divergence is None else divergence / 2
         others |= {name: each for name, each in usual.items() if (shown.divergence(each, slice(SAMPLE)) or 0.0) < limit}
     ways = {**{turn: (as_fed, turn) for turn in TURNS}, **{name: (other, "") for name, other in others.items()}}
@@ -384,23 +372,24 @@ def _better_input(
     text = f"{name}: {hits[name]} of {n} are right instead of {int(right.sum())}"
     if name in TURNS:
         return [Finding(kind="pixels", text=text, right=hits[name])]
-    return [Finding(kind="input", text=text, right=hits[name], flags=others[name].flags())]
+    return [Finding(kind="input", text=text, right=hits[name], flags=_flags(others[name]))]
 
 
-def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Input, float] | None:
+def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Preprocess, float] | None:
     """Return the input under which pixels have the running statistics of the first batch norm: of the usual ones, or
     one that is solved for; with its divergence. None if none fits, and much better than as fed."""
     limit = min(FITTING, as_fed / FALL)
-    usual = _other_inputs(input_of(shown.model))
+    usual = _other_inputs(shown.model.preprocess)
     fit = {name: shown.divergence(each, slice(SAMPLE)) or 0.0 for name, each in usual.items()}
     for name in sorted(usual, key=fit.__getitem__)[:3]:
         if (divergence := shown.divergence(usual[name]) or 0.0) <= limit:
             return name, usual[name], divergence
     solved = shown.solved()
     # Filters whose weights add to nothing do not show the mean: what is solved for then is no pixel value.
-    is_colour = solved is not None and all(0 <= mean <= 1 for mean in solved.mean)
-    if solved is not None and is_colour and (divergence := shown.divergence(solved) or 0.0) <= limit:
-        return "another mean and deviation", solved, divergence
+    if solved is not None and all(0 <= mean <= 1 for mean in solved[0]):
+        how = renormalised(shown.model.preprocess, *solved)
+        if (divergence := shown.divergence(how) or 0.0) <= limit:
+            return "another mean and deviation", how, divergence
     return None
 
 
@@ -409,9 +398,9 @@ def diagnose(shown: FedPhotographs, targets: Order) -> Diagnosis:
     model, n = shown.model, len(targets)
     # Grey photographs look as wrong to a first layer of colours as a wrong normalisation: only orders are tried.
     is_grey = bool((shown.x.amax(1) - shown.x.amin(1)).max() < 0.01)
-    divergence = None if is_grey else shown.divergence(input_of(model))
+    divergence = None if is_grey else shown.divergence(model.preprocess)
     findings: list[Finding] = []
-    logits = shown.logits(input_of(model))
+    logits = shown.logits(model.preprocess)
     known = _chosen(logits, targets)
     right = int(known[1].sum())
     if divergence is not None and divergence > ODD and (better := _fitting_input(shown, divergence)) is not None:
@@ -420,7 +409,7 @@ def diagnose(shown: FedPhotographs, targets: Order) -> Diagnosis:
         hits = int(_chosen(logits, targets)[1].sum())
         first = f"{name}: fits the first layer ({divergence:.2g} -> {fit:.2g})"
         text = f"{first}, {hits} of {n} are right instead of {right}"
-        findings.append(Finding(kind="input", text=text, right=hits, flags=other.flags()))
+        findings.append(Finding(kind="input", text=text, right=hits, flags=_flags(other)))
     orders = _order_finding(logits, targets, class_orders(model.labels.words or model.labels.classes))
     # Of few classes an assignment is fitted, which explains some of what turned pixels do, too.
     if not is_grey and not findings and (not orders or len(model.labels.classes) <= FEW):

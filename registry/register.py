@@ -11,7 +11,7 @@ from typing import Any, Unpack, cast
 from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import Certificate, ModelCard, Preprocess, Source
-from registry.checkpoints import refuse_onnx, refuse_other_formats
+from registry.checkpoints import refuse_onnx
 from registry.class_lists import (
     classes_beside,
     is_class_list,
@@ -34,7 +34,7 @@ from registry.own_transform import Transform
 from registry.preprocessing import Overrides, StatedInput
 from registry.stated_architectures import required_arch
 from registry.transform_reading import read_transform
-from registry.user_errors import BenchError, CardError, WeightsError, foreign, shown, unknown_name
+from registry.user_errors import BenchError, CardError, WeightsError, shown, unknown_name
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
@@ -168,9 +168,6 @@ def _opened(
         with suppress(CardError):  # of another library
             own, _, arguments, stated = preprocessing.read_folder(file.parent, arch)
             return own, weights, arguments, stated
-    if arch and file is not None and is_file(file):
-        with foreign("checkpoint", file, WeightsError):
-            refuse_other_formats(file, arch, kwargs)
     arch = arch or required_arch(file)
     side = kwargs.get("img_size", kwargs.get("image_size"))
     built = side if isinstance(side, int) else None

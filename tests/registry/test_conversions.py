@@ -36,12 +36,6 @@ def in_shards(network, folder):
     (folder / "model.safetensors.index.json").write_text(__import__("json").dumps({"weight_map": files}))
 
 
-def hdf5(network, path):
-    with pytest.importorskip("h5py").File(path, "w") as file:
-        for name, array in arrays(network).items():
-            file[name.replace(".", "/")] = array
-
-
 def onnx(wrap, batch, path, network):
     pytest.importorskip("onnxruntime")
 
@@ -72,7 +66,6 @@ FILES = {
     "protocol5.pkl": lambda network, path: dumped(arrays(network), path, 5),
     "tensors.pickle": lambda network, path: dumped(network.state_dict(), path),
     "whole.pickle": lambda network, path: dumped({"net": network}, path),
-    "state.h5": hdf5,
     "legacy.pth": lambda network, path: torch.save(network, path, _use_new_zipfile_serialization=False),
     "quantised.pt": lambda network, path: torch.save({"model": quantised(network).state_dict()}, path),
     "quantised-network.pt": lambda network, path: torch.save(quantised(network), path),

@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -146,42 +145,6 @@ def timm_script(network, folder, *, averaged):
     saver = CheckpointSaver(model, optimizer, args=args, model_ema=average, checkpoint_dir=str(folder))
     saver.save_checkpoint(3, metric=0.7)
     return folder / "last.pth.tar"
-
-
-def numpy_archive(network, folder):
-    """As Flax's ViT has it, of which timm reads the names."""
-    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    width, heads = 64, network.blocks[0].attn.num_heads
-    out = {"cls": state["cls_token"], "Transformer/posembed_input/pos_embedding": state["pos_embed"]}
-    out["embedding/kernel"] = state["patch_embed.proj.weight"].transpose(2, 3, 1, 0)
-    out |= {"embedding/bias": state["patch_embed.proj.bias"]}
-
-    def norm(theirs, ours):
-        out.update({f"{theirs}/scale": state[f"{ours}.weight"], f"{theirs}/bias": state[f"{ours}.bias"]})
-
-    def dense(theirs, ours):
-        out.update({f"{theirs}/kernel": state[f"{ours}.weight"].T, f"{theirs}/bias": state[f"{ours}.bias"]})
-
-    norm("Transformer/encoder_norm", "norm")
-    dense("head", "head")
-    for i in range(len(network.blocks)):
-        ours, theirs = f"blocks.{i}", f"Transformer/encoderblock_{i}"
-        norm(f"{theirs}/LayerNorm_0", f"{ours}.norm1")
-        norm(f"{theirs}/LayerNorm_2", f"{ours}.norm2")
-        dense(f"{theirs}/MlpBlock_3/Dense_0", f"{ours}.mlp.fc1")
-        dense(f"{theirs}/MlpBlock_3/Dense_1", f"{ours}.mlp.fc2")
-        attention, parts = (
-            f"{theirs}/MultiHeadDotProductAttention_1",
-            (f"{ours}.attn.qkv.{p}" for p in ("weight", "bias")),
-        )
-        weights, biases = (np.split(state[part], 3) for part in parts)
-        for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):
-            out[f"{attention}/{name}/kernel"] = weight.T.reshape(width, heads, -1)
-            out[f"{attention}/{name}/bias"] = bias.reshape(heads, -1)
-        dense(f"{attention}/out", f"{ours}.attn.proj")
-        out[f"{attention}/out/kernel"] = out[f"{attention}/out/kernel"].reshape(heads, -1, width)
-    np.savez(folder / "vit.npz", **out)
-    return folder / "vit.npz"
 
 
 def torchvision_script(network, *, averaged):
@@ -439,7 +402,6 @@ ROWS = {
     "timm in shards": Row(
         written("whole", lambda network, path: path.mkdir() or library("huggingface_hub").save_torch_state_dict(
             network.state_dict(), str(path), max_shard_size=400_000)), "shards.*--convert"),
-    "Flax ViT (.npz)": Row(numpy_archive, "archive of numpy.*--convert", **OF_VIT),
     "torchvision train.py": Row(saved(partial(torchvision_script, averaged=False), "c.pth"), **OF_TORCHVISION),
     "torchvision train.py --model-ema": Row(
         saved(partial(torchvision_script, averaged=True), "c.pth"), **OF_TORCHVISION),

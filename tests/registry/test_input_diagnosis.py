@@ -12,7 +12,8 @@ from torch import nn
 from benchmark.api import load_model
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
-from registry.input_diagnosis import FedPhotographs, Input, divergence_of, first_norm_input, head_order, solve_input
+from registry.cards import Preprocess
+from registry.input_diagnosis import FedPhotographs, divergence_of, first_norm_input, head_order, solve_input
 from registry.input_diagnosis import diagnose as diagnose_shown
 from registry.labels import built_in_space
 
@@ -28,8 +29,8 @@ def test_the_divergence_of_two_normal_distributions():
 def test_mean_and_deviation_are_solved_for():
     torch.manual_seed(0)
     x = torch.rand(8, 3, 24, 24) * torch.tensor([1.0, 0.8, 0.6]).view(1, 3, 1, 1)
-    true = Input(mean=(0.4, 0.5, 0.3), std=(0.2, 0.3, 0.25))
-    normalised = (x - torch.tensor(true.mean).view(1, 3, 1, 1)) / torch.tensor(true.std).view(1, 3, 1, 1)
+    true = (0.4, 0.5, 0.3), (0.2, 0.3, 0.25)
+    normalised = (x - torch.tensor(true[0]).view(1, 3, 1, 1)) / torch.tensor(true[1]).view(1, 3, 1, 1)
     net = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32))
     with torch.no_grad():
         net[1].momentum = 1.0
@@ -38,7 +39,7 @@ def test_mean_and_deviation_are_solved_for():
     norm, batch = first_norm_input(net, x)
     assert divergence_of(batch.mean((0, 2, 3)), batch.var((0, 2, 3)), norm) > 0.1
     solved = solve_input(net, x)
-    assert solved.mean == pytest.approx(true.mean, abs=0.02) and solved.std == pytest.approx(true.std, abs=0.02)
+    assert np.allclose(solved, true, atol=0.02)
     assert solve_input(nn.Sequential(nn.Conv2d(3, 4, 3)), x) is None
 
 
@@ -51,7 +52,7 @@ def test_one_photograph_of_each_class_is_enough_to_be_tried():
     shown = SimpleNamespace(
         x=torch.rand(4, 3, 2, 2),
         model=SimpleNamespace(
-            preprocess=SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3, scale=1.0, channels="rgb"),
+            preprocess=Preprocess(size=2, resize=2, mean=(0.5,) * 3, std=(0.5,) * 3),
             labels=SimpleNamespace(classes=("a", "b", "c", "d"), words=()),
         ),
         divergence=lambda *_: None,
