@@ -21,8 +21,7 @@ class LightningWatch(Callback):  # type: ignore[misc]
     Parameters are those of `Watch`, without net and log: values go to all loggers of the trainer."""
 
     def __init__(self, *, every: int | None = None, **how: Any) -> None:
-        self._every = every
-        self._watch = Watch(None, every=1 if every is None else every, log=self._write, **how)
+        self._watch = Watch(None, every=every, log=self._write, **how)
         self._trainer: Any = None
 
     def _write(self, values: Mapping[str, float], step: int) -> None:
@@ -36,12 +35,11 @@ class LightningWatch(Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Evaluate it after every n-th step."""
-        if self._every is not None:
-            self._watch(trainer.global_step)
+        self._watch(trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Evaluate it after each epoch if no steps are given."""
-        if self._every is None:
+        if self._watch.every is None:
             self._watch.evaluate(trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002

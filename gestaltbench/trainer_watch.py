@@ -15,10 +15,7 @@ class TrainerWatch(TrainerCallback):
     Parameters are those of `Watch`, without net and log: values go through `trainer.log` to all that it reports to."""
 
     def __init__(self, trainer: Any, *, every: int | None = None, **how: Any) -> None:
-        self._every = every
-        self._watch = Watch(
-            trainer.model, every=1 if every is None else every, log=lambda values, _step: trainer.log(values), **how
-        )
+        self._watch = Watch(trainer.model, every=every, log=lambda values, _step: trainer.log(values), **how)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Evaluate the network before its first step."""
@@ -26,12 +23,11 @@ class TrainerWatch(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Evaluate it after every n-th step."""
-        if self._every is not None:
-            self._watch(state.global_step)
+        self._watch(state.global_step)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Evaluate it after each epoch if no steps are given."""
-        if self._every is None:
+        if self._watch.every is None:
             self._watch.evaluate(state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002

@@ -83,7 +83,7 @@ class Watch:
 
     net: what `gestaltbench.evaluate` takes; the training around it is left as it was.
     name: names the training run.
-    every: evaluate at multiples of this step.
+    every: evaluate at multiples of this step; None: only when `evaluate` is called.
     suites: names, or "all"; the cheapest runs first.
     limit: show at most this many images of each set.
     budget: seconds of each evaluation, or a share such as "5%" of the time since the watch was made. Suites that do not
@@ -100,7 +100,7 @@ class Watch:
         net: Any,
         *,
         name: str,
-        every: int,
+        every: int | None,
         suites: Names = "all",
         limit: int | None = None,
         budget: float | str | None = None,
@@ -108,7 +108,7 @@ class Watch:
         db: str | Path | None = None,
         **how: Any,
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise BenchError(f"every={every!r}: expected a number of steps, at least 1.")
         # Photographs say nothing about a network that is not trained yet: none are shown unless asked for.
         self._how = {"suites": suites, "limit": limit, "db": db, "check": False, "progress": False, **how}
@@ -122,7 +122,7 @@ class Watch:
 
     def __call__(self, step: int) -> Evaluation | None:
         """Evaluate the network if the step is a multiple of `every`."""
-        return self.evaluate(step) if step % self.every == 0 else None
+        return self.evaluate(step) if self.every and step % self.every == 0 else None
 
     def evaluate(self, step: int) -> Evaluation | None:
         """Evaluate the network now, once for each step; return None on other ranks, without time or on a failure."""
@@ -136,7 +136,10 @@ class Watch:
                 done = self._evaluated(group, step, begun)
             if group.rank == 0:
                 what = "logged"
-                self._report(done)
+                for suite, why in done.failed.items():
+                    LOG.warning("%s: %s failed: %s", done.name, suite, why)
+                for suite, why in done.skipped.items():
+                    self._tell(f"{self.name}: {suite} does not apply: {why}")
                 self._write(done.headlines(), step)
                 return done
         except FAILURES as error:  # the boundary of one evaluation: the training goes on
@@ -157,12 +160,6 @@ class Watch:
 
         net = group.replica(self.net)
         return evaluate(net, name=self.name, step=step, carry_out=carry_out, **self._how)
-
-    def _report(self, done: Evaluation) -> None:
-        for suite, why in done.failed.items():
-            LOG.warning("%s: %s failed: %s", done.name, suite, why)
-        for suite, why in done.skipped.items():
-            self._tell(f"{self.name}: {suite} does not apply: {why}")
 
     def _tell(self, line: str) -> None:
         """Log a line once."""

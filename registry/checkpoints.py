@@ -19,12 +19,13 @@ from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
 import yaml
 from torch import Tensor, nn
 
-from registry.convert import State, members, other_format, refusal, unpacked
+from registry.convert import State, npy_content, npz_content, pickled_content, refusal, script_state, unpacked
 from registry.files import absence, digest_state, is_file
 from registry.inert_pickles import torch_content
 from registry.normalisation import Normalisation, normalising_parts, stated_in
@@ -80,6 +81,14 @@ WRAPPERS = (
 )  # fmt: skip
 
 
+def _members(path: Path) -> dict[str, int]:
+    """Return the names in a zip archive and the bytes that each unpacks to; {} for another file."""
+    if not is_zipfile(path):
+        return {}
+    with ZipFile(path) as archive:
+        return {member.filename: member.file_size for member in archive.infolist()}
+
+
 def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
     """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript."""
     with path.open("rb") as file:
@@ -92,8 +101,16 @@ def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
         )
     if start.lstrip().startswith(b"<"):
         raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is a web page: fetch the file again.")
-    if (found := other_format(path, start, held)) is not None:
-        raise refusal(path, *found)
+    magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
+    if start.startswith(b"\x93NUMPY"):
+        raise refusal(path, "a file of numpy (.npy)", partial(npy_content, path))
+    # a header of safetensors, which begins with its length, may begin like a pickle
+    if start.startswith(b"\x80") and magic not in start[:20] and start[8:9] != b"{":
+        raise refusal(path, "a pickle of Python, not of torch.save", partial(pickled_content, path))
+    if any(name.endswith("/constants.pkl") for name in held):
+        raise refusal(path, "a TorchScript program (torch.jit.save)", partial(script_state, path))
+    if held and all(name.endswith(".npy") for name in held):
+        raise refusal(path, f"an archive of numpy (.npz) with {len(held)} arrays", partial(npz_content, path))
 
 
 def refuse_onnx(path: Path) -> None:
@@ -138,7 +155,7 @@ def read_content(path: Path) -> Any:
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     with foreign("checkpoint", path, WeightsError):
-        held = members(path)
+        held = _members(path)
         _refuse_other_formats(path, held)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

@@ -9,7 +9,6 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -119,36 +118,14 @@ def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
 # Formats that torch does not read as weights.
 
 
-def members(path: Path) -> dict[str, int]:
-    """Return the names in a zip archive and the bytes that each unpacks to; {} for another file."""
-    if not is_zipfile(path):
-        return {}
-    with ZipFile(path) as archive:
-        return {member.filename: member.file_size for member in archive.infolist()}
-
-
-def other_format(path: Path, start: bytes, held: Mapping[str, int]) -> tuple[str, Read] | None:
-    """Return in words what a file of another format is, and its reader; None for torch's and safetensors'. start: its
-    first bytes; held: from `members`."""
-    if start.startswith(b"\x93NUMPY"):
-        return "a file of numpy (.npy)", partial(_npy, path)
-    magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
-    # a header of safetensors, which begins with its length, may begin like a pickle
-    if start.startswith(b"\x80") and magic not in start[:20] and start[8:9] != b"{":
-        return "a pickle of Python, not of torch.save", partial(_pickled, path)
-    if any(name.endswith("/constants.pkl") for name in held):
-        return "a TorchScript program (torch.jit.save)", partial(_script_state, path)
-    if held and all(name.endswith(".npy") for name in held):
-        return f"an archive of numpy (.npz) with {len(held)} arrays", partial(_npz, path)
-    return None
-
-
-def _pickled(path: Path) -> Any:
+def pickled_content(path: Path) -> Any:
+    """Return the content of a pickle of any origin."""
     with path.open("rb") as file:
         return plain_pickle(file)
 
 
-def _script_state(path: Path) -> State:
+def script_state(path: Path) -> State:
+    """Return the parameters and buffers of a TorchScript program, which is opened and not called."""
     load: Any = torch.jit.load
     state = dict(load(path, map_location="cpu").state_dict())
     if not state:
@@ -156,7 +133,7 @@ def _script_state(path: Path) -> State:
     return state
 
 
-def _npy(path: Path) -> Any:
+def npy_content(path: Path) -> Any:
     """Return a pickled dictionary of arrays."""
     formats: Any = np.lib.format
     with path.open("rb") as file:
@@ -167,7 +144,8 @@ def _npy(path: Path) -> Any:
     return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
 
 
-def _npz(path: Path) -> dict[str, Any]:
+def npz_content(path: Path) -> dict[str, Any]:
+    """Return the arrays of an archive by name."""
     with np.load(path, allow_pickle=False) as archive:
         return {name.replace("/", "."): archive[name] for name in archive.files}
 

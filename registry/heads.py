@@ -226,20 +226,13 @@ class BoxAnswers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes + 1]."""
         answers = self.detector(list(x))
-        if not isinstance(answers, Sequence) or len(answers) != len(x):
-            raise WeightsError(
-                f"the detector returned {type(answers).__name__} for {len(x)} images: expected a list with a mapping "
-                "of boxes, labels and scores for each, as torchvision's detectors return."
-            )
+        expected = "Expected a list with a mapping of boxes, labels and scores for each image, as of torchvision."
+        with foreign("the detector's answer", "", WeightsError, expected):
+            found = [(answer["labels"].tolist(), answer["scores"].float()) for answer in answers]
+            if len(found) != len(x):
+                raise ValueError(f"{len(found)} answers to {len(x)} images")
         scored = []
-        for answer in answers:
-            try:
-                labels, scores = answer["labels"].tolist(), answer["scores"].float()
-            except (KeyError, TypeError, AttributeError) as error:
-                raise WeightsError(
-                    f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "
-                    "mapping of boxes, labels and scores, as torchvision's detectors return."
-                ) from error
+        for labels, scores in found:
             best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
             first: dict[int, int] = {}
             for row in scores.detach().argsort(descending=True, stable=True).tolist():

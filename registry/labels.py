@@ -231,30 +231,23 @@ def _grouping(
 ) -> Grouping:
     """Return the field `groups` of a mapping file of `count` classes. places: class or word -> output."""
     raw, known = data["groups"], tuple(geirhos_groups())
-    if not isinstance(raw, dict) or not raw:
+    if not isinstance(raw, dict) or not raw or not all(isinstance(each, list) and each for each in raw.values()):
         raise wrong("field 'groups': expected category -> list of outputs")
-    owner: dict[int, str] = {}
+    taken: set[int] = set()
     groups: dict[str, tuple[int, ...]] = {}
     for category, members in ((str(key), value) for key, value in raw.items()):
-        if not isinstance(members, list) or not members:
-            raise wrong(f"group '{category:.80}': expected a list of outputs")
         outputs = [member if isinstance(member, int) else places.get(str(member), -1) for member in members]
         for member, output in zip(members, outputs, strict=True):
-            if not 0 <= output < count:
+            if not 0 <= output < count or output in taken:
                 raise wrong(
-                    f"group '{category:.80}': {member!r:.80} is not an output: "
-                    f"an index from 0 to {count - 1} or a class"
+                    f"group '{category:.80}': {member!r:.80} is not an output (an index from 0 to {count - 1} or a "
+                    "class), or is in two groups"
                 )
-            if output in owner:
-                raise wrong(f"output {output} is in '{owner[output]}' and again in '{category}': it belongs to one")
-            owner[output] = category
+            taken.add(output)
         groups[category] = tuple(outputs)
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
     if space in ("", name):
-        raise wrong(
-            "field 'space': expected the label space that `groups` answers in (geirhos16, world16, or a name of its "
-            f"own other than '{name}')"
-        )
+        raise wrong("field 'space': expected geirhos16, world16, or another name than the file's")
     if space in ("geirhos16", "world16"):
         if odd := set(known) ^ set(groups):
             raise wrong(f"'{space}' has the categories {', '.join(known)}; these do not fit: {', '.join(sorted(odd))}")

@@ -17,13 +17,13 @@ _KEYS: Mapping[Unit, tuple[str, ...]] = {
     "step": ("global_step", "step", "iteration", "iter", "n_iter", "num_updates"),
     "epoch": ("epoch", "epochs"),
 }
-#: 1000, 10k, 1m, 1e5; no part of a longer number.
-_NUMBER = r"(\d{1,15})(?:(?:([km])|e(\d))(?![a-z0-9]))?(?![\d.]*\d|e\d)"
+#: A whole number, and no part of a longer one or of a word (10k, 1e5).
+_NUMBER = r"(\d{1,15})(?![\d.]*\d|[a-z]\d|[km](?![a-z0-9]))"
 #: A number by itself, or after "checkpoint" and the like, at the end of a name.
 _BARE = re.compile(rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot){_NUMBER}$")
 #: As above, of a folder: "run-2" counts runs.
 _FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
-_TIMES = {"": 1, "k": 10**3, "m": 10**6}
+
 _MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
 #: Where frameworks keep checkpoints below a run's folder: transformers' Trainer, then Lightning and its loggers.
 _PLACES = (
@@ -103,17 +103,13 @@ def steps_in_name(path: Path) -> dict[Unit, int]:
 
 def _steps_in(name: str, bare: re.Pattern[str]) -> dict[Unit, int]:
     name = name.lower()
-    numbers: dict[Unit, tuple[str, ...]] = {}
+    steps: dict[Unit, int] = {}
     for unit, words in _CALLED.items():
         if matches := re.findall(rf"(?<![a-z])(?:{words})[-_=. ]?{_NUMBER}", name):
-            numbers[unit] = matches[-1]
-    if not numbers and (alone := bare.search(name)):
-        numbers["step"] = alone.groups(default="")
-    counts = {
-        unit: int(f"{digits}{'0' * int(power or 0)}") * _TIMES[letter]  # "10", "k", "" -> 10,000
-        for unit, (digits, letter, power) in numbers.items()
-    }
-    return {unit: count for unit, count in counts.items() if count < _MOST}
+            steps[unit] = int(matches[-1])
+    if not steps and (alone := bare.search(name)):
+        steps["step"] = int(alone[1])
+    return steps
 
 
 def steps_in_file(path: Path) -> dict[Unit, int]:

@@ -260,7 +260,7 @@ class Chat(nn.Module):
     def _posted(self, body: Mapping[str, Any]) -> tuple[int, Any]:
         """Send one request and return the status (0 for none) and the answer as plain data without the key."""
         seconds, content = self.endpoint.timeout, BytesIO()
-        limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, patience=seconds, silence=seconds)
+        limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, silence=seconds)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             status = send_request(

@@ -58,23 +58,14 @@ def templates_of(choice: str) -> tuple[str, ...]:
     if choice in NAMED:
         authors = library("open_clip", "clip", f"--templates {choice} (those of CLIP's authors)")
         return tuple(template("{}") for template in getattr(authors, NAMED[choice]))
-    if choice.count("{}") == 1 and not unprintable(choice):
-        return (choice.strip(),)
     path = expanded(choice)
-    if not is_file(path):
-        raise CardError(
-            f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
-            "template with {} in place of the name."
-        )
-    content = read_bytes(path, "templates", CardError)
-    with foreign("templates", path, CardError, "Expected text in UTF-8."):
-        lines = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
-    odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
-    if not lines or odd is not None:
-        raise CardError(
-            f"templates {shown(path)}: expected lines of plain text with one {{}} each in place of the name; found "
-            f"{shown(odd or 'nothing')[:100]!r}."
-        )
+    expected = "Expected single, 7, 80, a text file with a template a line, or one template; {} replaces the name."
+    with foreign("templates", path, CardError, expected):
+        text = read_bytes(path, "templates", CardError).decode("utf-8-sig") if is_file(path) else choice
+        lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+        odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
+        if not lines or odd is not None:
+            raise ValueError(f"{shown(odd or 'nothing')[:100]!r} is no template")
     return lines
 
 
