@@ -317,6 +317,7 @@ class Leaderboard(Selection):
     trials = _method(api.trials, _itself)
     transfer = _method(api.transfer, _shown(TransferMatrix, "transfer matrix", partial(map, matrix_table)))
     export = _method(api.export, _written)
+    badge = _method(api.badge, _written)
 
 
 rank = _shorthand(Leaderboard.rank)
@@ -335,6 +336,7 @@ provenance = _shorthand(Leaderboard.provenance)
 trials = _shorthand(Leaderboard.trials)
 transfer = _shorthand(Leaderboard.transfer)
 export = _shorthand(Leaderboard.export)
+badge = _shorthand(Leaderboard.badge)
 run = _face(_run, _itself)
 sweep = _face(api.sweep, _certain)
 register = _face(api.register, _registered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,10 +30,12 @@ from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
-from benchmark.failures import BenchError, UsageError
+from benchmark.failures import BenchError, UsageError, unknown_name
+from benchmark.leaderboard import field_formats
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
+from benchmark.leaderboard.field_formats import SuiteScores
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.leaderboard_document import (
     Document,
@@ -51,7 +54,8 @@ from benchmark.stimuli.trial_tables import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.store.codec import encode
 from benchmark.version import __version__
-from registry.labels import label_space
+from registry.files import write_whole
+from registry.labels import LABEL_SPACES, label_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +65,8 @@ if TYPE_CHECKING:
 #: Label spaces whose categories name the columns of probabilities.
 NAMED_SPACES = ("geirhos16", "world16")
 #: Ending of a file -> form; every other file is written as CSV.
-ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".parquet": "parquet"}
+ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".html": "html"}
+ENDINGS |= {".parquet": "parquet"}
 Part = TypeVar("Part", bound="BaseModel")
 
 
@@ -145,7 +150,8 @@ def export(
     by: By = None,
     unseen_only: Unseen = False,
     format: Annotated[
-        Literal["csv", "json", "markdown", "latex", "parquet"] | None,
+        Literal["csv", "json", "markdown", "latex", "html", "parquet", "every-eval-ever", "eval-results", "model-index"]
+        | None,
         Option("Choose the format (default: by the ending of --output)."),
     ] = None,
     every_score: Annotated[
@@ -154,15 +160,24 @@ def export(
     trials_of: Annotated[
         str | None, Option("Export every trial under --suite.", "--trials", metavar="OBSERVER")
     ] = None,
-    output: Annotated[str | Path | None, Option("Write to this file.", "--output", "-o", kind="new file")] = None,
+    output: Annotated[
+        str | Path | None, Option("Write to this file, or folder (every-eval-ever).", "--output", "-o", kind="new path")
+    ] = None,
 ) -> str:
     """Export ranked tables, scores or trials.
 
-    Tables in csv, json and parquet have full precision; markdown and latex (booktabs) have the printed numbers.
-    --scores exports every score, --trials every trial of an observer.
+    Tables in csv, json and parquet have full precision; markdown, latex (booktabs) and html (to embed) have the printed
+    numbers. --scores exports every score, --trials every trial of an observer. every-eval-ever, eval-results (Hugging
+    Face) and model-index are formats of others, for networks (docs/export.md).
 
     Returns the text, or "" if it was written to an output file."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
+    if form in field_formats.FORMS:
+        if every_score or trials_of or by or unseen_only:
+            raise UsageError(f"{form} has its own contents: leave out --scores, --trials, --by and --unseen-only.")
+        return _in_field_format(leaderboard, suite, form, output)
+    if output is not None and Path(output).is_dir():
+        raise UsageError(f"{output} is a folder: name a file with --output.")
     if trials_of and leaderboard.filters:
         raise UsageError("--trials OBSERVER cannot be combined with filters.")
     if (every_score or trials_of) and (by or unseen_only):
@@ -202,6 +217,90 @@ def export(
     with Path(output).open("w", encoding="utf-8", newline="") as file:
         file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
     return ""
+
+
+def _in_field_format(leaderboard: Selection, suite: str | None, form: str, output: str | Path | None) -> str:
+    """Return the scores of networks in another project's format; write them if there is an output."""
+    samples = form == "every-eval-ever"
+    if samples and (output is None or Path(output).is_file()):
+        raise UsageError(f"{form} writes several files: -o FOLDER.")
+    paths, parts = [], []
+    with leaderboard.reading() as store:
+        for rows in _current_scores(store, suite, leaderboard.filters):
+            for part in _suite_scores(store, rows, samples=samples):
+                if not samples:
+                    parts.append(part)
+                    continue
+                for path, text in field_formats.every_eval_ever(part):  # one network at a time: trials are big
+                    write_whole(Path(str(output)) / path, text)
+                    paths.append(path)
+    if not (parts or paths):
+        raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
+    if samples:
+        return ""
+    names = {part.observer.name for part in parts}
+    if form == "eval-results" and len(names) > 1:
+        raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
+    text = field_formats.eval_results(parts) if form == "eval-results" else field_formats.model_index(parts)
+    return _written(text, output)
+
+
+def _written(text: str, output: str | Path | None) -> str:
+    """Return a text, or "" after writing it."""
+    if output is None:
+        return text
+    write_whole(Path(output), text)
+    return ""
+
+
+def _suite_scores(store: Store, rows: Sequence[ScoreRow], *, samples: bool = False) -> Iterator[SuiteScores]:
+    """Yield the scores of each network under one suite (rows: of that suite), with its trials if `samples`."""
+    own: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        if row.kind in ("network", "published") and row.suite != REPORTED:
+            own[row.suite, row.observer].append(row)
+    for (name, observer), scores in own.items():
+        suite = named_suite(name, plugins.find_suites(name))
+        space = scores[0].space
+        yield SuiteScores(
+            observer=next(iter(store.observers(names=(observer,)))),
+            suite=suite,
+            rows=tuple(scores),
+            sets=notes_of(store),
+            runs={row.set_id: store.provenance(row.set_id)["environment"] for row in scores},
+            trials=_named_trials(store, suite, observer) if samples else None,
+            choices=tuple(label_space(space).classes) if samples and space in LABEL_SPACES else (),
+        )
+
+
+def badge(
+    leaderboard: Selection,
+    observer: Annotated[str, Option("An observer.")],
+    suite: Annotated[str | None, Option("Use this suite (default: the only one with scores).")] = None,
+    *,
+    metric: Annotated[str | None, Option("Use this metric (default: the headline).")] = None,
+    output: Annotated[str | Path | None, Option("Write to this file.", "--output", "-o", kind="new file")] = None,
+) -> str:
+    """Draw a number with its interval as a badge (SVG).
+
+    Returns the text, or "" if it was written to an output file."""
+    with leaderboard.reading() as store:
+        require_observer(store, observer)
+        rows = [row for row in store.latest_scores(observers=[observer], conditions=("",)) if row.value is not None]
+        names = sorted({row.suite for row in rows})
+        if suite is None and len(names) != 1:
+            raise UsageError(f"'{observer}' has scores under {', '.join(names) or 'no suite'}: name one suite.")
+        suite = names[0] if suite is None else suite.strip()
+        held = next(_suite_scores(store, [row for row in rows if row.suite == suite]), None)
+    if held is None:
+        raise BenchError(f"'{observer}' is no network with scores under '{suite}': `bench show {observer}`.")
+    wanted = held.suite.headline.name if metric is None else metric
+    known = {each.name: each for each in held.suite.metrics}
+    # of several stimulus sets, the one with most trials
+    row = max((row for row in held.rows if row.metric == wanted), key=lambda row: row.n, default=None)
+    if row is None or wanted not in known:
+        raise unknown_name("metric", wanted, {row.metric for row in held.rows}, f"Suite: {suite}.")
+    return _written(field_formats.badge_svg(held, known[wanted], row), output)
 
 
 def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.DataFrame:

@@ -28,6 +28,7 @@ COMMANDS = {
     "ask": ("pages", "Run a browser experiment and collect people's answers."),
     "import": ("export_commands", "Import trials of people and networks, or scores."),
     "export": ("export_commands", "Export ranked tables, scores or trials."),
+    "badge": ("export_commands", "Draw a number with its interval as an SVG badge."),
     "data": ("data", "List, fetch, add, make and verify stimulus sets."),
     "suites": ("suites", "List, show and check test suites."),
     "db": ("export_commands", "Merge, check and upgrade leaderboards."),

@@ -23,6 +23,12 @@ def export(**asked: Any) -> int:
     return 0
 
 
+@command(api.badge)
+def badge(**asked: Any) -> int:
+    echo_data(api.badge(**asked))
+    return 0
+
+
 @command(api.import_trials, name="trials")
 def import_trials(**asked: Any) -> int:
     report = api.import_trials(**asked)

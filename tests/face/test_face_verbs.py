@@ -19,7 +19,7 @@ from gestaltbench.notebook import progress
 from gestaltbench.results import Results, in_rows
 
 VERBS = (
-    "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
+    "ask", "badge", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
     "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
     "evaluate", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials", "verdict",
@@ -103,11 +103,11 @@ def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
 
 #: Every verb of a leaderboard and what it is asked here.
 ASKED = {
-    "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
+    "badge": (NETS[0], "cue-conflict"), "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
     "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
     "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
 }  # fmt: skip
-REFUSE = {"compare", "diff", "power", "provenance", "show", "trials", "verdict"}
+REFUSE = {"badge", "compare", "diff", "power", "provenance", "show", "trials", "verdict"}
 
 
 @pytest.mark.release
