@@ -103,7 +103,8 @@ def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
 
 #: Every verb of a leaderboard and what it is asked here.
 ASKED = {
-    "badge": (NETS[0], "cue-conflict"), "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
+    "badge": (NETS[0], "cue-conflict"),
+    "compare": NETS, "consistency": (), "correlate": (), "diff": NETS, "export": ("cue-conflict",), "measures": (),
     "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
     "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
 }  # fmt: skip
