@@ -7,8 +7,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from benchmark.contracts import Suite
-from benchmark.failures import PluginError, UnknownName, unknown_name
+from benchmark.failures import PluginError, StimuliError, UnknownName, unknown_name
+from benchmark.stimuli.experiments import added_experiments
 from benchmark.third_party import load_each
+from benchmark.variables import read_settings
 
 GROUP = "bench.suites"
 #: NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide.
@@ -43,6 +45,13 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
         held = {name.partition(":")[0] for name in scored}
         entries = {name: entry for name, entry in entries.items() if name in held}
     found, broken = load_each(entries.values(), _load)
+    able = [suite.of_experiment for suite in found.values() if suite.of_experiment]
+    try:
+        added = added_experiments(read_settings()).values() if able else ()
+        suites = [own for experiment in added for make in able if (own := make(experiment))]
+        found |= {suite.name: suite for suite in suites}
+    except StimuliError as error:
+        broken["human-comparison: added experiments"] = str(error)
     return SuiteShelf(found, broken)
 
 
@@ -56,6 +65,8 @@ def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
 
 def named_suite(name: str, shelf: SuiteShelf) -> Suite:
     """Return the suite or the variant of that name. Raises UnknownName with close matches, PluginError."""
+    if name in shelf.suites:
+        return shelf.suites[name]
     plain, _, variant = name.partition(":")
     if plain in shelf.broken:
         raise PluginError(f"suite '{plain}': {shelf.broken[plain]}")
@@ -75,7 +86,8 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
         if not 0 < target < 0.5:
             raise PluginError(f"suite '{name}': expected {WITHIN} and a number between 0 and 0.5.")
         return suite.stopping.within(target)
-    names = [f"{plain}:{known}" for known in suite.variants]
+    names = [known for known in shelf.suites if known.startswith(f"{plain}:")]
+    names += [f"{plain}:{known}" for known in suite.variants]
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
 
 
@@ -103,7 +115,7 @@ def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
     """Return every plain suite, then the variants among the names of a leaderboard's suites that are known here."""
     variants = []
     for name in names:
-        if ":" in name:
+        if ":" in name and name not in shelf.suites:
             with suppress(UnknownName, PluginError):
                 variants.append(named_suite(name, shelf))
     return [*shelf.suites.values(), *variants]

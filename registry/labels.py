@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -59,9 +60,18 @@ class LabelSpace:
         """Return the label spaces that the classes can answer in, their own first."""
         return tuple(self.groupings)
 
-    def grouping(self, space: str) -> Grouping:
-        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it."""
+    def grouping(self, space: str, categories: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Grouping:
+        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it.
+
+        categories: of a space that is not built in, category -> the classes (WordNet ids or names) that stand for it
+        beside the one of its name. A category without any class here is left out."""
         if space not in self.groupings:
+            places = _places(self.words) | _places(self.classes)
+            found = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}
+            if known := {category: tuple(outputs) for category, outputs in found.items() if outputs}:
+                nothing = self.groupings[self.name].nothing
+                indices = tuple(map(tuple, known.values()))
+                return Grouping(space=space, categories=tuple(known), indices=indices, nothing=nothing)
             raise LabelError(
                 f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in '{space}'; it answers in "
                 f"{', '.join(self.answers)}. A mapping file with `groups:` can add it."

@@ -21,7 +21,7 @@ from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import find_entry, group_members
-from benchmark.stimuli.experiment_names import KNOWN, name_experiment
+from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
@@ -114,7 +114,9 @@ def import_trials(
     experiment; other experiments stay."""
     path, suites = Path(path), plugins.find_suites().suites
     scored = {name for suite in suites.values() for name in suite.experiments}
-    if experiment and name_experiment(experiment) not in {*scored, *KNOWN.values()}:
+    settings = read_settings(db)
+    known_ones = {**published_experiments(), **added_experiments(settings)}
+    if experiment and name_experiment(experiment, known_ones) not in {*scored, *known_ones}:
         raise unknown_name("experiment", experiment, scored, "It names the experiment whose images were answered.")
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
@@ -125,8 +127,8 @@ def import_trials(
         columns=stated_columns(columns),
         answers=stated_answers(answers),
         keep_late=keep_late,
+        known=known_ones,
     )
-    settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
     more = {"path": path.absolute(), "columns": columns, "answers": answers, "keep_late": keep_late}
     command = command_line(import_trials, "bench import trials", **asked, **more)

@@ -16,6 +16,7 @@ from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue
 from benchmark.stimuli.fetch import add as note
+from benchmark.stimuli.fetch import add_experiment
 from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.manifests import stated_manifest
@@ -93,8 +94,8 @@ def fetch(
 
 @command()
 def add(
-    name: Name,
-    folder: Annotated[Path, Option("A folder of images, an archive, or a list of images.", kind="path")],
+    name: Annotated[str, Option("A stimulus set; a folder, or the YAML of an experiment.")],
+    folder: Annotated[Path | None, Option("A folder of images, an archive, or a list of images.", kind="path")] = None,
     *,
     role: Annotated[str | None, Option("Give it this role (`bench suites show`): natural, ...")] = None,
     space: Annotated[str | None, Option("Give its categories this label space: geirhos16, imagenet1k, ...")] = None,
@@ -104,13 +105,23 @@ def add(
     """Add a folder that is already on disk.
 
     Nothing is copied, except that images in archives (zip, Parquet or save_to_disk of Hugging Face, tars of WebDataset)
-    are unpacked. Classes are names of folders, or come from a list of the images (val.txt, CSV, TSV, JSON lines)."""
-    settings, place = read_settings(), expanded(folder).resolve()
+    are unpacked. Classes are names of folders, or come from a list of the images (val.txt, CSV, TSV, JSON lines). An
+    experiment's YAML says itself where its images are and what they show (docs/experiments.md)."""
+    settings = read_settings()
+    if folder is None and name.endswith((".yaml", ".yml")):
+        if role or space or layout or columns:
+            raise UsageError(f"{name}: what an experiment's images show is in its YAML: leave out the options.")
+        entry = add_experiment(expanded(name), settings, echo_line)
+        boards = [own for own in find_suites().suites if own.endswith(f":{entry.name}")]
+        echo_line(f"added '{entry.name}' from {name}; it is on the boards of {', '.join(boards)}")
+        return 0
+    place = expanded(folder or name).resolve()
+    name = name if folder else place.name
     stated: Mapping[str, str] = stated_manifest(columns)
     if layout is None:
         place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
     entry = note(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
-    echo_line(f"added '{entry.name}' from {folder}")
+    echo_line(f"added '{entry.name}' from {folder or place}")
     return 0
 
 

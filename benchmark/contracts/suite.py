@@ -277,6 +277,8 @@ class Suite:
     score: Callable[[Any, Trials], Sequence[Score]]
     config: Any = None
     spaces: tuple[str, ...] = ("geirhos16", "world16")
+    #: Category -> the classes of networks (WordNet ids or names) that stand for it, in an experiment's own label space.
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Whether it also runs on sets labelled with a model's own classes.
     own_space: bool = False
     #: Stimulus set name -> role, for trials of people and published networks.
@@ -287,6 +289,8 @@ class Suite:
     #: networks were seen to fail on, which nobody has to beat.
     controls: Mapping[str, str | None] = field(default_factory=dict)
     against: Against | None = None
+    #: An experiment that a user added (`benchmark.stimuli.experiments`) -> the suite of it; None: it cannot show it.
+    of_experiment: Callable[[Any], Suite | None] | None = None
     #: Condition -> name: scores under it are not an observer's, but those of an edge map, a blob or noise on the same
     #: stimuli. They depend on the stimuli alone; boards show them as rows under the ranking.
     references: Mapping[str, str] = field(default_factory=dict)

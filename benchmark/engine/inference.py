@@ -166,6 +166,8 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
 
 
 Passed = Callable[[int], None]
+#: A label space, and what stands for its categories if it is an experiment's own (`Suite.categories`).
+Space = tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]
 
 
 class Reporter(Protocol):
@@ -257,7 +259,7 @@ class InferenceLoop:
                     yield asked, chunk, rows
 
     def views_again(
-        self, feed: TunedModel, block: Block, space: str, index: NDArray[np.int64], batch: int
+        self, feed: TunedModel, block: Block, space: Space, index: NDArray[np.int64], batch: int
     ) -> Iterator[tuple[NDArray[np.int64], View]]:
         """Yield rows of `index` and a network's view of the images there."""
         images, shown = (list(map(_reader(block.stimuli, self.cache), index.tolist())), list[tuple[Array, Shown]]())
@@ -348,17 +350,16 @@ class InferenceLoop:
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
         """Return the answers to one chunk by observation key. Only running out of memory is raised."""
-        views, answers = dict[str, View](), dict[str, dict[str, Array]]()
+        views, answers = dict[Space, View](), dict[str, dict[str, Array]]()
         for job in jobs:
             if job.failed:
                 continue
             try:
-                if job.space not in views:
+                place = job.space, tuple(job.suite.categories.items())
+                if place not in views:
                     loaded = job.loaded
-                    views[job.space] = self._view(
-                        loaded.observer, job.block, job.space, index, pixels, loaded.batch, passed
-                    )
-                kept = job.suite.observe(job.suite.config, views[job.space])
+                    views[place] = self._view(loaded.observer, job.block, place, index, pixels, loaded.batch, passed)
+                kept = job.suite.observe(job.suite.config, views[place])
                 columns = {name: np.asarray(values) for name, values in kept.items()}
                 for name, values in columns.items():
                     if values.shape[:1] != index.shape:
@@ -376,14 +377,14 @@ class InferenceLoop:
         self,
         observer: TunedModel | IdealObserver,
         block: Block,
-        space: str,
+        space: Space,
         index: NDArray[np.int64],
         pixels: Shown | None,
         batch: int,
         passed: Passed = lambda _passes: None,
     ) -> View:
         if isinstance(observer, IdealObserver):
-            classes = label_space(space).classes
+            classes = tuple(dict(space[1])) or label_space(space[0]).classes
             view = IdealView(observer=observer, block=block, index=index, categories=classes, seed=self.seed)
             return cast(View, view)  # it raises when a suite asks for an attribute that it lacks
         assert pixels is not None
@@ -392,7 +393,7 @@ class InferenceLoop:
             block=block,
             index=index,
             pixels=pixels,
-            grouping=observer.model.labels.groupings[space],
+            grouping=observer.model.labels.grouping(space[0], dict(space[1])),
             seed=self.seed,
             batch=1 if isinstance(pixels, list) else batch,
             device=self.device,

@@ -57,8 +57,9 @@ def changed_answers(
     try:
         for key, index in sampled_positions({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
             stored, agreeing = store.answers(key, index), np.zeros((len(index), 2), dtype=bool)
+            space = task.space, tuple(task.suite.categories.items())
             with working_threads(feed.tuning.threads):
-                for rows, view in loop.views_again(feed, blocks[key], task.space, index, BATCH):
+                for rows, view in loop.views_again(feed, blocks[key], space, index, BATCH):
                     before = {name: values[rows] for name, values in stored.items()}
                     agreeing[rows] |= _agreement(task.suite, before, view, ROUNDING[precision])
                     if agreeing.all():

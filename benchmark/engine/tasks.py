@@ -4,6 +4,7 @@ decides a cut. Shards are stretches of the plan, so that each loads few networks
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -19,6 +20,7 @@ from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
 from registry.files import digest_data
 from registry.labels import label_space
+from registry.user_errors import LabelError
 
 
 def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
@@ -160,6 +162,10 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     labels = label_space(card.labels)
     answers = labels.answers
     shared = tuple(space for space in suite.spaces if space in answers)
+    if suite.categories and not shared:
+        with suppress(LabelError):
+            labels.grouping(suite.spaces[0], suite.categories)
+            return suite.spaces, ""
     if suite.own_space and labels.name not in suite.spaces:
         shared += (labels.name,)
     return shared, (

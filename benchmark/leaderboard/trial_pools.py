@@ -18,7 +18,7 @@ from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.board_model import Board
 from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
-from benchmark.stimuli.experiment_names import canonical_condition
+from benchmark.stimuli.experiments import canonical_condition
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
 from benchmark.transforms.listing import own_list

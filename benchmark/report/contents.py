@@ -31,7 +31,7 @@ from benchmark.observer_trials import commonest, counting_observations
 from benchmark.report.writing import slug
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
-from benchmark.stimuli.experiment_names import SINGLE_CONDITION
+from benchmark.stimuli.experiments import published_experiments
 from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation, open_store
 
 ABSENT = -1
@@ -150,7 +150,8 @@ def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     for suite in (suite for suite in suites if suite.experiments):
         shown = {*suite.experiments.values(), NATURAL}
         for role, row in counting_observations(store, suite):
-            single = row.role in SINGLE_CONDITION if row.suite == IMPORTED else role in shown and not row.condition
+            own = published_experiments().get(row.role) if row.suite == IMPORTED else None
+            single = own.single if own else role in shown and not row.condition
             if single and row.observer_name in known:
                 found.append((role, row))
     places: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)

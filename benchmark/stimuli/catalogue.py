@@ -20,7 +20,7 @@ from registry.files import locked, write_whole
 Kind = Literal["images", "names", "trials", "scores", "textures"]
 Layout = Literal[
     "class-folder", "cue-conflict", "session", "labels-csv", "cells", "names", "trials", "scores", "textures",
-    "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme",
+    "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme", "experiment",
 ]  # fmt: skip
 #: Layouts with masks or maps for each image, read by `benchmark.stimuli.masked`.
 ANNOTATED = frozenset({"masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme"})
@@ -53,6 +53,7 @@ class Entry:
     #: The list of its images with their classes, below the folder, and the names of its columns "image" and "label".
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    experiment: str = ""  # the YAML of an added experiment
     aliases: tuple[str, ...] = ()  # other names under which it is found
     source: str = ""  # where a person obtains it: an address or words
     #: For cells (CORRUPTION/SEVERITY/class/image): the published corruptions in order.

@@ -25,11 +25,13 @@ from benchmark.stimuli.catalogue import (
     save_entry,
 )
 from benchmark.stimuli.datasets import SEVERITY, find_cells, left_out_lines, open_folder, read_names, survey
+from benchmark.stimuli.experiments import published_experiments, read_experiment
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
-from benchmark.stimuli.image_names import PREFIX, read_pair
+from benchmark.stimuli.image_names import read_pair
 from benchmark.stimuli.items import (
     check_spelling,
+    experiment_images,
     find_manifest,
     has_label_table,
     images_below,
@@ -216,7 +218,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         if any(folder.rglob("*.csv")):
             return "trials", "geirhos16"
         raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
-    if all(PREFIX.match(path.name) for path in images):
+    if all(published_experiments()["contrast"].labels_of(path.name) for path in images):
         return "session", "geirhos16"
     named = ({path.parent.name for path in images}, set(subfolders(folder)))
     space = next(filter(None, map(space_of, named)), None)
@@ -347,6 +349,24 @@ def add(
     entry = entry_of_folder(name, place, role, space, layout, columns)
     _check_readable(entry, member_folder(entry, Path(str(entry.folder))), report)
     save_entry(entry, settings)
+    return entry
+
+
+def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
+    """Add the experiment of a YAML; its images stay where they are. Raises StimuliError naming the line to change."""
+    own = read_experiment(file.resolve())
+    check_name(own.name)
+    if find_built_in(own.name) or find_built_in(own.role):
+        raise StimuliError(f"{own.where('name')}: '{own.name}' is a built-in set; choose another name.")
+    images = list(experiment_images(own)) if own.stimuli else []
+    row = {"role": own.role, "space": own.space, "layout": "experiment", "title": own.title, "license": own.license}
+    if own.stimuli:
+        row["folder"] = str((Path(own.file).parent / own.stimuli.folder).resolve())
+    source = own.source or f"its publisher; name the folder under `stimuli:` of {file}"
+    entry = entry_from(own.name, {**row, "citation": own.citation, "source": source, "experiment": own.file}, file)
+    save_entry(entry, settings)
+    what = f"{len(images)} images" if images else "no images: answers of people and published networks alone"
+    report(f"{own.name}: {len(own.answers)} categories, {len(own.levels)} conditions, {what}")
     return entry
 
 

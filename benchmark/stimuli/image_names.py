@@ -12,9 +12,6 @@ GEIRHOS16 = (
 )  # fmt: skip
 NO_ANSWER = "na"
 WNID = re.compile(r"n\d{8}")
-#: The prefix of `0001_s5n_s01_0_bird_00_bird3-bird2.png`: number, experiment, observer, condition, category, context.
-#: It differs between observers of one image; the rest names the image and is its id here.
-PREFIX = re.compile(r"^\d{4}_[a-z0-9]+_(?:dnn|s\d+)_(?P<condition>[^_]+)_(?P<category>[a-z]+)_\d+_(?=.)")
 _EXEMPLAR = re.compile(r"([a-z]+)\d+")
 
 
@@ -36,11 +33,6 @@ def wnid_of(name: str) -> str:
 def any_answer(responses: Iterable[str]) -> bool:
     """Return whether any response is an answer."""
     return any(response != NO_ANSWER for response in responses)
-
-
-def image_id(name: str) -> str:
-    """Remove the observer's prefix, if there is one, from an image's name."""
-    return PREFIX.sub("", name, count=1)
 
 
 def stimulus_id(condition: str, image: str) -> str:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.experiment_names import canonical_condition
+from benchmark.stimuli.experiments import Experiment, canonical_condition, published_experiments, read_experiment
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
-from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id, wnid_of
+from benchmark.stimuli.image_names import GEIRHOS16, WNID, read_pair, stimulus_id, wnid_of
 from benchmark.stimuli.manifests import (
     ImageNames,
     Manifest,
@@ -160,14 +160,62 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
 
 def _session(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield 0001_cop_dnn_c05_knife_10_name.png at any depth; its name has condition and category."""
+    named = published_experiments()["contrast"].labels_of  # all that were published are called so
     for path in images_below(folder):
-        prefix = PREFIX.match(path.name)
-        if prefix is None:
+        if not (found := named(path.name)):
             raise StimuliError(f"{path}: expected a name like '0001_cop_dnn_c05_knife_10_NAME.png'.")
-        check_category(prefix["category"], entry.space, path)
-        condition = canonical_condition(entry.name, prefix["condition"])
-        labels = {"category": prefix["category"], "condition": condition}
-        yield Item(id=stimulus_id(condition, image_id(path.name)), path=path, labels=labels)
+        check_category(found["category"], entry.space, path)
+        condition = canonical_condition(entry.name, found["condition"])
+        labels = {"category": found["category"], "condition": condition}
+        yield Item(id=stimulus_id(condition, found["image"]), path=path, labels=labels)
+
+
+def _of_experiment(entry: Entry, folder: Path) -> Iterator[Item]:
+    """Yield the images of an added experiment, whose YAML names the folder."""
+    for name, path, labels in experiment_images(read_experiment(Path(entry.experiment)), folder):
+        yield Item(id=stimulus_id(labels.get("condition", ""), name), path=path, labels=labels)
+
+
+def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tuple[str, Path, dict[str, str]]]:
+    """Yield name, file and labels of an added experiment's images, in `place` or where its YAML says. Raises
+    StimuliError naming the line of the YAML."""
+    shown = own.stimuli
+    assert shown is not None
+    folder = place or (Path(own.file).parent / shown.folder).resolve()
+    if not folder.is_dir():
+        raise StimuliError(f"{own.where('folder')}: there is no folder {folder}.")
+    rows: Iterable[tuple[Path, Mapping[str, str]]]
+    if shown.table:
+        rows = _tabled(own, folder / shown.table)
+    else:
+        rows = ((path, own.labels_of(path.relative_to(folder).as_posix())) for path in images_below(folder))
+    for path, found in rows:
+        if not found:
+            raise StimuliError(f"{own.where('names')}: {path.relative_to(folder)} has another form.")
+        labels = own.completed(found)
+        labels["category"] = own.words.get(labels["category"].lower(), labels["category"])
+        for key, text, known in (
+            ("categories", labels["category"], own.answers),
+            ("conditions", labels.get("condition", ""), own.levels),
+        ):
+            if text not in known:
+                raise StimuliError(f"{own.where(key)}: lacks '{text}', of the image {path}; it has {', '.join(known)}.")
+        yield found.get("image", path.name), path, labels
+
+
+def _tabled(own: Experiment, table: Path) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """Yield file and labels of each row of an experiment's table of images."""
+    with foreign("table of images", table, StimuliError):
+        (_, *header), *rows = read_frame(table).itertuples()
+    columns = {"image": "image", "category": "category", **(own.stimuli.columns if own.stimuli else {})}
+    if lost := [ours for ours, name in columns.items() if name not in header]:
+        raise StimuliError(f"{own.where('columns')}: which column is the {lost[0]}? {table} has: {', '.join(header)}.")
+    for row, *values in rows:
+        found = {ours: str(values[header.index(name)]) for ours, name in columns.items()}
+        path = table.parent / found.pop("image")
+        if not path.is_file():
+            raise StimuliError(f"{table}, row {row}: there is no image {path}.")
+        yield path, found
 
 
 #: Label columns whose proportions every front part of a sample keeps.
@@ -273,6 +321,7 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
             f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
         )
     readers = {"cue-conflict": _cue_conflict, "session": _session, "labels-csv": labelled_images}
+    readers |= {"experiment": _of_experiment}
     if entry.layout not in readers:
         raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
     items = sorted(readers[entry.layout](entry, folder), key=lambda item: (item.labels["category"], item.id))

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -14,14 +15,14 @@ from benchmark.failures import MissingStimuli, StimuliError, TrialsError, unknow
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, save_entry
 from benchmark.stimuli.datasets import restrict, sample
-from benchmark.stimuli.experiment_names import experiment_of
+from benchmark.stimuli.experiments import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_digest, text_digest, write_png
 from benchmark.stimuli.image_names import read_pair, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
-from benchmark.stimuli.trial_tables import TrialFile, read_trials, trial_paths
+from benchmark.stimuli.trial_tables import CUES, TrialFile, read_trials, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import digest_data, expanded
 
@@ -160,7 +161,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
             if category.setdefault(name, value) != value:
                 raise TrialsError(f"{file.path}: '{name}' is of category '{value}' here, '{category[name]}' elsewhere.")
         digests |= {name: own or text_digest(f"{experiment}/{name}") for name, own in file.contents().items()}
-    if files[0].space != PUBLISHED_SPACE:
+    if files[0].space != PUBLISHED_SPACE and not files[0].added:
         return _drawn_stimuli(files, category, digests)
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
     items = tuple(digests[name] for name in ids)
@@ -168,11 +169,16 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     if experiment == "cue-conflict":
         labels["shape"] = labels["category"]
         labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
+    for cue in CUES:
+        if cue in files[0].columns:
+            pairs = (zip(file.columns["stimulus"].tolist(), file.columns[cue].tolist(), strict=True) for file in files)
+            shown = dict(chain.from_iterable(pairs))
+            labels[cue] = np.array([shown[name] for name in ids])
     digest, decode = set_digest(ids, items, labels), partial(_no_image, experiment)
     return Stimuli(
         name=experiment,
         digest=digest,
-        space="geirhos16",
+        space=files[0].space,
         ids=ids,
         items=items,
         labels=labels,

@@ -48,6 +48,8 @@ def is_fetchable(entry: Entry) -> bool:
 
 def remedy(entry: Entry) -> str:
     """Name the command that gets a set."""
+    if entry.experiment:
+        return f"a folder of images under `stimuli:` in {entry.experiment}, and `bench data add` of it"
     add = f"`bench data add {entry.name} FOLDER`"
     if is_fetchable(entry):
         return f"`bench data fetch {entry.name}`, or {add} if you have it"

@@ -7,7 +7,9 @@ pred_label" (Gavrikov et al. 2024), one file per observer and prompt, with the o
 (`EXPORTED`). A file is accepted or refused as one; errors name the file, the row (the header is row 1) and the
 expectation."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +18,16 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.failures import TrialsError, UsageError
-from benchmark.stimuli.experiment_names import canonical_condition, experiment_of, name_experiment, split_eidolon
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, PREFIX, image_id, read_pair
+from benchmark.stimuli.experiments import (
+    Experiment,
+    canonical_condition,
+    experiment_of,
+    name_experiment,
+    published_experiments,
+    split_eidolon,
+)
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, read_pair
+from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.published_sources import (
     PUBLISHED_SPACE,
     ObserverName,
@@ -48,6 +58,10 @@ REDUCED = "reduced"
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
 #: A table of `bench export --trials`: its column -> ours.
 EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_response", "margin": "decision_margin"}
+#: What the YAML of an experiment calls a column -> ours.
+CALLED = {"person": "subj", "answer": "object_response", "image": "imagename", "margin": "decision_margin"}
+#: Labels of an image beside its category: columns of a TrialFile of an added experiment whose images have them.
+CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 #: Values of "pred_label" if no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. A column MARGIN of numbers follows
@@ -69,6 +83,15 @@ class TableHints:
     #: The table's answer or category, in small letters -> one of the 16.
     answers: Mapping[str, str] = field(default_factory=dict)
     keep_late: bool = False  # count trials with a late frame
+    known: Mapping[str, Experiment] = field(default_factory=published_experiments)  # by name, added ones among them
+
+    def added(self, path: Path, shown: str = "") -> Experiment | None:
+        """Return the added experiment of a table: the stated one, or the one that the table or its path names."""
+        name = name_experiment(self.experiment or shown, self.known)
+        with suppress(TrialsError):
+            name = name or experiment_of(path, self.known)
+        own = self.known.get(name)
+        return own if own is not None and own.file else None
 
 
 NO_HINTS = TableHints()
@@ -87,6 +110,7 @@ class TrialFile:
     columns: Mapping[str, Array]
     source: str = ""  # where the file comes from
     prompt: str = ""  # the prompt, if the observer was asked in several ways
+    added: bool = False  # whether the experiment is a user's
     space: str = PUBLISHED_SPACE  # label space and stimulus set in a table of `bench ask`
     shown: str = ""
     remarks: tuple[str, ...] = ()  # caveats for readers of the scores
@@ -160,8 +184,11 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
                 rows, nameless = _of_export(table, rows)
                 if nameless:
                     others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
+            hint = hints
+            if added := hints.added(table):  # its people are of this experiment, whatever the folder is called
+                hint, source = replace(hints, experiment=added.name), hints.source or added.name
             for _, part in rows.groupby("experiment", sort=False) if "experiment" in rows else [("", rows)]:
-                files += _read_table(table, part, hints, source, prompt)
+                files += _read_table(table, part, hint, source, prompt)
         except TrialsError as error:
             unfit[table] = error
     if not files and unfit:
@@ -204,8 +231,10 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
     """Group rows by experiment and observer, in the file's order."""
     asked = {*ASKED} <= {*rows}
     experiment, shown, space = (rows[name].iloc[0] if asked else "" for name in SHOWN)
-    experiment = name_experiment(experiment or hints.experiment or "") or known_source(source).experiment
-    experiment, space = experiment or experiment_of(path), space or PUBLISHED_SPACE
+    experiment = name_experiment(experiment or hints.experiment or "", hints.known) or known_source(source).experiment
+    experiment = experiment or experiment_of(path, hints.known)
+    added = hints.added(path, experiment)
+    space = space or (added.space if added else PUBLISHED_SPACE)
     remarks: dict[str, tuple[str, ...]] = {}
     if asked:
         rows, remarks = timely(path, rows, hints.keep_late)
@@ -218,9 +247,10 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
             experiment=name,
             observer=who,
             kind="human" if who.startswith(PEOPLE) else "published",
-            columns=_columns(path, part, name, space),
+            columns=_columns(path, part, name, space, added),
             source=source,
             prompt=prompt,
+            added=added is not None,
             space=space,
             shown=shown,
             remarks=remarks.get(who, ()),
@@ -236,19 +266,69 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     if rows.empty:
         raise TrialsError(f"{path}: an empty table.")
     header, rows = rows.iloc[0].str.lower().tolist(), rows.iloc[1:]
-    rows.columns = pd.Index(_read_header(path, header, hints))
+    added = hints.added(path)
+    rows.columns = pd.Index(_read_header(path, header, hints, added))
+    if added is None and "experiment" in rows and len(rows):  # of `bench ask`
+        added = hints.added(path, rows["experiment"].iloc[0])
     if rows.empty:
         raise TrialsError(f"{path}: a header and no trials.")
-    rows = _filled(path, rows.copy(), hints.observer)
+    if added is not None:
+        rows = _counting(path, rows, added)
+    rows = _filled(path, rows.copy(), hints.observer, added)
+    words = {**(added.words if added else {}), **hints.answers}
     for name in ("category", "object_response"):
-        rows[name] = [hints.answers.get(word, word) for word in rows[name].str.lower()]
-    hint = " (`--answers THEIRS=OURS` renames)"
-    _expect(path, rows, "category", GEIRHOS16, f"one of {', '.join(GEIRHOS16)}{hint}")
-    _expect(path, rows, "object_response", (*GEIRHOS16, NO_ANSWER), f"one of the 16 categories or '{NO_ANSWER}'{hint}")
+        rows[name] = [words.get(word, word) for word in rows[name].str.lower()]
+    allowed = added.answers if added else GEIRHOS16
+    ways = " (`--answers THEIRS=OURS` renames" + (f", or {added.where('answers')})" if added else ")")
+    _expect(path, rows, "category", allowed, f"one of {', '.join(allowed)}{ways}")
+    said = f"one of the {len(allowed)} categories or '{NO_ANSWER}'{ways}"
+    _expect(path, rows, "object_response", (*allowed, NO_ANSWER), said)
     for name in ("subj", "imagename"):
         if (rows[name] == "").any():
             raise TrialsError(f"{path}, row {(rows[name] == '').idxmax()}: '{name}' is empty.")
     return rows
+
+
+def _counting(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
+    """Select the rows that count by the experiment's YAML, and name its people as people. Raises TrialsError."""
+    for column, values in added.trials.left_out.items():
+        if column.lower() not in rows:
+            raise TrialsError(f"{path}: no column '{column}'; {added.where('left_out')} names it.")
+        rows = rows[~rows[column.lower()].str.lower().isin([value.lower() for value in values])]
+    if rows.empty:
+        raise TrialsError(f"{path}: no trial is left; {added.where('left_out')}.")
+    if "subj" in rows:
+        is_person = re.compile(added.trials.people).fullmatch
+        called = [f"{PEOPLE}{who.removeprefix(PEOPLE)}" if is_person(who) else who for who in rows["subj"]]
+        rows = rows.assign(subj=called)
+    return rows
+
+
+def _labelled(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
+    """Complete the rows of an added experiment: what the table lacks of category and condition follows from the image,
+    by its name or by the experiment's own images. Raises TrialsError."""
+    index: dict[str, tuple[str, dict[str, str]]] = {}
+    for name, file, labels in experiment_images(added) if added.stimuli and added.stimuli.folder else ():
+        for text in (name, PurePath(name).stem, file.name, file.stem):
+            index.setdefault(f"{labels.get('condition', '')}/{text}", (name, labels))
+            index.setdefault(text, (name, labels))
+    stated = [name for name in ("condition", "category", *added.factors) if name in rows]
+    made = []
+    for i, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        place = str(row["imagename"]).replace("\\", "/")
+        found = added.labels_of(place) or added.labels_of(place.rpartition("/")[2])
+        labels = added.completed({**found, **{name: row[name] for name in stated if row[name]}})
+        image, condition = found.get("image", place.rpartition("/")[2]), labels.get("condition", "")
+        image, known = index.get(f"{condition}/{image}") or index.get(image) or (image, {})
+        if condition not in added.levels and not added.unlisted and "condition" not in known:
+            raise TrialsError(f"{path}, row {i}: {added.where('conditions')} lacks '{condition}'.")
+        condition = condition if condition in added.levels else known.get("condition", condition)
+        if not (category := labels["category"] or known.get("category", "")):
+            raise TrialsError(f"{path}, row {i}: '{image}' names no category; {added.where('columns')}.")
+        made.append((image, condition, category, *({**known, **labels}.get(cue, "") for cue in CUES)))
+    images, conditions, categories, *cues = zip(*made, strict=True)
+    more = dict(zip(CUES, cues, strict=True)) if any(map(any, cues)) else {}
+    return rows.assign(imagename=images, condition=conditions, category=categories, **more)
 
 
 def _expect(path: Path, rows: "DataFrame", name: str, allowed: Collection[str], what: str) -> None:
@@ -299,12 +379,15 @@ def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame",
     return kept, remarks
 
 
-def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
+def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Experiment | None) -> list[str]:
     """Translate the columns to gestaltbench's names. Raises TrialsError if one is duplicate or a needed one missing."""
     columns = f"found: {', '.join(header) or 'nothing'}."
-    if lost := [theirs for theirs in hints.columns if theirs not in header]:
-        raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {columns}")
-    names = [hints.columns.get(name, name) for name in header]
+    own = {theirs.lower(): CALLED.get(ours, ours) for ours, theirs in (added.trials.columns if added else {}).items()}
+    if lost := [theirs for theirs in (*hints.columns, *own) if theirs not in header]:
+        way = added.where("columns") if added and lost[0] in own else "--columns"
+        raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which {way} names; {columns}")
+    own |= hints.columns
+    names = [own.get(name, name) for name in header]
     if {*SHOWN, *tuple(EXPORTED)[:3]} <= {*names}:
         names = [EXPORTED.get(name, name) for name in names]
     if not set(LABELLED.values()) & set(names):
@@ -314,8 +397,13 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
     known = {"subj"} if hints.observer is not None else set()  # columns that hints or names provide
     if (hints.columns or "pred_label" in header) and "imagename" in names:
         known |= {"condition", "category"}
+    if added is not None:
+        known |= {"condition", "category"}
     for name in REQUIRED:
         if name not in names and name not in known:
+            if added is not None:
+                called = {ours: theirs for theirs, ours in CALLED.items()}.get(name, name)
+                raise TrialsError(f"{path}, row 1: which column is the {called}? {added.where('columns')}; {columns}")
             more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
             raise TrialsError(
                 f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
@@ -325,12 +413,14 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
     return names
 
 
-def _filled(path: Path, rows: "DataFrame", observer: str | None) -> "DataFrame":
+def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experiment | None) -> "DataFrame":
     """Add missing columns that file names or hints provide. Raises TrialsError."""
     if observer is not None:
         rows["subj"] = observer
     defaults = {"session": "1", "trial": [str(i + 1) for i in range(len(rows))], "rt": "", "condition": ""}
     rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
+    if added is not None:
+        return _labelled(path, rows, added)
     if "category" in rows:
         return rows
     # The other layout: its image names have no suffix but contain the category.
@@ -338,32 +428,53 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None) -> "DataFrame":
     answers = [NO_ANSWER if answer.lower() in _NO_LABEL else answer for answer in rows["object_response"]]
     categories = []
     for i, name in zip(rows.index, names, strict=True):
-        prefix, pair = PREFIX.match(name), read_pair(image_id(name))
-        if not prefix and not pair:
+        labels = published_experiments()["contrast"].labels_of(name)
+        pair = read_pair(labels.get("image", name))
+        if not labels and not pair:
             raise TrialsError(f"{path}, row {i}: '{name}' names no category; use `--columns THEIRS=category`.")
-        categories.append(prefix["category"] if prefix else pair.shape if pair else "")
+        categories.append(labels.get("category") or (pair.shape if pair else ""))
     return rows.assign(imagename=names, object_response=answers, category=categories)
 
 
-def _columns(path: Path, rows: "DataFrame", experiment: str, space: str) -> dict[str, Array]:
+def _once(rows: "DataFrame", repeats: str) -> "DataFrame":
+    """Select one answer of a person to each image: the first, the last, or the first of the most frequent."""
+    key = ["imagename", "condition"]
+    if repeats == "majority":
+        counts = rows.groupby([*key, "object_response"])["object_response"].transform("size")
+        rows = rows.assign(n=-counts).sort_values("n", kind="stable").drop_duplicates(key).sort_index()
+    if repeats in ("first", "last"):
+        return rows.drop_duplicates(key, keep="last" if repeats == "last" else "first")
+    return rows
+
+
+def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: Experiment | None) -> dict[str, Array]:
     """Build the columns of a TrialFile. Raises TrialsError on an unfit name or a second answer to an image."""
-    spelt = {text: canonical_condition(experiment, text) for text in rows["condition"].unique()}
-    rows = rows.assign(imagename=rows["imagename"].map(image_id), condition=rows["condition"].map(spelt))
+    if added is None:
+        spelt = {text: canonical_condition(experiment, text) for text in rows["condition"].unique()}
+        named = published_experiments()[
+            "contrast"
+        ].labels_of  # people's names of images begin with a prefix of their own
+        images = rows["imagename"].map(lambda name: named(name).get("image", name))
+        rows = rows.assign(imagename=images, condition=rows["condition"].map(spelt))
+    else:
+        rows = _once(rows, added.trials.repeats)
     if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE):
         for i, name, category in rows[["imagename", "category"]].itertuples():
             pair = read_pair(name)
             if pair is None or pair.shape != category:
                 raise TrialsError(f"{path}, row {i}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
-    key = ["imagename", "condition", "session"]
+    key = ["imagename", "condition", "session"] if added is None else ["imagename", "condition"]
     for i, row in rows[rows.duplicated(key)].iterrows():
         first = rows.index[(rows[key] == row[key]).all(axis=1)][0]
         raise TrialsError(
             f"{path}, row {i}: {row['subj']} answered '{row['imagename']}' (condition '{row['condition']}', session "
-            f"{row['session']}) already in row {first}; expected one answer."
+            f"{row['session']}) already in row {first}; expected one answer"
+            + (f", or `repeats: first` (last, majority): {added.where('trials')}." if added else ".")
         )
     names = ("imagename", "category", "object_response", "condition", "session", "trial")
     columns: dict[str, Array] = {ours: np.array(rows[own].tolist()) for ours, own in zip(COLUMNS, names, strict=False)}
-    columns["rt"] = _numbers(path, rows, "rt", "seconds")
+    columns["rt"] = _numbers(path, rows, "rt", "seconds") / (1000 if added and added.trials.milliseconds else 1)
+    columns |= {cue: np.array(rows[cue].tolist()) for cue in CUES if cue in rows}
     if {*ASKED} <= {*rows}:
         columns["digest"] = np.array(rows["digest"].tolist())
     if "decision_margin" in rows:

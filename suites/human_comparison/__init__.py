@@ -2,29 +2,61 @@
 
 Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
+from dataclasses import replace
+from functools import partial
+
 from benchmark.contracts import Against, Suite
+from benchmark.stimuli.experiments import Experiment
 from suites.human_comparison.against_people import compare, people
-from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
+from suites.human_comparison.experiments import SET_ROLES, shown
 from suites.human_comparison.low_pass import LOW_PASS
-from suites.human_comparison.metrics import FIGURES, METRICS, kept
+from suites.human_comparison.metrics import figures_of, kept, metrics_of
 from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score
 
-SUITE = Suite(
-    name="human-comparison",
-    version=4,
-    summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
-    needs="decisions",
-    metrics=METRICS,
-    plan=plan,
-    observe=observe,
-    score=score,
-    against=Against(scores=compare, group=people, pair=compare_pair, pairs=compare_all),
-    experiments=SET_ROLES,
-    averaged=kept,
-    controls={role: experiment.control for role, experiment in BY_ROLE.items() if experiment.control is not None},
-    figures=FIGURES,
-    variants={"low-pass": LOW_PASS},
-)
+NAME = "human-comparison"
+
+
+def suite_of(own: Experiment | None) -> Suite:
+    """Return the suite of an added experiment, or of the published ones."""
+    experiments, rule = shown(own), None if own is None else own.rule
+    suite = Suite(
+        name=NAME,
+        version=4,
+        summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
+        needs="decisions",
+        metrics=metrics_of(experiments),
+        plan=plan,
+        observe=observe,
+        score=score,
+        config=rule,
+        against=Against(
+            scores=compare,
+            group=people,
+            pair=partial(compare_pair, experiments=experiments),
+            pairs=partial(compare_all, experiments=experiments),
+        ),
+        experiments=SET_ROLES,
+        averaged=partial(kept, experiments=experiments),
+        controls={role: one.control for role, one in experiments.items() if one.control is not None},
+        figures=figures_of(experiments),
+        variants={"low-pass": LOW_PASS},
+        of_experiment=suite_of,
+    )
+    if own is None:
+        return suite
+    return replace(
+        suite,
+        name=f"{NAME}:{own.name}",
+        summary=f"Error consistency with people: {own.title or own.name}",
+        experiments={own.name: own.role},
+        spaces=(own.space,),
+        categories=own.categories,
+        variants={},
+        of_experiment=None,
+    )
+
+
+SUITE = suite_of(None)

@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.display import counted
 from benchmark.stats.intervals import Floats
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison.bootstrap import (
     Crowd,
@@ -27,7 +28,7 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED
+from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, coverage_flag, regenerated, roles_of, silent_roles
@@ -56,15 +57,16 @@ class Averages:
     people: int  # how many took part
 
 
-def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+def compare(config: Experiment | None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
     references: name -> trials, never the observer's own."""
     scores: list[Score] = []
     averages: list[Averages] = []
     answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []
-    reasons = dict.fromkeys(silent_roles(trials), SILENT)
-    for role in roles_of(trials):
-        answers = answers_of(role, "", trials, references)
+    experiments = shown(config)
+    reasons = dict.fromkeys(silent_roles(trials, experiments), SILENT)
+    for role in roles_of(trials, experiments):
+        answers = answers_of(experiments[role], "", trials, references)
         if answers.reason:
             reasons[role] = answers.reason
             continue
@@ -75,14 +77,14 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
     blank = Score(metric="error_consistency", value=None, condition=KEPT)
     scores += (replace(blank, reason=text, role=role) for role, text in reasons.items())
     if averages:
-        whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING))
+        whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING), len(experiments))
         scores += scores_of(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
     else:
         reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
         scores += (Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, FRACTION))
     if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS[0] in part.values]:
-        scores += scores_of(_overall(clear, MARGINS))
-    return [*scores, *(score for regime in _regimes(answered_by_all) for score in scores_of(regime))]
+        scores += scores_of(_overall(clear, MARGINS, len(experiments)))
+    return [*scores, *(score for regime in _regimes(experiments, answered_by_all) for score in scores_of(regime))]
 
 
 def _experiment(
@@ -114,14 +116,14 @@ def simulated(observers: Sequence[str]) -> tuple[str, ...]:
     return () if any(name.startswith(PEOPLE) for name in observers) else (SIMULATED,)
 
 
-def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
+def _regimes(experiments: Shown, parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
     """Yield the conditions of all experiments by people's accuracy in them (Xu et al. 2026): means over the conditions
     of each regime, kept in the averages or not. Simulated people's undistorted accuracy is measured in the controls."""
     flags = simulated([name for answers, _ in parts for name in answers.observers[1:]])
     undistorted, regimes = UNDISTORTED, dict[str, list[tuple[Floats, Floats, int]]]()
-    if flags:
-        shown = [(part, BY_ROLE[answers.role]) for answers, _ in parts for part in answers.conditions]
-        controls = [part.right[:, 1:].mean() for part, own in shown if part.condition == own.control]
+    if flags or experiments is not BY_ROLE:
+        conditions = [(part, experiments[answers.role]) for answers, _ in parts for part in answers.conditions]
+        controls = [part.right[:, 1:].mean() for part, own in conditions if part.condition == own.control]
         undistorted = float(np.mean(controls)) if np.any(controls) else 1.0  # few images may all be wrong
     for answers, draws in parts:
         for part in answers.conditions:
@@ -145,14 +147,14 @@ def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floa
     return {**values, CEILING: pairs_among(pairs["error_consistency"][:, 1:, 1:], crowd) if several else None}
 
 
-def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
+def _overall(averages: Sequence[Averages], metrics: Sequence[str], of: int) -> Averages:
     """Return the mean over experiments; None where one of them has no value."""
     values: dict[str, Floats | None] = {}
     for metric in metrics:
         parts = [draws for part in averages if (draws := part.values[metric]) is not None]
         values[metric] = np.mean(parts, axis=0) if len(parts) == len(averages) else None
     n, excluded = sum(part.blank.n for part in averages), sum(part.blank.excluded for part in averages)
-    flags = (*coverage_flag(len(averages)), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
+    flags = (*coverage_flag(len(averages), of), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
     return Averages(
         blank=Score(metric="", value=None, n=n, excluded=excluded, flags=flags),
         values=values,
@@ -197,28 +199,32 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 # The human row: people with one another, every unordered pair once.
 
 
-def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
+def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[Score]:
     """Return the scores of people as a group: per experiment (condition "kept") and over experiments.
 
     trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over conditions,
     pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is the ceiling of
     networks and given under that name too. People who did not see an experiment's common images are left out of it."""
-    answered = {role for part in trials.values() for role in roles_of(part)}
-    groups = [group for role in BY_ROLE if role in answered and (group := _group(role, trials)) is not None]
+    experiments = shown(config)
+    answered = {role for part in trials.values() for role in roles_of(part, experiments)}
+    shared = (_group(own, trials) for role, own in experiments.items() if role in answered)
+    groups = [group for group in shared if group is not None]
     if not groups:
         reason = "fewer than two people answered an experiment's images"
         return [Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, OOD)]
     parts = [replace(g, values={m: values for m, values in g.values.items() if m != OOD}) for g in groups]
-    return [score for part in (*parts, _overall(groups, (*AGREEMENT, CEILING, OOD))) for score in scores_of(part)]
+    whole = _overall(groups, (*AGREEMENT, CEILING, OOD), len(experiments))
+    return [score for part in (*parts, whole) for score in scores_of(part)]
 
 
-def _group(role: str, trials: Mapping[str, Trials]) -> Averages | None:
+def _group(experiment: Experiment, trials: Mapping[str, Trials]) -> Averages | None:
     """Return one experiment's averages over people; n: trials of all people in kept conditions."""
+    role = experiment.role
     names = sorted(name for name, part in trials.items() if answered(part.of(role)))
     if len(names) < 2:
         return None
     first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
-    answers = answers_of(role, first, trials[first], {name: trials[name] for name in names if name != first})
+    answers = answers_of(experiment, first, trials[first], {name: trials[name] for name in names if name != first})
     if answers.reason or not answers.kept:
         return None
     draws, count = draw(answers), len(answers.observers)

@@ -35,9 +35,9 @@ from benchmark.stats.agreement import (
 )
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import SHAPE, shared_exemplars
 from benchmark.stimuli.image_names import any_answer
-from suites.human_comparison.experiments import BY_ROLE
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer
 # that is scored is column 0, the reference observers ("people") follow in the order of their names.
@@ -70,9 +70,12 @@ class ExperimentAnswers:
         return tuple(part for part in self.conditions if part.kept)
 
 
-def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> ExperimentAnswers:
+def answers_of(
+    experiment: Experiment, name: str, trials: Trials, references: Mapping[str, Trials]
+) -> ExperimentAnswers:
     """Return the answers to one experiment, with the people who answered all images that the observer answered."""
-    own, experiment = trials.of(role), BY_ROLE[role]
+    role = experiment.role
+    own = trials.of(role)
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys = set(own.keys.tolist())
     inside = {who: part for who, part in others.items() if keys <= set(part.keys.tolist())}
@@ -93,7 +96,7 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
     for condition in sorted(set(matched.condition.tolist()), key=lambda known: (order.get(known, len(order)), known)):
         at = matched.condition == condition
         answers = ConditionAnswers(
-            condition=condition, kept=experiment.single or condition in experiment.kept, right=matched.right[at],
+            condition=condition, kept=experiment.single or condition in experiment.averaged, right=matched.right[at],
             clusters={factor: column[at] for factor, column in clusters.items()}, stimuli=matched.stimulus[at],
         )  # fmt: skip
         parts.append(answers)

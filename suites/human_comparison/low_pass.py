@@ -174,11 +174,11 @@ def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> l
     """Return the experiments answered by all of these observers and by people; observers precede people."""
     first = next(iter(observers), "")
     answers = []
-    for role in BY_ROLE if first else ():
+    for role, experiment in BY_ROLE.items() if first else ():
         shown = {name: own.of(role) for name, own in observers.items()}
         if all(map(len, shown.values())):
             rest = {**others, **{name: own for name, own in shown.items() if name != first}}
-            each = answers_of(role, first, shown[first], rest)
+            each = answers_of(experiment, first, shown[first], rest)
             if each.kept and set(observers) <= set(each.observers) and len(each.observers) > len(observers):
                 answers.append(each)
     return answers

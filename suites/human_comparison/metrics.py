@@ -1,6 +1,9 @@
 """The metrics of the suite: declared in `metrics.yaml`; accuracies of single experiments and margins are here."""
 
+import re
 import zlib
+from dataclasses import replace
+from math import log2
 
 import numpy as np
 
@@ -10,47 +13,63 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
+from suites.human_comparison.experiments import BY_ROLE, Shown
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
-CHANCE = 1 / 16
+SIXTEEN = 16  # categories of the published experiments
 GEIRHOS = "Geirhos et al. (2018). Generalisation in humans and deep neural networks. NeurIPS. arXiv:1808.08750"
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 #: What stands beside kappa, of whole experiments: what the accuracies allow, the copy model, the unbiased estimator.
 BESIDE = ("unbiased_consistency", "lowest_consistency", "highest_consistency", "copy_probability")
 
 
-def kept(trials: Trials) -> Array:
+def kept(trials: Trials, experiments: Shown = BY_ROLE) -> Array:
     """Return [n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
     counts, roles, conditions = np.zeros(len(trials), dtype=bool), trials.coded("role"), trials.coded("condition")
-    for role, experiment in BY_ROLE.items():
-        own, shown = (roles.words == role)[roles.codes], np.isin(conditions.words, experiment.kept)[conditions.codes]
-        counts |= own & (experiment.single | shown)
+    for role, experiment in experiments.items():
+        own = (roles.words == role)[roles.codes]
+        counts |= own & (experiment.single | np.isin(conditions.words, experiment.averaged)[conditions.codes])
     return counts
 
 
 def accuracy_name(role: str) -> str:
     """Return the accuracy metric of a role."""
-    return f"{role.replace('-', '_')}_accuracy"
+    return f"{re.sub('[^A-Za-z0-9]', '_', role)}_accuracy"
 
 
 _DECLARED = package_data("suites.human_comparison", "metrics")
-_ACCURACIES = tuple(
-    Metric(
-        name=accuracy_name(experiment.role),
-        title=experiment.title,
-        definition=f"right answers over all trials of the kept conditions: {experiment.title}",
-        role=experiment.role,
-        chance=CHANCE,
-        shown=False,
-        ratio=lambda trials: (correct(trials) & kept(trials), kept(trials)),
-        clusters=exemplars,
-        bounds=(0.0, 1.0),
+
+
+def metrics_of(experiments: Shown) -> tuple[Metric, ...]:
+    """Return the suite's metrics: those of `metrics.yaml`, and the accuracy in each experiment."""
+    count = len(next(iter(experiments.values())).answers)
+    first, last = (declared_metrics(_DECLARED[part], {}) for part in ("metrics", "beside"))
+    if count != SIXTEEN:
+        first = tuple(replace(m, chance=1 / count) if m.name == "ood_accuracy" else m for m in first)
+        words, most = f"entropy in bits of the answers without 'na' ({count} categories)", log2(count)
+        last = tuple(
+            replace(m, definition=words, chance=most, span=(0.0, most)) if m.name == "response_entropy" else m
+            for m in last
+        )
+    accuracies = (
+        Metric(
+            name=accuracy_name(experiment.role),
+            title=experiment.title or experiment.name,
+            definition=f"right answers over all trials of the kept conditions: {experiment.title or experiment.name}",
+            role=experiment.role,
+            chance=1 / count,
+            shown=False,
+            ratio=lambda trials: (correct(trials) & kept(trials, experiments), kept(trials, experiments)),
+            clusters=exemplars,
+            bounds=(0.0, 1.0),
+        )
+        for experiment in experiments.values()
     )
-    for experiment in EXPERIMENTS
-)
-METRICS = (*declared_metrics(_DECLARED["metrics"], {}), *_ACCURACIES, *declared_metrics(_DECLARED["beside"], {}))
+    return (*first, *accuracies, *last)
+
+
+METRICS = metrics_of(BY_ROLE)
 
 
 # Decision margin consistency: does what is a clear case for a network come easily to people?
@@ -110,25 +129,24 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
     return np.asarray(np.divide(both, np.sqrt(xx * yy), out=r, where=(xx > 0) & (yy > 0)))
 
 
-_FIRST, *_REST = declared_figures(_DECLARED["figures"])
-FIGURES = (
-    _FIRST,
-    *(
+def figures_of(experiments: Shown) -> tuple[SuiteFigure, ...]:
+    """Return the suite's figures: those of `metrics.yaml`, and a curve for each experiment with several conditions."""
+    first, *rest = declared_figures(_DECLARED["figures"])
+    curves = (
         SuiteFigure(
             kind="curve",
             name=f"accuracy-{experiment.role.lower()}",
             title=f"Accuracy by level: {experiment.role}",
-            caption="Share of right answers among 16 categories.",
+            caption=f"Share of right answers among {len(experiment.answers)} categories.",
             metrics=(accuracy_name(experiment.role),),
             conditions="(?P<level>.+)",
             along="level",
             order=tuple(experiment.levels),
-            axes=(experiment.unit or experiment.title, "accuracy (share right)"),
-            line=(CHANCE, "chance (1/16)"),
-            source=GEIRHOS,
+            axes=(experiment.unit or experiment.title or experiment.name, "accuracy (share right)"),
+            line=(1 / len(experiment.answers), f"chance (1/{len(experiment.answers)})"),
+            source=experiment.citation or GEIRHOS,
         )
-        for experiment in EXPERIMENTS
+        for experiment in experiments.values()
         if not experiment.single
-    ),
-    *_REST,
-)
+    )
+    return (first, *curves, *rest)

@@ -22,11 +22,12 @@ from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mea
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
 from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
-from suites.human_comparison.experiments import BY_ROLE
+from suites.human_comparison.experiments import BY_ROLE, Shown
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import coverage_flag, roles_of
 
@@ -76,12 +77,15 @@ SharedImages = tuple[tuple[Array, ...], Array]
 Additions = tuple[float, float, Floats, Floats, Floats]
 
 
-def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> list[Comparison]:
+def compare_pair(
+    a: Trials, b: Trials | None, references: Mapping[str, Trials], experiments: Shown = BY_ROLE
+) -> list[Comparison]:
     """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
 
     Both are taken on their common images against the same people. b None: people as a group, whose value is their
     agreement with one another (the ceiling)."""
-    by_role = {role: parts for role in roles_of(a) if (parts := _differences(role, a, b, references))}
+    shown = [experiments[role] for role in roles_of(a, experiments)]
+    by_role = {own.role: parts for own in shown if (parts := _differences(own, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
     comparisons = []
     for metric in (*AGREEMENT, ACCURACY):
@@ -91,7 +95,8 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
         # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
         if len(by_role) > 1 and metric != ACCURACY:
             comparisons += [_tested(metric, role, [parts[metric]], method) for role, parts in by_role.items()]
-        comparisons.append(_tested(metric, "", [parts[metric] for parts in by_role.values()], method))
+        every = [own[metric] for own in by_role.values()]
+        comparisons.append(_tested(metric, "", every, method, len(experiments)))
     return comparisons
 
 
@@ -101,17 +106,17 @@ def _sampled(references: Mapping[str, Trials]) -> bool:
 
 
 def _differences(
-    role: str, a: Trials, b: Trials | None, references: Mapping[str, Trials]
+    experiment: Experiment, a: Trials, b: Trials | None, references: Mapping[str, Trials]
 ) -> dict[str, Difference] | None:
     """Return metric -> difference; None where there is nothing to compare with."""
-    own = a.of(role)
+    own = a.of(experiment.role)
     if b is not None:
-        other = b.of(role)
+        other = b.of(experiment.role)
         own, other = own.where(np.isin(own.keys, other.keys)), other.where(np.isin(other.keys, own.keys))
         references = {**references, OTHER: other}
     if not len(own):
         return None
-    answers = answers_of(role, "", own, references)
+    answers = answers_of(experiment, "", own, references)
     second = answers.observers.index(OTHER) if OTHER in answers.observers else None
     people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
     if not answers.kept or len(people) < (3 if b is None else 1) or (b is not None and second is None):
@@ -123,19 +128,23 @@ def _differences(
     return {metric: _mean(parts, images, sampled) for metric, parts in additions.items()}
 
 
-def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]) -> list[tuple[str, str, Comparison]]:
+def compare_all(
+    networks: Mapping[str, Trials], references: Mapping[str, Trials], experiments: Shown = BY_ROLE
+) -> list[tuple[str, str, Comparison]]:
     """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`, over the
     experiments in which they and people answered exactly the same images."""
     parts: dict[tuple[str, str], list[Difference]] = {}
     sampled = slice(None) if _sampled(references) else slice(1)
-    for role in BY_ROLE:
+    for role, experiment in experiments.items():
         alike: dict[str, list[str]] = {}
         for name in sorted(networks):
             if answered(own := networks[name].of(role)):
                 alike.setdefault(digest_data(own.keys[own.by_key].tolist()), []).append(name)
         for names in alike.values():
             own = networks[names[0]].of(role)
-            answers = answers_of(role, names[0], own, {**references, **{name: networks[name] for name in names[1:]}})
+            answers = answers_of(
+                experiment, names[0], own, {**references, **{name: networks[name] for name in names[1:]}}
+            )
             place = {name: at for at, name in enumerate(answers.observers)}
             people = [at for name, at in place.items() if name in references]
             if not people or not answers.kept:
@@ -146,7 +155,8 @@ def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]
                 additions = [added(METRICS[0].name, right, 1, list(order)) for right in both]
                 parts.setdefault((a, b), []).append(_mean(additions, images, sampled))
     method = METHOD if _sampled(references) else FIXED
-    return [(a, b, _tested(METRICS[0].name, "", own, method)) for (a, b), own in parts.items()]
+    of = len(experiments)
+    return [(a, b, _tested(METRICS[0].name, "", own, method, of)) for (a, b), own in parts.items()]
 
 
 def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
@@ -210,13 +220,13 @@ def added(metric: str, right: Array, second: int | None, people: list[int]) -> A
     return each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread
 
 
-def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:
+def _tested(metric: str, role: str, parts: Sequence[Difference], method: str, of: int = 1) -> Comparison:
     """Test a difference; there is no test where nothing varies, but of accuracy: there every image, or cluster of them,
     is one answer."""
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
     start = Comparison(metric=metric, condition=role, a=a, b=b, difference=gap, n=sum(part.n for part in parts))
-    start = start if role else replace(start, average=coverage_flag(len(parts))[0])
+    start = start if role else replace(start, average=coverage_flag(len(parts), of)[0])
     # Twice the covariances of all pairs of experiments that show images of the same shapes.
     total = 0.0
     for first, second in combinations(parts, 2):

@@ -1,10 +1,10 @@
 """Accuracy against level: a fitted curve, and the level at which it crosses one half.
 
 Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core): p(x) = g + (1 - g - l) /
-(1 + exp(-s (x - m))), g = 1/16 for guessing, l in [0, 0.45] for lapses, x the level or its logarithm. It is fitted by
-maximum likelihood with the threshold t, p(t) = 1/2, as a parameter instead of m; the interval of t is the profile
-likelihood's. Levels with an infinite logarithm (the undistorted control and no noise) are placed at the end of the
-curve, with p = 1 - l."""
+(1 + exp(-s (x - m))), g = 1/categories for guessing, l in [0, 0.45] for lapses, x the level or its logarithm. It is
+fitted by maximum likelihood with the threshold t, p(t) = 1/2, as a parameter instead of m; the interval of t is the
+profile likelihood's. Levels with an infinite logarithm (the undistorted control and no noise) are placed at the end of
+the curve, with p = 1 - l."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +15,8 @@ import numpy as np
 from benchmark.contracts import Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
-from suites.human_comparison.experiments import HumanExperiment
+from benchmark.stimuli.experiments import Experiment
 
-GUESS = 1 / 16
 HALF = 0.5
 LAPSE = 0.45  # above it the curve could not cross one half
 SMALLEST = 1e-9  # probabilities are kept this far from 0 and 1
@@ -29,11 +28,12 @@ Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slop
 
 
 class Points(NamedTuple):
-    """Per level, in ascending order: x (level or log10 of it, +-inf allowed), right answers, trials."""
+    """Per level, in ascending order: x (level or log10 of it, +-inf allowed), right answers, trials; and chance."""
 
     x: Floats
     right: Floats
     n: Floats
+    guess: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +49,23 @@ class PsychometricCurve:
     poor: bool = False  # whether the data are further from the curve than chance explains
 
 
-def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
-    """Fit one observer's curve in one experiment; without a fit, the curve carries the reason."""
+def fit_curve(experiment: Experiment, trials: Trials, factors: str = "") -> PsychometricCurve:
+    """Fit one observer's curve in one experiment, under values of its further factors ("collinear"); without a fit, the
+    curve carries the reason."""
     if not experiment.scale:
         return PsychometricCurve(reason="the conditions are not levels of one quantity")
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
     right, rows, log = correct(trials), [], experiment.scale == "log"
     for name, level in experiment.levels.items():
         shown = trials["condition"] == name
-        if level is not None and shown.any():
+        if level is not None and name.partition("/")[2] == factors and shown.any():
             with np.errstate(divide="ignore"):
                 rows.append((np.log10(level) if log else level, right[shown].sum(), shown.sum()))
     finite = [10**x if log else x for x, *_ in rows if np.isfinite(x)]  # from the mildest distortion
-    points = Points._make(np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
+    x, hits, n = np.array(sorted(rows), dtype=float).reshape(-1, 3).T
+    points = Points(x=x, right=hits, n=n, guess=1 / len(experiment.answers))
+    if points.guess >= HALF:
+        return PsychometricCurve(reason="chance is one half already")
     if len(points.x) < 4:
         return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
     share, middle = points.right / points.n, len(points.x) // 2
@@ -91,27 +95,27 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     return PsychometricCurve(threshold=level, low=low, high=high, slope=slope, lapse=lapse, poor=poor)
 
 
-def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
-    """Return p at x [n] for (threshold, log slope, lapse)."""
-    threshold, log_slope, lapse = parameters
-    q = (HALF - GUESS) / (1 - GUESS - lapse)  # of the core, where the curve is one half
-    z = np.clip(sign * np.exp(log_slope) * (x - threshold) + np.log(q / (1 - q)), -500, 500)
-    return np.asarray(GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z)))
+def _curve(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
+    """Return p at each level [n] for (threshold, log slope, lapse)."""
+    (threshold, log_slope, lapse), guess = parameters, points.guess
+    q = (HALF - guess) / (1 - guess - lapse)  # of the core, where the curve is one half
+    z = np.clip(sign * np.exp(log_slope) * (points.x - threshold) + np.log(q / (1 - q)), -500, 500)
+    return np.asarray(guess + (1 - guess - lapse) / (1 + np.exp(-z)))
 
 
 def _slopes(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
     """Return the derivatives of the deviance by (log slope, lapse, threshold)."""
-    threshold, log_slope, lapse = parameters
-    size, slope = 1 - GUESS - lapse, sign * np.exp(log_slope)
+    (threshold, log_slope, lapse), guess = parameters, points.guess
+    size, slope = 1 - guess - lapse, sign * np.exp(log_slope)
     inside = np.isfinite(points.x)
     away = np.where(inside, points.x, threshold) - threshold
-    p = _curve(points.x, sign, parameters)
-    core = (p - GUESS) / size
+    p = _curve(points, sign, parameters)
+    core = (p - guess) / size
     by_z = size * core * (1 - core)
     clear = (p > SMALLEST) & (p < 1 - SMALLEST)
     with np.errstate(divide="ignore", invalid="ignore"):
         by_p = np.where(clear, -2 * (points.right / p - (points.n - points.right) / (1 - p)), 0.0)
-    by_lapse = by_z / (size - (HALF - GUESS)) - core
+    by_lapse = by_z / (size - (HALF - guess)) - core
     by_threshold = np.where(inside, -by_z * slope, 0.0)
     return np.array([(by_p * d).sum() for d in (by_z * slope * away, by_lapse, by_threshold)])
 
@@ -126,7 +130,7 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
     def loss(free: Floats) -> tuple[float, Floats]:
         at = parameters(free)
         # Twice the distance in log likelihood from the curve to the data themselves.
-        p = np.clip(_curve(points.x, sign, at), SMALLEST, 1 - SMALLEST)
+        p = np.clip(_curve(points, sign, at), SMALLEST, 1 - SMALLEST)
         share = points.right / points.n
         with np.errstate(divide="ignore", invalid="ignore"):
             right = np.where(share > 0, points.right * np.log(share / p), 0.0)

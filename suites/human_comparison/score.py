@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.contracts import Score, Trials
+from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import shared_exemplars
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
+from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, HumanExperiment
-from suites.human_comparison.metrics import METRICS, accuracy_name, kept
+from suites.human_comparison.experiments import BY_ROLE, Shown, shown
+from suites.human_comparison.metrics import accuracy_name, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
 
 METHOD = "bootstrap: images"  # within conditions
@@ -23,17 +24,18 @@ NEEDS_PEOPLE = (
     "in the built-in world `bench run -m 'world-reader-*'`"
 )
 SILENT = f"no answer but '{NO_ANSWER}'"
-_METRICS = {metric.name: metric for metric in METRICS}
 
 
-def score(_config: None, trials: Trials) -> Sequence[Score]:
+def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer without people. The headline has no value yet: `compare` gives it one."""
-    scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials)]
-    present, silent = roles_of(trials), silent_roles(trials)
-    for experiment in EXPERIMENTS:
+    experiments = shown(config)
+    scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials, experiments)]
+    present, silent = roles_of(trials, experiments), silent_roles(trials, experiments)
+    metrics = {metric.name: metric for metric in metrics_of(experiments)}
+    for experiment in experiments.values():
         name, role = accuracy_name(experiment.role), experiment.role
         if role in present:
-            scores += _experiment(experiment, trials.of(role))
+            scores += _experiment(experiment, metrics[name], trials.of(role))
         elif role in silent:
             scores.append(Score(metric=name, value=None, reason=SILENT, excluded=len(trials.of(role)), role=role))
         elif role in trials.missing:
@@ -41,20 +43,20 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     return scores
 
 
-def roles_of(trials: Trials) -> list[str]:
+def roles_of(trials: Trials, experiments: Shown) -> list[str]:
     """Return the experiments that the observer answered, in the suite's order."""
-    return _among(trials.where(trials["response"] != NO_ANSWER) if len(trials) else trials)
+    return _among(trials.where(trials["response"] != NO_ANSWER) if len(trials) else trials, experiments)
 
 
-def silent_roles(trials: Trials) -> list[str]:
+def silent_roles(trials: Trials, experiments: Shown) -> list[str]:
     """Return the experiments in which every answer is "na": neither accuracy nor agreement was measured there."""
-    answered = roles_of(trials)
-    return [role for role in _among(trials) if role not in answered]
+    answered = roles_of(trials, experiments)
+    return [role for role in _among(trials, experiments) if role not in answered]
 
 
-def _among(trials: Trials) -> list[str]:
+def _among(trials: Trials, experiments: Shown) -> list[str]:
     present = trials.coded("role").used if len(trials) else []
-    return [role for role in BY_ROLE if role in present]
+    return [role for role in experiments if role in present]
 
 
 def regenerated(trials: Trials) -> tuple[str, ...]:
@@ -62,17 +64,17 @@ def regenerated(trials: Trials) -> tuple[str, ...]:
     return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
 
 
-def coverage_flag(roles: int) -> tuple[str, ...]:
+def coverage_flag(roles: int, of: int = len(BY_ROLE)) -> tuple[str, ...]:
     """Return a flag: over how many experiments an average is."""
-    return (f"{roles} of {len(EXPERIMENTS)} experiments",)
+    return (f"{roles} of {of} experiments",) if of > 1 else ()
 
 
-def ood_accuracy(trials: Trials) -> Score:
+def ood_accuracy(trials: Trials, experiments: Shown = BY_ROLE) -> Score:
     """Return the mean over the installed experiments of the accuracy pooled over the kept conditions."""
-    if not roles_of(trials):
+    if not roles_of(trials, experiments):
         return Score(metric="ood_accuracy", value=None, reason=SILENT if len(trials) else "no trials")
-    own, draws = trials.where(kept(trials)), []
-    for role in roles_of(own):
+    own, draws = trials.where(kept(trials, experiments)), []
+    for role in roles_of(own, experiments):
         part = own.of(role)
         clusters = shared_exemplars(part, part["stimulus"], elsewhere=True)
         draws.append(accuracy_draws(role, correct(part), part["condition"], clusters))
@@ -80,22 +82,22 @@ def ood_accuracy(trials: Trials) -> Score:
         reason = "no trial of a condition that enters the average"
         return Score(metric="ood_accuracy", value=None, reason=reason, excluded=len(trials))
     mean = np.mean(draws, axis=0)
-    flags, excluded = (*coverage_flag(len(draws)), *regenerated(own)), len(trials) - len(own)
+    flags, excluded = (*coverage_flag(len(draws), len(experiments)), *regenerated(own)), len(trials) - len(own)
     score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=excluded, flags=flags)
     bounds = interval(mean)
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 
 
-def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
-    metric, flags, conditions = _METRICS[accuracy_name(experiment.role)], regenerated(trials), trials.coded("condition")
+def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Iterator[Score]:
+    flags, conditions = regenerated(trials), trials.coded("condition")
     yield ratio_score(metric, trials, flags=flags)
     for name in sorted(conditions.used):
         shown = trials.where((conditions.words == name)[conditions.codes])
         if name:
-            outside = () if name in experiment.kept else ("not in the averages",)
+            outside = () if name in experiment.averaged else ("not in the averages",)
             plain = replace(metric, ratio=share(correct))
             yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
-        yield from _answers(experiment.role, name, shown)
+        yield from _answers(experiment, name, shown)
     if experiment.scale:
         curve = fit_curve(experiment, trials)
         flags = (*flags, "the curve fits poorly") if curve.poor else flags
@@ -109,19 +111,21 @@ def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
         yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
 
 
-def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
+def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator[Score]:
     """Yield the entropy (bits) and largest share of the answers in one condition ("all" where there is one only).
 
     Under strong noise networks fall back on one category while people keep guessing among all of them (Geirhos et al.
     2018, section 4 and figure 4)."""
     said = Counter(trials["response"].tolist())
-    counts = np.array([said[category] for category in GEIRHOS16])
+    counts = np.array([said[category] for category in experiment.answers])
     total, silent, condition = int(counts.sum()), said[NO_ANSWER], condition or "all"
-    blank = Score(metric="", value=None, reason=SILENT, n=total, excluded=silent, condition=condition, role=role)
+    blank = Score(
+        metric="", value=None, reason=SILENT, n=total, excluded=silent, condition=condition, role=experiment.role
+    )
     entropy, share = (replace(blank, metric=metric) for metric in ("response_entropy", "largest_share"))
     if total:
         p, most = counts[counts > 0] / total, int(counts.argmax())  # of equal ones the first by name
         entropy = replace(entropy, value=max(0.0, -float((p * np.log2(p)).sum())), reason="")
-        flags = (f"largest: {GEIRHOS16[most]}",)
+        flags = (f"largest: {experiment.answers[most]}",)
         share = replace(share, value=float(counts[most] / total), reason="", flags=flags)
     yield from (entropy, share)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from benchmark.stimuli.experiment_names import canonical_condition, experiment_of
+from benchmark.stimuli.experiments import canonical_condition, experiment_of, published_experiments
 from benchmark.stimuli.fetch import fetch
-from benchmark.stimuli.image_names import image_id
 from benchmark.stimuli.published_sources import (
     ObserverName,
     check_source,
@@ -63,7 +62,7 @@ def test_a_stated_source_must_be_a_name(name):
     ("0001_x_s01_0_boat_00_", "0001_x_s01_0_boat_00_"),
 ])  # fmt: skip
 def test_only_the_published_prefix_is_taken_off(name, expected):
-    assert image_id(name) == expected
+    assert published_experiments()["contrast"].labels_of(name).get("image", name) == expected
 
 
 @pytest.mark.parametrize(("experiment", "text", "expected"), [

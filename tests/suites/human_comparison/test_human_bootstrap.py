@@ -19,6 +19,7 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
+from suites.human_comparison.experiments import BY_ROLE
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
@@ -33,7 +34,7 @@ def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast")
 @pytest.fixture
 def answers(make):
     mine, *others = observers(make)
-    return answers_of("contrast", "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
+    return answers_of(BY_ROLE["contrast"], "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
 
 
 def test_row_zero_is_the_sample(answers):

@@ -107,7 +107,7 @@ def test_agreement_with_people_is_an_independent_computation(unpacked):
         if BY_ROLE[role].single:  # one condition, whatever it is called
             pairs = [(next(iter(mine.values())), next(iter(each.values()))) for each in theirs]
         else:
-            pairs = [(mine[one], each[one]) for each in theirs for one in map(spelled, BY_ROLE[role].kept)]
+            pairs = [(mine[one], each[one]) for each in theirs for one in map(spelled, BY_ROLE[role].averaged)]
         expected = np.mean([by_hand(a, b) for a, b in pairs], axis=0)
         people = {str(one.who): role_trials(one, role) for one in crowd}
         scores = {s.metric: s.value for s in compare(None, role_trials(own, role), people) if s.condition == "kept"}

@@ -1,0 +1,290 @@
+"""Experiments as data: what was shown under which conditions, who answered, and how files and tables say so.
+
+The published ones are in `experiments.yaml`, a user's each in a YAML beside its stimuli (docs/experiments.md). Both
+have the fields of `Experiment`."""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.failures import StimuliError, TrialsError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import package_table, read_catalogue
+from benchmark.stimuli.image_names import NO_ANSWER
+from registry.documents import read_document, validated
+from registry.labels import LABEL_SPACES, label_space
+
+#: The middle number of an eidolon condition -> the experiment. One table of texture-vs-shape, "eidolon", has all three.
+EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
+_SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
+_PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
+#: Prefix of the experiment in file names of error-consistency (Geirhos et al. 2020).
+_GROUP = re.compile(r"^(?:texture-shape|noise-generalisation)_")
+_PLACES = {"*": ".*?", "#": r"\d+"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownImages:
+    """Where an experiment's images are, and what says their labels: their paths, or a table."""
+
+    folder: str = "."  # beside the YAML
+    #: Pattern of a path below the folder: "{condition}/{category}_{image}.png" ("*": any text, "#": digits), or a
+    #: regular expression with named groups.
+    names: str = ""
+    table: str = ""  # a table in the folder, with a row an image
+    columns: Mapping[str, str] = field(default_factory=dict)  # label -> the table's column
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleTables:
+    """How tables of people's answers read."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)  # person, image, answer, ... -> the table's column
+    answers: Mapping[str, str] = field(default_factory=dict)  # the table's word -> a category, or "na"
+    people: str = ".*"  # pattern of people's names; others are networks
+    #: Column -> values of trials that do not count: practice, catch trials.
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repeats: Literal["refuse", "first", "last", "majority"] = "refuse"  # several answers of one person to one image
+    milliseconds: bool = False  # whether reaction times are in ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """An experiment."""
+
+    name: str
+    title: str = ""
+    citation: str = ""
+    license: str = ""
+    source: str = ""  # where a person obtains it
+    role: str = ""  # of its images in suites
+    aliases: tuple[str, ...] = ()  # other names in publications, in small letters
+    space: str = ""  # the label space of its categories: a built-in one, or its own
+    #: Category -> the classes of networks (WordNet ids or names) that stand for it; {}: the label space says so.
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Condition -> level in `unit` (None: no quantity), in order of distortion; {}: there is one condition.
+    conditions: Mapping[str, float | None] = field(default_factory=dict)
+    unlisted: bool = False  # whether tables have conditions that are not listed
+    control: str | None = None  # the undistorted condition
+    kept: tuple[str, ...] = ()  # the conditions that enter the averages (default: all but the control)
+    scale: Literal["log", "linear", ""] = ""  # of the levels, for a psychometric curve
+    unit: str = ""
+    #: Further factors, crossed with the conditions: factor -> its values. A condition is then "50/collinear".
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Factor -> the two values whose accuracies are compared at each level: the first minus the second.
+    compared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    presentation: Mapping[str, Any] = field(default_factory=dict)  # size, background, duration, mask
+    stimuli: ShownImages | None = None
+    trials: PeopleTables = PeopleTables()
+    file: str = ""  # the YAML; "" for a published one
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one condition only."""
+        return not self.conditions and not self.factors and not self.unlisted
+
+    @cached_property
+    def levels(self) -> Mapping[str, float | None]:
+        """Condition -> level, in order; of one condition {"": None}."""
+        parts = [self.conditions or {"": None}, *(dict.fromkeys(values) for values in self.factors.values())]
+        return {"/".join(filter(None, names)): self.conditions.get(names[0]) for names in product(*parts)}
+
+    @cached_property
+    def averaged(self) -> tuple[str, ...]:
+        """The conditions that enter the averages."""
+        kept = self.kept or {*self.conditions} - {self.control}
+        return tuple(name for name in self.levels if not self.conditions or name.split("/")[0] in kept)
+
+    @cached_property
+    def answers(self) -> tuple[str, ...]:
+        """The categories, in order."""
+        return tuple(self.categories) or label_space(self.space).classes
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """A word of a table or folder, in small letters -> the category, or "na"."""
+        own = {category.lower(): category for category in (*self.answers, NO_ANSWER)}
+        return {**own, **{theirs.lower(): ours for theirs, ours in self.trials.answers.items()}}
+
+    @property
+    def rule(self) -> "Experiment":
+        """What decides numbers: the experiment without its texts."""
+        plain = replace(self, title="", citation="", license="", source="", aliases=(), presentation={}, file="")
+        return replace(plain, stimuli=None, trials=PeopleTables())
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        names = self.stimuli.names if self.stimuli else ""
+        names = names or ("{condition}/" * bool(self.conditions) + "{category}/{image}")
+        if "(?P<" in names:
+            return re.compile(names)
+        texts = re.split(r"(\{\w+\}|[*#])", names)
+        parts = (f"(?P<{x[1:-1]}>[^/]+?)" if x[:1] == "{" else _PLACES.get(x, re.escape(x)) for x in texts)
+        return re.compile("".join(parts))
+
+    def labels_of(self, path: str) -> dict[str, str]:
+        """Read the labels in an image's path or name; {} if it has another form."""
+        match = self._pattern.fullmatch(path)
+        return {name: text for name, text in match.groupdict().items() if text} if match else {}
+
+    def completed(self, found: Mapping[str, str]) -> dict[str, str]:
+        """Return an image's labels with its condition joined from all factors, and its cues: an exemplar "cat7" under
+        `shape_exemplar` or `texture_exemplar` names the shape or texture "cat"."""
+        labels = {name: text for name, text in found.items() if name not in self.factors and name != "image"}
+        for cue in ("shape", "texture"):
+            if cue not in labels and f"{cue}_exemplar" in labels:
+                labels[cue] = re.sub(r"[\d_-]+$", "", labels[f"{cue}_exemplar"])
+        if "category" not in labels and "shape" in labels:
+            labels["category"] = labels["shape"]
+        parts = [found.get(name, "") for name in ("condition", *self.factors)]
+        own = {"condition": "/".join(filter(None, map(spelled, parts)))} if not self.single else {}
+        labels.pop("condition", None)
+        return {"category": labels.pop("category", ""), **own, **labels}
+
+    def where(self, key: str) -> str:
+        """Name the line of the YAML that a message means: "fragments.yaml, line 7 (`conditions:`)"."""
+        return line_of(self.file, key) if self.file else f"experiment '{self.name}'"
+
+
+def line_of(file: str | Path, key: str) -> str:
+    """Name the line of a YAML file that has a key."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    row = next((i for i, line in enumerate(lines, 1) if line.strip().startswith(f"{key}:")), 0)
+    return f"{file}, line {row} (`{key}:`)" if row else f"{file} (add `{key}:`)"
+
+
+def spelled(text: object) -> str:
+    """Spell a condition one way, so that tables of people and of networks match: the shortest decimal of a number
+    ("0.20" -> "0.2", "3.0" -> "3"; "inf" is kept), other text in small letters ("True" -> "true")."""
+    plain = str(text).strip().lower()
+    with suppress(ValueError):
+        return f"{float(plain):.10g}"
+    return plain
+
+
+def _levels(given: Any) -> Any:
+    """Return condition -> level of a list or a mapping; the level of a number is the number."""
+    if isinstance(given, list):
+        given = {spelled(one): one for one in given}
+    if not isinstance(given, dict):
+        return given
+    levels: dict[str, float | None] = {}
+    for name, level in given.items():
+        levels[spelled(name)] = None
+        with suppress(ValueError, TypeError):
+            levels[spelled(name)] = float(level)
+    return levels
+
+
+def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experiment:
+    """Build an experiment from plain data. Raises StimuliError naming the file, its line and the field."""
+
+    def wrong(what: str) -> StimuliError:
+        key = re.match(r"field '([\w]+)", what)
+        return StimuliError(f"{line_of(file, key[1]) if key and file else file or 'experiments.yaml'}: {what}.")
+
+    ready: dict[str, Any] = {"role": name, **row, "name": name, "file": file}
+    ready["conditions"] = _levels(ready.get("conditions") or {})
+    categories = ready.get("categories") or {}
+    if isinstance(categories, list):
+        categories = dict.fromkeys(map(str, categories))
+    if isinstance(categories, dict):
+        ready["categories"] = {str(c): [k] if isinstance(k, str) else k or () for c, k in categories.items()}
+    ready["space"] = ready.get("space") or (name if categories else "geirhos16")
+    ready |= {key: _spelled_all(ready[key]) for key in ("kept", "control", "factors", "compared") if key in ready}
+    if isinstance(tables := ready.get("trials"), dict):
+        out = tables.get("left_out") or {}
+        texts = {k: [str(v) for v in (values if isinstance(values, list) else [values])] for k, values in out.items()}
+        ready["trials"] = {**tables, "left_out": texts}
+    experiment = validated(Experiment, ready, wrong)
+    if not experiment.categories and experiment.space not in LABEL_SPACES:
+        raise wrong(f"field 'categories': expected: a list, as '{experiment.space}' is no built-in label space")
+    named = {text for text in (*experiment.kept, experiment.control) if text is not None}
+    if strange := sorted(named - experiment.conditions.keys()):
+        raise wrong(f"field 'conditions': expected: '{strange[0]}' among them, which is the control or kept")
+    return experiment
+
+
+def _spelled_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _spelled_all(inner) for key, inner in value.items()}
+    return [spelled(one) for one in value] if isinstance(value, list | tuple) else spelled(value)
+
+
+@cache
+def published_experiments() -> Mapping[str, Experiment]:
+    """Return the published experiments by name."""
+    table = dict(package_table("experiments.yaml"))
+    shared = table.pop("shared")
+    return {name: experiment_from(name, {**shared, **row}) for name, row in table.items()}
+
+
+@cache
+def _read(file: str, _changed: int) -> Experiment:
+    row = read_document(Path(file), "experiment", StimuliError)
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        raise StimuliError(f"{file}: expected the fields of an experiment, `name:` first (docs/experiments.md).")
+    return experiment_from(row["name"], row, file)
+
+
+def read_experiment(file: Path) -> Experiment:
+    """Read an experiment's YAML. Raises StimuliError naming the line and the field."""
+    return _read(str(file), file.stat().st_mtime_ns if file.is_file() else 0)
+
+
+def added_experiments(settings: Settings) -> dict[str, Experiment]:
+    """Read the experiments that a user added, by name. Raises StimuliError."""
+    entries = read_catalogue(settings).values()
+    return {entry.name: read_experiment(Path(entry.experiment)) for entry in entries if entry.experiment}
+
+
+def known_names(known: Iterable[Experiment]) -> Mapping[str, str]:
+    """Return name or alias, in small letters -> experiment."""
+    return {alias.lower(): own.name for own in known for alias in (own.name, *own.aliases)}
+
+
+def name_experiment(text: str, known: Mapping[str, Experiment] | None = None) -> str:
+    """Normalise an experiment's name: "edge-experiment" -> "edges". Unknown names are unchanged."""
+    names = known_names((known or published_experiments()).values())
+    plain = _GROUP.sub("", text.strip().lower())
+    return names.get(plain) or names.get(_SUFFIX.sub("", plain), _SUFFIX.sub("", plain))
+
+
+def experiment_of(path: Path, known: Mapping[str, Experiment] | None = None) -> str:
+    """Name the experiment of a table of trials: by the file name up to its first "_", or by the nearest of two folders
+    that names a known experiment. The published form NAME_OBSERVER_session-1.csv may name a new experiment. Raises
+    TrialsError if no name fits."""
+    known = known or published_experiments()
+    stem = _GROUP.sub("", path.stem.lower())
+    folders = [folder.name for folder in path.absolute().parents[:2]]
+    for text in (stem.partition("_")[0], stem, *folders):
+        if (name := name_experiment(text, known)) in known:
+            return name
+    if match := _PUBLISHED.fullmatch(path.stem):
+        return name_experiment(match[1], known)
+    raise TrialsError(
+        f"{path}: the name does not identify the experiment. State it with `--experiment NAME`, or name the file like "
+        f"'cue-conflict_OBSERVER_session-1.csv' or its folder like one of: {', '.join(sorted(known))}."
+    )
+
+
+def split_eidolon(experiment: str, condition: str, where: str) -> str:
+    """Split "eidolon" by a condition such as "8-3-10"; other experiments are unchanged. Raises TrialsError."""
+    if experiment != "eidolon":
+        return experiment
+    if match := re.fullmatch(r"[^-]*-(10|3|0)-[^-]*", condition.strip()):
+        return EIDOLONS[match[1]]
+    raise TrialsError(f"{where}: '{condition}' is not an eidolon condition like '8-3-10' (coherence 10, 3 or 0).")
+
+
+def canonical_condition(experiment: str, text: str) -> str:
+    """Spell a condition as `spelled`; a published experiment of one condition has ""."""
+    own = published_experiments().get(experiment)
+    if own is None:
+        return text.strip().lower()
+    return "" if own.single else spelled(text)

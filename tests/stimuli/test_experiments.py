@@ -1,0 +1,148 @@
+"""Experiments that a user adds as a YAML: their images, people's tables, and messages that name a line of the YAML."""
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from benchmark.failures import StimuliError, TrialsError
+from benchmark.stimuli.experiments import experiment_from, published_experiments, read_experiment
+from benchmark.stimuli.items import experiment_images
+from benchmark.stimuli.trial_tables import TableHints, read_tables
+
+GERMAN = {"Apfel": "apple", "Tasse": "mug", "Löffel": "spoon"}
+COLUMNS = {"person": "Vpn", "image": "Bild", "answer": "Antwort", "condition": "Stufe", "kind": "Art", "rt": "RZ"}
+FRAGMENTS = {
+    "name": "fragments",
+    "categories": {"apple": "n07742313", "mug": None, "spoon": ["n04597913"]},
+    "stimuli": {"folder": "images", "names": "{condition}/{kind}/{category}/{image}"},
+    "conditions": [100, 50],
+    "control": 100,
+    "factors": {"kind": ["collinear", "shuffled"]},
+    "trials": {
+        "columns": COLUMNS,
+        "answers": {**GERMAN, "weiß nicht": "na"},
+        "left_out": {"Block": "Übung"},
+        "milliseconds": True,
+    },
+}  # fmt: skip
+
+
+def write(folder, images=True, **changes):
+    """The YAML of an experiment, with an image of each category under each condition."""
+    file = folder / "fragments.yaml"
+    file.write_text(yaml.safe_dump({**FRAGMENTS, **changes}, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    for level, kind, category in (
+        (level, kind, category)
+        for level in (100, 50)
+        for kind in ("collinear", "shuffled")
+        for category in GERMAN.values()
+    ):
+        place = folder / "images" / str(level) / kind / category / f"{category}_1.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (level, len(kind), len(category))).save(place)
+    return file
+
+
+def german_table(folder, people=3, right=0.8):
+    """A table of a German laboratory: semicolons, decimal commas, cp1252; without categories."""
+    rng, table = random.Random(0), folder / "daten" / "fragments.csv"
+    table.parent.mkdir(exist_ok=True)
+    with table.open("w", encoding="cp1252", newline="") as file:
+        out = csv.writer(file, delimiter=";")
+        out.writerow(["Vpn", "Bild", "Antwort", "Stufe", "Art", "RZ", "Block"])
+        for who in range(people):
+            out.writerow([f"VP{who}", "apple_1.png", "Apfel", 100, "collinear", "1,5", "Übung"])
+            for level in (100, 50):
+                for kind in ("collinear", "shuffled"):
+                    for german, category in GERMAN.items():
+                        said = german if rng.random() < right else "weiß nicht"
+                        out.writerow([f"VP{who}", f"{category}_1", said, level, kind, "512,5", "Test"])
+    return table
+
+
+def test_the_published_are_written_so():
+    contrast, edges = published_experiments()["contrast"], published_experiments()["edges"]
+    assert list(contrast.levels.items())[:2] == [("c100", 100.0), ("c50", 50.0)] and contrast.control == "c100"
+    assert contrast.averaged == ("c50", "c30", "c15", "c10", "c05") and len(contrast.answers) == 16
+    assert edges.single and edges.averaged == ("",) and published_experiments()["stylized"].role == "stylised"
+
+
+def test_images_and_people_of_a_laboratory(tmp_path):
+    own = read_experiment(write(tmp_path))
+    images = {(labels["condition"], name): labels["category"] for name, _, labels in experiment_images(own)}
+    assert len(images) == 12 and images["50/shuffled", "mug_1.png"] == "mug"
+    assert own.averaged == ("50/collinear", "50/shuffled") and own.levels["50/shuffled"] == 50
+    (first, *_) = files = read_tables(german_table(tmp_path), TableHints(known={own.name: own})).files
+    assert [(file.observer, file.kind, len(file)) for file in files] == [
+        (f"subject-VP{i}", "human", 12) for i in range(3)
+    ]
+    assert first.columns["rt"].tolist() == [0.5125] * 12 and first.space == "fragments" and first.source == "fragments"
+    shown = zip(first.columns["condition"].tolist(), first.columns["stimulus"].tolist(), strict=True)
+    assert {*shown} == {*images} and {*first.columns["response"].tolist()} <= {*GERMAN.values(), "na"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"conditions": [100, 60]}, r"line \d+ \(`conditions:`\): lacks '50/collinear'"),
+        ({"control": 70}, r"line \d+ \(`conditions:`\): .*'70'"),
+        ({"categories": ["apple", "mug"]}, r"line \d+ \(`categories:`\): lacks 'spoon'"),
+        ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
+        ({"space": "no-space", "categories": []}, "no built-in label space"),
+        ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
+        ({"stimuli": {"folder": "nowhere"}}, r"line \d+ \(`folder:`\): there is no folder"),
+    ],
+)
+def test_a_mistake_names_the_line_of_the_yaml(tmp_path, changes, said):
+    with pytest.raises(StimuliError, match=said):
+        list(experiment_images(read_experiment(write(tmp_path, **changes))))
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [
+        ({"columns": {"person": "Name"}}, r"no column 'name', which .*line \d+ \(`columns:`\)"),
+        ({"answers": {"Apfel": "apple"}}, r"object_response is 'weiß nicht'.*line \d+ \(`answers:`\)"),
+        ({"left_out": {"Phase": "Übung"}}, r"no column 'Phase'; .*line \d+ \(`left_out:`\)"),
+        ({"left_out": {}}, r"already in row \d+; .*`repeats: first`.*line \d+ \(`trials:`\)"),
+    ],
+)  # fmt: skip
+def test_a_table_that_reads_otherwise_names_the_line(tmp_path, trials, said):
+    own = read_experiment(write(tmp_path, trials={**FRAGMENTS["trials"], **trials}))
+    with pytest.raises(TrialsError, match=said):
+        read_tables(german_table(tmp_path), TableHints(known={own.name: own}))
+
+
+@pytest.mark.parametrize(("repeats", "answer"), [("first", "b"), ("last", "a"), ("majority", "c")])
+def test_several_answers_to_one_image(tmp_path, repeats, answer):
+    own = experiment_from("own", {"categories": ["a", "b", "c"], "trials": {"repeats": repeats}}, str(write(tmp_path)))
+    table = tmp_path / "own.csv"
+    said = "".join(f"p,1.png,a,{word}\n" for word in "bcca")
+    table.write_text(f"subj,imagename,category,object_response\n{said}")
+    (file,) = read_tables(table, TableHints(known={own.name: own})).files
+    assert file.columns["response"].tolist() == [answer]
+
+
+def cue_conflict(folder):
+    row = {"categories": ["fox", "elk"], "stimuli": {"names": "{shape_exemplar}-{texture_exemplar}.png"}}
+    return experiment_from("own-conflict", row, str(write(folder)))
+
+
+def test_cues_of_any_label_space_follow_from_exemplars(tmp_path):
+    own = cue_conflict(tmp_path)
+    assert own.completed(own.labels_of("fox7-elk1.png")) == {
+        "category": "fox", "shape": "fox", "texture": "elk", "shape_exemplar": "fox7", "texture_exemplar": "elk1",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_one_yaml_and_two_commands(tmp_path, bench):
+    folder = Path(write(tmp_path)).parent
+    assert "12 images" in bench("data", "add", str(folder / "fragments.yaml")).out
+    assert "36 trials" in bench("import", "trials", str(german_table(tmp_path))).out
+    shown = bench("rank", "--suite", "human-comparison:fragments").out
+    assert "subject-VP0 (fragments)" in shown and "fragments" in shown
