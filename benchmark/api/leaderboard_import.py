@@ -83,32 +83,47 @@ def import_leaderboard(
     is imported. Exit code 3 means that something differs, was refused or was left out."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
-    document, suites = read_leaderboard_document(path), plugins.find_suites().suites
-    _check_numbers(path, document, suites)
-    report = LeaderboardReport(source=known_as)
+    command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
+    document = read_leaderboard_document(path)
     with open_store(read_settings(db).db) as store:
-        # everything is looked at before anything is written
-        _check_stimuli(store, document)
-        by_observer = _scores_by_observer(document, suites, report)
-        placed = {*chain(*by_observer.values())}
-        answered = {key: scored for key, scored in with_trials(document).items() if key in placed}
-        alone = {name: {key: sets[key] for key in sets.keys() - answered.keys()} for name, sets in by_observer.items()}
-        new = list(_new_scores(store, document, alone, report))
-        if report.conflicts or not (new or answered):
-            return report
-        runs = [run.model_dump(mode="json") for run in document.runs]
-        origin = {"source": known_as, "program": document.program, "runs": runs}
-        command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
+        return import_document(store, path, document, known_as, command)
 
-        card_of = partial(_card, program=document.program, source=known_as)
-        with staged(path, document, answered, card_of) as theirs, recorded(store, command, imported=origin) as run:
-            report.trials, report.refused = bring_in(store, theirs, document, run)
-            if report.trials:
-                ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
-                report.scored = score_documented(store, run, document, answered, ids)
-            made = [score for sets in by_observer.values() for key in sets.keys() & answered for score in sets[key]]
-            report.different += different_scores(store, made, answered)
-            _write(store, run, document, new, report)
+
+def import_document(store: Store, path: Path, document: Document, known_as: str, command: str) -> LeaderboardReport:
+    """Import a document from `path` as `command`, under the source `known_as`. Raises ScoresError."""
+    suites, report = plugins.find_suites().suites, LeaderboardReport(source=known_as)
+    # Everything is looked at before anything is written.
+    _check_numbers(path, document, suites)
+    _check_stimuli(store, document)
+    by_observer = _scores_by_observer(document, suites, report)
+    placed = {*chain(*by_observer.values())}
+    answered = {key: scored for key, scored in with_trials(document).items() if key in placed}
+    alone = {name: {key: sets[key] for key in sets.keys() - answered.keys()} for name, sets in by_observer.items()}
+    new = list(_new_scores(store, document, alone, report))
+    if report.conflicts or not (new or answered):
+        return report
+    runs = [run.model_dump(mode="json") for run in document.runs]
+    origin = {"source": known_as, "program": document.program, "runs": runs}
+    card_of = partial(_card, program=document.program, source=known_as)
+    with staged(path, document, answered, card_of) as theirs, recorded(store, command, imported=origin) as run:
+        report.trials, report.refused = bring_in(store, theirs, document, run)
+        if report.trials:
+            ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
+            report.scored = score_documented(store, run, document, answered, ids)
+        made = [score for sets in by_observer.values() for key in sets.keys() & answered for score in sets[key]]
+        older = {
+            (score.suite, score.version)
+            for score in made
+            if score.suite in suites and score.version < suites[score.suite].version
+        }
+        report.notes += [
+            f"{suite}: scored by version {version} there, made again from the trials by version "
+            f"{suites[suite].version} here"
+            for suite, version in sorted(older)
+        ]
+        current = [score for score in made if (score.suite, score.version) not in older]
+        report.different += different_scores(store, current, answered)
+        _write(store, run, document, new, report)
     return report
 
 

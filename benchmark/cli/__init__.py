@@ -27,6 +27,8 @@ COMMANDS = {
     "plot": ("pages", "Draw a figure for a paper."),
     "ask": ("pages", "Run a browser experiment and collect people's answers."),
     "import": ("export_commands", "Import trials of people and networks, or scores."),
+    "submit": ("board_commands", "Write a network's submission to a shared board."),
+    "board": ("board_commands", "Check and build a board that many share."),
     "export": ("export_commands", "Export ranked tables, scores or trials."),
     "badge": ("export_commands", "Draw a number with its interval as an SVG badge."),
     "data": ("data", "List, fetch, add, make and verify stimulus sets."),
@@ -39,7 +41,7 @@ COMMANDS = {
 }
 #: What other programs call a command of ours -> its words.
 MEANT: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("leaderboard", "board", "results", "table"), ("rank",)),
+    **dict.fromkeys(("leaderboard", "results", "table"), ("rank",)),
     **dict.fromkeys(("evaluate", "eval", "test", "benchmark", "score"), ("run",)),
     **dict.fromkeys(("list", "ls"), ("models",)),
     **{name: ("data", name) for name in ("fetch", "verify")},

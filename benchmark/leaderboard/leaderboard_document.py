@@ -173,6 +173,11 @@ def read_leaderboard_document(path: Path) -> Document:
             f"{path}: no leaderboard document. `bench export --scores -o FILE.json` writes one; tables of scores come "
             "in with `bench import scores`."
         )
+    return checked_document(path, plain)
+
+
+def checked_document(path: Path, plain: Any) -> Document:
+    """Return the document that plain data from `path` holds. Raises ScoresError as `read_leaderboard_document`."""
     version = plain.get("version")
     if version not in (1, 2) or isinstance(version, bool):
         raise ScoresError(

@@ -1,0 +1,243 @@
+"""A board in git that many share: submissions are the same each time, and every forgery is told from a change."""
+
+import json
+import shutil
+import subprocess
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmark import api
+from benchmark.api.board_checks import check_board
+from benchmark.api.leaderboard_import import import_document
+from benchmark.api.submissions import submit
+from benchmark.leaderboard.leaderboard_document import checked_document
+from benchmark.leaderboard.submission_files import plain_json, sha256
+from benchmark.store import open_store
+from benchmark.store.codec import decode, encode
+from registry.files import digest_data
+
+pytestmark = pytest.mark.slow
+OWNERS = ("anna", "bo", "chi", "dee")
+
+
+def networks(document, n):
+    """A document of n networks with answers, and so errors, of their own."""
+    plain = {name: [] for name in ("observers", "score_sets", "scores", "observations", "chunks")}
+    plain |= {name: document[name] for name in ("form", "version", "program", "stimuli", "runs")}
+    (who,) = document["observers"]
+    for i in range(n):
+        random, own = np.random.default_rng(i), {"observer": f"net-{i}"}
+        keys = {row["key"]: digest_data([row["key"], i]) for row in document["observations"]}
+        card = {"sha256": digest_data(["weights", i]), "training": ["standard"], "weights": "/home/me/secret/net.pt"}
+        named = {"name": f"net-{i}", "kind": "network", "identity": digest_data(["net", i]), "card": card}
+        plain["observers"].append(who | named)
+        plain["observations"] += [row | own | {"key": keys[row["key"]]} for row in document["observations"]]
+        for chunk in document["chunks"]:
+            columns = decode(b64decode(chunk["payload"]), chunk["n"])
+            other = random.permutation(columns["response"])
+            columns["response"] = np.where(random.random(len(other)) < 0.5, other, columns["response"])
+            payload = b64encode(encode(columns)).decode()
+            plain["chunks"].append(chunk | {"observation": keys[chunk["observation"]], "payload": payload})
+        for row in document["score_sets"]:
+            new = 100 * i + row["id"]
+            plain["score_sets"].append(row | {"id": new, "observations": [keys[key] for key in row["observations"]]})
+            plain["scores"] += [score | own | {"score_set": new} for score in document["scores"]]
+    return checked_document(Path("nets"), plain)
+
+
+def git(folder, *words):
+    who = ["-c", "user.name=anna", "-c", "user.email=a@b"]
+    return subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def shared(folder):
+    """(leaderboard of 14 networks, board of 12 of them by four owners as a git repository)."""
+    api.run(db=str(folder / "ideal.db"), models="ideal-noisy", suites="cue-conflict", limit=24, batch=8)
+    document = api.document(api.Selection(folder / "ideal.db")).model_dump(mode="json")
+    db, board = folder / "nets.db", folder / "board"
+    with open_store(str(db)) as store:
+        import_document(store, Path("nets"), networks(document, 14), "made", "made")
+    for i in range(12):
+        submit(api.Selection(db), f"net-{i}", to=board, owner=OWNERS[i % 4])
+    git(folder, "init", "-q", "-b", "main", "board")
+    git(board, "add", "-A")
+    git(board, "commit", "-qm", "twelve")
+    return db, board
+
+
+@pytest.fixture
+def board(shared, tmp_path):
+    """A clone, to be changed."""
+    git(tmp_path, "clone", "-q", str(shared[1]), "clone")
+    return tmp_path / "clone"
+
+
+def place(board, i):
+    (found,) = board.glob(f"results/*__net-{i}/*")
+    return found
+
+
+def reseal(folder):
+    """What a forger who knows the form would do."""
+    run = json.loads((folder / "run.json").read_text())
+    run["seals"] = {name: sha256((folder / name).read_bytes()) for name in run["seals"] if (folder / name).exists()}
+    (folder / "run.json").write_bytes(plain_json(run))
+
+
+def edit(folder, name, change):
+    plain = json.loads((folder / name).read_text())
+    change(plain)
+    (folder / name).write_bytes(plain_json(plain))
+    reseal(folder)
+
+
+def rows(folder, change, at=0):
+    """Change a table of trials: change(pandas frame) -> frame."""
+    path = sorted((folder / "trials").iterdir())[at]
+    table = pq.read_table(path)
+    frame = change(table.to_pandas())
+    pq.write_table(pa.Table.from_pandas(frame, table.schema, preserve_index=False), path)
+    reseal(folder)
+
+
+def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(shared, tmp_path, bench):
+    db, board = shared
+    said = bench("submit", "net-0", "--to", tmp_path / "other", "--owner", "anna", "--db", db)
+    assert said.code == 0 and "net-0/" in said.out
+    for path in (file for file in (tmp_path / "other").rglob("*.*") if file.is_file()):
+        assert path.read_bytes() == (board / path.relative_to(tmp_path / "other")).read_bytes()
+        assert not any(word in path.read_bytes() for word in (b"secret", b"/home", str(db.parent).encode()))
+    assert check_board(board, base="HEAD").exit_code == 0
+    report = check_board(board, [str(place(board, 0).relative_to(board))])
+    assert report.findings == [] and report.placed[0][1:3] == ("cue-conflict", "shape bias")
+    assert report.placed[0][4].endswith("of 12")
+
+
+def rolled(frame):
+    """Every answer moved by one."""
+    name = next(name for name in frame if name.endswith(": response"))
+    return frame.assign(**{name: np.roll(frame[name], 1)})
+
+
+def settled(run):
+    """A run whose first block states one image less."""
+    run["observations"][0]["n"] -= 1
+
+
+def without_block(folder):
+    """Without the trials of silhouettes, and without a word of them."""
+    path = next((folder / "trials").glob("world-silhouettes*"))
+    run = json.loads((folder / "run.json").read_text())
+    (gone,) = (row for row in run["observations"] if row["role"] == "silhouettes")
+    run["observations"].remove(gone)
+    for scored in run["score_sets"]:
+        scored["observations"].remove(gone["key"])
+        del scored["stimuli"]["silhouettes"]
+    (folder / "run.json").write_bytes(plain_json(run))
+    path.unlink()
+    scores = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").write_bytes(plain_json([row for row in scores if row["role"] != "silhouettes"]))
+    reseal(folder)
+
+
+def another_set(folder):
+    """Half of the images under the name of all."""
+    edit(folder, "run.json", lambda run: run["stimuli"][0].update(digest="0" * 64))
+
+
+def copied(board, new):
+    """The answers of net-1 as those of net-12, which `new` holds."""
+    theirs = place(board, 1)
+    for file, own in zip(sorted((theirs / "trials").iterdir()), sorted((new / "trials").iterdir()), strict=True):
+        keys = pq.read_table(own).column("observation")
+        table = pq.read_table(file)
+        pq.write_table(table.set_column(0, "observation", keys), own)
+    mine, other = (json.loads((folder / "scores.json").read_text()) for folder in (new, theirs))
+    ids = {row["score_set"] for row in mine}
+    scores = [row | {"observer": "net-12", "score_set": min(ids)} for row in other]
+    (new / "scores.json").write_bytes(plain_json(scores))
+    reseal(new)
+
+
+def value(scores):
+    next(row for row in scores if row["value"] is not None and row["metric"] == "shape_bias").update(value=0.99)
+
+
+def to(i, change, *given):
+    """A change of the submission of net-i."""
+    return lambda board, db: change(place(board, i), *given)
+
+
+def submitted(name, owner, then=lambda board, folder: None):
+    """A new submission, and what is done to it."""
+
+    def change(board, db):
+        then(board, submit(api.Selection(db), name, to=board, owner=owner).path)
+
+    return change
+
+
+def moved(new):
+    def change(board, db):
+        old = place(board, 2)
+        (board / "results" / new).mkdir()
+        shutil.copytree(old, board / "results" / new / old.name)
+
+    return change
+
+
+def unsealed(folder):
+    path = sorted((folder / "trials").iterdir())[0]
+    pq.write_table(pq.read_table(path), path, compression="gzip")
+
+
+FORGED = {
+    "altered value": (to(0, edit, "scores.json", value), "is 0.99, the trials give"),
+    "altered value, not sealed": (to(0, lambda f: (f / "scores.json").write_text("[]")), "not the file that"),
+    "altered interval": (to(0, edit, "scores.json", lambda s: s[0].update(low=0.0, high=1.0)), "not what the trials"),
+    "a score more": (to(0, edit, "scores.json", lambda s: s.append(s[0] | {"metric": "genius"})), "is "),
+    "altered trial": (to(1, rows, rolled), "altered or removed"),
+    "altered trial, not sealed": (to(1, unsealed), "not the file that was sealed"),
+    "altered trial of a new network": (
+        submitted("net-12", "anna", lambda b, f: rows(f, rolled)), "not what the trials give"),
+    "missing trial": (to(2, rows, lambda frame: frame.iloc[:-1]), "has too many trials"),
+    "missing trial, and one less stated": (
+        to(2, lambda f: (rows(f, lambda frame: frame.iloc[:-1]), edit(f, "run.json", settled))),
+        "are missing",
+    ),
+    "missing block": (to(3, without_block), "missing"),
+    "missing block of a new network": (
+        submitted("net-12", "bo", lambda b, f: without_block(f)), "missing: 'silhouettes'"),
+    "images in another order": (to(3, rows, lambda frame: frame.iloc[::-1]), "not of the set's images"),
+    "another set under a known name": (to(4, another_set), "another one under a known name"),
+    "answers of another network": (submitted("net-12", "anna", copied), "answers, "),
+    "weights of another": (moved("dee__net-2"), "are on the board already"),
+    "another name in the folder": (moved("chi__better"), "its files are of"),
+    "a retraction undone": (None, "its retraction is undone"),
+    "removed": (to(5, shutil.rmtree), "it is removed"),
+    "a later version": (to(6, edit, "scores.json", lambda s: [r.update(version=99) for r in s]), "of another suite"),
+    "another's submission": (None, "is changed by"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_a_forgery_is_refused(kind, shared, board):
+    change, wanted = FORGED[kind]
+    if kind == "a retraction undone":
+        submit(api.Selection(shared[0]), "net-7", to=board, owner="dee", retract="wrong preprocessing")
+        git(board, "add", "-A")
+        git(board, "commit", "-qm", "retracted")
+        (place(board, 7) / "retracted.json").unlink()
+    elif kind == "another's submission":
+        submit(api.Selection(shared[0]), "net-7", to=board, owner="dee", retract="not mine")
+    else:
+        change(board, shared[0])
+    report = check_board(board, base="HEAD", owner="anna" if kind == "another's submission" else None)
+    said = [each.text for each in report.findings if each.weight == "refused"]
+    assert report.exit_code == 1 and any(wanted in text for text in said), report.findings
