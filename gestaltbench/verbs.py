@@ -219,14 +219,14 @@ def _written(text: str) -> Written:
     return Written(text)
 
 
-def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
-    names = {id(link): summary.space for summary, links, _ in spaces for link in links}
+def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...]]]) -> Results[Link]:
+    names = {id(link): summary.space for summary, links in spaces for link in links}
 
     def tables(links: Sequence[Link]) -> Iterator[Table]:
         for space, part in groupby(links, key=lambda link: names[id(link)]):
             yield correlation_table(list(part), space)
 
-    links = tuple(link for _, part, _ in spaces for link in part)
+    links = tuple(link for _, part in spaces for link in part)
     return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)
 
 

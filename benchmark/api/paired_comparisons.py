@@ -97,7 +97,7 @@ def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Com
     a, b = _pair(a, b)
     with leaderboard.reading() as store:
         suites = _compared_suites(store, suite, a, b)
-        with _as_suites_write(f"'{a}' or '{b}'"):
+        with as_suites_write(f"'{a}' or '{b}'"):
             (tests,) = compare_observers(store, suites, [(a, b)])
         return replace(tests, outdated=_remarks(store, card_status(store, leaderboard.settings), tests, a, b))
 
@@ -128,7 +128,7 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
         if not chosen:
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
         suites = _compared_suites(store, suite, a, *chosen)
-        with _as_suites_write(f"'{a}' or one of '{others}'"):
+        with as_suites_write(f"'{a}' or one of '{others}'"):
             tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
             raise _nothing(leaderboard, f"'{a}' and '{others}' have")
@@ -193,7 +193,7 @@ def power(
 
 def differences(leaderboard: Filtered, suite: str = "human-comparison") -> list[tuple[str, str, Comparison]]:
     """Compare every two networks by their agreement with people: (a, b, test), one family of tests."""
-    with leaderboard.reading() as store, _as_suites_write("a network or a person"):
+    with leaderboard.reading() as store, as_suites_write("a network or a person"):
         tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
         names = chosen_names(store, {name for a, b, _ in tests for name in (a, b)}, leaderboard.filters)
     tests = [(a, b, test) for a, b, test in tests if {a, b} <= names]
@@ -203,7 +203,7 @@ def differences(leaderboard: Filtered, suite: str = "human-comparison") -> list[
 
 
 @contextmanager
-def _as_suites_write(whose: str) -> Iterator[None]:
+def as_suites_write(whose: str) -> Iterator[None]:
     """Report damaged trials, or trials of a suite that has changed since, as StoreError."""
     try:
         yield

@@ -29,7 +29,7 @@ from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
-from benchmark.leaderboard.links import Contrasts, Link, contrasts, experiment_values, links
+from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.summary import (
     BETTER,
     INCONCLUSIVE,
@@ -233,21 +233,17 @@ def correlate(
     *,
     method: Annotated[Literal["spearman", "pearson"], Option("Choose the partial correlation.")] = "spearman",
     reported: Annotated[bool, Option("Use published scores instead, within each source.", "--reported")] = False,
-) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
+) -> list[tuple[Summary, tuple[Link, ...]]]:
     """Show how the suites' headlines correlate over networks.
 
     Each pair has a rank correlation, a linear one, and the rank correlation given clean accuracy, with intervals over
     families of networks. Headlines that share answers are never correlated: one of them is computed without the
-    experiment that they share. Below, recipes (stylised, adversarial, noise, ...) are compared with the standard one,
-    paired by source, architecture and seed."""
+    experiment that they share."""
     tables = _reported(leaderboard) if reported else summary(leaderboard)
     with leaderboard.reading() as store:
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
-    return [
-        (table, links(table, cards, experiment_values(table, rows), method=method), contrasts(table, cards))
-        for table in tables
-    ]
+    return [(table, links(table, cards, experiment_values(table, rows), method=method)) for table in tables]
 
 
 def _reported(leaderboard: Selection) -> list[Summary]:

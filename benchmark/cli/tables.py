@@ -44,8 +44,10 @@ from benchmark.leaderboard.comparison import (
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import rendered
-from benchmark.leaderboard.links import contrast_table, correlation_table, link_tables
+from benchmark.leaderboard.lineage import STANDARD
+from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
+from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_table
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
@@ -56,6 +58,8 @@ from benchmark.stats.rankings import HUMAN_METRICS
 from registry.user_errors import Remedy
 
 LIMIT = 50  # rows of a table without --all
+#: What asks for a table of single networks.
+OF_NETWORKS = ("by", "unseen_only", "flagged_last", "among_shown", "summary", "baseline", "explain", "wide")
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
 Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", kind="new file")]
 
@@ -73,12 +77,23 @@ def rank(
     ] = None,
     explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
     wide: Annotated[bool, Option("Show every table and column, also without room beside.", "--wide")] = False,
+    by_recipe: Annotated[
+        bool, Option("Show means over the networks of a recipe.", "--by-recipe", without=OF_NETWORKS)
+    ] = False,
+    by_family: Annotated[bool, Option("Show means over families.", "--by-family", without=OF_NETWORKS)] = False,
+    by_architecture: Annotated[
+        bool, Option("Show means over architectures.", "--by-architecture", without=OF_NETWORKS)
+    ] = False,
     **asked: Any,
 ) -> int:
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
     suite, limit = suite or also_suite, None if all else LIMIT
-    if not (summary or baseline):
+    by: dict[GroupedBy, bool] = {"recipe": by_recipe, "family": by_family, "architecture": by_architecture}
+    if chosen := [name for name, wanted in by.items() if wanted]:
+        shown = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
+        print_tables(shown, limit, paged=True)
+    elif not (summary or baseline):
         shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
@@ -305,14 +320,9 @@ def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, outp
 
 
 @command(api.correlate)
-def correlate(
-    contrasts: Annotated[bool, Option("Show the contrasts of recipes, not the pairs.", "--contrasts")] = False,
-    form: Form = None,
-    output: Output = None,
-    **asked: Any,
-) -> int:
+def correlate(form: Form = None, output: Output = None, **asked: Any) -> int:
     spaces = api.correlate(**asked)
-    if not any(links for _, links, _ in spaces):
+    if not any(links for _, links in spaces):
         echo_line(
             "a source needs two published scores: import them with `bench import scores`."
             if asked["reported"]
@@ -320,12 +330,8 @@ def correlate(
             err=True,
         )
         return 0
-    plain = [
-        contrast_table(pairs, summary.space) if contrasts else correlation_table(links, summary.space)
-        for summary, links, pairs in spaces
-    ]
-    shown = (table for summary, links, pairs in spaces for table in link_tables(links, pairs, summary.space))
-    _give(plain if contrasts else shown, plain, form, output)
+    plain = [correlation_table(links, summary.space) for summary, links in spaces]
+    _give((table for summary, links in spaces for table in link_tables(links, summary.space)), plain, form, output)
     return 0
 
 
@@ -347,7 +353,13 @@ def compare(
     *,
     images: Annotated[bool, Option("Print the images that only one of them answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
+    recipes: Annotated[
+        bool, Option("Compare recipes A and B over networks and images.", without=("images", "measures"))
+    ] = False,
 ) -> int:
+    if recipes:
+        print_tables([recipe_comparison_table(api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite))])
+        return 0
     if not b:
         both = tuple(part.strip() for part in COMMA.split(a) if part.strip())
         text = f"compare '{a}' with a second observer, with people, or with a pattern such as '*'."

@@ -1,22 +1,20 @@
-"""Correlates the suites' headlines over observers, and contrasts recipes. Observers are not a random sample, and those
+"""Correlates the suites' headlines over observers. Observers are not a random sample, and those
 of one family are nearly one observation: see `benchmark.stats.rankings`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, product
+from itertools import combinations
 from math import fsum
 from typing import Any, NamedTuple
 
 from benchmark.contracts import distrust_flags
-from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_model import CLEAN, Cell, Column
 from benchmark.leaderboard.board_tables import TEXT_MAX
-from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
+from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, Lineage, lineage
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, format_interval, number
-from benchmark.stats import mean_interval
 from benchmark.stats.rankings import FEW, Correlation, Method, correlation
 from benchmark.store.rows import ScoreRow
 
@@ -25,7 +23,6 @@ CAUTION = (
     "Intervals leave out families (architecture line and recipe) as wholes, each row separately."
 )
 SAME_ANSWERS = "both are made of the same answers"
-NO_BASELINE = "no standard network of its source, architecture and seed"
 
 Cards = Mapping[str, Mapping[str, Any]]  # observer -> its card as plain data
 Values = Mapping[str, float]  # observer -> value
@@ -79,39 +76,6 @@ class Link:
         """What one of the two suites asks of the other; "" where neither does."""
         ask = self.x.column.questions.get(self.y.name, "")
         return ask or self.y.column.questions.get(self.x.name, "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """A recipe minus the standard one, in one variable: the mean over families of the mean over their pairs, which are
-    alike in architecture, seed and source."""
-
-    recipe: str
-    variable: Variable
-    difference: float
-    low: float | None  # t interval over families; None: fewer than two, or no spread
-    high: float | None
-    pairs: tuple[tuple[str, str], ...]  # (with the recipe, its baseline)
-    families: int  # behind the mean
-
-    @property
-    def named_pairs(self) -> list[str]:
-        """ "A - B" for each pair."""
-        return [f"{a} - {b}" for a, b in self.pairs]
-
-    @property
-    def cell(self) -> Cell:
-        """The difference as a cell."""
-        flags = ("one family, or no spread: no interval",) if self.low is None else ()
-        n = len(self.pairs)
-        return Cell(value=self.difference, low=self.low, high=self.high, n=n, flags=flags, source=self)
-
-
-class Contrasts(NamedTuple):
-    """Contrasts of every recipe in every variable."""
-
-    rows: tuple[Contrast, ...]
-    left_out: Mapping[str, str]  # observer -> why it is in no pair
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
@@ -223,68 +187,10 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
     return replace(link, spearman=spearman, pearson=pearson, partial=partial, without=without)
 
 
-def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
-    """Return each recipe against the standard one, in every variable that a pair has."""
-    networks = observed_networks(summary, cards)
-    pairs = [(base, network) for network in networks if (base := _baseline(network, networks)) is not None]
-    paired = {network.name for _, network in pairs}
-    left_out = {
-        network.name: "its recipe is not stated" if network.lineage.recipe == UNSTATED else NO_BASELINE
-        for network in networks
-        if network.name not in paired and network.lineage.recipe != STANDARD
-    }
-    rows = []
-    for recipe, variable in product(dict.fromkeys(b.lineage.recipe for _, b in pairs), variables(summary)):
-        # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
-        families: dict[str, list[float]] = defaultdict(list)
-        named = []
-        for a, b in pairs:
-            if b.lineage.recipe == recipe and variable.name in a.values and variable.name in b.values:
-                named.append((b.name, a.name))
-                families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
-        means = [fsum(part) / len(part) for part in families.values()]
-        low, high = mean_interval(means) if len(means) > 1 else (None, None)
-        low, high = (None, None) if low == high else (low, high)
-        if means:
-            made = Contrast(
-                recipe=recipe,
-                variable=variable,
-                difference=fsum(means) / len(means),
-                low=low,
-                high=high,
-                pairs=tuple(named),
-                families=len(means),
-            )
-            rows.append(made)
-    return Contrasts(tuple(rows), left_out)
-
-
-def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | None:
-    """Return the standard network alike in source, architecture and seed: that of the series ("resnet50_l2_eps0" for
-    "resnet50_l2_eps3"), otherwise the one with the least about a recipe in its name."""
-    own = network.lineage
-    if own.recipe in (STANDARD, UNSTATED):
-        return None
-    alike = [
-        other
-        for other in networks
-        if other.lineage.recipe == STANDARD and other.lineage.source == own.source
-        and ((other.lineage.architecture, other.lineage.seed) == (own.architecture, own.seed)
-             or own.architecture == other.name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
-    ]  # fmt: skip
-
-    def place(other: Observed) -> tuple[bool, int, str]:
-        series = other.lineage.series
-        return series != own.series, len(series.replace(STANDARD, "")), other.name
-
-    return min(alike, key=place, default=None)
-
-
-def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
-    """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
+def link_tables(links: Sequence[Link], space: str) -> list[Table]:
+    """Answers to the field's questions, and every pair of headlines."""
     asked = Table(title=f"links between suites, {space}", notes=tuple(question_sentences(links)))
-    contrasted = compared.rows or compared.left_out
-    return [asked, correlation_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
+    return [asked, correlation_table(links, space)]
 
 
 def question_sentences(links: Sequence[Link]) -> Iterator[str]:
@@ -359,34 +265,3 @@ def _cell(one: Correlation | None) -> Value:
         return None
     flags = (one.reason,) if one.reason and one.value is not None else ()
     return Cell(value=one.value, low=one.low, high=one.high, n=one.n, flags=flags, reason=one.reason, source=one)
-
-
-def contrast_table(compared: Contrasts, space: str) -> Table:
-    """Return a row for each recipe, a column for each variable, and the observers that are in no pair."""
-    columns = {row.variable.name: row.variable for row in compared.rows}
-    found = {(row.recipe, row.variable.name): row for row in compared.rows}
-    rows: list[tuple[Value, ...]] = []
-    for recipe in dict.fromkeys(row.recipe for row in compared.rows):
-        own = [found.get((recipe, name)) for name in columns]
-        most = max(filter(None, own), key=lambda row: len(row.pairs))
-        names = tuple(dict.fromkeys(base for _, base in most.pairs))
-        named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-        cells = (row.cell if row else Cell() for row in own)
-        rows.append((recipe, names, *cells, len(most.pairs), most.families, named))
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for name, reason in compared.left_out.items():
-        reasons[reason].append(printable(name))
-    who = (Field("recipe", "recipe", who=True), Field("against"))
-    about = (Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values())
-    fields = (*who, *about, *counts("pairs", "families"), Field("", "minus", breaks=TEXT_MAX))
-    return Table(
-        title="contrasts of recipes",
-        caption="mean difference of pairs alike in source, architecture and seed, each family (architecture line) "
-        "counting once; t interval over families",
-        fields=fields if rows else (),
-        rows=tuple(rows),
-        notes=tuple(f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()),
-        facts={"space": space},
-        measure="variable",
-        origin=("families", "named_pairs"),
-    )

@@ -13,7 +13,7 @@ from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, set_in
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, correlation_table, link_result
+from benchmark.leaderboard.links import CAUTION, by_question, correlation_table, link_result
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
@@ -303,27 +303,29 @@ def _board_tables(site: Site, contents: Contents, boards: Sequence[Board]) -> li
     return tables
 
 
-def links_page(site: Site, contents: Contents) -> None:
-    """Write links.html, if two headlines share an observer; questions of the suites come first."""
-    spaces = [_space(site, contents, summary) for summary in contents.linked if contents.links[summary.space]]
+def links_page(site: Site, contents: Contents, recipes: Mapping[str, Table]) -> None:
+    """Write links.html, if two headlines share an observer; questions of the suites come first. recipes: by space."""
+    spaces = [
+        _space(site, contents, summary, recipes.get(summary.space))
+        for summary in contents.linked
+        if contents.links[summary.space]
+    ]
     if spaces:
         words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": page_number}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
 
 
-def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
-    """Return a label space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
+def _space(site: Site, contents: Contents, summary: Summary, recipes: Table | None) -> dict[str, Any]:
+    """Return a label space as the page shows it: links with their figures, means of recipes, the tables of both."""
     name, pairs = summary.space, contents.links[summary.space]
-    compared = contrasts(summary, contents.cards)
-    recipes = contrast_table(compared, name)
-    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "contrasts")]
-    for place, table in zip(tables, (correlation_table(pairs, name), recipes), strict=True):
+    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "recipes")]
+    for place, table in zip(tables, (correlation_table(pairs, name), recipes or Table()), strict=True):
         site.table(place, table_records(table))
     drawn = [
         (link, put(site, link_scatter(contents, summary, link), inline=bool(link.question)) if link.observers else None)
         for link in by_question(pairs)
     ]
-    return {"name": name, "pairs": drawn, "contrasts": compared, "recipes": html(recipes), "tables": tables}
+    return {"name": name, "pairs": drawn, "recipes": recipes and html(recipes), "tables": tables}
 
 
 def measures_page(site: Site, contents: Contents) -> None:

@@ -20,6 +20,7 @@ from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
+from benchmark.leaderboard.recipe_effects import recipe_table
 from benchmark.loopback import GuardedHandler
 from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
 from benchmark.report.contents import OWN, Contents, featured, read_contents
@@ -67,7 +68,8 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
         partners[a][b] = partners[b][a] = page
     observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db))
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=sorted(contents.scores))
-    links_page(site, contents)
+    recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(api.Selection(settings.db))}
+    links_page(site, contents, recipes)
     measures_page(site, contents)
     training_page(site, contents)
     stimulus_pages(site, contents, pictures)

@@ -94,19 +94,20 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     """Return the sums of both observers on the trials that both have, sorted by key."""
     own_a, own_b = metric.own(a), metric.own(b)
-    keys_a, keys_b = _keys(own_a), _keys(own_b)
+    keys_a, keys_b = trial_keys(own_a), trial_keys(own_b)
     common = np.intersect1d(keys_a, keys_b)
-    sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
-    factors, stimulus = _factors(metric, own_a, common)
+    sums = np.concatenate([sums_at(metric, own, common) for own in (own_a, own_b)], axis=1)
+    factors, stimulus = image_factors(metric, own_a, common)
     only_a, only_b = len(keys_a) - len(common), len(keys_b) - len(common)
     return _Pairs(sums=sums, keys=common, stimulus=stimulus, factors=factors, only_a=only_a, only_b=only_b)
 
 
-def _keys(trials: Trials) -> Array:
+def trial_keys(trials: Trials) -> Array:
+    """Return the sorted keys of the trials, each once."""
     return np.unique(trials.keys) if len(trials) else np.zeros(0, dtype=str)
 
 
-def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
+def sums_at(metric: Metric, trials: Trials, keys: Array) -> Floats:
     """Return the sums of num and den at each of the sorted keys [k, 2]. The ratio receives only the trials of these
     keys: it may weigh a trial by the number of others."""
     if not len(trials) or not len(keys):
@@ -117,7 +118,7 @@ def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
     return np.column_stack([np.bincount(place, part, len(keys)) for part in (num, den)])
 
 
-def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
+def image_factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
     """Return the shared components of the stimuli of the keys, or the stimuli themselves, and the stimuli."""
     stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)
     if not len(keys):
@@ -195,12 +196,12 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     own, others = metric.own(a), [trials for person in people if len(trials := metric.own(person))]
     if len(others) < 2:
         return undecided(start, "answers of fewer than two people")
-    common = np.intersect1d(_keys(own), np.concatenate([_keys(trials) for trials in others]))
+    common = np.intersect1d(trial_keys(own), np.concatenate([trial_keys(trials) for trials in others]))
     only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
     start = replace(start, n=len(common), only_a=only)
     if len(common) < 2:
         return undecided(start, "fewer than two trials in common")
-    sums = np.stack([_sums(metric, trials, common) for trials in (own, *others)], axis=1)
+    sums = np.stack([sums_at(metric, trials, common) for trials in (own, *others)], axis=1)
     counts = (sums != 0).any(axis=(1, 2))
     heard = (sums != 0).any(axis=(0, 2))  # a person without trials that count does not add to the people
     heard[0] = True
@@ -208,7 +209,7 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
         return undecided(start, "trials of fewer than two people count")
     if counts.sum() < 2:
         return undecided(start, "fewer than two common trials count")
-    factors, _ = _factors(metric, own, common)
+    factors, _ = image_factors(metric, own, common)
     num, den = np.moveaxis(sums[counts][:, heard], 2, 0)
     return _against_people(replace(start, n=int(counts.sum())), num, den, [labels[counts] for labels in factors])
 

@@ -36,7 +36,7 @@ PAIRS = {
         f"compare consistency {name}": "compare consistency --matrix"
         for name in ("hide", "kind", "source", "recipe", "family", "models")
     },
-    "compare correlate contrasts": "compare correlate", "compare correlate form": "compare correlate",
+    "compare correlate form": "compare correlate",
     "compare measures form": "compare measures", "power form": f"power {NET} {OTHER}",
     "verdict form": f"verdict {NET}",
     "show metric": f"show {NET} cue-conflict", "show condition": f"show {NET} cue-conflict shape_bias",

@@ -4,15 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_suites import plain_suite, text
+from plain_suites import plain_suite
 from scipy import stats
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
 from benchmark.leaderboard.links import (
-    contrast_table,
-    contrasts,
     experiment_values,
     link_result,
     link_tables,
@@ -126,91 +124,15 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
     assert found["cue-conflict", "clean"].partial is None
 
 
-def test_contrasts_pair_what_is_alike_in_all_but_the_recipe(summary, numbers):
-    rows, left_out = contrasts(summary)
-    found = {(one.recipe, one.variable.name): one for one in rows}
-    one = found["stylised", "corruption"]
-    differences = [
-        sum(numbers[f"net{a}-stylised-{s}"][1] - numbers[f"net{a}-standard-{s}"][1] for s in (0, 1)) / 2000
-        for a in "abcd"
-    ]  # seeds of one network are one family
-    assert one.difference == pytest.approx(np.mean(differences), abs=1e-12)
-    low, high = stats.t.interval(0.95, 3, np.mean(differences), stats.sem(differences))
-    assert (one.low, one.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
-    assert ("neta-stylised-1", "neta-standard-1") in one.pairs
-    assert (len(one.pairs), one.families) == (8, 4)
-    assert set(found) == {
-        (recipe, name)
-        for recipe in ("stylised", "adversarial(l2,3)")
-        for name in ("cue-conflict", "corruption", "clean")
-    }
-    assert left_out == {}
-
-
-def test_columns_of_the_two_tables(summary):
+def test_the_columns_of_correlations(summary):
     """Who: what names a row."""
-    found = link_tables(links(summary), contrasts(summary), "s")
-    correlations, contrast = (
-        next(one for one in found if one.title == title)
-        for title in ("every headline against every other", "contrasts of recipes")
-    )
+    (correlations,) = (one for one in link_tables(links(summary), "s") if one.rows)
     assert [(f.key, f.title, f.who) for f in correlations.fields] == [
         ("x", "", False), ("y", "", False), ("x_metric", "", False), ("y_metric", "", False), ("x_title", "x", True),
         ("y_title", "y", True), ("spearman", "Spearman", False), ("partial given clean", "given clean", False),
         ("pearson", "Pearson", False), ("", "one family left out", False), ("", "n", False), ("", "families", False),
     ]  # fmt: skip
-    own = [("cue-conflict", "cue-conflict head"), ("corruption", "corruption head"), ("clean", "clean accuracy")]
-    assert [(f.key, f.title, f.who) for f in contrast.fields] == [
-        ("recipe", "recipe", True), ("against", "", False), *((*names, False) for names in own),
-        ("", "pairs", False), ("", "families", False), ("", "minus", False),
-    ]  # fmt: skip
-    assert [f.facts.get("metric") for f in contrast.fields[2:5]] == ["head", "head", "plain"]
-    assert {table.facts["space"] for table in (correlations, contrast)} == {"s"}
-    left = contrasts(summary)._replace(left_out={"a": "odd", "b": "odd", "c": "alone"})
-    assert contrast_table(left, "s").notes == ("left out, odd: a, b", "left out, alone: c")
-    assert contrast.rows[0][-1].endswith(" and 6 more")
-
-
-LADDER = {"0": "standard", "0_05": "adversarial(l2,0.05)", "3": "adversarial(l2,3)"}
-
-
-def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
-    recipes = {
-        "resnet50 (a)": ("standard",), "resnet50 (b)": ("standard",), "resnet50-sin (a)": ("stylised",),
-        "resnet50_trained_on_SIN (b)": ("stylised",), "squeezenet1_0 (a)": ("standard",),
-        "squeezenet1_0_trained_on_SIN (a)": ("stylised",), "resnet50_swsl (a)": (),
-        "vgg16_trained_on_SIN (a)": ("stylised",), "ViT-B-16": ("standard",), "ViT-B-16-robust": ("adversarial",),
-        **{f"resnet50_l2_eps{eps} (a)": (tag,) for eps, tag in LADDER.items()},
-    }  # fmt: skip
-    values = {name: 100 + 4 * at**2 for at, name in enumerate(recipes)}
-    rows = [
-        score(name, values[name], 1000, suite="cue-conflict", metric="head", role="",
-              training=training, kind="published")
-        for name, training in recipes.items()
-    ]  # fmt: skip
-    summary = summaries(boards(rows, CONFLICT, {}))[0]
-    found, left_out = contrasts(summary)
-    pairs = {pair for one in found for pair in one.pairs}
-    assert pairs == {
-        ("resnet50-sin (a)", "resnet50 (a)"),
-        ("resnet50_trained_on_SIN (b)", "resnet50 (b)"),
-        ("squeezenet1_0_trained_on_SIN (a)", "squeezenet1_0 (a)"),
-        ("ViT-B-16-robust", "ViT-B-16"),
-        *((f"resnet50_l2_eps{eps} (a)", "resnet50_l2_eps0 (a)") for eps in LADDER if eps != "0"),
-    }
-    assert left_out == {
-        "resnet50_swsl (a)": "its recipe is not stated",
-        "vgg16_trained_on_SIN (a)": "no standard network of its source, architecture and seed",
-    }
-    one = next(row for row in found if row.recipe == "stylised")
-    gain = {a: (values[a] - values[b]) / 1000 for a, b in one.pairs}
-    copies = (gain["resnet50-sin (a)"] + gain["resnet50_trained_on_SIN (b)"]) / 2
-    alone = gain["squeezenet1_0_trained_on_SIN (a)"]
-    assert one.difference == pytest.approx((copies + alone) / 2)
-    assert (len(one.pairs), one.families) == (3, 2)
-    shown = text(link_tables([], contrasts(summary), "s"), 250)
-    assert "left out, its recipe is not stated: resnet50_swsl (a)" in shown
-    assert "resnet50_l2_eps0 (a)" in shown
+    assert correlations.facts["space"] == "s"
 
 
 def test_the_questions_are_answered_with_caution(summary):

@@ -124,7 +124,7 @@ def test_correlations_only_where_they_are_asked_for_and_within_a_source(table):
     table.write_text("observer,metric,value,suite\n" + "\n".join(rows) + "\n")
     api.import_scores(table, db="a.db")
     assert not api.correlate(api.Selection("a.db"))
-    ((summary, (link,), _),) = api.correlate(api.Selection("a.db"), reported=True)
+    ((summary, (link,)),) = api.correlate(api.Selection("a.db"), reported=True)
     assert (summary.space, link.spearman.n) == ("lab, reported", 7)
     assert {link.x.title, link.y.title} == {"x", "y"}
     assert len([*score_tables(api.Selection("a.db"))]) == 1

@@ -1,0 +1,138 @@
+"""Rank and compare recipes over networks and images, from stored trials."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+
+from benchmark.api.leaderboards import Filtered, Selection, fits, suites_with_scores
+from benchmark.api.options import Option, SuiteName
+from benchmark.api.paired_comparisons import as_suites_write
+from benchmark.api.ranking import rank
+from benchmark.contracts import Trials
+from benchmark.engine.scoring import Scorer
+from benchmark.failures import BenchError, unknown_name
+from benchmark.leaderboard.board_model import Column, Row
+from benchmark.leaderboard.links import Observed, observed_networks
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeComparison, compared_recipes
+from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.stats.differences import Studentised
+from benchmark.stats.intervals import Floats, normal_quantile
+from benchmark.stats.network_samples import ImageVariance, fixed_images, from_pairs, sampled_ratio
+from benchmark.store import Store
+
+Networks = Sequence[Observed]
+
+
+def recipes(
+    leaderboard: Filtered,
+    suite: Annotated[str | None, Option("Show this suite's headline (default: all suites).")] = None,
+) -> list[list[HeadlineSample]]:
+    """Return each label space's headlines with their networks, for means over recipes, families or architectures."""
+    with leaderboard.reading() as store:
+        spaces = [(summary, _networks(store, summary)) for summary in _summaries(leaderboard, suite)]
+        made = [list(_samples(store, *space, suite)) for space in spaces]
+    return [samples for samples in made if samples]
+
+
+def compare_recipes(
+    leaderboard: Selection,
+    a: Annotated[str, Option("A recipe as on cards (stylised), or a pattern.")],
+    b: Annotated[str, Option("Another recipe.")],
+    *,
+    suite: SuiteName = None,
+) -> RecipeComparison:
+    """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
+
+    Networks are paired by source, architecture and seed where all of the smaller recipe have a partner."""
+    with leaderboard.reading() as store:
+        spaces = [(summary, _networks(store, summary)) for summary in _summaries(leaderboard, suite)]
+        known = {network.lineage.recipe for _, networks in spaces for network in networks}
+        sides = {name: chosen_recipes(known, name) for name in (a, b)}
+        if len(sides) < 2 or sides[a] & sides[b]:
+            both = ", ".join(sorted(sides[a] & sides[b]))
+            raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
+        wanted = sides[a] | sides[b]
+        kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
+        found = compared_recipes([sample for space in kept for sample in _samples(store, *space, suite)], sides)
+    if not found.rows:
+        raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
+    return found
+
+
+def chosen_recipes(known: set[str], pattern: str) -> frozenset[str]:
+    """Return the recipes that fit a pattern, with or without the numbers of their tags. Raise UnknownName for none."""
+    fitting = frozenset(name for name in known if fits((name, name.partition("(")[0]), pattern))
+    if not fitting:
+        raise unknown_name("recipe", pattern, known, "`bench rank --by-recipe` lists those with scores.")
+    return fitting
+
+
+def _summaries(leaderboard: Filtered, suite: str | None) -> list[Summary]:
+    return summaries(rank(leaderboard, suite))
+
+
+def _networks(store: Store, summary: Summary) -> list[Observed]:
+    return [*observed_networks(summary, {row.name: row.card for row in store.observers()})]
+
+
+def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[HeadlineSample]:
+    """Yield each headline with the networks that have a trusted number, on the trials that all of them answered."""
+    suites = {each.name: each for each in suites_with_scores(store, suite)}
+    lines = {line.observer: line for line in summary.lines}
+    for head in summary.headlines:
+        own = [network for network in networks if head.suite in network.values]
+        if own:
+            scorer = Scorer(store=store, run="", suite=suites[head.suite])
+            with as_suites_write("networks"):
+                yield _sample(scorer, summary.space, head, own, lines)
+
+
+def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines: Mapping[str, Row]) -> HeadlineSample:
+    metric = scorer.suite.metric(head.metric)
+    cells = [lines[network.name].cells[head.suite] for network in networks]
+    stored = {scored.id: scored.stimuli for scored in scorer.store.score_sets(scorer.suite.name)}
+    sets = [stored.get(cell.source.set_id, {}) for cell in cells]
+    sample = HeadlineSample(
+        suite=head.suite,
+        space=space,
+        metric=metric,
+        stimuli=head.stimuli,
+        networks=tuple(networks),
+        values=np.array([network.values[head.suite] for network in networks]),
+        images=fixed_images,
+        over="networks (these images)",
+    )
+    pairs = zip(networks, sets, strict=True)
+    trials = [one for n, own in pairs if (one := scorer.trials(n.name, frozenset(own.items()))) is not None]
+    if len(trials) < len(networks):  # scores without trials
+        return sample
+    if metric.ratio is not None:
+        found = sampled_ratio(metric, trials)
+        named = {"values": found.values, "images": found.images, "n": found.n, "limits": found.limits}
+        return replace(sample, **named, over="networks and images")
+    given = {network.name: one for network, one in zip(networks, trials, strict=True)}
+    single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
+    images = _against_people(scorer, metric.name, space, sets[0], given, single)
+    return replace(sample, images=images, over=f"networks, {metric.over}") if images else sample
+
+
+def _against_people(
+    scorer: Scorer, metric: str, space: str, sets: Mapping[str, str], given: Mapping[str, Trials], single: Floats
+) -> ImageVariance | None:
+    """Return how a metric against people varies over images and people, from the suite's test of every two networks;
+    None unless it tests every two. single: standard error of each network's value."""
+    against, names = scorer.suite.against, list(given)
+    if against is None or against.pairs is None:
+        return None
+    people = scorer.peers(space, sets, *names)
+    tests = against.pairs(given, {name: answers.trials for name, answers in people.items()})
+    paired, degrees = np.zeros((len(names), len(names))), list[float]()
+    for a, b, row in tests:
+        if isinstance(row.test, Studentised) and row.metric == metric:
+            i, j = names.index(a), names.index(b)
+            paired[i, j] = paired[j, i] = row.test.se**2
+            degrees.append(row.test.df)
+    every = len(names) * (len(names) - 1) // 2
+    return from_pairs(single**2, paired, float(np.median(degrees))) if 0 < every == len(degrees) else None

@@ -1,0 +1,118 @@
+"""Recipes: means and differences over networks and images."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.contracts import Metric, Trials
+from benchmark.leaderboard.lineage import lineage
+from benchmark.leaderboard.links import Observed
+from benchmark.leaderboard.recipe_effects import HeadlineSample, compared_recipes, recipe_table
+from benchmark.stats.network_samples import fixed_images, from_pairs, over_networks, sampled_ratio
+from benchmark.stats.ratios import share
+
+METRIC = Metric(name="right", title="right", definition="", headline=True, ratio=share(lambda t: t["right"]))
+
+
+def answers(right):
+    n = len(right)
+    columns = {"role": np.full(n, "x"), "condition": np.full(n, ""), "stimulus": np.arange(n).astype(str)}
+    return Trials(columns={**columns, "right": np.asarray(right, dtype=float)})
+
+
+def sample(table, names, recipes):
+    """table: [images, networks]."""
+    found = sampled_ratio(METRIC, [answers(column) for column in np.transpose(table)])
+    networks = [
+        Observed(name=name, kind="network", lineage=lineage(name, (recipe,)), values={})
+        for name, recipe in zip(names, recipes, strict=True)
+    ]
+    return HeadlineSample(
+        suite="s",
+        space="x",
+        metric=METRIC,
+        stimuli="",
+        networks=tuple(networks),
+        values=found.values,
+        images=found.images,
+        over="networks and images",
+        n=found.n,
+        limits=found.limits,
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(3)
+    easy = rng.random((60, 1))
+    return (rng.random((60, 6)) * 0.5 + easy * 0.5 < [0.3, 0.35, 0.5, 0.6, 0.7, 0.75]).astype(float)
+
+
+def squares(table):
+    """Mean squares of images, networks, and the rest of a crossed table [images, networks]."""
+    n, k = table.shape
+    images, networks = table.mean(axis=1, keepdims=True), table.mean(axis=0, keepdims=True)
+    rest = table - images - networks + table.mean()
+    return images.var(ddof=1) * k, networks.var(ddof=1) * n, (rest**2).sum() / ((n - 1) * (k - 1))
+
+
+def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
+    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
+    one = compared_recipes(
+        [sample(table, names, ["standard"] * 3 + ["stylised"] * 3)],
+        {"b": frozenset(["stylised"]), "a": frozenset(["standard"])},
+    ).rows[0]
+    apart = table[:, 3:] - table[:, :3]
+    images, networks, rest = squares(apart)
+    total = (max(0.0, images - rest) + networks) / apart.size
+    assert one.pairs == tuple((names[i + 3], names[i]) for i in range(3))
+    assert one.row.comparison.difference == pytest.approx(apart.mean())
+    assert one.estimate.test.se**2 == pytest.approx(total)
+    assert one.estimate.networks == pytest.approx(max(0.0, networks - rest) / apart.size)
+    assert one.share == pytest.approx(np.sqrt(2 / np.pi) * apart.mean(axis=0).std(ddof=1) / abs(apart.mean()))
+    low, high = one.row.comparison.low, one.row.comparison.high
+    half = stats.t.ppf(0.975, one.estimate.df) * np.sqrt(total)
+    assert (low, high) == pytest.approx((apart.mean() - half, apart.mean() + half))
+    assert one.unit == "3 pairs by seed" and "every network is net" in one.inseparable[0]
+
+
+def test_without_partners_two_samples_of_networks_are_compared(table):
+    names = ["resnet50-a", "resnet101-b", "vit_b", "alexnet", "vgg11", "vgg13"]
+    one = compared_recipes(
+        [sample(table, names, ["stylised"] * 3 + ["standard"] * 3)],
+        {"stylised": frozenset(["stylised"]), "standard": frozenset(["standard"])},
+    ).rows[0]
+    means = table.mean(axis=0)  # lines count once: resnet and vit; alexnet and vgg
+    first, second = np.array([means[:2].mean(), means[2]]), np.array([means[3], means[4:].mean()])
+    assert one.unit == "2 + 2 networks" and not one.pairs
+    assert one.row.comparison.difference == pytest.approx(first.mean() - second.mean())
+    spread = first.var(ddof=1) / 2 + second.var(ddof=1) / 2
+    assert one.estimate.networks + one.estimate.interaction == pytest.approx(spread)
+    assert one.inseparable[0] == "no architecture in common: resnet, vit against alexnet, vgg"
+
+
+def test_images_alone_make_the_interval_where_networks_are_alike():
+    """Equal networks on many images: what is left is the images' own variance."""
+    right = np.tile(np.random.default_rng(1).random((400, 1)) < 0.5, (1, 6))
+    found = sampled_ratio(METRIC, [answers(column) for column in right.T])
+    one = over_networks([(1.0, np.eye(6)[:3])], found.values, found.images)
+    assert (one.networks, one.interaction) == pytest.approx((0, 0), abs=1e-12)
+    assert one.images == pytest.approx(right[:, 0].var(ddof=1) / 400) and one.df > 300
+
+
+def test_a_metric_of_pairs_has_the_covariance_that_they_imply():
+    rng = np.random.default_rng(2)
+    root = rng.normal(size=(4, 4))
+    covariance, weights = root @ root.T, np.array([0.5, 0.5, -1.0, 0.0])
+    single = np.diag(covariance)
+    found = from_pairs(single, single[:, None] + single[None, :] - 2 * covariance, 7.0)(weights)
+    assert (found.value, found.df) == (pytest.approx(weights @ covariance @ weights), 7.0)
+    assert fixed_images(weights).value == 0
+
+
+def test_one_network_has_a_dash_and_its_reason(table):
+    shown = recipe_table([sample(table[:, :3], ["n-a-0", "n-a-1", "n-b-0"], ["stylised", "stylised", "standard"])])
+    stylised, standard, within, between = shown.rows
+    assert stylised[2].value == pytest.approx(table[:, :2].mean()) and stylised[2].low < stylised[2].value
+    assert (standard[2].value, standard[2].reason) == (None, "one network: its seed cannot be told from its recipe")
+    assert within[2] == pytest.approx(table[:, :2].mean(axis=0).std(ddof=1)) and between[2] is None
