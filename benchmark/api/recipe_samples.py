@@ -110,8 +110,8 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines:
         return sample
     if metric.ratio is not None:
         found = sampled_ratio(metric, trials)
-        named = {"values": found.values, "images": found.images, "n": found.n, "limits": found.limits}
-        return replace(sample, **named, over="networks and images")
+        sample = replace(sample, values=found.values, images=found.images, n=found.n)
+        return replace(sample, limits=found.limits, over="networks and images")
     given = {network.name: one for network, one in zip(networks, trials, strict=True)}
     single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
     images = _against_people(scorer, metric.name, space, sets[0], given, single)

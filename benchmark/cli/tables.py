@@ -91,8 +91,9 @@ def rank(
     suite, limit = suite or also_suite, None if all else LIMIT
     by: dict[GroupedBy, bool] = {"recipe": by_recipe, "family": by_family, "architecture": by_architecture}
     if chosen := [name for name, wanted in by.items() if wanted]:
-        shown = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
-        print_tables(shown, limit, paged=True)
+        tables = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
+        print_tables(tables, limit, paged=True)
+        shown = len(tables)
     elif not (summary or baseline):
         shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
