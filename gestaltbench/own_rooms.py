@@ -18,9 +18,6 @@ def check_package_names(home: Path = HOME) -> None:
         for name in PACKAGES:
             file = getattr(import_module(name), "__file__", None) or "(no file)"
             if not Path(file).resolve().is_relative_to(home):
-                raise ImportError(
-                    f"gestaltbench needs its own package '{name}', but another one is imported already: {file}. "
-                    "Import gestaltbench before it, or rename it."
-                )
+                raise ImportError(f"another package '{name}' is imported already: {file}. Import gestaltbench first.")
     finally:
         sys.path.remove(str(home))

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -171,16 +171,9 @@ def factory(name: str) -> Callable[..., Any]:
     with its_own_fault(name, "its module cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
         build: Callable[..., Any] | None = getattr(module, function, None)
-    if build is None:
-        own = [
-            name
-            for name, value in vars(module).items()
-            if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-        ]
-        there = f"it has {some_of(own, 12)}" if own else "it defines none"
-        raise CardError(f"arch 'python:{name}': {place} has no function '{function}'; {there}.")
     if not callable(build):
-        raise CardError(f"arch 'python:{name}': expected a function that returns a network, or predict(images).")
+        own = [each for each, value in vars(module).items() if isinstance(value, FunctionType | type)]
+        raise CardError(f"arch 'python:{name}': {place} has no function '{function}'; it has {some_of(own, 12)}.")
     return build
 
 
@@ -201,8 +194,7 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
             if not isinstance(module, nn.Module) or len(brought) > 1 or not all(map(callable, brought)):
                 kinds = ", ".join(type(part).__name__ for part in (module, *brought))
                 raise CardError(
-                    f"arch 'python:{name}' returned {kinds}, expected a torch.nn.Module, or one and its transform (any "
-                    "callable from a PIL image to a tensor)."
+                    f"arch 'python:{name}' returned {kinds}, expected a torch.nn.Module or (module, transform)."
                 )
             # The content of files that were read counts, not their names and places.
             read = digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""

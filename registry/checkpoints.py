@@ -251,7 +251,7 @@ def _states_in(
     seen.add(id(content))
     quantised = any(str(name).endswith(("_packed_params", "zero_point")) for name in content)
     named = unpacked(content) if quantised else {str(name): value for name, value in content.items()}
-    tensors = {name: _whole(value) for name, value in named.items() if isinstance(value, Tensor)}
+    tensors = {name: _local(value) for name, value in named.items() if isinstance(value, Tensor)}
     if tensors:
         yield path, tensors
     for name, inner in content.items():
@@ -261,17 +261,12 @@ def _states_in(
         yield from _states_in(inner, place, levels - 1, seen, parameters)
         # torch_ema's average: the parameters in their order, without names
         if name == "shadow_params" and isinstance(inner, list) and len(inner) == len(parameters):
-            yield place, dict(zip(parameters, map(_whole, inner), strict=True))
+            yield place, dict(zip(parameters, map(_local, inner), strict=True))
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """Return a complete tensor: itself, or the only shard of a DTensor. Raises WeightsError for a part."""
+def _local(tensor: Tensor) -> Tensor:
+    """Return the tensor itself, or this process's shard of a DTensor."""
     own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    if own.shape != tensor.shape:
-        raise WeightsError(
-            f"the file holds a part of its tensors, {tuple(own.shape)} of {tuple(tensor.shape)}; the others are in the "
-            "files of other processes. Save with torch.distributed.checkpoint, or the full_tensor() of each."
-        )
     return own
 
 
@@ -437,15 +432,10 @@ def read_weights(
         choice = choose_weights(content, expected, key, renew, ignore)
     if choice is None:
         places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
-        if key and places:
-            raise WeightsError(
-                f"checkpoint {path} holds no weights under the key '{key}'; it holds some under {_listed(places)}."
-            )
         held = f"keys {_listed(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
-        raise WeightsError(
-            f"checkpoint {path} holds no state dict: expected tensors by name, directly or under "
-            f"{', '.join(WRAPPERS)}; found {held}. Name the file that holds the weights."
-        )
+        held = f"weights under {_listed(places)}" if places else held
+        under = f" under the key '{key}'" if key else f" by name, directly or under {', '.join(WRAPPERS)}"
+        raise WeightsError(f"checkpoint {path} holds no weights{under}; found {held}.")
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
     for name, tensor in {**choice.state, **choice.statistics}.items():
         kind = f"{shown(name)} is not a dense array of real numbers ({tensor.dtype}, {tensor.layout}, {tensor.device})"
@@ -481,10 +471,8 @@ def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
             found[name] = {**plain, "mean": numbers[0], "std": numbers[1]}
     values = {str((entry["mean"], entry["std"])) for entry in found.values()}
     if len(values) > 1:
-        raise WeightsError(
-            f"checkpoint {origin} states {len(values)} normalisations of the input ({', '.join(found)}): "
-            f"{' and '.join(sorted(values))}. Save the one that the network was evaluated with."
-        )
+        every = " and ".join(sorted(values))
+        raise WeightsError(f"checkpoint {origin} states {len(values)} normalisations ({', '.join(found)}): {every}.")
     if not found or {"mean", "std"} <= settings.keys():
         return place, settings
     first = next(iter(found))
@@ -506,10 +494,8 @@ def by_order(have: Tensors, want: Tensors, origin: str) -> State:
     pairs = list(zip(have.items(), want.items(), strict=False))
     for (theirs, tensor), (ours, target) in pairs:
         if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:
-            raise WeightsError(
-                f"checkpoint {origin}: {theirs} {tuple(tensor.shape)} does not match {ours} "
-                f"{tuple(target.shape)}. This release of the package has a different network."
-            )
+            pair = f"{theirs} {tuple(tensor.shape)} does not match {ours} {tuple(target.shape)}"
+            raise WeightsError(f"checkpoint {origin}: {pair}. It is of another network.")
     if len(have) != len(want):
         raise WeightsError(f"checkpoint {origin}: expected {len(want)} tensors, found {len(have)}.")
     return {ours: tensor for (_, tensor), (ours, _) in pairs}

@@ -203,10 +203,8 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
         if other.names != found[0].names:
             pairs = enumerate(zip(found[0].names, other.names, strict=False))
             i = next((i for i, pair in pairs if len({*pair}) > 1), 0)
-            raise LabelError(
-                f"{shown(origin)} states two orders of its classes: output {i} is {shown(found[0].names[i])[:60]!r} in "
-                f"{found[0].where} and {shown(other.names[i])[:60]!r} in {other.where}. Keep the one that is true."
-            )
+            said = (f"output {i} is {shown(each.names[i])[:60]!r} in {each.where}" for each in (found[0], other))
+            raise LabelError(f"{shown(origin)} states two orders of its classes: {' and '.join(said)}. Keep one.")
     return found[0] if found else None
 
 

@@ -293,10 +293,8 @@ def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str
     try:
         fetch_whole(places_of(name, url, mirror), target, digest)
     except OSError as error:
-        raise WeightsError(
-            f"weights {name} could not be fetched. {error}. "
-            f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."
-        ) from error
+        hint = f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."
+        raise WeightsError(f"weights {name} could not be fetched. {error}. {hint}") from error
     return target
 
 

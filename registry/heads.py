@@ -127,10 +127,7 @@ def pooled_features(output: Any) -> Tensor:
     if isinstance(output, Tensor) and output.dim() == 4:
         return output.mean(dim=(2, 3))
     returned = str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
-    raise WeightsError(
-        f"the backbone returned {returned}: expected features [images, numbers] or a feature map [images, numbers, "
-        "height, width]. Wrap it in a function that returns one of these (--arch python:MODULE:FUNCTION)."
-    )
+    raise WeightsError(f"the backbone returned {returned}: expected features [n, d] or a feature map [n, d, h, w].")
 
 
 class WithHead(nn.Module):

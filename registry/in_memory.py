@@ -311,10 +311,8 @@ def _labels(asked: Any, parts: _Parts, given: Given, name: str, shelf: CardFolde
     if len(spaces) == 1:
         return spaces[0], f"{spaces[0]}, by the number of outputs"
     found = f"{some_of([*map(str, sorted(widths))], 5)} outputs" if widths else f"outputs {some_of([*every], 5)}"
-    raise LabelError(
-        f"'{name}' has {found}, which do not say their classes. Give labels=: "
-        f"{', '.join(spaces) or 'a label space'}, a list of names in their order, or a file."
-    )
+    choice = ", ".join(spaces) or "a label space"
+    raise LabelError(f"'{name}' has {found}. Give labels=: {choice}, a list of names in their order, or a file.")
 
 
 def _card(parts: _Parts, how: Preprocess, labels: str, said: Said) -> ModelCard:

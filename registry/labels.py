@@ -72,10 +72,8 @@ class LabelSpace:
                 nothing = self.groupings[self.name].nothing
                 indices = tuple(map(tuple, known.values()))
                 return Grouping(space=space, categories=tuple(known), indices=indices, nothing=nothing)
-            raise LabelError(
-                f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in '{space}'; it answers in "
-                f"{', '.join(self.answers)}. A mapping file with `groups:` can add it."
-            )
+            answers = ", ".join(self.answers)
+            raise LabelError(f"label space '{self.name}' cannot answer in '{space}'; it answers in {answers}.")
         return self.groupings[space]
 
     @cached_property

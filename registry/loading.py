@@ -50,10 +50,8 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     try:
         module: nn.Module = timm.create_model(name, pretrained=True, cache_dir=cache, **kwargs)
     except Exception as error:
-        raise WeightsError(
-            f"model '{card.name}': timm could not build '{name}' with its weights: {reason(error)}. Offline? Fetch it "
-            "once with a network, or set HF_ENDPOINT to a mirror."
-        ) from error
+        why = f"{reason(error)}. Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+        raise WeightsError(f"model '{card.name}': timm could not build '{name}' with its weights: {why}") from error
     return module
 
 
@@ -136,10 +134,8 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         stated, how = choice.normalisation, card.preprocess
         if stated is not None and how is not None and not agrees(stated, how):
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The "
-                f"preprocessing of model '{card.name}' says {as_text(how)}. One of them is wrong, and "
-                "every score would be of another network: leave out --mean, --std and --scale to take the "
-                "checkpoint's, or save the weights without it."
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The card of "
+                f"'{card.name}' says {as_text(how)}. Leave out --mean, --std and --scale to take the checkpoint's."
             )
         checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))
     return module.eval(), code
@@ -161,10 +157,8 @@ def require_once(module: nn.Module, card: ModelCard) -> None:
         scale = scale_of(mean, std)
         if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
             flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
-            raise WeightsError(
-                f"the network of model '{card.name}' normalises its input itself ({', '.join(names)}), and its "
-                f"preprocessing says {as_text(how)}: the input would not be what it was trained on. Give {flags}."
-            )
+            said = f"({', '.join(names)}), and its card says {as_text(how)}. Give {flags}."
+            raise WeightsError(f"the network of model '{card.name}' normalises its input itself {said}")
 
 
 def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
@@ -193,9 +187,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
-                    f"{card.weights or card.arch}. These are other weights than the card describes, so results would "
-                    "go under a wrong name. Restore the file, or register it under a new name or in this one's place "
-                    "(`bench register --replace`)."
+                    f"{card.weights or card.arch}. Restore the file, or register it (`bench register --replace`)."
                 )
     module.requires_grad_(False)
     model = LoadedModel(

@@ -125,8 +125,6 @@ def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | Non
     (((mean, std), where),) = found.items()
     scale = scale_of(mean, std)
     if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):
-        raise WeightsError(
-            f"checkpoint {origin} holds {where}, which changes the input as no option can (mean {mean}, std {std}). "
-            "Register the whole network: --arch python:FILE.py:FUNCTION."
-        )
+        how = f"{where}, which no option expresses (mean {mean}, std {std})"
+        raise WeightsError(f"checkpoint {origin} holds {how}: register a function (--arch python:FILE.py:FUNCTION).")
     return Normalisation(mean=mean, std=std, scale=scale, where=where)

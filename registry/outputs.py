@@ -56,10 +56,8 @@ def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *,
         )
     first, *others = fitting.values()
     if any(other is not first and not torch.equal(other, first) for other in others):
-        raise LabelError(
-            f"returned {len(fitting)} outputs of shape {shape}: {some_of([*map(shown, fitting)], 8)}. Choose the one "
-            f"that classifies: {' or '.join(f'--output {shown(name)}' for name in [*fitting][:3])}."
-        )
+        words = " or ".join(f"--output {name}" for name in map(shown, [*fitting][:3]))
+        raise LabelError(f"returned {len(fitting)} outputs of shape {shape}. Choose the one that classifies: {words}.")
     return first.float()
 
 

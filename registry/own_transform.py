@@ -27,10 +27,8 @@ def network_input(transform: Transform, pixels: Tensor) -> Given:
         tensor = _tensor(made["pixel_values"] if isinstance(made, Mapping) else made)
         return tensor[0] if tensor.dim() == 4 and len(tensor) == 1 else tensor
     except (Exception, SystemExit) as error:
-        raise AnswerError(
-            f"the network's own transform fails on an RGB image of {image.width} x {image.height} px "
-            f"({reason(error)}). Expected a callable from a PIL image to a tensor."
-        ) from error
+        size = f"{image.width} x {image.height} px"
+        raise AnswerError(f"the network's own transform fails on an image of {size} ({reason(error)}).") from error
 
 
 def _tensor(value: Any) -> Tensor:

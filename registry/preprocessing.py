@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -240,8 +240,6 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
         fields["resize"] = given["resize"]
     if isinstance(given["interpolation"], str):
         fields["interpolation"] = given["interpolation"].lower().removeprefix("interpolationmode.")
-        if fields["interpolation"] not in get_args(Interpolation):
-            raise ValueError(f"a card cannot express the interpolation {given['interpolation']!r}")
     if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
         fields |= {name: tuple(map(float, (*given[name], *given[name], *given[name])[:3])) for name in ("mean", "std")}
         fields["scale"] = scale_of(fields["mean"], fields["std"])
@@ -259,10 +257,8 @@ def hub_input(repository: str, cache: Path | None) -> StatedInput:
     try:
         config = Path(hf_hub_download(name, "config.json", revision=revision or None, cache_dir=cache))
     except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"hf_hub:{repository}: its config.json cannot be had ({reason(error)}). Offline? Fetch it once with a "
-            "network, or set HF_ENDPOINT to a mirror."
-        ) from error
+        why = f"{reason(error)}). Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+        raise WeightsError(f"hf_hub:{repository}: its config.json cannot be had ({why}") from error
     stated = _timm_config(config, f"hf_hub:{repository}/config.json").pretrained_cfg
     return StatedInput(stated.fields(), f"config.json of hf_hub:{repository}")
 
@@ -280,10 +276,8 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     """Return a `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
-        raise CardError(
-            f"arch '{arch}' does not state its input. Give {', '.join(f'--{name}' for name in lacking)} as "
-            "it was trained with; a guess would change every score silently."
-        )
+        flags = ", ".join(f"--{name}" for name in lacking)
+        raise CardError(f"arch '{arch}' does not state its input. Give {flags} as it was trained with.")
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:
@@ -301,16 +295,12 @@ def _require_agreeing(
         like = Normalisation(**{"scale": 1.0, "where": "", **own})
         wrong = [] if agrees(like, preprocess_of(arch, fields)) else [name for name in _INPUT if name in given]
     for name in wrong:
-        raise CardError(
-            f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given. One of them "
-            f"is wrong, and every score would belong to another input: leave --{name} out, or save the weights alone."
-        )
+        said = f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given"
+        raise CardError(f"{said}. Leave --{name} out, or save the weights alone.")
     side, only = trained.fields.get("size"), known.fields.get("size")
     if known.fields.get("fixed_size") and only is not None and side not in (None, only):
-        raise CardError(
-            f"size {side} is {trained.where}, and arch '{arch}' takes {only} px and no other. Name the "
-            f"architecture that it was trained with, or build it for that size: --arch-option img_size={side}."
-        )
+        said = f"size {side} is {trained.where}, and arch '{arch}' takes {only} px and no other"
+        raise CardError(f"{said}. Build it for that size: --arch-option img_size={side}.")
 
 
 def settled_input(

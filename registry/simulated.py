@@ -157,10 +157,7 @@ class _Stimuli(NamedTuple):
         indices = [place.get(str(value), -1) for value in self.labels[column]]
         if -1 in indices:
             value = self.labels[column][indices.index(-1)]
-            raise LabelError(
-                f"label '{value}' in column '{column}' is not one of the {len(place)} categories "
-                f"({', '.join(self.categories[:5])}, ...): stimuli and label space do not fit."
-            )
+            raise LabelError(f"label '{value}' in column '{column}' is not one of the {len(place)} categories.")
         return np.asarray(indices, dtype=np.int64)
 
     def chance(self, stream: int) -> NDArray[np.float64]:

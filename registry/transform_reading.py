@@ -112,7 +112,5 @@ def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:
         return own
     if own is not None and card.preprocess is not None and _is_expressed(*_fed(own), card.preprocess):
         return None
-    raise CardError(
-        f"model '{card.name}': the transform that {card.arch} returns is not the one of its card. Restore it, or "
-        "register the network again (`bench register --replace`)."
-    )
+    why = f"the transform that {card.arch} returns is not the one of its card"
+    raise CardError(f"model '{card.name}': {why}. Restore it, or register the network again (`--replace`).")

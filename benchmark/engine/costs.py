@@ -177,8 +177,8 @@ def _showing_seconds(tasks: Sequence[Task]) -> float:
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, tuple[float, int]]:
     """Return observer -> its seconds per image and threads, of those that were timed."""
     cards = {task.card.name: task.card for task in tasks}
-    known = {name: devices.known_seconds(card, device, settings.tuning) for name, card in cards.items()}
-    return {name: speed for name, speed in known.items() if speed}
+    known = {name: devices.remembered(card, device, settings.tuning) for name, card in cards.items()}
+    return {name: (speed[1], speed[0].threads) for name, speed in known.items() if speed}
 
 
 def total_line(lines: Sequence[CostEstimate]) -> str:

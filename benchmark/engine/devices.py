@@ -61,10 +61,7 @@ def choose_devices(wanted: str) -> tuple[str, ...]:
         return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
     devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
     if len({device.partition(":")[0] for device in devices}) > 1:
-        raise BenchError(
-            f"--device {wanted}: the devices of one run are of one kind, because numbers differ between kinds in "
-            "their last digits. Run one kind after the other."
-        )
+        raise BenchError(f"--device {wanted}: numbers differ between kinds of devices. Run one kind after the other.")
     return devices
 
 
@@ -284,7 +281,8 @@ def tune(
     passes: forward passes of the run."""
     if model.card.source == "api":  # an endpoint, whose answers cost money, is not timed
         return Tuning(API_BATCH, 1)
-    if known := remembered(model.card, device, notes):
+    known = remembered(model.card, device, notes)
+    if known is not None and known[2]:
         return known[0]
     if passes < float("inf"):
         # The search itself passes some 300 images, and of a fast network as many as seconds have room for.
@@ -292,17 +290,9 @@ def tune(
         if TUNING_SHARE * passes * seconds < max(TUNING_SECONDS, TUNING_IMAGES * seconds):
             return usual_tuning(device, seconds)
     announce()
-    key = _key(model.card, device)
-    with contextlib.ExitStack() as alone:
-        with contextlib.suppress(OSError):  # of several processes that run this architecture, one measures
-            alone.enter_context(locked(notes.with_suffix("") / digest_data(key)[:16]))
-        if known := remembered(model.card, device, notes):
-            return known[0]
-        with torch.inference_mode():
-            best, seconds = _search(model, device)
-        with contextlib.suppress(OSError), locked(notes.parent):  # a setting that is not kept costs seconds next time
-            entry = {key: {"tuning": asdict(best), "seconds": seconds}}
-            write_whole(notes, json.dumps(_read(notes) | entry, indent=1))
+    with torch.inference_mode():
+        best, seconds = _search(model, device)
+    _remember(model.card, device, notes, tuning=asdict(best), seconds=seconds)
     return best
 
 
@@ -313,36 +303,34 @@ def usual_tuning(device: str, seconds: float) -> Tuning:
     return Tuning(UNTUNED_BATCH[0], torch.get_num_threads() if seconds > SEVERAL_THREADS else 1)
 
 
-def known_seconds(card: ModelCard, device: str, notes: Path) -> tuple[float, int] | None:
-    """Return the seconds per image of this architecture on this device, and the threads that this takes, if it was
-    ever timed."""
-    if (known := remembered(card, device, notes)) is not None:
-        return known[1], known[0].threads
-    rough = _read(notes).get(_key(card, device), {}).get("seconds")
-    return None if rough is None else (float(rough), usual_tuning(device, rough).threads)
-
-
 def rough_seconds(model: LoadedModel, device: str, notes: Path) -> float:
     """Return the seconds per image of a few passes on this device, measured once."""
-    if known := known_seconds(model.card, device, notes):
-        return known[0]
+    if known := remembered(model.card, device, notes):
+        return known[1]
     gpu = device.startswith("cuda")
     clock = time.perf_counter if gpu else time.process_time
     with torch.inference_mode():
         seconds = _cost(model, _runner(model, torch.contiguous_format, device), Tuning(TIMED_BATCH, 1), clock)
     seconds /= 1 if gpu else usual_tuning(device, seconds).threads
-    with contextlib.suppress(OSError), locked(notes.parent):
-        write_whole(notes, json.dumps(_read(notes) | {_key(model.card, device): {"seconds": seconds}}, indent=1))
+    _remember(model.card, device, notes, seconds=seconds)
     return seconds
 
 
-def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float] | None:
-    """Return the setting of this architecture on this device and its seconds per image, if it was ever tuned."""
-    known = _read(notes).get(_key(card, device), {})
-    if "tuning" in known:
-        threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
-        return Tuning(known["tuning"]["batch"], threads), float(known["seconds"])
-    return None
+def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float, bool] | None:
+    """Return the setting of this architecture on this device, its seconds per image, and whether it was tuned or only
+    timed; None if it was neither."""
+    known = _read(notes).get(_key(card, device))
+    if known is None:
+        return None
+    if "tuning" not in known:
+        return usual_tuning(device, known["seconds"]), float(known["seconds"]), False
+    threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
+    return Tuning(known["tuning"]["batch"], threads), float(known["seconds"]), True
+
+
+def _remember(card: ModelCard, device: str, notes: Path, **entry: Any) -> None:
+    with contextlib.suppress(OSError), locked(notes.parent):  # what is not kept costs seconds next time
+        write_whole(notes, json.dumps(_read(notes) | {_key(card, device): entry}, indent=1))
 
 
 def _key(card: ModelCard, device: str) -> str:
@@ -439,7 +427,4 @@ def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: 
         return
     gap = distance(logits[row : row + 1], alone(slice(row, row + 1)))
     if gap > (0.25 if torch.is_autocast_enabled(logits.device.type) else 10 * TOLERANCE):
-        raise Unsound(
-            f"{name} answers an image differently when it is shown again alone (by {gap:.2g} of the largest logit): "
-            "its answers depend on the batch or on chance"
-        )
+        raise Unsound(f"{name} answers an image otherwise when it is shown alone (by {gap:.2g} of the largest logit)")

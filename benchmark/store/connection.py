@@ -130,10 +130,7 @@ class Database:
             # Before a commit: SQLite writes happily into a file that nobody will ever find again.
             path, number = connection.info.get("file", (None, None))
             if path is not None and number != _file_number(path):
-                raise StoreError(
-                    f"the leaderboard {self.location.shown} was deleted, moved or replaced while it was in use: what "
-                    "was stored is where that file is now. Put it back and run again."
-                )
+                raise StoreError(f"{self.location.shown} was deleted, moved or replaced while in use: put it back.")
 
     def begin_log(self) -> None:
         """Give a fresh SQLite file a write-ahead log: readers go on while one process writes. The file remembers it."""

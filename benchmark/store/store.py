@@ -116,10 +116,8 @@ class Store:
         if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
             self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(now(), stimuli)])
         elif not self.stimuli(stimuli.digest).shows(stimuli):
-            raise StoreError(
-                f"stimulus set '{stimuli.name}' ({stimuli.digest[:12]}) has other image names or labels in "
-                f"{self.place}: they came from another leaderboard, and are wrong. Start a new one with `--db`"
-            )
+            name = f"stimulus set '{stimuli.name}' ({stimuli.digest[:12]})"
+            raise StoreError(f"{name} has other image names or labels in {self.place}. Start a new one with `--db`")
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """Store all of the chunks, or none. An existing chunk is left unchanged."""

@@ -63,21 +63,12 @@ def ensure_tables(database: Database, *, create: bool = True) -> None:
         if not (database.write and create):
             raise no_leaderboard(shown)
         create_tables(database)
-    elif stored > schema.HEAD:
-        raise StoreError(
-            f"the leaderboard {shown} was written by a newer gestaltbench (schema {stored}; this is {__version__} with "
-            f"schema {schema.HEAD}): pip install --upgrade gestaltbench"
-        )
-    elif stored < OLDEST:
-        raise StoreError(
-            f"the leaderboard {shown} was written by a much older gestaltbench (schema {stored}; this one reads "
-            f"{OLDEST} or newer): start a new one with `--db`"
-        )
+    elif not OLDEST <= stored <= schema.HEAD:
+        what = "pip install --upgrade gestaltbench" if stored > schema.HEAD else "start a new one with `--db`"
+        read = f"schema {stored}; this one, {__version__}, reads {OLDEST} to {schema.HEAD}"
+        raise StoreError(f"the leaderboard {shown} was written by another gestaltbench ({read}): {what}")
     elif stored < schema.HEAD and not database.write:
-        raise StoreError(
-            f"the leaderboard {shown} was written by an older gestaltbench (schema {stored}, now "
-            f"{schema.HEAD}): `bench db upgrade --db {shlex.quote(shown)}` upgrades it"
-        )
+        raise StoreError(f"the leaderboard {shown} is older: `bench db upgrade --db {shlex.quote(shown)}` upgrades it")
     elif stored < schema.HEAD:
         upgrade(database)
 
@@ -94,12 +85,7 @@ UNION ALL SELECT 'trigger', tgname FROM pg_trigger JOIN ours ON ours.oid = tgrel
 UNION ALL SELECT 'policy', polname FROM pg_policy JOIN ours ON ours.oid = polrelid
 UNION ALL SELECT 'rule', rulename FROM pg_rewrite JOIN ours ON ours.oid = ev_class WHERE kind IN ('r', 'p')
 """
-#: What SQLite makes of a row of its schema: it reads the statement, whatever the row's type and name say.
-_SQLITE = """
-SELECT coalesce(sql, '') FROM sqlite_master WHERE sql IS NOT NULL OR name NOT LIKE 'sqlite^_autoindex^_%' ESCAPE '^'
-"""
-_STATEMENT = re.compile(r'CREATE (UNIQUE INDEX|VIRTUAL TABLE|[A-Z]+) ["`]?(\w+)["`]?(?=[\s(])', re.IGNORECASE)
-_STATISTICS = {"sqlite_stat1", "sqlite_stat4"}  # of `bench db vacuum`
+_SQLITE = "SELECT sql, lower(name) FROM sqlite_master WHERE sql NOT LIKE 'CREATE TABLE sqlite_stat_(%'"
 #: What a leaderboard has, by kind: PostgreSQL calls the index of a key like its rule.
 _KNOWN = {
     "table": {*schema.METADATA.tables, schema.REVISION.name},
@@ -113,7 +99,10 @@ _KNOWN = {
 def revision(connection: sa.Connection, location: Location) -> str | None:
     """Return the schema's number, None for an empty database. Raises StoreError if it belongs to another program, or
     contains foreign objects: a trigger or a view may change reads and writes, a unique index the stored rows."""
-    found = _found(connection, location)
+    found: dict[str, set[str]] = defaultdict(set)
+    for what, name in connection.exec_driver_sql(_POSTGRES if location.server else _SQLITE):
+        # SQLite reads the statement ("CREATE TRIGGER ..."), whatever the row's type says.
+        found[str(what).lower().split()[0 if location.server else 1]].add(name)
     tables = found["table"]
     if not any(found.values()):
         return None
@@ -135,21 +124,6 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
     if number == schema.HEAD and (lost := sorted(schema.METADATA.tables.keys() - tables)):
         raise damaged(location.shown, f"the table '{lost[0]}' is not there")
     return number
-
-
-def _found(connection: sa.Connection, location: Location) -> dict[str, set[str]]:
-    """What there is, by kind ("table", "view", "trigger", ...)."""
-    found: dict[str, set[str]] = defaultdict(set)
-    if location.server is not None:
-        for kind, name in connection.exec_driver_sql(_POSTGRES):
-            found[kind].add(name)
-        return found
-    for statement in connection.exec_driver_sql(_SQLITE).scalars():
-        made = _STATEMENT.match(str(statement))
-        kind, name = made.groups() if made else ("statement", str(statement)[:40])
-        found[kind.lower()].add(name.lower())
-    found["table"] -= _STATISTICS
-    return found
 
 
 def create_tables(database: Database) -> None:

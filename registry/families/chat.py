@@ -202,10 +202,7 @@ class Chat(nn.Module):
             self._stop.set()
             pool.shutdown(cancel_futures=True)
         if self._cap:
-            raise AnswerError(
-                f"'{self.name}' has reached its cap, {self._cap}: {self.remark}. Raise most_requests or most_cost in "
-                "its file, register it again (--replace) and run: nothing is asked twice."
-            )
+            raise AnswerError(f"'{self.name}' has reached its cap, {self._cap}: {self.remark}. Nothing is asked twice.")
 
     def _begin(self) -> bool:
         """Return whether one more request may be sent; it is then under way."""
@@ -313,10 +310,8 @@ class Chat(nn.Module):
             raise AnswerError(f"'{self.name}' does not report a reply's tokens: give most_requests, not most_cost.")
         before = next((reply.served for reply in self._kept.values() if reply.served), served)
         if served not in ("", before):
-            raise AnswerError(
-                f"'{self.name}' is answered by '{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before: "
-                "one observer cannot be both. Name a fixed version as `model`, or change the question's wording."
-            )
+            names = f"'{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before"
+            raise AnswerError(f"'{self.name}' is answered by {names}: name a fixed version as `model`.")
         bare = text.strip().strip("\"'`*.").strip().casefold()
         answer = "" if refused else {word.casefold(): word for word in self.words}.get(bare, "")
         kind = "refusal" if refused else "answer" if answer else "other"

@@ -205,8 +205,6 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
         raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
     path = expanded(draft.weights)
     refuse_onnx(path)
-    if not is_file(path):
-        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     return replace(
         draft,
         source="export",

@@ -19,7 +19,7 @@ from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.heads import is_detector
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
-from registry.user_errors import CardError, LabelError, WeightsError, shown
+from registry.user_errors import CardError, LabelError, WeightsError, shown, some_of
 
 #: Scheme of `--arch` -> the module that knows its models.
 FAMILIES: Mapping[str, str] = {
@@ -156,10 +156,8 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
         return Path(snapshot_download(name, revision=revision or None, cache_dir=cache, allow_patterns=patterns))
     except Exception as error:  # noqa: BLE001 - a download may fail in any way of its library's
         failures.append(f"Hugging Face hub: {' '.join(str(error).split())[:300]}")
-    raise WeightsError(
-        f"the repository {repository} could not be had. {' | '.join(failures)} Offline? Fetch it once with a network, "
-        "name a folder with its files, or a mirror (BENCH_MIRROR: folder or URL with ORG/NAME/FILE; HF_ENDPOINT)."
-    )
+    hint = "Fetch it once with a network, name a folder with its files, or a mirror (BENCH_MIRROR, HF_ENDPOINT)."
+    raise WeightsError(f"the repository {repository} could not be had. {' | '.join(failures)} Offline? {hint}")
 
 
 def labels_of_folders(
@@ -182,15 +180,6 @@ def labels_of_folders(
 def require_classes(classes: Collection[str], space: str) -> None:
     """Raise LabelError if the classes, in any order, differ from the label space."""
     own = set(label_space(space).classes)
-    if own == set(classes):
-        return
-    lacking, strange = sorted(own - set(classes)), sorted(set(classes) - own)
-    parts = [
-        f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-        for names, what in ((lacking, "lack"), (strange, "are none of its classes"))
-        if names
-    ]
-    raise LabelError(
-        f"the classes are not those of label space '{space}': {'; '.join(parts)}. Name the class folders as its "
-        "classes, or leave --labels out: the classes are then a space of their own."
-    )
+    if odd := sorted(own ^ set(classes)):
+        differing = some_of(odd, 5)
+        raise LabelError(f"the classes are not those of label space '{space}': {differing}. Leave --labels out.")

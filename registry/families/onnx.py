@@ -152,10 +152,7 @@ def files_digest(path: Path) -> tuple[str, int]:
     for name in named:
         beside = (folder / name.replace("\0", "?")).resolve()  # no system takes a NUL
         if "\0" in name or not beside.is_relative_to(folder) or not is_file(beside):
-            raise WeightsError(
-                f"{shown(path)} has tensors in '{shown(name)[:200]}', not a file of its folder, and nothing else "
-                "is read. Copy both into one folder."
-            )
+            raise WeightsError(f"{shown(path)} has tensors in '{shown(name)[:200]}', not a file of its folder.")
         digests[name], size = digest_file(beside), size + beside.stat().st_size
     return digest_data(digests), size
 

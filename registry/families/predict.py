@@ -83,10 +83,8 @@ class Function(nn.Module):
         values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
         shapes = [(len(images),), (len(images), self.classes)]
         if values.shape not in (shapes if values.dtype.kind in "biuf" else shapes[:1]):  # a table is of real numbers
-            raise AnswerError(
-                f"'{self.name}' returned {values.shape} of {values.dtype} for {len(images)} images: expected a label "
-                f"each ({len(images)},), or probabilities or logits ({len(images)}, {self.classes}), by its --labels."
-            )
+            found = f"{values.shape} of {values.dtype} for {len(images)} images"
+            raise AnswerError(f"'{self.name}' returned {found}: expected {shapes[0]} labels, or {shapes[1]} numbers.")
         return values
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,10 +98,8 @@ class Function(nn.Module):
     def _place(self, value: Any) -> int:
         place = self.places.get(value) if isinstance(value, str) else value
         if type(place) is not int or not -1 <= place < self.classes:
-            raise AnswerError(
-                f"'{self.name}' answered {shown(value)[:80]!r}: expected the name of a class, its number from 0 to "
-                f"{self.classes - 1}, or 'na' or -1 for no answer."
-            )
+            expected = f"a class, its number from 0 to {self.classes - 1}, or 'na' or -1"
+            raise AnswerError(f"'{self.name}' answered {shown(value)[:80]!r}: expected {expected}.")
         return place
 
 

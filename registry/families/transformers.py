@@ -307,9 +307,7 @@ def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
     misfits = {str(entry[0] if isinstance(entry, tuple) else entry) for entry in report["mismatched_keys"]}
     lacking = {*report["missing_keys"], *misfits}
     if untrained := sorted(name for name in lacking if what != "backbone" or not name.startswith("pooler.")):
-        hint = " If it is a backbone, `bench register NAME --probe FOLDER` fits a classifier to it."
-        raise WeightsError(
-            f"{shown(folder)} lacks {len(untrained)} weights of its {what}: {', '.join(untrained[:5])}."
-            f"{hint if what == 'classifier' else ''}"
-        )
+        hint = " `bench register NAME --probe FOLDER` fits one to a backbone." if what == "classifier" else ""
+        names = ", ".join(untrained[:5])
+        raise WeightsError(f"{shown(folder)} lacks {len(untrained)} weights of its {what}: {names}.{hint}")
     return module, lacking

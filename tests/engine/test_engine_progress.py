@@ -43,10 +43,10 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
         return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
 
     monkeypatch.setattr(devices, "rough_seconds", lambda model, device, notes: None)
-    monkeypatch.setattr(devices, "known_seconds", lambda card, device, notes: None)  # 3 ms a pass are assumed
+    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: None)  # 3 ms a pass are assumed
     assert long_plan(9) == []
     assert long_plan(10) == [(10, 0, "not timed yet: its first run tunes it", None)]
-    monkeypatch.setattr(devices, "known_seconds", lambda card, device, notes: (0.0025, 1))
+    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: (devices.Tuning(1, 1), 0.0025, True))
     assert long_plan(11) == []
     assert long_plan(40) == [(40, 0, "17 min", 1000.0)]
 

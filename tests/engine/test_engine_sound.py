@@ -40,7 +40,7 @@ def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(le
 def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, monkeypatch):
     monkeypatch.setattr(devices, "REPLAYED", 16)
     report = leaderboard.run([network("net", "Moody")], [toy_suite(toys.make_stimuli(600))], batch=16)
-    assert "differently when it is shown again alone" in report.failed["net under toy"]
+    assert "otherwise when it is shown alone" in report.failed["net under toy"]
     assert not leaderboard.scores("net")
 
 

@@ -1,6 +1,5 @@
 """The form in which a network is fed depends on the network and the kind of device, never on a clock."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -78,23 +77,11 @@ def test_a_rough_speed_is_kept_and_gives_way_to_a_tuned_one(model, tmp_path, mon
     monkeypatch.setattr(devices, "_cost", lambda *_: 0.002)
     assert devices.rough_seconds(model, "cpu", notes) == 0.002
     monkeypatch.setattr(devices, "_cost", None)
-    assert devices.known_seconds(model.card, "cpu", notes) == (devices.rough_seconds(model, "cpu", notes), 1)
-    assert devices.remembered(model.card, "cpu", notes) is None
+    assert devices.rough_seconds(model, "cpu", notes) == 0.002
+    assert devices.remembered(model.card, "cpu", notes) == (Tuning(16, 1), 0.002, False)
     monkeypatch.setattr(devices, "_search", lambda *_: (Tuning(4, 1), 0.001))
     tune(model, "cpu", notes)
-    assert devices.known_seconds(model.card, "cpu", notes) == (0.001, 1)
-
-
-def test_of_two_that_feed_one_architecture_at_once_one_measures(model, tmp_path, monkeypatch):
-    notes, searches = tmp_path / "tuning.json", []
-    monkeypatch.setattr(
-        devices,
-        "_search",
-        lambda *_: searches.append(1) or devices.time.sleep(0.05) or (Tuning(batch=len(searches)), 0.1),
-    )
-    with ThreadPoolExecutor(2) as pool:
-        both = pool.map(lambda _: tune(model, "cpu", notes).batch, "ab")
-    assert (len(searches), *both) == (1, 1, 1)
+    assert devices.remembered(model.card, "cpu", notes) == (Tuning(4, 1), 0.001, True)
 
 
 def test_a_smaller_batch_is_taken_where_it_is_worth_it_or_none_runs(model, monkeypatch):

@@ -99,7 +99,7 @@ def decisions(model):
 def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
     for net, said, error, words in [
         (small(), {}, CardError, "does not state its input. Give preprocess="),
-        (small(), {"preprocess": FIELDS}, LabelError, "do not say their classes. Give labels=: geirhos16"),
+        (small(), {"preprocess": FIELDS}, LabelError, "outputs. Give labels=: geirhos16"),
         (small(), {"preprocess": FIELDS, "labels": [*map(str, range(7))]}, LabelError, "outputs have no names"),
         (small(), {"preprocess": FIELDS, "labels": ["a", "b"]}, WeightsError, "2 classes"),
         (small(), {"preprocess": 7, "labels": "world16"}, CardError, "preprocess=int: expected a callable"),

@@ -88,7 +88,7 @@ def test_a_leaderboard_that_vanishes_ends_the_run(tmp_path, whole, how):
             for file in tmp_path.glob("moved-*"):
                 file.unlink()
 
-    with pytest.raises(StoreError, match="was deleted, moved or replaced while it was in use"):
+    with pytest.raises(StoreError, match="was deleted, moved or replaced while in use"):
         mixed(bench, reporter=At(3, away))
     for file in tmp_path.glob("toy.db*"):
         file.unlink()

@@ -144,7 +144,7 @@ def test_refusals_and_other_texts_are_no_answers_and_are_counted(asking, model):
 
 def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
     for _ in range(2):
-        with pytest.raises(AnswerError, match=r"reached its cap, 5 requests: 5 replies kept.*nothing is asked twice"):
+        with pytest.raises(AnswerError, match=r"reached its cap, 5 requests: 5 replies kept.*Nothing is asked twice"):
             asking(most_requests=5)(IMAGES)
     each = (1000 * 2 + 100 * 10) / 1e6
     said = {"prices": [2, 10], "most_requests": None}

@@ -70,7 +70,7 @@ def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
 
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds"):
+    with pytest.raises(WeightsError, match=r"holds no weights by name.*found keys epoch, loss\."):
         load_network(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
 
 
@@ -169,7 +169,7 @@ def test_the_choice_is_frozen_and_key_overrules_it(tiny, nine, folders, tmp_path
         )
         assert checks[0].detail.startswith(f"state_dict.{taken}; state_dict.{other} would fit too")
         assert card.options["key"].endswith(taken)
-    with pytest.raises(WeightsError, match="no weights under the key 'swa'; it holds some under state_dict"):
+    with pytest.raises(WeightsError, match="no weights under the key 'swa'; found weights under state_dict"):
         register("three", "timm:test_resnet", tmp_path / "net.pt", **how, key="swa")
 
 

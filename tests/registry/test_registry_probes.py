@@ -109,5 +109,5 @@ def test_the_label_space_of_a_list_of_classes(tmp_path):
     own, order, files = labels_of_folders(("jay", "elm"), None, place, tmp_path)
     assert (own, order, label_space(own).name) == (str(files[0]), (0, 1), "birds")
     assert label_space(own).classes == ("jay", "elm")
-    with pytest.raises(LabelError, match=r"15 lack: bear, .*; 1 are none of its classes: jay"):
+    with pytest.raises(LabelError, match=r"bear, bicycle, .*and 11 more"):
         labels_of_folders(("airplane", "jay"), "geirhos16", place, tmp_path)

@@ -79,7 +79,7 @@ def test_a_leaderboard_is_there_once_it_is_made(url):
 @pytest.mark.slow
 def test_an_older_leaderboard_is_upgraded_by_the_first_command_that_writes(older):
     url = older()
-    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0004, now 0005.*`bench db upgrade --db "):
+    with pytest.raises(StoreError, match="is older: `bench db upgrade --db "):
         open_store(url, write=False)
     assert api.db_status(url).revision == "0004"
     open_store(url).close()
@@ -115,8 +115,8 @@ def test_the_tables_are_those_that_the_program_declares(url):
 def test_another_schema_is_refused(url):
     open_store(url).close()
     for number, said in (
-        ("0042", r"newer gestaltbench \(schema 0042.*--upgrade"),
-        ("0002", r"much older gestaltbench \(schema 0002"),
+        ("0042", r"another gestaltbench \(schema 0042.*--upgrade"),
+        ("0002", r"another gestaltbench \(schema 0002"),
         ("x", r"is damaged: .*schema 'x'"),
     ):
         with database(url) as made, made.writing() as connection:
@@ -139,7 +139,7 @@ FOREIGN = {
     "trigger": ("CREATE TRIGGER higher {when}", "the trigger 'higher'"),
     "view": ("CREATE VIEW best AS SELECT * FROM scores", "the view 'best'"),
     "table": ("CREATE TABLE more (a TEXT)", "the table 'more'"),
-    "index": ("CREATE UNIQUE INDEX ix_once ON scores (value)", "the (unique )?index 'ix_once'"),
+    "index": ("CREATE UNIQUE INDEX ix_once ON scores (value)", "the unique 'ix_once'|the index 'ix_once'"),
 }
 WHEN = {
     True: "AFTER INSERT ON scores BEGIN UPDATE scores SET value = 0.9; END",
@@ -157,5 +157,5 @@ def test_what_no_leaderboard_has_is_refused_whenever_one_is_opened(url, tmp_path
         connection.exec_driver_sql(statement.format(when=WHEN[url.startswith("sqlite")]))
     ours = str(tmp_path / "ours.db")
     for act in (api.check_db, api.db_status, gb.rank, api.rescore, open_store, lambda url: api.merge([url], ours)):
-        with pytest.raises(StoreError, match=f"is damaged: {said} is none of a leaderboard's"):
+        with pytest.raises(StoreError, match=f"is damaged: ({said}) is none of a leaderboard's"):
             act(db=url) if act.__module__.startswith("benchmark.api") else act(url)
