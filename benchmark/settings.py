@@ -7,6 +7,16 @@ from pathlib import Path
 from registry.files import NO_CACHES, Caches, WeightSources
 
 
+class _Below:
+    """A file or folder of the program's own, below its home."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, settings: "Settings", _kind: type | None = None) -> Path:
+        return settings.home / self.name
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Locates folders, files and the leaderboard; nothing below the command line reads the environment."""
@@ -18,42 +28,15 @@ class Settings:
     caches: Caches = NO_CACHES
     secret: Callable[[str], str | None] | None = None  # the value of an environment variable that holds a key
 
-    @property
-    def cards(self) -> Path:
-        """Folder of the user's own model cards."""
-        return self.home / "cards"
-
-    @property
-    def stimuli(self) -> Path:
-        """Folder of fetched and added stimulus sets."""
-        return self.home / "stimuli"
-
-    @property
-    def weights(self) -> Path:
-        """Folder of downloaded checkpoints."""
-        return self.home / "weights"
+    cards = _Below("cards")  # the user's own model cards
+    stimuli = _Below("stimuli")  # fetched and added stimulus sets
+    weights = _Below("weights")  # downloaded checkpoints
+    features = _Below("features")  # of training images, by backbone and set: a cache, safe to delete
+    decoded = _Below("decoded")  # chunks of small stimulus sets: a cache, safe to delete
+    thumbnails = _Below("thumbnails")  # pictures for reports: SET/MODEL.png, a strip of the model's gradients
+    tuning = _Below("tuning.json")  # the remembered batch size and threads per model and device
 
     @property
     def place(self) -> WeightSources:
         """Folder, mirror and caches of weights."""
         return WeightSources(weights_folder=self.weights, mirror=self.mirror, caches=self.caches, secret=self.secret)
-
-    @property
-    def features(self) -> Path:
-        """Folder of features of training images, by backbone and set: a cache, safe to delete."""
-        return self.home / "features"
-
-    @property
-    def decoded(self) -> Path:
-        """Folder of decoded chunks of small stimulus sets: a cache, safe to delete."""
-        return self.home / "decoded"
-
-    @property
-    def thumbnails(self) -> Path:
-        """Folder of small pictures for reports: SET/MODEL.png, a strip of the model's gradients."""
-        return self.home / "thumbnails"
-
-    @property
-    def tuning(self) -> Path:
-        """File of the remembered layout and batch size per model and device."""
-        return self.home / "tuning.json"

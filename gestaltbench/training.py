@@ -2,6 +2,7 @@
 
 Lightning and transformers are imported when their callback is first asked for."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gestaltbench.watch import Watch
@@ -13,13 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["LightningWatch", "TrainerWatch", "Watch"]
 
 
+_MODULES = {"LightningWatch": "lightning_watch", "TrainerWatch": "trainer_watch"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "LightningWatch":
-        from gestaltbench.lightning_watch import LightningWatch
-
-        return LightningWatch
-    if name == "TrainerWatch":
-        from gestaltbench.trainer_watch import TrainerWatch
-
-        return TrainerWatch
-    raise AttributeError(f"module 'gestaltbench.training' has no attribute '{name}'")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gestaltbench.training' has no attribute '{name}'")
+    return getattr(import_module(f"gestaltbench.{_MODULES[name]}"), name)

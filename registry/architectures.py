@@ -193,9 +193,7 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
             module, *brought = made if isinstance(made, tuple) and made else (made,)
             if not isinstance(module, nn.Module) or len(brought) > 1 or not all(map(callable, brought)):
                 kinds = ", ".join(type(part).__name__ for part in (module, *brought))
-                raise CardError(
-                    f"arch 'python:{name}' returned {kinds}, expected a torch.nn.Module or (module, transform)."
-                )
+                raise CardError(f"arch 'python:{name}' returned {kinds}, not a module or (module, transform).")
             # The content of files that were read counts, not their names and places.
             read = digest_data(sorted(map(digest_file, filter(Path.is_file, opened)))) if opened else ""
             vars(module).update(_opened=read, _transform=brought[0] if brought else None)

@@ -28,11 +28,10 @@ from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.known_states import known_check, remember
-from registry.loading import brought_transform, load_network, stated_weights
+from registry.loading import brought_transform, load_network, required_arch, stated_weights
 from registry.model import LoadedModel
 from registry.own_transform import Transform
 from registry.preprocessing import Overrides, StatedInput
-from registry.stated_architectures import required_arch
 from registry.transform_reading import read_transform
 from registry.user_errors import BenchError, CardError, WeightsError, shown, unknown_name
 

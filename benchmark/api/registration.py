@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from registry.determinism_checks import Check
-    from registry.families.probe import Fitted
-    from registry.heads import Head, Kind
+    from registry.heads import Fitted, Head, Kind
     from registry.model import LoadedModel
     from registry.simulated import IdealObserver
 
@@ -262,8 +261,7 @@ def _fit_probe(
 
     from benchmark.engine.devices import choose_device
     from registry.families.family import labels_of_folders, require_classes
-    from registry.families.probe import fit
-    from registry.heads import Head, write_head
+    from registry.heads import Head, fit, write_head
     from registry.loading import load_network
     from registry.register import CardFolder, admit, backbone_card, require_free
 

@@ -402,7 +402,7 @@ class TrainingRun:
     def _require_arch(self) -> None:
         """Raise one error for an unknown architecture instead of one for each checkpoint."""
         from registry.architectures import factory, require_known, whole_arch
-        from registry.stated_architectures import required_arch
+        from registry.loading import required_arch
 
         if not self.arch:  # as the first checkpoint states it
             files = checkpoint_files(self.folder, self.pattern) if self.folder.is_dir() else []

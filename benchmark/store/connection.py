@@ -194,15 +194,7 @@ def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
     # mode=rw never creates. A reader too opens for writing where it may, so that the side files
     # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
     if logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        connection = opened("mode=rw")
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-            return connection
-        except sqlite3.OperationalError as error:
-            connection.close()
-            # The disk has no room for the side files. Then nobody writes.
-            if not error.sqlite_errorname.startswith("SQLITE_IOERR_SHM") or logged:
-                raise
+        return opened("mode=rw")
     return opened("immutable=1")
 
 

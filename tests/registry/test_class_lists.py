@@ -36,7 +36,7 @@ def test_what_states_no_order_is_left_alone(content):
 def test_gaps_and_two_orders_are_refused():
     with pytest.raises(LabelError, match="not 0, 1, 2"):
         stated_classes({"class_to_idx": {"cat": 0, "dog": 2}}, "net.pt")
-    with pytest.raises(LabelError, match="output 0 is 'cat' in classes and 'dog' in names"):
+    with pytest.raises(LabelError, match="output 0 is 'cat' in classes and output 0 is 'dog' in names"):
         stated_classes({"classes": ["cat", "dog"], "names": ["dog", "cat"]}, "net.pt")
 
 

@@ -8,8 +8,7 @@ from torch import nn
 from torchvision import models
 
 from registry.families.family import labels_of_folders
-from registry.families.probe import fit, held_out
-from registry.heads import Head, WithHead, pooled_features, read_head, without_head, write_head
+from registry.heads import Head, WithHead, fit, held_out, pooled_features, read_head, without_head, write_head
 from registry.labels import label_space
 from registry.user_errors import LabelError, WeightsError
 
