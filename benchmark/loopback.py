@@ -43,6 +43,10 @@ class GuardedHandler(SimpleHTTPRequestHandler):
             return None
         return parts
 
+    def send_head(self) -> Any:
+        """Return the file that was asked for; None if the request was refused."""
+        return None if self.asked() is None else super().send_head()
+
     def list_directory(self, path: Any) -> None:  # noqa: ARG002
         """Refuse to list a folder."""
         self.send_error(HTTPStatus.NOT_FOUND)

@@ -14,9 +14,9 @@ from benchmark.ask.answers import open_answers
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line
 from benchmark.failures import UsageError
-from benchmark.loopback import LOOPBACK, open_server
+from benchmark.loopback import LOOPBACK, GuardedHandler, open_server
 from benchmark.report import figures, site
-from benchmark.report.site import Handler, Live, watch
+from benchmark.report.site import Live, watch
 from benchmark.variables import read_settings
 
 
@@ -46,7 +46,7 @@ def report(
     pages, stop = Live(read_settings(db)), threading.Event()
     try:
         pages.refresh()
-        server = open_server(host, port, partial(Handler, live=pages))
+        server = open_server(host, port, partial(GuardedHandler, directory=str(pages.folder)))
         if host not in LOOPBACK:
             echo_line(f"everyone who can reach {host} can read this leaderboard.", err=True)
         echo_line(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")

@@ -15,7 +15,7 @@ from benchmark.failures import StoreError
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 from registry.cards import Certificate
-from registry.files import canonical, redacted
+from registry.files import redacted
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
@@ -131,28 +131,24 @@ def _registration(observer: ObserverRow) -> str:
         words = ["bench", "register", observer.name, "--arch", str(card.get("arch"))]
         fitted = f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
-    words = [str(word) for pair in _registered(card, own) for word in pair]
-    known = shlex.join(["bench", "register", observer.name, *words])
-    tags = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
-    count = next((tag[1] for tag in tags if tag), "")
-    # Texts that a command line cannot hold come from a file that replaces no other.
+    given = dict(_registered(card, own))
+    tags = [str(tag) for tag in card.get("training") or ()]
+    count = next((match[1] for tag in tags if (match := _TEXTS.fullmatch(tag))), "")
+    texts, more = str(own.get("templates") or (count if count in ("", "7", "80") else "FILE")), ""
     if "api" in own:
-        file = shlex.join(["printf", "%s", canonical(own["api"])])
-        known = f'T=$(mktemp) && {file} > "$T" && ' + known.replace(shlex.join(words[:2]), '--arch "api:$T"')
-    elif lines := str(own.get("templates") or (count if count in ("", "7", "80") else "FILE")).splitlines():
-        if len(lines) > 1:
-            file = shlex.join(["printf", "%s\\n", *lines])
-            known = f'T=$(mktemp) && {file} > "$T" && {known} --templates "$T"'
-        elif lines == ["FILE"]:  # more than a card has room for
-            known += f" --templates FILE, with its {count} templates, one a line"
-        else:
-            known += f" --templates {shlex.quote(lines[0])}"
-    return f"the model, where it is not registered: {known}"
+        given["--arch"], more = "api:FILE", ", with the options `api` of its card in FILE"
+    elif "\n" in texts or texts == "FILE":
+        texts, more = "FILE", f", with its {count or len(texts.splitlines())} templates in FILE, one a line"
+    given |= {"--templates": texts} if texts else {}
+    words = [str(word) for pair in given.items() for word in pair]
+    words += [word for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag) for word in ("--training", tag)]
+    command = shlex.join(["bench", "register", observer.name, *words])
+    return f"the model, where it is not registered: {command}{more}"
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
     """Yield the options with which `bench register` makes a card. A member of a family declares its own input."""
-    how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
+    how = card.get("preprocess") or {}
     given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
     kind = str(given["arch"]).partition(":")[0]
     if given["arch"] == "open_clip:folder" or (kind == "hf" and given["weights"]):
@@ -165,7 +161,6 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         if text not in (None, ""):
             yield f"--{name.replace('_', '-')}", text
-    yield from (("--training", tag) for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag))
 
 
 #: Fields of a score that are plain data.

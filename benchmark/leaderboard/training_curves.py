@@ -1,7 +1,7 @@
 """Headlines over a training run: a curve for each, from the boards of its checkpoints."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeVar
@@ -11,7 +11,6 @@ from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row, i
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow
-from registry.user_errors import some_of
 
 T = TypeVar("T")
 BARS = "▁▂▃▄▅▆▇█"
@@ -112,23 +111,6 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Traini
             )
 
 
-def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
-    """Yield a line for each run that has several networks at one step: none of its curves is that of one network."""
-    runs: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for curve in curves:
-        for point in curve.points:
-            runs[curve.run, curve.unit][point.step].add(point.observer)
-    for (run, unit), steps in runs.items():
-        several = {step: names for step, names in sorted(steps.items()) if len(names) > 1}
-        if several:
-            step, names = next(iter(several.items()))
-            yield (
-                f"{run} has several networks, each a point, at {len(several)} of {len(steps)} {unit}s: "
-                f"{some_of(sorted(names), 3)} at {unit} {step}. `bench sweep --pattern` with a --name for each kind of "
-                "them draws curves of their own"
-            )
-
-
 def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
     """Return for each run and label space its curves in a line each, and a table of its checkpoints."""
     lines = (Field("", "headline", who=True), Field("", "training"), *counts("first", "last"), Field("", "best"))
@@ -169,7 +151,6 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
         caption=first.space,
         fields=tuple(fields),
         rows=tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
-        notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint separately; two of them: bench compare A B",
         measure="column",
         facts={"run": first.run, "space": first.space, "unit": first.unit},

@@ -14,7 +14,7 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
-from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
+from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
@@ -282,13 +282,12 @@ def over_training(
 
     drawn = [(place[0], partial(panel, place)) for place in shared]
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))
-    notes = "".join(f" {line}." for line in shared_steps(curves))
     who = " line and dark band: people;" if people else ""
     return Figure(
         name=name,
         title=f"Over training, {space}",
         caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
-        f";{who} dashed: chance. {stimuli}.{notes}",
+        f";{who} dashed: chance. {stimuli}.",
         drawn=lambda width: drawing.beside(drawn, width),
         records=records,
     )

@@ -7,11 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote
 
 from benchmark import api
 from benchmark.api.options import Db, Option
@@ -21,7 +19,6 @@ from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
 from benchmark.leaderboard.recipe_effects import recipe_table
-from benchmark.loopback import GuardedHandler
 from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
 from benchmark.report.contents import OWN, Contents, featured, read_contents
 from benchmark.report.figures import drawn_by_suite, forest, put
@@ -67,7 +64,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
         links.append((f"{a} against {b}", page))
         partners[a][b] = partners[b][a] = page
     observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db))
-    site.page("compare.html", "compare_index.html", title="Compare", links=links, names=sorted(contents.scores))
+    site.page("compare.html", "compare_index.html", title="Compare", links=links)
     recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(api.Selection(settings.db))}
     links_page(site, contents, recipes)
     measures_page(site, contents)
@@ -205,7 +202,6 @@ class Live:
         self._settings = settings
         self._home = Path(tempfile.mkdtemp(prefix="bench-serve-"))
         self._seen: Mapping[str, float] = {}
-        self._lock = threading.Lock()
         self.folder = self._home / "report"
 
     def refresh(self) -> bool:
@@ -216,8 +212,7 @@ class Live:
         if stamp and stamp == self._seen:
             return False
         try:
-            with self._lock:
-                build(self._settings, self.folder, live=True)
+            build(self._settings, self.folder, live=True)
         except BenchError:
             if not self.folder.exists():
                 raise
@@ -225,50 +220,9 @@ class Live:
         self._seen = stamp
         return True
 
-    def compare(self, a: str, b: str) -> str:
-        """Write the page of a pair and return its path. Raises BenchError if the two cannot be compared."""
-        with self._lock:
-            pair, contents = compared_pair(a, b, self._settings.db), read_contents(self._settings)
-            site = Site(settings=self._settings, folder=self.folder, shared={**_shared(contents), "live": True})
-            return pair_page(site, contents, pair, Pictures(site))
-
     def close(self) -> None:
         """Remove everything."""
         shutil.rmtree(self._home, ignore_errors=True)
-
-
-class Handler(GuardedHandler):
-    """The report's files, and pairs to compare."""
-
-    def __init__(self, *args: Any, live: Live, **more: Any) -> None:
-        self._live = live
-        super().__init__(*args, directory=str(live.folder), **more)
-
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
-        """Answer with a file, or a comparison."""
-        parts = self.asked()
-        if parts is None:
-            return
-        if self.command == "HEAD":
-            super().do_HEAD()
-        elif parts.path == "/compare":
-            self._compare(parse_qs(parts.query))
-        else:
-            super().do_GET()
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _compare(self, asked: dict[str, list[str]]) -> None:
-        a, b = (asked.get(name, [""])[0] for name in ("a", "b"))
-        try:
-            page = self._live.compare(a, b)
-        except BenchError as error:
-            self.send_error(HTTPStatus.BAD_REQUEST, "cannot compare", str(error))
-            return
-        self.send_response(HTTPStatus.SEE_OTHER)
-        self.send_header("Location", f"/{quote(page)}")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
 
 def watch(live: Live, stop: threading.Event, every: float) -> None:

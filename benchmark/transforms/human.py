@@ -4,7 +4,7 @@
 `degradation(experiment, condition)` returns the transform."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,6 +29,7 @@ from benchmark.transforms.basics import (
     truncated,
     working,
 )
+from benchmark.transforms.listing import own_list
 
 # The degradations of Geirhos et al. 2018, each a pure function of working-precision images in [0,1].
 #
@@ -206,11 +207,11 @@ GRAIN = 10.0
 Degrade = Callable[[torch.Tensor, Any, Streams], torch.Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DegradedExperiment:
-    """One experiment."""
+    """An experiment of `human.yaml`, which has its conditions and their unit."""
 
-    title: str
+    name: str
     unit: str
     #: Condition -> level in `unit`; the first is unimpaired.
     conditions: Mapping[str, Any]
@@ -249,7 +250,7 @@ def degradation(experiment: str, condition: str, quantise: str = "round") -> Tra
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         height, width = images.shape[-2:]
         if what.square and height != width:
-            raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
+            raise StimuliError(f"{experiment} needs square images; these are {width} x {height} px")
         return in_parts(images, seeds, what.together, change).contiguous()
 
     return Transform(name=f"{experiment}/{name}", params=params, apply=apply, stored=True)
@@ -276,45 +277,38 @@ def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
 _STORES = {"round": rounded, "truncate": truncated}
 
 
-def _eidolons(number: str, coherence: float) -> DegradedExperiment:
-    return DegradedExperiment(
-        f"Eidolon {number} (coherence {coherence:g})",
-        "reach, px",
-        {f"{2**k}-{coherence * 10:g}-10": float(2**k) for k in range(8)},
-        lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255,
-        square=True,
-        together=1,
-    )
+def _experiment(name: str, degrade: Degrade, words: Sequence[str] = (), **more: Any) -> DegradedExperiment:
+    """Return an experiment. words: its levels where conditions are not numbers ("c50", "8-10-10", "0.35")."""
+    entry = own_list("human")[name]
+    names = [str(level) for level in entry.levels]
+    numbers = [float(text.lstrip("c").partition("-")[0]) for text in names] if not words else []
+    levels = words or [number / 100 if text[0] == "c" else number for text, number in zip(names, numbers, strict=True)]
+    conditions = dict(zip(names, levels, strict=True))
+    return DegradedExperiment(name=name, unit=entry.unit, conditions=conditions, degrade=degrade, **more)
 
 
-def _numbers(text: str) -> dict[str, float]:
-    return {word: float(word) for word in text.split()}
+def _eidolons(name: str, coherence: float) -> DegradedExperiment:
+    def degrade(images: torch.Tensor, reach: float, draws: Streams) -> torch.Tensor:
+        return disarray((images * 255).round(), reach, coherence, GRAIN, draws) / 255
+
+    return _experiment(name, degrade, square=True, together=1)
 
 
-GEIRHOS: Mapping[str, DegradedExperiment] = {
-    "colour": DegradedExperiment("Colour or grey", "", {"cr": "colour", "bw": "grey"},
-        _pure(lambda images, level: images if level == "colour" else luminance(images))),
-    "contrast": DegradedExperiment("Contrast", "share of full contrast",
-        {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)}, _pure(lower_contrast)),
-    "uniform-noise": DegradedExperiment("Uniform noise", "half width, share of the grey range",
-        _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"), uniform_noise),
-    "salt-and-pepper": DegradedExperiment("Salt-and-pepper noise", "share of pixels",
-        _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"), salt_and_pepper, humans=False),
-    "low-pass": DegradedExperiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
-    "high-pass": DegradedExperiment("High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"),
-        _pure(high_pass)),
-    "phase-scrambling": DegradedExperiment("Phase scrambling", "half width, degrees",
-        _numbers("0 30 60 90 120 150 180"),
-        lambda images, width, draws: scramble(luminance(images), width, draws), square=True),
-    "power-equalisation": DegradedExperiment("Power equalisation", "", {"0": "original", "pow": "equalised"},
-        _pure(lambda x, level: luminance(x) if level == "original" else equalise(luminance(x))), square=True,
-        formula="spectrum"),
-    "rotation": DegradedExperiment("Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate),
-        square=True),
-    # A power law replaces the monitor curve that the authors measured.
-    "false-colour": DegradedExperiment("Opponent colour", "", {"true": "true", "false": "opponent"},
-        _pure(lambda x, level: x if level == "true" else false_colour(x, POWER_LAW)), formula="curve"),
-    "eidolonI": _eidolons("I", 1.0),
-    "eidolonII": _eidolons("II", 0.3),
-    "eidolonIII": _eidolons("III", 0.0),
-}  # fmt: skip
+_COLOUR = _pure(lambda images, level: images if level == "colour" else luminance(images))
+_SPECTRUM = _pure(lambda images, level: luminance(images) if level == "original" else equalise(luminance(images)))
+# A power law replaces the monitor curve that the authors measured.
+_OPPONENT = _pure(lambda images, level: images if level == "true" else false_colour(images, POWER_LAW))
+_EXPERIMENTS = (
+    _experiment("colour", _COLOUR, ("colour", "grey")),
+    _experiment("contrast", _pure(lower_contrast)),
+    _experiment("uniform-noise", uniform_noise),
+    _experiment("salt-and-pepper", salt_and_pepper, humans=False),
+    _experiment("low-pass", _pure(low_pass)),
+    _experiment("high-pass", _pure(high_pass)),
+    _experiment("phase-scrambling", lambda x, width, draws: scramble(luminance(x), width, draws), square=True),
+    _experiment("power-equalisation", _SPECTRUM, ("original", "equalised"), square=True, formula="spectrum"),
+    _experiment("rotation", _pure(rotate), square=True),
+    _experiment("false-colour", _OPPONENT, ("true", "opponent"), formula="curve"),
+    *(_eidolons(f"eidolon{number}", coherence) for number, coherence in (("I", 1.0), ("II", 0.3), ("III", 0.0))),
+)
+GEIRHOS: Mapping[str, DegradedExperiment] = {experiment.name: experiment for experiment in _EXPERIMENTS}

@@ -75,6 +75,8 @@ class Asked(Exception):
 class Opened:
     """A live report that is always the same."""
 
+    folder = "live"
+
     def __repr__(self):
         return "live"
 

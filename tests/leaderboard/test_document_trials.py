@@ -10,7 +10,6 @@ import pytest
 from benchmark import api
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import ScoresError, StoreError
-from benchmark.leaderboard import leaderboard_document
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set
 from benchmark.store import open_store
@@ -154,7 +153,6 @@ HOSTILE = {
     "has no trials": lambda plain: plain["chunks"].pop(),
     "no stimulus set with names": lambda plain: plain["stimuli"][0].update(ids=[], labels={}),
     "not one name and one label": lambda plain: plain["stimuli"][0]["ids"].pop(),
-    "more than 20000": lambda plain: plain["observations"][0]["details"].update(payload="x" * 30_000),
 }
 
 
@@ -180,12 +178,3 @@ def test_labels_that_were_planted_are_found_whoever_comes_first(document, board)
     board(changed, "planted.db")
     with open_store("planted.db") as store, pytest.raises(StoreError, match="has other image names or labels"):
         store.put_stimuli(sample(generated_set("world-edges"), 8))
-
-
-def test_a_payload_is_as_long_as_a_file_may_be_and_no_other_text_is(document, tmp_path):
-    path, plain = tmp_path / "lab.json", copy.deepcopy(document)
-    plain["chunks"][0]["payload"] = "A" * (leaderboard_document.LONGEST + 4)
-    path.write_text(json.dumps(plain))
-    assert (
-        len(leaderboard_document.read_leaderboard_document(path).chunks[0].payload) == leaderboard_document.LONGEST + 4
-    )

@@ -8,13 +8,7 @@ from plain_suites import text as text_of
 
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
-from benchmark.leaderboard.training_curves import (
-    checkpoint_table,
-    curves_of_runs,
-    shared_steps,
-    sparkline,
-    training_tables,
-)
+from benchmark.leaderboard.training_curves import checkpoint_table, curves_of_runs, sparkline, training_tables
 from benchmark.report.figures import over_training
 
 
@@ -103,16 +97,6 @@ def test_a_network_of_two_names_is_one_point():
     for curve, value in zip(found, (0.3, 0.2), strict=True):
         points = [(p.step, p.observer, p.cell.value) for p in curve.points]
         assert points == [(1, "one", value), (2, "late", 0.4)]
-    assert "several networks" not in printed(found, 200) and not list(shared_steps(found))
-
-
-def test_two_networks_at_one_step_are_said():
-    """Averaged weights beside the plain ones, say: a line through both is the curve of neither."""
-    found = curves_of_runs(TWICE, observers(TWINS))
-    assert [point.observer for point in found[0].points] == ["one", "two", "late"]
-    said = "run has several networks, each a point, at 1 of 2 epochs: one, two at epoch 1."
-    assert said in " ".join(printed(found, 80).split())
-    assert said in over_training(found, "world16").caption
 
 
 def test_runs_share_a_panel_where_they_share_stimuli_and_count_alike():

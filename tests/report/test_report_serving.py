@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.cli import pages
 from benchmark.failures import BenchError
-from benchmark.loopback import open_server
+from benchmark.loopback import GuardedHandler, open_server
 from benchmark.report import site
-from benchmark.report.site import Handler, Live
+from benchmark.report.site import Live
 
 
 @pytest.fixture
@@ -25,14 +25,8 @@ def live(settings, tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "index.html").write_text(f"report {len(made)}")
 
-    def pair(live, a, b):
-        if "nobody" in (a, b):
-            raise BenchError("no observer is called 'nobody'")
-        return "compare/pair.html"
-
     (tmp_path / "results.db").write_text("1")
     monkeypatch.setattr(site, "build", build)
-    monkeypatch.setattr(Live, "compare", pair)
     live = Live(settings)
     yield live
     live.close()
@@ -42,7 +36,7 @@ def live(settings, tmp_path, monkeypatch):
 def ask(live):
     """ask(path, host): status, headers and text."""
     live.refresh()
-    server = open_server("127.0.0.1", 0, partial(Handler, live=live))
+    server = open_server("127.0.0.1", 0, partial(GuardedHandler, directory=str(live.folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
 
@@ -92,13 +86,6 @@ def test_nothing_outside_the_report_is_served(ask, tmp_path):
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/compare/"):
         status, _, text = ask(path)
         assert status == 404 and "secret" not in text.replace(path, "")
-
-
-def test_a_pair_is_made_when_it_is_asked_for(ask):
-    status, headers, _ = ask("/compare?a=x&b=y")
-    assert (status, headers["Location"]) == (303, "/compare/pair.html")
-    status, _, text = ask("/compare?a=<b>&b=nobody")
-    assert status == 400 and "<b>" not in text and "nobody" in text
 
 
 def test_the_command_looks_for_changes_as_often_as_it_is_told(live, bench, monkeypatch):
