@@ -282,7 +282,9 @@ def _experiment(name: str, degrade: Degrade, words: Sequence[str] = (), **more: 
     entry = own_list("human")[name]
     names = [str(level) for level in entry.levels]
     numbers = [float(text.lstrip("c").partition("-")[0]) for text in names] if not words else []
-    levels = words or [number / 100 if text[0] == "c" else number for text, number in zip(names, numbers, strict=True)]
+    levels: Sequence[Any] = words or [
+        number / 100 if text[0] == "c" else number for text, number in zip(names, numbers, strict=True)
+    ]
     conditions = dict(zip(names, levels, strict=True))
     return DegradedExperiment(name=name, unit=entry.unit, conditions=conditions, degrade=degrade, **more)
 
