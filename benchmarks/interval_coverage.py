@@ -25,12 +25,14 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
+from benchmark.stats.clusters import Variance, bounded_interval
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
+from benchmark.stats.network_samples import from_pairs, over_networks, sampled_ratio
 from benchmark.stats.paired import compare_people
 from benchmark.stats.rankings import correlation
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.against_people import compare
-from suites.human_comparison.pairing import compare_pair
+from suites.human_comparison.pairing import compare_all, compare_pair
 
 Rng = np.random.Generator
 Study = Callable[
@@ -230,6 +232,58 @@ def with_people(rng: Rng, n: int, people: int, metric: str) -> dict[str, bool]:
     return {"images weighted, people drawn": holds(score.low, score.high, truth)}
 
 
+#: Networks of two recipes, spread of each recipe's networks (logits), an outlier's further spread (times), effects of
+#: images on a recipe, and the spread of the architectures of pairs (0: two samples).
+RECIPES = (
+    ((3, 3), (0.3, 0.3), 1, 0.3, 0), ((3, 3), (0.1, 0.1), 1, 0.3, 0), ((3, 3), (0.3, 0.15), 1, 0.3, 0),
+    ((3, 3), (0.3, 0.3), 2, 0.3, 0), ((5, 5), (0.3, 0.3), 1, 0.3, 0), ((5, 5), (0.3, 0.3), 3, 0.3, 0),
+    ((10, 10), (0.3, 0.3), 1, 0.3, 0), ((10, 10), (0.3, 0.3), 3, 0.3, 0), ((3, 5), (0.3, 0.3), 1, 0.3, 0),
+    ((3, 10), (0.3, 0.3), 1, 0.3, 0), ((3, 10), (0.1, 0.1), 1, 0.3, 0), ((3, 10), (0.3, 0.15), 1, 0.3, 0),
+    ((3, 10), (0.15, 0.3), 1, 0.3, 0), ((10, 3), (0.3, 0.3), 3, 0.3, 0), ((3, 3), (0.3, 0.3), 1, 0.3, 0.5),
+    ((3, 3), (0.1, 0.1), 1, 0.3, 0.5), ((6, 6), (0.3, 0.3), 1, 0.3, 0.5), ((6, 6), (0.3, 0.3), 3, 0.3, 0.5),
+)  # fmt: skip
+
+
+def two_recipes(
+    rng: Rng, sizes: tuple[int, int], spread: tuple[float, float], outlier: float, effects: float, lines: float
+) -> dict[str, bool | None]:
+    """Accuracy of equal recipes on 300 images, with networks and images drawn; one network of the first strays."""
+    n, hard, parts = 300, rng.normal(size=300), []
+    line = rng.normal(0, lines, max(sizes))
+    for k, sd in zip(sizes, spread, strict=True):
+        own = rng.normal(0, sd, k) * np.where((np.arange(k) == 0) & (not parts), outlier, 1)
+        mine = hard[:, None] + rng.normal(0, effects, (n, 1)) + rng.normal(0, 0.5, (n, k)) + own + line[:k]
+        parts.append(rng.random((n, k)) < logistic(mine))
+    seen = sampled_ratio(METRIC, [trials(right, np.ones(n)) for right in np.hstack(parts).T])
+    each = np.eye(sum(sizes))
+    first, second = each[: sizes[0]], each[sizes[0] :]
+    test = over_networks([(1.0, first - second)] if lines else [(1.0, first), (-1.0, second)], seen.values, seen.images)
+    mean = over_networks([(1.0, second)], seen.values, seen.images)
+    spread_of_mean = Variance(value=mean.test.se**2, df=mean.df)
+    half = bounded_interval(mean.value, spread_of_mean, (0.0, 1.0))
+    low, high = test.test.interval(0.95)
+    alone = (first.mean(axis=0) - second.mean(axis=0)) if not lines else (first - second).mean(axis=0)
+    fixed = 1.96 * np.sqrt(seen.images(alone).value)
+    return {
+        "networks and images": holds(low, high, 0.0), "mean": holds(*half, 0.5), "images alone": abs(test.value) < fixed
+    }  # fmt: skip
+
+
+def recipes_with_people(rng: Rng, sizes: tuple[int, int], n: int, people: int) -> dict[str, bool | None]:
+    """Error consistency of equal recipes with people: networks differ in how far they follow the images' difficulty."""
+    hard, others = crowd(rng, n, people, 0.08, 0.12)
+    names = [f"net{i}" for i in range(sum(sizes))]
+    given = {name: answers(rng, float(rng.normal(0.5, 0.12)), hard, float(rng.normal(0.6, 0.05))) for name in names}
+    tests = list(compare_all(given, {f"subject-{name}": person for name, person in others.items()}))
+    images = from_pairs(names, tests, np.zeros(len(names)))
+    assert images is not None
+    right = {who: t["response"] == "cat" for who, t in {**given, **others}.items()}
+    values = np.array([np.mean([kappa_of(right[name], right[who]) for who in others]) for name in names])
+    each = np.eye(len(names))
+    found = over_networks([(1.0, each[: sizes[0]]), (-1.0, each[sizes[0] :])], values, images)
+    return {"networks and images": holds(*found.test.interval(0.95), 0.0)}
+
+
 def ranks(rng: Rng) -> dict[str, bool]:
     truth, n = np.array((0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30)), 1000
     seen = np.where(rng.random((7, n)) < 0.5, rng.random(n), rng.random((7, n))) < truth[:, None]
@@ -356,6 +410,14 @@ def kinds() -> Iterator[Kind]:
         words = f"families of {large} and {small} of 1 to {most}, correlation {rho:g}, share {own:g}"
         study = partial(correlations, large=large, small=small, size=most, rho=rho, share=own)
         yield "rank correlation", words, study
+    for networks, spread, outlier, effects, lines in RECIPES:
+        words = f"{networks[0]} and {networks[1]} networks of spread {spread[0]:g} and {spread[1]:g}"
+        words += f", one {outlier} times as far" * (outlier > 1) + ", paired" * bool(lines)
+        more = {"sizes": networks, "spread": spread, "outlier": outlier, "effects": effects, "lines": lines}
+        yield "recipes", words, partial(two_recipes, **more)
+    for networks, n, k in (((3, 3), 160, 10), ((3, 6), 160, 10), ((5, 5), 320, 4)):
+        words = f"error consistency: {networks[0]} and {networks[1]} networks, {n} images, {k} people"
+        yield "recipes", words, partial(recipes_with_people, sizes=networks, n=n, people=k)
     yield from tests()
 
 

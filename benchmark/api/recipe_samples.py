@@ -10,14 +10,15 @@ from benchmark.api.leaderboards import Filtered, Selection, fits, suites_with_sc
 from benchmark.api.options import Option, SuiteName
 from benchmark.api.paired_comparisons import as_suites_write
 from benchmark.api.ranking import rank
+from benchmark.api.running import RunRequest, devices_and_policy, prepare
 from benchmark.contracts import Trials
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Column, Row
 from benchmark.leaderboard.links import Observed, observed_networks
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeComparison, compared_recipes
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeComparison, RecipePlan, compared_recipes
 from benchmark.leaderboard.summary import Summary, summaries
-from benchmark.stats.differences import Studentised
+from benchmark.settings import Settings
 from benchmark.stats.intervals import Floats, normal_quantile
 from benchmark.stats.network_samples import ImageVariance, fixed_images, from_pairs, sampled_ratio
 from benchmark.store import Store
@@ -59,6 +60,39 @@ def compare_recipes(
     if not found.rows:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
+
+
+def recipe_power(
+    leaderboard: Selection,
+    a: str,
+    b: str,
+    *,
+    suite: str | None = None,
+    detect: float = 0.02,
+    power: float = 0.8,
+    train_hours: Annotated[
+        float, Option("Count so many hours for training a network (with --networks).", "--train-hours", least=0)
+    ] = 0.0,
+) -> list[RecipePlan]:
+    """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
+    rows = compare_recipes(leaderboard, a, b, suite=suite).rows
+    hours = {row.sample.suite: _hours(row.a[0], row.sample.suite, leaderboard.settings) for row in rows}
+    return [
+        RecipePlan(row=row, detect=detect, power=power, hours=hours[row.sample.suite], training=train_hours)
+        for row in rows
+    ]
+
+
+def _hours(name: str, suite: str, settings: Settings) -> float | None:
+    """Return about how long the evaluation of a network takes on this machine; None if it cannot run here."""
+    from benchmark.engine.costs import expected_seconds
+
+    try:
+        prepared = prepare(RunRequest(models=name, suites=suite), settings)
+        devices, _ = devices_and_policy(prepared.request)
+        return expected_seconds(prepared.tasks, settings, devices[0]) / 3600
+    except BenchError:  # published networks have no card
+        return None
 
 
 def chosen_recipes(known: set[str], pattern: str) -> frozenset[str]:
@@ -103,6 +137,7 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines:
         values=np.array([network.values[head.suite] for network in networks]),
         images=fixed_images,
         over="networks (these images)",
+        n=min(cell.n for cell in cells),
     )
     pairs = zip(networks, sets, strict=True)
     trials = [one for n, own in pairs if (one := scorer.trials(n.name, frozenset(own.items()))) is not None]
@@ -128,11 +163,4 @@ def _against_people(
         return None
     people = scorer.peers(space, sets, *names)
     tests = against.pairs(given, {name: answers.trials for name, answers in people.items()})
-    paired, degrees = np.zeros((len(names), len(names))), list[float]()
-    for a, b, row in tests:
-        if isinstance(row.test, Studentised) and row.metric == metric:
-            i, j = names.index(a), names.index(b)
-            paired[i, j] = paired[j, i] = row.test.se**2
-            degrees.append(row.test.df)
-    every = len(names) * (len(names) - 1) // 2
-    return from_pairs(single**2, paired, float(np.median(degrees))) if 0 < every == len(degrees) else None
+    return from_pairs(names, (row for row in tests if row[2].metric == metric), single)

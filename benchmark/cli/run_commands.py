@@ -200,6 +200,7 @@ def _show_verdicts(prepared: api.RunPlan) -> None:
 NEXT = (
     "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
     "      bench db reference --db reference.db                       people and published networks",
+    "one seed is no evidence on a recipe: bench run -m 'world-*' has three of each; then bench rank --by-recipe",
 )
 
 

@@ -47,7 +47,7 @@ from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
-from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_table
+from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_power_table, recipe_table
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
@@ -378,8 +378,22 @@ def compare(
     return 0
 
 
-@command(api.power)
-def power(form: Form = None, output: Output = None, **asked: Any) -> int:
-    tables = [power_table(api.power(**asked))]
+@command(api.power, api.recipe_power)
+def power(
+    form: Form = None,
+    output: Output = None,
+    *,
+    train_hours: float = 0.0,
+    networks: Annotated[
+        bool, Option("Plan networks of two recipes, A and B.", "--networks", without=("discordant",))
+    ] = False,
+    **asked: Any,
+) -> int:
+    if networks and not (asked["a"] and asked["b"]):
+        raise UsageError("--networks plans two recipes: bench power stylised standard --networks.")
+    asked |= {"train_hours": train_hours} if networks else {}
+    if networks:
+        asked.pop("discordant")
+    tables = [recipe_power_table(api.recipe_power(**asked)) if networks else power_table(api.power(**asked))]
     _give(tables, tables, form, output)
     return 0

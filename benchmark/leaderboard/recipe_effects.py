@@ -17,9 +17,10 @@ from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
 from benchmark.leaderboard.links import Observed
-from benchmark.leaderboard.table import Field, Table, Value, p_value
+from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
 from benchmark.stats.clusters import Variance, bounded_interval, t_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
+from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
 from benchmark.stats.network_samples import Group, ImageVariance, NetworkSample, over_networks
 
@@ -322,3 +323,52 @@ def _reading(found: RecipeComparison) -> Iterator[str]:
         one.row.title for one in found.rows if not one.estimate or not one.sample.over.endswith(("images", "people"))
     ]:
         yield f"Over networks alone, on these images: {', '.join(fixed)}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipePlan:
+    """What a comparison of two recipes sees, and what it needs to see `detect` with this power."""
+
+    row: RecipeDifference
+    detect: float
+    power: float
+    hours: float | None  # to evaluate one network on these images; None: unknown here
+    training: float = 0.0  # hours to train one network
+
+    def values(self) -> tuple[Value, ...]:
+        """Return the row of `recipe_power_table`."""
+        one, found = self.row, self.row.estimate
+        who = (one.sample.suite, one.row.title, one.unit)
+        if found is None or not found.test.se:
+            return (*who, None, one.sample.n, one.row.comparison.reason or "nothing varies", *[None] * 5)
+        now, sides = min(found.units), 2
+        units, times = (ask(self.detect, self.power) for ask in (found.units_needed, found.images_needed))
+        more, images = max(0, (units or now) - now), max(0.0, (times or 1.0) - 1)
+        cost = None if self.hours is None else self.hours + self.training
+        hours = "" if cost is None or units is None else f"{sides * more * cost:.2g}"
+        image_hours = "" if self.hours is None or times is None else f"{sides * now * images * self.hours:.2g}"
+        smallest, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), self.detect)
+        texts = ("no number" if end is None else end for end in (units, times and f"{times * one.sample.n:,.0f}"))
+        needed = [*zip(texts, (hours, image_hours), strict=True)]
+        return (*who, now, one.sample.n, number(smallest), number(chance, 2), *needed[0], *needed[1])
+
+
+def recipe_power_table(plans: Sequence[RecipePlan]) -> Table:
+    """Return what each comparison sees now, and how many networks a recipe, or images, a difference needs."""
+    detect, power = plans[0].detect, plans[0].power
+    who = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True), Field("unit", "over"))
+    now = (Field("networks", "networks", right=True), Field("images", "n", right=True), *counts("sees", "chance"))
+    wanted = (Field("needed", "networks needed", right=True, breaks=9), *counts("hours"))
+    return Table(
+        title="Power",
+        caption=f"recipes, to see a difference of {detect:g}",
+        fields=(*who, *now, *wanted, Field("n", "n needed", right=True), *counts("hours")),
+        rows=tuple(plan.values() for plan in plans),
+        notes=(
+            f"sees: the smallest difference found with a chance of {power:g}; chance: of finding {detect:g}. networks "
+            "needed: of each recipe, on these images; n needed: with these networks (no number: the other limits it).",
+            "hours: of this machine for those that lack, to evaluate them"
+            + (f" and to train each in {plans[0].training:g}" if plans[0].training else "; --train-hours adds training")
+            + ". Two-sided 95 %, of one comparison; a family of several (Holm) needs more.",
+        ),
+    )

@@ -1,6 +1,6 @@
 """Estimates over networks and images, both drawn from more: the mean of a recipe, the difference of two recipes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, pi, sqrt
 from typing import NamedTuple
@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.stats.clusters import FEW_CLUSTERS, Variance, clustered_variance, few_clusters_variance, ratio_influence
-from benchmark.stats.differences import Studentised
+from benchmark.stats.comparisons import Comparison
+from benchmark.stats.differences import Studentised, power_of
 from benchmark.stats.intervals import Floats
 from benchmark.stats.paired import image_factors, sums_at, trial_keys
 from benchmark.stats.ratios import indicators
@@ -18,6 +19,9 @@ from benchmark.stats.ratios import indicators
 ImageVariance = Callable[[Floats], Variance]
 #: A sign, and units [units, m]: weights of the networks behind each unit (one network, a pair, a line's mean).
 Group = tuple[float, Floats]
+
+MANY, FAR = 1000, 1e6  # units, and degrees of freedom, beyond which a plan does not look
+TIMES = [*(0.05 * i for i in range(1, 21)), *np.geomspace(1.1, 1e4, 97).tolist()]  # images, as shares of those now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +33,14 @@ class NetworkSample:
     images: float  # images, alike for all networks
     interaction: float  # each network's own answers to these images
     df: float
-    alone: float  # mean absolute difference of two networks, one of each recipe, if the recipes were equal
+    single: tuple[float, float]  # variances of the value from one network of each recipe: networks, interaction
     units: tuple[int, ...]  # of each group
     limit: float = inf  # the largest value that is possible
+
+    @property
+    def alone(self) -> float:
+        """The mean absolute difference of two networks, one of each recipe, if the recipes were equal."""
+        return sqrt(2 / pi * sum(self.single))
 
     @property
     def test(self) -> Studentised:
@@ -40,6 +49,23 @@ class NetworkSample:
         return Studentised(
             difference=self.value, se=se, df=self.df, limit=self.limit, people=self.networks, crossed=self.interaction
         )
+
+    def planned(self, units: float, times: float = 1.0) -> Studentised:
+        """Return the test with so many units in each group, and so many times as many images."""
+        spread = (self.single[0] + self.single[1] / times) / units
+        degrees = len(self.units) * (units - 1)  # of groups with equal spreads
+        variance = spread + self.images / times
+        df = degrees * (variance / spread) ** 2 if spread else inf
+        return Studentised(difference=self.value, se=sqrt(variance), df=min(df, FAR), limit=self.limit)
+
+    def units_needed(self, detect: float, power: float) -> int | None:
+        """Return how many units of each group find a difference of `detect` with that power; None beyond `MANY`."""
+        return next((k for k in range(2, MANY) if power_of(self.planned(k), detect) >= power), None)
+
+    def images_needed(self, detect: float, power: float) -> float | None:
+        """Return how many times as many images find it with these networks; None if no number does."""
+        now = min(self.units)
+        return next((t for t in TIMES if power_of(self.planned(now, t), detect) >= power), None)
 
 
 def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance) -> NetworkSample:
@@ -63,7 +89,10 @@ def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance
         images=common,
         interaction=sum(spread for _, spread, _ in parts) - networks,
         df=(common + sum(wide)) ** 2 / doubt if doubt else min(k for k, *_ in parts) - 1,
-        alone=sqrt(2 / pi * sum(k * spread for k, spread, _ in parts)),
+        single=(
+            sum(k * max(0.0, spread - own) for k, spread, own in parts),
+            sum(k * min(spread, own) for k, spread, own in parts),
+        ),
         units=tuple(k for k, *_ in parts),
     )
 
@@ -108,10 +137,20 @@ def _clustered(influence: Floats, factors: Sequence[Array]) -> ImageVariance:
     return lambda weights: estimate(influence @ weights, factors)
 
 
-def from_pairs(single: Floats, paired: Floats, df: float) -> ImageVariance:
-    """Return the variance of weighted sums from those of each value, single [m], and of each difference of two,
-    paired [m, m]."""
-    covariance = (single[:, None] + single[None, :] - paired) / 2
+def from_pairs(
+    names: Sequence[str], tests: Iterable[tuple[str, str, Comparison]], single: Floats
+) -> ImageVariance | None:
+    """Return how values vary over images (and people), from tests of every two networks and the standard error of each
+    value, single [m]; None unless every two have a t test."""
+    paired, degrees = np.zeros((len(names), len(names))), list[float]()
+    for a, b, row in tests:
+        if isinstance(row.test, Studentised):
+            i, j = names.index(a), names.index(b)
+            paired[i, j] = paired[j, i] = row.test.se**2
+            degrees.append(row.test.df)
+    if not 0 < len(names) * (len(names) - 1) // 2 == len(degrees):
+        return None
+    covariance, df = (single[:, None] ** 2 + single[None, :] ** 2 - paired) / 2, float(np.median(degrees))
     return lambda weights: Variance(value=max(0.0, float(weights @ covariance @ weights)), df=df)
 
 

@@ -1,14 +1,26 @@
 """Recipes: means and differences over networks and images."""
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.cli.run_commands import NEXT
 from benchmark.contracts import Metric, Trials
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
-from benchmark.leaderboard.recipe_effects import HeadlineSample, compared_recipes, recipe_table
-from benchmark.stats.network_samples import fixed_images, from_pairs, over_networks, sampled_ratio
+from benchmark.leaderboard.recipe_effects import (
+    HeadlineSample,
+    RecipePlan,
+    compared_recipes,
+    recipe_power_table,
+    recipe_table,
+)
+from benchmark.stats.comparisons import Comparison
+from benchmark.stats.differences import Studentised
+from benchmark.stats.network_samples import TIMES, fixed_images, from_pairs, over_networks, sampled_ratio
 from benchmark.stats.ratios import share
 
 METRIC = Metric(name="right", title="right", definition="", headline=True, ratio=share(lambda t: t["right"]))
@@ -104,9 +116,14 @@ def test_a_metric_of_pairs_has_the_covariance_that_they_imply():
     rng = np.random.default_rng(2)
     root = rng.normal(size=(4, 4))
     covariance, weights = root @ root.T, np.array([0.5, 0.5, -1.0, 0.0])
-    single = np.diag(covariance)
-    found = from_pairs(single, single[:, None] + single[None, :] - 2 * covariance, 7.0)(weights)
+    tests = [
+        (str(i), str(j), Comparison(metric="m", test=Studentised(difference=0, se=variance**0.5, df=7)))
+        for i, j in combinations(range(4), 2)
+        for variance in [covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]]
+    ]
+    found = from_pairs(list("0123"), tests, np.sqrt(np.diag(covariance)))(weights)
     assert (found.value, found.df) == (pytest.approx(weights @ covariance @ weights), 7.0)
+    assert from_pairs(list("0123"), tests[1:], np.zeros(4)) is None
     assert fixed_images(weights).value == 0
 
 
@@ -116,3 +133,31 @@ def test_one_network_has_a_dash_and_its_reason(table):
     assert stylised[2].value == pytest.approx(table[:, :2].mean()) and stylised[2].low < stylised[2].value
     assert (standard[2].value, standard[2].reason) == (None, "one network: its seed cannot be told from its recipe")
     assert within[2] == pytest.approx(table[:, :2].mean(axis=0).std(ddof=1)) and between[2] is None
+
+
+def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
+    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
+    made = sample(table, names, ["standard"] * 3 + ["stylised"] * 3)
+    sides = {recipe: frozenset([recipe]) for recipe in ("stylised", "standard")}
+    (one,) = compared_recipes([made], sides).rows
+    found = replace(one.estimate, networks=0.004, images=0.0005, interaction=0.001, single=(0.012, 0.003))
+    assert found.planned(3).se == pytest.approx(found.test.se)
+
+    def chance(k, times=1.0, single=(0.012, 0.003)):
+        spread = (single[0] + single[1] / times) / k
+        se, df = np.sqrt(spread + 0.0005 / times), (k - 1) * ((spread + 0.0005 / times) / spread) ** 2
+        return stats.nct.sf(stats.t.ppf(0.975, df), df, 0.1 / se) + stats.nct.cdf(-stats.t.ppf(0.975, df), df, 0.1 / se)
+
+    needed = found.units_needed(0.1, 0.8)
+    assert chance(needed - 1) < 0.8 <= chance(needed)
+    assert found.images_needed(0.1, 0.8) is None and chance(3, 1e6) < 0.8
+    more = replace(found, single=(0.0006, 0.01)).images_needed(0.1, 0.8)
+    assert more == pytest.approx(min(t for t in TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8))
+    plan = RecipePlan(row=replace(one, estimate=found), detect=0.1, power=0.8, hours=0.5, training=2.0)
+    row = dict(zip([f.key or f.title for f in recipe_power_table([plan]).fields], plan.values(), strict=True))
+    assert (row["networks"], row["needed"], row["n"]) == (3, needed, "no number")
+    assert recipe_power_table([plan]).rows[0][8] == f"{2 * (needed - 3) * 2.5:.2g}"
+
+
+def test_the_first_command_ends_with_what_one_seed_is_worth():
+    assert "one seed is no evidence on a recipe: bench run -m 'world-*'" in NEXT[-1]
