@@ -40,7 +40,11 @@ def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_
 
 def read_json(path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES) -> Any:
     """Return a JSON file as plain data; a repeated name in one object is refused."""
-    content = read_bytes(path, what, error, most)
+    return parse_json(read_bytes(path, what, error, most), path, what, error, expected)
+
+
+def parse_json(content: bytes, path: Path, what: str, error: type[BenchError], expected: str = "") -> Any:
+    """Do as `read_json`, of a file's content."""
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
     with foreign(what, path, error, expected):

@@ -42,7 +42,7 @@ from registry.files import digest_data
 
 #: Beginning of the flag of a score without trials in this leaderboard.
 FLAG = "imported: "
-#: Fields of a foreign card that are shown; the whole card is kept beside them and never read as a card.
+#: Fields of a foreign card that are shown; the whole card is kept beside them, for the words that register it.
 TEXTS = ("arch", "family", "license", "paper", "description")
 NUMBERS = ("parameters", "year")
 TAGS = 40  # of a recipe
@@ -68,19 +68,20 @@ class LeaderboardReport:
 
 
 def import_leaderboard(
-    path: Annotated[str | Path, Option("The JSON document.", kind="file")],
+    path: Annotated[str | Path, Option("The JSON document, or a bundle.", kind="file")],
     *,
     source: Annotated[
         str | None, Option("Name the document's source (default: the file's name).", metavar="NAME")
     ] = None,
     db: Db = None,
 ) -> LeaderboardReport:
-    """Import another laboratory's leaderboard in JSON.
+    """Import another laboratory's leaderboard.
 
-    `bench export --scores -o FILE.json` writes the document. Its trials are scored again, and scores that they do not
-    give are listed. An observer with the name or identity of one of yours is refused unless its answers are equal.
-    Scores without trials are stored as reported scores of "NAME (SOURCE)"; if one contradicts a stored number, nothing
-    is imported. Exit code 3 means that something differs, was refused or was left out."""
+    `bench export --scores -o FILE.json` writes the document, `bench export --bundle FILE.zip` one with a page. Its
+    trials are scored again, and scores that they do not give are listed. An observer with the name or identity of one
+    of yours is refused unless its answers are equal. Scores without trials are stored as reported scores of "NAME
+    (SOURCE)"; if one contradicts a stored number, nothing is imported. Exit code 3 means that something differs, was
+    refused or was left out."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)

@@ -1,13 +1,14 @@
 """`bench import`, `export` and `db`."""
 
 import shlex
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import click
 from rich.filesize import decimal
 
 from benchmark import api
-from benchmark.api.options import Db
+from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines
 from benchmark.display import counted
@@ -18,8 +19,26 @@ _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", 
 
 
 @command(api.export)
-def export(**asked: Any) -> int:
-    echo_data(api.export(**asked))
+def export(
+    *,
+    bundle: Annotated[
+        Path | None,
+        Option(
+            "Write page, scores with trials and cards in one zip.",
+            kind="new file",
+            without=("by", "unseen_only", "format", "every_score", "trials_of", "output"),
+        ),
+    ] = None,
+    **asked: Any,
+) -> int:
+    if bundle is None:
+        echo_data(api.export(**asked))
+        return 0
+    from benchmark.report.bundles import bundle as write
+
+    held = write(asked["leaderboard"], bundle, asked["suite"])
+    trials = counted(sum(row.n for row in held.observations), "trial")
+    echo_line(f"{bundle}: {counted(len(held.observers), 'observer')}, {counted(len(held.scores), 'score')}, {trials}")
     return 0
 
 

@@ -4,6 +4,7 @@ trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the type
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from zipfile import ZipFile
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError
 
@@ -11,7 +12,7 @@ from benchmark.contracts import CHUNK
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.failures import ScoresError
-from registry.documents import read_json, texts_in
+from registry.documents import parse_json, read_json, texts_in
 from registry.user_errors import foreign
 
 T = TypeVar("T")
@@ -158,11 +159,16 @@ def json_schema() -> dict[str, Any]:
 # The document of another leaderboard is a foreign file: nothing in it is trusted.
 LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
 LONGEST_NAME = 200  # characters of an observer's name
+BUNDLED = "leaderboard.json"  # the document's name in a bundle
 
 
 def read_leaderboard_document(path: Path) -> Document:
     """Return the document in a file. Raises ScoresError if it is not one, is too large, or is inconsistent."""
-    plain = read_json(path, "leaderboard document", ScoresError, most=LARGEST)
+    what = "leaderboard document"
+    if path.suffix.lower() == ".zip":
+        plain = parse_json(_bundled(path, what), path, what, ScoresError)
+    else:
+        plain = read_json(path, what, ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None
     if form != "gestaltbench-leaderboard":
         raise ScoresError(
@@ -186,6 +192,16 @@ def checked_document(path: Path, plain: Any) -> Document:
     for fault in _faults(document):
         raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
     return document
+
+
+def _bundled(path: Path, what: str) -> bytes:
+    """Return the document of a bundle; nothing else of it is read."""
+    with foreign(what, path, ScoresError, f"A bundle of `bench export --bundle` has a {BUNDLED}."):
+        with ZipFile(path) as bundle, bundle.open(BUNDLED) as file:
+            content = file.read(LARGEST + 1)  # the size in its header may be a lie
+        if len(content) > LARGEST:
+            raise ScoresError(f"{path}: its {BUNDLED} is larger than {LARGEST // 2**20} MiB: not read.")
+        return content
 
 
 def _faults(document: Document) -> Iterator[str]:

@@ -14,7 +14,7 @@ from benchmark.display import printable
 from benchmark.failures import StoreError
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
-from registry.cards import Certificate
+from registry.cards import Certificate, ModelCard
 from registry.files import redacted
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
@@ -124,8 +124,18 @@ def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Stat
         ) from error
 
 
+def _card_of(observer: ObserverRow) -> Facts:
+    """Return its card; of an imported observer the card of the document, if it is one."""
+    theirs = (observer.card.get("exported") or {}).get("card") or {}
+    try:
+        known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}
+        return ModelCard.model_validate(known).model_dump(mode="json")
+    except ValidationError:
+        return observer.card
+
+
 def _registration(observer: ObserverRow) -> str:
-    card = observer.card
+    card = _card_of(observer)
     own = card.get("options") or {}
     if own.get("head"):
         words = ["bench", "register", observer.name, "--arch", str(card.get("arch"))]
@@ -153,7 +163,8 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
     kind = str(given["arch"]).partition(":")[0]
     if given["arch"] == "open_clip:folder" or (kind == "hf" and given["weights"]):
         given |= {"arch": f"{kind}:{given['weights']}", "weights": None}
-    given |= {"threshold": (own.get("boxes") or {}).get("threshold")}
+    boxes = own.get("boxes")
+    given |= {"threshold": boxes.get("threshold") if isinstance(boxes, Mapping) else None}
     given |= {name: own.get(name) for name in ("key", "output")}
     if str(card.get("arch")).partition(":")[0] not in FAMILIES and how.get("resize_mode") != "own":
         given |= {name: how.get(name) for name in _INPUT}
