@@ -64,4 +64,4 @@ def _commands(leaderboard: Selection, document: Document, name: str) -> str:
         if rerun := next((origin.rerun for origin in origins if origin.rerun.command), None):
             lines += ["", f"{observer} under {suite}, with its weights:", *(f"    {line}" for line in rerun.before)]
             lines.append(f"    {shlex.join(['bench', 'reproduce', observer, suite])}")
-    return published("\n".join(lines) + "\n")  # no folders of this machine
+    return str(published("\n".join(lines) + "\n"))  # no folders of this machine
