@@ -7,12 +7,12 @@ import json
 import os
 import secrets
 import threading
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,7 @@ MOST_PEOPLE = 10_000
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Measure = Annotated[float, Field(ge=0, le=60_000)]
 Row = dict[str, str]
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class Refused(BenchError):
@@ -48,7 +49,17 @@ class SentAnswer(BaseModel):
     late_frames: Annotated[int, Field(ge=0, le=60_000)]
     degrees: Measure
     distance_cm: Measure
+    distance_by: Literal["blind spot", "stated"]
+    screen: Literal["full", "window"]
     reduced: bool  # shown without a mask, for less motion
+
+
+class Begun(BaseModel):
+    """The request of a page whose person begins."""
+
+    model_config = STRICT
+    #: The id in the page's address.
+    participant: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?$")] = ""
 
 
 class Sent(BaseModel):
@@ -60,6 +71,7 @@ class Sent(BaseModel):
     key: str
     #: The person's answers to questions, as numbers.
     about: dict[str, Annotated[str, Field(pattern=r"^(1?[0-9]{1,2})?$")]]
+    misunderstood: Annotated[int, Field(ge=0, le=999)]  # wrong answers to the question on the instructions
     answers: list[SentAnswer]
 
 
@@ -75,57 +87,66 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             raise BenchError(f"{folder}: another server stores answers in it. Use another folder: --answers.")
         plan = folder / f"plan-session-{session.number}.json"
         if not plan.is_file():
-            write_whole(plan, json.dumps({**session.plan, "token": secrets.token_urlsafe(16)}))
+            write_whole(
+                plan, json.dumps({**session.plan, **{name: secrets.token_urlsafe(16) for name in ("token", "watch")}})
+            )
             plan.chmod(0o600)
         with foreign("answers", folder, BenchError):
             planned = json.loads(plan.read_text(encoding="utf-8"))
             if planned["id"] != session.plan["id"]:
                 raise BenchError(f"{plan}: another plan (set, trials, seed, times). Name another folder: --answers.")
+            token, watch = planned["token"], planned["watch"]
             table, rows = _grown(folder / f"answers-session-{session.number}.csv", opened)
             people, lines = _grown(folder / "people.jsonl", opened)
             known = {(row["subj"], row["trial"]): row for row in csv.DictReader(rows)}
-            keys = [json.loads(line)["key"] for line in lines]
+            begun = [json.loads(line) for line in lines]
+            keys, ids = [one["key"] for one in begun], [one.get("participant", "") for one in begun]
         if not rows:
             _append(table, ",".join(session.plan["columns"]) + "\n")
         os.fsync(holder)  # so that the names of the files are on the disk as well
         yield Answers(
-            folder=folder, session=session, token=planned["token"], table=table, people=people, known=known, keys=keys
-        )
+            folder=folder, session=session, token=token, watch=watch, table=table, people=people, known=known,
+            keys=keys, ids=ids,
+        )  # fmt: skip
 
 
 @dataclass(kw_only=True)
 class Answers:
     """The answers of a session in a folder: `answers-session-N.csv`, a table for `bench import trials`, and
-    `people.jsonl` with a digest of each person's key. Both only grow."""
+    `people.jsonl` with a digest of each person's key and the id in their address. Both only grow."""
 
     folder: Path
     session: Session
     token: str = field(repr=False)  # the secret in the address for other machines; kept over restarts
+    watch: str = field(repr=False)  # the secret of the experimenter's page
     table: int  # open file of the answers
     people: int  # open file of the people
     known: dict[tuple[str, str], Row] = field(repr=False)  # person and trial -> row
     keys: list[str] = field(repr=False)  # digests of keys, by person
+    ids: list[str] = field(repr=False)  # ids of an address, by person; "" if it had none
+    answered: Counter[str] = field(default_factory=Counter, repr=False)  # trials with an image, by subject
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def begin(self) -> tuple[int, str]:
-        """Register the next person: their number, from 1, and a key that proves it."""
+    def __post_init__(self) -> None:
+        self.answered.update(person for person, trial in self.known if trial.isdecimal())
+
+    def begin(self, data: bytes = b"{}") -> tuple[int, str]:
+        """Register the next person (a `Begun` as JSON): their number, from 1, and a key that proves it."""
+        participant = _checked(Begun, data).participant
         key = secrets.token_urlsafe(16)
         with self._lock:
             if len(self.keys) >= MOST_PEOPLE:
                 raise Refused(f"{MOST_PEOPLE} people have begun, which is the limit.")
-            _append(self.people, json.dumps({"key": _digest(key)}) + "\n")
+            _append(self.people, json.dumps({"key": _digest(key), "participant": participant}) + "\n")
             self.keys.append(_digest(key))
+            self.ids.append(participant)
             return len(self.keys), key
 
     def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
         """Store the answers in a request (a `Sent` as JSON); return the stored trials, and trial -> reason for refused
         ones. Raises Refused if the request has another form or the key of another person, and OSError, storing nothing,
         if the disk is full."""
-        try:
-            sent = Sent.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise Refused(f"{'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}.") from None
+        sent = _checked(Sent, data)
         if sent.plan != self.session.plan["id"]:
             raise Refused("another plan: load the page again.")
         known = 1 <= sent.person <= len(self.keys)
@@ -153,7 +174,12 @@ class Answers:
         csv.DictWriter(lines, self.session.plan["columns"], lineterminator="\n").writerows(fresh.values())
         _append(self.table, lines.getvalue())
         self.known.update(fresh)
+        self.answered.update(person for person, trial in fresh if trial.isdecimal())
         return stored, refused
+
+    def is_complete(self, person: int) -> bool:
+        """Return whether a person has answered every trial."""
+        return self.answered[f"subject-{person:02d}"] == self.session.trials
 
     def _row(self, sent: Sent, answer: SentAnswer) -> Row:
         """Build a row of the table; empty if there is no such trial."""
@@ -166,7 +192,18 @@ class Answers:
             if value is not None
         }
         mask = REDUCED if answer.reduced and row["mask"] != "none" else row["mask"]
-        return {"rt": "NaN", "status": LATE if answer.late_frames else IN_TIME, **row, "mask": mask, **sent.about}
+        status = LATE if answer.late_frames else IN_TIME
+        more = {"mask": mask, "misunderstood": str(sent.misunderstood), "participant": self.ids[sent.person - 1]}
+        return {"rt": "NaN", "status": status, **row, **more, **sent.about}
+
+
+def _checked(form: type[Form], data: bytes) -> Form:
+    """Return a request of this form. Raises Refused with the first fault."""
+    try:
+        return form.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refused(f"{'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}.") from None
 
 
 def _append(number: int, text: str) -> None:

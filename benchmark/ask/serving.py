@@ -1,10 +1,11 @@
-"""`bench ask`: the page as a file, or a server for several people that stores their answers in a folder."""
+"""`bench ask`: the page as a file or a package, or a server that stores the answers of several people in a folder."""
 
 import base64
 import hashlib
 import html
 import json
 import math
+import re
 import secrets
 import threading
 import time
@@ -20,6 +21,8 @@ from urllib.parse import parse_qs
 
 from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
+from benchmark.ask.jatos_study import jatos_study
+from benchmark.ask.people_page import people_page
 from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture, practice
 from benchmark.display import counted
 from benchmark.failures import BenchError, UsageError
@@ -39,9 +42,26 @@ LARGEST, PATIENCE = 65_536, 10.0
 MOST, WINDOW = 600, 10.0
 #: A new person counts as this many requests.
 START = 5
+#: Times of --durations.
+MOST_TIMES = 8
+#: Where a page of --datapipe sends its table.
+PIPE = "https://pipe.jspsych.org"
 #: Default of --trials, about ten minutes.
 TRIALS = 240
 ABOUT = ("age", "eyesight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """How a page reaches people and where it sends their answers; by default they save them as a file."""
+
+    language: str = "en"
+    consent: Path | None = None  # Markdown in place of the language's own text
+    debrief: Path | None = None  # the same for the text above one's own result
+    completion: str = ""  # code or link for those who have finished
+    served: bool = False  # to `bench ask --serve`
+    datapipe: str = ""  # to this experiment of DataPipe
+    jatos: bool = False  # to JATOS, which serves the page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +73,12 @@ class Experiment:
     boards: tuple[str, ...]  # suites that score the answers
 
     def __repr__(self) -> str:
-        procedure, n = self.session.procedure, len(self.session.images)
+        procedure, n, times = self.session.procedure, self.session.trials, self.session.procedure.durations
         # 0.9 s for an answer, half a minute for a break.
-        minutes = n * (procedure.fixation + procedure.presentation + procedure.mask_time + 900) / 60_000 + n / 160
-        return f"{n} images of {self.session.stimuli.name} in {counted(math.ceil(minutes), 'minute')}"
+        shown = procedure.fixation + sum(times) / len(times) + procedure.mask_time
+        minutes = counted(math.ceil(n * (shown + 900) / 60_000 + n / 160), "minute")
+        each = " and ".join(f"{time} ms" for time in times)
+        return f"{len(self.session.images)} images of {self.session.stimuli.name} in {minutes}, each for {each}"
 
 
 def ask(
@@ -66,14 +88,35 @@ def ask(
     session: Annotated[
         int, Option("Set the session; 2 shows the images after those of session 1.", least=1, most=1000)
     ] = 1,
-    presentation: Annotated[str, Option("Show an image for this time.", metavar="TIME")] = "200ms",
+    durations: Annotated[str, Option("Show every image for each of these times in ms.", metavar="MS,...")] = "200",
     answer_time: Annotated[str, Option("Wait this time for an answer, or without limit.", metavar="TIME")] = "1.5s",
     mask: Annotated[Literal["noise", "none"], Option("Show this mask for 200 ms after the image.")] = "noise",
     degrees: Annotated[float, Option("Set the visual angle of an image's side.", above=0, most=60)] = 3.0,
+    criterion: Annotated[
+        int, Option("Admit people with this many of 8 right in practice, at the second try at most.", least=0, most=8)
+    ] = 5,
     seed: Annotated[int, Option("Set the seed of orders and masks.", least=0)] = 0,
     about: Annotated[Sequence[str], Option("Also ask for age or eyesight (repeatable).", metavar="WHAT")] = (),
     consent: Annotated[Path | None, Option("Show this consent form, in Markdown.", metavar="FILE", kind="file")] = None,
+    debrief: Annotated[
+        Path | None, Option("Show this text above one's own result at the end.", metavar="FILE", kind="file")
+    ] = None,
+    completion: Annotated[
+        str, Option("Show this code or https link to those who have finished.", metavar="CODE|LINK")
+    ] = "",
     language: Annotated[str, Option("Use en, de, ar, or a file of the same form.")] = "en",
+    datapipe: Annotated[
+        str, Option("Send answers to this experiment of pipe.jspsych.org.", metavar="ID", without=("served",))
+    ] = "",
+    jatos: Annotated[
+        Path | None,
+        Option(
+            "Write a study that JATOS 3 imports (.jzip).",
+            kind="new file",
+            metavar="FILE",
+            without=("served", "out", "datapipe"),
+        ),
+    ] = None,
     out: Annotated[Path | None, Option("Write the page to this file.", "--out", "-o", kind="new file")] = None,
     served: Annotated[bool, Option("Serve the page and collect the answers of several people.", "--serve")] = False,
 ) -> Experiment:
@@ -83,20 +126,56 @@ def ask(
     the screen. `bench import trials` reads its answers."""
     if unknown := [name for name in about if name not in ABOUT]:
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
-    limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
-    shown, questions = milliseconds("--presentation", presentation), tuple(dict.fromkeys(about))
-    procedure = Procedure(presentation=shown, mask=mask, answer=limit, degrees=degrees, about=questions)
+    procedure = Procedure(
+        durations=presentation_times(durations),
+        mask=mask,
+        answer=0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time),
+        degrees=degrees,
+        about=tuple(dict.fromkeys(about)),
+        criterion=criterion,
+    )
+    for option, text, form, expected in (
+        (
+            "--completion",
+            completion,
+            r"https://[^\s\"<>]+|[\w-]{1,64}",
+            "a code of letters and digits, or an https link",
+        ),
+        ("--datapipe", datapipe, r"[A-Za-z0-9_-]{6,64}", "the id that pipe.jspsych.org shows, such as ABCDEF123456"),
+    ):
+        if text and not re.fullmatch(form, text):
+            raise UsageError(f"{option} '{text}': expected {expected}.")
+    delivery = Delivery(
+        language=language,
+        consent=consent,
+        debrief=debrief,
+        completion=completion,
+        served=served,
+        datapipe=datapipe,
+        jatos=jatos is not None,
+    )
     settings = read_settings()
     role = stimuli.removeprefix(PREFIX) if is_generated(stimuli) else find_entry(stimuli, settings).role
     suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed)
-    html_page, boards = page(opened, language, consent, served=served), tuple(suite.name for suite in suites)
+    html_page, boards = page(opened, delivery), tuple(suite.name for suite in suites)
     done = Experiment(session=opened, html=html_page, boards=boards)
     if out is not None:
         write_whole(out, done.html)
+    if jatos is not None:
+        write_whole(jatos, jatos_study(opened, html_page, completion))
     return done
+
+
+def presentation_times(text: str) -> tuple[int, ...]:
+    """Parse presentation times, "50,200" in ms or "50ms,0.2s". Raises UsageError."""
+    parts = [part.strip() for part in text.split(",")]
+    times = [milliseconds("--durations", f"{part}ms" if part.isdecimal() else part) for part in parts]
+    if len(set(times)) < len(times) or len(times) > MOST_TIMES:
+        raise UsageError(f"--durations '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
+    return tuple(times)
 
 
 def milliseconds(option: str, text: str) -> int:
@@ -130,17 +209,21 @@ class Flood:
 
 
 class AskHandler(GuardedHandler):
-    """Serves the page, numbers for people, and the storage of answers. token: secret of a request, "" on loopback."""
+    """Serves the page, numbers for people, the storage of answers, and the experimenter's page. token: secret of a
+    request, "" on loopback; completion: what those who have finished are shown."""
 
     timeout = PATIENCE
     policy = "frame-ancestors 'none'"  # the page itself contains the rest of the policy
 
-    def __init__(self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, **more: Any) -> None:
+    def __init__(
+        self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, completion: str = "", **more: Any
+    ) -> None:
         self._html, self._answers, self._flood, self._token = html, answers, flood, token
+        self._completion = completion
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
-        """Serve the page."""
+        """Serve the page, or the experimenter's."""
         if parts := self.asked():
             token = parse_qs(parts.query).get("token", [""])[0]
             self._answer(lambda: self._page(parts.path, token), "text/html; charset=utf-8")
@@ -171,6 +254,10 @@ class AskHandler(GuardedHandler):
             self.wfile.write(data)
 
     def _page(self, path: str, token: str) -> bytes:
+        if path == "/people":
+            if not secrets.compare_digest(token.encode(), self._answers.watch.encode()):
+                raise Refused("the address lacks the experimenter's token.")
+            return people_page(self._answers).encode()
         if self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
             raise Refused("the address lacks its token.")
         if path not in ("/", "/start", "/answers"):
@@ -185,10 +272,12 @@ class AskHandler(GuardedHandler):
         self._page(path, token)
         if not (length and length.isdecimal() and int(length) <= LARGEST):
             raise Refused(f"expected at most {LARGEST} bytes.")
+        data = self.rfile.read(int(length))
         if path == "/start":
-            return json.dumps(dict(zip(("number", "key"), self._answers.begin(), strict=True))).encode()
-        stored, refused = self._answers.add(self.rfile.read(int(length)))
-        return json.dumps({"stored": stored, "refused": refused}).encode()
+            return json.dumps(dict(zip(("number", "key"), self._answers.begin(data), strict=True))).encode()
+        stored, refused = self._answers.add(data)
+        done = {"completion": self._completion} if self._answers.is_complete(json.loads(data)["person"]) else {}
+        return json.dumps({"stored": stored, "refused": refused, **done}).encode()
 
 
 LANGUAGES = ("en", "de", "ar")
@@ -196,30 +285,35 @@ LIBRARY = "jspsych-8.3.0.min.js"
 _ROOM = files("benchmark.ask")
 
 
-def page(session: Session, language: str, consent: Path | None = None, *, served: bool = False) -> str:
-    """Build the page as HTML.
-
-    consent: Markdown that replaces the language's own text; served: the page sends answers to `bench ask --serve`;
-    otherwise the browser saves them as a file."""
-    text, decode = read_language(language), session.stimuli.decode
+def page(session: Session, delivery: Delivery) -> str:
+    """Build the page as HTML."""
+    text, decode = read_language(delivery.language), session.stimuli.decode
+    forms = {name: render_markdown(text[name], getattr(delivery, name)) for name in ("consent", "debrief")}
     plan = {
-        **session.plan, "text": {**text, "consent": render_markdown(text["consent"], consent)}, "served": served,
+        **session.plan, "text": {**text, **forms}, "served": delivery.served, "jatos": delivery.jatos,
+        "pipe": delivery.datapipe and f"{PIPE}/api/data/", "pipeId": delivery.datapipe,
+        "completion": "" if delivery.served else delivery.completion,  # a server tells it to those who have finished
+        "textures": session.stimuli.labels["texture"].tolist() if "texture" in session.stimuli.labels else [],
         "pictures": [_address(picture(decode(at))) for at in range(len(session.images))],
         "noise": [_address(picture(mask_noise(session.seed + at))) for at in range(MASKS)],
         "practice": [(_address(data), category) for data, category in practice()],
     }  # fmt: skip
     names = ("static/ask.css", f"vendor/{LIBRARY}", "static/ask.js", "vendor/LICENSE", "static/ask.html")
     style, library, script, licence, form = ((_ROOM / name).read_text(encoding="utf-8") for name in names)
-    # The page may run only these programs, show only its own images, and load nothing from another host.
+    # The page may run only these programs, show only its own images, and contact no host but its own or DataPipe.
     own = f"script-src {_source(library)} {_source(script)}; style-src {_source(style)}"
-    connect = "self" if served else "none"
-    policy = f"default-src 'none'; img-src data:; {own}; connect-src '{connect}'; base-uri 'none'; form-action 'none'"
+    connect = "'self'" if delivery.served else PIPE if delivery.datapipe else "'none'"
+    policy = f"default-src 'none'; img-src data:; {own}; connect-src {connect}; base-uri 'none'; form-action 'none'"
+    if delivery.jatos:  # whose own program loads others from its server, and styles what it shows
+        policy = policy.replace("script-src", "script-src 'self'").replace(_source(style), "'self' 'unsafe-inline'")
+        policy = policy.replace(connect, "'self'").replace("img-src", "worker-src 'self'; img-src 'self'")
     # Escaping "<" keeps labels and consent forms inside their element.
     data = json.dumps(plan, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     texts = {"title": text["titles"]["main"], "code": text["code"], "none": text["noScript"], "policy": policy}
     shown = {name: html.escape(value, quote=False) for name, value in texts.items()}
     parts = {"style": style, "library": library, "script": script, "licence": licence, "data": data}
-    return Template(form).substitute(shown, direction=text["direction"], **parts)
+    program = '<script src="jatos.js"></script>\n' if delivery.jatos else ""
+    return Template(form).substitute(shown, direction=text["direction"], jatos=program, **parts)
 
 
 def _source(text: str) -> str:
@@ -236,7 +330,7 @@ def render_markdown(text: str, path: Path | None = None) -> str:
     from markdown_it import MarkdownIt
 
     if path is not None:
-        with foreign("consent form", path, BenchError, "Expected Markdown in UTF-8."):
+        with foreign("text", path, BenchError, "Expected Markdown in UTF-8."):
             text = path.read_text(encoding="utf-8")
     return str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
 

@@ -2,9 +2,9 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import SIXTEEN, sample_order
-from benchmark.stimuli.trial_tables import AGAIN, ASKED
+from benchmark.stimuli.trial_tables import AGAIN, ASKED, CHECK, DURATION, PRACTISED
 from registry.files import digest_data
 
 #: Number of orders that people take in turn; number of draws among which the first balanced order is used.
@@ -27,25 +27,29 @@ MASKS, MASK_SIDE = 8, 256
 #: Trials between attention checks, and between breaks.
 CHECK_EVERY, BREAK_EVERY = 40, 80
 PRACTICE = 8
-#: Columns of the table of answers: those of a published table, then `ASKED`, then how the trial was shown.
+CHECK_TIME = 1000  # ms that the word of an attention check is shown
+#: Columns of the table of answers: those of a published table, then `ASKED`, then how the trial was shown to whom.
 COLUMNS = (
-    "subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename", *ASKED, "frame_ms",
-    "fixation_ms", "stimulus_ms", "mask_ms", "frames", "late_frames", "degrees", "distance_cm",
+    "subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename", *ASKED, DURATION,
+    "frame_ms", "fixation_ms", "stimulus_ms", "mask_ms", "frames", "late_frames", "degrees", "distance_cm",
+    "distance_by", "screen", "misunderstood", "participant",
 )  # fmt: skip
-_TRIAL = re.compile(rf"(c?)([1-9]\d{{0,5}})({AGAIN}?)")
+_TRIAL = re.compile(rf"([cp]?)([1-9]\d{{0,5}})({AGAIN}?)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """How a trial is shown; times are in ms."""
+    """How a session runs; times are in ms."""
 
-    presentation: int = 200
+    durations: tuple[int, ...] = (200,)  # presentation times; every image is shown for each of them
     mask: Literal["noise", "none"] = "noise"
     answer: int = 1500  # time for an answer; 0 is unlimited
     degrees: float = 3.0  # visual angle of an image's side
+    background: str = "#808080"  # around the images
     about: tuple[str, ...] = ()  # questions to the person ("age", "eyesight")
     fixation: int = 300
     mask_time: int = 200
+    criterion: int = 5  # right answers of PRACTICE that a person needs, in the first try or the second; 0 is none
 
 
 class Shown(NamedTuple):
@@ -109,10 +113,31 @@ class Session:
         return tuple(tuple(balanced_masks(category, condition, chance)[list(order)].tolist()) for order in self.orders)
 
     @cached_property
+    def sequences(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """Image, mask and presentation time of each trial, for each of `ORDERS`. Every image is shown once a round, for
+        another time in each; in a round, the times are equally frequent in a category."""
+        times = self.procedure.durations
+
+        def rounds(turn: int) -> Iterator[tuple[int, int, int]]:
+            first = sorted(self.orders[turn], key=lambda image: self.images[image].category)
+            starts = {image: start for start, image in enumerate(first)}
+            for shift in range(len(times)):
+                other = (turn + shift) % ORDERS
+                for image, mask in zip(self.orders[other], self.masks[other], strict=True):
+                    yield image, mask, times[(starts[image] + shift) % len(times)]
+
+        return tuple(tuple(rounds(turn)) for turn in range(ORDERS))
+
+    @property
+    def trials(self) -> int:
+        """The number of trials that show an image."""
+        return len(self.images) * len(self.procedure.durations)
+
+    @cached_property
     def checks(self) -> tuple[tuple[str, ...], ...]:
         """The category of each attention check, for each of `ORDERS`."""
         chance = np.random.default_rng([self.seed, self.number, 2])
-        drawn = chance.choice(GEIRHOS16, (ORDERS, len(self.images) // CHECK_EVERY)).tolist()
+        drawn = chance.choice(GEIRHOS16, (ORDERS, self.trials // CHECK_EVERY)).tolist()
         return tuple(map(tuple, drawn))
 
     @cached_property
@@ -121,24 +146,32 @@ class Session:
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment, "seed": self.seed,
             "session": self.number, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
-            "images": self.images, "orders": self.orders, "masks": self.masks, "checks": self.checks,
+            "images": self.images, "trials": self.sequences, "checks": self.checks, "practice": practice_categories(),
             "categories": GEIRHOS16, "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
+            "check_time": CHECK_TIME,
         }  # fmt: skip
         study = [self.stimuli.name, self.seed]  # a person keeps the number in the next session
         return {**plan, "id": digest_data(plan)[:16], "study": digest_data(study)[:16]}
 
     def row(self, person: int, trial: str) -> dict[str, str] | None:
         """Return the planned columns of a person's trial; None if there is no such trial."""
-        check, number, again = parts.groups() if (parts := _TRIAL.fullmatch(trial)) else ("", "0", "")
-        order, at = person % ORDERS, int(number) - 1
+        kind, number, again = parts.groups() if (parts := _TRIAL.fullmatch(trial)) else ("", "0", "")
+        order, at, masked = person % ORDERS, int(number) - 1, self.procedure.mask != "none"
         fixed = {"subj": f"subject-{person:02d}", "session": str(self.number), "trial": trial,
                  "experiment": self.experiment, "set": self.stimuli.name, "space": self.stimuli.space}  # fmt: skip
-        if check and not again and at < len(self.checks[order]):
-            image = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
-            return {**fixed, **image._asdict(), "mask": "none", "status": "check"}
-        if not check and 0 <= at < len(self.images):
-            mask = "none" if self.procedure.mask == "none" else str(self.masks[order][at])
-            return {**fixed, **self.images[self.orders[order][at]]._asdict(), "mask": mask}
+        if not kind and 0 <= at < self.trials:
+            image, mask, time = self.sequences[order][at]
+            shown = self.images[image]._asdict()
+            return {**fixed, **shown, "mask": str(mask) if masked else "none", DURATION: str(time)}
+        if kind == "c" and not again and at < len(self.checks[order]):
+            aside = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
+            return {**fixed, **aside._asdict(), "mask": "none", "status": CHECK, DURATION: str(CHECK_TIME)}
+        if kind == "p" and not again and at < 2 * PRACTICE:
+            category = practice_categories()[at % PRACTICE]
+            aside, mask = Shown(imagename="practice", condition="", category=category, digest=""), at % MASKS
+            time = max(self.procedure.durations)
+            more = {"mask": str(mask) if masked else "none", "status": PRACTISED, DURATION: str(time)}
+            return {**fixed, **aside._asdict(), **more}
         return None
 
 
@@ -201,11 +234,16 @@ def mask_noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(127.5 + 45 * waves / waves.std()), 0, 255), dtype=np.uint8)
 
 
+@cache
+def practice_categories() -> tuple[str, ...]:
+    """Return the categories of the images for practice."""
+    return tuple(training_stimuli(len(GEIRHOS16)).labels["category"][:: len(GEIRHOS16) // PRACTICE].tolist())
+
+
 def practice() -> list[tuple[bytes, str]]:
     """Return the images and categories for practice, from the built-in world and in no set that is shown."""
-    stimuli = training_stimuli(len(GEIRHOS16))
-    chosen = range(0, len(stimuli), len(GEIRHOS16) // PRACTICE)
-    return [(picture(stimuli.decode(at)), str(stimuli.labels["category"][at])) for at in chosen]
+    decode, step = training_stimuli(len(GEIRHOS16)).decode, len(GEIRHOS16) // PRACTICE
+    return [(picture(decode(at * step)), category) for at, category in enumerate(practice_categories())]
 
 
 def picture(pixels: NDArray[np.uint8]) -> bytes:

@@ -104,10 +104,10 @@ def ask(
         raise UsageError("--out and --serve exclude each other: give one.")
     if not served and answers is not None:
         raise UsageError("--answers needs --serve: a page in a file keeps its answers in the browser.")
-    out = None if served else out or Path("ask.html")
+    out = None if served or asked["jatos"] else out or Path("ask.html")
     experiment = serving.ask(out=out, served=served, **asked)
     session = experiment.session
-    echo_line(f"{experiment}, each for {session.procedure.presentation} ms")
+    echo_line(str(experiment))
     if not asked["consent"]:
         echo_line("without --consent FILE, the page shows a general text, not approved by an ethics board", err=True)
     if not experiment.boards:
@@ -116,12 +116,19 @@ def ask(
         echo_line(f"{out}: {len(experiment.html) / 1e6:.1f} MB, open it in a browser, which saves the answers; then:")
         echo_line("bench import trials FOLDER-OF-ANSWERS --source NAME")
         return 0
+    if asked["jatos"]:
+        echo_line(f"{asked['jatos']}: import it in JATOS (Import study), export the results as plain text; then:")
+        echo_line("bench import trials RESULTS.txt --source NAME")
+        return 0
     with open_answers(answers or Path(f"asked-{session.stimuli.name}"), session) as kept:
         token = "" if host in LOOPBACK else kept.token
         html, flood = experiment.html.encode(), serving.Flood()
-        handler = partial(serving.AskHandler, html=html, answers=kept, flood=flood, token=token)
+        completion = asked["completion"]
+        handler = partial(serving.AskHandler, html=html, answers=kept, flood=flood, token=token, completion=completion)
         server = open_server(host, port, handler)
-        echo_data(f"http://{host}:{server.server_address[1]}/{token and f'?token={token}'} (Ctrl-C ends it); then:")
+        home = f"http://{host}:{server.server_address[1]}/"
+        echo_data(f"{home}{token and f'?token={token}'} (Ctrl-C ends it); then:")
+        echo_data(f"{home}people?token={kept.watch} shows you, and nobody else, how far everybody is")
         echo_line(f"bench import trials {kept.folder} --source NAME")
         try:
             server.serve_forever()

@@ -32,7 +32,7 @@ from benchmark.stats.intervals import wilson
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.image_names import any_answer
-from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source, way_of_asking
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
 from registry.labels import LABEL_SPACES, label_space
@@ -236,7 +236,7 @@ class Scorer:
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
     ) -> list[Score]:
         """Return scores with remarks and the prompt as flags, and the main scores of every other prompt."""
-        remarks = (*answers.remarks, f"prompt: {answers.prompt}") if answers.prompt else answers.remarks
+        remarks = (*answers.remarks, way_of_asking(answers.prompt)) if answers.prompt else answers.remarks
         scores = [
             score if score.value is None or score.condition else replace(score, flags=(*score.flags, *remarks))
             for score in self._scores(answers.trials, peers, space)
@@ -245,7 +245,7 @@ class Scorer:
             trials = read()
             with one_blas_thread():
                 others = flagged(self.suite.score(self.suite.config, trials), trials, space, self.suite.controls)
-            scores += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
+            scores += [replace(score, condition=way_of_asking(prompt)) for score in others if not score.condition]
         return scores
 
     def both(self, a: str, b: str) -> ComparedTrials | None:

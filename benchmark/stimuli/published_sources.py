@@ -13,6 +13,9 @@ from registry.documents import validated
 
 #: The label space in which people answered.
 PUBLISHED_SPACE = "geirhos16"
+#: A presentation time, which takes the place of a prompt.
+TIME_UNIT = " ms"
+_TIME = re.compile(rf"(\d+){TIME_UNIT}")
 #: Suffix of a folder after its source's name: the version or the commit of an archive.
 _VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
 
@@ -134,7 +137,14 @@ def other_content(source: str, path: Path) -> str:
     return next((what for pattern, what in others if re.search(f"/{pattern}$", place)), "")
 
 
+def way_of_asking(prompt: str) -> str:
+    """Return how a prompt, or the time for which images were shown, is written beside scores."""
+    return f"shown for {prompt}" if _TIME.fullmatch(prompt) else f"prompt: {prompt}"
+
+
 def prompt_order(source: str, prompt: str) -> tuple[int, str]:
-    """Return the sort key of an observer's prompts: the prompt that scores use is first."""
+    """Return the sort key of an observer's prompts: the prompt that scores use is first; of times, the longest."""
+    if time := _TIME.fullmatch(prompt):
+        return -int(time[1]), prompt
     usual = list(known_source(source).prompts.values())
     return (usual.index(prompt) if prompt in usual else len(usual), prompt)

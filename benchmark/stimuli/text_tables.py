@@ -48,7 +48,7 @@ def read_frame(path: Path) -> "DataFrame":
         raise ValueError(f"more than {MOST_ROWS} rows")
     first = next(filter(str.strip, text.splitlines()), "")
     separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
-    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or first.startswith("{"):
         rows = pd.DataFrame(_records(text, lines=path.suffix.lower() != ".json"), dtype=str)
     elif separator not in first and len(first.split()) > 1:
         pairs = ([*line.strip().rsplit(None, 1), "", ""] for line in text.splitlines())

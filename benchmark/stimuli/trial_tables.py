@@ -30,6 +30,7 @@ from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, read_pair
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.published_sources import (
     PUBLISHED_SPACE,
+    TIME_UNIT,
     ObserverName,
     known_source,
     observer_of_path,
@@ -49,7 +50,9 @@ OPTIONAL = ("session", "trial", "rt", "decision_margin")
 #: outcome of the trial; mask.
 SHOWN = ("experiment", "set", "space")
 ASKED = (*SHOWN, "digest", "status", "mask")
-IN_TIME, LATE, CHECK = "ok", "late", "check"
+IN_TIME, LATE, CHECK, PRACTISED = "ok", "late", "check", "practice"
+#: Column of `bench ask`: the presentation time in ms. If a table has several, they are ways of asking, as prompts are.
+DURATION = "duration_ms"
 #: Suffix of the number of a trial that repeats an image whose first trial had a late frame.
 AGAIN = "b"
 #: A mask that was left out because the person's device asks for less motion.
@@ -109,7 +112,7 @@ class TrialFile:
     #: "trial": text [n]; "rt": float seconds [n]; in a table of `bench ask` also "digest" of each image.
     columns: Mapping[str, Array]
     source: str = ""  # where the file comes from
-    prompt: str = ""  # the prompt, if the observer was asked in several ways
+    prompt: str = ""  # the prompt or the presentation time, if the observer was asked in several ways
     added: bool = False  # whether the experiment is a user's
     space: str = PUBLISHED_SPACE  # label space and stimulus set in a table of `bench ask`
     shown: str = ""
@@ -240,8 +243,13 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
         rows, remarks = timely(path, rows, hints.keep_late)
     first = rows["condition"].drop_duplicates()
     own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
-    for pair, part in rows.groupby([rows["condition"].map(own), "subj"], sort=False):
-        name, who = map(str, pair)
+    times = prompt
+    if asked and DURATION in rows and rows[DURATION].nunique() > 1:
+        for i, text in rows[DURATION][~rows[DURATION].str.fullmatch(r"[0-9]{1,5}")].items():
+            raise TrialsError(f"{path}, row {i}: {DURATION} is '{text}'; expected whole milliseconds.")
+        times = rows[DURATION] + TIME_UNIT
+    for keys, part in rows.assign(way=times).groupby([rows["condition"].map(own), "subj", "way"], sort=False):
+        name, who, way = map(str, keys)
         yield TrialFile(
             path=path,
             experiment=name,
@@ -249,7 +257,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
             kind="human" if who.startswith(PEOPLE) else "published",
             columns=_columns(path, part, name, space, added),
             source=source,
-            prompt=prompt,
+            prompt=way,
             added=added is not None,
             space=space,
             shown=shown,
@@ -351,12 +359,14 @@ def _numbers(path: Path, rows: "DataFrame", name: str, what: str) -> Array:
 def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame", dict[str, tuple[str, ...]]]:
     """Select the trials of `bench ask` that count, and write the remarks on each person.
 
-    Attention checks do not count. A late frame also excludes a trial, whose image is then shown a second time; with
-    `keep_late` the first trial counts instead. Raises TrialsError if no trial is left."""
+    Practice and attention checks do not count. A late frame also excludes a trial, whose image is then shown a second
+    time; with `keep_late` the first trial counts instead. Raises TrialsError if no trial is left."""
     for name in SHOWN:
         first = rows[name].iloc[0]
         _expect(path, rows, name, [first], f"'{first}', as in the first row")
-    _expect(path, rows, "status", (IN_TIME, LATE, CHECK), f"{IN_TIME}, {LATE} or {CHECK}")
+    _expect(path, rows, "status", (IN_TIME, LATE, CHECK, PRACTISED), f"{IN_TIME}, {LATE}, {CHECK} or {PRACTISED}")
+    if (rows := rows[rows["status"] != PRACTISED]).empty:
+        raise TrialsError(f"{path}: it holds practice alone, no trial that counts.")
     place = rows["session"] + "\n" + rows["trial"].str.removesuffix(AGAIN)
     counts = rows["status"].isin((IN_TIME, LATE) if keep_late else (IN_TIME,))
     kept = rows.assign(place=place)[counts].drop_duplicates(["subj", "place"])

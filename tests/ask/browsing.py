@@ -10,7 +10,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
 
 #: Answers "cat" to a third of the images, and what the image shows to the others; checks are passed.
-SOME = "(item) => item.check || (item.image % 3 ? item.category : 'cat') || 'dog'"
+SOME = "(item) => item.check || (item.image % 3 ? item.category : 'cat')"
 
 #: A display of `hz` whose time goes on only when a frame is asked for, or an answer takes its time: everything runs as
 #: fast as it can, and what was measured is known. `slow(n)`: so many more frames than one the n-th asked for takes.
@@ -50,8 +50,9 @@ ANSWERS = """
     if (!buttons.length || buttons[0].seen) return;
     buttons[0].seen = true;
     const at = plan.pictures.indexOf(picture);
+    const practised = plan.practice.find(([address]) => address === picture)?.[1];
     const item = word !== null ? {check: plan.categories[plan.text.categories.indexOf(word)]}
-      : {image: at, name: at < 0 ? "" : plan.images[at][0], category: at < 0 ? "" : plan.images[at][2]};
+      : {image: at, name: at < 0 ? "" : plan.images[at][0], category: at < 0 ? practised : plan.images[at][2]};
     const said = answer(item);
     window.shown.push({...item, said});
     [word, picture] = [null, null];
@@ -63,7 +64,7 @@ ANSWERS = """
   }).observe(document, {subtree: true, childList: true});
 })();
 """
-RIGHT = "(item) => item.check || item.category || 'dog'"
+RIGHT = "(item) => item.check || item.category"
 
 
 @pytest.fixture(scope="module")  # one at a time in a process
@@ -80,12 +81,17 @@ def browser():
 class Visitor:
     """A browser of one person: what stays in it, and what its pages complained of."""
 
-    def __init__(self, browser, address, hz=60, slow="() => 0", answer=RIGHT, pace=0, **options):
+    def __init__(self, browser, address, hz=60, slow="() => 0", answer=RIGHT, pace=0, files=None, **options):
         self.address, self.complaints, self.asked = address, [], []
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         self.context.set_default_timeout(180_000)  # of a machine that does four things at a time
         if hz:
             self.context.add_init_script(CLOCK.replace("HZ", str(hz)).replace("SLOW", slow))
+        if files is not None:  # a host that does not exist has these
+            self.context.route(
+                f"{address.rpartition('/')[0]}/*",
+                lambda route: route.fulfill(body=files[route.request.url.rpartition("/")[2]]),
+            )
         self.answers = ANSWERS.replace("ANSWER", answer or "() => null").replace("PACE", str(pace))
         self.page = self.open()
 
@@ -117,12 +123,22 @@ class Visitor:
         if number is not None:
             self.page.get_by_label("Your number").fill(str(number))
             self.press("Go on")
-        self.press("Go on")  # the screen
+        self.see()
         self.practise()
+
+    def see(self):
+        """The screen's size, and a distance that is stated."""
+        self.press("Go on", "I cannot do this", "Go on")
 
     def practise(self):
         """From the instructions to the first trial that counts."""
-        self.press("Go on", "Begin", *["Go on"] * 8, "Begin")
+        self.press("Go on")
+        self.understand()
+        self.press("Begin", *["Go on"] * 8, "Begin")
+
+    def understand(self, answer="I choose what comes closest."):
+        self.page.get_by_label(answer).check()
+        self.press("Go on")
 
     def until(self, shown, page=None):
         """Wait for so many screens of answers since the page was loaded."""
@@ -153,6 +169,7 @@ class Visitor:
         self.context.close()
 
 
-def table(path):
+def table(path, practice=False):
+    """Rows of a table of answers; without practice, unless it is asked for."""
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if (row["status"] == "practice") == practice]

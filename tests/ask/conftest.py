@@ -45,14 +45,15 @@ def said(trial="1", answer="dog", **changes):
     return {
         "trial": trial, "object_response": answer, "rt": 0.5, "frame_ms": 16.667, "fixation_ms": 300,
         "stimulus_ms": 200, "mask_ms": 200, "frames": "18/12/12", "late_frames": 0, "degrees": 3, "distance_cm": 60,
-        "reduced": False, **changes,
+        "distance_by": "stated", "screen": "window", "reduced": False, **changes,
     }  # fmt: skip
 
 
 def sent(answers, person, key, /, *given, **changes):
     """What a page sends."""
     plan = answers.session.plan["id"]
-    return json.dumps({"plan": plan, "person": person, "key": key, "about": {}, "answers": given, **changes}).encode()
+    own = {"plan": plan, "person": person, "key": key, "about": {}, "misunderstood": 0, "answers": given}
+    return json.dumps({**own, **changes}).encode()
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 import json
 import time
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from ask.browsing import SOME, Visitor, table
 
 from benchmark import api
+from benchmark.ask.serving import ask
+from benchmark.failures import TrialsError
 from benchmark.leaderboard.board_tables import board_table
 
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -23,7 +26,9 @@ def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path):
     saved = person.saved("csv", tmp_path / "lab")
     assert saved.name == "cue-conflict_subject-07_session-1.csv"
     rows = table(saved)
-    assert json.loads(person.saved("json", tmp_path).read_text()) == rows
+    assert json.loads(person.saved("json", tmp_path).read_text())[8:] == rows
+    assert [row["trial"] for row in table(saved, practice=True)] == [f"p{number}" for number in range(1, 9)]
+    assert {row["screen"] for row in rows} == {"full"} and {row["distance_by"] for row in rows} == {"stated"}
     shown = [row for row in rows if row["status"] == "ok"]
     assert {row["frames"] for row in shown} == {"43/29/29"} and {row["frame_ms"] for row in rows} == {"6.944"}
     assert all(abs(float(row["stimulus_ms"]) - 200) <= 500 / 144 for row in shown)
@@ -100,10 +105,27 @@ def test_the_keyboard_alone_is_enough(browser, page, language):
     for key in ("Tab", "Tab", "Enter"):
         press(key)
     person.page.locator("input[type=range]").wait_for()
-    for key in ("Tab", "ArrowRight", "Tab", "Tab", "Enter"):
+    for key in ("Tab", "ArrowRight", "Tab", "Enter"):
         press(key)
     person.page.locator("ol").wait_for()
-    for key in ("Tab", "Enter", "Tab", "Enter"):
+    for key in ("Tab", "Tab", "Enter"):
+        press(key)
+    person.page.locator("input[type=number]").wait_for()
+    for key in ("Tab", "Tab", "Enter"):
+        press(key)
+    person.page.locator("ol").wait_for()
+    for key in ("Tab", "Enter"):
+        press(key)
+    person.page.locator("fieldset").wait_for()
+    answer = "plan.text.question.right"
+    lines = f"const plan = JSON.parse(document.getElementById('plan').textContent); return lines.indexOf({answer})"
+    at = person.page.evaluate(
+        f"() => {{ const lines = [...document.querySelectorAll('[type=radio]')].map((one) => one.value); {lines}; }}"
+    )
+    for key in ("Tab", "Space", *["ArrowDown"] * at, "Tab", "Enter"):
+        press(key)
+    person.page.locator("fieldset").wait_for(state="detached")
+    for key in ("Tab", "Enter"):
         press(key)
         time.sleep(0.1)
     for answer in ("q", "KeyZ", "arrows"):
@@ -130,9 +152,12 @@ def test_pages_are_accessible(browser, page):
 
     check()
     person.agree()
-    for button in ("Go on", "Go on", "Go on", "Begin"):
+    for button in ("Go on", "Go on", "I cannot do this", "Go on", "Go on"):
         check()
         person.press(button)
+    check()
+    person.understand()
+    person.press("Begin")
     person.page.locator(".answers").wait_for()
     check()
     person.page.keyboard.press("q")
@@ -142,13 +167,16 @@ def test_pages_are_accessible(browser, page):
     person.press("Go on")
     person.page.locator(".answers").wait_for()
     assert person.page.evaluate("document.documentElement.scrollWidth") <= 390
+    whole = "[...document.querySelectorAll('.answers button')].every((one) => one.scrollWidth <= one.clientWidth)"
+    assert person.page.evaluate(whole) and not person.page.locator(".answers kbd").first.is_visible()
     check()
     person.close()
 
 
 def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     person = visit(page(), reduced_motion="reduce")
-    person.agree("Go on", "Go on")
+    person.agree("Go on")
+    person.see()
     person.page.locator("section:has(ol)", has_text="less motion").wait_for()
     person.page.reload()
     person.page.evaluate(person.answers)
@@ -163,7 +191,7 @@ def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
 
 
 def test_no_answer_in_time_is_na(visit, page, tmp_path):
-    person = visit(page(trials=4, answer_time="100ms"), answer=None)
+    person = visit(page(trials=4, answer_time="100ms", criterion=0), answer=None)
     person.begin(number=1)
     person.finish()
     rows = table(person.saved("csv", tmp_path))
@@ -171,7 +199,7 @@ def test_no_answer_in_time_is_na(visit, page, tmp_path):
 
 
 def test_a_pause_comes_after_the_answer(visit, page):
-    person = visit(page(trials=4, answer_time="unlimited"), answer="(item) => item.image < 0 ? 'dog' : null")
+    person = visit(page(trials=4, answer_time="unlimited"), answer="(item) => item.image < 0 ? item.category : null")
     person.begin(number=1)
     person.page.locator(".answers").wait_for()
     person.page.keyboard.press("Escape")
@@ -186,25 +214,123 @@ def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
     person.context.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})")
     person.page.close()
     person.page = person.open()
-    person.agree("Go on", "Go on")
+    person.agree("Go on")
+    person.see()
     person.page.locator("section:has(ol)", has_text="keeps nothing").wait_for()
     person.practise()
     person.finish()
     assert len(table(person.saved("csv", tmp_path))) == 16
 
 
+#: Presses the space bar when the dot is so many pixels from the square.
+SWEEP = """(far) => new Promise((resolve) => {
+  const look = () => {
+    const dot = document.querySelector(".dot:not(.seen)");
+    if (!dot || -parseFloat(dot.style.transform.slice(11)) < far) return requestAnimationFrame(look);
+    dot.classList.add("seen");
+    document.dispatchEvent(new KeyboardEvent("keydown", {code: "Space", cancelable: true}));
+    return resolve();
+  };
+  requestAnimationFrame(look);
+})"""
+
+
 def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
-    """A card of 428 px is 8.56 cm: 50 px to the centimetre; 3 degrees at 114.59 cm are 6 cm, 300 px, and half as many
-    on a page that is zoomed to twice the size."""
-    person = visit(page(trials=4, answer_time="unlimited"), answer=None)
+    """A card of 428 px is 8.56 cm: 50 px to the centimetre. The blind spot begins at 13.5 degrees (Li et al. 2020): a
+    dot that vanishes 12 cm from the square means 49.98 cm, where 3 degrees are 2.62 cm, 131 px; half as many on a page
+    that is zoomed to twice the size."""
+    person = visit(page(trials=4, answer_time="unlimited", criterion=0), answer=None)
     person.agree("Go on")
     person.page.get_by_role("slider").fill("428")
-    person.page.get_by_label("How far").fill("114.59")
-    person.press("Go on", "Go on", "Begin")
+    person.press("Go on", "Begin")
+    for far in (560, 600, 900, 300, 605):  # of which the middle counts
+        person.page.evaluate(SWEEP, far)
+    assert float(person.page.get_by_label("how far your eyes are").input_value()) == pytest.approx(49.98, abs=0.3)
+    person.press("Go on", "Go on")
+    person.understand()
+    person.press("Begin")
     person.page.locator(".answers").wait_for()
-    assert person.page.evaluate("window.width") == "300px"
+    stored = "JSON.parse(Object.entries(localStorage).find(([key]) => key.endsWith(':person'))[1]).screen.by"
+    assert person.page.evaluate(stored) == "blind spot" and person.page.evaluate("window.width") in ("131px", "132px")
     person.page.evaluate("Object.defineProperty(window, 'devicePixelRatio', {get: () => 2})")
     person.page.keyboard.press("q")
     person.press("Go on")
     person.page.locator(".answers").wait_for()
-    assert person.page.evaluate("window.width") == "150px"
+    assert person.page.evaluate("window.width") in ("65px", "66px")
+
+
+def test_those_who_do_not_understand_or_practise_too_badly_twice_are_not_shown_an_image(visit, page, tmp_path):
+    person = visit(page(trials=4, completion="SECRET"), answer="() => 'knife'")
+    person.agree("Go on")
+    person.see()
+    person.press("Go on")
+    person.understand("I always choose the same word.")
+    person.press("Go on")  # what to do, once more
+    person.understand()
+    person.press("Begin", *["Go on"] * 8)
+    person.page.get_by_text("0 of 8 answers were right, and 5 are needed").wait_for()
+    person.press("Begin", *["Go on"] * 8)
+    person.page.get_by_role("heading", name="The end").wait_for()
+    assert "SECRET" not in person.page.locator("section").inner_text()
+    saved = person.saved("csv", tmp_path / "lab")
+    rows = table(saved, practice=True)
+    assert [row["trial"] for row in rows] == [f"p{number}" for number in range(1, 17)] and table(saved) == []
+    assert {row["misunderstood"] for row in rows} == {"1"}
+    with pytest.raises(TrialsError, match="practice alone"):
+        api.import_trials(tmp_path / "lab", db=str(tmp_path / "results.db"))
+
+
+JATOS = """
+window.jatos = {
+  urlQueryParameters: {PROLIFIC_PID: "5f0c"}, studyResultId: 7, onLoad: (begin) => setTimeout(begin),
+  submitResultData: async (data) => { window.result = data; }, endStudy: () => { window.ended = true; },
+};
+"""
+
+
+def test_a_study_of_jatos_sends_lines_that_are_imported(browser, tmp_path):
+    """As JATOS serves it: its own program beside the page, several presentation times in one sitting."""
+    file, link = tmp_path / "study.jzip", "https://app.prolific.com/submissions/complete?cc=C1"
+    ask("world-edges", trials=8, durations="50,200", jatos=file, completion=link)
+    with ZipFile(file) as archive:
+        html, described = archive.namelist()
+        data = json.loads(archive.read(described))["data"]
+        served = {"index.html": archive.read(html), "jatos.js": JATOS.encode()}
+    assert (html, data["dirName"]) == ("world-edges-session-1/index.html", "world-edges-session-1")
+    assert data["componentList"][0]["htmlFilePath"] == "index.html" and data["endRedirectUrl"] == link
+    person = Visitor(browser, "http://jatos.test/publix/1/index.html", files=served)
+    person.agree()
+    person.see()
+    person.practise()
+    person.finish()
+    assert "Shown for 50 ms: 8 of 8" in person.page.locator("section").inner_text()
+    person.page.wait_for_function("window.result")
+    results = tmp_path / "results.txt"
+    results.write_text(person.page.evaluate("window.result"))
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    shown = {(row["imagename"], row["duration_ms"], row["frames"]) for row in rows if row["status"] == "ok"}
+    assert len(shown) == 16 and {frames for _, _, frames in shown} == {"18/3/12", "18/12/12"}
+    assert {row["participant"] for row in rows} == {"5f0c"} and len({row["subj"] for row in rows}) == 1
+    assert api.import_trials(results, source="lab", db=str(tmp_path / "results.db")).trials == 16
+    person.press("Finish")
+    person.page.wait_for_function("window.ended")
+    person.close()
+    assert person.complaints == []
+
+
+def test_a_page_of_datapipe_sends_its_table_until_it_has_arrived(browser, page):
+    replies, sent = iter((503, 400)), []
+
+    def answer(route):
+        sent.append(json.loads(route.request.post_data))
+        body, headers = json.dumps({"error": "OSF_FILE_EXISTS"}), {"Access-Control-Allow-Origin": "*"}
+        route.fulfill(status=next(replies), body=body.replace("OSF", "X") if len(sent) == 1 else body, headers=headers)
+
+    person = Visitor(browser, page(trials=4, datapipe="ABCDEF123456", completion="DONE-1"))
+    person.context.route("https://pipe.jspsych.org/**", answer)
+    person.begin(number=12)
+    person.finish()
+    person.page.get_by_text("Your completion code: DONE-1").wait_for()
+    assert [one["experimentID"] for one in sent] == ["ABCDEF123456"] * 2 and sent[0] == sent[1]
+    assert sent[0]["filename"].startswith("edges_subject-12_session-1_") and len(sent[0]["data"].splitlines()) == 13
+    person.close()

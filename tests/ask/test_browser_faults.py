@@ -78,19 +78,25 @@ def test_a_server_that_is_killed_and_a_lost_connection_lose_no_answer(visit, tmp
 
 
 def test_several_people_at_once_are_as_many(visit, browser, tmp_path):
-    """Two at the same time in browsers of their own, with the same images."""
-    folder = tmp_path / "asked"
-    process, port = started(folder, trials=16)
-    people = [visit(f"http://127.0.0.1:{port}/", answer=answer) for answer in (SOME, "() => 'cat'")]
+    """Two at the same time in browsers of their own, with the same images; the code is not in the page."""
+    folder, link = tmp_path / "asked", "https://app.prolific.com/submissions/complete?cc=C1"
+    process, port = started(folder, trials=16, more=("--completion", link, "--criterion", "0"))
+    address = f"http://127.0.0.1:{port}/?participant="
+    people = [visit(f"{address}p{number}", answer=answer) for number, answer in enumerate((SOME, "() => 'cat'"))]
     for person in people:
+        assert "cc=C1" not in person.page.content()
         person.begin()
     for person in people:
         person.finish()
         person.page.get_by_text("All answers have arrived").wait_for(timeout=60_000)
+        assert person.page.get_by_role("link", name="Finish").get_attribute("href") == link
     process.send_signal(signal.SIGINT)
     process.wait(timeout=20)
     db = str(tmp_path / "results.db")
     assert api.import_trials(folder, source="lab", db=db).trials == 32
+    assert {(row["subj"], row["participant"]) for row in table(folder / "answers-session-1.csv")} == {
+        ("subject-01", "p0"), ("subject-02", "p1"),
+    }  # fmt: skip
     shown = [row["imagename"] for row in table(folder / "answers-session-1.csv") if row["subj"] == "subject-02"]
     assert (
         set(api.trials(api.Selection(db), "subject-01 (lab)", "human-comparison")["stimulus"]) == set(shown)

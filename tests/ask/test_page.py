@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.serving import LANGUAGES, ask, page, read_language, render_markdown
+from benchmark.ask.serving import LANGUAGES, Delivery, ask, page, read_language, render_markdown
 from benchmark.ask.session import Procedure, open_session
 from benchmark.failures import BenchError
 from benchmark.stimuli.datasets import sample
@@ -25,7 +25,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def built():
     opened = open_session(generated_set("world-edges"), "edges", Procedure(), 4, 1, 0)
-    return page(opened, "en")
+    return page(opened, Delivery())
 
 
 def test_the_policy_names_the_very_programs_and_no_other_host(built):
@@ -76,7 +76,8 @@ def test_no_text_leaves_its_element(session, tmp_path):
     own = {**read_language("en"), "agree": hostile, "noScript": f"</noscript>{hostile}"}
     own["titles"] = {**own["titles"], "main": f"</title>{hostile}"}
     (tmp_path / "nl.yaml").write_text(yaml.safe_dump(own))
-    html = page(session(trials=2), str(tmp_path / "nl.yaml"), tmp_path / "consent.md")
+    forms = {"consent": tmp_path / "consent.md", "debrief": tmp_path / "consent.md"}
+    html = page(session(trials=2), Delivery(language=str(tmp_path / "nl.yaml"), **forms))
     assert html.count("<script") == html.count("</script>") == 3 and html.count("</title>") == 1
 
 

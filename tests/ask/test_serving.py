@@ -4,6 +4,7 @@ import csv
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -20,7 +21,7 @@ from ask.conftest import said, sent
 from benchmark import api
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
-from benchmark.ask.serving import AskHandler, Flood, milliseconds
+from benchmark.ask.serving import AskHandler, Flood, milliseconds, presentation_times
 from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import open_server
 from benchmark.stimuli.image_names import GEIRHOS16
@@ -32,7 +33,8 @@ def serve():
     running = []
 
     def start(answers, token="", host="127.0.0.1"):
-        handler = partial(AskHandler, html=b"<!doctype html>", answers=answers, flood=Flood(), token=token)
+        own = {"html": b"<!doctype html>", "answers": answers, "flood": Flood(), "token": token, "completion": "C-1"}
+        handler = partial(AskHandler, **own)
         server = open_server(host, 0, handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         running.append(server)
@@ -90,6 +92,33 @@ def test_other_pages_and_other_hosts_are_refused(answers, serve):
     assert request(port, "/", method="OPTIONS")[0] == 501
     for path in ("/plan-session-1.json", "/../people.jsonl", "/answers-session-1.csv"):
         assert request(port, path, method="GET")[0] == 403
+
+
+@pytest.mark.slow
+def test_the_experimenters_page_names_who_guesses_or_is_late_and_shows_names_as_text(session, tmp_path, serve):
+    with open_answers(tmp_path / "asked", session()) as kept:
+        port = serve(kept, kept.token)
+        head, words = {"X-Ask": kept.token}, (f"/people?token={kept.token}", "/people", "/people?token=")
+        assert [request(port, place, method="GET")[0] for place in words] == [403] * 3
+        assert request(port, "/start", {"participant": "<b>"}, **head)[0] == 403
+        for name in ("5f0c", "x", ""):
+            status, begun = request(port, "/start", {"participant": name}, **head)
+            right = [kept.session.row(begun["number"], str(trial))["category"] for trial in range(1, 17)]
+            if name:
+                given = [said(str(at + 1), word if name == "5f0c" else "dog") for at, word in enumerate(right)]
+                given[0]["late_frames"] = given[1]["late_frames"] = 1 if name == "x" else 0
+                body = sent(kept, begun["number"], begun["key"], *given[: 16 if name == "5f0c" else 12])
+                status, reply = request(port, body=body, **head)
+                assert status == 200 and reply.get("completion") == ("C-1" if name == "5f0c" else None)
+        kept.ids[2] = "<script>alert(1)</script>"  # as of a file that somebody has edited
+        status, page = request(port, f"/people?token={kept.watch}", method="GET")
+    rows = [re.findall("<td>(.*?)</td>", line) for line in page.splitlines() if line.startswith("<tr><td>")]
+    assert status == 200 and "3 people have begun, 1 have answered all 16 trials" in page and "<script" not in page
+    assert [(row[1], row[2], row[3], row[-1]) for row in rows] == [
+        ("5f0c", "16 of 16", "100%", ""),
+        ("x", "12 of 16", "8%", "incomplete: 4 left, at chance, late frames"),
+        ("&lt;script&gt;alert(1)&lt;/script&gt;", "0 of 16", "", "incomplete: 16 left"),
+    ]
 
 
 def test_malformed_bodies_are_one_answer_and_huge_ones_are_not_read(answers, serve):
@@ -170,11 +199,11 @@ def everybody_answers(kept, port):
 COMMAND = "from benchmark.cli import main; main()"
 
 
-def started(folder, port=0, trials=16):
+def started(folder, port=0, trials=16, more=()):
     """`bench ask --serve` as a process of its own, and its port."""
     command = [sys.executable, "-c", COMMAND, "ask", "world-edges", "--trials", str(trials), "--serve"]
     process = subprocess.Popen(
-        [*command, "--answers", str(folder), "--port", str(port)], stdout=subprocess.PIPE, text=True, env=os.environ
+        [*command, "--answers", folder, "--port", str(port), *more], stdout=subprocess.PIPE, text=True, env=os.environ
     )
     for line in process.stdout:
         if line.startswith("http://"):
@@ -184,10 +213,11 @@ def started(folder, port=0, trials=16):
 
 def test_times_are_said_with_their_unit():
     for text, value in {"200ms": 200, "1.5s": 1500, "60s": 60_000}.items():
-        assert milliseconds("--presentation", text) == value
+        assert milliseconds("--answer-time", text) == value
     for text in ("0.1ms", "61s", "5", "infs", "nanms", "s"):
         with pytest.raises(UsageError, match=r"expected a time like 200ms or 1\.5s"):
-            milliseconds("--presentation", text)
+            milliseconds("--answer-time", text)
+    assert presentation_times("50, 0.2s,1000") == (50, 200, 1000)
 
 
 def test_mistakes_are_one_line_each(bench, tmp_path):
@@ -196,6 +226,12 @@ def test_mistakes_are_one_line_each(bench, tmp_path):
         (("world-edges", "--out", "x.html", "--serve"), "give one"),
         (("world-edges", "--answers", "x"), "--answers is for --serve"),
         (("world-nothing",), "no stimulus set is called"),
+        (("world-edges", "--durations", "50,50"), "up to 8 different times"),
+        (("world-edges", "--durations", "-5"), "expected a time like 200ms"),
+        (("world-edges", "--completion", "javascript:alert(1)"), "an https link"),
+        (("world-edges", "--datapipe", "https://x.example"), "the id that pipe.jspsych.org shows"),
+        (("world-edges", "--jatos", "x.jzip", "--serve"), "give one of the two"),
+        (("world-edges", "--debrief", "nothing.md"), "does not exist"),
         (("world-edges", "--language", "xx"), "no language 'xx'"),
         (("world-edges", "--out", str(tmp_path / "no" / ("x" * 300))), ""),
     ):

@@ -61,16 +61,34 @@ def test_the_plan_follows_from_the_seed_alone(session):
     assert session(answer=0).plan["id"] != one.plan["id"]
 
 
+def test_every_image_is_shown_once_a_round_for_another_time_in_each(session):
+    opened = session("world-cue-conflict", 48, durations=(50, 100, 200))
+    for sequence in opened.sequences:
+        for start in (0, 48, 96):
+            images, _, times = zip(*sequence[start : start + 48], strict=True)
+            assert sorted(images) == list(range(48)) and {times.count(time) for time in times} == {16}
+            categories = [opened.images[image].category for image in images]
+            for category in set(categories):
+                own = [time for time, other in zip(times, categories, strict=True) if other == category]
+                assert {own.count(time) for time in own} == {1}
+        assert len({(image, time) for image, _, time in sequence}) == 144 == opened.trials
+    assert opened.row(3, "144")["duration_ms"] == str(opened.sequences[3][143][2]) and opened.row(3, "145") is None
+    assert len(opened.checks[0]) == 3 and [row[:2] for row in session().sequences[5]] == [
+        *zip(session().orders[5], session().masks[5], strict=True)
+    ]
+
+
 def test_a_trial_is_known_by_person_and_number(session):
     opened = session("world-natural", 80)
     order = opened.orders[7]
     row = opened.row(7, "3")
     assert row["subj"] == "subject-07" and row["imagename"] == opened.images[order[2]].imagename
-    assert row["mask"] == str(opened.masks[7][2]) == str(opened.plan["masks"][7][2])
+    assert row["mask"] == str(opened.masks[7][2]) == str(opened.plan["trials"][7][2][1])
     assert opened.row(7 + ORDERS, "3b")["imagename"] == row["imagename"]
     check = opened.row(7, "c2")
     assert (check["status"], check["category"], check["digest"]) == ("check", opened.checks[7][1], "")
-    for trial in ("0", "81", "c3", "c0", "c1b", "3bb", "-1", "", "1.0", "٣", "1 ", "9999999"):
+    assert (opened.row(7, "p9")["status"], opened.row(7, "p9")["category"]) == ("practice", practice()[0][1])
+    for trial in ("0", "81", "c3", "c0", "p0", "p17", "p1b", "c1b", "3bb", "-1", "", "1.0", "٣", "1 ", "9999999"):
         assert opened.row(7, trial) is None
     assert session("world-natural", 80, mask="none").row(7, "3")["mask"] == "none"
 

@@ -60,6 +60,21 @@ def test_late_trials_and_checks_do_not_count_and_are_counted(tmp_path):
     assert kept.remarks[0] == "2 of 17 trials had a late frame: kept"
 
 
+def test_presentation_times_are_kept_as_ways_of_asking(tmp_path):
+    """The longest counts; of the others, scores are kept beside it. Practice does not count."""
+    slow, fast = rows("subject-01", duration_ms="200"), rows("subject-01", wrong=16, duration_ms="50")
+    practice = {**slow[0], "trial": "p1", "status": "practice", "imagename": "practice", "digest": ""}
+    again = [{**row, "trial": str(int(row["trial"]) + SIXTEEN)} for row in fast]
+    db, place = str(tmp_path / "results.db"), table(tmp_path / "lab" / "asked.csv", [practice, *slow, *again])
+    assert api.import_trials(place.parent, db=db).trials == 2 * SIXTEEN
+    with api.Selection(db).reading() as store:
+        stored = {row.details["prompt"]: row.n for row in store.observations(suite="trials")}
+    assert stored == {"200 ms": SIXTEEN, "50 ms": SIXTEEN}
+    slow[3]["duration_ms"] = "a while"
+    with pytest.raises(TrialsError, match="row 5: duration_ms is 'a while'; expected whole milliseconds"):
+        read_tables(table(tmp_path / "asked.csv", slow))
+
+
 def test_json_is_read_like_csv(tmp_path):
     person = rows("subject-01")
     (tmp_path / "asked.json").write_text(json.dumps(person))
@@ -76,7 +91,7 @@ def test_json_is_read_like_csv(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late or check"),
+    ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late, check or practice"),
     ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
     ({"digest": "0" * 64}, "is not an image of 'world-edges' as this version"),
     ({"imagename": "nobody-0001"}, "is not an image of 'world-edges'"),

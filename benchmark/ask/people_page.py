@@ -1,0 +1,72 @@
+"""The experimenter's page of `bench ask --serve`: each person's progress, and who is at chance, late or incomplete."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+
+from benchmark.ask.answers import Answers, Row
+from benchmark.stimuli.image_names import GEIRHOS16
+from benchmark.stimuli.trial_tables import CHECK, LATE, PRACTISED
+
+#: A person is at chance if guessing names as many images right with at least this probability.
+GUESSING = 0.05
+#: Shares of late trials and of failed checks above which a person is named.
+MANY_LATE, MANY_FAILED = 0.1, 0.25
+HEADER = (
+    "person", "participant", "images", "right", "checks failed", "late", "practice", "questions wrong", "distance cm",
+    "degrees", "screen", "remarks",
+)  # fmt: skip
+STYLE = """
+:root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }
+div { overflow-x: auto; } table { border-collapse: collapse; } td, th { padding: .3rem .7rem; text-align: start; }
+tr { border-bottom: 1px solid #8888; } td { font-variant-numeric: tabular-nums; }
+"""
+
+
+def people_page(answers: Answers) -> str:
+    """Return the page, which loads itself again. All texts are escaped; it runs no program and loads nothing."""
+    by_person: dict[str, list[Row]] = defaultdict(list)
+    for (person, _), row in list(answers.known.items()):
+        by_person[person].append(row)
+    total = answers.session.trials
+    lines = []
+    for number, participant in enumerate(list(answers.ids), start=1):
+        cells = (str(number), participant, *_progress(by_person[f"subject-{number:02d}"], total))
+        lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
+    done = sum(answers.is_complete(number) for number in range(1, len(lines) + 1))
+    title = escape(f"{answers.session.stimuli.name}, session {answers.session.number}")
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    rows = "".join(f"<tr>{line}</tr>\n" for line in lines)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="10">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><link rel="icon" href="data:,">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{len(lines)} people have begun, {done} have "
+        f'answered all {total} trials.</p><div tabindex="0" role="region" aria-label="people"><table><thead><tr>{head}'
+        f"</tr></thead><tbody>\n{rows}</tbody></table></div></main></body></html>\n"
+    )
+
+
+def _progress(rows: Sequence[Row], total: int) -> tuple[str, ...]:
+    """Return the cells of a person's answers, from "images" on."""
+    from scipy.stats import binom
+
+    trials = [row for row in rows if row["trial"].isdecimal()]
+    checks, practice = ([row for row in rows if row["status"] == status] for status in (CHECK, PRACTISED))
+    right, practised = (sum(row["object_response"] == row["category"] for row in some) for some in (trials, practice))
+    failed = sum(row["object_response"] != row["category"] for row in checks)
+    late = sum(row["status"] == LATE for row in rows)
+    remarks = {
+        f"incomplete: {total - len(trials)} left": len(trials) < total,
+        "at chance": bool(trials) and binom.sf(right - 1, len(trials), 1 / len(GEIRHOS16)) >= GUESSING,
+        "late frames": late > MANY_LATE * max(len(trials), 1),
+        "checks failed": failed > MANY_FAILED * max(len(checks), 1),
+    }
+    last = rows[-1] if rows else dict.fromkeys(("misunderstood", "distance_cm", "distance_by", "degrees", "screen"), "")
+    return (
+        f"{len(trials)} of {total}", f"{right / len(trials):.0%}" if trials else "", f"{failed} of {len(checks)}",
+        str(late), f"{practised} of {len(practice)}", last["misunderstood"],
+        f"{last['distance_cm']} {last['distance_by']}".strip(), last["degrees"], last["screen"],
+        ", ".join(text for text, holds in remarks.items() if holds),
+    )  # fmt: skip
