@@ -42,7 +42,7 @@ from benchmark.stimuli.text_tables import read_frame, stated_pairs
 from registry.user_errors import foreign
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
@@ -243,7 +243,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
         rows, remarks = timely(path, rows, hints.keep_late)
     first = rows["condition"].drop_duplicates()
     own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
-    times = prompt
+    times: str | Series[str] = prompt
     if asked and DURATION in rows and rows[DURATION].nunique() > 1:
         for i, text in rows[DURATION][~rows[DURATION].str.fullmatch(r"[0-9]{1,5}")].items():
             raise TrialsError(f"{path}, row {i}: {DURATION} is '{text}'; expected whole milliseconds.")
