@@ -24,7 +24,7 @@ from benchmark.api.leaderboards import (
     require_observer,
     suites_with_scores,
 )
-from benchmark.api.options import By, Filters, Option, SuiteName, Unseen
+from benchmark.api.options import AmongShown, By, Filters, Names, Option, SuiteName, Unseen, joined
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
@@ -149,6 +149,9 @@ def export(
     *,
     by: By = None,
     unseen_only: Unseen = False,
+    among_shown: AmongShown = False,
+    columns: Annotated[Names | None, Option("Take these columns, in this order.", metavar="COLUMN")] = None,
+    digits: Annotated[int | None, Option("Round numbers to this many decimals.", least=0, most=15)] = None,
     format: Annotated[
         Literal["csv", "json", "markdown", "latex", "html", "parquet", "every-eval-ever", "eval-results", "model-index"]
         | None,
@@ -167,21 +170,24 @@ def export(
     """Export ranked tables, scores or trials.
 
     Tables in csv, json and parquet have full precision; markdown, latex (booktabs) and html (to embed) have the printed
-    numbers. --scores exports every score, --trials every trial of an observer. every-eval-ever, eval-results (Hugging
-    Face) and model-index are formats of others, for networks (docs/export.md).
+    numbers. --columns takes keys or titles of columns, such as "rank,shape_bias,n,edges*". --scores exports every
+    score, --trials every trial of an observer. every-eval-ever, eval-results (Hugging Face) and model-index are formats
+    of others, for networks (docs/export.md).
 
     Returns the text, or "" if it was written to an output file."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if form in field_formats.FORMS:
-        if every_score or trials_of or by or unseen_only:
-            raise UsageError(f"{form} has its own contents: leave out --scores, --trials, --by and --unseen-only.")
+        if every_score or trials_of or by or unseen_only or among_shown or columns or digits is not None:
+            raise UsageError(f"{form} has its own contents: leave out options but --suite and filters.")
         return _in_field_format(leaderboard, suite, form, output)
     if output is not None and Path(output).is_dir():
         raise UsageError(f"{output} is a folder: name a file with --output.")
     if trials_of and leaderboard.filters:
         raise UsageError("--trials OBSERVER cannot be combined with filters.")
-    if (every_score or trials_of) and (by or unseen_only):
-        raise UsageError("--scores and --trials export every condition: leave out --by and --unseen-only.")
+    if (every_score or trials_of) and (by or unseen_only or among_shown or columns):
+        raise UsageError(
+            "--scores and --trials export every condition: leave out --by, --unseen-only, --among-shown and --columns."
+        )
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER writes csv or parquet and excludes --scores.")
     if form == "parquet" and output is None:
@@ -191,7 +197,12 @@ def export(
         tables: Iterable[Table] = score_tables(leaderboard, suite) if every_score else ()
     else:  # published scores have no metric of --by, and their conditions are not known
         more = [] if by or unseen_only else reported(leaderboard, suite)
-        tables = map(board_table, (*rank(leaderboard, suite, by=by, unseen_only=unseen_only), *more))
+        ranked = rank(leaderboard, suite, by=by, unseen_only=unseen_only, among_shown=among_shown)
+        tables = map(board_table, (*ranked, *more))
+        if columns:
+            tables = _of_columns([*tables], [name.strip() for name in joined(columns).split(",")])
+    if digits is not None:
+        tables = (table.rounded(digits) for table in tables)
     if form == "parquet":
         import pandas as pd
 
@@ -301,6 +312,18 @@ def badge(
     if row is None or wanted not in known:
         raise unknown_name("metric", wanted, {row.metric for row in held.rows}, f"Suite: {suite}.")
     return _written(field_formats.badge_svg(held, known[wanted], row), output)
+
+
+def _of_columns(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
+    """Return the tables that have a number of these columns. Raises UnknownName for a column that no table has."""
+    for name in names:
+        if not any(table.named(name) for table in tables):
+            known = {field.key or field.title for table in tables for field in table.fields}
+            raise unknown_name("column", name, known - {""}, "`bench rank --explain` explains them.")
+    chosen = [table.of_columns(names) for table in tables]
+    return [
+        table for table in chosen if table is not None and (table.numbers or not any(t and t.numbers for t in chosen))
+    ]
 
 
 def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.DataFrame:

@@ -30,6 +30,13 @@ PHOTOGRAPHS = (ROLE, SECOND_SET, "natural-training")
 NOT_TOLD = "Crop, filter and sizes within a fifth change too few answers to check: take them from the training code."
 
 
+def registration_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
+    """Check the form in which a network will run, and then on photographs how it is fed."""
+    from benchmark.engine.devices import check_tuned
+
+    return [*check_tuned(model), *photograph_checks(model, folder, settings)]
+
+
 def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
     """Try a network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
     an installed set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
-from benchmark.api.photograph_checks import photograph_checks
+from benchmark.api.photograph_checks import registration_checks
 from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
@@ -112,7 +112,8 @@ def register(
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device need --probe.")
         shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
-        asked = {"replaces": replace, "options": own, "training": training, "trial": partial(_tried, **shown), **known}
+        trial = partial(registration_checks, **shown)
+        asked = {"replaces": replace, "options": own, "training": training, "trial": trial, **known}
         if verify is not None:
             from benchmark.api.verification import verify as compare
 
@@ -122,13 +123,6 @@ def register(
         names = "--training, --templates, --threshold, --check, --verify or --output"
         raise CardError(f"--probe cannot be combined with {names}.")
     return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
-
-
-def _tried(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
-    """Check the form in which a network will run, and then on photographs how it is fed."""
-    from benchmark.engine.devices import check_tuned
-
-    return [*check_tuned(model), *photograph_checks(model, folder, settings)]
 
 
 def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
@@ -208,7 +202,7 @@ def named_or_registered(
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
-    trial = partial(photograph_checks, folder=None, settings=settings)
+    trial = partial(registration_checks, folder=None, settings=settings)
     name = _named_after(what)
     try:
         card, checks = register_card(name, arch, str(path), labels=labels, convert=convert, trial=trial)

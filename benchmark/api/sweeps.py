@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
-from benchmark.api.photograph_checks import photograph_checks
+from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.registration import register_card
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
@@ -331,8 +331,8 @@ class TrainingRun:
         return self._admitted(name, arch, file, {**said, **given, "replaces": True})
 
     def _admitted(self, name: str, arch: str, file: str, options: Mapping[str, Any]) -> ModelCard:
-        """Register a checkpoint; the first of the run is tried on photographs, as the others have the same input."""
-        tried = partial(photograph_checks, folder=None, settings=self.settings)
+        """Register a checkpoint; only the first of the run is tried, as the others have the same input."""
+        tried = partial(registration_checks, folder=None, settings=self.settings)
         trial = {} if self.is_tried else {"trial": tried}
         card, checks = register_card(name, arch, file, **options, **trial)
         self.is_tried = True

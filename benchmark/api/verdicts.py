@@ -145,7 +145,9 @@ def _lacking(
             continue
         outcome, status = ended.get(suite), ended[suite].status if suite in ended else "not run"
         runs = status in ("not run", WAITING, "failed")
-        reason = empty.get(suite) or (outcome and outcome.reason) or "no headline"
+        # What a failure raised is for the output of the run: here it would be a line of somebody's code.
+        told = "its run failed" if status == "failed" else outcome and outcome.reason
+        reason = empty.get(suite) or told or "no headline"
         absent[(status if status in ("not run", WAITING) else reason), runs].append(suite)
     place = str(leaderboard.settings.db)
     db = "" if place == str(read_settings().db) else f" --db {shlex.quote(place)}"

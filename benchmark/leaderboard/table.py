@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -57,6 +58,7 @@ class Table:
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the whole table, for data
     measure: str = "metric"  # name of a number's field in data
     origin: tuple[str, ...] = ()  # further attributes of cells and their sources in data
+    digits: int | None = None  # decimals of all numbers and their intervals; None: four and three
 
     @property
     def heading(self) -> str:
@@ -88,6 +90,41 @@ class Table:
             rows += self.rows[start:end][:limit]
         return replace(self, rows=tuple(rows), dividers=tuple(dividers[1:])), len(self.rows) - len(rows)
 
+    def named(self, name: str) -> list[int]:
+        """Return the columns of that key or title; "*" fits any text."""
+        known = ((column.key.lower(), column.title.lower()) for column in self.fields)
+        return [at for at, texts in enumerate(known) if any(text and fnmatchcase(text, name.lower()) for text in texts)]
+
+    def of_columns(self, names: Iterable[str]) -> Table | None:
+        """Return the table with these columns in this order, names of rows first; None without one that is asked for.
+        A column of n is that of the first number."""
+        asked = [at for name in names for at in self.named(name)]
+        if not asked:
+            return None
+        who = [at for at in self.named("observer") if at not in asked]
+        order = list(dict.fromkeys([*who, *asked]))
+        first = next((at for at in order if at in self.numbers), None)
+        counted = [at for at in order if self.fields[at].title == "n" and first is not None]
+
+        def values(row: tuple[Value, ...]) -> tuple[Value, ...]:
+            head = row[first] if first is not None else None
+            n = head.n or None if isinstance(head, Cell) else None
+            return tuple(n if at in counted else row[at] for at in order)
+
+        return replace(self, fields=tuple(self.fields[at] for at in order), rows=tuple(map(values, self.rows)))
+
+    def rounded(self, digits: int) -> Table:
+        """Return the table with so many decimals, in data, too."""
+
+        def short(value: Value) -> Value:
+            if not isinstance(value, Cell):
+                return value
+            ends = (None if end is None else round(end, digits) for end in value[:3])
+            return value._replace(**dict(zip(("value", "low", "high"), ends, strict=True)))
+
+        rows = tuple(tuple(map(short, row)) for row in self.rows)
+        return replace(self, rows=rows, digits=digits)
+
     def shared(self, at: int) -> list[str]:
         """Remarks that every measured number of a column has; they appear once, below."""
         cells = [cell for row in self.rows if isinstance(cell := row[at], Cell)]
@@ -114,15 +151,34 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return NOTHING
     size = abs(value)
-    decimals = digits if size < 10 else max(0, digits - 2) if size < 1000 else 0
-    text = f"{value:.{decimals}f}"
+    return decimals(value, digits if size < 10 else max(0, digits - 2) if size < 1000 else 0)
+
+
+def decimals(value: float, digits: int) -> str:
+    """Return a value with so many decimals, never "-0.00"."""
+    text = f"{value:.{digits}f}"
     return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
-def format_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Return a number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
-    interval = "" if value is None or low is None or high is None else f" [{number(low, 3)}, {number(high, 3)}]"
-    return number(value) + interval
+def format_interval(value: float | None, low: float | None, high: float | None, digits: int | None = None) -> str:
+    """Return a number with its interval: "value [low, high]", the bounds with one decimal less than the value; with
+    `digits` decimals, all have so many."""
+    shown = [number(value), number(low, 3), number(high, 3)]
+    if digits is not None:
+        shown = [NOTHING if end is None else decimals(end, digits) for end in (value, low, high)]
+    return shown[0] + ("" if None in (value, low, high) else f" [{shown[1]}, {shown[2]}]")
+
+
+def short_number(value: float | None, digits: int = 3) -> str:
+    """Return a value for a sentence or a page: without the nought before the point, ".214" or "-.030"."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def short_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return ".80 [.21, .97]"; ".80" without an interval."""
+    ends = "" if low is None or high is None else f" [{short_number(low, digits)}, {short_number(high, digits)}]"
+    return short_number(value, digits) + ends
 
 
 def p_value(p: float | None) -> str:
@@ -146,14 +202,14 @@ def remarks(cell: Cell) -> list[str]:
     return [*cell.flags, *([cell.reason] if missing else [])]
 
 
-def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = ()) -> str:
+def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = (), digits: int | None = None) -> str:
     """Return a value as people read it. Remarks other than those in `unsaid` become footnotes, marked " *1 *2"; the
     same remark keeps its number."""
     if isinstance(value, Cell):
         sign = f"{value.sign} " if value.sign else ""
         said = [text for text in remarks(value) if text not in unsaid]
         marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
-        return sign + format_interval(value.value, value.low, value.high) + "".join(marks)
+        return sign + format_interval(value.value, value.low, value.high, digits) + "".join(marks)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:
@@ -169,7 +225,7 @@ def shown_texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]
     columns = []
     for at in table.visible:
         unsaid = {table.fields[at].said, *table.shared(at)}
-        columns.append(tuple(text_of(row[at], footnotes, unsaid) for row in table.rows))
+        columns.append(tuple(text_of(row[at], footnotes, unsaid, table.digits) for row in table.rows))
     return columns
 
 

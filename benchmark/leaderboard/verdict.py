@@ -19,7 +19,7 @@ from benchmark.leaderboard.board_model import Board, Cell, Row, cell_of
 from benchmark.leaderboard.comparison import PowerRow
 from benchmark.leaderboard.lineage import UNSTATED, lineage
 from benchmark.leaderboard.reference_scores import REFERENCE
-from benchmark.leaderboard.table import rank_text
+from benchmark.leaderboard.table import rank_text, short_interval, short_number
 from benchmark.leaderboard.verdict_forms import Evidence, Sentence, Verdict
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, decided
 from benchmark.stats.differences import Quadratic, Restricted
@@ -176,7 +176,7 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
         shown = alike or members
         others = [float(test.b or 0.0) for _, test in shown]
         low, high = min(others), max(others)
-        ends = plain(low, 2) + (f" to {plain(high, 2)}" if plain(low, 2) != plain(high, 2) else "")
+        ends = " to ".join(dict.fromkeys((short_number(low, 2), short_number(high, 2))))
         mark = STAR * any(_is_reference(row) for row, _ in shown)
         count = f"{len(shown)} of {len(members)}" if len(shown) < len(members) else f"{len(members)}"
         size = f" ({count}{mark})" if len(members) > 1 else mark
@@ -250,7 +250,7 @@ def pair_sentence(rival: Rival) -> Sentence:
     for row in rival.tests:
         test, higher = row.comparison, (row.comparison.difference or 0.0) > 0
         seen = round(test.difference or 0.0, 3)
-        size = f"{'+' * (seen > 0)}{plain(seen, 3)}" if seen else "0"
+        size = f"{'+' * (seen > 0)}{short_number(seen, 3)}" if seen else "0"
         if test.same:
             ways["same"].append(row.suite)
         elif test.p_holm is not None and test.p_holm < 0.05:
@@ -384,16 +384,7 @@ def verdict_of(known: Known) -> Verdict:
     return Verdict(observer=known.observer, sentences=tuple(sentences))
 
 
-def plain(value: float, digits: int) -> str:
-    """Return ".26", "-.03" or "1.00"."""
-    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
-
-
 def short(value: float | None, low: float | None = None, high: float | None = None) -> str:
     """Return ".26 [.23, .30]", with three decimals if the interval is narrow."""
-    if value is None:
-        return "-"
-    if low is None or high is None:
-        return plain(value, 2)
-    digits = 2 if high - low >= 0.03 else 3
-    return f"{plain(value, digits)} [{plain(low, digits)}, {plain(high, digits)}]"
+    wide = low is None or high is None or high - low >= 0.03
+    return short_interval(value, low, high, 2 if wide else 3)

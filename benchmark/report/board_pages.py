@@ -15,14 +15,14 @@ from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, correlation_table, link_result
 from benchmark.leaderboard.summary import Summary, millions, summary_table
-from benchmark.leaderboard.table import Table, remarks, wide_records
+from benchmark.leaderboard.table import Table, remarks, short_number, wide_records
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
 from benchmark.report.image_pages import galleries
 from benchmark.report.strips import Strip, strips_of
-from benchmark.report.writing import Site, page_number, slug
+from benchmark.report.writing import Site, slug
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
@@ -311,7 +311,7 @@ def links_page(site: Site, contents: Contents, recipes: Mapping[str, Table]) -> 
         if contents.links[summary.space]
     ]
     if spaces:
-        words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": page_number}
+        words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": short_number}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
 
 

@@ -14,13 +14,14 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
+from benchmark.leaderboard.table import short_interval
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
 from benchmark.report.strips import Strip, strips_of
 from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
-from benchmark.report.writing import Site, short_interval, slug
+from benchmark.report.writing import Site, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.rankings import Correlation
 from benchmark.variables import read_settings

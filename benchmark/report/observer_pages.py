@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from benchmark.leaderboard.board_tables import observer_tables
 from benchmark.leaderboard.forms import html
+from benchmark.leaderboard.table import short_number
 from benchmark.report.board_pages import address
 from benchmark.report.contents import Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.strips import Strip, strips_of
-from benchmark.report.writing import Site, page_number, slug
+from benchmark.report.writing import Site, slug
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.store import ObserverRow, ScoreRow
@@ -127,7 +128,8 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
     for name, words in PREPROCESSING.items():
         value = (card.get("preprocess") or {}).get(name)
         if value and value != 1:
-            steps.append(words.format(" ".join(map(page_number, value)) if isinstance(value, (list, tuple)) else value))
+            values = value if isinstance(value, (list, tuple)) else ()
+            steps.append(words.format(" ".join(map(short_number, values)) or value))
     if steps:
         yield "preprocessing", ", ".join(steps), ""
     for name, title in FIELDS.items():
@@ -198,7 +200,7 @@ def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictu
         yield {
             "title": f"{role.role}, {role.space}",
             "page": f"stimuli/{slug(role.key)}.html",
-            "right": f"{page_number(float(right[seen].mean()))} right of {int(seen.sum())} images",
+            "right": f"{short_number(float(right[seen].mean()))} right of {int(seen.sum())} images",
             "lists": {title: _images(role, own, pictures, *which) for title, which in lists.items()},
         }
 
@@ -214,7 +216,7 @@ def _images(
             "name": str(role.images[i]),
             "answer": role.words[role.code[own, i]],
             "truth": str(role.labels["category"][i]),
-            "share": page_number(float(share[i])),
+            "share": short_number(float(share[i])),
             "thumbnail": pictures.of(role.sets.values(), str(role.images[i])),
         }
         for i in chosen[np.argsort(order[chosen], kind="stable")][:MOST]

@@ -9,9 +9,8 @@ from benchmark.contracts import distrust_flags
 from benchmark.display import counted
 from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import rank_text
+from benchmark.leaderboard.table import rank_text, short_interval, short_number
 from benchmark.report.contents import Contents, PeopleScore
-from benchmark.report.writing import page_number, short_interval
 
 STANDARD = ("standard",)
 EDGE = 0.02  # share of a strip that is left free at each end
@@ -90,8 +89,8 @@ class Strip:
     def told(self) -> str:
         """The strip in words, for those who do not see it."""
         values = [dot.cell.value or 0.0 for dot in self.dots]
-        ends = f"from {page_number(min(values))} to {page_number(max(values))}"
-        who = f"; {self.people.called} {page_number(self.people.cell.value)}" if self.people else ""
+        ends = f"from {short_number(min(values))} to {short_number(max(values))}"
+        who = f"; {self.people.called} {short_number(self.people.cell.value)}" if self.people else ""
         mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.own)
         return f"{counted(len(values), 'network')} {ends}{who}{mine}"
 
@@ -144,13 +143,13 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
 def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:
     """Return the value that networks are held against, and its name."""
     if people is not None and people.cell.value is not None:
-        return people.cell.value, f"{people.called} {page_number(people.cell.value)}"
+        return people.cell.value, f"{people.called} {short_number(people.cell.value)}"
     lower = head.direction == "lower"
     if head.bounds is None or head.direction == "none":
         most = min(values) if lower else max(values)
-        return most, f"{'lowest' if lower else 'highest'} {page_number(most)}"
+        return most, f"{'lowest' if lower else 'highest'} {short_number(most)}"
     best = head.bounds[0 if lower else 1]
-    return best, f"best possible {page_number(best)}"
+    return best, f"best possible {short_number(best)}"
 
 
 def _levelled(dots: Sequence[Dot]) -> Iterator[Dot]:
@@ -192,9 +191,9 @@ def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines
         best = min(values.values(), key=lambda value: abs(value - goal))
     usual = median_low(plain) if plain and len(values) > 1 else None
     if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
-        said = [f"{people.called} {page_number(goal)}"] if people else []
-        said += [f"the best network {page_number(best)}"] + (
-            [f"a standard one {page_number(usual)}"] if usual is not None else []
+        said = [f"{people.called} {short_number(goal)}"] if people else []
+        said += [f"the best network {short_number(best)}"] + (
+            [f"a standard one {short_number(usual)}"] if usual is not None else []
         )
         return f"{head.title[:1].upper()}{head.title[1:]}: {', '.join(said)}."
     before = "in " if "in {}" in metric.plain else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.display import counted, printable_lines
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.forms import csv_lines
-from benchmark.leaderboard.table import number
+from benchmark.leaderboard.table import short_number
 from registry.files import write_whole
 
 if TYPE_CHECKING:
@@ -115,22 +115,11 @@ def templates() -> Environment:
     )
     environment.filters |= {
         "slug": slug,
-        "number": page_number,
+        "number": short_number,
         "percent": lambda share: f"{100 * share:.3g}%",
-        "share": lambda value: "" if value is None else page_number(value),
+        "share": lambda value: "" if value is None else short_number(value),
     }
     return environment
-
-
-def page_number(value: float | None) -> str:
-    """Return a value for a page: three decimals, without the nought before the point."""
-    text = number(value, 3)
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def short_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Return ".80 [.21, .97]"; ".80" without an interval."""
-    return page_number(value) + ("" if low is None or high is None else f" [{page_number(low)}, {page_number(high)}]")
 
 
 def _shown(value: Any) -> Any:

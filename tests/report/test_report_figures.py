@@ -10,6 +10,7 @@ import pytest
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.failures import UnknownName
+from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
 from benchmark.report.contents import (
@@ -26,7 +27,7 @@ from benchmark.report.figures import drawn_by_suite, every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import confusions, differing_images, runs_behind
 from benchmark.report.site import _shared, build, pair_page, usual
-from benchmark.report.writing import Site, page_number
+from benchmark.report.writing import Site
 from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
@@ -184,7 +185,7 @@ def test_difficulty_leaves_the_observer_out(answers):
     hardest = first["lists"]["Right here, hardest for the others"][0]
     at = answers.images.tolist().index(hardest["name"])
     others = answers.right[1:, at][answers.shown[1:, at]]
-    assert answers.right[0, at] and hardest["share"] == page_number(float(others.mean()))
+    assert answers.right[0, at] and hardest["share"] == short_number(float(others.mean()))
 
 
 def test_people_right_and_networks_wrong_comes_first(answers):

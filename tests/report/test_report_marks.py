@@ -6,10 +6,11 @@ import pytest
 
 from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
+from benchmark.leaderboard.table import short_number
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
-from benchmark.report.writing import page_number, templates
+from benchmark.report.writing import templates
 
 
 def column(**more):
@@ -73,7 +74,7 @@ def test_a_paper_leads_to_the_web():
 
 def test_numbers_are_short():
     values = (0.5, -0.25, 1.0, 10.06, None)
-    assert [page_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-"]
+    assert [short_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-"]
 
 
 def test_captions_say_n_and_interval():
