@@ -318,6 +318,7 @@ class Leaderboard(Selection):
     transfer = _method(api.transfer, _shown(TransferMatrix, "transfer matrix", partial(map, matrix_table)))
     export = _method(api.export, _written)
     badge = _method(api.badge, _written)
+    cite = _method(api.cite, _written)
 
 
 rank = _shorthand(Leaderboard.rank)
@@ -337,6 +338,7 @@ trials = _shorthand(Leaderboard.trials)
 transfer = _shorthand(Leaderboard.transfer)
 export = _shorthand(Leaderboard.export)
 badge = _shorthand(Leaderboard.badge)
+cite = _shorthand(Leaderboard.cite)
 run = _face(_run, _itself)
 sweep = _face(api.sweep, _certain)
 register = _face(api.register, _registered)

@@ -3,7 +3,7 @@
 from benchmark.api.data_needs import data_needs, fetch_needs
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.execution import execute, run
-from benchmark.api.exports import badge, consistency, document, export, scores, trials
+from benchmark.api.exports import badge, cite, consistency, document, export, scores, trials
 from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import Selection, families, show, suites_not_installed

@@ -34,6 +34,7 @@ from benchmark.failures import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import field_formats
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
+from benchmark.leaderboard.citations import bibliography, works_of
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
 from benchmark.leaderboard.field_formats import SuiteScores
 from benchmark.leaderboard.forms import rendered
@@ -312,6 +313,18 @@ def badge(
     if row is None or wanted not in known:
         raise unknown_name("metric", wanted, {row.metric for row in held.rows}, f"Suite: {suite}.")
     return _written(field_formats.badge_svg(held, known[wanted], row), output)
+
+
+def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:
+    """Print BibTeX of what the tables rest on: suites, stimuli, published answers, networks.
+
+    A comment above each entry names what rests on it. Filters choose rows, as for `bench rank`.
+
+    Returns the text."""
+    boards = [*rank(leaderboard, suite), *reported(leaderboard, suite)]
+    with leaderboard.reading() as store:
+        observers = {row.name: row for row in store.observers()}
+        return bibliography(works_of(boards, observers, suites_with_scores(store)))
 
 
 def _of_columns(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:

@@ -31,6 +31,7 @@ COMMANDS = {
     "board": ("board_commands", "Check and build a board that many share."),
     "export": ("export_commands", "Export ranked tables, scores or trials."),
     "badge": ("export_commands", "Draw a number with its interval as an SVG badge."),
+    "cite": ("export_commands", "Print BibTeX of what the tables rest on."),
     "data": ("data", "List, fetch, add, make and verify stimulus sets."),
     "suites": ("suites", "List, show and check test suites."),
     "db": ("export_commands", "Merge, check and upgrade leaderboards."),

@@ -48,6 +48,12 @@ def badge(**asked: Any) -> int:
     return 0
 
 
+@command(api.cite)
+def cite(**asked: Any) -> int:
+    echo_data(api.cite(**asked))
+    return 0
+
+
 @command(api.import_trials, name="trials")
 def import_trials(**asked: Any) -> int:
     report = api.import_trials(**asked)

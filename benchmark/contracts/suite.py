@@ -309,6 +309,8 @@ class Suite:
     figures: tuple[SuiteFigure, ...] = ()
     #: Another suite -> what is asked of the two headlines over networks: "does shape bias buy robustness?".
     questions: Mapping[str, str] = field(default_factory=dict)
+    #: Publications of its definition: "Authors (year). Title. Venue. arXiv:1811.12231".
+    citations: tuple[str, ...] = ()
 
     @property
     def headline(self) -> Metric:

@@ -249,16 +249,22 @@ class Contents:
 
     def only(self, models: Sequence[str]) -> Contents:
         """Return the same leaderboard with only these networks (names or patterns) and all reference rows."""
-        names = {row.observer for board in self.boards for row in board.rows}
+        names = {row.observer for board in (*self.boards, *self.reported) for row in board.rows}
         chosen = set()
         for pattern in models:
             fitting = {name for name in names if fnmatchcase(name, pattern)}
             if not fitting:
                 raise unknown_name("observer", pattern, sorted(names), "`bench rank` lists those with scores.")
             chosen |= fitting
-        boards = [replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in self.boards]
+
+        def kept(boards: Iterable[Board]) -> tuple[Board, ...]:
+            cut = (replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in boards)
+            return tuple(board for board in cut if board.rows)
+
         answers = [role.only(chosen) for role in self.answers]
-        return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
+        return replace(
+            self, boards=kept(self.boards), reported=kept(self.reported), answers=answers, own=frozenset(chosen)
+        )
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
         """Return people's value in a column of a board."""

@@ -2,8 +2,12 @@
 
 vl-convert draws a specification without a browser and without the network."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -17,6 +21,7 @@ from registry.files import write_whole
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
+Box = tuple[float, float, float, float]  # left, top, right, bottom in px
 
 FORMATS = ("svg", "pdf", "png")
 VERSION = "5.20"  # of Vega-Lite
@@ -39,8 +44,10 @@ GROUPS = (
     "network", "published network", "people", "simulated person", "ideal observer", "reported score", "reference",
 )  # fmt: skip
 REPORTED = GROUPS[5]
-#: Values of a scatter plot's families that a legend has room for.
+#: Values of a scatter plot's families that a legend has room for, and points that have a label without being asked for.
 NAMED = 24
+#: px of a letter and a line of text, and half of a point; the share of a drawing that a legend beside it may take.
+LETTER, TEXT, POINT, BESIDE = 6.4, 12, 5, 0.36
 SVG = "http://www.w3.org/2000/svg"
 CONFIG: Mapping[str, Any] = {
     "background": "#ffffff",
@@ -153,20 +160,41 @@ def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> t
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return names without their source, "resnet50" for "resnet50 (lab)", where they stay distinct."""
+    cut = {name: re.sub(r" \([^()]*\)$", "", name) for name in dict.fromkeys(names)}
+    often = Counter(cut.values())
+    return {name: short if often[short] == 1 else name for name, short in cut.items()}
+
+
+def short_label(names: Iterable[str]) -> str:
+    """Return the expression that writes the labels of an axis or a legend as short names."""
+    known = {printable(name): printable(short) for name, short in short_names(names).items() if name != short}
+    return f"{json.dumps(known)}[datum.label] || datum.label"
+
+
+def legend_room(names: Sequence[str], width: int) -> int:
+    """Return the px that a legend takes beside a drawing; 0 if its names leave too little room: it is above."""
+    room = int(34 + LETTER * max(map(len, short_names(names).values()), default=0))
+    return room if room <= BESIDE * width else 0
+
+
 def look(
-    field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
+    field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None, *, above: bool = False
 ) -> tuple[Spec, Spec]:
-    """Return the colour and shape of a field's values, with one legend for both (width 0: none)."""
+    """Return the colour and shape of a field's values, with one legend for both (width 0: none), beside the drawing or,
+    without room there, above. Among observers people are in ink, reported scores among groups are grey diamonds."""
     colour, shape = palette(values, places)
     for special, drawn in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
         if special in values and (special == REPORTED or field == "observer"):
             at = list(values).index(special)
             colour["range"][at], shape["range"][at] = drawn
-    # The legend is above the drawing, in as many columns as fit: in sight where a phone shows the left part alone.
-    longest = min(34, max(map(len, values), default=1))
-    columns = min(max(1, int((width - 20) // (30 + 6 * longest))), len(values))
-    above = {"title": None, "orient": "top", "columns": columns, "labelLimit": 6 * longest + 10, "columnPadding": 12}
-    known = {"field": field, "type": "nominal", "legend": above if width else None}
+    longest = min(34, max(map(len, short_names(values).values()), default=1))
+    columns = min(max(1, int((width - 20) // (30 + LETTER * longest))), len(values))
+    legend = {"title": None, "labelLimit": LETTER * longest + 10, "columnPadding": 12, "labelExpr": short_label(values)}
+    is_beside = not above and legend_room(values, width)
+    legend |= {"orient": "right", "columns": 1} if is_beside else {"orient": "top", "columns": columns}
+    known = {"field": field, "type": "nominal", "legend": legend if width else None}
     return {**known, "scale": colour}, {**known, "scale": shape}
 
 
@@ -206,20 +234,25 @@ def interval_ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
     return {**at, side: {**at[side], "field": f"{prefix}low"}, f"{side}2": {"field": f"{prefix}high"}}
 
 
-def guides(side: str, line: float | None = None, people: PeopleScore | None = None) -> list[Spec]:
-    """Return what people have along an axis as a band with a named line in it, and a dashed line."""
+def guides(
+    side: str, line: float | None = None, people: PeopleScore | None = None, scale: Mapping[str, Any] | None = None
+) -> list[Spec]:
+    """Return what people have along an axis as a band with a named line in it, and a dashed line. scale: the axis' own,
+    if its ends are given."""
     once: Records = [{}]  # a record: otherwise they would be drawn once for each mark
     layers = []
     if people is not None:
-        cell, at = people.cell, {side: {"datum": people.cell.value}}
-        across, place = ("x", {"align": "left", "dy": -6}) if side == "y" else ("y", {"align": "center"})
-        beside = {**at, across: {"value": 4 if across == "x" else -6}}
+        own = {"type": "quantitative", "scale": dict(scale)} if scale else {}
+        cell, at = people.cell, {side: {"datum": people.cell.value, **own}}
+        # Outside of the axes, where no point is: above, or along the right side.
+        across, place = ("x", {"angle": 90, "dy": -9}) if side == "y" else ("y", {})
+        beside = {**at, across: {"value": "width" if across == "x" else -6}}
         if cell.low is not None and cell.high is not None:
-            span = {side: {"datum": cell.low}, f"{side}2": {"datum": cell.high}}
+            span = {side: {"datum": cell.low, **own}, f"{side}2": {"datum": cell.high}}
             layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
         layers += [
             marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False),
-            marks("text", beside, of=once, fontStyle="italic", text=people.called, aria=False, **place),
+            marks("text", beside, of=once, fontStyle="italic", text=people.called, align="center", aria=False, **place),
         ]
     if line is not None:
         layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
@@ -238,13 +271,15 @@ def dot_panels(
     """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, names
     at the first of each row. records: fields observer, group, metric, value, low, high; people: by metric."""
     groups, names = occurring(GROUPS, records, "group"), occurring(order, records, "observer")
-    hue, form = look("group", groups, width if len(groups) > 1 else 0)
-    left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))  # px for names
+    hue, form = look("group", groups, width if len(groups) > 1 else 0, above=True)
+    longest = max(map(len, short_names(names).values()), default=1)
+    left = int(min(0.4 * width, 280, 24 + LETTER * longest))  # px for names
     fitting = max(1, min(len(panels), (width - left) // 100))
     each = (width - left) // fitting - 16
     drawn = []
     for place, (title, chance) in enumerate(panels):
-        labels = {"labels": False, "ticks": False} if place % fitting else {"labelLimit": left}
+        labels = {"labelLimit": left, "labelExpr": short_label(names)}
+        labels = {"labels": False, "ticks": False} if place % fitting else labels
         y = {
             "field": "observer",
             "type": "nominal",
@@ -274,18 +309,83 @@ def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tup
     return {**cells, "width": {"step": step[0]}, "height": {"step": step[1]}}
 
 
+def round_ends(values: Sequence[float], ticks: int = 5) -> tuple[float, float]:
+    """Return round numbers around values: the ends of an axis with so many ticks or a few more."""
+    low, high = min(values), max(values)
+    rough = (high - low or abs(high) or 1.0) / ticks
+    power = 10.0 ** floor(log10(rough))
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough)
+    return floor(low / step) * step, ceil(high / step) * step
+
+
+def free_places(
+    points: Sequence[tuple[float, float]], texts: Mapping[int, str], size: tuple[int, int], taken: Sequence[Box] = ()
+) -> dict[int, tuple[float, float]]:
+    """Return index -> left end and height of the label of that point, within the drawing and over no point, no other
+    label and nothing that is taken; none for points whose labels have no room. All in px from the left and the top."""
+    taken = [*taken, *((x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points)]
+    found: dict[int, tuple[float, float]] = {}
+    for i, text in texts.items():
+        (x, y), wide = points[i], LETTER * len(text)
+        aside, gap = (x + POINT + 2, x - POINT - 2 - wide), POINT + TEXT / 2
+        rows, within = (-gap, gap, -2 * gap, 2 * gap), max(0.0, min(x - wide / 2, size[0] - wide))
+        below = [(left, y + step) for step in rows for left in (x - wide / 2, *aside, within)]
+        for left, middle in (*((left, y) for left in aside), *below):
+            box = (left, middle - TEXT / 2, left + wide, middle + TEXT / 2)
+            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
+            if inside and not any(a < box[2] and box[0] < c and b < box[3] and box[1] < d for a, b, c, d in taken):
+                taken.append(box)
+                found[i] = left, middle
+                break
+    return found
+
+
+def point_labels(
+    records: Records, named: Collection[str], ends: Sequence[tuple[float, float]], size: tuple[int, int],
+    people: Sequence[PeopleScore | None],
+) -> Spec:  # fmt: skip
+    """Return a layer of the points' names, those of `named` first, as far as they have room beside points and people.
+    ends: of both axes."""
+
+    def px(axis: int, value: float) -> float:
+        low, high = ends[axis]
+        share = (value - low) / (high - low)
+        return size[axis] * (1 - share if axis else share)
+
+    places = [(px(0, record["x"]), px(1, record["y"])) for record in records]
+    x, y = (None if who is None else px(axis, who.cell.value or 0.0) for axis, who in enumerate(people))
+    lines: list[Box] = [] if x is None else [(x - 2, 0, x + 2, size[1])]
+    lines += [] if y is None else [(0, y - 2, size[0], y + 2)]
+    short = short_names(str(record["observer"]) for record in records)
+    first = [i for i, record in enumerate(records) if record["observer"] in named]
+    others = [i for i in range(len(records)) if i not in first] if len(records) <= NAMED else []
+    texts = {i: short[records[i]["observer"]] for i in (*first, *others)}
+    free = free_places(places, texts, size, lines)
+    shown = [{"left": left, "middle": middle, "text": texts[i]} for i, (left, middle) in free.items()]
+    at = {axis: {"field": name, "type": "quantitative", "scale": None, "axis": None}
+          for axis, name in (("x", "left"), ("y", "middle"))}  # fmt: skip
+    return marks("text", {**at, "text": {"field": "text"}}, of=shown, align="left", baseline="middle", aria=False)
+
+
 def scatter(
     records: Records, titles: Sequence[str], looks: tuple[Spec, Spec],
     people: Sequence[PeopleScore | None] = (None, None), *, filled: bool = True, width: int = WIDTHS["half"],
+    named: Collection[str] = (),
 ) -> Spec:  # fmt: skip
-    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high); the mark's
-    label has the name. looks: from `look`; people: what they have along x and y."""
+    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high). looks:
+    from `look`; people: what they have along x and y; named: observers that are labelled first."""
     colour, form = looks
+    families = colour["scale"]["domain"]
+    across = width - 80 - (legend_room(families, width) if colour["legend"] else 0)
+    size = (across, min(430, int(0.75 * width)))
+    held = [[r.get(name + end) for r in records for end in ("", "_low", "_high")] for name in "xy"]
+    held = [[*values, *(who.cell[:3] if who else ())] for values, who in zip(held, people, strict=True)]
+    ends = [round_ends([value for value in values if value is not None]) for values in held]
     x, y = (
-        quantity_axis(name, wrapped(title, width - 80), zero=False, nice=True)
-        for name, title in zip("xy", titles, strict=True)
+        quantity_axis(name, wrapped(title, side), domain=list(end))
+        for name, title, end, side in zip("xy", titles, ends, size, strict=True)
     )
-    layers = [*guides("x", people=people[0]), *guides("y", people=people[1])]
+    layers = [*guides("x", people=people[0], scale=x["scale"]), *guides("y", people=people[1], scale=y["scale"])]
     layers += [
         marks("rule", {**interval_ends(side, x, y, f"{side}_"), "color": colour}, opacity=0.35, aria=False)
         for side in "xy"
@@ -293,7 +393,8 @@ def scatter(
     ]
     at = {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}}
     layers.append(marks("point", at, filled=filled, size=60, fillOpacity=0.9 if filled else 0))
-    return panel(records, width - 80, min(430, int(0.75 * width)), layers)
+    layers.append(point_labels(records, named, ends, size, people))
+    return panel(records, *size, layers)
 
 
 def beside(drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int) -> Spec:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
+from benchmark.api.leaderboards import COMMA
 from benchmark.api.options import Db, Names, Option, joined
-from benchmark.failures import unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import REPORTED, Board
+from benchmark.leaderboard.citations import short_citations, works_of
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, link_result
 from benchmark.leaderboard.summary import Summary
@@ -19,12 +21,13 @@ from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_tabl
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
-from benchmark.report.strips import Strip, strips_of
+from benchmark.report.strips import Strip, levelled, strips_of
 from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
 from benchmark.report.writing import Site, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.rankings import Correlation
 from benchmark.variables import read_settings
+from registry.user_errors import some_of
 
 #: What stands for a suite where a figure is about two, or about training runs.
 LINKS, TRAINING = "links", "training"
@@ -57,7 +60,22 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    """Yield (suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for."""
+    """Yield (suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for. A caption ends
+    in the publications that its numbers rest on."""
+    works = [(board, works_of([board], contents.observers, contents.suites)) for board in contents.boards]
+    theirs = [
+        (board.title.partition(", ")[2], works_of([board], contents.observers, ())) for board in contents.reported
+    ]
+    for suite, figure in _figures(contents):
+        of_them = [held for source, held in theirs if source.replace(" ", "-") in figure.name]
+        ours = [
+            held for board, held in works if suite in ("", TRAINING, board.suite) or slug(board.suite) in figure.name
+        ]
+        sources = short_citations({text: rests for held in of_them or ours for text, rests in held.items()})
+        yield suite, replace(figure, caption=f"{figure.caption.rstrip('.')}.{f' Sources: {sources}.' * bool(sources)}")
+
+
+def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
     for summary in contents.summaries:
         if figure := overview(contents, summary):
             yield "", figure
@@ -111,11 +129,33 @@ def plot(
 ) -> list[Figure]:
     """Draw one figure, or without a name all of a leaderboard.
 
-    People and other reference rows are drawn beside the chosen networks."""
+    People and other reference rows are drawn beside the chosen networks. The caption names those that are not drawn."""
     contents = read_contents(read_settings(db))
-    if models:
-        contents = contents.only(joined(models).split(","))
-    return [find_figure(contents, figure)] if figure else [known for _, known in every_figure(contents)]
+    if not models:
+        return [find_figure(contents, figure)] if figure else [known for _, known in every_figure(contents)]
+    chosen = contents.only(COMMA.split(joined(models)))
+    found = [(suite, known) for suite, known in every_figure(chosen) if figure in (None, known.name)]
+    if not found and figure:
+        find_figure(contents, figure)  # unknown, or without these networks
+        raise BenchError(
+            f"'{figure}' has no number of {some_of(sorted(chosen.own), 3)}: leave out -m, or choose others."
+        )
+    return [_of_chosen(known, suite, contents, chosen) for suite, known in found]
+
+
+def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) -> Figure:
+    """Return a figure of chosen networks. Its caption says which are not drawn, and whether the stimuli are others than
+    in the figure of all."""
+    drawn = {record.get(name) for record in figure.records for name in ("observer", "a", "b")}
+    absent = sorted(chosen.own - drawn)
+    usual, shown = ({(board.suite, board.space): board for board in reversed(c.boards)} for c in (every, chosen))
+    moved = [
+        f"Of all networks: {'; '.join(usual[place].sets.values())}."
+        for place, board in shown.items()
+        if place[0] == suite and slug(place[1]) in figure.name and board.digests != usual[place].digests
+    ]
+    told = [f"Not drawn: {some_of(absent, 3)}."] if absent else []
+    return replace(figure, caption=" ".join([figure.caption, *moved, *told]))
 
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:
@@ -148,6 +188,14 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
 
 def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spec:
     left, suites = min(260, width // 3), [one.head.suite for one in strips]
+    letter = drawing.LETTER / (width - left - 20)
+    labels = [
+        {"suite": one.head.suite, "start": dot.start, "place": dot.at, "observer": dot.name, "level": dot.level}
+        for one in strips
+        for dot in levelled(one.dots, letter)
+        if dot.own
+    ]
+    levels = range(max((int(label["level"]) for label in labels), default=0) + 1)
     x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
     axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
     at: Spec = {"x": x, "y": {"field": "suite", "type": "nominal", "scale": {"domain": suites}, "axis": axis}}
@@ -161,10 +209,14 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
         marks("point", at, only="!datum.own", filled=True, size=36, opacity=0.55, color=blue),
         marks("point", at, only="datum.own", filled=True, size=70, opacity=1, color=red),
         marks("text", named, of=goals, align="right", dy=19, fontSize=10),
-        marks("text", named, only="datum.own && datum.place < .5", align="left", dy=-12),
-        marks("text", named, only="datum.own && datum.place >= .5", align="right", dy=-12),
     ]
-    return drawing.panel(records, width - left - 20, {"step": 52}, layers)
+    named = {**named, "x": {**x, "field": "start"}}
+    for level in levels:
+        own = [label for label in labels if label["level"] == level]
+        tie = 6 + drawing.TEXT * level
+        layers.append(marks("tick", at, of=own, size=tie, yOffset=-tie / 2, thickness=0.7, color=drawing.QUIET))
+        layers.append(marks("text", named, of=own, align="left", dx=2, dy=-12 - drawing.TEXT * level))
+    return drawing.panel(records, width - left - 20, {"step": 40 + drawing.TEXT * len(levels)}, layers)
 
 
 def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:
@@ -212,16 +264,24 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         for name in (link.x.name, link.y.name)
     ]
     titles = (link.x.title, link.y.title)
+    heads = [summary.headlines[places[name]] if name in places else None for name in (link.x.name, link.y.name)]
+    stimuli = "".join(f" {head.title}: {head.stimuli}." for head in heads if head and head.stimuli)
     return Figure(
         name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
         title=f"{link.x.title} and {link.y.title}",
         caption=f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
         f"{link.spearman.n} in {link.spearman.families} families: {link_result(link)}. Spearman "
         f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
-        f"over families.{' Line and band: people.' if any(people) else ''}"
+        f"over families.{stimuli}{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
         drawn=lambda width: drawing.scatter(
-            records, titles, look("family", families, 0 if many else width), people, filled=not apart, width=width
+            records,
+            titles,
+            look("family", families, 0 if many else width),
+            people,
+            filled=not apart,
+            width=width,
+            named=contents.own,
         ),
         records=records,
         half=True,
@@ -289,7 +349,7 @@ def over_training(
         title=f"Over training, {space}",
         caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
         f";{who} dashed: chance. {stimuli}.",
-        drawn=lambda width: drawing.beside(drawn, width),
+        drawn=lambda width: drawing.beside(drawn, width - (drawing.legend_room(runs, width) if len(runs) > 1 else 0)),
         records=records,
     )
 

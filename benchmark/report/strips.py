@@ -11,6 +11,7 @@ from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
 from benchmark.report.contents import Contents, PeopleScore
+from benchmark.report.drawing import short_names
 
 STANDARD = ("standard",)
 EDGE = 0.02  # share of a strip that is left free at each end
@@ -46,13 +47,15 @@ class Dot:
     at: float  # share of the strip from the left
     span: tuple[float, float]  # of its interval
     own: bool  # it is labelled
+    label: str  # its name without its source, where that is distinct
     level: int = 0  # row of its label, the lowest first
+    start: float = 0.0  # where its label begins
 
     @property
     def name(self) -> str:
         """The name, cut to the length of a label."""
-        name = self.line.observer
-        return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+        cut = f"{self.label[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+        return self.label if len(self.label) <= LONGEST else cut
 
     @property
     def text(self) -> str:
@@ -121,8 +124,16 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
         chance = [] if head.chance is None else [head.chance]
         ends = (max, min) if head.direction == "lower" else (min, max)
         scale = Scale(worst=ends[0](*chance, *values, top), best=ends[1](*chance, *values, top))
+        short = short_names(line.observer for line in shown)
         dots = [
-            Dot(line=line, cell=cell, at=scale.at(cell.value or 0.0), span=scale.span(cell), own=line.observer in own)
+            Dot(
+                line=line,
+                cell=cell,
+                at=scale.at(cell.value or 0.0),
+                span=scale.span(cell),
+                own=line.observer in own,
+                label=short[line.observer],
+            )
             for line in shown
             for cell in (line.cells[head.suite],)
         ]
@@ -136,7 +147,7 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             chance=scale.at(chance[0]) if chance else None,
             scale=scale,
             goal=goal,
-            dots=tuple(_levelled(dots)),
+            dots=tuple(levelled(dots)),
         )
 
 
@@ -152,16 +163,18 @@ def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> 
     return best, f"best possible {short_number(best)}"
 
 
-def _levelled(dots: Sequence[Dot]) -> Iterator[Dot]:
-    """Yield the dots, own ones last and with their labels in rows in which none covers another."""
+def levelled(dots: Sequence[Dot], letter: float = LETTER) -> Iterator[Dot]:
+    """Yield the dots, own ones last and with their labels in rows in which none covers another. letter: the share of
+    the strip that a letter takes."""
     free: list[float] = []  # where each row is free from
     yield from (dot for dot in dots if not dot.own)
     for dot in sorted((dot for dot in dots if dot.own), key=lambda dot: dot.at):
-        width = LETTER * len(dot.name)
+        width = letter * len(dot.name)
         left = dot.at if dot.at < 0.5 else dot.at - width
+        left = max(0.0, min(left, 1 - width))
         level = next((row for row, end in enumerate(free) if end <= left), len(free))
         free[level : level + 1] = [left + width]
-        yield replace(dot, level=level)
+        yield replace(dot, level=level, start=left)
 
 
 def _leader(lines: Sequence[Row], suite: str) -> str:

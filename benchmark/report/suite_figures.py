@@ -151,7 +151,7 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
 
     def spec(width: int) -> Spec:
         drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
-        return drawing.beside(list(zip(titles, drawn, strict=True)), width)
+        return drawing.beside(list(zip(titles, drawn, strict=True)), width - drawing.legend_room(order, width))
 
     return Figure(
         name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
@@ -265,10 +265,15 @@ def _curve(
 ) -> Spec:
     """Return values with intervals against levels: a line for each observer, people as a band. names, legend: of all
     observers, and the legend's width, if it is above several drawings."""
-    levels = {"title": made.titles[0], "labelAngle": 0, "labelOverlap": True}
-    x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
-    y = quantity_axis("value", made.titles[1], domain=[0, 1])
     names = names or (*made.shown, *([PEOPLE] if made.people else []))
+    across = width - 70 - (0 if legend else drawing.legend_room(names, width))
+    height = min(300, int(0.55 * width))
+    levels = {"title": drawing.wrapped(made.titles[0], across), "labelAngle": 0, "labelOverlap": True}
+    x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
+    ends = [end for record in made.records for end in (record["value"], record["low"]) if end is not None]
+    y = quantity_axis(
+        "value", drawing.wrapped(made.titles[1], height), domain=[min(0, drawing.round_ends([*ends, 1])[0]), 1]
+    )
     hue, form = look("observer", names, legend or width, scene.hues)
     at, between = {"x": x, "y": y, "color": hue}, interval_ends("y", x, y)
     layers = [
@@ -278,7 +283,7 @@ def _curve(
         marks("line", at, strokeWidth=1.5),
         drawing.points(30, **at, shape=form),
     ]
-    return drawing.panel(made.records, width - 70, min(300, int(0.55 * width)), layers)
+    return drawing.panel(made.records, across, height, layers)
 
 
 def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
@@ -295,14 +300,16 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
         "sort": made.order if declared.order else "ascending",
         "axis": {"title": made.titles[0], "grid": True},
     }
-    x = quantity_axis("value", drawing.wrapped(made.titles[1], width - 120), domain=[0, 1])
-    hue, form = look("observer", drawing.occurring(names, made.records, "observer"), width, scene.hues)
+    drawn = drawing.occurring(names, made.records, "observer")
+    across = width - 110 - drawing.legend_room(drawn, width)
+    x = quantity_axis("value", drawing.wrapped(made.titles[1], across), domain=[0, 1])
+    hue, form = look("observer", drawn, width, scene.hues)
     layers = [
         *drawing.guides("x", declared.line[0] if declared.line else None),
         marks("rule", {"x": x, "color": hue}, of=whole, opacity=0.55, strokeWidth=1.5),
         drawing.points(55, x=x, y=y, color=hue, shape=form),
     ]
-    return drawing.panel(made.records, width - 110, {"step": 19}, layers)
+    return drawing.panel(made.records, across, {"step": 19}, layers)
 
 
 def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
@@ -310,19 +317,21 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
     across, (x_title, legend) = declared.across, made.titles
     columns = sorted({record[across] for record in made.records}) if across else list(made.shown)
     room, count = width - 150, len(made.shown) if across else 1
-    side_by_side = max(1, min(count, room // (17 * len(columns) + 16)))
+    longest = max(map(len, drawing.short_names(made.shown).values()))
+    least = max(17 * len(columns), int(drawing.LETTER * longest) if across else 0)  # a name fits above its panel
+    side_by_side = max(1, min(count, room // (least + 16)))
     cell = min(140, (room // side_by_side - 16) // len(columns))
     x = {
         "field": across or "observer",
         "type": "ordinal" if across else "nominal",
         "scale": {"domain": columns},
-        "axis": {"title": x_title, "labelAngle": 0 if across else -40},
+        "axis": {"title": x_title, "labelAngle": 0 if across else -40, "labelExpr": drawing.short_label(made.shown)},
     }
     y = {"field": declared.along, "type": "nominal", "scale": {"domain": made.order}, "axis": {"title": ""}}
     spec = drawing.matrix(made.records, x, y, "value", legend, (cell, 15))
     if not across:
         return spec
-    header = {"labelLimit": cell * len(columns), "labelFontSize": 11}
+    header = {"labelLimit": cell * len(columns) + 16, "labelFontSize": 11, "labelExpr": drawing.short_label(made.shown)}
     facet = {"field": "observer", "sort": list(made.shown), "title": None, "header": header}
     return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
 
@@ -349,7 +358,8 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         x, y = (
             quantity_axis(axis, title, zero=False, nice=True) for axis, title in zip("xy", declared.axes, strict=True)
         )
-        hue, form = look("observer", list(dict.fromkeys(r["observer"] for r in records)), width, scene.hues)
+        names = list(dict.fromkeys(r["observer"] for r in records))
+        hue, form = look("observer", names, width, scene.hues)
         line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
         size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
         layers = [
@@ -357,7 +367,8 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
             marks("line", {**line, "color": hue}, strokeWidth=1.5),
             marks("point", {"x": x, "y": y, "color": hue, "shape": form, "size": size}, filled=True, opacity=1),
         ]
-        return drawing.panel(records, width - 80, min(380, int(0.7 * width)), layers)
+        across = width - 80 - drawing.legend_room(names, width)
+        return drawing.panel(records, across, min(380, int(0.7 * width)), layers)
 
     few = share_shown(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
     where = "; ".join(dict.fromkeys(scene.board.sets.values()))
@@ -433,7 +444,8 @@ def agreement_figures(
             title=declared.title.format(role=role.role, space=role.space),
             caption=f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks "
             f"first, then people.{few}{share_shown(len(everybody), len(people), 'people')} 0: as if errors fell "
-            "independently. The CSV has the kappas that the two accuracies allow.",
+            "independently. No intervals are drawn (`bench compare consistency`); the CSV has the kappas that the two "
+            "accuracies allow.",
             drawn=partial(_agreement, records, shown),
             records=[record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
             half=True,
@@ -444,8 +456,9 @@ def _agreement(records: Records, shown: Sequence[str], width: int) -> Spec:
     left = min(200, width // 3)
     step = max(8, (width - left - 30) // len(shown))
     names: Spec = {"type": "nominal", "scale": {"domain": list(shown)}}
-    x = {"field": "b", **names, "axis": {"title": "", "labelAngle": -90, "labelLimit": left}}
-    y = {"field": "a", **names, "axis": {"title": "", "labelLimit": left}}
+    axis = {"title": "", "labelLimit": left, "labelFontSize": min(11, step), "labelExpr": drawing.short_label(shown)}
+    x = {"field": "b", **names, "axis": {**axis, "labelAngle": -90}}
+    y = {"field": "a", **names, "axis": axis}
     return drawing.matrix(records, x, y, "kappa", "kappa", (step, step))
 
 

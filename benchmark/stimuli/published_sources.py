@@ -44,6 +44,7 @@ class Source:
     prompts: Mapping[str, str] = field(default_factory=dict)
     #: Pattern of files that are not tables of trials -> their content.
     others: Mapping[str, str] = field(default_factory=dict)
+    citation: str = ""  # if the catalogue has no entry of it
     apart: str = ""  # why its people are not a comparison group; "" if they are
 
 

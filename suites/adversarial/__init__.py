@@ -54,6 +54,10 @@ PLAIN = Suite(
     passes=90.0,
     stopping=EarlyStop(shuffle=True),
     figures=declared_figures(package_data(__name__, "figures")),
+    citations=(
+        "Croce and Hein (2020). Reliable evaluation of adversarial robustness with an ensemble of diverse "
+        "parameter-free attacks. ICML. arXiv:2003.01690",
+    ),
 )
 
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

@@ -41,6 +41,10 @@ _PLAIN = Suite(
     against=Against(scores=compare),
     seen=seen,
     figures=declared_figures(package_data(__name__, "metrics")["figures"]),
+    citations=(
+        "Hendrycks and Dietterich (2019). Benchmarking neural network robustness to common corruptions and "
+        "perturbations. ICLR. arXiv:1903.12261",
+    ),
 )
 
 

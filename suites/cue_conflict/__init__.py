@@ -22,6 +22,10 @@ SUITE = Suite(
     score=score,
     experiments={"cue-conflict": "cue-conflict", "edges": "edges", "silhouettes": "silhouettes"},
     figures=FIGURES,
+    citations=(
+        "Geirhos et al. (2019). ImageNet-trained CNNs are biased towards texture; increasing shape bias improves "
+        "accuracy and robustness. ICLR. arXiv:1811.12231",
+    ),
     variants={"ranks": RANKS, "frequency": FREQUENCY, "configural": CONFIGURAL},
     questions={
         "corruption": "does shape bias buy corruption robustness?",

@@ -27,6 +27,7 @@ SUITE = Suite(
     references={reference_condition(name): title for name, title in REFERENCES.items()},
     passes=20.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12, exchange 2
     figures=declared_figures(package_data(__name__, "metrics")["figures"]),
+    citations=("Tsipras et al. (2019). Robustness may be at odds with accuracy. ICLR. arXiv:1805.12152",),
     questions={
         "cue-conflict": "do gradients on the object go with shape bias?",
         "adversarial": "do gradients on the object go with adversarial robustness?",
