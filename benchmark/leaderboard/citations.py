@@ -7,6 +7,7 @@ from importlib.metadata import metadata
 from benchmark.contracts import Suite
 from benchmark.display import printable
 from benchmark.leaderboard.board_model import Board
+from benchmark.leaderboard.forms import latex_text
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.catalogue import find_built_in
 from benchmark.stimuli.generated import SPACE
@@ -81,8 +82,8 @@ def bibliography(works: Works) -> str:
 def _entry(text: str, keys: dict[str, int]) -> str:
     """Return the BibTeX entry of a citation. keys: how often each was given."""
     arxiv, doi = _ARXIV.search(text), _DOI.search(text)
-    found = _CITED.fullmatch(text)
-    kind, key, fields = "misc", "work", {"note": text}
+    found = _CITED.fullmatch(latex_text(text))
+    kind, key, fields = "misc", "work", {"note": latex_text(text)}
     if found:
         authors = re.split(r", | and ", found["authors"].replace(" et al.", " and others"))
         venue = re.sub(r"(?i)\.? ?(arxiv|doi):\S+", "", found["rest"]).rstrip(". ")
@@ -98,5 +99,5 @@ def _entry(text: str, keys: dict[str, int]) -> str:
     fields |= {"doi": doi[1] or doi[2]} if doi else {}
     keys[key] = keys.get(key, 0) + 1
     key += "abcdefghijklmnopqrstuvwxyz"[(keys[key] - 1) % 26] * (keys[key] > 1)
-    lines = [f"  {name} = {{{re.sub('([&%$#_])', chr(92) * 2 + '1', value)}}}," for name, value in fields.items()]
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{key},", *lines, "}"]) + "\n"

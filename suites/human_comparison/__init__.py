@@ -43,8 +43,8 @@ def suite_of(own: Experiment | None) -> Suite:
         controls={role: one.control for role, one in experiments.items() if one.control is not None},
         figures=figures_of(experiments),
         citations=(
-            "Geirhos, Meding and Wichmann (2020). Beyond accuracy: quantifying trial-by-trial behaviour of CNNs and humans "
-            "by measuring error consistency. NeurIPS. arXiv:2006.16736",
+            "Geirhos, Meding and Wichmann (2020). Beyond accuracy: quantifying trial-by-trial behaviour of CNNs and "
+            "humans by measuring error consistency. NeurIPS. arXiv:2006.16736",
             "Geirhos et al. (2021). Partial success in closing the gap between human and machine vision. NeurIPS. "
             "arXiv:2106.07411",
         ),

@@ -59,6 +59,17 @@ def test_csv_has_one_line_per_number_in_full_precision(board, rows):
     assert set(table[table.section == "reference"].observer) == {"person", "chance"}
 
 
+def test_columns_are_chosen_by_key_or_title_in_order_and_rounded(board):
+    table = board_table(board[0]).of_columns(["rank", "edges", "N"]).rounded(2)
+    text = "".join(rendered([table], "markdown"))
+    assert "| observer | rank | edges | n |" in text and "| net\\_a\\|b | 2 | 0.50 \\[0.42, 0.58\\] | 160 |" in text
+    (line,) = [
+        row for row in csv.DictReader(io.StringIO("".join(rendered([table], "csv")))) if row["observer"][0] == "n"
+    ]
+    assert (line["metric"], line["value"], line["low"], line["rank"]) == ("edges", "0.5", "0.42", "2")
+    assert board_table(board[0]).of_columns(["nothing"]) is None
+
+
 def test_csv_runs_nothing_in_a_spreadsheet(rows, score, sets):
     bad = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "\x00=1"]
     lines = export_scores([score(name, 1, 2) for name in bad], "csv", sets)

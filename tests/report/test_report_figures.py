@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
-from benchmark.failures import UnknownName
+from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
@@ -97,7 +97,7 @@ def test_levels_and_budgets_are_in_order_and_a_heat_map_holds_severities_alone(c
     assert contrast.drawn(1200)["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
     robust = figure(contents, "robust-accuracy-linf")
     assert {one["epsilon"] for one in robust.records} == {0.5, 2.0, 8.0}
-    assert "(grey range 0 to 255)" in robust.drawn(1200)["layer"][1]["encoding"]["x"]["axis"]["title"]
+    assert robust.drawn(1200)["layer"][1]["encoding"]["x"]["axis"]["title"][0].endswith("(grey range 0 to 255)")
     heat = figure(contents, "corruption-by-severity")
     assert {(one["corruption"], one["severity"]) for one in heat.records} == {("fog", 1), ("fog", 5)}
     others = figure(contents, "corruption-other-levels")
@@ -115,6 +115,22 @@ def test_every_caption_states_n_and_every_figure_has_its_data(contents):
         find_figure(contents, "overview-geirhos")
     with pytest.raises(UnknownName, match="svg"):
         render_figure(find_figure(contents, "overview-geirhos16"), "gif")
+
+
+@pytest.mark.slow
+def test_a_figure_of_chosen_networks_is_the_one_asked_for_and_says_who_is_missing(fill):
+    db = fill(["net-0", "net-1", "net-2"], conditions=[("cue-conflict", "shape_bias", "cat")]).db
+    with open_store(db) as store:  # a network without an answer to cue conflict
+        run = store.begin_run("bench run", {"device": "cpu", "packages": {}})
+        late = store.put_observer(Observer(name="late", kind="network", identity="f" * 64, card={"name": "late"}))
+        store.put_scores(run, score_set(late, "corruption"), list(scores_of("corruption", 1)))
+        store.end_run(run, "done")
+    name = next(one.name for one in figures.plot(db=db) if one.name.startswith("shape-bias-by"))
+    (made,) = figures.plot(name, models="net-1,late", db=db)
+    assert {one["observer"] for one in made.records} == {"net-1"} and made.caption.endswith("Not drawn: late.")
+    assert "Sources: Geirhos et al. (2019)." in made.caption
+    with pytest.raises(BenchError, match=f"'{name}' has no number of late: leave out -m"):
+        figures.plot(name, models="late", db=db)
 
 
 @pytest.mark.slow

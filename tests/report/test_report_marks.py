@@ -2,14 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import short_number
+from benchmark.leaderboard.table import short_interval, short_number
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
-from benchmark.report.drawing import palette
+from benchmark.report.drawing import free_places, legend_room, palette, round_ends, short_names
 from benchmark.report.writing import templates
 
 
@@ -73,8 +74,9 @@ def test_a_paper_leads_to_the_web():
 
 
 def test_numbers_are_short():
-    values = (0.5, -0.25, 1.0, 10.06, None)
-    assert [short_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-"]
+    values = (0.5, -0.25, 1.0, 10.06, None, -0.0004)
+    assert [short_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-", ".000"]
+    assert short_number(-0.004, 2) == ".00" and short_interval(0.4, -0.004, 0.52, 2) == ".40 [.00, .52]"
 
 
 def test_captions_say_n_and_interval():
@@ -104,3 +106,27 @@ def test_remarks_are_said_once_for_a_column():
     shown = page_column(column(), dict(zip("abc", cells, strict=True)), None)
     assert "every row: few" in shown["about"] and shown["remarks"] == ["a: seen", "c: no masks"]
     assert [noted for _, noted, _ in shown["marks"]] == [True, False, True]
+
+
+@pytest.mark.parametrize("count", [3, 67])
+def test_labels_stay_inside_and_cover_no_point_and_no_other_label(count):
+    rng, size = np.random.default_rng(count), (300, 285)
+    points = [(float(x) * size[0], float(y) * size[1]) for x, y in rng.beta(0.7, 0.7, (count, 2))]
+    texts = {i: f"network-{i}" * (1 + i % 2) for i in range(count)}
+    found = free_places(points, texts, size)
+    boxes = [(left, middle - 6, left + 6.4 * len(texts[i]), middle + 6) for i, (left, middle) in found.items()]
+    assert len(found) == count if count == 3 else len(found) >= 10
+    assert all(min(a, b) >= 0 and c <= size[0] and d <= size[1] for a, b, c, d in boxes)
+    assert not any(a < x < c and b < y < d for a, b, c, d in boxes for x, y in points)
+    apart = [one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] or two[3] <= one[1]
+             for i, one in enumerate(boxes) for two in boxes[:i]]  # fmt: skip
+    assert all(apart)
+
+
+def test_a_legend_is_beside_a_drawing_where_its_names_have_room():
+    names = ("resnet50 (lab)", "vit (lab)", "resnet18 (a)", "resnet18 (b)")
+    assert [*short_names(names).values()] == ["resnet50", "vit", "resnet18 (a)", "resnet18 (b)"]
+    assert legend_room(names[:2], 380) == 34 + int(6.4 * 8) and legend_room(["x" * 30], 380) == 0
+    assert round_ends([0.03, 0.81]) == pytest.approx((0.0, 1.0)) and round_ends([-0.12, 0.4]) == pytest.approx(
+        (-0.2, 0.4)
+    )
