@@ -119,8 +119,8 @@ class Table:
         def short(value: Value) -> Value:
             if not isinstance(value, Cell):
                 return value
-            ends = (None if end is None else round(end, digits) for end in value[:3])
-            return value._replace(**dict(zip(("value", "low", "high"), ends, strict=True)))
+            number, low, high = (None if end is None else round(end, digits) for end in value[:3])
+            return value._replace(value=number, low=low, high=high)
 
         rows = tuple(tuple(map(short, row)) for row in self.rows)
         return replace(self, rows=rows, digits=digits)

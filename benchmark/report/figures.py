@@ -195,7 +195,7 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
         for dot in levelled(one.dots, letter)
         if dot.own
     ]
-    levels = range(max((int(label["level"]) for label in labels), default=0) + 1)
+    levels = range(1 + max((dot.level for one in strips for dot in levelled(one.dots, letter)), default=0))
     x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
     axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
     at: Spec = {"x": x, "y": {"field": "suite", "type": "nominal", "scale": {"domain": suites}, "axis": axis}}
