@@ -83,15 +83,16 @@ class ImportedAnswers:
             self._images[digest] = frozenset(self.store.stimuli(digest).ids)
         return self._images[digest]
 
-    def covered(self, by_role: ByRole, sets: Sets) -> ByRole:
-        """Return the answers in those roles in which the observer answered every image of `sets`. An imported
-        observation answers its whole stimulus set."""
-        return {
-            role: by_role[role]
-            for role, digest in sorted(sets.items())
-            if role in by_role
-            and (by_role[role].stimuli == digest or self.images(digest) <= self.images(by_role[role].stimuli))
-        }
+    def covered(self, by_role: ByRole, sets: Sets, partial: bool = False) -> ByRole:
+        """Return the answers in those roles in which the observer answered every image of `sets`, or with `partial`
+        any. An imported observation answers its whole stimulus set."""
+
+        def fits(own: str, digest: str) -> bool:
+            shown, answered = self.images(digest), self.images(own)
+            return not shown.isdisjoint(answered) if partial else shown <= answered
+
+        there = ((role, digest, by_role[role]) for role, digest in sorted(sets.items()) if role in by_role)
+        return {role: row for role, digest, row in there if row.stimuli == digest or fits(row.stimuli, digest)}
 
     def trials(self, by_role: ByRole, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
         """Return trials on exactly the images of `sets`, which the answers must cover, with the suite's roles."""
@@ -234,7 +235,7 @@ class ReferenceTrials:
         answers = dict[str, ObserverAnswers]()
         rows, imports = {row.name: row for row in self.store.observers()}, self.imports(space)
         for name, by_role in imports.of(self.suite).items():
-            answered = imports.covered(by_role, sets)
+            answered = imports.covered(by_role, sets, self.suite.partial)
             if not answered:
                 continue
             main = next((row.details["prompt"] for row in by_role.values() if "prompt" in row.details), "")
@@ -271,7 +272,8 @@ class ReferenceTrials:
         groups, answers = self.imports(space).groups, self.imports(space).of(self.suite)
         for group in sorted(set(groups.values())):
             rows = (by_role.items() for name, by_role in answers.items() if groups[name] == group)
-            collected.append(commonest((role, row.stimuli) for pairs in rows for role, row in pairs))
+            whole = ((role, row.details.get("whole", row.stimuli)) for pairs in rows for role, row in pairs)
+            collected.append(commonest(whole))
         return list({digest_data(sets): sets for sets in collected if sets}.values())
 
 

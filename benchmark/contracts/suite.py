@@ -283,6 +283,8 @@ class Suite:
     own_space: bool = False
     #: Stimulus set name -> role, for trials of people and published networks.
     experiments: Mapping[str, str] = field(default_factory=dict)
+    #: Whether people saw different images of an experiment: two observers are then compared on what both saw.
+    partial: bool = False
     #: Trials [n] -> whether their condition enters an experiment's averages (None: all do).
     averaged: Callable[[Trials], Array] | None = None
     #: Role -> its undegraded condition where that has a name, on which answers must beat chance; None: images that

@@ -219,7 +219,7 @@ class Scorer:
     def _attentive(self, others: Mapping[str, ObserverAnswers], space: str) -> dict[str, Trials]:
         """Return the trials of these observers without people who guess."""
         read = {name: answers.trials for name, answers in others.items()}
-        guess = partial(guess_flag, space=space, controls=self.suite.controls)
+        guess = partial(guess_flag, space=space, controls=self.suite.controls, of=len(self.suite.categories))
         return {n: trials for n, trials in read.items() if not (others[n].human and is_guessing([guess(trials)]))}
 
     def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
@@ -230,7 +230,8 @@ class Scorer:
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # A score of `against` replaces the one without value that `score` gave ("needs references").
-        return flagged({_place(score): score for score in scores}.values(), trials, space, suite.controls)
+        of = len(suite.categories)
+        return flagged({_place(score): score for score in scores}.values(), trials, space, suite.controls, of)
 
     def _imported_scores(
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
@@ -244,7 +245,8 @@ class Scorer:
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
-                others = flagged(self.suite.score(self.suite.config, trials), trials, space, self.suite.controls)
+                scored = self.suite.score(self.suite.config, trials)
+                others = flagged(scored, trials, space, self.suite.controls, len(self.suite.categories))
             scores += [replace(score, condition=way_of_asking(prompt)) for score in others if not score.condition]
         return scores
 
@@ -353,24 +355,26 @@ def same_score(stored: Any, computed: Any) -> bool:
 
 
 def flagged(
-    scores: Iterable[Score], trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS
+    scores: Iterable[Score], trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0
 ) -> list[Score]:
     """Flag each value by `guess_flag`."""
-    flag = guess_flag(trials, space, controls)
+    flag = guess_flag(trials, space, controls, of)
     if not flag:
         return list(scores)
     return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
 
 
-def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS) -> str:
+def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0) -> str:
     """Return the flag of an observer that gave one answer to nearly all trials and few of these show it, or does not
-    beat chance where it should (controls: as of a suite); "" otherwise. Every suite keeps the answers as `response`."""
+    beat chance where it should; "" otherwise. Every suite keeps the answers as `response`.
+
+    controls: as of a suite; of: the number of categories, of an experiment's own label space."""
     columns = as_coded(trials.columns)
     if "response" not in columns or not len(trials):
         return ""
     if len(trials) >= ENOUGH and (flag := _one_answer(columns)):
         return flag
-    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space)
+    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space, of)
 
 
 def _one_answer(columns: Mapping[str, Column]) -> str:
@@ -401,7 +405,7 @@ def _judged(columns: Mapping[str, Column], controls: Mapping[str, str | None]) -
     return np.zeros(n, dtype=bool) if len({*roles[shown]}) == 1 and roles[shown][0] in SHAPES else shown
 
 
-def chance_flag(columns: Mapping[str, Column], space: str) -> str:
+def chance_flag(columns: Mapping[str, Column], space: str, of: int = 0) -> str:
     """Return the flag of an observer if guessing gives as many answers that match the category or a cue of the image
     (shape, texture) with a probability above `GUESSED`; "" if it does not. So few images that a `KNOWN` share could be
     known to the observer do not tell."""
@@ -417,7 +421,7 @@ def chance_flag(columns: Mapping[str, Column], space: str) -> str:
     for i, cue in enumerate(cues):
         ways += np.all([cue != other for other in (category, *cues[:i])], axis=0)
         hits |= response == cue
-    classes = len(label_space(space).classes) if space in LABEL_SPACES else len(words)
+    classes = of or (len(label_space(space).classes) if space in LABEL_SPACES else len(words))
     right, chance = int(hits.sum()), min(1.0, float(ways.mean()) / classes)
     if right and float(bdtrc(right - 1, len(hits), chance)) <= GUESSED:
         return ""

@@ -58,15 +58,22 @@ def store_trials(
     rows = _put_observers(tables.files, store, training or {})
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
     brought: dict[str, dict[str, tuple[str, str]]] = {}  # source -> key -> experiment and label space
-    groups = _by_images(tables.files)
+    groups, wholes = _by_images(tables.files), dict[str, Stimuli]()
+    for name in {file.experiment for file in tables.files if file.added and file.added.partial}:
+        every = [file for group in groups for file in group if file.experiment == name]
+        wholes[name] = _with_conditions(trial_stimuli(every), every)
+        store.put_stimuli(wholes[name])
     for group in groups:
-        stimuli = _with_conditions(trial_stimuli(group), group[0])
+        stimuli = _with_conditions(trial_stimuli(group), group)
         store.put_stimuli(stimuli)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
             if str(file.who) not in who:
                 who.append(str(file.who))
             observation, columns = _observation(file, stimuli, rows[str(file.who)])
+            if file.experiment in wholes:
+                details = {**observation.details, "whole": wholes[file.experiment].digest}
+                observation = replace(observation, details=details)
             if observation.key in counting:
                 report.known += 1
             else:
@@ -77,7 +84,7 @@ def store_trials(
             advance(sum(map(len, brought.values())), sum(map(len, groups)))
     for source, new in brought.items():
         _replace_earlier(source, new, counting, store, run, report)
-    report.notes += left_out(store, report.observers)
+    report.notes += left_out(store, report.observers.keys() - wholes.keys())
     return report
 
 
@@ -110,8 +117,9 @@ def _put_answers(store: Store, run: str, observation: Observation, columns: Mapp
     store.put_chunks(run, chunks)
 
 
-def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
-    shown = dict(zip(*(file.columns[name].tolist() for name in ("stimulus", "condition")), strict=True))
+def _with_conditions(stimuli: Stimuli, files: Sequence[TrialFile]) -> Stimuli:
+    columns = [[file.columns[name].tolist() for name in ("stimulus", "condition")] for file in files]
+    shown = {image: condition for pair in columns for image, condition in zip(*pair, strict=True)}
     if not any(shown.values()):
         return stimuli
     conditions = np.array([shown[name] for name in stimuli.ids])

@@ -12,12 +12,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Trials, View
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import package_table, read_catalogue
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.documents import read_document, validated
 from registry.labels import LABEL_SPACES, label_space
+from registry.user_errors import some_of
 
 #: The middle number of an eidolon condition -> the experiment. One table of texture-vs-shape, "eidolon", has all three.
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
@@ -79,6 +84,7 @@ class Experiment:
     #: Factor -> the two values whose accuracies are compared at each level: the first minus the second.
     compared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     presentation: Mapping[str, Any] = field(default_factory=dict)  # size, background, duration, mask
+    partial: bool = False  # whether people saw different images: two observers are compared on what both saw
     stimuli: ShownImages | None = None
     trials: PeopleTables = PeopleTables()
     file: str = ""  # the YAML; "" for a published one
@@ -104,6 +110,17 @@ class Experiment:
     def answers(self) -> tuple[str, ...]:
         """The categories, in order."""
         return tuple(self.categories) or label_space(self.space).classes
+
+    @property
+    def cues(self) -> bool:
+        """Whether its images have a shape and a texture."""
+        said = {*self._pattern.groupindex, *(self.stimuli.columns if self.stimuli else ())}
+        return bool({"shape", "shape_exemplar"} & said and {"texture", "texture_exemplar"} & said)
+
+    @property
+    def combinations(self) -> tuple[str, ...]:
+        """The values of the further factors, crossed: "collinear", "shuffled"; ("",) without factors."""
+        return tuple("/".join(values) for values in product(*self.factors.values()))
 
     @cached_property
     def words(self) -> Mapping[str, str]:
@@ -214,6 +231,28 @@ def _spelled_all(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _spelled_all(inner) for key, inner in value.items()}
     return [spelled(one) for one in value] if isinstance(value, list | tuple) else spelled(value)
+
+
+def probability_of_all(own: object, view: View) -> NDArray[np.float32]:
+    """Return the probability of every category of an experiment [n, categories], 0 of those that the network cannot
+    answer; of the label space's if there is no experiment."""
+    if not isinstance(own, Experiment) or len(view.categories) == len(own.answers):
+        return view.probabilities
+    place = {category: at for at, category in enumerate(view.categories)}
+    columns = [view.probabilities[:, place[c]] if c in place else np.zeros(len(view.index)) for c in own.answers]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:
+    """Return a flag if a network has no class for some of an experiment's categories: the trials that this costs."""
+    if own is None or "probability" not in trials.columns or not len(trials):
+        return ()
+    able = [bool(column.any()) for column in (trials["probability"] > 0).T]
+    if len(able) != len(own.answers):  # answered before the YAML was changed
+        return ()
+    lost = [category for category, can in zip(own.answers, able, strict=True) if not can]
+    share = np.isin(trials["category"], lost).mean()
+    return (f"no class for {some_of(lost, 3)}: {share:.0%} of the trials count as wrong",) if lost else ()
 
 
 @cache

@@ -113,7 +113,7 @@ class TrialFile:
     columns: Mapping[str, Array]
     source: str = ""  # where the file comes from
     prompt: str = ""  # the prompt or the presentation time, if the observer was asked in several ways
-    added: bool = False  # whether the experiment is a user's
+    added: Experiment | None = None  # the experiment if it is a user's
     space: str = PUBLISHED_SPACE  # label space and stimulus set in a table of `bench ask`
     shown: str = ""
     remarks: tuple[str, ...] = ()  # caveats for readers of the scores
@@ -258,7 +258,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
             columns=_columns(path, part, name, space, added),
             source=source,
             prompt=way,
-            added=added is not None,
+            added=added,
             space=space,
             shown=shown,
             remarks=remarks.get(who, ()),

@@ -2,14 +2,37 @@
 
 docs/suites/cue-conflict.md has the definition, numbers and deviations."""
 
+from dataclasses import replace
+
 from benchmark.contracts import Suite
+from benchmark.stimuli.experiments import Experiment
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
-from suites.cue_conflict.metrics import FIGURES, METRICS
+from suites.cue_conflict.metrics import FIGURES, METRICS, metrics_of
 from suites.cue_conflict.observe import observe
 from suites.cue_conflict.plan import plan
 from suites.cue_conflict.ranks import RANKS
 from suites.cue_conflict.score import score
+
+
+def suite_of(own: Experiment) -> Suite | None:
+    """Return the suite of an added experiment whose images have a shape and a texture; None of any other."""
+    if not own.cues:
+        return None
+    return replace(
+        SUITE,
+        name=f"{SUITE.name}:{own.name}",
+        summary=f"Shape bias: {own.title or own.name}",
+        metrics=metrics_of(own),
+        config=own.rule,
+        spaces=(own.space,),
+        categories=own.categories,
+        experiments={own.name: own.role},
+        variants={},
+        questions={},
+        of_experiment=None,
+    )
+
 
 SUITE = Suite(
     name="cue-conflict",
@@ -26,6 +49,7 @@ SUITE = Suite(
         "Geirhos et al. (2019). ImageNet-trained CNNs are biased towards texture; increasing shape bias improves "
         "accuracy and robustness. ICLR. arXiv:1811.12231",
     ),
+    of_experiment=suite_of,
     variants={"ranks": RANKS, "frequency": FREQUENCY, "configural": CONFIGURAL},
     questions={
         "corruption": "does shape bias buy corruption robustness?",

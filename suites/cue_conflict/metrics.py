@@ -4,13 +4,16 @@ paired tests and rescoring derive from one definition.
 In a *conflict* trial the shape category differs from the texture category. "na" (no answer) is an answer that follows
 neither cue. It counts in every denominator except the shape bias's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Array, Ratio, Trials
+from benchmark.contracts import Array, Metric, Ratio, Trials
 from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
 from benchmark.stats.ratios import correct, shape_or_texture, share
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import exemplars
 from benchmark.stimuli.image_names import GEIRHOS16
 
@@ -30,12 +33,12 @@ def follows_texture(trials: Trials) -> Array:
     return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
 
 
-def _graded(trials: Trials) -> tuple[Array, Array]:
+def _graded(trials: Trials, categories: Sequence[str] = GEIRHOS16) -> tuple[Array, Array]:
     """Return the shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0
     else."""
     if "probability" not in trials.columns:
         return np.zeros(len(trials)), np.zeros(len(trials))
-    place = {name: at for at, name in enumerate(GEIRHOS16)}
+    place = {name: at for at, name in enumerate(categories)}
     rows, probability = np.arange(len(trials)), np.nan_to_num(trials["probability"].astype(float))
     columns = ([place[name] for name in trials[cue].tolist()] for cue in ("shape", "texture"))
     shape, texture = (probability[rows, column] for column in columns)
@@ -48,7 +51,7 @@ def fraction(follows: Callable[[Trials], Array]) -> Ratio:
     return lambda trials: (follows(trials), conflict(trials))
 
 
-GRADED = "graded_shape_bias"
+ROLE, GRADED = "cue-conflict", "graded_shape_bias"
 RATIOS: Mapping[str, Ratio] = {
     "shape_bias": shape_or_texture,
     GRADED: _graded,
@@ -61,4 +64,25 @@ RATIOS: Mapping[str, Ratio] = {
 }
 _DECLARED = package_data("suites.cue_conflict", "metrics")
 METRICS = declared_metrics(_DECLARED["metrics"], RATIOS, clusters=exemplars, bounds=(0.0, 1.0))
+
+
+def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
+    """Return the metrics of the conflict images of an added experiment, or of the published sets."""
+    if own is None:
+        return METRICS
+    n = len(own.answers)
+    chances = {
+        "shape_fraction": 1 / n,
+        "texture_fraction": 1 / n,
+        "agree_accuracy": 1 / n,
+        "neither_fraction": 1 - 2 / n,
+    }
+    ratios = {GRADED: partial(_graded, categories=own.answers)}
+    return tuple(
+        replace(m, role=own.role, chance=chances.get(m.name, m.chance), ratio=ratios.get(m.name, m.ratio))
+        for m in METRICS
+        if m.role == ROLE
+    )
+
+
 FIGURES = declared_figures(_DECLARED["figures"])

@@ -6,17 +6,18 @@ import numpy as np
 
 from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stimuli.experiments import Experiment, unanswerable
 from benchmark.stimuli.image_names import NO_ANSWER, any_answer
-from suites.cue_conflict.metrics import GRADED, METRICS
+from suites.cue_conflict.metrics import GRADED, metrics_of
 
 ANSWERS_ALONE = "answers alone, without probabilities"
 SILENT = f"no answer but '{NO_ANSWER}'"
 
 
-def score(_config: None, trials: Trials) -> Sequence[Score]:
+def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer. A planned but missing role gives a score without value."""
     scores = []
-    for metric in METRICS:
+    for metric in metrics_of(config):
         shown = trials.of(metric.role) if len(trials) else trials
         if metric.role in trials.missing:
             scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
@@ -27,7 +28,9 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
                 Score(metric=metric.name, value=None, reason=ANSWERS_ALONE, excluded=len(shown), role=metric.role)
             )
         elif len(shown):
-            scores.append(ratio_score(metric, shown))
+            scores.append(ratio_score(metric, shown, flags=unanswerable(config, shown)))
+            for name in filter(None, shown.coded("condition").used if config else ()):
+                scores.append(ratio_score(metric, shown, condition=name))
             for category in np.unique(shown["shape"]).tolist() if metric.headline else ():
                 scores.append(ratio_score(metric, shown.where(shown["shape"] == category), condition=category))
     return scores

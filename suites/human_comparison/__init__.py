@@ -60,6 +60,7 @@ def suite_of(own: Experiment | None) -> Suite:
         experiments={own.name: own.role},
         spaces=(own.space,),
         categories=own.categories,
+        partial=own.partial,
         variants={},
         of_experiment=None,
     )

@@ -7,6 +7,7 @@ resamples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import inf
 
 import numpy as np
@@ -14,12 +15,14 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.display import counted
 from benchmark.stats.intervals import Floats
+from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison.bootstrap import (
     Crowd,
     ExperimentAnswers,
     ExperimentDraws,
+    accuracy_draws,
     answered,
     answers_of,
     draw,
@@ -29,14 +32,15 @@ from suites.human_comparison.bootstrap import (
     pairs_among,
 )
 from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
-from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
+from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
-from suites.human_comparison.score import SILENT, coverage_flag, regenerated, roles_of, silent_roles
+from suites.human_comparison.score import SILENT, caveats, coverage_flag, roles_of, silent_roles
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 REGIME_METRICS = ("regime_consistency", "regime_accuracy")
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CEILING, FRACTION, OOD = "human_error_consistency", "ceiling_fraction", "ood_accuracy"
+NOTHING_SHARED = "no person saw an image that this observer answered"
 ONE_PERSON = "one person only: no pair of people"
 NO_VALUE = {
     CEILING: ONE_PERSON,
@@ -66,12 +70,23 @@ def compare(config: Experiment | None, trials: Trials, references: Mapping[str, 
     experiments = shown(config)
     reasons = dict.fromkeys(silent_roles(trials, experiments), SILENT)
     for role in roles_of(trials, experiments):
+        if experiments[role].partial:
+            own = {"": trials, **references}
+            if (whole := _on_shared(experiments[role], own, [("", who) for who in sorted(references)])) is None:
+                reasons[role] = NOTHING_SHARED
+                continue
+            among = _on_shared(experiments[role], own, list(combinations(sorted(references), 2)))
+            ceiling = among.values["error_consistency"] if among else None
+            values = {**whole.values, CEILING: ceiling}
+            averages.append(replace(whole, values={**values, FRACTION: share_of_ceiling(values)}))
+            scores += scores_of(averages[-1])
+            continue
         answers = answers_of(experiments[role], "", trials, references)
         if answers.reason:
             reasons[role] = answers.reason
             continue
         answered_by_all.append((answers, draw(answers)))
-        single, kept = _experiment(trials.of(role), *answered_by_all[-1])
+        single, kept = _experiment(experiments[role], trials.of(role), *answered_by_all[-1])
         averages += kept
         scores += [score for part in (*single, *kept) for score in scores_of(part)]
     blank = Score(metric="error_consistency", value=None, condition=KEPT)
@@ -88,12 +103,12 @@ def compare(config: Experiment | None, trials: Trials, references: Mapping[str, 
 
 
 def _experiment(
-    trials: Trials, answers: ExperimentAnswers, draws: ExperimentDraws
+    experiment: Experiment, trials: Trials, answers: ExperimentAnswers, draws: ExperimentDraws
 ) -> tuple[list[Averages], list[Averages]]:
     """Return the values of each condition (where there are several), and the averages over the kept ones, if any."""
     role, out, people = answers.role, answers.left_out, len(answers.observers) - 1
     absent = (f"{out} people did not see all images of {role}",) if out else ()
-    flags = (*simulated(answers.observers), *regenerated(trials), *absent)
+    flags = (*simulated(answers.observers), *caveats(trials, experiment), *absent)
     single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
     for part in answers.conditions:
         if part.condition:
@@ -109,6 +124,38 @@ def _experiment(
         own = replace(blank, n=n, excluded=total - n, condition=KEPT)
         kept.append(Averages(blank=own, values=values, people=people))
     return single, kept
+
+
+def _on_shared(
+    experiment: Experiment, observers: Mapping[str, Trials], pairs: Sequence[tuple[str, str]]
+) -> Averages | None:
+    """Return the agreement of pairs of observers, each on the images that both saw: means over the kept conditions,
+    then over pairs; None if no pair shares any. Without some pair there is no interval over people."""
+    found: dict[tuple[str, str], tuple[ExperimentDraws, int]] = {}
+    for a, b in pairs:
+        own, other = observers[a].of(experiment.role), observers[b].of(experiment.role)
+        answers = answers_of(experiment, a, own.where(np.isin(own.keys, other.keys)), {b: other})
+        if answers.kept:
+            found[a, b] = draw(answers), sum(len(part.right) for part in answers.kept)
+    if not found:
+        return None
+    names, sizes = sorted({name for pair in pairs for name in pair}), [n for _, n in found.values()]
+    values: dict[str, Floats | None] = {}
+    for metric in (*AGREEMENT, *BESIDE):
+        drawn = {pair: draws.mean(metric)[:, 0, 1] for pair, (draws, _) in found.items()}
+        own_pairs = np.stack(list(drawn.values()), axis=1)
+        if len(found) < len(pairs):
+            values[metric] = np.full(len(own_pairs), own_pairs[0].mean())
+        elif "" in names:
+            values[metric] = mean_of_people(own_pairs, draw_people(experiment.role, len(found)))
+        else:
+            matrix = np.zeros((len(own_pairs), len(names), len(names)))
+            for (a, b), each in drawn.items():
+                matrix[:, names.index(a), names.index(b)] = matrix[:, names.index(b), names.index(a)] = each
+            values[metric] = pairs_among(matrix, draw_people(experiment.role, len(names)))
+    text = f"{len(found)} of {len(pairs)} pairs share images: {min(sizes)} to {max(sizes)} of them"
+    blank = Score(metric="", value=None, n=sum(sizes), condition=KEPT, role=experiment.role, flags=(text,))
+    return Averages(blank=blank, values=values, people=len(names))
 
 
 def simulated(observers: Sequence[str]) -> tuple[str, ...]:
@@ -223,6 +270,13 @@ def _group(experiment: Experiment, trials: Mapping[str, Trials]) -> Averages | N
     names = sorted(name for name, part in trials.items() if answered(part.of(role)))
     if len(names) < 2:
         return None
+    if experiment.partial:
+        among = _on_shared(experiment, trials, list(combinations(names, 2)))
+        agreement = {metric: among.values[metric] for metric in AGREEMENT} if among else {}
+        parts = [part.where(kept(part, {role: experiment})).of(role) for part in map(trials.get, names) if part]
+        each = [accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
+        right = mean_of_people(np.stack(each, axis=1), draw_people(role, len(names)))
+        return among and replace(among, values={**agreement, CEILING: agreement["error_consistency"], OOD: right})
     first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
     answers = answers_of(experiment, first, trials[first], {name: trials[name] for name in names if name != first})
     if answers.reason or not answers.kept:

@@ -2,7 +2,9 @@
 
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import log2
 
 import numpy as np
@@ -11,6 +13,7 @@ from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
 from suites.human_comparison.experiments import BY_ROLE, Shown
@@ -35,7 +38,11 @@ def kept(trials: Trials, experiments: Shown = BY_ROLE) -> Array:
 
 def accuracy_name(role: str) -> str:
     """Return the accuracy metric of a role."""
-    return f"{re.sub('[^A-Za-z0-9]', '_', role)}_accuracy"
+    return f"{_word(role)}_accuracy"
+
+
+def _word(text: str) -> str:
+    return re.sub("[^A-Za-z0-9]", "_", text)
 
 
 _DECLARED = package_data("suites.human_comparison", "metrics")
@@ -66,7 +73,38 @@ def metrics_of(experiments: Shown) -> tuple[Metric, ...]:
         )
         for experiment in experiments.values()
     )
-    return (*first, *accuracies, *last)
+    return (*first, *accuracies, *(metric for own in experiments.values() for metric in differences(own)), *last)
+
+
+def differences(experiment: Experiment) -> tuple[Metric, ...]:
+    """Return the metrics of the factors of which the experiment compares two values, image by image."""
+
+    def ratio(trials: Trials, at: int, pair: tuple[str, str]) -> tuple[Array, Array]:
+        counted = kept(trials, {experiment.role: experiment})
+        counted |= not counted.any()  # at a level that enters no average
+        values = np.array([name.split("/")[at] for name in trials.coded("condition").words.tolist()])
+        one, other = ((values == value)[trials.coded("condition").codes] & counted for value in pair)
+        there = one.any() and other.any()
+        weights = one - other * (one.sum() / max(1, other.sum()))  # if there are not as many of both
+        return weights * correct(trials) * there, one & there
+
+    def images(trials: Trials) -> Mapping[str, Array]:
+        return {"image": np.array([name.rpartition("/")[2] for name in trials["stimulus"].tolist()])}
+
+    places = {name: at + bool(experiment.conditions) for at, name in enumerate(experiment.factors)}
+    return tuple(
+        Metric(
+            name=f"{_word(name)}_difference",
+            title=f"{pair[0]} - {pair[1]}",
+            definition=f"accuracy under {pair[0]} - accuracy under {pair[1]}, image by image",
+            direction="none",
+            role=experiment.role,
+            ratio=partial(ratio, at=places[name], pair=pair),
+            clusters=images,
+            span=(-1.0, 1.0),
+        )
+        for name, pair in experiment.compared.items()
+    )
 
 
 METRICS = metrics_of(BY_ROLE)
@@ -139,9 +177,9 @@ def figures_of(experiments: Shown) -> tuple[SuiteFigure, ...]:
             title=f"Accuracy by level: {experiment.role}",
             caption=f"Share of right answers among {len(experiment.answers)} categories.",
             metrics=(accuracy_name(experiment.role),),
-            conditions="(?P<level>.+)",
+            conditions="/".join(["(?P<level>.+?)", *(f"(?P<{_word(name)}>.+)" for name in experiment.factors)]),
             along="level",
-            order=tuple(experiment.levels),
+            order=tuple(experiment.conditions),
             axes=(experiment.unit or experiment.title or experiment.name, "accuracy (share right)"),
             line=(1 / len(experiment.answers), f"chance (1/{len(experiment.answers)})"),
             source=experiment.citation or GEIRHOS,
@@ -149,4 +187,22 @@ def figures_of(experiments: Shown) -> tuple[SuiteFigure, ...]:
         for experiment in experiments.values()
         if not experiment.single
     )
-    return (first, *curves, *rest)
+    compared = (
+        SuiteFigure(
+            kind="curve",
+            name=f"{metric.name.replace('_', '-')}-{experiment.role.lower()}",
+            title=f"{metric.title} by level: {experiment.role}",
+            caption=f"{metric.definition.capitalize()}.",
+            metrics=(metric.name,),
+            conditions="(?P<level>.+)",
+            along="level",
+            order=tuple(experiment.conditions),
+            axes=(experiment.unit or experiment.title or experiment.name, "difference of accuracies"),
+            line=(0.0, "no difference"),
+            source=experiment.citation,
+        )
+        for experiment in experiments.values()
+        for metric in differences(experiment)
+        if experiment.conditions
+    )
+    return (first, *curves, *compared, *rest)

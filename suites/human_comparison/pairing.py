@@ -226,7 +226,7 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str, of
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
     start = Comparison(metric=metric, condition=role, a=a, b=b, difference=gap, n=sum(part.n for part in parts))
-    start = start if role else replace(start, average=coverage_flag(len(parts), of)[0])
+    start = start if role else replace(start, average="".join(coverage_flag(len(parts), of)))
     # Twice the covariances of all pairs of experiments that show images of the same shapes.
     total = 0.0
     for first, second in combinations(parts, 2):

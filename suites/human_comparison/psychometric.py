@@ -49,16 +49,15 @@ class PsychometricCurve:
     poor: bool = False  # whether the data are further from the curve than chance explains
 
 
-def fit_curve(experiment: Experiment, trials: Trials, factors: str = "") -> PsychometricCurve:
-    """Fit one observer's curve in one experiment, under values of its further factors ("collinear"); without a fit, the
-    curve carries the reason."""
+def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
+    """Fit one observer's curve in one experiment; without a fit, the curve carries the reason."""
     if not experiment.scale:
         return PsychometricCurve(reason="the conditions are not levels of one quantity")
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
     right, rows, log = correct(trials), [], experiment.scale == "log"
     for name, level in experiment.levels.items():
         shown = trials["condition"] == name
-        if level is not None and name.partition("/")[2] == factors and shown.any():
+        if level is not None and shown.any():
             with np.errstate(divide="ignore"):
                 rows.append((np.log10(level) if log else level, right[shown].sum(), shown.sum()))
     finite = [10**x if log else x for x, *_ in rows if np.isfinite(x)]  # from the mildest distortion

@@ -9,13 +9,13 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
-from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.experiments import Experiment, unanswerable
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.experiments import BY_ROLE, Shown, shown
-from suites.human_comparison.metrics import accuracy_name, kept, metrics_of
+from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
 
 METHOD = "bootstrap: images"  # within conditions
@@ -59,9 +59,11 @@ def _among(trials: Trials, experiments: Shown) -> list[str]:
     return [role for role in experiments if role in present]
 
 
-def regenerated(trials: Trials) -> tuple[str, ...]:
-    """Return a flag if some images were not the published files but regenerated from their sources."""
-    return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
+def caveats(trials: Trials, experiment: Experiment | None = None) -> tuple[str, ...]:
+    """Return flags if some images were not the published files but regenerated from their sources, or a network has no
+    class for a category of an added experiment."""
+    made = ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
+    return made + unanswerable(experiment if experiment and experiment.categories else None, trials)
 
 
 def coverage_flag(roles: int, of: int = len(BY_ROLE)) -> tuple[str, ...]:
@@ -82,14 +84,17 @@ def ood_accuracy(trials: Trials, experiments: Shown = BY_ROLE) -> Score:
         reason = "no trial of a condition that enters the average"
         return Score(metric="ood_accuracy", value=None, reason=reason, excluded=len(trials))
     mean = np.mean(draws, axis=0)
-    flags, excluded = (*coverage_flag(len(draws), len(experiments)), *regenerated(own)), len(trials) - len(own)
+    flags, excluded = (
+        (*coverage_flag(len(draws), len(experiments)), *caveats(own, next(iter(experiments.values())))),
+        len(trials) - len(own),
+    )
     score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=excluded, flags=flags)
     bounds = interval(mean)
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 
 
 def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Iterator[Score]:
-    flags, conditions = regenerated(trials), trials.coded("condition")
+    flags, conditions = caveats(trials, experiment), trials.coded("condition")
     yield ratio_score(metric, trials, flags=flags)
     for name in sorted(conditions.used):
         shown = trials.where((conditions.words == name)[conditions.codes])
@@ -98,17 +103,39 @@ def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Itera
             plain = replace(metric, ratio=share(correct))
             yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
         yield from _answers(experiment, name, shown)
-    if experiment.scale:
-        curve = fit_curve(experiment, trials)
-        flags = (*flags, "the curve fits poorly") if curve.poor else flags
+    for factors in experiment.combinations if experiment.scale else ():
+        ends = np.array([name.partition("/")[2] == factors for name in conditions.words.tolist()])
+        part = trials.where(ends[conditions.codes])
+        curve = fit_curve(experiment, part)
+        own = (*flags, "the curve fits poorly") if curve.poor else flags
         if curve.threshold is not None and None in (curve.low, curve.high):
-            flags = (*flags, "interval open at the ends of the levels shown")
+            own = (*own, "interval open at the ends of the levels shown")
         score = Score(
-            metric="threshold", value=curve.threshold, reason=curve.reason, n=len(trials), role=experiment.role,
-            flags=flags,
+            metric="threshold", value=curve.threshold, reason=curve.reason, n=len(part), role=experiment.role,
+            condition=factors, flags=own,
         )  # fmt: skip
         bounded = curve.low is not None and curve.high is not None
         yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
+    for metric in differences(experiment):
+        yield ratio_score(metric, trials, flags=flags)
+        for level in experiment.conditions:
+            there = np.array([name.partition("/")[0] == level for name in conditions.words.tolist()])[conditions.codes]
+            yield replace(ratio_score(metric, trials.where(there), flags=flags), condition=level)
+    if "rt" in trials.columns:
+        yield from _times(experiment, trials)
+
+
+def _times(experiment: Experiment, trials: Trials) -> Iterator[Score]:
+    """Yield the median reaction time in each condition, of the trials that have one."""
+    for name in sorted(trials.coded("condition").used):
+        times = trials["rt"][np.asarray(trials["condition"] == name)].astype(float)
+        known = times[np.isfinite(times)]
+        if len(known):
+            value, left = float(np.median(known)), len(times) - len(known)
+            yield Score(
+                metric="reaction_time", value=value, n=len(known), excluded=left, condition=name or "all",
+                role=experiment.role,
+            )  # fmt: skip
 
 
 def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator[Score]:

@@ -12,6 +12,7 @@ from benchmark.failures import StimuliError, TrialsError
 from benchmark.stimuli.experiments import experiment_from, published_experiments, read_experiment
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.trial_tables import TableHints, read_tables
+from benchmark.store import open_store
 
 GERMAN = {"Apfel": "apple", "Tasse": "mug", "Löffel": "spoon"}
 COLUMNS = {"person": "Vpn", "image": "Bild", "answer": "Antwort", "condition": "Stufe", "kind": "Art", "rt": "RZ"}
@@ -45,6 +46,11 @@ def write(folder, images=True, **changes):
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (level, len(kind), len(category))).save(place)
     return file
+
+
+def scores_of(observer):
+    with open_store("results.db", write=False) as store:
+        return store.latest_scores(observers=[observer])
 
 
 def german_table(folder, people=3, right=0.8):
@@ -146,3 +152,43 @@ def test_one_yaml_and_two_commands(tmp_path, bench):
     assert "36 trials" in bench("import", "trials", str(german_table(tmp_path))).out
     shown = bench("rank", "--suite", "human-comparison:fragments").out
     assert "subject-VP0 (fragments)" in shown and "fragments" in shown
+
+
+@pytest.mark.slow
+def test_people_who_saw_different_images_count_on_what_a_pair_shares(tmp_path, bench):
+    """Three people saw images 1-6, 4-9 and 7-12, all right but on image 5: pairs share three images or none."""
+    row = {"name": "parts", "categories": ["cat", "dog"], "partial": True}
+    (tmp_path / "parts.yaml").write_text(yaml.safe_dump(row))
+    lines = [
+        f"p{who},{image}.png,cat,{'dog' if image == 5 else 'cat'}"
+        for who in range(3)
+        for image in range(3 * who, 3 * who + 6)
+    ]
+    (tmp_path / "parts.csv").write_text("\n".join(["subj,imagename,category,object_response", *lines]))
+    bench("data", "add", tmp_path / "parts.yaml")
+    bench("import", "trials", tmp_path / "parts.csv")
+    rows = {row.metric: row for row in scores_of("people (among themselves)")}
+    assert (
+        rows["error_consistency"].n == 6
+        and "2 of 3 pairs share images: 3 to 3 of them" in rows["error_consistency"].flags
+    )
+    assert rows["observed_consistency"].value == 1 and rows["ood_accuracy"].value == pytest.approx(
+        (5 / 6 + 5 / 6 + 1) / 3
+    )
+
+
+@pytest.mark.slow
+def test_factors_give_curves_and_a_paired_difference(tmp_path, bench):
+    """Collinear fragments are named at every level, shuffled ones at 100 alone: differences 0 and 1."""
+    file = write(tmp_path, compared={"kind": ["collinear", "shuffled"]}, scale="log")
+    table = tmp_path / "fragments.csv"
+    shown = [(level, kind, c) for level in (100, 50) for kind in ("collinear", "shuffled") for c in GERMAN.values()]
+    said = [(c if (level, kind) != (50, "shuffled") else "na", level, kind, c) for level, kind, c in shown]
+    lines = [f"{who};{c}_1;{word};{level};{kind};250;Test" for who in "ab" for word, level, kind, c in said]
+    table.write_text("\n".join(["Vpn;Bild;Antwort;Stufe;Art;RZ;Block", *lines]))
+    bench("data", "add", file)
+    bench("import", "trials", table)
+    rows = {(row.metric, row.condition): row for row in scores_of("subject-a (fragments)")}
+    assert (rows["kind_difference", "100"].value, rows["kind_difference", "50"].value) == (0, 1)
+    assert rows["kind_difference", ""].n == 3 and rows["reaction_time", "50/shuffled"].value == 0.25
+    assert "too few for a curve" in rows["threshold", "shuffled"].reason
