@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -136,7 +137,10 @@ def evaluate(
     plain = progress is None or isinstance(progress, bool)
     watched: Any = reporting(quiet=progress is False) if plain else nullcontext(progress)
     with watched as reporter, training_untouched(), cublas_untouched():
-        held = hold(net, said, shelf, request.device, trial)
+        try:
+            held = hold(net, said, shelf, request.device, trial)
+        except BenchError as error:  # the file's door shares these messages, which name its options
+            raise type(error)(re.sub(r"--([a-z]+)", r"\1=", str(error)), error.remedy) from error
         for row in held.checks if progress is None and step is None else ():
             echo_line(f"{row.mark or 'ok':5} {row.name}: {row.detail}", err=True)
         if save and not held.registered:

@@ -1,6 +1,7 @@
 """A network in memory: what it is fed, whose observer it is, and a training around it that goes on undisturbed."""
 
 import copy
+import json
 import random
 import sys
 import threading
@@ -232,6 +233,11 @@ class Stopping(Silent):
         raise KeyboardInterrupt
 
 
+def test_what_an_object_lacks_is_named_as_an_argument():
+    with pytest.raises(CardError, match=r"Give mean=, std= as it was trained"):
+        gb.evaluate(TinyResNet(16), "cue-conflict", preprocess={"size": 64}, labels="world16", check=False)
+
+
 @pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_and_doubles_nothing(tmp_path):
     whole = evaluated(small(), tmp_path / "whole.db", limit=600)
@@ -243,7 +249,7 @@ def test_an_interrupted_evaluation_goes_on_and_doubles_nothing(tmp_path):
         assert len(again.trials("cue-conflict")) == len(whole.trials("cue-conflict"))
 
 
-def objects():
+def objects(folder):
     """Yield name -> object, what is said of it, and its own decisions on 64 photographs."""
     import open_clip
     import pytorch_lightning
@@ -256,15 +262,15 @@ def objects():
     from torchvision import models
 
     torch.manual_seed(0)
-    for name in ("resnet18", "mobilenetv3_small_050"):
+    for name in ("test_resnet", "mobilenetv3_small_050"):
         net = timm.create_model(name)
         transform = timm.data.create_transform(**timm.data.resolve_model_data_config(net))
         yield f"timm {name}", net, {}, own_answers(net, transform)
     for name, entry in (("resnet18", "ResNet18"), ("squeezenet1_1", "SqueezeNet1_1")):
         net, weights = models.get_model(name), getattr(models, f"{entry}_Weights").DEFAULT
         yield f"torchvision {name}", (net, weights), {}, own_answers(net, weights.transforms())
-    plain = models.resnet18()
-    yield "torchvision plain", plain, {}, own_answers(plain, models.ResNet18_Weights.DEFAULT.transforms())
+    plain = models.squeezenet1_0()
+    yield "torchvision plain", plain, {}, own_answers(plain, models.SqueezeNet1_0_Weights.DEFAULT.transforms())
 
     names = dict(enumerate(NAMES))
     made = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], id2label=names)
@@ -310,8 +316,13 @@ def objects():
     net = world(2).eval()
     yield "function of tensors", (lambda x: net(x), AS_FIELDS), said, own_answers(net, AS_FIELDS)
 
-    towers, _, transform = open_clip.create_model_and_transforms("RN50")
-    tokenize = open_clip.get_tokenizer("RN50")
+    vision = {"image_size": 64, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = folder / "tiny-towers.json"
+    config.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(config)
+    towers, _, transform = open_clip.create_model_and_transforms("tiny-towers")
+    tokenize = open_clip.get_tokenizer("tiny-towers")
     words = [template(name) for name in sorted(NAMES) for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
     with torch.no_grad():
         units = nn.functional.normalize(towers.eval().encode_text(tokenize(words)), dim=1)
@@ -324,7 +335,7 @@ def objects():
 def test_objects_of_libraries_decide_as_their_own_pipelines(tmp_path):
     (tmp_path / "four.yaml").write_text(f"name: four\nclasses: {sorted(NAMES)}\n")
     count = 0
-    for name, net, said, own in objects():
+    for name, net, said, own in objects(tmp_path):
         said = {"labels": str(tmp_path / "four.yaml")} if said == {"labels": None} else said
         model = held(copy.copy(net), **said).model
         agreeing = np.mean(np.array(decisions(model)) == own)

@@ -66,6 +66,7 @@ one_step(None, [], torch.ones(1), 0.1, None)
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_type_checker_of_a_third_party_sees_templates_and_verbs(tmp_path):
     """As in packages of a third party: gestaltbench is installed, not the folder that is looked at."""
     pytest.importorskip("mypy")

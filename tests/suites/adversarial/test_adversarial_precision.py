@@ -28,6 +28,7 @@ def test_clean_accuracy_may_move_within_its_interval():
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_bfloat16_moves_robust_accuracy_less_than_its_interval(robust):
     """Of a network some of whose images hold at every budget: of one that falls at once, nothing could move."""
     exact = robust.usual
