@@ -13,8 +13,8 @@ GUESSING = 0.05
 #: Shares of late trials and of failed checks above which a person is named.
 MANY_LATE, MANY_FAILED = 0.1, 0.25
 HEADER = (
-    "person", "participant", "images", "right", "checks failed", "late", "practice", "questions wrong", "distance cm",
-    "degrees", "screen", "remarks",
+    "person", "participant", "remarks", "images", "right", "checks failed", "late", "practice", "questions wrong",
+    "distance cm", "degrees", "screen",
 )  # fmt: skip
 STYLE = """
 :root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }
@@ -24,14 +24,16 @@ tr { border-bottom: 1px solid #8888; } td { font-variant-numeric: tabular-nums; 
 
 
 def people_page(answers: Answers) -> str:
-    """Return the page, which loads itself again. All texts are escaped; it runs no program and loads nothing."""
+    """Return the page, to be loaded again for what is new. Texts are escaped; it runs no program and loads nothing."""
     by_person: dict[str, list[Row]] = defaultdict(list)
     for (person, _), row in list(answers.known.items()):
         by_person[person].append(row)
     total = answers.session.trials
-    lines = []
+    lines, seen = [], set[str]()
     for number, participant in enumerate(list(answers.ids), start=1):
-        cells = (str(number), participant, *_progress(by_person[f"subject-{number:02d}"], total))
+        again = participant and participant in seen
+        seen.add(participant)
+        cells = (str(number), participant, *_progress(by_person[f"subject-{number:02d}"], total, bool(again)))
         lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     done = sum(answers.is_complete(number) for number in range(1, len(lines) + 1))
@@ -39,7 +41,7 @@ def people_page(answers: Answers) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     rows = "".join(f"<tr>{line}</tr>\n" for line in lines)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="10">'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><link rel="icon" href="data:,">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
         f"<style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{len(lines)} people have begun, {done} have "
@@ -48,8 +50,8 @@ def people_page(answers: Answers) -> str:
     )
 
 
-def _progress(rows: Sequence[Row], total: int) -> tuple[str, ...]:
-    """Return the cells of a person's answers, from "images" on."""
+def _progress(rows: Sequence[Row], total: int, again: bool) -> tuple[str, ...]:
+    """Return the cells of a person's answers, from "remarks" on. again: whether an earlier person has the same id."""
     from scipy.stats import binom
 
     trials = [row for row in rows if row["trial"].isdecimal()]
@@ -58,6 +60,7 @@ def _progress(rows: Sequence[Row], total: int) -> tuple[str, ...]:
     failed = sum(row["object_response"] != row["category"] for row in checks)
     late = sum(row["status"] == LATE for row in rows)
     remarks = {
+        "id seen before": again,
         f"incomplete: {total - len(trials)} left": len(trials) < total,
         "at chance": bool(trials) and binom.sf(right - 1, len(trials), 1 / len(GEIRHOS16)) >= GUESSING,
         "late frames": late > MANY_LATE * max(len(trials), 1),
@@ -65,8 +68,8 @@ def _progress(rows: Sequence[Row], total: int) -> tuple[str, ...]:
     }
     last = rows[-1] if rows else dict.fromkeys(("misunderstood", "distance_cm", "distance_by", "degrees", "screen"), "")
     return (
-        f"{len(trials)} of {total}", f"{right / len(trials):.0%}" if trials else "", f"{failed} of {len(checks)}",
-        str(late), f"{practised} of {len(practice)}", last["misunderstood"],
+        ", ".join(text for text, holds in remarks.items() if holds), f"{len(trials)} of {total}",
+        f"{right / len(trials):.0%}" if trials else "", f"{failed} of {len(checks)}", str(late),
+        f"{practised} of {len(practice)}", last["misunderstood"],
         f"{last['distance_cm']} {last['distance_by']}".strip(), last["degrees"], last["screen"],
-        ", ".join(text for text, holds in remarks.items() if holds),
     )  # fmt: skip

@@ -114,7 +114,7 @@ def test_the_experimenters_page_names_who_guesses_or_is_late_and_shows_names_as_
         status, page = request(port, f"/people?token={kept.watch}", method="GET")
     rows = [re.findall("<td>(.*?)</td>", line) for line in page.splitlines() if line.startswith("<tr><td>")]
     assert status == 200 and "3 people have begun, 1 have answered all 16 trials" in page and "<script" not in page
-    assert [(row[1], row[2], row[3], row[-1]) for row in rows] == [
+    assert [(row[1], row[3], row[4], row[2]) for row in rows] == [
         ("5f0c", "16 of 16", "100%", ""),
         ("x", "12 of 16", "8%", "incomplete: 4 left, at chance, late frames"),
         ("&lt;script&gt;alert(1)&lt;/script&gt;", "0 of 16", "", "incomplete: 16 left"),

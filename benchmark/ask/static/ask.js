@@ -479,7 +479,8 @@ async function rest(display) {
 
 async function onward(display) {
   if (away || paused || answered() - rested >= plan.breakEvery) {
-    if (plan.jatos) jatos.submitResultData(files().lines);  // so that those who leave have left something
+    // So that those who leave have left something; the end sends it again.
+    if (plan.jatos) Promise.resolve(jatos.submitResultData(files().lines)).catch(() => {});
     await rest(display);
   }
   const item = upcoming(), record = item && await trial(display, item);
@@ -545,7 +546,7 @@ async function thanks(display) {
   const values = {number: person.number, right: right(1), count: tries, criterion: plan.criterion};
   const own = ended ? [paragraph(text.dismissed, values)] : [paragraph(text.thanks, values), ...debrief()];
   const main = plan.jatos ? buttons.finish : known.participant ? null : buttons.again;
-  await page(display, ended ? titles.dismissed : titles.thanks, [...own, state, paid, offer], main);
+  await page(display, ended ? titles.dismissed : titles.thanks, [...own, state, offer, paid], main);
   if (plan.jatos) {
     while (person.delivered !== plan.id) await sleep(200);
     return jatos.endStudy();
