@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,13 +16,15 @@ from benchmark.contracts import Trials
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Column, Row
+from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
+from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
 from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeComparison, RecipePlan, compared_recipes
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.settings import Settings
 from benchmark.stats.intervals import Floats, normal_quantile
 from benchmark.stats.network_samples import ImageVariance, fixed_images, from_pairs, sampled_ratio
-from benchmark.store import Store
+from benchmark.store import IMPORTED, Store
 
 Networks = Sequence[Observed]
 
@@ -32,7 +35,7 @@ def recipes(
 ) -> list[list[HeadlineSample]]:
     """Return each label space's headlines with their networks, for means over recipes, families or architectures."""
     with leaderboard.reading() as store:
-        spaces = [(summary, _networks(store, summary)) for summary in _summaries(leaderboard, suite)]
+        spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite))]
         made = [list(_samples(store, *space, suite)) for space in spaces]
     return [samples for samples in made if samples]
 
@@ -43,13 +46,15 @@ def compare_recipes(
     b: Annotated[str, Option("Another recipe.")],
     *,
     suite: SuiteName = None,
+    by: str | None = None,
 ) -> RecipeComparison:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
-    Networks are paired by source, architecture and seed where all of the smaller recipe have a partner."""
+    Networks are paired by source, architecture and seed where all of the smaller recipe have a partner. by: another
+    metric than the headlines."""
     with leaderboard.reading() as store:
-        spaces = [(summary, _networks(store, summary)) for summary in _summaries(leaderboard, suite)]
-        known = {network.lineage.recipe for _, networks in spaces for network in networks}
+        spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
+        known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
         sides = {name: chosen_recipes(known, name) for name in (a, b)}
         if len(sides) < 2 or sides[a] & sides[b]:
             both = ", ".join(sorted(sides[a] & sides[b]))
@@ -60,6 +65,39 @@ def compare_recipes(
     if not found.rows:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
+
+
+def claims(
+    leaderboard: Selection,
+    file: Annotated[str | Path | None, Option("A YAML file of claims (default: papers').", kind="file")] = None,
+) -> list[TriedClaim]:
+    """Try the claims of a file: held, refuted or open.
+
+    A claim names two recipes, a suite, a direction, a margin and the date at which it was stated. Each is tested over
+    networks and images; all claims of a family are adjusted together (Holm). Without FILE, the claims of the papers
+    behind this package are tried."""
+    with leaderboard.reading() as store:
+        store.observers()  # a missing leaderboard is an error of its own
+    rows = []
+    for claim in read_claims(PAPERS if file is None else Path(file)):
+        try:
+            found = compare_recipes(
+                leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric or None
+            ).rows
+        except BenchError as error:
+            rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
+            continue
+        with leaderboard.reading() as store:
+            rows += [_dated(store, TriedClaim(claim=claim, found=each)) for each in found]
+    return tried(rows)
+
+
+def _dated(store: Store, row: TriedClaim) -> TriedClaim:
+    names = {*row.found.a, *row.found.b} if row.found else set()
+    kinds = {each.kind for each in store.observers(names=names)}
+    suites = (row.claim.suite, IMPORTED)
+    moments = [o.created for name in names for o in store.observations(observer=name) if o.suite in suites]
+    return replace(row, first=min(moments, default=""), published="published" in kinds)
 
 
 def recipe_power(
@@ -101,10 +139,6 @@ def chosen_recipes(known: set[str], pattern: str) -> frozenset[str]:
     if not fitting:
         raise unknown_name("recipe", pattern, known, "`bench rank --by-recipe` lists those with scores.")
     return fitting
-
-
-def _summaries(leaderboard: Filtered, suite: str | None) -> list[Summary]:
-    return summaries(rank(leaderboard, suite))
 
 
 def _networks(store: Store, summary: Summary) -> list[Observed]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "rank": ("tables", "Print ranked tables with intervals and flags."),
     "verdict": ("tables", "Say in a dozen lines what is known about a network."),
     "compare": ("tables", "Compare observers: paired tests, agreement, transfer."),
+    "claims": ("tables", "Try claims on recipes: held, refuted or open."),
     "power": ("tables", "Estimate the images and people a comparison needs."),
     "show": ("tables", "Show one observer's scores, or a number's provenance."),
     "report": ("pages", "Write a leaderboard as pages, or serve it live."),

@@ -47,6 +47,7 @@ from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
+from benchmark.leaderboard.recipe_claims import claims_table
 from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_power_table, recipe_table
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
@@ -395,5 +396,12 @@ def power(
     if networks:
         asked.pop("discordant")
     tables = [recipe_power_table(api.recipe_power(**asked)) if networks else power_table(api.power(**asked))]
+    _give(tables, tables, form, output)
+    return 0
+
+
+@command(api.claims)
+def claims(leaderboard: Selection, file: Path | None, form: Form = None, output: Output = None) -> int:
+    tables = [claims_table(api.claims(leaderboard, file))]
     _give(tables, tables, form, output)
     return 0

@@ -25,6 +25,8 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.network_samples import Group, ImageVariance, NetworkSample, over_networks
 
 GroupedBy = Literal["recipe", "family", "architecture"]
+#: Of two units alone, whose spread may be next to nothing by chance, an interval would cover as little as .90.
+LEAST_PAIRS = 3
 ONE = "one network: its seed cannot be told from its {}"
 
 
@@ -68,6 +70,8 @@ class HeadlineSample:
         units = self.units(at, by)
         if len(units) < 2:
             return Cell(n=len(at), reason=ONE.format(by))
+        if len(units) < LEAST_PAIRS:
+            return Cell(value=float(units.mean(axis=0) @ self.values), n=len(at), flags=("two alone: no interval",))
         found = over_networks([(1.0, units)], self.values, self.images)
         spread = Variance(value=found.test.se**2, df=found.df)
         low, high = (
@@ -191,20 +195,25 @@ def compared_recipes(samples: Iterable[HeadlineSample], sides: Mapping[str, froz
 def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> RecipeDifference:
     names = [network.name for network in sample.networks]
     pairs = _pairs(sample.networks, a, b)
-    if len({j for _, j in pairs}) < 2 or len({i for i, _ in pairs}) < min(len(a), len(b)):
+    lines = [_line(sample.networks[i]) for i, _ in pairs]
+    keys = lines if len(set(lines)) > 1 else [names[j] for _, j in pairs]
+    if len({*keys}) < LEAST_PAIRS or len(pairs) < min(len(a), len(b)):
         pairs = []
     groups: list[Group]
     if pairs:
         single = np.eye(len(names))
-        lines = [_line(sample.networks[i]) for i, _ in pairs]
-        keys = lines if len(set(lines)) > 1 else [names[j] for _, j in pairs]
         groups = [(1.0, _averaged(np.array([single[i] - single[j] for i, j in pairs]), keys))]
         a, b = [i for i, _ in pairs], [*dict.fromkeys(j for _, j in pairs)]
-        what = "seed" if len({sample.networks[i].lineage.architecture for i in a}) == 1 else "architecture"
-        unit = f"{len(groups[0][1])} pairs by {what}"
+        own = [sample.networks[i].lineage for i in a]
+        by = next((what for what in ("architecture", "seed") if len({getattr(one, what) for one in own}) > 1), "source")
+        unit = f"{len(groups[0][1])} pairs by {by}"
     else:
         groups = [(1.0, sample.units(a)), (-1.0, sample.units(b))]
-        unit = " + ".join(f"{len(units)}" for _, units in groups) + " networks"
+        kinds = [
+            "lines" if len(units) < len(side) else "networks" for (_, units), side in zip(groups, (a, b), strict=True)
+        ]
+        unit = " + ".join(f"{len(units)} {kind}" for (_, units), kind in zip(groups, kinds, strict=True))
+        unit = unit.replace(f" {kinds[1]} + ", " + ")  # "3 + 2 networks"
     means = [float(sample.values[[*at]].mean()) for at in (a, b)]
     start = Comparison(metric=sample.metric.name, a=means[0], b=means[1], n=sample.n)
     estimate = None

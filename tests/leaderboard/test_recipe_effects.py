@@ -96,7 +96,7 @@ def test_without_partners_two_samples_of_networks_are_compared(table):
     ).rows[0]
     means = table.mean(axis=0)  # lines count once: resnet and vit; alexnet and vgg
     first, second = np.array([means[:2].mean(), means[2]]), np.array([means[3], means[4:].mean()])
-    assert one.unit == "2 + 2 networks" and not one.pairs
+    assert one.unit == "2 + 2 lines" and not one.pairs
     assert one.row.comparison.difference == pytest.approx(first.mean() - second.mean())
     spread = first.var(ddof=1) / 2 + second.var(ddof=1) / 2
     assert one.estimate.networks + one.estimate.interaction == pytest.approx(spread)
@@ -128,11 +128,15 @@ def test_a_metric_of_pairs_has_the_covariance_that_they_imply():
 
 
 def test_one_network_has_a_dash_and_its_reason(table):
-    shown = recipe_table([sample(table[:, :3], ["n-a-0", "n-a-1", "n-b-0"], ["stylised", "stylised", "standard"])])
-    stylised, standard, within, between = shown.rows
-    assert stylised[2].value == pytest.approx(table[:, :2].mean()) and stylised[2].low < stylised[2].value
+    names, recipes = ["n-a-0", "n-a-1", "n-a-2", "n-b-0", "n-c-0", "n-c-1"], ["stylised"] * 3 + ["standard"] + ["x"] * 2
+    two, stylised, standard, within, between = recipe_table([sample(table[:, ::-1], names, recipes)]).rows
+    stylised, two = sorted([stylised, two], key=lambda row: row[0])
+    assert stylised[2].value == pytest.approx(table[:, 3:].mean()) and stylised[2].low < stylised[2].value
+    assert (two[2].value, two[2].low) == (pytest.approx(table[:, :2].mean()), None)
     assert (standard[2].value, standard[2].reason) == (None, "one network: its seed cannot be told from its recipe")
-    assert within[2] == pytest.approx(table[:, :2].mean(axis=0).std(ddof=1)) and between[2] is None
+    parts = [table[:, 3:].mean(axis=0), table[:, :2].mean(axis=0)]
+    assert within[2] == pytest.approx(np.sqrt(sum(((p - p.mean()) ** 2).sum() for p in parts) / 3))
+    assert between[2] == pytest.approx(np.std([p.mean() for p in parts], ddof=1))
 
 
 def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
