@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -54,10 +55,11 @@ def read_claims(path: Path) -> list[RecipeClaim]:
     rows: Any = read_document(path, "the file of claims", BenchError)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise BenchError(f"{path}: expected a list of claims, each with claim, over, suite and stated.")
-    claims = []
-    for at, row in enumerate(rows, 1):
-        claims.append(validated(RecipeClaim, row, lambda text, at=at: BenchError(f"{path}, claim {at}: {text}.")))
-    return claims
+
+    def wrong(at: int, text: str) -> BenchError:
+        return BenchError(f"{path}, claim {at}: {text}.")
+
+    return [validated(RecipeClaim, row, partial(wrong, at)) for at, row in enumerate(rows, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +127,8 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
         least = min(len(found.a), len(found.b))
         if least < claim.networks:
             flags.append(f"planned for {claim.networks} networks of each recipe")
-        cell = Cell(
-            found.estimate and found.estimate.value, low, high, n=found.sample.n, flags=tuple(flags), source=test
-        )
+        value = sign * (test.difference + claim.margin)
+        cell = Cell(value, low, high, n=found.sample.n, flags=tuple(flags), source=test)
         where = f"{found.sample.title} ({found.sample.space})"
         return (claim.claim, row.verdict, asked, where, cell, found.unit, p_value(test.p_holm), when, claim.paper)
 
