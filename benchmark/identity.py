@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.contracts import CHUNK, Block, Policy, Suite
+from benchmark.version import __version__
 from registry.code import Codes, code_digest
 from registry.files import digest_data
 
@@ -92,6 +93,7 @@ def environment_record(device: str, threads: int) -> dict[str, Any]:
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             packages[name] = version(name)
+    packages["gestaltbench"] = __version__  # an editable install states the version at which it was installed
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),

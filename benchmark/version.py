@@ -1,3 +1,4 @@
-"""The version of the package."""
+"""The version of the package. CITATION.cff states both, too."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
+RELEASED = "2026-11-30"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from benchmark.version import __version__
+
 if TYPE_CHECKING:
     from registry.user_errors import Remedy
 
@@ -106,7 +108,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="gestaltbench", prog_name="bench")
+@click.version_option(__version__, prog_name="bench")
 def cli() -> None:
     """Does my network see like a person, and does it break like a machine?
 

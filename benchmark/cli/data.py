@@ -14,10 +14,13 @@ from benchmark.cli.printing import echo_line, echo_lines, print_rows, safe_conso
 from benchmark.failures import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
-from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry, group_members, read_catalogue
+from benchmark.stimuli.croissant import croissant as describe
+from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add as note
 from benchmark.stimuli.fetch import add_experiment
 from benchmark.stimuli.fetch import fetch as get
+from benchmark.stimuli.generated import is_generated
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.manifests import stated_manifest
 from benchmark.stimuli.regenerate import make_set, parametric
@@ -30,7 +33,7 @@ from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.files import expanded
+from registry.files import expanded, write_whole
 from registry.user_errors import some_of
 
 Name = Annotated[str, Option("A stimulus set.")]
@@ -181,6 +184,24 @@ def path(name: Name) -> int:
 
 
 @command()
+def croissant(
+    name: Name,
+    *,
+    output: Annotated[Path, Option("Write croissant.json and labels.csv here.", "--output", "-o", kind="new folder")],
+) -> int:
+    """Describe a set in Croissant 1.1, with its labels.
+
+    The images themselves are not copied."""
+    settings = read_settings()
+    stimuli = open_set(name, settings)
+    entry = None if is_generated(stimuli.name) else find_entry(name, settings)
+    for file, text in describe(stimuli, entry).items():
+        write_whole(output / file, text)
+    echo_line(f"{output / 'croissant.json'}: {len(stimuli)} images of '{stimuli.name}'")
+    return 0
+
+
+@command()
 def stylize(
     *,
     content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")],
@@ -228,7 +249,7 @@ def stylize(
     return 0
 
 
-@click.group(commands=[list_sets, fetch, add, stylize, regenerate, verify, path])
+@click.group(commands=[list_sets, fetch, add, stylize, regenerate, verify, croissant, path])
 def data() -> None:
     """List, fetch, add, make and verify stimulus sets."""
 
