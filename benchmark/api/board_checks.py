@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from benchmark import plugins
+from benchmark.api.attestations import read_attestations
 from benchmark.api.options import Option
 from benchmark.api.submissions import (
     ENTRANTS,
@@ -193,6 +194,7 @@ class _Checker:
             self.found(place, "refused", *made.different, *made.refused, *made.conflicts)
             self.found(place, "person", *made.left_out)
             self.found(place, "note", *made.notes)
+            read_attestations(folder, stated)
             self._elsewhere(place, observer)
             self._place(place, document)
         except (BenchError, OSError) as error:
@@ -355,9 +357,9 @@ def check_board(
         if found is None or ".." in PurePosixPath(path).parts:
             checker.outside(path)
             continue
-        attests = (found[3] or "").startswith(f"/{ATTESTATIONS}/")
-        if owner and found[2].lower() != owner.lower() and not attests:
-            checker.found(path, "refused", f"a submission of '{found[2]}' is changed by '{owner}'")
+        by = (found[3] or "").removeprefix(f"/{ATTESTATIONS}/").partition(".json")[0]
+        if owner and owner.lower() not in (found[2].lower(), by.lower()):
+            checker.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
         places[found[1]] = None
     for place in places:
         checker.submission(place)

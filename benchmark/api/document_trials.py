@@ -59,15 +59,16 @@ def staged(
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_store(str(Path(folder) / "trials.db")) as store:
         try:
             with recorded(store, "bench import leaderboard") as run:
-                _write_trials(store, run, document, sets, card_of)
+                write_trials(store, run, document, sets, card_of)
         except StoreError as error:
             raise ScoresError(f"{path}: {printable(str(error))[:600]}") from error
         yield store
 
 
-def _write_trials(
+def write_trials(
     store: Store, run: str, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
 ) -> None:
+    """Write the trials behind these score sets, with observers and stimuli, as work of `run`. Raises StoreError."""
     wanted = {key for scored in sets.values() for key in scored.observations}
     observations = {row.key: row for row in document.observations if row.key in wanted}
     names = {row.observer for row in observations.values()} | {s.observer for s in document.scores}
@@ -105,6 +106,12 @@ def _write_trials(
 
 def score_documented(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:
     """Score the trials of these observers (name -> id) and what depends on them; return how many score sets are new."""
+    put_owed(store, run, document, sets, ids)
+    return score_again(store, run, ",".join(sorted({scored.suite for scored in sets.values()}))).new_sets
+
+
+def put_owed(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> None:
+    """Record which trials of these observers (name -> id) are scored together."""
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():
@@ -116,7 +123,6 @@ def score_documented(store: Store, run: str, document: Document, sets: Sets, ids
             observations = [Observation(**row.model_dump()) for row in own]
             owed = owed_text(observations, own[0].details.get("missing", {}))
             store.put_outcome(run, ids[name], (name, sets[number].suite, sets[number].space), "partial", detail=owed)
-    return score_again(store, run, ",".join(sorted({scored.suite for scored in sets.values()}))).new_sets
 
 
 def subject_of(row: ScoreRow | ExportedScore) -> Subject:

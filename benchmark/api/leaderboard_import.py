@@ -105,7 +105,7 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
         return report
     runs = [run.model_dump(mode="json") for run in document.runs]
     origin = {"source": known_as, "program": document.program, "runs": runs}
-    card_of = partial(_card, program=document.program, source=known_as)
+    card_of = partial(foreign_card, program=document.program, source=known_as)
     with staged(path, document, answered, card_of) as theirs, recorded(store, command, imported=origin) as run:
         report.trials, report.refused = bring_in(store, theirs, document, run)
         if report.trials:
@@ -241,7 +241,7 @@ def _write(
     for observer, scores_of in new:
         name = joined_name(observer.name, report.source)
         used = sorted({score.stimuli for scores in scores_of.values() for score in scores})
-        card = _card(observer, document.program, report.source)
+        card = foreign_card(observer, document.program, report.source)
         card |= {"source": report.source, "named": observer.name}
         card["exported"] |= {"stimuli": [notes[digest] for digest in used if digest in notes]}
         who = Observer(name=name, kind=REPORTED, identity=_identity(observer, report.source), card=card)
@@ -257,7 +257,7 @@ def _write(
             store.put_scores(run, target, marked)
 
 
-def _card(observer: ExportedObserver, program: str, source: str) -> dict[str, Any]:
+def foreign_card(observer: ExportedObserver, program: str, source: str) -> dict[str, Any]:
     """Return the fields of a foreign card that are shown. An observer that was imported there keeps its source."""
     theirs, own = observer.card, ("source", "named") if observer.kind in IMPORTED_KINDS else ()
     card: dict[str, Any] = {} if own else {"source": source}

@@ -41,9 +41,9 @@ from benchmark.stimuli.world.sets import WORLD_SETS
 from benchmark.store import open_store
 from registry.files import write_whole
 
-RESULTS, REFERENCES, SETS, RULES = "results", "references", "sets", "board.yaml"
+RESULTS, REFERENCES, SETS = "results", "references", "sets"
 #: Names in a path of the board; "__" parts the owner from the network.
-OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]|_(?!_)){0,38}")
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,38}")
 NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 #: Kinds of observers that a board takes.
 ENTRANTS = ("network", "ideal")
@@ -84,9 +84,12 @@ class BoardFolder:
         """Yield the folders of all submissions in the order of their names."""
         yield from sorted(path.parent for path in (self.folder / RESULTS).glob(f"*/*/{RUN}"))
 
-    def document(self, path: Path, stated: Submission, observer: ExportedObserver) -> Document:
-        """Return a submission and the references that its scores rest on as a document. Raises ScoresError."""
+    def document(self, path: Path, stated: Submission, observer: ExportedObserver, named: str = "") -> Document:
+        """Return a submission and the references that its scores rest on as a document. named: another name for its
+        observer. Raises ScoresError."""
         parts = [document_parts(path, stated, observer, self.sets(stated.stimuli))]
+        for row in (*parts[0]["observers"], *parts[0]["scores"], *parts[0]["observations"]) if named else ():
+            row["name" if "name" in row else "observer"] = named
         for digest in stated.references:
             place = self.folder / REFERENCES / digest
             if not (place / RUN).is_file() or sha256((place / RUN).read_bytes()) != digest:
@@ -125,10 +128,10 @@ def submit(
     The folder is results/OWNER__NAME/WEIGHTS. It holds no path, host or secret of this machine, and the same
     leaderboard gives the same bytes. The scores are first made again from the trials; if they differ, nothing is
     written. --retract adds a note to a submission, which stays visible."""
-    owner, to = owner or _git_user(), Path(to)
+    owner, to = owner or git_user(), Path(to)
     if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(observer) or "__" in observer:
         raise UsageError(
-            f"'{owner}' and '{observer}' name a folder: letters, digits, '.', '-' and single '_' (--owner NAME; "
+            f"'{owner}' and '{observer}' name a folder: letters, digits, '.', '-' (--owner NAME; "
             "`bench models rename` renames a network)."
         )
     held = document(leaderboard.where(models=observer))
@@ -196,7 +199,8 @@ def _retracted(path: Path, reason: str) -> Submitted:
     return Submitted(path=path, files=1, size=len(content))
 
 
-def _git_user() -> str:
+def git_user() -> str:
+    """Return git's user.name as a name on a board; "" without one."""
     words = ["git", "config", "user.name"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)  # noqa: S603
     return re.sub(r"[^A-Za-z0-9.-]+", "-", done.stdout.strip()).strip("-.")

@@ -31,7 +31,7 @@ COMMANDS = {
     "ask": ("pages", "Run a browser experiment and collect people's answers."),
     "import": ("export_commands", "Import trials of people and networks, or scores."),
     "submit": ("board_commands", "Write a network's submission to a shared board."),
-    "board": ("board_commands", "Check and build a board that many share."),
+    "board": ("board_commands", "Begin, check and build a board that many share."),
     "export": ("export_commands", "Export ranked tables, scores or trials."),
     "badge": ("export_commands", "Draw a number with its interval as an SVG badge."),
     "cite": ("export_commands", "Print BibTeX of what the tables rest on."),

@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import click
 
 from benchmark import api
+from benchmark.api import attestations
 from benchmark.api.options import Option
 from benchmark.api.sweeps import run_name
 from benchmark.cli.derive import command
@@ -19,7 +21,7 @@ from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import diff_markdown
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
@@ -279,7 +281,27 @@ def diff(
 
 
 @command(api.reproduce)
-def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
+def reproduce(
+    observer: Annotated[str | None, Option("An observer.")] = None,
+    suite: Annotated[str | None, Option("A suite.")] = None,
+    *,
+    submission: Annotated[
+        Path | None,
+        Option(
+            "Answer a sample of a submission's trials again.", metavar="FOLDER", kind="folder", without=("observer",)
+        ),
+    ] = None,
+    model: Annotated[str | None, Option("Use this network's weights (with --submission).")] = None,
+    by: Annotated[str | None, Option("Attest as NAME (with --submission).", metavar="NAME")] = None,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    **asked: Any,
+) -> int:
+    if submission is not None:
+        return _attested(attestations.attest(submission, by=by, model=model))
+    if observer is None or suite is None:
+        raise UsageError("`bench reproduce OBSERVER SUITE`, or --submission FOLDER.")
+    asked |= {"observer": observer, "suite": suite}
     with reporting(quiet=quiet) as reporter:
         again = api.reproduce(**asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes))
     if again is None:
@@ -304,6 +326,12 @@ def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     if again.db:
         echo_line(f"the fresh leaderboard: {again.db}")
     return again.exit_code
+
+
+def _attested(file: Path) -> int:
+    found = attestations.Attestation.model_validate_json(file.read_bytes())
+    echo_line(f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]: {file}")
+    return 0 if found.is_sure else 1
 
 
 def _name(number: api.NumberAgain) -> str:

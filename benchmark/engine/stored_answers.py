@@ -52,25 +52,39 @@ def changed_answers(
 ) -> tuple[int, int]:
     """Count the images to which the network no longer gives the answer stored under their keys, and the images that it
     was shown again; (0, n) if answers differ only by rounding. A failure is noted on the observer, as in a run."""
-    feed, parts = loaded.observer, [np.ones((0, 2), dtype=bool)]
-    assert isinstance(feed, TunedModel)
+    parts = [np.ones((0, 2), dtype=bool)]
     try:
         for key, index in sampled_positions({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
-            stored, agreeing = store.answers(key, index), np.zeros((len(index), 2), dtype=bool)
-            space = task.space, tuple(task.suite.categories.items())
-            with working_threads(feed.tuning.threads):
-                for rows, view in loop.views_again(feed, blocks[key], space, index, BATCH):
-                    before = {name: values[rows] for name, values in stored.items()}
-                    agreeing[rows] |= _agreement(task.suite, before, view, ROUNDING[precision])
-                    if agreeing.all():
-                        break
-            parts.append(agreeing)
+            parts.append(agreement_at(store, loop, task, loaded, (key, blocks[key], index), precision))
     except FAILURES as error:  # the boundary of one observer's work
         loaded.fail(task.suite.name, task.space, error)
         return 0, 0
     rows = np.concatenate(parts)
     strictly, roughly = (~rows).sum(axis=0).tolist()
     return (strictly if roughly or strictly > SOME * len(rows) else 0), len(rows)
+
+
+def agreement_at(
+    store: Store,
+    loop: InferenceLoop,
+    task: Task,
+    loaded: LoadedObserver,
+    shown: tuple[str, Block, NDArray[np.int64]],
+    precision: str,
+) -> NDArray[np.bool_]:
+    """Show a network images again, and return [n, 2]: whether it gives its stored answer, strictly and roughly. shown:
+    the key of the stored answers, its block, and positions in it [n]."""
+    feed, (key, block, index) = loaded.observer, shown
+    assert isinstance(feed, TunedModel)
+    stored, agreeing = store.answers(key, index), np.zeros((len(index), 2), dtype=bool)
+    space = task.space, tuple(task.suite.categories.items())
+    with working_threads(feed.tuning.threads):
+        for rows, view in loop.views_again(feed, block, space, index, BATCH):
+            before = {name: values[rows] for name, values in stored.items()}
+            agreeing[rows] |= _agreement(task.suite, before, view, ROUNDING[precision])
+            if agreeing.all():
+                break
+    return agreeing
 
 
 def _agreement(suite: Suite, before: Mapping[str, Array], view: View, rounding: float) -> NDArray[np.bool_]:

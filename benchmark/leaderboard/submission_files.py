@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 CARD, RUN, SCORES, VERDICT, RETRACTED = "card.json", "run.json", "scores.json", "verdict.md", "retracted.json"
 TRIALS, ATTESTATIONS = "trials", "attestations"
 #: Bytes of a submission, files in it, bytes of one Parquet file in memory, columns of one.
-LARGEST, MOST_FILES, INFLATED, COLUMNS = 5 * 2**20, 200, 256 * 2**20, 500
+LARGEST, MOST_FILES, INFLATED, COLUMNS = 5 * 2**20, 200, 64 * 2**20, 500
 #: What a submission may hold; everything but what came later (retraction, attestations) is under its seals.
 _SEALED = re.compile(rf"({CARD}|{SCORES}|{VERDICT}|{TRIALS}/[A-Za-z0-9._-]{{1,120}}\.parquet)")
 _ALLOWED = re.compile(rf"{_SEALED.pattern}|{RUN}|{RETRACTED}|{ATTESTATIONS}/[A-Za-z0-9._-]{{1,120}}\.json")

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from benchmark import api
@@ -43,9 +44,16 @@ FOLDER = Path("report")
 MOST = 24
 
 
-def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False) -> Site:
+def build(
+    settings: Settings,
+    folder: Path,
+    wanted: Sequence[tuple[str, str]] = (),
+    *,
+    live: bool = False,
+    shared: Mapping[str, Any] = MappingProxyType({}),
+) -> Site:
     """Write the report of a leaderboard into a folder. wanted: pairs to compare (none: one for each space); live: for a
-    server, which makes other pairs."""
+    server, which makes other pairs; shared: more context of every page."""
     contents = read_contents(settings)
     compared = []
     for a, b in wanted or usual(contents):
@@ -54,7 +62,9 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
         except BenchError:
             if wanted:
                 raise  # else nobody asked for this pair: the two have nothing in common
-    site = open_site(settings, folder, {**_shared(contents), "live": live})
+    context = {**_shared(contents), **shared, "live": live}
+    context["menu"] = [*context["menu"], *shared.get("more", ())]
+    site = open_site(settings, folder, context)
     figures, pictures = drawn_by_suite(site, contents), Pictures(site)
     leaderboard_page(site, contents)
     suite_pages(site, contents, figures)

@@ -40,7 +40,7 @@ def _changing(step: Callable[Concatenate[sa.Connection, str, P], T]) -> Callable
 
     @wraps(step)
     def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return store._database.change(step, now(), *args, **kwargs)
+        return store._database.change(step, store.clock(), *args, **kwargs)
 
     return method
 
@@ -82,6 +82,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.clock: Callable[[], str] = now  # a board's site has the same bytes whenever it is built
         self._observers: dict[bool, list[ObserverRow]] = {}
         self._known_sets: Sets = {}
 
@@ -114,7 +115,7 @@ class Store:
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """Store a stimulus set's names and labels, once per digest; images are not stored."""
         if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
-            self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(now(), stimuli)])
+            self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(self.clock(), stimuli)])
         elif not self.stimuli(stimuli.digest).shows(stimuli):
             name = f"stimulus set '{stimuli.name}' ({stimuli.digest[:12]})"
             raise StoreError(f"{name} has other image names or labels in {self.place}. Start a new one with `--db`")

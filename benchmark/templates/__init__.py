@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from benchmark.failures import BenchError
 
+BOARD = Path(__file__).parent / "board"
 Kind = Literal["suite", "corruption", "map", "attack"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -41,3 +42,16 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         (target / place).write_text(text, encoding="utf-8")
         written.append(place)
     return sorted(written)
+
+
+def write_board(folder: Path) -> list[Path]:
+    """Write the files of a new board: workflows, form, rules. Returns them, relative to the folder.
+
+    Raises BenchError where one is there already."""
+    files = sorted(path.relative_to(BOARD) for path in BOARD.rglob("*") if path.is_file())
+    if there := [path for path in files if (folder / path).exists()]:
+        raise BenchError(f"{folder} has a file {there[0]} already, and nothing was written. Name a new folder.")
+    for path in files:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes((BOARD / path).read_bytes())
+    return files

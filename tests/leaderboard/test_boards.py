@@ -126,8 +126,10 @@ def rolled(frame):
 
 
 def settled(run):
-    """A run whose first block states one image less."""
-    run["observations"][0]["n"] -= 1
+    """A run whose blocks of the first set state one image less."""
+    (digest,) = (row["digest"] for row in run["stimuli"] if row["digest"][:12] == "2a0d3bfa5072")
+    for row in run["observations"]:
+        row["n"] -= row["stimuli"] == digest
 
 
 def without_block(folder):
@@ -241,3 +243,96 @@ def test_a_forgery_is_refused(kind, shared, board):
     report = check_board(board, base="HEAD", owner="anna" if kind == "another's submission" else None)
     said = [each.text for each in report.findings if each.weight == "refused"]
     assert report.exit_code == 1 and any(wanted in text for text in said), report.findings
+
+
+def older(folder):
+    """As the version before made it, whose number is another."""
+    edit(folder, "run.json", lambda run: [row.update(version=row["version"] - 1) for row in run["score_sets"]])
+    edit(
+        folder,
+        "scores.json",
+        lambda scores: [row.update(version=row["version"] - 1) for row in scores] and value(scores),
+    )
+
+
+def carded(card):
+    card["card"]["paper"] = "doi.org/10.1"
+
+
+def rezipped(folder):
+    for file in (folder / "trials").iterdir():
+        pq.write_table(pq.read_table(file), file, compression="gzip")
+    reseal(folder)
+
+
+def without_verdict(folder):
+    (folder / "verdict.md").unlink()
+    edit(folder, "run.json", lambda run: run["seals"].pop("verdict.md"))
+
+
+def written(path, text="more"):
+    def change(board, db):
+        (board / path).parent.mkdir(parents=True, exist_ok=True)
+        (board / path).write_text(text)
+
+    return change
+
+
+def unscored(folder):
+    """Numbers alone."""
+    shutil.rmtree(folder / "trials")
+    edit(
+        folder,
+        "run.json",
+        lambda run: run.update(observations=[], seals={k: v for k, v in run["seals"].items() if k[:6] != "trials"}),
+    )
+    edit(folder, "run.json", lambda run: [row.update(observations=[]) for row in run["score_sets"]])
+
+
+def another_suite(folder):
+    """Numbers of a suite that is not installed here."""
+    edit(
+        folder, "run.json", lambda run: run["score_sets"].append({**run["score_sets"][0], "id": 999, "suite": "theirs"})
+    )
+    edit(folder, "scores.json", lambda s: s.append({**s[0], "suite": "theirs", "score_set": 999}))
+
+
+def retracted(name, owner):
+    return lambda board, db: submit(api.Selection(db), name, to=board, owner=owner, retract="by mistake")
+
+
+#: What is changed -> exit code, and a word of the report.
+HONEST = {
+    "nothing": (lambda board, db: None, 0, "0 submissions"),
+    "a new network": (submitted("net-12", "anna"), 0, "of 13"),
+    "a new network of a new owner": (submitted("net-13", "eve"), 0, "of 13"),
+    "two at once": (lambda b, db: [submitted(f"net-{i}", "bo")(b, db) for i in (12, 13)], 0, "2 submissions"),
+    "the same again": (submitted("net-3", "dee"), 0, "0 submissions"),
+    "a retraction": (retracted("net-4", "anna"), 0, "1 submission"),
+    "an older version": (to(5, older), 0, "made again from the trials by version"),
+    "an older program": (to(6, edit, "run.json", lambda run: run.update(program="0.0.1")), 0, "1 submission"),
+    "a paper on the card": (to(7, edit, "card.json", carded), 0, "1 submission"),
+    "another writer of Parquet": (to(8, rezipped), 0, "1 submission"),
+    "no verdict": (to(9, without_verdict), 0, "1 submission"),
+    "another device": (to(10, edit, "run.json", lambda r: r["runs"][0]["environment"].update(gpu="A")), 0, "1 sub"),
+    "numbers alone": (submitted("net-12", "anna", lambda board, folder: unscored(folder)), 3, "shown as reported"),
+    "a suite that is not installed": (to(11, another_suite), 3, "is not installed"),
+    "a new page": (written("docs/why.md"), 3, "no part of a submission"),
+    "other rules": (written("RULES.md"), 3, "no part of a submission"),
+    "another workflow": (written(".github/workflows/x.yml"), 3, "no part of a submission"),
+    "a stimulus set": (written(f"sets/{'0' * 64}.parquet"), 3, "no part of a submission"),
+    "a retraction and a new try": (
+        lambda b, db: [retracted("net-0", "anna")(b, db), submitted("net-12", "anna")(b, db)],
+        0,
+        "2 submissions",
+    ),
+    "a note in git only": (written(".gitignore"), 3, "no part"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_an_honest_change_is_none(kind, shared, board):
+    change, code, word = HONEST[kind]
+    change(board, shared[0])
+    report = check_board(board, base="HEAD")
+    assert (report.exit_code, word in report.markdown()) == (code, True), report.findings
