@@ -115,7 +115,6 @@ class Processes:
     policy: Policy
     reporter: Reporter
     plan: RunPlan
-    _owed: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)  # observer -> shard -> trials, passes
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -156,19 +155,9 @@ class Processes:
                 sys.path.remove(PROGRAM)
 
     def _tell(self, shard: str, method: str, subject: str, *numbers: float) -> None:
-        """Pass a worker's call to the reporter; the shards of one observer are reported as one."""
+        """Pass a worker's call to the reporter."""
         with self._lock:
-            parts = self._owed.setdefault(subject, {})
-            if method == "expect":
-                parts[shard] = numbers
-                numbers = tuple(map(sum, zip(*parts.values(), strict=True)))
-            elif method == "done":
-                parts.pop(shard, ())
-                if parts:
-                    return
-            elif method == "note":
-                subject = f"{shard}: {subject}"
-            getattr(self.reporter, method)(subject, *numbers)
+            getattr(self.reporter, method)(f"{shard}: {subject}", *numbers)
 
 
 def _context(device: str) -> SpawnContext | ForkServerContext:

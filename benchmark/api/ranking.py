@@ -48,7 +48,7 @@ from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import ScoreRow, Store, open_store
 from benchmark.variables import read_settings
 
-COLUMNS = "Published test levels (default), levels (each), mean, half (people half right), or 'uniform-noise/*'."
+COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'."
 
 
 def import_scores(
@@ -169,7 +169,6 @@ def transfer(
     suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
     conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
-    by_model: Annotated[bool, Option("Show one row per observer, not per recipe.")] = False,
 ) -> list[TransferMatrix]:
     """Print accuracy by training recipe and degradation.
 
@@ -183,7 +182,7 @@ def transfer(
             raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
         pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
-    return [item for pool in pooled if (item := transfer_matrix(pool, ways, by_model=by_model)).columns]
+    return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
 
 
 def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:

@@ -32,7 +32,6 @@ from registry.user_errors import Remedy, some_of
 if TYPE_CHECKING:
     from benchmark.engine.inference import Reporter
 
-_LONGEST = 86_400  # s between two looks at a folder
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
 
 
@@ -67,8 +66,6 @@ def sweep(
     missing. --follow waits for a folder that does not exist yet and for a file that is still being written: write
     checkpoints under another name and rename them if you can. Exit code 3 means that a file could not be used."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
-    if follow and not 0 < poll <= _LONGEST:
-        raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
     swept = TrainingRun(
         folder=expanded(str(folder)),
         arch=arch,
@@ -155,15 +152,12 @@ class TrainingRun:
         """Register and run the checkpoints; None if `agreed` refuses. Raise BenchError without any in order."""
         self._require()
         files = checkpoint_files(self.folder, self.pattern)
-        if not files:
-            like = f" like '{self.pattern}'" if self.pattern else ""
-            raise BenchError(f"{self.folder} has no checkpoints{like}. Choose files with --pattern '*.pt'.")
         order = placed(files, folder=self.folder)
         if not order.steps:
-            path, why = next(iter(order.left_out.items()))
+            like = f" like '{self.pattern}'" if self.pattern else ""
             raise BenchError(
-                f"the {len(files)} files in {self.folder} have no order: {self._inside(path)}: {why}. "
-                "Name them like step_1000.pt or epoch_3.pt."
+                f"{self.folder} has no checkpoints{like} with a step among {len(files)} files. Choose files with "
+                "--pattern '*.pt', and name them like step_1000.pt or epoch_3.pt."
             )
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
         whole = {path: _whole(path, self.arch) for path in order.steps}
@@ -202,15 +196,8 @@ class TrainingRun:
             if fresh:
                 whole = {path: stamp for path, stamp in stamps.items() if path not in growing}
                 steps |= self._run_fresh(fresh, whole, until, done)
-            if until is not None:
-                if max(self.report.models.values(), default=-1) >= until:
-                    return self.report
-                refused = [path for path in settled if steps.get(path, -1) >= until]
-                for inside in map(self._inside, refused):
-                    if inside in self.report.left_out:
-                        self.say(f"ended: step {until} cannot be run: {inside}: {self.report.left_out[inside]}")
-                        return self.report
-            if not pause():
+            reached = [*self.report.models.values(), *(steps.get(path, -1) for path in settled)]
+            if (until is not None and max(reached, default=-1) >= until) or not pause():
                 return self.report
 
     def _run_fresh(
@@ -272,10 +259,6 @@ class TrainingRun:
 
     def register(self, order: Placed) -> list[ModelCard]:
         """Register each checkpoint in its order; those that do not load are left out and reported."""
-        try:
-            self.settings.cards.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BenchError(f"cards cannot be written to {self.settings.cards}: {error.strerror}.") from error
         cards, given = dict(read_cards(self.settings.cards)), self._given()
         files: dict[str, str] = {}
         registered = []
@@ -342,14 +325,15 @@ class TrainingRun:
         return card
 
     def _name(self, path: Path, cards: Mapping[str, ModelCard]) -> str:
-        """Return the run's name with the file's; if another file has it, also the ending, then a number."""
+        """Return the run's name with the file's; if another file has it, with a number."""
         inside = self._inside(path).rpartition("checkpoints/")[2]  # without the folders of Lightning
         name = f"{self.run}-{_plain(inside.removesuffix(path.suffix))}"[:180]
-        for candidate in chain((name, f"{name}{_plain(path.suffix)[:12]}"), (f"{name}-{n}" for n in count(2))):
+        for candidate in chain((name,), (f"{name}-{n}" for n in count(2))):
             card = cards.get(candidate)
-            if card is None or (card.checkpoint is None and card.weights in _files_of(_whole(path, self.arch))):
+            own = card is not None and card.checkpoint is not None and card.checkpoint.run == self.run
+            if card is None or (not own and card.weights in _files_of(_whole(path, self.arch))):
                 break
-            if card.checkpoint and card.checkpoint.run == self.run and not Path(card.weights or "").exists():
+            if own and not Path(card.weights or "").exists():  # the file was moved
                 break
         return candidate
 

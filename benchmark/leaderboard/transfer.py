@@ -39,7 +39,7 @@ class TransferRow:
     """One training recipe, or one observer."""
 
     title: str
-    kind: str  # "people", "recipe" or "observer" (one that states no recipe, or asked for by observer)
+    kind: str  # "people", "recipe" or "observer" (one that states no recipe)
     training: tuple[str, ...]
     members: tuple[ObserverTrials, ...] = field(repr=False)
     cells: tuple[Cell, ...] = ()  # in the order of the columns, each with a `CellOrigin` as its source
@@ -65,10 +65,10 @@ class TransferMatrix:
         return row.cells[self.columns.index(column)]
 
 
-def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
+def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> TransferMatrix:
     """Return the matrix of one pool, without rows and columns that have no value and columns that only people have.
 
-    ways: which columns (`transfer_columns`); by_model: a row per observer, not recipe. The interval of a cell is over
+    ways: which columns (`transfer_columns`). The interval of a cell is over
     images, of people over persons (t). Of several observers of a recipe it is the wider of t over observers and the
     interval over images."""
     columns = transfer_columns(pool, ways)
@@ -77,7 +77,7 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_m
         kind, key = "recipe", tuple(sorted(member.training))
         if member.kind == "human":
             kind, key = "people", ()
-        elif by_model or not member.training:
+        elif not member.training:
             kind, key = "observer", (member.observer,)
         groups[kind, key].append(member)
     rows = []

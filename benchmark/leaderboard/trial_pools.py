@@ -31,7 +31,7 @@ PAPER = (
 TITLES = {"colour/cr": "colour", "colour/bw": "grey"}
 CLEAN = ("", "clean")
 LISTS = ("human", "imagenet-c")
-WAYS = ("default", "levels", "mean", "half")
+WAYS = ("default", "levels")
 #: Space whose degradations share names, not sizes, with those of the paper.
 SMALL = "world16"
 _DECIMAL = re.compile(r"\d+(\.\d+)?")
@@ -179,8 +179,7 @@ class TransferColumn:
 def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
     """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper,
     otherwise the level at which people are nearest to half right, otherwise all levels averaged; "levels": every level;
-    "mean": all levels averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). Raises
-    UnknownName if a pattern matches nothing."""
+    or patterns ("uniform-noise/*"). Raises UnknownName if a pattern matches nothing."""
     present = _present(pool)
     every = [condition for levels in present.values() for condition in levels]
     columns: list[TransferColumn] = []
@@ -223,16 +222,16 @@ def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list
     if way == "levels":
         return [(condition,) for condition in levels]
     published: list[tuple[str, ...]] = [(condition,) for condition in levels if condition in PAPER]
-    if way == "default" and published and pool.space != SMALL:
+    if published and pool.space != SMALL:
         return published
     gaps: dict[str, float] = {}  # how far people are from half right
     people = [member.trials for member in pool.members if member.kind == "human"]
-    for name in levels if way != "mean" else ():
+    for name in levels:
         answers = [trials["right"][trials["condition"] == name] for trials in people]
         if means := [right.mean() for right in answers if len(right)]:
             gaps[name] = abs(float(np.mean(means)) - 0.5)
-    if gaps or way == "half":
-        return [(min(gaps, key=lambda condition: gaps[condition]),)] if gaps else []
+    if gaps:
+        return [(min(gaps, key=lambda condition: gaps[condition]),)]
     # An average does not count an experiment's undistorted control.
     entry = own_list("human").get(kind)
     plain = {common_spelling(entry.condition(level)) for level in entry.plain} if entry else set()

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from typing import Any
 
@@ -61,7 +61,8 @@ class Measured:
         """Yield (group, row) of the others with a value that can be trusted. twins: names of the same network."""
         own = {self.score.observer, *twins}
         # People are one group: the pooled one, if there is one; a mean over them is of the same people.
-        groups = sorted((row.observer for row in self.board.references if row.kind == "group"), key=_is_mean)
+        groups = [row.observer for row in self.board.references if row.kind == "group"]
+        groups.sort(key=lambda name: "mean of" in name)
         pooled = groups[:1]
         for row in (*self.board.rows, *self.board.references):
             cell = row.cells[self.board.by]
@@ -71,10 +72,6 @@ class Measured:
                 continue
             recipe = lineage(row.observer, row.training).family.partition("/")[2]
             yield _KINDS.get(row.kind, recipe), row
-
-
-def _is_mean(name: str) -> bool:
-    return "mean of" in name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,12 +262,7 @@ def pair_sentence(rival: Rival) -> Sentence:
     said += [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
     how = "" if rival.paired else f"{STAR}, by intervals"
     method = PAIRED_TEST if rival.paired else UNPAIRED
-    evidence = (
-        Evidence(suite=row.suite, metric=row.metric.name, value=row.comparison.difference, low=row.comparison.low,
-                 high=row.comparison.high, n=row.comparison.n, against=rival.name, test=method,
-                 p=row.comparison.p_holm)
-        for row in rival.tests
-    )  # fmt: skip
+    evidence = (replace(_difference(row.comparison, rival.name, row.suite), test=method) for row in rival.tests)
     return Sentence(about=PAIR, text=f"{rival.name}{how}: {'; '.join(said)}.", evidence=tuple(evidence))
 
 

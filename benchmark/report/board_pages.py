@@ -21,14 +21,20 @@ from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
 from benchmark.report.image_pages import galleries
+<<<<<<< HEAD
 from benchmark.report.strips import Strip, strips_of
 from benchmark.report.writing import Site, slug
+=======
+from benchmark.report.strips import strips_of
+from benchmark.report.writing import Site, page_number, slug
+>>>>>>> 10fb1b0a (Plug-ins, numbers of statistics and foreign documents have one general error each; a transfer matrix has a row per recipe; the report's look and an observer's facts are data)
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
 PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
 CLEAN_TITLE = "clean accuracy"
+NOBODY = "No network has a headline yet."
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
@@ -204,11 +210,13 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
             record |= facts_of(contents.observers.get(record["observer"]))
         site.table(data, records)
         strips = list(strips_of(contents, summary, contents.own))
+        # of the first headline in which people have a value, or the first one
+        first = next((one.sentence for one in sorted(strips, key=lambda one: not one.people)), NOBODY)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
-            headline=_first(strips), trust=_trust(summary, who), lines=(RANKED, *summary.notes),
+            headline=first, trust=_trust(summary, who), lines=(RANKED, *summary.notes),
         )  # fmt: skip
         shown["own"] = [
             (row["name"], row["page"], f", place {row['rank']} by mean rank" if row["rank"] else " (not ranked)")
@@ -220,12 +228,6 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     said = tables[0]["headline"] if tables else "Published scores"
     site.page("index.html", "leaderboard.html", title="Leaderboard", about=said, tables=tables, choices=choices)
-
-
-def _first(strips: Sequence[Strip]) -> str:
-    """Return the leaderboard in one sentence: of the first headline in which people have a value, or the first one."""
-    sentences = [one.sentence for one in strips if one.people] or [one.sentence for one in strips]
-    return sentences[0] if sentences else "No network has a headline yet."
 
 
 def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:

@@ -13,6 +13,7 @@ from textwrap import wrap
 from typing import Any
 from xml.etree import ElementTree
 
+from benchmark.contracts.declarations import package_data
 from benchmark.display import printable
 from benchmark.failures import BenchError, unknown_name
 from benchmark.report.contents import PeopleScore
@@ -49,24 +50,7 @@ NAMED = 24
 #: px of a letter and a line of text, and half of a point; the share of a drawing that a legend beside it may take.
 LETTER, TEXT, POINT, BESIDE = 6.4, 12, 5, 0.36
 SVG = "http://www.w3.org/2000/svg"
-CONFIG: Mapping[str, Any] = {
-    "background": "#ffffff",
-    "font": "Helvetica Neue, Arial, DejaVu Sans, sans-serif",
-    "padding": 6,
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": QUIET, "titleColor": INK, "titleFontWeight": "normal", "titleFontSize": 12, "labelFontSize": 11,
-        "gridColor": LINE, "domainColor": QUIET, "tickColor": QUIET,
-        "labelFlush": False,  # the labels of the end ticks are centred under them
-    },
-    "header": {"labelColor": INK, "titleColor": INK, "labelFontWeight": "bold", "labelFontSize": 12},
-    "legend": {
-        "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "labelFontSize": 11, "symbolOpacity": 1,
-        "orient": "top",
-    },
-    "title": {"color": INK, "fontSize": 12, "anchor": "start"},
-    "text": {"color": INK, "fontSize": 11},
-}  # fmt: skip
+CONFIG: Mapping[str, Any] = package_data("benchmark.report", "theme")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,8 @@ from registry.user_errors import some_of
 
 #: What stands for a suite where a figure is about two, or about training runs.
 LINKS, TRAINING = "links", "training"
-#: Of published scores: metrics side by side, measured networks beside them, remarks in the caption.
-REPORTED_PANELS, MEASURED, REMARKS = 4, 20, 4
+#: Of published scores: metrics side by side, remarks in the caption.
+REPORTED_PANELS, REMARKS = 4, 4
 #: Columns of the training figures' CSV.
 TRAINING_FIELDS = ("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set")
 _SOURCE = re.compile(r" \([^()]*, reported\)$")
@@ -88,7 +88,7 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
             variant = ":" in name
             yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if variant else figure
     for board in contents.reported:
-        yield board.suite, reported_figure(board, contents.boards)
+        yield board.suite, reported_figure(board)
     for summary in contents.linked:
         for link in contents.links[summary.space]:
             if link.observers:
@@ -219,29 +219,22 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
     return drawing.panel(records, width - left - 20, {"step": 40 + drawing.TEXT * len(levels)}, layers)
 
 
-def reported_figure(board: Board, measured: Sequence[Board]) -> Figure:
-    """Return published scores as marks of another kind beside a suite's own; they are not tested or ranked."""
+def reported_figure(board: Board) -> Figure:
+    """Return published scores as marks of another kind; they are not tested or ranked."""
     columns = board.columns[:REPORTED_PANELS]
     shown = set(featured([row.observer for row in board.rows], MOST))
     rows = [row for row in board.rows if row.observer in shown]
-    # networks with a number of the very metric that a publisher reports, from the suite's largest board
-    largest = next((other for other in measured if other.suite == board.suite), None)
-    known = {column.metric for column in largest.columns} if largest else set()
-    same = [column for column in columns if column.metric in known]
-    own = largest.rows[:MEASURED] if largest and same else ()
-    if not own:  # the title says whose they are, and no other of that name is shown
-        rows = [row._replace(observer=_SOURCE.sub("", row.observer)) for row in rows]
-    records = [*row_records(rows, columns), *row_records(own, same)]
+    rows = [row._replace(observer=_SOURCE.sub("", row.observer)) for row in rows]  # the title says whose they are
+    records = row_records(rows, columns)
     sizes = about(row.cells[column.metric] for row in rows for column in columns) or "n not stated"
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
     few = share_shown(len(board.rows), len(rows), "observers", "evenly spaced over the order")
-    order, panels = [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]
-    beside = f" Beside them {len(own)} networks that were measured here." if own else ""
+    order, panels = [row.observer for row in rows], [(column.title, None) for column in columns]
     return Figure(
         name=f"reported-{slug(board.title)}",
         title=f"{board.title[:1].upper()}{board.title[1:]}",
         caption=f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS]))}. {sizes}.{few}"
-        f"{share_shown(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
+        f"{share_shown(len(board.columns), len(columns), 'columns; the CSV of the table has all')}",
         drawn=lambda width: drawing.dot_panels(records, order, panels, width=width),
         records=records,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts.declarations import package_data
 from benchmark.leaderboard.board_tables import observer_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.table import short_number
@@ -15,32 +16,14 @@ from benchmark.report.board_pages import address
 from benchmark.report.contents import Contents, ImageAnswers, family_or_kind, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
-from benchmark.report.strips import Strip, strips_of
+from benchmark.report.strips import strips_of
 from benchmark.report.writing import Site, slug
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.store import ObserverRow, ScoreRow
 
-#: Fields of a card that a reader wants to see, in this order, with what they are called.
-FIELDS = {
-    "training": "training",
-    "description": "description",
-    "arch": "architecture",
-    "weights": "weights",
-    "sha256": "digest of the weights",
-    "labels": "labels",
-    "license": "licence",
-    "paper": "paper",
-    "year": "year",
-    "named": "called in its source",
-    "source": "source",
-}
-
-#: What is done to an image, in this order and in words.
-PREPROCESSING = {
-    "resize": "shorter side to {} px", "interpolation": "{}", "size": "middle {} px", "channels": "{}",
-    "scale": "times {}", "mean": "mean {}", "std": "sd {}",
-}  # fmt: skip
+#: Steps of preprocessing, in words, and fields of a card that a reader wants to see, in this order.
+PREPROCESSING, FIELDS = package_data("benchmark.report", "observer_facts").values()
 #: Runs behind an observer's scores that a page tells of, and characters of a command.
 MOST_RUNS, LONGEST_COMMAND = 3, 160
 PROGRAMS = ("gestaltbench", "torch", "torchvision", "timm")
@@ -74,7 +57,11 @@ def observer_pages(
             title=name,
             about=f"What is known about {name}: rank, likeness to people, trust, answers.",
             verdict=verdicts.get(name, ()),
-            standing=list(_standing(contents, name)),
+            standing=[  # label space, strips on which the observer is labelled
+                (summary.space, [one for one in strips_of(contents, summary, {name}) if one.own])
+                for summary in contents.summaries
+                if any(line.observer == name for line in (*summary.lines, *summary.references))
+            ],
             facts=list(_facts(known)),
             compared=partners.get(name, {}),
             people=people,
@@ -87,13 +74,6 @@ def observer_pages(
             confusions=list(confusions(contents.answers, name)),
             outcomes=[one for one in contents.outcomes if one.observer_name == name and one.status != "done"],
         )
-
-
-def _standing(contents: Contents, name: str) -> Iterator[tuple[str, list[Strip]]]:
-    """Yield (label space, strips on which an observer is labelled)."""
-    for summary in contents.summaries:
-        if any(line.observer == name for line in (*summary.lines, *summary.references)):
-            yield summary.space, [one for one in strips_of(contents, summary, {name}) if one.own]
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,6 @@ STANDARD = ("standard",)
 EDGE = 0.02  # share of a strip that is left free at each end
 #: Of labels: letters, px of a row of them, and the share of a strip that a letter takes on a phone.
 LONGEST, LEVEL, LETTER = 28, 15, 0.022
-DOTS = 22  # px of the room for dots below the labels
 
 
 class Scale(NamedTuple):

@@ -131,16 +131,11 @@ def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
 
 
 def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
-    """Return curves as panels with one legend and one caption, without repeated sentences."""
+    """Return curves as panels with one legend and their captions."""
     titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
     heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
-    sentences: dict[str, list[str]] = {}  # of the captions, with the panels of each
-    for title, figure in zip(titles, figures, strict=True):
-        for text in dict.fromkeys(figure.caption.rstrip(".").split(". ")):
-            sentences.setdefault(text, []).append(title)
-    said: dict[str, list[str]] = {"": []}
-    for text, of in sentences.items():
-        said.setdefault("" if len(of) == len(titles) else f"{', '.join(of)}: ", []).append(text)
+    own = {title: figure.caption for title, figure in zip(titles, figures, strict=True)}
+    alike = len(set(own.values())) == 1
     names = dict.fromkeys(name for figure in figures for name in ("panel", *figure.records[0]))
     records = [
         names | {"panel": title} | record
@@ -156,7 +151,7 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
     return Figure(
         name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
         title=next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
-        caption=" ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
+        caption=figures[0].caption if alike else " ".join(f"{title}: {text}" for title, text in own.items()),
         drawn=spec,
         records=records,
         panels=tuple(figure.name for figure in figures),

@@ -69,11 +69,8 @@ def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Compa
 
 
 def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
-    """Return step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65). Raises
-    ValueError unless all are in [0, 1]."""
+    """Return step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65)."""
     p = np.asarray(pvalues, dtype=float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p values must be a flat list of numbers between 0 and 1")
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))

@@ -16,9 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def normal_quantile(level: float) -> float:
-    """Return z such that a two-sided normal interval at `level` is +- z. Raises ValueError for another level."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
+    """Return z such that a two-sided normal interval at `level` is +- z."""
     return -NormalDist().inv_cdf((1 - level) / 2)
 
 
@@ -46,9 +44,7 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return the score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1].
-    b, c: pairs that only a, that only b answers correctly (b + c <= n, n >= 1, otherwise ValueError)."""
-    if min(b, c) < 0 or n < 1 or b + c > n:
-        raise ValueError(f"paired counts need 0 <= b + c <= n and n >= 1, got b={b}, c={c}, n={n}")
+    b, c: pairs that only a, that only b answers correctly."""
     z = normal_quantile(level)
     seen = (b - c) / n
     low = -1.0 if c == n else _crossing(b, c, n, z, (-1.0, seen))
@@ -77,11 +73,9 @@ def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, f
 
 
 def t_tail(t: float, df: float) -> float:
-    """Return P(|T| >= |t|), accurate far out. Raises ValueError unless df > 0."""
+    """Return P(|T| >= |t|), accurate far out."""
     from scipy.special import stdtr
 
-    if df <= 0:
-        raise ValueError(f"degrees of freedom must be above 0, got {df}")
     return 2 * float(stdtr(df, -abs(t)))
 
 
@@ -90,8 +84,6 @@ def t_quantile(level: float, df: float) -> float:
     """Return t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
     from scipy.special import stdtrit
 
-    if not 0 < level < 1 or df <= 0:
-        raise ValueError(f"needs 0 < level < 1 and df > 0, got {level} and {df}")
     return -float(stdtrit(df, (1 - level) / 2))
 
 
@@ -108,17 +100,13 @@ def bootstrap_ratio(
     level: float = 0.95,
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1). num, den:
-    [n] finite, sum(den) > 0 (otherwise ValueError); clusters: [n] the stimulus of each trial, two at least: all trials
+    [n] finite, sum(den) > 0; clusters: [n] the stimulus of each trial, two at least: all trials
     of one are drawn together (None: every trial is its own). Resamples whose denominator is 0 are left out."""
     sums = np.column_stack([num, den]).astype(float)
     if clusters is not None:
         names, at = np.unique(clusters, return_inverse=True)
         sums = np.column_stack([np.bincount(at, column, len(names)) for column in sums.T])
     sums = sums[np.lexsort(sums.T)]  # whatever the order of the trials
-    if not np.isfinite(sums).all() or sums[:, 1].sum() <= 0:
-        raise ValueError("a ratio needs finite values and a denominator above 0")
-    if len(sums) < 2:
-        raise ValueError("one stimulus: nothing to resample")
     totals = resampled_sums(sums, resamples, seed)
     totals = totals[totals[:, 1] != 0]
     return percentiles(totals[:, 0] / totals[:, 1], level)
@@ -149,8 +137,6 @@ def chunk_sizes(total: int, width: int) -> Iterator[int]:
 
 def percentiles(values: Floats, level: float) -> tuple[float, float]:
     """Return the central `level` of the finite values, as (low, high)."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
     tail = (1 - level) / 2
     low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
     return float(low), float(high)

@@ -28,10 +28,6 @@ def rank_intervals(
     certainly worse (the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm 2024, Review of Economic Studies
     91:476). The estimates are treated as independent, so the intervals are wider than necessary on common stimuli."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
-    if x.shape != se.shape or x.ndim != 1:
-        raise ValueError(f"one standard error per value needed, got {x.shape} and {se.shape}")
-    if (se < 0).any():
-        raise ValueError("a standard error is negative")
     ranked = np.isfinite(x)
     rank, low, high = (np.zeros(len(x), dtype=np.int64) for _ in range(3))
     best, n = x[ranked] if higher_is_better else -x[ranked], int(ranked.sum())
@@ -128,12 +124,10 @@ def correlation(
 
     method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant (partial correlation). The 95 %
     interval: Fisher's z plus and minus Student's t (families - 1 degrees of freedom) times the jackknife's standard
-    error of z, without one whole family at a time. Raises ValueError if lengths differ or a value is not finite."""
+    error of z, without one whole family at a time."""
     # With families of very different sizes a bootstrap of families has too little coverage (MacKinnon, Nielsen & Webb
     # 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
     columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])
-    if len(families) != len(columns) or not np.isfinite(columns).all():
-        raise ValueError("a correlation needs a finite value and a family for each observer")
     names, member = np.unique(np.asarray(families, dtype=str), return_inverse=True)
     order = np.lexsort((*columns.T, member))  # sums must not depend on the caller's order
     columns, member = columns[order], member[order]

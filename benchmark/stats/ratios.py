@@ -84,6 +84,11 @@ def share(of: Callable[[Trials], Array]) -> Ratio:
     return lambda trials: (of(trials), np.ones(len(trials), dtype=bool))
 
 
+def under(condition: str, of: Callable[[Trials], Array]) -> Ratio:
+    """Return the mean of a truth value of each trial [n], over the trials under a condition."""
+    return lambda trials: ((own := trials["condition"] == condition) & of(trials), own)
+
+
 def correct(trials: Trials) -> Array:
     """Return whether each answer is the image's category [n]. "na" (no answer) is never right and always counts."""
     return np.asarray(trials["response"] == trials["category"], dtype=bool)

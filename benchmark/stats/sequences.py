@@ -26,9 +26,6 @@ def confidence_sequence(
     replacement, in an order that was random. The truth is the proportion in the set. Raises ValueError for counts that
     are not 0 <= successes <= n (<= size)."""
     k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
-    if (k < 0).any() or (k > m).any() or (size is not None and (m > size).any()):
-        most = "" if size is None else f" <= size = {size}"
-        raise ValueError(f"counts need 0 <= successes <= n{most}")
     bound = _bound(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)
     return (float(low), float(high)) if k.ndim == 0 else (low, high)
@@ -49,8 +46,6 @@ def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float
 
 
 def _bound(risk: float) -> float:
-    if not 0 < risk < 1:
-        raise ValueError(f"level must be between 0 and 1, not at a risk of {risk}")
     return -log(risk)
 
 

@@ -65,14 +65,12 @@ class CorruptionEntry:
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if "/" in self.name or not self.name:
-            raise ValueError("a name has no '/'")
-        if bool(self.function) == bool(self.transform):
-            raise ValueError("expected `function` or `transform`, one of them, as 'package.module:name'")
-        if not self.levels or len(set(map(str, self.levels))) < len(self.levels):
-            raise ValueError("`levels` is a list of one or more different levels")
-        if odd := set(self.plain) - set(self.levels):
-            raise ValueError(f"`plain` names levels that are not in `levels`: {odd}")
+        different = len(set(map(str, self.levels))) == len(self.levels) > 0 and {*self.plain} <= {*self.levels}
+        if "/" in self.name or not self.name or bool(self.function) == bool(self.transform) or not different:
+            raise ValueError(
+                "expected a name without '/', either `function` or `transform` as 'package.module:name', different "
+                "`levels`, and `plain` among them"
+            )
 
     def condition(self, level: Any) -> str:
         """Return the condition's name in trials: "fog/3", "uniform-noise/0.1"."""
@@ -99,13 +97,12 @@ class Applied:
     def __call__(self, images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
         """Change NCHW float32 in [0,1]."""
         out = self.func(images, self.level, seeds)
-        if out.shape != images.shape or not out.is_floating_point():
+        fits = out.shape == images.shape and out.is_floating_point()
+        if not fits or (len(out) and not (float(out.amin()) >= 0 and float(out.amax()) <= 1)):
             raise PluginError(
                 f"corruption '{self.condition}' gave {list(out.shape)} of {out.dtype} for images "
                 f"{list(images.shape)}: expected the same shape, floating point in [0, 1]."
             )
-        if len(out) and not (float(out.amin()) >= 0 and float(out.amax()) <= 1):
-            raise PluginError(f"corruption '{self.condition}' gave values outside [0, 1] or NaN.")
         return out.float()
 
 
@@ -176,6 +173,4 @@ def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
-    if not callable(function):
-        raise PluginError(f"corruption '{entry.name}': {path} is not a function")
     return function

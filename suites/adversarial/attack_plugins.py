@@ -50,19 +50,16 @@ def read_attacks(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], M
 
 
 def _load(entry: EntryPoint) -> Attack:
-    if not _NAME.fullmatch(entry.name):
-        raise PluginError("the name: expected at most 30 small letters, digits and single hyphens")
-    if entry.name in PROTOCOLS:
-        raise PluginError("the name is that of a variant of the suite")
     attack = entry.load()
-    if not isinstance(attack, Attack):
-        raise PluginError(f"expected a gestaltbench.attacks.Attack, got {type(attack).__name__}")
-    if attack.norm not in EPSILONS:
-        raise PluginError(f"norm '{attack.norm}': expected one of {', '.join(EPSILONS)}")
+    if not isinstance(attack, Attack) or attack.norm not in EPSILONS or not isfunction(attack.points):
+        raise PluginError(
+            f"expected a gestaltbench.attacks.Attack with a norm of {', '.join(EPSILONS)} and a plain function, on "
+            "whose code numbers depend"
+        )
     if not all(low < high for low, high in pairwise((0.0, *attack.epsilons))):
         raise PluginError(f"epsilons {attack.epsilons}: expected numbers above 0 that ascend")
-    if not isfunction(attack.points):
-        raise PluginError("expected a plain function: numbers depend on its code")
+    if not _NAME.fullmatch(entry.name) or entry.name in PROTOCOLS:
+        raise PluginError("the name: expected at most 30 small letters, digits and single hyphens, and no variant's")
     return attack
 
 

@@ -3,6 +3,7 @@
 docs/suites/frequencies.md has the definition, numbers and deviations."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import log, pi, sqrt
 
@@ -10,15 +11,16 @@ import numpy as np
 
 from benchmark.contracts import Array, Block, Plan, Score, Shelf, Trials
 from benchmark.contracts.declarations import declared_suite
+from benchmark.failures import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stats.intervals import Floats, percentiles, t_quantile
-from benchmark.stats.ratios import correct, share
+from benchmark.stats.ratios import correct, share, under
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.roles import ROLE, natural_images, stand_in_flags
 from benchmark.transforms.listing import own_list, transform
 from suites.corruption.config import WORLD, CorruptionConfig
 from suites.corruption.observe import observe
-from suites.corruption.plan import CROPS, WORLD_IMAGES
+from suites.corruption.plan import CROPS, WORLD_IMAGES, of_classes
 
 UNMASKED = "unmasked/0"
 BANDS = tuple(name for name in own_list("bands") if name.startswith("band-"))
@@ -53,9 +55,8 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
         classes = label_space("imagenet1k").classes
         wanted = {classes[i] for group in geirhos_groups().values() for i in group}
-        category = stimuli.labels["category"].tolist()
-        names = [name for name, label in zip(stimuli.ids, category, strict=True) if label in wanted]
-        stimuli = restrict(stimuli, names) if names else stimuli
+        with suppress(MissingStimuli):
+            stimuli = of_classes(stimuli, wanted, "the 16 categories")
     world = shelf.space == WORLD  # whose networks were never shown grey images, and fail on low contrast alone
     if world:
         stimuli, bands = restrict(stimuli, stimuli.ids[:WORLD_IMAGES]), BANDS[:WORLD_BANDS]
@@ -225,15 +226,10 @@ def _spread(blank: Score, values: Floats, fallen: Floats | None = None) -> Score
     return replace(blank, value=value, low=min(low, value), high=max(high, value), method=method)
 
 
-def _unmasked(trials: Trials) -> tuple[Array, Array]:
-    plain = trials["condition"] == UNMASKED
-    return _right(trials) & plain, plain
-
-
 BANDS_SUITE = declared_suite(
     "suites.corruption",
     "bands",
-    {"unmasked_accuracy": _unmasked, "masked_accuracy": share(_right)},
+    {"unmasked_accuracy": under(UNMASKED, _right), "masked_accuracy": share(_right)},
     plan=plan,
     observe=observe,
     score=score,

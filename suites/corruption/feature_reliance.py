@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Metric, Ratio, Score, Trials, View
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import paired_difference, ratio_score
-from benchmark.stats.ratios import correct, share
+from benchmark.stats.ratios import correct, share, under
 from benchmark.stimuli.roles import stand_in_flags
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
@@ -104,11 +104,6 @@ def _kept(condition: str, sixteen: bool) -> Ratio:
     return ratio
 
 
-def _clean(trials: Trials) -> tuple[Array, Array]:
-    clean = trials["condition"] == CLEAN
-    return correct(trials) & clean, clean
-
-
 def _bounded(score: Score, metric: Metric, images: int) -> Score:
     """Return the score with its interval cut at the metric's bounds."""
     if score.low is None or score.high is None or metric.span is None:
@@ -152,7 +147,7 @@ SUPPRESSION = declared_suite(
         **{f"{name}_reliance": _change(cell) for name, cell in {**MATCHED, **PAIRS}.items()},
         **{f"{cue}_reliance16": _change(cell, sixteen=True) for cue, cell in MATCHED.items()},
         "shape_over_texture": _change(MATCHED["shape"], MATCHED["texture"]),
-        "clean_accuracy": _clean,
+        "clean_accuracy": under(CLEAN, correct),
     },
     plan=plan,
     observe=observed,

@@ -7,14 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.contracts import Array, Plan, Shelf, Stimuli, View
-from benchmark.failures import MissingStimuli
-from benchmark.stimuli.datasets import restrict
+from benchmark.contracts import Array, Plan, Shelf, View
 from benchmark.stimuli.image_names import NO_ANSWER
-from benchmark.stimuli.roles import ROLE
+from benchmark.stimuli.roles import ROLE, natural_images
 from registry.labels import label_space, subset_groups
 from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.plan import plan, plan_folders
+from suites.corruption.plan import of_classes, plan, plan_folders
 
 NAME = "laion-c"
 
@@ -28,24 +26,11 @@ def plan_published(config: Folders, shelf: Shelf) -> Plan:
 
 def plan_generated(config: CorruptionConfig, shelf: Shelf) -> Plan:
     """Return natural images of the super-classes' classes as they are and distorted."""
-    return plan(config, SuperClasses(shelf))
-
-
-class SuperClasses:
-    """A shelf of natural images whose classes belong to a super-class."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf, self.space = shelf, shelf.space
-        self.parts, self.networks, self.textures = shelf.parts, shelf.networks, shelf.textures
-
-    def find(self, role: str) -> Stimuli:
-        """Return the images of a role that belong to a super-class. MissingStimuli if there are none, as of a shelf."""
-        stimuli, known = self._shelf.find(role), {x for pair in super_classes().items() for x in (pair[0], *pair[1])}
-        categories = stimuli.labels["category"].tolist()
-        names = [name for name, category in zip(stimuli.ids, categories, strict=True) if category in known]
-        if not names:
-            raise MissingStimuli(f"'{stimuli.name}' has no image of the super-classes of LAION-C")
-        return replace(restrict(stimuli, names), whole=stimuli.whole)
+    missing: dict[str, str] = {}
+    stimuli, groups = natural_images(shelf, missing), super_classes()
+    own = of_classes(stimuli, {*groups, *(wnid for wnids in groups.values() for wnid in wnids)}, "LAION-C")
+    shown = plan(config, shelf, replace(own, whole=stimuli.whole))
+    return Plan(shown.blocks, missing | shown.missing)
 
 
 def super_classes() -> dict[str, tuple[str, ...]]:

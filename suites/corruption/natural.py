@@ -10,13 +10,13 @@ import numpy as np
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
 from benchmark.contracts.declarations import package_data
 from benchmark.failures import MissingStimuli
-from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
 from suites.corruption.calibration import calibration_metrics, certainty
 from suites.corruption.config import Folders, NaturalSet
 from suites.corruption.observe import observe as kept
+from suites.corruption.plan import of_classes
 from suites.corruption.stylised import score_each_set
 
 
@@ -28,11 +28,8 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
     known = {wnids[output] for group in subset_groups(config.role).values() for output in group} or {*wnids}
     try:
         natural = shelf.find(ROLE)
-        ids = [name for name, of in zip(natural.ids, natural.labels["category"].tolist(), strict=True) if of in known]
-        if not ids:
-            raise MissingStimuli(f"'{natural.name}' shows none of the classes of '{config.role}' here")
-        whole = len(ids) if len(natural) == natural.whole else natural.whole
-        sets[ROLE] = replace(restrict(natural, ids), whole=whole)
+        own = of_classes(natural, known, f"'{config.role}' here")
+        sets[ROLE] = replace(own, whole=len(own) if len(natural) == natural.whole else natural.whole)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
     return Plan(

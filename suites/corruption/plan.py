@@ -1,6 +1,6 @@
 """Which images are shown under which corruption."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
@@ -18,10 +18,10 @@ SIDE = 224
 CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic", "square": "square224"}
 
 
-def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """Plan the images as they are, and under every cell of the sweep."""
+def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None) -> Plan:
+    """Plan the images as they are (natural ones, unless others are given), and under every cell of the sweep."""
     missing: dict[str, str] = {}
-    stimuli, images = natural_images(shelf, missing), config.images
+    stimuli, images = stimuli or natural_images(shelf, missing), config.images
     if config.half_width is not None:
         stimuli = shuffled(stimuli)
     elif images is None and shelf.space == WORLD:
@@ -75,6 +75,15 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
         clean = restrict(clean, names) if names else clean
         blocks.insert(0, Block(stimuli=clean, condition=CLEAN, presentation=presentation(clean), role=ROLE))
     return Plan(tuple(blocks), missing | gone)
+
+
+def of_classes(stimuli: Stimuli, classes: Collection[str], of: str) -> Stimuli:
+    """Return the images of some classes. Raises MissingStimuli that names `of` if there are none."""
+    categories = stimuli.labels["category"].tolist()
+    names = [name for name, category in zip(stimuli.ids, categories, strict=True) if category in classes]
+    if not names:
+        raise MissingStimuli(f"'{stimuli.name}' shows none of the classes of {of}")
+    return restrict(stimuli, names)
 
 
 def presentation(stimuli: Stimuli) -> Presentation:

@@ -88,15 +88,12 @@ def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
 
 
 def _load(entry: EntryPoint) -> Map | Measure:
-    if not _NAME.fullmatch(entry.name):
-        raise PluginError("the name: expected small letters, digits and _")
-    if entry.name in {metric.name for metric in METRICS}:
-        raise PluginError("the name is that of a metric of the suite")
+    if not _NAME.fullmatch(entry.name) or entry.name in {metric.name for metric in METRICS}:
+        raise PluginError("the name: expected small letters, digits and _, and no metric of the suite")
     loaded = entry.load()
-    if not isinstance(loaded, (Map, Measure)):
-        raise PluginError(f"expected a Map or a Measure of suites.saliency.map_plugins, got {type(loaded).__name__}")
-    if not isfunction(loaded.make if isinstance(loaded, Map) else loaded.measure):
-        raise PluginError("expected a plain function: numbers depend on its code")
+    own = getattr(loaded, "make", getattr(loaded, "measure", None))
+    if not isinstance(loaded, (Map, Measure)) or not isfunction(own):
+        raise PluginError("expected a Map or a Measure of suites.saliency.map_plugins with a plain function")
     return loaded
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
-from suites.saliency.config import CLICKED, CONFLICT, MASKED, RANKED, REFERENCES, SaliencyConfig
+from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, SaliencyConfig
 from suites.saliency.map_plugins import ADDED, added_metrics
 from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
@@ -16,7 +16,6 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 _HELD = (HEADLINE, "object_auc_excess", "object_auc")
 NO_ANSWER = "a map gives no answer that an exchange could change"
 NO_MASKS = "the stimuli have no object masks"
-NO_RANKS = "trials of older versions lack it (a run into a leaderboard of its own, --db, makes them again)"
 NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
@@ -91,6 +90,5 @@ def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") ->
         if not bool((stored(trials, "area") > 0).any()):
             return replace(score, reason=NO_MASKS)
         if metric.name in EXCHANGED:
-            older = metric.name == EXCHANGED[1] and RANKED[0] not in trials.columns
-            return replace(score, reason=NO_RANKS if older else NO_EVIDENCE)
+            return replace(score, reason=NO_EVIDENCE)
     return score

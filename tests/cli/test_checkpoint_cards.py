@@ -64,7 +64,7 @@ def test_files_of_one_name_in_several_folders(folder):
 def test_names_that_are_alike_once_they_are_plain(folder):
     for name in ("step_ä_2.pt", "step_ö_2.pt", "step_ü_2.pt"):
         save(folder / name)
-    names = {"run-step_1": 1, "run-step_-_2": 2, "run-step_-_2.pt": 2, "run-step_-_2-2": 2}
+    names = {"run-step_1": 1, "run-step_-_2": 2, "run-step_-_2-2": 2, "run-step_-_2-3": 2}
     assert steps(swept(folder)[0]) == names
     save(folder / "step_a_2.pt")
     (folder / "step_ä_2.pt").rename(folder / "step_é_2.pt")
@@ -95,7 +95,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
     went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder
-    assert steps(went_on) == {"run-step_1.pt": 1, "run-step_2": 2}
+    assert steps(went_on) == {"run-step_1-2": 1, "run-step_2": 2}
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
 
 

@@ -31,7 +31,7 @@ def contents(fill, tmp_path):
 def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents):
     held = contents(OWN)
     (board,) = held.reported
-    made = reported_figure(board, held.boards)
+    made = reported_figure(board)
     assert board.suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
     (record,) = made.records
     numbers = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
@@ -40,16 +40,6 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
     assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
     assert "not measured here" in made.caption and "in no paired test" in made.caption
     assert "of own images" in made.caption and "n 100" in made.caption
-
-
-@pytest.mark.slow
-def test_the_same_quantity_stands_beside_what_was_measured(contents):
-    held = contents(SAME, "shape_bias")
-    made = reported_figure(held.reported[0], held.boards)
-    groups = {(one["observer"], one["group"]): one["value"] for one in made.records}
-    assert groups["net-0 (lab, reported)", "reported score"] == 0.25
-    assert groups["net-0", "network"] == pytest.approx(0.1)
-    assert "Beside them 2 networks that were measured here" in made.caption
 
 
 @pytest.mark.slow

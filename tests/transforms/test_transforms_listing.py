@@ -44,12 +44,12 @@ def test_entries_start_with_the_defaults():
     (changed(colour="red"), "field 'colour': expected: no such field; fields are name, family"),
     (changed(citation=None), "field 'citation' is missing"),
     (changed(levels="[[1]]"), "field 'levels.0.bool': expected"),
-    (changed(plain="[2]"), "`plain` names levels that are not in `levels`"),
+    *((text, "expected a name without '/', either") for text in (
+        changed(plain="[2]"), changed(levels='[1, "1"]'), changed(transform="d.e:f"),
+        changed().replace("one", "one/two"),
+    )),
     ("defaults: [a]\ncorruptions: {one: {}}", "and `defaults:`, fields"),
     ("corruptions: {one: 3}", "expected `corruptions:`"),
-    (changed(levels='[1, "1"]'), "`levels` is a list"),
-    (changed(transform="d.e:f"), "expected `function` or `transform`"),
-    (changed().replace("one", "one/two"), "a name has no '/'"),
 ])  # fmt: skip
 def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
     with pytest.raises(PluginError, match=re.escape(message)) as raised:
@@ -90,9 +90,7 @@ def test_options_go_to_those_that_take_them():
     assert transform(human["contrast"], "c05", jpeg85=True, quantise="truncate").params["quantise"] == "truncate"
 
 
-@pytest.mark.parametrize(
-    "path", ["no.such.module:f", "transforms_listing_toys:nothing", "transforms_listing_toys:WORD", "x"]
-)
+@pytest.mark.parametrize("path", ["no.such.module:f", "transforms_listing_toys:nothing", "x"])
 def test_a_function_that_does_not_load_is_named(path):
     with pytest.raises(PluginError, match="'grain'"):
         transform(entry(function=path), 0.5)
@@ -100,13 +98,13 @@ def test_a_function_that_does_not_load_is_named(path):
 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda x: x[:, :, :4], "expected the same shape"),
-    (lambda x: (x * 255).to(torch.uint8), "expected the same shape"), (lambda x: x + 1, "outside"),
-    (lambda x: x * float("nan"), "outside"),
+    (lambda x: (x * 255).to(torch.uint8), "same shape"), (lambda x: x + 1, "in [0, 1]"),
+    (lambda x: x * float("nan"), "in [0, 1]"),
 ])  # fmt: skip
 def test_what_a_function_returns_is_checked(change, message, monkeypatch):
     monkeypatch.setattr(transforms_listing_toys, "darken", lambda x, *_: change(x))
     made = transform(entry(function="transforms_listing_toys:darken"), 0.5)
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(PluginError, match=re.escape(message)):
         made.apply(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
 
 

@@ -96,19 +96,16 @@ def plugged_points(
     for rows in device_batches(network.problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
             reached = attack.points(network, images[rows].clone(), labels[rows], epsilon, seeds[rows])
-        gave, part = f"the attack '{attack.title}' gave", images[rows]
-        if not isinstance(reached, Tensor) or reached.shape != part.shape or not reached.is_floating_point():
-            what = type(reached).__name__
-            what = f"{list(reached.shape)} of {reached.dtype}" if isinstance(reached, Tensor) else f"a {what}"
-            raise PluginError(f"{gave} {what}: expected a tensor of shape {list(part.shape)}, floating point.")
-        points = reached.detach().to(images)
-        if not (float(points.amin()) >= 0 and float(points.amax()) <= 1):
-            raise PluginError(f"{gave} values outside [0, 1] or NaN.")
-        measure = BALLS[attack.norm].size
-        size, rounded = measure(points - part).max(), measure(torch.full_like(part[:1], ROUNDING)).max()
-        if float(size) > epsilon * ROOM + float(rounded):
-            what = f"a perturbation of {attack.norm} norm {float(size):.4g}"
-            raise PluginError(f"{gave} {what}, beyond the budget of {epsilon:.4g}.")
+        part, measure = images[rows], BALLS[attack.norm].size
+        fits = isinstance(reached, Tensor) and reached.shape == part.shape and reached.is_floating_point()
+        points = reached.detach().to(images) if fits else torch.full_like(part, float("nan"))
+        inside = float(points.amin()) >= 0 and float(points.amax()) <= 1
+        bound = epsilon * ROOM + float(measure(torch.full_like(part[:1], ROUNDING)).max())
+        if not inside or float(measure(points - part).max()) > bound:
+            raise PluginError(
+                f"the attack '{attack.title}' must return a floating-point tensor of shape {list(part.shape)} with "
+                f"values in [0, 1], at most {epsilon:.4g} from the images in {attack.norm}."
+            )
         parts.append(points)
     return torch.cat(parts)
 

@@ -26,7 +26,6 @@ from suites.adversarial.attacks.problem import (
 )
 from suites.adversarial.config import CLOSE, VANISHING, AdversarialConfig, NormName, Stage, Threat
 
-CACHED = 2**18  # numbers of one operand: with the others of a step they fill 2 to 4 MB
 PACE = 2.5  # the steps of a stage add up to so many epsilons
 #: One gradient step. start: where it starts (`StartName`, "last" on all but a stage's first step); leap: where a stage
 #: goes on from the one before at the same epsilon, the first step of the next epsilon (else -1).
@@ -135,16 +134,11 @@ class Ascent(Verdicts):
 
     def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
         """Move the images at `rows` that are still standing."""
-        # A few at a time stay in the processor's cache from one operation to the next.
-        epsilon, size = self._sizes(rows)
-        count = max(1, CACHED // point[0].numel()) if point.device.type == "cpu" else len(rows)
-        for part in (slice(i, i + count) for i in range(0, len(rows), count)):
-            left = np.flatnonzero(self.standing[rows[part]])
-            if len(left):
-                origin = taken(self.problem.images, rows[part])
-                moved = BALLS[self.norm].move(origin, point[part], way[part], epsilon[part], size[part])
-                for place in left.tolist():
-                    self.point[rows[part][place]].copy_(moved[place])
+        left = np.flatnonzero(self.standing[rows])
+        if len(left):
+            moved = BALLS[self.norm].move(taken(self.problem.images, rows), point, way, *self._sizes(rows))
+            for place in left.tolist():
+                self.point[rows[place]].copy_(moved[place])
 
     def _sizes(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the epsilon and step size [len(rows)] of their next steps."""
