@@ -21,13 +21,8 @@ from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
 from benchmark.report.image_pages import galleries
-<<<<<<< HEAD
-from benchmark.report.strips import Strip, strips_of
-from benchmark.report.writing import Site, slug
-=======
 from benchmark.report.strips import strips_of
-from benchmark.report.writing import Site, page_number, slug
->>>>>>> 10fb1b0a (Plug-ins, numbers of statistics and foreign documents have one general error each; a transfer matrix has a row per recipe; the report's look and an observer's facts are data)
+from benchmark.report.writing import Site, slug
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.

@@ -30,7 +30,7 @@ def plan_generated(config: CorruptionConfig, shelf: Shelf) -> Plan:
     stimuli, groups = natural_images(shelf, missing), super_classes()
     own = of_classes(stimuli, {*groups, *(wnid for wnids in groups.values() for wnid in wnids)}, "LAION-C")
     shown = plan(config, shelf, replace(own, whole=stimuli.whole))
-    return Plan(shown.blocks, missing | shown.missing)
+    return Plan(shown.blocks, {**missing, **shown.missing})
 
 
 def super_classes() -> dict[str, tuple[str, ...]]:
