@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.ask.session import Session
 from benchmark.failures import BenchError
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
+from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.trial_tables import AGAIN, IN_TIME, LATE, REDUCED
 from registry.files import lock, write_whole
 from registry.user_errors import foreign
@@ -39,7 +39,7 @@ class SentAnswer(BaseModel):
 
     model_config = STRICT
     trial: str
-    object_response: Annotated[str, Field(pattern=f"^({'|'.join((*GEIRHOS16, NO_ANSWER))})$")]
+    object_response: str
     rt: Annotated[float, Field(ge=0, le=86_400)] | None  # up to a day, for a page left open
     frame_ms: Measure
     fixation_ms: Measure
@@ -154,6 +154,8 @@ class Answers:
             raise Refused("no such person, or another's key.")
         if sent.about.keys() != {*self.session.procedure.about}:
             raise Refused("not a question that a person was asked.")
+        if {answer.object_response for answer in sent.answers} - {*self.session.categories, NO_ANSWER}:
+            raise Refused("object_response: not an answer that the page offers.")
         with self._lock:
             return self._add(sent)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from html import escape
 
 from benchmark.ask.answers import Answers, Row
-from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.trial_tables import CHECK, LATE, PRACTISED
 
 #: A person is at chance if guessing names as many images right with at least this probability.
@@ -28,12 +27,13 @@ def people_page(answers: Answers) -> str:
     by_person: dict[str, list[Row]] = defaultdict(list)
     for (person, _), row in list(answers.known.items()):
         by_person[person].append(row)
-    total = answers.session.trials
+    total, chance = answers.session.trials, 1 / len(answers.session.categories)
     lines, seen = [], set[str]()
     for number, participant in enumerate(list(answers.ids), start=1):
         again = participant and participant in seen
         seen.add(participant)
-        cells = (str(number), participant, *_progress(by_person[f"subject-{number:02d}"], total, bool(again)))
+        rows = by_person[f"subject-{number:02d}"]
+        cells = (str(number), participant, *_progress(rows, total, chance, bool(again)))
         lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     done = sum(answers.is_complete(number) for number in range(1, len(lines) + 1))
@@ -50,7 +50,7 @@ def people_page(answers: Answers) -> str:
     )
 
 
-def _progress(rows: Sequence[Row], total: int, again: bool) -> tuple[str, ...]:
+def _progress(rows: Sequence[Row], total: int, chance: float, again: bool) -> tuple[str, ...]:
     """Return the cells of a person's answers, from "remarks" on. again: whether an earlier person has the same id."""
     from scipy.stats import binom
 
@@ -62,7 +62,7 @@ def _progress(rows: Sequence[Row], total: int, again: bool) -> tuple[str, ...]:
     remarks = {
         "id seen before": again,
         f"incomplete: {total - len(trials)} left": len(trials) < total,
-        "at chance": bool(trials) and binom.sf(right - 1, len(trials), 1 / len(GEIRHOS16)) >= GUESSING,
+        "at chance": bool(trials) and binom.sf(right - 1, len(trials), chance) >= GUESSING,
         "late frames": late > MANY_LATE * max(len(trials), 1),
         "checks failed": failed > MANY_FAILED * max(len(checks), 1),
     }

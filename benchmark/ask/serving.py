@@ -23,14 +23,16 @@ from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
 from benchmark.ask.jatos_study import jatos_study
 from benchmark.ask.people_page import people_page
-from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture, practice
+from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture
 from benchmark.display import counted
 from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
+from benchmark.stimuli.experiments import added_experiments
 from benchmark.stimuli.generated import PREFIX, is_generated
+from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.variables import read_settings
 from registry.documents import read_document
 from registry.files import write_whole
@@ -159,7 +161,9 @@ def ask(
     suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
-    opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed)
+    added = added_experiments(settings).get(experiment)
+    answers = added.answers if added and added.categories else ()
+    opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed, answers)
     html_page, boards = page(opened, delivery), tuple(suite.name for suite in suites)
     done = Experiment(session=opened, html=html_page, boards=boards)
     if out is not None:
@@ -288,6 +292,9 @@ _ROOM = files("benchmark.ask")
 def page(session: Session, delivery: Delivery) -> str:
     """Build the page as HTML."""
     text, decode = read_language(delivery.language), session.stimuli.decode
+    practised = [_address(picture(session.practice.decode(at))) for at in range(len(session.practice))]
+    if session.categories != GEIRHOS16:  # which every language translates
+        text = {**text, "categories": session.categories}
     forms = {name: render_markdown(text[name], getattr(delivery, name)) for name in ("consent", "debrief")}
     plan = {
         **session.plan, "text": {**text, **forms}, "served": delivery.served, "jatos": delivery.jatos,
@@ -296,7 +303,7 @@ def page(session: Session, delivery: Delivery) -> str:
         "textures": session.stimuli.labels["texture"].tolist() if "texture" in session.stimuli.labels else [],
         "pictures": [_address(picture(decode(at))) for at in range(len(session.images))],
         "noise": [_address(picture(mask_noise(session.seed + at))) for at in range(MASKS)],
-        "practice": [(_address(data), category) for data, category in practice()],
+        "practice": list(zip(practised, session.plan["practice"], strict=True)),
     }  # fmt: skip
     names = ("static/ask.css", f"vendor/{LIBRARY}", "static/ask.js", "vendor/LICENSE", "static/ask.html")
     style, library, script, licence, form = ((_ROOM / name).read_text(encoding="utf-8") for name in names)

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
@@ -70,6 +70,8 @@ class Session:
     procedure: Procedure
     number: int  # 1 for the first part of the set
     seed: int  # seed of orders, masks and checks
+    practice: Stimuli  # PRACTICE images that no trial shows, where there are so many
+    categories: tuple[str, ...] = GEIRHOS16
 
     @cached_property
     def images(self) -> tuple[Shown, ...]:
@@ -137,7 +139,7 @@ class Session:
     def checks(self) -> tuple[tuple[str, ...], ...]:
         """The category of each attention check, for each of `ORDERS`."""
         chance = np.random.default_rng([self.seed, self.number, 2])
-        drawn = chance.choice(GEIRHOS16, (ORDERS, self.trials // CHECK_EVERY)).tolist()
+        drawn = chance.choice(self.categories, (ORDERS, self.trials // CHECK_EVERY)).tolist()
         return tuple(map(tuple, drawn))
 
     @cached_property
@@ -146,9 +148,9 @@ class Session:
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment, "seed": self.seed,
             "session": self.number, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
-            "images": self.images, "trials": self.sequences, "checks": self.checks, "practice": practice_categories(),
-            "categories": GEIRHOS16, "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
-            "check_time": CHECK_TIME,
+            "images": self.images, "trials": self.sequences, "checks": self.checks,
+            "practice": tuple(self.practice.labels["category"].tolist()), "categories": self.categories,
+            "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN, "check_time": CHECK_TIME,
         }  # fmt: skip
         study = [self.stimuli.name, self.seed]  # a person keeps the number in the next session
         return {**plan, "id": digest_data(plan)[:16], "study": digest_data(study)[:16]}
@@ -167,7 +169,7 @@ class Session:
             aside = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
             return {**fixed, **aside._asdict(), "mask": "none", "status": CHECK, DURATION: str(CHECK_TIME)}
         if kind == "p" and not again and at < 2 * PRACTICE:
-            category = practice_categories()[at % PRACTICE]
+            category = str(self.practice.labels["category"][at % PRACTICE])
             aside, mask = Shown(imagename="practice", condition="", category=category, digest=""), at % MASKS
             time = max(self.procedure.durations)
             more = {"mask": str(mask) if masked else "none", "status": PRACTISED, DURATION: str(time)}
@@ -176,18 +178,27 @@ class Session:
 
 
 def open_session(
-    stimuli: Stimuli, experiment: str, procedure: Procedure, trials: int, number: int, seed: int
-) -> Session:
-    """Build a session of `trials` images: the first has those of `--limit`, the next the following ones. Raises
-    StimuliError if people cannot answer in the set's label space, or no image is left."""
-    if stimuli.space not in SIXTEEN:
-        expected = " or ".join(sorted(SIXTEEN))
+    stimuli: Stimuli, experiment: str, procedure: Procedure, trials: int, number: int, seed: int,
+    categories: Sequence[str] = (),
+) -> Session:  # fmt: skip
+    """Build a session of `trials` images: the first has those of `--limit`, the next the following ones. People
+    practise with images of the built-in world, or of an added experiment with others of its own (categories: its own).
+    Raises StimuliError if people cannot answer in the set's label space, or no image is left."""
+    if not 2 <= len(categories or GEIRHOS16) <= len(GEIRHOS16) or not (categories or stimuli.space in SIXTEEN):
+        expected = f"{' or '.join(sorted(SIXTEEN))}, or in up to {len(GEIRHOS16)} categories of an experiment's YAML"
         raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can answer in {expected}.")
-    order = sample_order(stimuli.ids, stimuli.labels, trials * number)[trials * (number - 1) :]
-    if not order:
+    every = sample_order(stimuli.ids, stimuli.labels, len(stimuli) if categories else trials * number)
+    if not (order := every[trials * (number - 1) : trials * number]):
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
-    shown = restrict(stimuli, [stimuli.ids[i] for i in order])
-    return Session(stimuli=shown, experiment=experiment, procedure=procedure, number=number, seed=seed)
+    if categories:
+        practice = restrict(stimuli, [stimuli.ids[i] for i in (every[::-1] * PRACTICE)[:PRACTICE]])
+    else:
+        practice = training_stimuli(len(GEIRHOS16))
+        practice = restrict(practice, practice.ids[:: len(GEIRHOS16) // PRACTICE])
+    return Session(
+        stimuli=restrict(stimuli, [stimuli.ids[i] for i in order]), experiment=experiment, procedure=procedure,
+        number=number, seed=seed, practice=practice, categories=tuple(categories) or GEIRHOS16,
+    )  # fmt: skip
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
@@ -232,18 +243,6 @@ def mask_noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
     frequency[0, 0] = np.inf
     waves = np.fft.irfft2(white / frequency, s=(side, side))
     return np.asarray(np.clip(np.rint(127.5 + 45 * waves / waves.std()), 0, 255), dtype=np.uint8)
-
-
-@cache
-def practice_categories() -> tuple[str, ...]:
-    """Return the categories of the images for practice."""
-    return tuple(training_stimuli(len(GEIRHOS16)).labels["category"][:: len(GEIRHOS16) // PRACTICE].tolist())
-
-
-def practice() -> list[tuple[bytes, str]]:
-    """Return the images and categories for practice, from the built-in world and in no set that is shown."""
-    decode, step = training_stimuli(len(GEIRHOS16)).decode, len(GEIRHOS16) // PRACTICE
-    return [(picture(decode(at * step)), category) for at, category in enumerate(practice_categories())]
 
 
 def picture(pixels: NDArray[np.uint8]) -> bytes:

@@ -197,6 +197,7 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
         for key, text, known in (
             ("categories", labels["category"], own.answers),
             ("conditions", labels.get("condition", ""), own.levels),
+            *(("categories", labels[cue], own.answers) for cue in ("shape", "texture") if cue in labels),
         ):
             if text not in known:
                 raise StimuliError(f"{own.where(key)}: lacks '{text}', of the image {path}; it has {', '.join(known)}.")

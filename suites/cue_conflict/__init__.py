@@ -30,6 +30,7 @@ def suite_of(own: Experiment) -> Suite | None:
         experiments={own.name: own.role},
         variants={},
         questions={},
+        citations=(own.citation,) if own.citation else (),
         of_experiment=None,
     )
 

@@ -62,6 +62,7 @@ def suite_of(own: Experiment | None) -> Suite:
         categories=own.categories,
         partial=own.partial,
         variants={},
+        citations=(own.citation,) if own.citation else (),
         of_experiment=None,
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, mask_noise, open_session, practice
+from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, mask_noise, open_session
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.generated import generated_set, training_stimuli
@@ -87,7 +87,7 @@ def test_a_trial_is_known_by_person_and_number(session):
     assert opened.row(7 + ORDERS, "3b")["imagename"] == row["imagename"]
     check = opened.row(7, "c2")
     assert (check["status"], check["category"], check["digest"]) == ("check", opened.checks[7][1], "")
-    assert (opened.row(7, "p9")["status"], opened.row(7, "p9")["category"]) == ("practice", practice()[0][1])
+    assert (opened.row(7, "p9")["status"], opened.row(7, "p9")["category"]) == ("practice", opened.plan["practice"][0])
     for trial in ("0", "81", "c3", "c0", "p0", "p17", "p1b", "c1b", "3bb", "-1", "", "1.0", "٣", "1 ", "9999999"):
         assert opened.row(7, trial) is None
     assert session("world-natural", 80, mask="none").row(7, "3")["mask"] == "none"
@@ -96,6 +96,8 @@ def test_a_trial_is_known_by_person_and_number(session):
 def test_who_answers_with_other_categories_cannot_be_asked():
     with pytest.raises(StimuliError, match="people can answer in geirhos16 or world16"):
         open_session(replace(generated_set("world-edges"), space="imagenet1k"), "x", Procedure(), 4, 1, 0)
+    own = open_session(replace(generated_set("world-edges"), space="own"), "x", Procedure(), 4, 1, 0, ("cat", "dog"))
+    assert own.plan["categories"] == ("cat", "dog") and {*own.practice.ids}.isdisjoint(own.stimuli.ids)
     labels = {"category": np.array(["cat"]), "condition": np.array(["c50"])}
     odd = replace(generated_set("world-edges"), ids=("cat1.png",), items=("0",), labels=labels)
     with pytest.raises(StimuliError, match=r"expected a name like 'c50/cat1\.png'"):
@@ -115,8 +117,8 @@ def test_noise_falls_with_the_frequency():
     assert (mask_noise(0) == mask_noise(0)).all() and (mask_noise(0) != mask_noise(1)).any()
 
 
-def test_nobody_practises_with_what_is_shown():
-    pictures, categories = zip(*practice(), strict=True)
-    assert len(set(pictures)) == len(set(categories)) == 8
+def test_nobody_practises_with_what_is_shown(session):
+    practice = session("world-natural", 80).practice
+    assert len({*practice.items}) == len({*practice.labels["category"].tolist()}) == 8
     shown = {digest for name in WORLD_SETS for digest in generated_set(name).items}
     assert not shown & set(training_stimuli(16).items)
