@@ -32,8 +32,8 @@ def people_page(answers: Answers) -> str:
     for number, participant in enumerate(list(answers.ids), start=1):
         again = participant and participant in seen
         seen.add(participant)
-        rows = by_person[f"subject-{number:02d}"]
-        cells = (str(number), participant, *_progress(rows, total, chance, bool(again)))
+        answered = by_person[f"subject-{number:02d}"]
+        cells = (str(number), participant, *_progress(answered, total, chance, bool(again)))
         lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     done = sum(answers.is_complete(number) for number in range(1, len(lines) + 1))
