@@ -69,19 +69,37 @@ python version *words:
     uv pip install --quiet --python .python-venv --editable '.[dev]'
     .python-venv/bin/python -m pytest -n 2 --dist loadfile {{words}}
 
-# a built package, alone in an environment of its own: first command, first board
+# wheel and source archive (kept in DIST), each alone in an empty environment: first command, first board
 wheel:
     #!/usr/bin/env bash
     set -euo pipefail
     place=$(mktemp -d)
     trap 'rm -rf "$place"' EXIT
-    uv build --quiet --out-dir "$place"
-    uv venv --quiet "$place/venv"
-    uv pip install --quiet --python "$place/venv" "$place"/*.whl
+    dist="${DIST:-$place/dist}"
+    uv build --quiet --out-dir "$dist"
+    dist=$(realpath "$dist")
+    version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' benchmark/version.py)
     cd "$place"
-    export BENCH_HOME="$place/home"
-    venv/bin/bench run --suite cue-conflict --model "world-standard-*" --limit 32
-    venv/bin/bench rank
+    for package in "$dist"/*.whl "$dist"/*.tar.gz; do
+        rm -rf venv home results.db
+        uv venv --quiet venv
+        uv pip install --quiet --python venv "$package"
+        export BENCH_HOME="$place/home"
+        [ "$(venv/bin/bench --version)" = "bench, version $version" ]
+        venv/bin/bench run --suite cue-conflict --model "world-standard-*" --limit 32
+        venv/bin/bench rank
+    done
+
+# a release's tag is its version, with its date and changes
+tagged $tag:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' benchmark/version.py)
+    released=$(sed -n 's/^RELEASED = "\(.*\)"/\1/p' benchmark/version.py)
+    [ "$tag" = "v$version" ]
+    grep -q "^version: $version$" CITATION.cff
+    grep -q "^date-released: $released$" CITATION.cff
+    grep -q "^## $version ($released)$" CHANGELOG.md
 
 # before a release: all of CI, the lowest versions, the newest Python, the built package
 release-check: ci dear lowest (python "3.13") wheel

@@ -15,6 +15,7 @@ import benchmark
 import gestaltbench
 import registry
 import suites
+from benchmark.version import RELEASED
 
 ROOT = Path(__file__).parents[1]
 NEEDED = (
@@ -34,11 +35,11 @@ def test_the_packages_are_ours(package):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A fresh wheel."""
+    """A fresh wheel, built from the source archive."""
     if find_spec("build") is None or find_spec("hatchling") is None:
         pytest.skip("building a wheel without a network needs build and hatchling")
     folder = tmp_path_factory.mktemp("wheel")
-    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    words = ["-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run([sys.executable, *words], check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path
@@ -83,14 +84,24 @@ def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
 
 def test_the_public_workflow_and_ours_run_recipes_alone():
     recipes = set(re.findall(r"^([a-z-]+)[^:=\n]*:(?!=)", (ROOT / "justfile").read_text(), re.M))
-    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
-    public = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    jobs, release = (
+        yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"] for name in ("ci", "release")
+    )
+    public = [step["run"] for job in (*jobs.values(), *release.values()) for step in job["steps"] if "run" in step]
+    may_publish = [name for name, job in release.items() if "id-token" in job.get("permissions", {})]
+    assert may_publish == ["publish"] and not any("run" in step for step in release["publish"]["steps"])
     ours = re.findall(r"^(?:pip|just|pytest|ruff|mypy|mkdocs|lint-imports)\b.*", (ROOT / ".ci/run").read_text(), re.M)
     versions = {row["python"]: row["recipe"] for row in jobs["test"]["strategy"]["matrix"]["include"]}
     assert versions == {"3.11": "ci", "3.12": "default", "3.13": "default"} and ours[-1] == "just ci"
     for line in (*public, *ours, f"just {' '.join(versions.values())}"):
-        program, *words = line.replace(" ${{ matrix.recipe }}", "").rstrip(" &").split()
+        plain = re.sub(r' (\$\{\{ matrix\.recipe \}\}|"\$GITHUB_REF_NAME")$', "", line)
+        program, *words = plain.rstrip(" &").split()
         assert (program == "just" and set(words) <= recipes) or re.match("pip install .*rust-just", line), line
+
+
+def test_the_version_and_its_date_are_those_of_the_citation():
+    stated = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (stated["version"], str(stated["date-released"])) == (gestaltbench.__version__, RELEASED)
 
 
 def test_every_checkpoint_is_small():

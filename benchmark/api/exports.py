@@ -273,13 +273,14 @@ def _suite_scores(store: Store, rows: Sequence[ScoreRow], *, samples: bool = Fal
             own[row.suite, row.observer].append(row)
     for (name, observer), scores in own.items():
         suite = named_suite(name, plugins.find_suites(name))
-        space = scores[0].space
+        space, newest = scores[0].space, max(scores, key=lambda row: row.created)
+        environment = store.provenance(newest.set_id)["environment"]
         yield SuiteScores(
             observer=next(iter(store.observers(names=(observer,)))),
             suite=suite,
             rows=tuple(scores),
             sets=notes_of(store),
-            runs={row.set_id: store.provenance(row.set_id)["environment"] for row in scores},
+            torch=str(environment.get("packages", {}).get("torch") or "unknown"),
             trials=_named_trials(store, suite, observer) if samples else None,
             choices=tuple(label_space(space).classes) if samples and space in LABEL_SPACES else (),
         )

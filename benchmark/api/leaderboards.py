@@ -238,7 +238,7 @@ def show(leaderboard: Selection, observer: Annotated[str, Option("An observer.")
                 f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
             )
             versions = ", ".join(
-                f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm")
+                f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("gestaltbench", "torch", "timm")
             )
             how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
             rows.origins.append(f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]")

@@ -26,6 +26,7 @@ from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.rankings import rank_intervals
 from benchmark.store.rows import ScoreRow, StimuliNote
+from benchmark.version import __version__
 
 NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}
 REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
@@ -129,7 +130,12 @@ class _Scores:
             columns=columns,
             rows=with_ranks(ranked, head.name, head.direction),
             references=(*self._references(aside, columns, digests),),
-            notes=(*notes, *self._notes(head, digests), *(f"{metric.title}: {NOBODY}" for metric in silent)),
+            notes=(
+                *notes,
+                *_programs(rows),
+                *self._notes(head, digests),
+                *(f"{metric.title}: {NOBODY}" for metric in silent),
+            ),
             by=head.name,
             digest=digest,
             digests=digests,
@@ -201,6 +207,13 @@ class _Scores:
                 yield f"{known.name} is not a published set: {known.painted}"
         if head.direction == "none":
             yield f"{head.title} has no better or worse: ordered by value, not ranked"
+
+
+def _programs(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield which versions of this program made scores, where it is not this one alone."""
+    made = {cell.source.program for row in rows for cell in row.cells.values() if cell.source} - {""}
+    if made - {__version__}:
+        yield f"made by gestaltbench {', '.join(sorted(made))}; this is {__version__} (`bench show` has each)"
 
 
 def _marked(rows: Sequence[Row], head: str) -> list[Row]:

@@ -20,7 +20,7 @@ from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, counts, 
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 #: What is told of a number from the score behind it.
-ORIGIN = ("level", "method", "excluded", "created", "set_id")
+ORIGIN = ("level", "method", "excluded", "created", "program", "set_id")
 WAYS: Mapping[Direction, str] = {"higher": "higher is better", "lower": "lower is better"}
 #: As many people and published networks as are shown one by one.
 FEW_PEOPLE = 4

@@ -31,13 +31,9 @@ class SuiteScores:
     suite: Suite
     rows: tuple[ScoreRow, ...]
     sets: Mapping[str, StimuliNote]  # by digest
-    runs: Mapping[str, Mapping[str, Any]]  # set of scores -> environment of the run that made it
+    torch: str = "unknown"  # its version in the newest run
     trials: Trials | None = None
     choices: tuple[str, ...] = ()  # the answers to choose from
-
-    def program(self, row: ScoreRow) -> str:
-        """Return the version of gestaltbench that made a score."""
-        return program_of(self.runs[row.set_id])
 
     def headlines(self) -> Iterator[tuple[Metric, ScoreRow]]:
         """Yield the headline on each stimulus set that has a value."""
@@ -55,17 +51,11 @@ class SuiteScores:
             "n": f"{row.n} trials count, {row.excluded} do not",
             "stimuli": images,
             "suite": f"{row.suite} version {row.version}",
-            "program": f"gestaltbench {self.program(row)}",
+            "program": f"gestaltbench {row.program}",
             "policy": row.policy,
             "flags": "; ".join(row.flags),
         }
         return {name: published(printable(text)) for name, text in known.items() if text}
-
-
-def program_of(environment: Mapping[str, Any]) -> str:
-    """Return the version of gestaltbench in the environment of a run; an imported document states its own."""
-    imported = (environment.get("imported") or {}).get("program")
-    return str(imported or (environment.get("packages") or {}).get("gestaltbench") or "unknown")
 
 
 def eval_results(held: list[SuiteScores]) -> str:
@@ -131,7 +121,6 @@ def every_eval_ever(part: SuiteScores) -> Iterator[tuple[str, str]]:
     results = [_result(part, row, titles.get(row.metric)) for row in valued]
     samples = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(part, valued, shared)]
     stated = {key: published(str(card[key])) for key in ("arch", "sha256", "weights", "training") if card.get(key)}
-    environment = part.runs[newest.set_id]
     aggregate: dict[str, Any] = {
         "schema_version": SCHEMA,
         "evaluation_id": shared["evaluation_id"],
@@ -143,12 +132,12 @@ def every_eval_ever(part: SuiteScores) -> Iterator[tuple[str, str]]:
             "source_organization_name": "unknown",
             "evaluator_relationship": "other",
         },
-        "eval_library": {"name": "gestaltbench", "version": part.program(newest)},
+        "eval_library": {"name": "gestaltbench", "version": newest.program or "unknown"},
         "model_info": {
             "name": printable(part.observer.name),
             "id": shared["model_id"],
             "developer": developer,
-            "inference_engine": {"name": "torch", "version": str(environment.get("packages", {}).get("torch"))},
+            "inference_engine": {"name": "torch", "version": part.torch},
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "unknown",

@@ -177,7 +177,7 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
 #: Fields of a score that are plain data.
 _SCORE = (
     *("observer", "suite", "version", "space", "metric", "condition", "role", "value", "low", "high"),
-    *("level", "method", "n", "excluded", "reason", "flags", "created", "set_id"),
+    *("level", "method", "n", "excluded", "reason", "flags", "created", "program", "set_id"),
 )
 
 

@@ -319,6 +319,7 @@ def latest_scores(
     ordered = _grouped_sets(connection, suite, observers)
     details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
     policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
+    programs = _programs(connection, {same[-1].run for same in ordered})
     broken = _broken(connection, schema.OBSERVERS, {same[-1].owner for same in ordered})
     broken |= _broken(connection, schema.REGISTRATIONS, {same[-1].registration for same in ordered})
     rows: list[ScoreRow] = []
@@ -332,7 +333,8 @@ def latest_scores(
                 for row in by_set.get(newest.id, ())
                 if (metrics is None or row.metric in metrics) and (conditions is None or row.condition in conditions)
             ]
-            made = _score_rows(newest, wanted, policy, tuple(sorted(replaced)))
+            program = programs.get(newest.run, ("", ""))[newest.kind == "reported"]
+            made = _score_rows(newest, wanted, policy, tuple(sorted(replaced)), program)
             if newest.id in altered or not broken.isdisjoint((newest.owner, newest.registration)):
                 nothing: dict[str, Any] = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
                 made = [row._replace(reason=ALTERED, **nothing) for row in made]
@@ -345,7 +347,7 @@ def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Colle
     """Return all score sets ever stored of each (observer name, suite, label space, stimuli), the newest last."""
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text).label("keys")
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
-    owner = _OBSERVERS.id.label("owner"), _CARDS.id.label("registration")
+    owner = _OBSERVERS.id.label("owner"), _CARDS.id.label("registration"), _SETS.run
     query = (
         sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning, *owner)
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
@@ -396,7 +398,20 @@ def _policy(details: str) -> str:
     return f"{how.get('device')} {how.get('precision')}{compiled}, seed {how.get('seed')}"
 
 
-def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterable[ScoreRow]:
+def _programs(connection: sa.Connection, runs: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return run -> the version of gestaltbench that ran, and that of the document that it imported."""
+    table, environments = schema.RUNS.c, schema.ENVIRONMENTS.c
+    query = sa.select(table.id, environments.content).join(schema.ENVIRONMENTS, environments.id == table.environment)
+    made = {}
+    for run, text in fetched_of(connection, query, table.id, runs):
+        packages, imported = (parsed(text, dict).get(name) or {} for name in ("packages", "imported"))
+        made[run] = str(packages.get("gestaltbench") or ""), str(imported.get("program") or "")
+    return made
+
+
+def _score_rows(
+    score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...], program: str
+) -> Iterable[ScoreRow]:
     """Yield the rows of a set. Each text is held once, because the driver creates a copy for each row."""
     shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
     digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
@@ -404,7 +419,7 @@ def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tu
         _, _, metric, on, role, value, why, low, high, level, method, n, left, flags = row
         stated = (digests.get(role, ""), _tags(flags), intern(metric), intern(on), intern(role))
         numbers = (value, intern(why), low, high, level, intern(method), n, left)
-        yield ScoreRow._make((*shared, *stated, *numbers, policy, replaced))
+        yield ScoreRow._make((*shared, *stated, *numbers, policy, replaced, program))
 
 
 @lru_cache(maxsize=1024)

@@ -126,6 +126,7 @@ class ScoreRow(NamedTuple):
     excluded: int  # trials of the metric's role that do not count
     policy: str = ""  # how the observer was run ("cpu fp32, seed 0"), "" for imported trials
     replaced: tuple[str, ...] = ()  # other ways in which it was run before, on the same stimuli
+    program: str = ""  # the version of gestaltbench that made it; "" for numbers of others
 
 
 class StimuliNote(NamedTuple):

@@ -12,6 +12,7 @@ from benchmark.leaderboard import boards
 from benchmark.leaderboard.board import with_twins
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.stats import mean_interval
+from benchmark.version import __version__
 
 CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
 ON_EDGES = {"metric": "edges", "role": "edges"}
@@ -190,6 +191,14 @@ def test_the_newest_score_counts_wherever_it_stands(suite, sets, score):
     for rows in ([old, new], [new, old]):
         (row,) = boards(rows, suite, sets)[0].rows
         assert (row.cells["bias"].value, row.training) == (90 / 220, ("new",))
+
+
+def test_a_board_names_the_versions_of_the_program_that_made_it_unless_it_is_this_one_alone(suite, sets, score):
+    made = {"a": __version__, "b": "0.9", "c": ""}
+    new, old, published = (score(name, 60, 220, program=program) for name, program in made.items())
+    said = [any("made by gestaltbench" in note for note in boards(rows, suite, sets)[0].notes)
+            for rows in ([new, published], [new, old], [old])]  # fmt: skip
+    assert said == [False, True, True]
 
 
 def test_older_versions_are_counted_not_mixed_in(suite, sets, score):
