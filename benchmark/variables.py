@@ -46,43 +46,28 @@ def read_settings(db: str | None = None) -> Settings:
     )
 
 
-def keep_ray_silent() -> None:
-    """Keep Ray from reporting its use to its makers; call before Ray starts."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+#: What the program sets unless the user has: Ray reports its use to nobody; waiting threads of OpenMP sleep instead of
+#: spinning, a quarter of the time of small networks; matrix products on a GPU repeat. Each before its library starts.
+DEFAULTS = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_WAIT_POLICY": "passive", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
-def let_waiting_threads_sleep() -> None:
-    """Let waiting OpenMP threads sleep instead of spinning; call before torch is loaded. Small networks spent a quarter
-    of their time spinning; large ones take as long as before."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-@contextmanager
-def outside_the_working_folder() -> Iterator[None]:
-    """Keep Python processes that start within the block from importing from the working folder."""
-    before = os.environ.get("PYTHONSAFEPATH", "")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        os.environ["PYTHONSAFEPATH"] = before  # empty counts as unset
-
-
-def keep_cublas_repeatable() -> None:
-    """Make matrix products on a GPU repeatable; call before the first."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def set_default(variable: str) -> None:
+    """Set one of `DEFAULTS` unless the user has."""
+    os.environ.setdefault(variable, DEFAULTS[variable])
 
 
 @contextmanager
-def cublas_untouched() -> Iterator[None]:
-    """Restore afterwards what a run sets by `keep_cublas_repeatable`."""
-    before = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+def restored(variable: str, value: str | None = None) -> Iterator[None]:
+    """Set a variable within the block, if a value is given, and restore it afterwards."""
+    before = os.environ.get(variable)
+    if value is not None:
+        os.environ[variable] = value
     try:
         yield
     finally:
-        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+        os.environ.pop(variable, None)
         if before is not None:
-            os.environ["CUBLAS_WORKSPACE_CONFIG"] = before
+            os.environ[variable] = before
 
 
 def _cache(variable: str, default: str) -> Path:

@@ -27,7 +27,7 @@ from benchmark.leaderboard.board_tables import observer_tables, score_table
 from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.store import ScoreRow
-from benchmark.variables import cublas_untouched, read_settings
+from benchmark.variables import read_settings, restored
 from gestaltbench.results import Results
 from registry.cards import Checkpoint
 from registry.files import expanded
@@ -136,7 +136,7 @@ def evaluate(
     trial = partial(_tried, check=check, device=request.device, settings=settings)
     plain = progress is None or isinstance(progress, bool)
     watched: Any = reporting(quiet=progress is False) if plain else nullcontext(progress)
-    with watched as reporter, training_untouched(), cublas_untouched():
+    with watched as reporter, training_untouched(), restored("CUBLAS_WORKSPACE_CONFIG"):
         try:
             held = hold(net, said, shelf, request.device, trial)
         except BenchError as error:  # the file's door shares these messages, which name its options

@@ -26,7 +26,7 @@ from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
 from benchmark.failures import BenchError
 from benchmark.store import open_store
-from benchmark.variables import outside_the_working_folder, read_settings
+from benchmark.variables import read_settings, restored
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -166,7 +166,7 @@ def _context(device: str) -> SpawnContext | ForkServerContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with outside_the_working_folder():
+    with restored("PYTHONSAFEPATH", "1"):  # no imports from the working folder
         forkserver.ensure_running()
     return context
 

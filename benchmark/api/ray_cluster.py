@@ -25,7 +25,7 @@ from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.store.location import parse_location
-from benchmark.variables import keep_ray_silent
+from benchmark.variables import set_default
 
 SHARDS = 4  # for each place of the cluster: small shards end at nearly the same time
 RETRIES = 3  # of a task whose process or machine is lost
@@ -132,7 +132,7 @@ def _joined(address: str | None) -> Iterator[Any]:
     """Join the Ray cluster at an address ("auto", "ray://host:10001", "host:6379"), or start one here."""
     if find_spec("ray") is None:
         raise BenchError("--executor ray needs the package ray: pip install 'gestaltbench[ray]'")
-    keep_ray_silent()
+    set_default("RAY_USAGE_STATS_ENABLED")
     ray = import_module("ray")
     joined_before = ray.is_initialized()
     try:

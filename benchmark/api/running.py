@@ -29,7 +29,7 @@ from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.set_folders import folder_of, missing_set
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
-from benchmark.variables import keep_cublas_repeatable
+from benchmark.variables import set_default
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def run_here(
         if request.decoders:
             options = replace(options, decoders=request.decoders)
         if policy.device == "cuda":
-            keep_cublas_repeatable()
+            set_default("CUBLAS_WORKSPACE_CONFIG")
         return execute_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 

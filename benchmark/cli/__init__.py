@@ -119,9 +119,9 @@ def cli() -> None:
 def main() -> None:
     """Run `bench`; report a user's mistake in one line on stderr, without a traceback."""
     from benchmark.failures import BenchError
-    from benchmark.variables import let_waiting_threads_sleep
+    from benchmark.variables import set_default
 
-    let_waiting_threads_sleep()
+    set_default("OMP_WAIT_POLICY")
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
