@@ -130,9 +130,7 @@ def _default_set(cards: Sequence[ModelCard]) -> str:
     for space, name in SETS.items():
         if all(space in spaces for spaces in answers):
             return name
-    raise BenchError(
-        f"these models do not share a label space of {', '.join(SETS)}: name fewer models, or a set with --set."
-    )
+    raise BenchError(f"these models share no label space of {', '.join(SETS)}: name a set with --set.")
 
 
 @command(gallery, name="gallery")

@@ -77,9 +77,8 @@ def _require_free(name: str, path: Path) -> None:
         return
     there: str | None = getattr(loaded, "__file__", None) if spec is None else spec.origin
     if there is None or Path(there).resolve() != path.resolve():
-        raise CardError(
-            f"{shown(path)}: another module is called '{shown(name)}' ({shown(there or 'no file')}). Rename the file."
-        )
+        taken = f"another module is called '{shown(name)}' ({shown(there or 'no file')})"
+        raise CardError(f"{shown(path)}: {taken}. Rename the file.")
 
 
 def _neighbours(path: Path) -> dict[str, Path]:

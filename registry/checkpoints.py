@@ -117,9 +117,8 @@ def refuse_onnx(path: Path) -> None:
     """Raise WeightsError, with the way in, for an ONNX file if the weights of an architecture are asked for."""
     if path.suffix == ".onnx":
         raise WeightsError(
-            f"{shown(path)} is an ONNX file, a whole network whose weights have lost their names: --arch onnx answers "
-            "with it. No gradient passes through one; for the suites that need gradients, save the network itself with "
-            "torch.export.save (--arch export), or its state dict with torch.save (its architecture)."
+            f"{shown(path)} is an ONNX file: --arch onnx answers with it. For the suites that need gradients, save the "
+            "network with torch.export.save (--arch export), or its state dict with torch.save."
         )
 
 

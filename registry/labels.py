@@ -247,10 +247,8 @@ def _grouping(
         outputs = [member if isinstance(member, int) else places.get(str(member), -1) for member in members]
         for member, output in zip(members, outputs, strict=True):
             if not 0 <= output < count or output in taken:
-                raise wrong(
-                    f"group '{category:.80}': {member!r:.80} is not an output (an index from 0 to {count - 1} or a "
-                    "class), or is in two groups"
-                )
+                is_output = f"is not an output (an index from 0 to {count - 1} or a class), or is in two groups"
+                raise wrong(f"group '{category:.80}': {member!r:.80} {is_output}")
             taken.add(output)
         groups[category] = tuple(outputs)
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))

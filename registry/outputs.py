@@ -50,10 +50,8 @@ def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *,
     if chosen is not None and not fitting:
         raise LabelError(f"has no output '{shown(chosen)}' of shape {shape} (--output): returned {returned or 'none'}.")
     if not fitting:
-        raise LabelError(
-            f"returned {returned or type(output).__name__} for {shape[0]} images, expected logits {shape}: label space "
-            f"'{space}' has {shape[1]} classes. {_advice(every.values())}"
-        )
+        wanted = f"{shape[0]} images, expected logits {shape} for label space '{space}'"
+        raise LabelError(f"returned {returned or type(output).__name__} for {wanted}. {_advice(every.values())}")
     first, *others = fitting.values()
     if any(other is not first and not torch.equal(other, first) for other in others):
         words = " or ".join(f"--output {name}" for name in map(shown, [*fitting][:3]))

@@ -414,9 +414,7 @@ def require_sound(feed: TunedModel, precision: str) -> None:
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]
     if failed:
-        raise Unsound(
-            f"{feed.model.card.name} was not run, because {'; '.join(failed)}. `bench models check` shows all checks."
-        )
+        raise Unsound(f"{feed.model.card.name} was not run, because {'; '.join(failed)} (`bench models check`).")
 
 
 def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: Callable[[slice], Tensor]) -> None:

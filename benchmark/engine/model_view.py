@@ -17,6 +17,7 @@ from benchmark.stimuli.image_names import NO_ANSWER
 from registry.labels import Grouping, decide
 from registry.model import Shown, present_plane, resized_plane
 from registry.simulated import IdealObserver
+from registry.user_errors import some_of
 
 #: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
 #: at a time, unfolded, so that batch size, layout and folding cannot tip them.
@@ -76,11 +77,8 @@ class NetworkView(_ChunkOfStimuli):
         finite = torch.isfinite(logits).all(dim=1).cpu().numpy()
         if not finite.all():
             ids = [self.block.stimuli.ids[i] for i in self.index[~finite]]
-            raise ModelFailure(
-                f"{name} gave NaN or infinite logits on {len(ids)} of {len(logits)} images of "
-                f"'{self.block.stimuli.name}' ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}). "
-                "`bench models check` tests the model on its own."
-            )
+            where = f"{len(ids)} of {len(logits)} images of '{self.block.stimuli.name}' ({some_of(ids, 3)})"
+            raise ModelFailure(f"{name} gave NaN or infinite logits on {where}. `bench models check` tests it.")
         require_replay(name, self.seeds, logits, lambda row: self.plain(self._input(row)))
         return logits
 

@@ -73,9 +73,7 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
         yield
     except sa.exc.IntegrityError as error:
         why = _in_words(location, error.orig or error)
-        raise StoreError(
-            f"the leaderboard {location.shown} refused a row that refers to nothing stored: {why}"
-        ) from error
+        raise StoreError(f"{location.shown} refused a row that refers to nothing stored: {why}") from error
     except sa.exc.DBAPIError as error:
         raise _explained(location, error.orig or error, broken=error.connection_invalidated) from error
     except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
@@ -90,9 +88,7 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
 
 def damaged(what: str, why: str) -> StoreError:
     """Return the error for what no program of ours wrote like this: a leaderboard, or a part of one."""
-    return StoreError(
-        f"{what} is damaged: {why}. Restore the leaderboard from a backup, or start a new one with `--db`."
-    )
+    return StoreError(f"{what} is damaged: {why}. Restore the leaderboard from a backup, or start one with `--db`.")
 
 
 def no_leaderboard(shown: str) -> StoreError:
@@ -102,10 +98,7 @@ def no_leaderboard(shown: str) -> StoreError:
 
 def read_only(shown: str) -> StoreError:
     """Return the error for writing where this user cannot."""
-    return StoreError(
-        f"the leaderboard {shown} cannot be written: the file or its folder is read-only. Change its permissions, "
-        "or write to a copy elsewhere with `--db`."
-    )
+    return StoreError(f"the leaderboard {shown} is read-only: change its permissions, or write to a copy with `--db`.")
 
 
 def _explained(location: Location, error: BaseException, *, broken: bool) -> StoreError:
@@ -119,10 +112,7 @@ def _explained(location: Location, error: BaseException, *, broken: bool) -> Sto
     if "is locked" in text:
         return Unavailable(f"the leaderboard {shown} was held by another process for more than {LOCK_TIMEOUT:.0f} s")
     if any(words in text for words in ("malformed", "not a database", "Could not decode")):
-        return StoreError(
-            f"{shown} is not a leaderboard or is damaged ({text}): restore it from a backup, "
-            "or start a new one with `--db`"
-        )
+        return StoreError(f"{shown} is not a leaderboard or is damaged ({text}): restore it, or start one with `--db`")
     full = location.path is not None and shutil.disk_usage(location.path.parent).free < _ROOM
     if "disk is full" in text or "No space left" in text or (full and "disk I/O" in text):
         return StoreError(f"the disk of the leaderboard {shown} is full: make room and run again")

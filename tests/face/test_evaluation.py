@@ -102,7 +102,7 @@ def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
         (small(), {}, CardError, "does not state its input. Give preprocess="),
         (small(), {"preprocess": FIELDS}, LabelError, "outputs. Give labels=: geirhos16"),
         (small(), {"preprocess": FIELDS, "labels": [*map(str, range(7))]}, LabelError, "outputs have no names"),
-        (small(), {"preprocess": FIELDS, "labels": ["a", "b"]}, WeightsError, "2 classes"),
+        (small(), {"preprocess": FIELDS, "labels": ["a", "b"]}, WeightsError, r"logits \(2, 2\)"),
         (small(), {"preprocess": 7, "labels": "world16"}, CardError, "preprocess=int: expected a callable"),
         (small(), {"preprocess": {"size": 64}, "labels": "world16"}, CardError, "does not state its input"),
         (7, {}, CardError, "expected a network or a function"),

@@ -116,7 +116,7 @@ def as_nobody(python, path, mode):
 def test_a_read_only_leaderboard_is_read_and_not_written(shared, python):
     shared.parent.chmod(0o777)
     told = as_nobody(python, shared, "write")
-    assert told.startswith(f"the leaderboard {shared} cannot be written: the file or its folder is read-only.")
+    assert told.startswith(f"the leaderboard {shared} is read-only: change its permissions")
     assert "--db" in told
     shared.parent.chmod(0o555)
     assert as_nobody(python, shared, "read") == "1 scores, 10 trials"
