@@ -49,8 +49,6 @@ def module_of_file(place: str) -> ModuleType:
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
-    if not path.stem.isidentifier():
-        raise CardError(f"{shown(path)}: '{shown(path.stem)}' cannot name a module. Rename the file.")
     _require_free(path.stem, path)
     folder = str(path.parent)
     if folder not in sys.path:

@@ -272,10 +272,8 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
     entries, defaults = data.get("cards", [data]), data.get("defaults", {})
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise CardError(f"{where}: field 'cards': expected a list of cards.")
-    if not isinstance(defaults, dict):
-        raise CardError(f"{where}: field 'defaults': expected a mapping of fields, found {type(defaults).__name__}.")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in (*entries, defaults)):
+        raise CardError(f"{where}: expected 'cards': a list of cards, and 'defaults': a mapping of fields.")
     every = [{**defaults, **entry} for entry in entries]
     for fields in every:
         weights, labels = fields.get("weights"), fields.get("labels")

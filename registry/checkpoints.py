@@ -438,9 +438,7 @@ def read_weights(
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
     for name, tensor in {**choice.state, **choice.statistics}.items():
         kind = f"{shown(name)} is not a dense array of real numbers ({tensor.dtype}, {tensor.layout}, {tensor.device})"
-        if tensor.device.type != "cpu" or tensor.is_complex():
-            raise WeightsError(f"checkpoint {path}: {kind}. Save the whole network again.")
-        if tensor.layout != torch.strided or tensor.is_quantized:
+        if tensor.device.type != "cpu" or tensor.is_complex() or tensor.layout != torch.strided or tensor.is_quantized:
             raise refusal(path, f"a checkpoint of other tensors: {kind}", partial(read_content, path))
     stated = stated_in(choice.statistics, str(path)) if choice.statistics else None
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)

@@ -312,5 +312,5 @@ def check_network(model: LoadedModel) -> list[Check]:
         Check(name="finite logits", ok=not bad, detail=finite),
         Check(name="answers differ between images", ok=looks, detail=apart),
         *check_load(model),
-        *([_differentiable(model, pairs[0])] if model.gradients else []),
+        *([_differentiable(model, pairs[0])] if model.card.gradients else []),
     ]

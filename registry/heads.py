@@ -70,8 +70,8 @@ def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]
         return notes, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def read_head(path: Path, outputs: int) -> Head:
-    """Return the head of a file. Raises WeightsError: missing file, no head, or not as many classes as `outputs`."""
+def read_head(path: Path) -> Head:
+    """Return the head of a file. Raises WeightsError: missing file, or no head."""
     notes, tensors = read_frozen(path, "head")
     with foreign("head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."):
         weight, bias = tensors["weight"], tensors["bias"]
@@ -79,7 +79,7 @@ def read_head(path: Path, outputs: int) -> Head:
             raise ValueError("expected weight [classes, features] and bias [classes]")
         if not bool(weight.isfinite().all() and bias.isfinite().all()):
             raise ValueError("its numbers are not finite")
-        head = Head(
+        return Head(
             weight=weight,
             bias=bias,
             kind="nearest-class" if notes.get("kind") == "nearest-class" else "linear",
@@ -88,9 +88,6 @@ def read_head(path: Path, outputs: int) -> Head:
             backbone=str(notes.get("backbone", "")),
             images=int(notes.get("images", 0)),
         )
-    if len(weight) != outputs:
-        raise WeightsError(f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}.")
-    return head
 
 
 def without_head(module: nn.Module, side: int) -> frozenset[str]:

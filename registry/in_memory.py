@@ -31,8 +31,8 @@ from registry.families.transformers import Classifier, configuration_digest, fie
 from registry.families.zero_shot import with_text_head, zero_shot
 from registry.files import digest_data, digest_state, expanded, write_whole
 from registry.known_states import known_card, state_key
-from registry.labels import label_space, spaces_of_size, with_nothing
-from registry.loading import load_network, require_once
+from registry.labels import label_space, spaces_of_size
+from registry.loading import labels_of, load_network, require_once
 from registry.model import LoadedModel
 from registry.outputs import named_outputs
 from registry.own_transform import Given, Transform, network_input, on_device, stacked
@@ -386,14 +386,12 @@ def _deciding(module: Function, card: ModelCard, given: Given) -> Function:
 
 
 def _loaded(card: ModelCard, parts: _Parts, code: str, digest: str) -> LoadedModel:
-    space = label_space(card.labels)
     model = LoadedModel(
         card=card.model_copy(update={"sha256": digest}),
         module=parts.module.eval(),
         digest=digest,
-        labels=with_nothing(space) if card.may_be_silent else space,
+        labels=labels_of(card),
         code=code,
-        gradients=card.gradients,
         transform=parts.transform,
     )
     require_once(model.module, card)
@@ -411,7 +409,7 @@ def _asked(parts: _Parts, tokenize: Any, said: Said, shelf: CardFolder, trial: T
     how, lines = settled_input(draft.arch, {}, parts.stated, None)
     update = {"arch": draft.arch, "options": dict(draft.options), "training": draft.training}
     card = _card(parts, how, str(draft.labels), said).model_copy(update=update)
-    parts.module = zero_shot(towers.visual, card, len(label_space(card.labels).classes)).to(place)
+    parts.module = zero_shot(towers.visual, card).to(place)
     model = _loaded(card, parts, _code(parts.module), digest_state(parts.module.state_dict()))
     model, rows = checked(model, [*draft.rows, *lines], shelf, size_is_stated=False, trial=trial)
     why = "it does not name its configuration: register it with --arch open_clip:ARCH"

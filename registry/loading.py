@@ -173,7 +173,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
     # What a card has downloaded is kept only if it turns out to be the card's network.
     with first_use(url, place.weights_folder, card.file_sha256) if url else nullcontext():
         file, option = (None, None) if bare else (card.options.get("head"), card.options.get("boxes"))
-        head, boxes = file and read_head(Path(file), len(labels.classes)), option and Boxes.of(option)
+        head, boxes = file and read_head(Path(file)), option and Boxes.of(option)
         module, code = _network(card, place, labels, bare=bare or bool(head))
         own = vars(module).pop("_transform", None)
         transform = None if own is None and not card.own_transform else kept_transform(own, card)
@@ -191,13 +191,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
                 )
     module.requires_grad_(False)
     model = LoadedModel(
-        card=card,
-        module=module.to(device),
-        digest=digest,
-        labels=labels,
-        code=code,
-        gradients=bare or card.gradients,
-        transform=transform,
+        card=card, module=module.to(device), digest=digest, labels=labels, code=code, transform=transform
     )
     if not bare and card.sha256 is None and builtin_cards().get(card.name) == card:
         remember(model, place)
@@ -408,8 +402,6 @@ def required_arch(file: Path | None) -> str:
     usual = "timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export"
     if file is None:
         raise CardError(f"--arch is needed: {usual}. Only a folder with timm's config.json contains its architecture.")
-    if not files.is_file(file):
-        raise WeightsError(f"checkpoint {shown(file)} {files.absence(file)}. Check the path.")
     try:
         content = checkpoints.read_content(file)
     except WeightsError as error:

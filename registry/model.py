@@ -137,7 +137,6 @@ class LoadedModel:
     digest: str  # of its state dict
     labels: LabelSpace  # the meaning of its outputs
     code: str = ""  # digest of its code, if the architecture's name does not identify it
-    gradients: bool = True  # whether they reach the input
     transform: Transform | None = None  # that makes its input instead of the card
 
     @property

@@ -80,8 +80,6 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
     """Return architecture, weights file, arguments and input of a folder of timm. Raises BenchError for another."""
     config = folder / "config.json"
-    if not is_file(config):
-        raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
     known = _timm_config(config, str(config))
     weights = next((folder / name for name in FOLDER_WEIGHTS if is_file(folder / name)), None)
     if weights is None:

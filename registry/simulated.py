@@ -201,7 +201,6 @@ class IdealObserver:
     """An observer whose answers follow a rule. Raises UnknownName for an unknown rule."""
 
     card: ModelCard
-    gradients: bool = False
 
     def __post_init__(self) -> None:
         if self.card.arch not in _RULES:

@@ -197,7 +197,7 @@ class TunedModel:
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Return a loaded model in its tuned form on a device. The plain path stays as `model.forward`."""
     form, layout = _form(model, device)
-    if compile_model and model.gradients:
+    if compile_model and model.card.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
     return TunedModel(
         model=model, tuning=tuning, run=_runner(form, layout, device), module=form.module, state=checksum(form.module)
@@ -214,7 +214,8 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
-    if model.gradients:  # weights that a first pass casts would pass no gradient on if it were made in inference mode
+    # Weights that a first pass casts would pass no gradient on if it were made in inference mode.
+    if model.card.gradients:
         with contextlib.suppress(RuntimeError), torch.inference_mode(mode=False), torch.no_grad():
             model.forward(example(model, 1))
     last = device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in parts)

@@ -165,13 +165,6 @@ class _Run:
             size = 0
             answering: TunedModel | IdealObserver = observer
         else:
-            blind = [task for task in wanted if task.suite.needs == "gradients" and not observer.gradients]
-            for task in blind:
-                reason = f"no gradient reaches the input of an exported program such as {card.arch}"
-                self.outcomes.record(None, task, "not applicable", reason)
-            wanted = [task for task in wanted if task not in blind]
-            if not wanted:
-                return None
             weights = list(observer.module.parameters())
             described["parameters"] = sum(weight.numel() for weight in weights)
             # Twice, because the tuned form is kept beside the plain one.

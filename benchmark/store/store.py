@@ -122,7 +122,7 @@ class Store:
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """Store all of the chunks, or none. An existing chunk is left unchanged."""
-        encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]  # before others have to wait
+        encoded = list(map(write.encode_chunk, chunks))  # before others have to wait
         self._database.change(write.put_chunks, run, encoded)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:

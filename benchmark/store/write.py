@@ -1,7 +1,8 @@
 """Inserting rows. Each function is one step inside a caller's transaction; none updates anything. A row's `moment` is
 taken before the transaction, so that one that is made again stores the same row."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,11 @@ from benchmark.store.rows import (
     fault,
     recipe_tags,
 )
-from benchmark.store.sql import dump, fetched, fetched_of, insert_new, later, sealed, storable, texts
+from benchmark.store.sql import dump, fetched, insert_new, later, sealed, storable, texts
 from registry.files import redacted
 
 #: Columns of every trial table that the store itself fills in.
 RESERVED = ("role", "stimulus")
-#: A label column "condition" (one set, many conditions) stands for the block's condition; answers may not carry it.
-OBSERVED_RESERVED = (*RESERVED, "condition")
 
 
 def begin_run(connection: sa.Connection, moment: str, command: str, environment: Mapping[str, Any]) -> str:
@@ -104,47 +103,23 @@ def put_observation(connection: sa.Connection, moment: str, run: str, observatio
 
 
 def encode_chunk(chunk: Chunk) -> dict[str, Any]:
-    """Return a chunk's row, but for its run. Raises StoreError on unequal lengths or reserved names."""
+    """Return a chunk's row, but for its run. Raises StoreError on columns of unequal length."""
     lengths = {name: len(values) for name, values in chunk.columns.items()}
-    what = f"chunk {chunk.index} of observation {chunk.key}"
     if len(set(lengths.values())) != 1:
-        raise StoreError(f"{what}: columns of unequal length: {lengths or 'none at all'}")
-    if taken := sorted(set(lengths) & set(OBSERVED_RESERVED)):
-        raise StoreError(f"{what}: the names {', '.join(taken)} belong to the trial table itself")
+        raise StoreError(f"observation {chunk.key}: columns of unequal length: {lengths or 'none at all'}")
     row = {"observation": chunk.key, "position": int(chunk.index), "start": int(chunk.start)}
     row |= {"n": next(iter(lengths.values())), "payload": encode(chunk.columns)}
     return sealed(schema.CHUNKS, row)
 
 
-def put_chunks(connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk, dict[str, Any]]]) -> None:
+def put_chunks(connection: sa.Connection, run: str, chunks: Iterable[Mapping[str, Any]]) -> None:
     """Insert encoded chunks in a fixed order: writers of the same rows then never wait in a ring."""
-    known = _observed(connection, {chunk.key for chunk, _ in chunks})
-    rows = []
-    for chunk, row in sorted(chunks, key=lambda pair: (pair[0].key, pair[0].index)):
-        what = f"chunk {chunk.index} of observation {chunk.key}"
-        if chunk.key not in known:
-            raise StoreError(f"{what}: this observation does not exist")
-        n, labels = known[chunk.key]
-        end = chunk.start + row["n"]
-        if chunk.index < 0 or chunk.start < 0 or end > n:
-            raise StoreError(f"{what}: trials {chunk.start} to {end} of {n}")
-        if taken := [name for name in chunk.columns if dump(name) in labels]:
-            raise StoreError(f"{what}: '{taken[0]}' is a label column of its stimuli")
-        rows.append({**row, "run": run})
-    insert_new(connection, schema.CHUNKS, rows)
-
-
-def _observed(connection: sa.Connection, keys: Collection[str]) -> dict[str, tuple[int, str]]:
-    """Return key -> (trials, label columns as JSON)."""
-    table, stimuli = schema.OBSERVATIONS, schema.STIMULI
-    query = sa.select(table.c.key, table.c.n, stimuli.c.labels).join(stimuli, stimuli.c.digest == table.c.stimuli)
-    return {key: (n, labels) for key, n, labels in fetched_of(connection, query, table.c.key, keys)}
+    ordered = sorted(chunks, key=itemgetter("observation", "position"))
+    insert_new(connection, schema.CHUNKS, [{**row, "run": run} for row in ordered])
 
 
 def put_import(connection: sa.Connection, moment: str, run: str, source: str, keys: Collection[str]) -> int:
     """Let only these observations count for a source from now on; return how many earlier ones no longer count."""
-    if lost := sorted({*keys} - _observed(connection, keys).keys()):
-        raise StoreError(f"there is no observation {lost[0]} to import")
     content, before = dump(sorted({*keys})), newest_imports(connection).get(source)
     if before is not None and before.observations == content:
         return 0

@@ -77,8 +77,6 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     if abs(scale - 1) > 1e-6:
         fields["scale"] = scale
     if "resample" in given:
-        if int(given["resample"]) not in _FILTERS:
-            raise ValueError(f"resample {given['resample']} is not a filter that a card has: {_FILTERS}")
         fields["interpolation"] = _FILTERS[int(given["resample"])]
     if given.get("do_flip_channel_order"):
         fields["channels"] = "bgr"
@@ -180,21 +178,18 @@ def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft
     return with_text_head(draft, choice, model, encode, folder)
 
 
-def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """Return the network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
     code = configuration_digest(config)
     if _has_towers(config):
         tower = ImageTower(_loaded("AutoModel", folder, "towers")[0])
-        return (tower if bare else zero_shot(tower, card, outputs)).eval(), code
+        return (tower if bare else zero_shot(tower, card)).eval(), code
     if bare:
         module, lacking = _loaded("AutoModel", folder, "backbone")
         return Features(module, pooled=not lacking).eval(), code
-    module, _ = _loaded("AutoModelForImageClassification", folder, "classifier")
-    if len(_names(config)) != outputs:
-        raise WeightsError(f"{shown(folder)} has {len(_names(config))} outputs, label space '{card.labels}' {outputs}.")
-    return Classifier(module).eval(), code
+    return Classifier(_loaded("AutoModelForImageClassification", folder, "classifier")[0]).eval(), code
 
 
 def configuration_digest(config: Mapping[str, Any]) -> str:
@@ -204,11 +199,7 @@ def configuration_digest(config: Mapping[str, Any]) -> str:
 
 def _folder(named: str, place: WeightSources) -> Path:
     folder = expanded(named)
-    if not is_folder(folder):
-        return repository_folder(named, place, (CONFIG,), _OPTIONAL)
-    if not is_file(folder / CONFIG):
-        raise CardError(f"{shown(folder)} is a folder without {CONFIG}: no model of transformers.")
-    return folder
+    return folder if is_folder(folder) else repository_folder(named, place, (CONFIG,), _OPTIONAL)
 
 
 def _config(folder: Path) -> dict[str, Any]:

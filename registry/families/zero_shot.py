@@ -193,9 +193,7 @@ class ZeroShot(Tower):
         return self.scale * vectors @ self.weight.T + self.bias
 
 
-def zero_shot(visual: nn.Module, card: ModelCard, outputs: int) -> ZeroShot:
+def zero_shot(visual: nn.Module, card: ModelCard) -> ZeroShot:
     """Return an image tower with the frozen class vectors of a card. Raises WeightsError."""
-    head = read_text_head(Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", "")))
-    if len(head.names) != outputs:
-        raise WeightsError(f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}.")
-    return ZeroShot(visual, head)
+    file, digest = (str(card.options.get(name, "")) for name in ("text_head", "prompts"))
+    return ZeroShot(visual, read_text_head(Path(file), digest))

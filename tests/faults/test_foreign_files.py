@@ -445,7 +445,7 @@ KINDS: Mapping[str, Kind] = {
     "safetensors": Kind({"n.safetensors": tensors(step="3")}, _weights),
     "exported": Kind({"n.pt2": program()}, _only(checked_archive)),
     "model-folder": Kind({"config.json": CONFIG, "model.safetensors": b""}, _model_folder),
-    "head": Kind({"h.safetensors": head("head")}, _only(lambda path: read_head(path, 2))),
+    "head": Kind({"h.safetensors": head("head")}, _only(lambda path: read_head(path))),
     "text-head": Kind({"h.safetensors": head("prompts")}, _only(lambda path: read_text_head(path, ""))),
     "scores": Kind({"s.json": SCORES}, _only(lambda path: read_scores(path))),
     "document": Kind({"lab.json": DOCUMENT}, _only(read_leaderboard_document)),

@@ -27,7 +27,7 @@ BAD = {
     "an unknown field": (GOOD + "colour: red\n", "'colour'.*no such field"),
     "a short digest": (GOOD + "sha256: abc\n", "'sha256'.*pattern"),
     "no input": (GOOD.replace("preprocess: {size: 224, resize: 256}\n", ""), "'card'.*preprocess"),
-    "defaults without a value": ("defaults:\ncards:\n- name: x\n", "field 'defaults'"),
+    "defaults without a value": ("defaults:\ncards:\n- name: x\n", "'defaults': a mapping of fields"),
     "a date that is none": (GOOD + "paper: 2024-13-45\nyear: 2024-13-45\n", "field 'year'"),
     "nested without end": ("a: " + "[" * 200_000, "20 levels|not valid YAML"),
     "5,000 digits": (GOOD + "year: " + "9" * 5000, "cannot be read"),

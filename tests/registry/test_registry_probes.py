@@ -91,7 +91,7 @@ def test_a_frozen_head_comes_back(tmp_path):
         images=7,
     )
     write_head(fitted, tmp_path / "h.safetensors")
-    again = read_head(tmp_path / "h.safetensors", 3)
+    again = read_head(tmp_path / "h.safetensors")
     for name in ("kind", "classes", "images", "trained_on", "backbone"):
         assert getattr(again, name) == getattr(fitted, name)
     assert WithHead(nn.Identity(), again)(torch.tensor([[1.0, 2.0]])).tolist() == [[2.0, 9.0, 16.0]]

@@ -58,7 +58,7 @@ def test_complete_and_resume(store, made):
 def test_all_chunks_or_none(store, made):
     run, observer = made.world(store)
     store.put_observation(run, made.observation("k1", observer))
-    with pytest.raises(StoreError, match="observation k2: this observation does not exist"):
+    with pytest.raises(StoreError, match="refers to nothing stored"):
         store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
     assert store.chunks("k1") == set()
 
@@ -70,13 +70,14 @@ def test_chunks_that_do_not_fit(store, made):
     for columns, start, message in (
         ({**three, "b": np.zeros(4)}, 0, "unequal length"),
         ({}, 0, "none at all"),
-        ({"role": np.zeros(3)}, 0, "role belong"),
-        ({"category": np.zeros(3)}, 0, "'category' is a label column"),
-        (three, 8, "trials 8 to 11 of 10"),
-        (three, -1, "trials -1 to 2 of 10"),
     ):
         with pytest.raises(StoreError, match=message):
             store.put_chunks(run, [Chunk(key="k1", index=0, start=start, columns=columns)])
+    for name in ("role", "condition", "category"):
+        store.put_observation(run, made.observation(name, observer))
+        store.put_chunks(run, [Chunk(key=name, index=0, start=0, columns={name: np.zeros(3)})])
+        with pytest.raises(StoreError, match=f"'{name}' .* is both a label and an observed column"):
+            store.trials([name])
 
 
 def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
