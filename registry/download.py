@@ -89,7 +89,6 @@ class _Transfer(threading.Thread):
             self.fault = f"more than {limits.bytes} bytes: given up"
         elif seconds > limits.seconds:
             self.fault = f"timed out, not done after {limits.seconds:g} s: given up"
-
         return self.fault
 
 

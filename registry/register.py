@@ -25,7 +25,7 @@ from registry.determinism_checks import Check, check_network, takes_only_its_siz
 from registry.download import fetch_weights, first_use
 from registry.families.family import Draft, family_of, of_files, require_fitting
 from registry.families.predict import predicting
-from registry.files import KEYWORDS, WeightSources, expanded, is_file, is_folder, is_url, public
+from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.known_states import known_check, remember
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
@@ -133,6 +133,8 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
         arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)
     kwargs = {**known, **kwargs}
     if (file := _file_of(weights, place)) is not None:
+        if not file.is_file():  # said here, where a mistyped address is not yet a whole path
+            raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
         weights = weights if is_url(weights) else str(file.resolve())
     options = {name: value for name, value in {**options, "kwargs": kwargs}.items() if value}
     source: Source = "hub"

@@ -67,10 +67,7 @@ def test_chunks_that_do_not_fit(store, made):
     run, observer = made.world(store)
     store.put_observation(run, made.observation("k1", observer))
     three = {"a": np.zeros(3)}
-    for columns, start, message in (
-        ({**three, "b": np.zeros(4)}, 0, "unequal length"),
-        ({}, 0, "none at all"),
-    ):
+    for columns, start, message in (({**three, "b": np.zeros(4)}, 0, "unequal length"), ({}, 0, "none at all")):
         with pytest.raises(StoreError, match=message):
             store.put_chunks(run, [Chunk(key="k1", index=0, start=start, columns=columns)])
     for name in ("role", "condition", "category"):
