@@ -9,7 +9,7 @@ from plain_suites import text
 
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.forms import FORMATS, html, rendered
-from benchmark.leaderboard.table import Field, Rank, Table, table_of, wide_records
+from benchmark.leaderboard.table import Field, Rank, Table, wide_records
 
 SOURCE = SimpleNamespace(level=0.95, method="wilson")
 
@@ -160,10 +160,6 @@ def test_a_row_for_each_observer():
     (first, *_) = wide_records(TABLE)
     assert [first[name] for name in ("observer", "bias", "bias_low")] == ["net_a|b", 0.5, 0.25]
     assert first["error_remarks"] == ["own_50 %", "1 of 3"]
-
-
-def test_plain_records_are_a_table():
-    assert "<td>1, 2" in html(table_of([{"alone": (1, 2)}]))
 
 
 def test_a_column_more_is_in_every_form():

@@ -117,12 +117,6 @@ def test_observers_without_a_value_are_below_with_the_reason(suite, sets, score)
     assert all(set(row.cells) == {"bias", "edges"} for row in board.rows)
 
 
-def test_nobody_has_a_value(suite, sets, score):
-    (board,) = boards([score("a", reason="not on this disk", stimuli="")], suite, sets)
-    assert [(row.rank, row.note) for row in board.rows] == [(None, "not on this disk")]
-    assert (board.digest, dict(board.sets)) == ("", {})
-
-
 def test_what_an_interval_is_about_is_read_from_its_metric_and_what_its_images_share(suite, sets, score):
     metrics = (*suite.metrics[:2], replace(suite.metrics[2], over="images and people"), suite.metrics[3])
     asked = SimpleNamespace(**{**vars(suite), "metrics": metrics})

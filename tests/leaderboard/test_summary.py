@@ -53,12 +53,6 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert [line.observer for line in summary.references] == ["ideal"]
 
 
-def test_rows_name_their_section(summary):
-    table = summary_table(summary)
-    at = [f.key for f in table.fields].index("section")
-    assert [row[at] for row in table.rows] == ["ranked"] * 3 + ["reference"]
-
-
 def test_columns_are_named_by_suite_and_metric_and_reported_ones_by_their_own_title(summary):
     fields = {f.key: (f.title, f.facts) for f in summary_table(summary).fields if f.facts}
     assert fields["bias.head"][0] == "bias shape bias" and fields["noise.plain"][0] == "clean"
@@ -135,13 +129,3 @@ def test_who_was_shown_other_stimuli_is_named(score):
         (found,) = summaries(boards(some, plain("bias", "shape bias"), {}))
         assert [line.observer for line in found.lines] == ["one", "two"]
         assert found.notes == notes
-
-
-def test_what_several_boards_say_is_said_once(score):
-    suites = [plain(name, name) for name in ("bias", "noise", "attack")]
-    rows = [score("one", 50, 100, suite=s.name, metric="head", role="") for s in suites]
-    made = [board for suite in suites for board in boards(rows, suite, {})]
-    twins, own = ("two names: a = b",), ("two names: a = b", "partial set")
-    said = [replace(b, notes=own if b.suite == "noise" else twins) for b in made]
-    (found,) = summaries(said)
-    assert found.notes == ("bias, noise, attack: two names: a = b", "noise: partial set")

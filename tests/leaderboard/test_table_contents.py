@@ -11,16 +11,8 @@ from benchmark.contracts import Metric, Score, Trials
 from benchmark.failures import BenchError, StoreError, UnknownName
 from benchmark.leaderboard import trial_pools
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.board_tables import (
-    board_table,
-    card_line,
-    headline_table,
-    near_rows,
-    observer_tables,
-    reported_lines,
-    score_table,
-)
-from benchmark.leaderboard.comparison import Margin, discordant_tables
+from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
+from benchmark.leaderboard.comparison import discordant_tables
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, shared
 from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
 from benchmark.leaderboard.table import number
@@ -221,17 +213,6 @@ def test_numbers_for_people_have_fewer_decimals_the_larger_they_are():
     ]  # fmt: skip
 
 
-def test_a_card_in_a_line():
-    card = {"arch": "tiny", "sha256": "0123456789", "parameters": 12345, "labels": "world16", "training": ["a", "b"]}
-    card["reported"] = [{"metric": "top-1", "value": 0.7, "where": "paper"}, "odd"]
-    net = ObserverRow(id="7", name="net", kind="network", identity="abcdefghij", card=card, created="")
-    assert card_line(net) == (
-        "net: network, tiny, weights 01234567, trained: a, b, 12,345 parameters, labels world16, identity abcdefgh"
-    )
-    assert reported_lines(net) == ["reported, not measured here: top-1 0.7 (paper)"]
-    assert card_line(net._replace(card={}, kind="human")) == "net: human, identity abcdefgh"
-
-
 def test_a_board_explains_its_brackets_and_nothing_is_no_board(suite, sets, score):
     (board,) = boards([score("a", 60, 220), score("b", 90, 220, level=0.9)], suite, sets)
     assert board_table(board).intervals == (
@@ -316,13 +297,6 @@ def test_boards_without_what_was_seen_and_pools_of_one_collection(score, sets, m
     assert trained["seen"].tolist() == [False] * 4 + [True] * 4 and trained["right"].sum() == 5
 
 
-def test_which_suites_show_degraded_images():
-    published = {"experiments": {"cue": "cue", "contrast": "contrast"}}
-    made = [plain_suite("a", seen=None), plain_suite("b", seen=len), plain_suite("c", seen=None, **published)]
-    made += [plain_suite(f"d:within-{x}", seen=len, **published) for x in (0.1,)]
-    assert [trial_pools.degrades(one) for one in made] == [False, True, True, False]
-
-
 def test_the_rows_around_ones_own(suite, sets, score):
     rows = [score(name, 100 - at, 220) for at, name in enumerate("abcdefghi")]
     rows += [score(name, 190 + at, 220, kind="human") for at, name in enumerate(("p1", "p2"))]
@@ -338,19 +312,6 @@ def test_the_rows_around_ones_own(suite, sets, score):
     assert near_rows(board, ["nobody"]).rows == ()
 
 
-def test_scores_as_they_are(score, sets):
-    rows = [score("net", 60, 220, condition="c50", training=("standard",))]
-    table = score_table(rows, sets)
-    names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition")
-    assert [(f.key, f.title) for f in table.fields] == [
-        *((name, name) for name in names), ("role", ""), ("", "value"), ("", "n"), ("set", "set"), ("stimuli", ""),
-    ]  # fmt: skip
-    (row,) = table.rows
-    plain = ("net", "network", ("standard",), "cue-conflict", 2, "geirhos16", "bias", "c50", "cue")
-    assert (row[:9], row[9].value, row[10]) == (plain, 60 / 220, 220)
-    assert row[11:] == (f"cue-conflict 320 of 1280 images ({rows[0].stimuli[:8]})", rows[0].stimuli)
-
-
 def test_scores_of_one_observer_have_a_letter_for_each_set(score, suite):
     rows = [score("net", 1, 2, stimuli=f"{at:02d}") for at in range(53)]
     (table,) = observer_tables(rows, {}, [suite])
@@ -362,12 +323,6 @@ def test_scores_of_one_observer_have_a_letter_for_each_set(score, suite):
     suite.headline = suite.metrics[1]
     head = headline_table([*rows[:1], rows[0]._replace(metric="error")], [suite])
     assert (head.title, [row[:2] for row in head.rows]) == ("headlines", [("cue-conflict", "shape bias")])
-
-
-@pytest.mark.parametrize("size", [0.0, -0.1, float("inf"), float("nan")])
-def test_a_margin_is_a_finite_number_above_0(size):
-    with pytest.raises(BenchError, match="a margin is a finite number above 0"):
-        Margin(size)
 
 
 def test_tables_of_images_are_by_suite_and_metric():

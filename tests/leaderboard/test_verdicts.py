@@ -91,14 +91,6 @@ def test_equivalence_of_several_suites_holds_together():
         assert f": {len(rows) * 5 + 85} % intervals within +-0.016." in text
 
 
-def test_notes_name_the_accepted_difference():
-    found = judged(compared("new", "base", [row(30, 32)]), [], Margin(0.016))
-    assert "both answered; up to 0.016 worse is accepted." in diff_markdown(found)
-    for margin, accepted in ((None, ""), (Margin(0.5), "; up to 0.5 worse is accepted"),
-                             (Margin(0.5, both=True), "; up to 0.5 either way is accepted")):  # fmt: skip
-        assert f"once they were clear{accepted}." in diff_markdown(replace(found, margin=margin, looked=True))
-
-
 def same(n=1000):
     made = row(0, 0, n=n)
     return replace(made, comparison=replace(made.comparison, same=True))

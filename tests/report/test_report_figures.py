@@ -1,7 +1,6 @@
 """What figures show: the stored numbers, in the right order, of the observers that they say."""
 
 import importlib
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,19 +12,11 @@ from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
-from benchmark.report.contents import (
-    ABSENT,
-    ImageAnswers,
-    common_answers,
-    family_or_kind,
-    most_apart,
-    of_truth,
-    read_contents,
-)
-from benchmark.report.drawing import Figure, render_figure
-from benchmark.report.figures import drawn_by_suite, every_figure, find_figure
+from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, most_apart, of_truth, read_contents
+from benchmark.report.drawing import render_figure
+from benchmark.report.figures import every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
-from benchmark.report.observer_pages import confusions, differing_images, runs_behind
+from benchmark.report.observer_pages import confusions, differing_images
 from benchmark.report.site import _shared, build, pair_page, usual
 from benchmark.report.writing import Site
 from benchmark.stats.comparisons import DiscordantTrial, compared
@@ -213,14 +204,6 @@ def test_people_right_and_networks_wrong_comes_first(answers):
     assert most_apart(answers, 10)[-1] == most_apart(answers)[-1]
 
 
-def test_common_answers_are_counted(answers):
-    everybody = np.ones(6, dtype=bool)
-    said = common_answers(answers, 7, everybody)
-    every = Counter(answers.words[code] for code in answers.code[:, 7].tolist())
-    assert sum(every.values()) == 6 and all(every[word] == count for word, count in said)
-    assert [count for _, count in said] == [count for _, count in every.most_common(3)]
-
-
 @pytest.mark.parametrize(("name", "kind", "arch", "expected"), [
     ("my-net", "network", "timm:resnext50_32x4d", "resnext"), ("vit_b_16 (outputs)", "published", "", "vit"),
     ("mystery-3", "network", "python:a.b:c", "mystery"), ("subject-01", "human", "", "people"),
@@ -265,33 +248,6 @@ def test_the_probability_of_the_right_category():
     np.testing.assert_allclose(of_truth(Trials(columns=columns)), [0.9, 0.8, 0.4, 0.7], rtol=1e-6)
     without = {name: column for name, column in columns.items() if name != "probability"}
     assert np.isnan(of_truth(Trials(columns=without))).all()
-
-
-def test_a_page_says_what_ran_with_what(fill):
-    settings = fill(["net-0"])
-    with open_store(settings.db) as store:
-        packages = {"gestaltbench": "0.9", "torch": "2.9", "timm": None}
-        environment = {"device": "cuda", "gpu": "H100", "packages": packages}
-        run = store.begin_run("bench run -m net-1 " + "x" * 300, environment)
-        observer = store.put_observer(Observer(name="net-1", kind="network", identity="f" * 64, card={}))
-        store.put_scores(run, score_set(observer, "cue-conflict"), list(scores_of("cue-conflict", 1)))
-    ((command, how),) = runs_behind(read_contents(settings), "net-1")
-    assert command.startswith("bench run -m net-1 xxx") and len(command) == 163
-    assert how[10:] == ", gestaltbench 0.9, torch 2.9, cuda H100"
-
-
-def test_figures_of_suites_keep_their_order(monkeypatch):
-    """A page of several suites is the same whenever it is made; what another figure shows is left out."""
-
-    def shown(name, *panels):
-        return Figure(name=name, title="", caption="", drawn=lambda width: {}, records=[], panels=panels)
-
-    names = [f"suite-{at}" for at in (3, 1, 4, 5, 9, 2, 6)]
-    every = [*((name, shown(f"{name} a")) for name in names), (names[2], shown("b", "c")), (names[2], shown("c"))]
-    monkeypatch.setattr(figures, "every_figure", lambda contents: [*every, ("links", shown("d"))])
-    monkeypatch.setattr(figures, "put", lambda site, figure: figure.name)
-    drawn = drawn_by_suite(None, None)
-    assert list(drawn) == names and drawn["suite-4"] == ["suite-4 a", "b"]
 
 
 @pytest.mark.slow

@@ -1,30 +1,19 @@
 """Numbers as marks in cells, captions, and the choice of what a figure shows."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import short_interval, short_number
-from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places, shades
-from benchmark.report.contents import PeopleScore, about, featured, people_among
+from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places
+from benchmark.report.contents import PeopleScore, featured, people_among
 from benchmark.report.drawing import free_places, legend_room, palette, round_ends, short_names
 from benchmark.report.writing import templates
 
 
 def column(**more):
     return Column(metric="m", title="metric", direction="higher", **more)
-
-
-@pytest.mark.parametrize(("values", "bounds", "expected"), [
-    ([0.2, 0.9], None, (0.0, 1.0)), ([-0.13, 0.2], None, (-0.2, 0.2)), ([62.0, 88.0], None, (0.0, 90.0)),
-    ([0.0], None, (0.0, 1.0)), ([], None, (0.0, 1.0)), ([0.2], (-1.0, 1.0), (-1.0, 1.0)),
-])  # fmt: skip
-def test_axes_have_round_ends(values, bounds, expected):
-    axis = axis_of([Cell(value) for value in values], column(bounds=bounds))
-    assert (axis.low, axis.high) == pytest.approx(expected)
 
 
 def test_a_mark_lies_where_its_number_is():
@@ -38,12 +27,6 @@ def test_a_mark_lies_where_its_number_is():
     assert cell(Cell(None, reason="no masks"), axis) == "<td>"
     # without an axis there are numbers alone
     assert cell(Cell(value=0.5, low=0.4, high=0.6, n=10), None) == "<td>.500<i>[.400, .600]</i>"
-
-
-def test_a_cell_is_darker_the_nearer_it_is_to_people():
-    cells = [Cell(0.7), Cell(0.92), Cell(0.55), Cell(0.2), Cell(None)]
-    assert shades(cells, Cell(0.75, 0.6, 0.8)) == [5, 3, 4, 1, 0]
-    assert shades(cells, None) == [0] * 5
 
 
 def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
@@ -77,13 +60,6 @@ def test_numbers_are_short():
     values = (0.5, -0.25, 1.0, 10.06, None, -0.0004)
     assert [short_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-", ".000"]
     assert short_number(-0.004, 2) == ".00" and short_interval(0.4, -0.004, 0.52, 2) == ".40 [.00, .52]"
-
-
-def test_captions_say_n_and_interval():
-    source = SimpleNamespace(level=0.95, method="wilson, clustered (3 shapes)")
-    cells = [Cell(value=0.5, low=0.4, high=0.6, n=n, source=source) for n in (80, 80, 40)]
-    assert about(cells) == "n 80 (40 to 80); 95 % interval: wilson, clustered"
-    assert about([Cell(0.5)]) == ""
 
 
 def test_few_are_chosen_evenly_and_the_readers_own_always():

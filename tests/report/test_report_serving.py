@@ -3,11 +3,9 @@
 import http.client
 import threading
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
-from benchmark.cli import pages
 from benchmark.failures import BenchError
 from benchmark.loopback import GuardedHandler, open_server
 from benchmark.report import site
@@ -86,21 +84,3 @@ def test_nothing_outside_the_report_is_served(ask, tmp_path):
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/compare/"):
         status, _, text = ask(path)
         assert status == 404 and "secret" not in text.replace(path, "")
-
-
-def test_the_command_looks_for_changes_as_often_as_it_is_told(live, bench, monkeypatch):
-    seen, looked = [], threading.Event()
-
-    def watch(live, stop, every):
-        seen.append(every)
-        looked.set()
-
-    def serve(host, port, handler):
-        seen.append((host, port))
-        return SimpleNamespace(server_address=(host, port), serve_forever=looked.wait)
-
-    monkeypatch.setattr(pages, "watch", watch)
-    monkeypatch.setattr(pages, "open_server", serve)
-    monkeypatch.setattr(pages, "Live", lambda settings: live)
-    bench("report", "--live", "--port", "9017", "--every", "3")
-    assert seen == [("127.0.0.1", 9017), 3.0]

@@ -6,7 +6,6 @@ import torch
 from scipy import ndimage
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
-from benchmark.failures import UnknownName
 from benchmark.transforms.frequencies import CENTRES, hybrid, masked
 from benchmark.transforms.silhouette_cuts import ARRANGEMENTS, cut_of, rearranged
 
@@ -49,12 +48,6 @@ def test_an_image_has_one_result_in_any_batch(transform):
     whole = as_bytes(transform.apply(images, numbers))
     alone = np.concatenate([as_bytes(transform.apply(images[i : i + 1], numbers[i : i + 1])) for i in range(4)])
     assert np.array_equal(alone, whole) and transform.apply(images[:0], numbers[:0]).shape == images[:0].shape
-
-
-@pytest.mark.parametrize("make", [lambda: masked("band-7", 0.1), lambda: rearranged("upside-down")])
-def test_names_that_do_not_exist_are_refused(make):
-    with pytest.raises(UnknownName):
-        make()
 
 
 def test_a_hybrid_is_a_low_pass_and_what_another_loses():

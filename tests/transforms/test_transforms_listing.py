@@ -9,9 +9,8 @@ import torch
 import transforms_listing_toys
 from tensors import assert_close
 
-from benchmark.failures import PluginError, StimuliError
+from benchmark.failures import PluginError
 from benchmark.identity import block_key
-from benchmark.transforms.corruptions import corruption
 from benchmark.transforms.listing import CorruptionEntry, own_list, parse, transform
 
 GOOD = """
@@ -106,13 +105,3 @@ def test_what_a_function_returns_is_checked(change, message, monkeypatch):
     made = transform(entry(function="transforms_listing_toys:darken"), 0.5)
     with pytest.raises(PluginError, match=re.escape(message)):
         made.apply(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
-
-
-def test_a_texture_that_is_too_small_is_named_by_its_number():
-    large, small = np.zeros((50, 60, 3), np.uint8), np.zeros((30, 60, 3), np.uint8)
-    for number in (1, 5):
-        given = [large] * 5
-        given[number - 1] = small
-        made = corruption("frost", 1, frost=given)
-        with pytest.raises(StimuliError, match=rf"frost texture {number} must be larger than the images \(40 x 40 px"):
-            made.apply(torch.rand(1, 3, 40, 40), np.zeros(1, np.uint64))

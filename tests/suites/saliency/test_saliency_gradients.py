@@ -173,8 +173,3 @@ def test_grad_cam_of_a_transformer_is_its_grid_of_patches_enlarged():
     rough = nn.functional.interpolate(best[None, :, 8::16, 8::16], (224, 224), mode="bilinear")[0, 0]
     assert float((rough - best[0])[16:-16, 16:-16].abs().max()) < 0.15 * float(best.max())
     assert not net.module._forward_hooks
-
-
-def test_a_network_without_places_has_no_grad_cam():
-    with pytest.raises(ModelFailure, match="keeps places"):
-        grad_cam(Net(Linear()), image(), FIRST)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from suites.saliency.maps.localisation import (
     auc_of_ranks,
-    defined,
     mass_ratio,
     mass_share,
     mean_auc_of_others,
@@ -76,11 +75,6 @@ def test_an_undefined_map_has_no_value_and_leaves_its_neighbours_alone(bad, metr
 def test_an_empty_or_full_mask_has_no_value(full, metric):
     maps, masks = np.ones((1, 5, 5)), np.full((1, 5, 5), full)
     assert np.isnan(metric(maps, masks)).all()
-
-
-def test_a_negative_map_is_refused():
-    with pytest.raises(ValueError, match="absolute values"):
-        defined(-np.ones((1, 2, 2)))
 
 
 def test_the_control_leaves_out_the_own_category_and_unusable_masks():
