@@ -1,7 +1,5 @@
-"""The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al. 2021).
-
-`GEIRHOS` lists for each experiment its conditions in the spelling of the published trial files, their levels and unit.
-`degradation(experiment, condition)` returns the transform."""
+"""The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al. 2021), by
+experiment and condition in the spelling of the published trial files."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

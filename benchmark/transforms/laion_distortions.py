@@ -1,7 +1,5 @@
-"""The distortions of LAION-C (Li et al. 2025, arXiv:2506.16950), on images of 224 px.
-
-Mosaic and stickers use small pictures from the user's natural set, so their images are not the published ones. Random
-choices follow from each image's seed, unlike the authors'; glitches use the authors' seed 1 for all."""
+"""The distortions of LAION-C (Li et al. 2025, arXiv:2506.16950), on images of 224 px. Random choices follow from each
+image's seed, unlike the authors'; glitches use the authors' seed 1 for all."""
 
 import math
 import random

@@ -1,9 +1,5 @@
-"""Removal of one or two cues: global shape, texture or colour (Burgert et al. 2025, arXiv:2509.20234).
-
-The authors' filters are OpenCV's, on 8-bit images; these are equal to a grey level, batched on the images' device.
-Random choices (grid, turns, channels) follow from the image's seed; the authors use none.
-
-All functions: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images on the 1/255 grid."""
+"""Removal of one or two cues (Burgert et al. 2025, arXiv:2509.20234). Filters equal OpenCV's to a grey level; random
+choices follow from the image's seed. All: images NCHW float32 in [0,1], level, seeds -> images on the 1/255 grid."""
 
 import math
 from collections.abc import Iterator

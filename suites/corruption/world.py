@@ -1,11 +1,5 @@
-"""Degradations for the 64 px images of the built-in world: those of the human experiments without their first steps.
-
-The experiments turn photographs grey and lower their contrast to 30 % before noise is added. Networks of the world were
-never trained on grey images, and fail at 30 % contrast without noise. Therefore colour and contrast are kept, and each
-function does only the step in its name. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise
-is grey (equal in the three channels), like the world's noise recipes. Results are stored as 8-bit levels, by rounding.
-
-All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images."""
+"""The human degradations for the world's 64 px images, without grey and low contrast, on which its networks were never
+trained. Noise is grey. All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images."""
 
 import numpy as np
 import torch

@@ -1,8 +1,5 @@
-"""How the metrics that `metrics.yaml` declares are computed. Each is a ratio of sums over trials, so that intervals,
-paired tests and rescoring derive from one definition.
-
-In a *conflict* trial the shape category differs from the texture category. "na" (no answer) is an answer that follows
-neither cue. It counts in every denominator except the shape bias's."""
+"""How the metrics that `metrics.yaml` declares are computed. In a *conflict* trial the shape category differs from the
+texture category. "na" (no answer) follows neither cue and counts in every denominator except the shape bias's."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

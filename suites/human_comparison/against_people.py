@@ -1,9 +1,5 @@
-"""Scores of one observer against people, and of people with one another: accuracy difference, observed and error
-consistency, ceiling.
-
-Averages in the published order: conditions, then people, then experiments. Every value has resamples (images within
-conditions, people within experiments), so that the intervals of averages and of the share of the ceiling use the same
-resamples."""
+"""Scores of one observer against people, and of people with one another, averaged over conditions, then people, then
+experiments. Every value has resamples, the same ones for averages and the share of the ceiling."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

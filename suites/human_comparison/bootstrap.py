@@ -1,20 +1,6 @@
-"""Resampling images within conditions and people within experiments, for all pairs of observers at once.
+"""Resample images within conditions and people within experiments, for all pairs of observers at once.
 
-Row 0 of every array is the sample, rows 1..B are the resamples, so that value and interval are computed by the same
-lines. Images get random weights, the same for all observers (they saw the same images): Rubin 1981 (Annals of
-Statistics 9:130). Equal rows of correct and incorrect answers are weighted as one, so the result depends neither on the
-order of the images nor on their names. If images share shapes and textures, shapes and textures get the weights: Owen
-2007 (Annals of Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges,
-silhouettes and cue conflict are made from the same 160.
-
-People are not resampled with replacement: with four people that gives three quarters of the variance, without the tails
-of Student's t, and counts the noise of their answers twice. Differences between people are sampled from their
-generalised pivot: the variance is s^2 (k - 1) / chi^2 minus the noise that the weights of images add already, the
-effect normal (Weerahandi 1993, J. American Statistical Association 88:899).
-
-Near the ceiling a table of two observers has hardly any image with one error, and no weighting of images adds images
-that were not sampled. If one of the four cells of a table has fewer than FEW images, each cell gets Jeffreys' half
-image more, itself random: cells are then sampled from a Dirichlet distribution with the prior of Jeffreys."""
+Row 0 of every array is the sample, rows 1..B are the resamples. docs/statistics.md has the methods."""
 
 import zlib
 from collections.abc import Mapping

@@ -1,9 +1,4 @@
-"""Is a network similar to people, or is blur sufficient? Every human-similarity score of a network behind a low-pass
-ladder.
-
-Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR (arXiv:2602.13859): blurring images at test time raises error
-consistency and shape bias. Each network is therefore its own control, and a blurred standard network is the control of
-others.
+"""Is a network similar to people, or is blur sufficient? (Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR)
 
 Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, and shared with the plain suite."""
 

@@ -1,12 +1,5 @@
-"""Two observers against the same people, or one against people as a group: differences of the human metrics.
-
-Images and people are both random samples (`benchmark.stats.clusters`): each difference is linearised, and p and
-interval follow from the same t statistic. Experiments have different people; edges, silhouettes and cue conflict share
-160 shapes, so their variances do not simply add.
-
-Agreement with people does not depend on the number of correct answers: a network that is always incorrect agrees with
-people as much as one that is always correct, kappa 0 both. The difference in accuracy on the same images is therefore
-shown too."""
+"""Two observers against the same people, or one against people as a group: differences of the human metrics, with the
+difference in accuracy beside them. Images and people are both random samples (`benchmark.stats.clusters`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,10 +1,5 @@
-"""Accuracy against level: a fitted curve, and the level at which it crosses one half.
-
-Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core): p(x) = g + (1 - g - l) /
-(1 + exp(-s (x - m))), g = 1/categories for guessing, l in [0, 0.45] for lapses, x the level or its logarithm. It is
-fitted by maximum likelihood with the threshold t, p(t) = 1/2, as a parameter instead of m; the interval of t is the
-profile likelihood's. Levels with an infinite logarithm (the undistorted control and no noise) are placed at the end of
-the curve, with p = 1 - l."""
+"""Accuracy against level: a curve p(x) = g + (1 - g - l) / (1 + exp(-s (x - m))) (Wichmann & Hill 2001, equation 1,
+with a logistic core; g guessing, l lapses), and the level at which it crosses one half."""
 
 from dataclasses import dataclass
 from functools import cache
