@@ -21,7 +21,7 @@ from benchmark.api.ranking import (
     training_curves,
     transfer,
 )
-from benchmark.api.recipe_samples import claims, compare_recipes, recipe_power, recipes
+from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes
 from benchmark.api.registration import (
     entrances,
     load_model,

@@ -16,6 +16,7 @@ from benchmark.contracts import Trials
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Column, Row
+from benchmark.leaderboard.dose_effects import PARAMETERS, DoseEffect, dose_effects
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
 from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
@@ -47,6 +48,7 @@ def compare_recipes(
     *,
     suite: SuiteName = None,
     by: str | None = None,
+    mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> RecipeComparison:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
@@ -61,7 +63,9 @@ def compare_recipes(
             raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
         wanted = sides[a] | sides[b]
         kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
-        found = compared_recipes([sample for space in kept for sample in _samples(store, *space, suite)], sides)
+        found = compared_recipes(
+            [sample for space in kept for sample in _samples(store, *space, suite)], sides, mixed=mixed
+        )
     if not found.rows:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
@@ -141,8 +145,23 @@ def chosen_recipes(known: set[str], pattern: str) -> frozenset[str]:
     return fitting
 
 
+def doses(
+    leaderboard: Filtered,
+    suite: Annotated[str | None, Option("Use this suite's headline (default: all suites).")] = None,
+) -> list[DoseEffect]:
+    """Show how headlines depend on numbers of recipes.
+
+    A number is in a recipe tag ('adversarial(l2,3)', 'stylised(0.5)', 'epochs(30)') or is that of a network's
+    parameters. Slopes are over networks and images, within lines of architectures; what the networks cannot separate
+    is said beside the number."""
+    return [effect for samples in recipes(leaderboard, suite) for effect in dose_effects(samples)]
+
+
 def _networks(store: Store, summary: Summary) -> list[Observed]:
-    return [*observed_networks(summary, {row.name: row.card for row in store.observers()})]
+    cards = {row.name: row.card for row in store.observers()}
+    sizes = {name: {PARAMETERS: card["parameters"]} for name, card in cards.items() if card.get("parameters")}
+    found = observed_networks(summary, cards)
+    return [replace(network, values={**network.values, **sizes.get(network.name, {})}) for network in found]
 
 
 def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[HeadlineSample]:
@@ -180,7 +199,7 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines:
     if metric.ratio is not None:
         found = sampled_ratio(metric, trials)
         sample = replace(sample, values=found.values, images=found.images, n=found.n)
-        return replace(sample, limits=found.limits, over="networks and images")
+        return replace(sample, limits=found.limits, answers=found, over="networks and images")
     given = {network.name: one for network, one in zip(networks, trials, strict=True)}
     single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
     images = _against_people(scorer, metric.name, space, sets[0], given, single)

@@ -43,6 +43,7 @@ from benchmark.leaderboard.comparison import (
 )
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
+from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
@@ -346,7 +347,16 @@ def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
     return 0
 
 
-@command(api.compare, parts=(consistency, transfer, correlate, measures))
+@command(api.doses)
+def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
+    if not (effects := api.doses(**asked)):
+        raise BenchError("no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one.")
+    tables = [dose_table(effects)]
+    _give(tables, tables, form, output)
+    return 0
+
+
+@command(api.compare, parts=(consistency, transfer, correlate, measures, doses))
 def compare(
     leaderboard: Selection,
     a: str,
@@ -358,9 +368,11 @@ def compare(
     recipes: Annotated[
         bool, Option("Compare recipes A and B over networks and images.", without=("images", "measures"))
     ] = False,
+    mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> int:
     if recipes:
-        print_tables([recipe_comparison_table(api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite))])
+        found = api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite, mixed=mixed)
+        print_tables([recipe_comparison_table(found)])
         return 0
     if not b:
         both = tuple(part.strip() for part in COMMA.split(a) if part.strip())

@@ -242,7 +242,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
         left = [value for value in link.without.values() if value is not None]
         without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
         names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
-        return (*names, *map(_cell, found), without, rank.n, rank.families)
+        return (*names, *map(correlation_cell, found), without, rank.n, rank.families)
 
     names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
     titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
@@ -259,7 +259,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
     )
 
 
-def _cell(one: Correlation | None) -> Value:
+def correlation_cell(one: Correlation | None) -> Value:
     """Return a coefficient as a cell, with its reason as a remark."""
     if one is None:
         return None

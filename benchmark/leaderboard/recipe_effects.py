@@ -22,7 +22,8 @@ from benchmark.stats.clusters import Variance, bounded_interval, t_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
-from benchmark.stats.network_samples import Group, ImageVariance, NetworkSample, over_networks
+from benchmark.stats.mixed_models import mixed_difference
+from benchmark.stats.network_samples import Group, ImageVariance, NetworkSample, SampledRatio, over_networks
 
 GroupedBy = Literal["recipe", "family", "architecture"]
 #: Of two units alone, whose spread may be next to nothing by chance, an interval would cover as little as .90.
@@ -44,6 +45,7 @@ class HeadlineSample:
     over: str  # the population of its intervals
     n: int = 0  # trials
     limits: tuple[float, float] | None = None  # of its values
+    answers: SampledRatio | None = None  # trials by networks, of a ratio
 
     @property
     def title(self) -> str:
@@ -61,7 +63,7 @@ class HeadlineSample:
     def units(self, at: Sequence[int], by: GroupedBy = "recipe") -> Floats:
         """Return weights [units, networks]. Networks of one line of architectures are nearly one observation of a
         recipe: if there are several lines, each counts once."""
-        lines = [_line(self.networks[i]) if by == "recipe" else "" for i in at]
+        lines = [line_of(self.networks[i]) if by == "recipe" else "" for i in at]
         keys = lines if len(set(lines)) > 1 else [*map(str, at)]
         return _averaged(np.eye(len(self.networks))[[*at]], keys)
 
@@ -80,7 +82,8 @@ class HeadlineSample:
         return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
 
 
-def _line(network: Observed) -> str:
+def line_of(network: Observed) -> str:
+    """Return the line of architectures of a network."""
     return network.lineage.family.partition("/")[0]
 
 
@@ -160,6 +163,7 @@ class RecipeDifference:
     pairs: tuple[tuple[str, str], ...] = ()  # () for two samples
     unit: str = ""  # "3 pairs by seed", "3 and 5 networks"
     inseparable: tuple[str, ...] = ()  # what these networks cannot tell from the recipe
+    remark: str = ""  # a second opinion that disagrees
 
     @property
     def share(self) -> float | None:
@@ -177,8 +181,11 @@ class RecipeComparison:
     rows: tuple[RecipeDifference, ...]
 
 
-def compared_recipes(samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]]) -> RecipeComparison:
-    """Return the difference of two sets of recipes in each headline. sides: name -> its recipes, of two."""
+def compared_recipes(
+    samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]], *, mixed: bool = False
+) -> RecipeComparison:
+    """Return the difference of two sets of recipes in each headline. sides: name -> its recipes, of two; mixed: ask a
+    mixed model, too."""
     a, b = sides
     rows = []
     for sample in samples:
@@ -188,6 +195,8 @@ def compared_recipes(samples: Iterable[HeadlineSample], sides: Mapping[str, froz
         ]
         if all(at):
             rows.append(_difference(sample, *at))
+    if mixed:
+        rows = [replace(row, remark=_second_opinion(row)) for row in rows]
     family = adjusted([row.row for row in rows])
     return RecipeComparison(a=a, b=b, rows=tuple(replace(r, row=t) for r, t in zip(rows, family, strict=True)))
 
@@ -195,7 +204,7 @@ def compared_recipes(samples: Iterable[HeadlineSample], sides: Mapping[str, froz
 def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> RecipeDifference:
     names = [network.name for network in sample.networks]
     pairs = _pairs(sample.networks, a, b)
-    lines = [_line(sample.networks[i]) for i, _ in pairs]
+    lines = [line_of(sample.networks[i]) for i, _ in pairs]
     keys = lines if len(set(lines)) > 1 else [names[j] for _, j in pairs]
     if len({*keys}) < LEAST_PAIRS or len(pairs) < min(len(a), len(b)):
         pairs = []
@@ -232,8 +241,21 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
         b=tuple(names[i] for i in b),
         pairs=tuple((names[i], names[j]) for i, j in pairs),
         unit=unit,
-        inseparable=tuple(_inseparable(sample.networks, a, b, paired=bool(pairs))),
+        inseparable=tuple(inseparable(sample.networks, a, b, paired=bool(pairs))),
     )
+
+
+def _second_opinion(one: RecipeDifference) -> str:
+    """Return how a mixed model disagrees; "" if it does not, or the metric is no ratio."""
+    answers, found = one.sample.answers, one.estimate
+    if answers is None or found is None or not found.test.se:
+        return ""
+    names = np.array([network.name for network in one.sample.networks])
+    at = np.isin(names, [*one.a, *one.b])
+    second = mixed_difference(
+        answers.num[:, at], answers.den[:, at], answers.factors, np.isin(names[at], one.a).astype(float)
+    )
+    return second.remark(found.value, found.test.se)
 
 
 def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
@@ -258,9 +280,9 @@ def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> 
     return found
 
 
-def _inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:
+def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:
     """Yield what the two sides differ in besides the recipe, or what all share and the result is thus limited to."""
-    for what, of in (("architecture", _line), ("source", lambda network: network.lineage.source or "own runs")):
+    for what, of in (("architecture", line_of), ("source", lambda network: network.lineage.source or "own runs")):
         first, second = ({of(networks[i]) for i in side} for side in (a, b))
         if not paired and not first & second:
             yield f"no {what} in common: {_listed(first)} against {_listed(second)}"
@@ -285,7 +307,7 @@ def recipe_comparison_table(found: RecipeComparison) -> Table:
         if estimate and total:
             parts = (estimate.networks, estimate.images, estimate.interaction)
             shares = " / ".join(f"{100 * part / total:.0f}" for part in parts) + " %"
-        flags = one.inseparable
+        flags = (*one.inseparable, *([one.remark] if one.remark else []))
         cell = Cell(test.difference, test.low, test.high, n=test.n, reason=test.reason, flags=flags, source=test)
         names = (one.sample.suite, one.sample.metric.name, one.sample.space, one.row.title)
         tested = (one.unit, better(one.row), test.p_holm, p_value(test.p_holm))

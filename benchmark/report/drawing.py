@@ -364,10 +364,11 @@ def point_labels(
 def scatter(
     records: Records, titles: Sequence[str], looks: tuple[Spec, Spec],
     people: Sequence[PeopleScore | None] = (None, None), *, filled: bool = True, width: int = WIDTHS["half"],
-    named: Collection[str] = (),
+    named: Collection[str] = (), joined: bool = False,
 ) -> Spec:  # fmt: skip
     """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high). looks:
-    from `look`; people: what they have along x and y; named: observers that are labelled first."""
+    from `look`; people: what they have along x and y; named: observers that are labelled first; joined: a line for each
+    colour through the means."""
     colour, form = looks
     families = colour["scale"]["domain"]
     across = width - 80 - (legend_room(families, width) if colour["legend"] else 0)
@@ -385,6 +386,8 @@ def scatter(
         for side in "xy"
         if any(record.get(f"{side}_low") is not None for record in records)
     ]
+    if joined:
+        layers.append(marks("line", {"x": x, "y": {**y, "aggregate": "mean"}, "color": colour}))
     at = {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}}
     layers.append(marks("point", at, filled=filled, size=60, fillOpacity=0.9 if filled else 0))
     layers.append(point_labels(records, named, ends, size, people))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.leaderboards import COMMA
@@ -13,7 +14,9 @@ from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import REPORTED, Board
 from benchmark.leaderboard.citations import short_citations, works_of
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.links import Link, link_result
+from benchmark.leaderboard.dose_effects import doses_of
+from benchmark.leaderboard.links import Link, link_result, observed_networks
+from benchmark.leaderboard.recipe_effects import line_of
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.table import short_interval
@@ -93,6 +96,8 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
         for link in contents.links[summary.space]:
             if link.observers:
                 yield LINKS, link_scatter(contents, summary, link)
+    for summary in contents.summaries:
+        yield from ((LINKS, figure) for figure in dose_figures(contents, summary))
     for figure in training(contents):
         yield TRAINING, figure
     for suite in contents.suites:
@@ -279,6 +284,33 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         records=records,
         half=True,
     )
+
+
+def dose_figures(contents: Contents, summary: Summary) -> Iterator[Figure]:
+    """Yield each headline against each number on recipes: a point for each network, a line for each recipe."""
+    networks, rows = observed_networks(summary, contents.cards), {row.observer: row for row in summary.lines}
+    for head, (dose, levels) in product(summary.headlines, doses_of(networks).items()):
+        records: list[dict[str, Any]] = []
+        for at, level in levels.items():
+            own, cell = networks[at], rows[networks[at].name].cells[head.suite]
+            if head.suite in own.values:
+                ends = {"y": cell.value, "y_low": cell.low, "y_high": cell.high}
+                records.append({"observer": own.name, "recipe": f"{line_of(own)}, {dose}", "x": level, **ends})
+        lines = list(dict.fromkeys(record["recipe"] for record in records))
+        if len({record["x"] for record in records}) > 1:
+            yield Figure(
+                name=f"dose-{slug(dose)}-{slug(head.suite)}-{slug(summary.space)}",
+                title=f"{head.title} by {dose}",
+                caption="A point for each network, with its interval over images; a line for each recipe and line of "
+                "architectures, through the means. `bench compare doses` has slopes over networks.",
+                drawn=partial(_dose_drawing, records, (dose, head.title), lines),
+                records=records,
+                half=True,
+            )
+
+
+def _dose_drawing(records: Records, titles: tuple[str, str], lines: Sequence[str], width: int) -> Spec:
+    return drawing.scatter(records, titles, look("recipe", lines, width), width=width, joined=True)
 
 
 def correlation_text(correlation: Correlation) -> str:

@@ -74,33 +74,64 @@ def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance
     The spread between units, s^2 / k, contains the networks' own response to these images; what images do to all
     networks alike is their variance less that response. Both add up: V = sum of s^2 / k + V_images - V_both."""
     weights = np.sum([sign * units.mean(axis=0) for sign, units in groups], axis=0)
-    of_images, largest = images(weights), max(len(units) for _, units in groups)
-    # Of each group: units, s^2 / k, and what these images contribute to it.
-    parts = [_spread(units, values, images) for _, units in groups]
-    networks = sum(max(0.0, spread - own) for _, spread, own in parts)
-    common = max(0.0, of_images.value - sum(own for *_, own in parts))
+    return _sampled(weights, values, images, [_spread(units, values, images) for _, units in groups])
+
+
+class _Spread(NamedTuple):
+    """What k units contribute to a variance: their spread, and of it their own response to these images."""
+
+    k: int
+    variance: float
+    own: float
+    df: int
+
+
+def _sampled(weights: Floats, values: Floats, images: ImageVariance, parts: Sequence[_Spread]) -> NetworkSample:
+    of_images, largest = images(weights), max(part.k for part in parts)
+    networks = sum(max(0.0, part.variance - part.own) for part in parts)
+    common = max(0.0, of_images.value - sum(part.own for part in parts))
     # Three networks that are alike by chance would feign degrees of freedom: these are taken at spreads one standard
     # error above the estimate, and more in the smaller of two groups, where Welch's test rejects too often.
-    wide = [spread * (1 + sqrt(2 / (k - 1))) * sqrt(largest / k) for k, spread, _ in parts]
-    doubt = common**2 / of_images.df + sum(w**2 / (k - 1) for w, (k, *_) in zip(wide, parts, strict=True))
+    wide = [part.variance * (1 + sqrt(2 / part.df)) * sqrt(largest / part.k) for part in parts]
+    doubt = common**2 / of_images.df + sum(w**2 / part.df for w, part in zip(wide, parts, strict=True))
     return NetworkSample(
         value=float(weights @ values),
         networks=networks,
         images=common,
-        interaction=sum(spread for _, spread, _ in parts) - networks,
-        df=(common + sum(wide)) ** 2 / doubt if doubt else min(k for k, *_ in parts) - 1,
+        interaction=sum(part.variance for part in parts) - networks,
+        df=(common + sum(wide)) ** 2 / doubt if doubt else min(part.df for part in parts),
         single=(
-            sum(k * max(0.0, spread - own) for k, spread, own in parts),
-            sum(k * min(spread, own) for k, spread, own in parts),
+            sum(part.k * max(0.0, part.variance - part.own) for part in parts),
+            sum(part.k * min(part.variance, part.own) for part in parts),
         ),
-        units=tuple(k for k, *_ in parts),
+        units=tuple(part.k for part in parts),
     )
 
 
-def _spread(units: Floats, values: Floats, images: ImageVariance) -> tuple[int, float, float]:
-    k, middle = len(units), units.mean(axis=0)
-    own = sum(images(row - middle).value for row in units) / (k * (k - 1))
-    return k, float((units @ values).var(ddof=1)) / k, own
+def _own(units: Floats, images: ImageVariance) -> float:
+    """Return the variance of a unit's own response to these images."""
+    middle = units.mean(axis=0)
+    return sum(images(row - middle).value for row in units) / (len(units) - 1)
+
+
+def _spread(units: Floats, values: Floats, images: ImageVariance) -> _Spread:
+    k = len(units)
+    return _Spread(k, float((units @ values).var(ddof=1)) / k, _own(units, images) / k, k - 1)
+
+
+def slope_over_networks(
+    at: Sequence[int], doses: Floats, lines: Sequence[str], values: Floats, images: ImageVariance
+) -> NetworkSample:
+    """Return the slope on doses [k] of the networks `at` [k], within lines of architectures [k], of values [m]. Its
+    variance is made as that of `over_networks`, of residuals in place of differences from a mean."""
+    names = [*dict.fromkeys(lines)]
+    design = np.column_stack([doses, *(np.equal(lines, name).astype(float) for name in names)])
+    weights, units = np.zeros(len(values)), np.eye(len(values))[[*at]]
+    weights[[*at]] = np.linalg.pinv(design)[0]
+    fitted = design @ np.linalg.pinv(design) @ values[[*at]]
+    df, size = len(at) - len(names) - 1, float(weights @ weights)
+    spread = float(((values[[*at]] - fitted) ** 2).sum()) / df * size
+    return _sampled(weights, values, images, [_Spread(len(at), spread, _own(units, images) * size, df)])
 
 
 class SampledRatio(NamedTuple):
@@ -110,6 +141,9 @@ class SampledRatio(NamedTuple):
     images: ImageVariance  # clustered by what images share
     n: int  # trials
     limits: tuple[float, float] | None  # of the values
+    num: Floats  # [n, m]
+    den: Floats
+    factors: tuple[Array, ...]  # what images share, [n] each
 
 
 def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> SampledRatio:
@@ -126,8 +160,15 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> SampledRatio:
     influence = np.column_stack([ratio_influence(*pair) for pair in zip(num.T, den.T, strict=True)])
     factors, _ = image_factors(metric, own[0], common)
     shared = [np.unique(labels[counts], return_inverse=True)[1] for labels in factors]
-    limits = (0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds
-    return SampledRatio(num.sum(axis=0) / den.sum(axis=0), _clustered(influence, shared), int(counts.sum()), limits)
+    return SampledRatio(
+        values=num.sum(axis=0) / den.sum(axis=0),
+        images=_clustered(influence, shared),
+        n=int(counts.sum()),
+        limits=(0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds,
+        num=num,
+        den=den,
+        factors=tuple(shared),
+    )
 
 
 def _clustered(influence: Floats, factors: Sequence[Array]) -> ImageVariance:

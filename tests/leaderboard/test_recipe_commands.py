@@ -1,0 +1,61 @@
+"""Recipes on the command line: rank --by-recipe, compare --recipes, compare doses, power --networks, claims."""
+
+import numpy as np
+import pytest
+from test_recipe_effects import sample
+
+from benchmark import api
+from benchmark.leaderboard.dose_effects import dose_effects
+from benchmark.leaderboard.recipe_claims import RecipeClaim, TriedClaim, tried
+from benchmark.leaderboard.recipe_effects import RecipePlan, compared_recipes
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the verbs are asked for: simulated networks answer."""
+    right = np.random.default_rng(8).random((80, 6)) < [0.4, 0.42, 0.41, 0.7, 0.71, 0.69]
+    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
+    made = sample(right.astype(float), names, ["standard"] * 3 + ["stylised(0.5)"] * 3)
+    sides = {"stylised": frozenset(["stylised(0.5)"]), "standard": frozenset(["standard"])}
+    found, seen = compared_recipes([made], sides), {}
+
+    def verb(name, result):
+        def called(*words, leaderboard=None, **given):
+            seen[name] = (*words[leaderboard is None :], given)
+            return result
+
+        monkeypatch.setattr(api, name, called)
+
+    claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated="2026-01-02")
+    verb("recipes", [[made]])
+    verb("compare_recipes", found)
+    verb("recipe_power", [RecipePlan(row=found.rows[0], detect=0.1, power=0.8, hours=0.25, training=2.0)])
+    verb("claims", tried([TriedClaim(claim=claim, found=found.rows[0])]))
+    verb("doses", list(dose_effects([made])))
+    return seen
+
+
+def test_the_commands_ask_their_verbs_and_print_their_tables(asked, bench):
+    ended = bench("compare", "--recipes", "stylised", "standard", "--mixed")
+    assert "stylised is better, over 3 pairs by seed: right." in ended.out
+    assert asked["compare_recipes"] == ("stylised", "standard", {"suite": None, "mixed": True})
+    bench("compare", "--recipes", "stylised*")
+    assert asked["compare_recipes"][1] == "standard"
+    ended = bench("compare", "doses", "--format", "csv")
+    assert ended.out.startswith("dose,metric,space") and "stylised,s right" in ended.out
+    ended = bench("claims", "--format", "csv")
+    assert "it helps,held" in ended.out
+    ended = bench("power", "stylised", "standard", "--networks", "--train-hours", "2", "--detect", "0.1")
+    assert "to train each in 2" in ended.out and "networks" in ended.out
+    assert asked["recipe_power"][0]["train_hours"] == 2.0 and asked["recipe_power"][0]["detect"] == 0.1
+    for flag, title in (
+        ("--by-recipe", "recipes"),
+        ("--by-family", "families"),
+        ("--by-architecture", "architectures"),
+    ):
+        assert bench("rank", flag).out.startswith(f"{title}, x")
+
+
+def test_power_of_networks_needs_two_recipes(bench):
+    ended = bench("power", "stylised", "--networks")
+    assert ended.code == 2 and "--networks plans two recipes" in ended.err
