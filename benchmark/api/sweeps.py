@@ -40,7 +40,9 @@ def sweep(
     arch: Arch = "",
     *,
     pattern: Annotated[str, Option("Use files like '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
-    every: Annotated[int, Option("Use each N-th checkpoint, and the last.", metavar="N", least=1)] = 1,
+    every: Annotated[
+        int, Option("Use each N-th checkpoint, and the last.", metavar="N", least=1, without=("follow",))
+    ] = 1,
     name: Annotated[str, Option("Name the training run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
     limit: Limit = None,
@@ -195,24 +197,22 @@ class TrainingRun:
             before, waited = stamps, growing if is_there else {self.folder}
             if fresh:
                 whole = {path: stamp for path, stamp in stamps.items() if path not in growing}
-                steps |= self._run_fresh(fresh, whole, until, done)
+                steps |= self._run_fresh(fresh, whole, done)
             reached = [*self.report.models.values(), *(steps.get(path, -1) for path in settled)]
             if (until is not None and max(reached, default=-1) >= until) or not pause():
                 return self.report
 
     def _run_fresh(
-        self, fresh: Sequence[Path], stamps: Mapping[Path, Stamp], until: int | None, done: dict[Path, Stamp]
+        self, fresh: Sequence[Path], stamps: Mapping[Path, Stamp], done: dict[Path, Stamp]
     ) -> Mapping[Path, int]:
-        """Run the files that are complete since this look. Return the steps of all complete files (`stamps`). `every`
-        counts among all of them, so that it selects the same files each time. done: file -> stamp when it was read."""
+        """Run the files that are complete since this look. Return the steps of all complete files (`stamps`). done:
+        file -> stamp when it was read."""
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)
         self.report.unit = order.unit
-        is_last = until is not None and max(order.steps.values(), default=-1) >= until
-        chosen = _thinned(order, self.every, last=is_last)
         new = replace(
-            chosen,
-            steps={path: step for path, step in chosen.steps.items() if path in fresh},
+            order,
+            steps={path: step for path, step in order.steps.items() if path in fresh},
             left_out={path: why for path, why in order.left_out.items() if path in fresh},
         )
         done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
@@ -425,10 +425,10 @@ def _said(card: ModelCard) -> dict[str, Any]:
     return said | kept | {"arch_option": kwargs} | fields
 
 
-def _thinned(order: Placed, every: int, *, last: bool = True) -> Placed:
+def _thinned(order: Placed, every: int) -> Placed:
     """Return each n-th checkpoint, and the last one."""
     paths = list(order.steps)
-    kept = {*paths[::every], *(paths[-1:] if last else [])}
+    kept = {*paths[::every], *paths[-1:]}
     return replace(order, steps={path: order.steps[path] for path in paths if path in kept})
 
 

@@ -48,8 +48,6 @@ def boards(
     suite get their own rows. sets: digest -> stimulus set; by: the metric that ranks (None: the headline). Raises
     UnknownName for an unknown metric."""
     heads = [metric for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
-    if not heads and by is None:
-        raise ValueError(f"suite '{suite.name}' has no headline metric")
     if not heads:
         raise unknown_name("metric", str(by), [m.name for m in suite.metrics], f"Suite: {suite.name}.")
     head = heads[0]

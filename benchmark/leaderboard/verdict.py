@@ -166,7 +166,10 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
     sides: dict[str, list[tuple[float, str]]] = {"as": [], "above": [], "below": []}
     evidence: list[Evidence] = []
     for group, members in groups.items():
-        ways = [_way(test) for _, test in members]
+        ways = [
+            "as" if (test.p_holm or 0.0) >= 0.05 else "above" if (test.difference or 0.0) > 0 else "below"
+            for _, test in members
+        ]
         alike = [member for member, way in zip(members, ways, strict=True) if way == "as"]
         if len(set(ways)) > 1 and 2 * len(alike) < len(members):
             continue
@@ -191,12 +194,6 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
 
 def _is_reference(row: Row) -> bool:
     return any(cell.source is not None and cell.source.method == REFERENCE for cell in row.cells.values())
-
-
-def _way(test: Comparison) -> str:
-    if test.p_holm is None or test.p_holm >= 0.05:
-        return "as"
-    return "above" if (test.difference or 0.0) > 0 else "below"
 
 
 def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:
@@ -330,12 +327,6 @@ class Lacking:
     line: str = ""
 
 
-def missing_sentence(lacking: Sequence[Lacking]) -> Sentence:
-    """Return what is not measured, why, and the line that would."""
-    parts = (f"{', '.join(e.suites)} ({e.reason}){f': `{e.line}`' * bool(e.line)}" for e in lacking)
-    return Sentence(about=MISSING, text=f"{'; '.join(parts)}.")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What a verdict is made of."""
@@ -369,7 +360,8 @@ def verdict_of(known: Known) -> Verdict:
         text = f"{', '.join(known.twins)} is the same network (weights, input and labels)."
         sentences.append(Sentence(about="twin", text=text))
     if known.lacking:
-        sentences.append(missing_sentence(known.lacking))
+        parts = (f"{', '.join(e.suites)} ({e.reason}){f': `{e.line}`' * bool(e.line)}" for e in known.lacking)
+        sentences.append(Sentence(about=MISSING, text=f"{'; '.join(parts)}."))
     if any(STAR in each.text for each in sentences):
         text = "Reference scores that come with the package, on the same images."
         sentences.append(Sentence(about=STAR, text=text))

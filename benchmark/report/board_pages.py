@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.contracts import Direction, distrust_flags
 from benchmark.display import counted
-from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, set_in_words
+from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
@@ -261,17 +261,12 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name]
         gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
-        usual = [  # by label space: the role of each usual set, and the set in words
-            (space, [(role or "together", set_in_words(digest, contents.sets)) for role, digest in roles.items()])
-            for (name, space), roles in contents.usual.items()
-            if name == suite.name
-        ]
         site.page(
             f"suites/{slug(suite.name)}.html", "suite.html", title=suite.name, summary=suite.summary,
             tables=_board_tables(site, contents, [board for board in boards if board.rows] or boards),
             figures=figures.get(suite.name, ()),
             terms=[(m.title, m.definition) for m in suite.metrics if m.shown and m.definition],
-            galleries=galleries(site, contents.observers) if gallery else (), gallery=gallery, usual=usual,
+            galleries=galleries(site, contents.observers) if gallery else (), gallery=gallery,
         )  # fmt: skip
     if contents.reported:
         columns = [column for board in contents.reported for column in board.columns]
@@ -281,7 +276,7 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
             tables=_board_tables(site, contents, contents.reported),
             figures=[one for part in figures.values() for one in part if one.figure.name.startswith("reported-")],
             terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),
-            galleries=(), gallery=None, usual=(),
+            galleries=(), gallery=None,
         )  # fmt: skip
 
 

@@ -71,8 +71,6 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
     factor, or one of a single level."""
     cells = list(overlaps(clusters))
     sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
-    if min(sizes, default=0) < 2:
-        raise ValueError("clusters need a factor, and two levels of each")
     total = single = 0.0
     for sign, codes in cells:
         sums = np.bincount(codes, influence)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.contracts import Transform
-from benchmark.failures import StimuliError, unknown_name
+from benchmark.failures import StimuliError
 from benchmark.transforms import blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, stored_levels
 
@@ -189,10 +189,6 @@ def corruption(
     frost: the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for the corruption "frost"; jpeg85: store
     the result as a JPEG of quality 85, as in the published folder; quantise: drop the fraction of a level ("truncate",
     as published) or "round"."""
-    if name not in CORRUPTIONS:
-        raise unknown_name("corruption", name, CORRUPTIONS)
-    if severity not in (1, 2, 3, 4, 5) or quantise not in ("truncate", "round"):
-        raise StimuliError(f"severity {severity}, quantise {quantise}: expected 1 to 5, and truncate or round")
     what = CORRUPTIONS[name]
     constants = what.constants[severity - 1]
     params = dict(zip(what.units, constants, strict=True))

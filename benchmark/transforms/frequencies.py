@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Transform
-from benchmark.failures import unknown_name
 from benchmark.transforms.basics import Seeds, Streams, blur, luminance, rounded
 
 #: Names of conditions -> centre of the octave, cycles per image; "unmasked" has no noise.
@@ -21,9 +20,7 @@ VERSION = 1
 
 def masked(name: str, level: float, *, whole: bool = False) -> Transform:
     """Reduce images to grey at a fifth of the contrast around a mean of .449 (whole: leave them unchanged) and add
-    noise of one octave, equal in the channels, with standard deviation `level` in every band. Raises UnknownName."""
-    if name not in {UNMASKED, *CENTRES}:
-        raise unknown_name("band", name, [UNMASKED, *CENTRES])
+    noise of one octave, equal in the channels, with standard deviation `level` in every band."""
     params = {"level": level, "centre": CENTRES.get(name, 0.0), "whole": whole, "version": VERSION}
     return Transform(
         name=f"{name}/{level}", params=params, apply=partial(_masked, name=name, level=float(level), whole=whole)

@@ -229,12 +229,8 @@ def degradation(experiment: str, condition: str, quantise: str = "round") -> Tra
 
     condition: the published string, or another spelling of its number ("0.1" for "0.10"); quantise: "round" as the
     stimuli of the experiments were saved, "truncate" as in today's published code."""
-    if experiment not in GEIRHOS:
-        raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]
     name = spelled(experiment, condition)
-    if quantise not in _STORES:
-        raise unknown_name("way of storing", quantise, _STORES)
     level, store = what.conditions[name], _STORES[quantise]
     params = {"level": level, "unit": what.unit, "quantise": quantise, "version": VERSION}
     if what.formula:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from benchmark.contracts import Stimuli, Transform
-from benchmark.failures import PluginError, unknown_name
+from benchmark.failures import PluginError
 from benchmark.transforms.basics import Seeds, Streams, stored_levels, truncated
 from registry.model import centre_crop, shorter_side
 
@@ -53,10 +53,8 @@ def _shrunk(pictures: TilePictures, side: int) -> Pixels:
 
 
 def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
-    """Build one of the six at intensity 1 to 5. Raises UnknownName; PluginError if glitches lack their library, or
+    """Build one of the six at intensity 1 to 5. Raises PluginError if glitches lack their library, or
     mosaic and stickers the natural set."""
-    if name not in DISTORTIONS:
-        raise unknown_name("distortion", name, DISTORTIONS)
     if name == "glitched" and find_spec("glitch_this") is None:
         raise PluginError("glitches need the package 'glitch_this': pip install 'gestaltbench[laion-c]'")
     params = {"level": level, "version": VERSION, "pictures": pictures.digest if pictures else ""}

@@ -164,16 +164,8 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
         scores.append(replace(whole, condition="" if cell == UNMASKED else cell))
     for name, (mean, deviation) in PEOPLE.items():
         half = t_quantile(0.95, PERSONS - 1) * deviation / sqrt(PERSONS)
-        row = Score(
-            metric=name,
-            value=mean,
-            reason="",
-            low=mean - half,
-            high=mean + half,
-            method=f"t ({PERSONS} people)",
-            n=PERSONS,
-        )
-        scores.append(replace(row, condition="people"))
+        row = Score(metric=name, value=mean, reason="", n=PERSONS, condition="people", method=f"t ({PERSONS} people)")
+        scores.append(replace(row, low=mean - half, high=mean + half))
     return [replace(part, role=ROLE, flags=(*flags, *part.flags)) for part in scores]
 
 

@@ -83,22 +83,11 @@ def _cells(table: CellTable) -> Iterator[Score]:
             metric = name if what == "top5" and condition else f"{'corruption' if condition else 'clean'}_{name}"
             hits = int(table.hits[what][:, at].sum())
             low, high = wilson(hits, n)
-            share = Score(
-                metric=metric,
-                value=hits / n,
-                reason="",
-                low=low,
-                high=high,
-                method="wilson",
-                n=n,
-                condition=condition,
-                flags=flags,
-            )
+            blank, method = Score(metric=metric, value=None, n=n, condition=condition, flags=flags), "wilson"
             if n < of:
-                low, high = confidence_sequence(hits, n, size=of)
-                share = replace(share, low=low, high=high, method=f"confidence sequence for all {of} images")
-                share = replace(share, flags=(*flags, f"stopped early ({n} of {of})"))
-            yield share
+                (low, high), method = confidence_sequence(hits, n, size=of), f"confidence sequence for all {of} images"
+                blank = replace(blank, flags=(*flags, f"stopped early ({n} of {of})"))
+            yield replace(blank, value=hits / n, reason="", low=low, high=high, method=method)
 
 
 def _means(table: CellTable) -> Iterator[Score]:

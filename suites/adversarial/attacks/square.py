@@ -7,7 +7,6 @@ from math import sqrt
 import torch
 from torch import Generator, Size, Tensor
 
-from benchmark.failures import BenchError
 from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, device_batches, margin, wide
 from suites.adversarial.config import NormName, Square
 
@@ -20,8 +19,6 @@ TILES = 5  # the L2 start is a grid of so many squares a side
 
 def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) -> Verdicts:
     """Attack every image of a problem within epsilon [n], one for each, by at most `recipe.queries` forward passes."""
-    if norm not in SEARCHES:
-        raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     verdicts = Verdicts.none(len(problem.images))
     (start, side_of, redraw), shape, bounds = SEARCHES[norm], problem.images.shape[1:], epsilon.tolist()
     for rows in device_batches(problem):
