@@ -41,7 +41,13 @@ from benchmark.leaderboard.comparison import (
     measure_comparison,
     power_table,
 )
-from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
+from benchmark.leaderboard.consistency import (
+    HUMAN_METRICS,
+    comparison_of,
+    difference_table,
+    kappa_table,
+    likeness_table,
+)
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.forms import rendered
@@ -56,7 +62,6 @@ from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
 from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
-from benchmark.stats.rankings import HUMAN_METRICS
 from registry.user_errors import Remedy
 
 LIMIT = 50  # rows of a table without --all

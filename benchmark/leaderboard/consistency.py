@@ -14,12 +14,14 @@ from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
 from benchmark.stats.comparisons import Comparison, holm
-from benchmark.stats.rankings import HUMAN_METRICS, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]
 MEAN, LEVEL = "mean over conditions", 0.05
+#: The three human metrics and whether a larger value ranks higher.
+HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
+ACCURACY = "ood_accuracy"
 AVERAGED = "averaged"  # column: whether a trial's condition enters its experiment's averages
 ALWAYS = "the more accurate one is always right, or always wrong: copying cannot be seen"
 MEANING = (
@@ -189,16 +191,23 @@ def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
 
 
 def likeness_table(board: Board) -> Table:
-    """Return the two published rankings of a board's networks."""
-    metrics = (*HUMAN_METRICS, "ood_accuracy")
-    rows = {row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics} for row in board.rows}
-    titles = {"mean_rank": "mean rank", "place": "place", "accuracy_place": "place by OOD accuracy"}
-    fields = (Field("observer", "observer"), *(Field(name, title, right=True) for name, title in titles.items()))
-    places = [(p.name, (p.mean_rank, p.place, p.accuracy_place)) for p in human_likeness(rows)]
+    """Return the two published rankings of a board's networks: by the mean rank in the three human metrics, and by OOD
+    accuracy. Tied networks share the mean of their places."""
+    import pandas as pd
+
+    metrics = (*HUMAN_METRICS, ACCURACY)
+    cells = {row.observer: [row.cells[m].value if m in row.cells else None for m in metrics] for row in board.rows}
+    values = pd.DataFrame.from_dict(cells, orient="index", columns=list(metrics), dtype=float).sort_index()
+    signs = {metric: -1 if larger else 1 for metric, larger in HUMAN_METRICS.items()}
+    mean = (values[list(signs)] * pd.Series(signs)).dropna().rank().mean(axis=1)
+    columns = {"mean rank": mean, "place": mean.rank(), "place by OOD accuracy": (-values[ACCURACY]).rank()}
+    places = pd.DataFrame(columns, index=values.index).sort_values("mean rank", kind="stable")
+    keys = ("mean_rank", "place", "accuracy_place")
+    numbers = (Field(key, title, right=True) for key, title in zip(keys, columns, strict=True))
     return Table(
         title=f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",
-        fields=fields,
-        rows=tuple((name, *(NOTHING if v is None else f"{v:.3g}" for v in numbers)) for name, numbers in places),
+        fields=(Field("observer", "observer"), *numbers),
+        rows=tuple((row[0], *(NOTHING if pd.isna(v) else f"{v:.3g}" for v in row[1:])) for row in places.itertuples()),
         notes=("ranks hold among these networks only: another one can make two trade places",),
     )
 

@@ -45,44 +45,6 @@ def rank_intervals(
     return rank, low, high
 
 
-# The published toolbox's two rankings. Both hold within the set of models that is given: another model moves the
-# others, in the mean rank even against one another.
-
-#: The three human metrics and whether a larger value ranks higher.
-HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
-
-
-@dataclass(frozen=True, kw_only=True)
-class HumanRank:
-    """A model's place; tied models share the mean of their places. None: a value is missing."""
-
-    name: str
-    mean_rank: float | None  # over the three human metrics (1: best)
-    place: float | None  # by the mean rank
-    accuracy_place: float | None  # by OOD accuracy
-
-
-def human_likeness(rows: Mapping[str, Mapping[str, float | None]]) -> list[HumanRank]:
-    """Return models by human-likeness, unranked ones last. rows: name -> metric -> value, without people."""
-    names = sorted(rows)
-    complete = [n for n in names if all(rows[n].get(m) is not None for m in HUMAN_METRICS)]
-    ranks = [
-        average_ranks(np.array([rows[n][metric] for n in complete], dtype=float), larger)
-        for metric, larger in HUMAN_METRICS.items()
-    ]
-    mean = np.mean(ranks, axis=0) if complete else np.zeros(0)
-    place = dict(zip(complete, zip(mean.tolist(), average_ranks(mean, False).tolist(), strict=True), strict=True))
-    accuracy = {n: v for n in names if (v := rows[n].get("ood_accuracy")) is not None}
-    order = average_ranks(np.array(list(accuracy.values()), dtype=float), True).tolist()
-    by_accuracy = dict(zip(accuracy, order, strict=True))
-    likeness = [
-        HumanRank(name=n, mean_rank=mean, place=rank, accuracy_place=by_accuracy.get(n))
-        for n in names
-        for mean, rank in [place.get(n, (None, None))]
-    ]
-    return sorted(likeness, key=lambda row: (row.mean_rank is None, row.mean_rank or 0.0, row.name))
-
-
 def average_ranks(values: Floats, larger_first: bool) -> Floats:
     """Return ranks [n] from 1; equal values share the mean of their ranks."""
     _, kind, counts = np.unique(-values if larger_first else values, return_inverse=True, return_counts=True)

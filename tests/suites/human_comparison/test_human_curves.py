@@ -1,10 +1,13 @@
 """Psychometric curves on data of a known curve, answers by hand, the two rankings."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from benchmark.stats.rankings import human_likeness
+from benchmark.leaderboard.board_model import Cell
+from benchmark.leaderboard.consistency import likeness_table
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve
@@ -97,11 +100,12 @@ def test_rankings_are_by_the_mean_of_three_ranks():
     """Ranks of a: 1, 2, 1; of b: 2, 1, 2; of c, which has no value of one metric, none; accuracy: b, then a and c."""
     names = ("accuracy_difference", "observed_consistency", "error_consistency", "ood_accuracy")
     table = {"b": (0.2, 0.8, 0.3, 0.6), "a": (0.1, 0.7, 0.4, 0.5), "c": (0.3, 0.9, None, 0.5)}
-    rows = human_likeness({name: dict(zip(names, row, strict=True)) for name, row in table.items()})
-    assert [(row.name, row.place, row.mean_rank, row.accuracy_place) for row in rows] == [
-        ("a", 1, pytest.approx(4 / 3), 2.5), ("b", 2, pytest.approx(5 / 3), 1), ("c", None, None, 2.5)
-    ]  # fmt: skip
-    assert human_likeness({}) == []
+    rows = [
+        SimpleNamespace(observer=name, cells=dict(zip(names, map(Cell, row), strict=True)))
+        for name, row in table.items()
+    ]
+    table = likeness_table(SimpleNamespace(rows=rows, sets={}))
+    assert table.rows == (("a", "1.33", "1", "2.5"), ("b", "1.67", "2", "1"), ("c", "-", "-", "2.5"))
 
 
 def threshold_of(trials):
