@@ -36,7 +36,7 @@ from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.citations import bibliography, works_of
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
-from benchmark.leaderboard.field_formats import SuiteScores
+from benchmark.leaderboard.field_formats import SuiteScores, model_index
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.leaderboard_document import (
     Document,
@@ -56,7 +56,7 @@ from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.files import write_whole
-from registry.labels import LABEL_SPACES, label_space
+from registry.labels import label_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,28 +233,23 @@ def export(
 
 def _in_field_format(leaderboard: Selection, suite: str | None, form: str, output: str | Path | None) -> str:
     """Return the scores of networks in another project's format; write them if there is an output."""
-    samples = form == "every-eval-ever"
-    if samples and (output is None or Path(output).is_file()):
+    if form == "every-eval-ever" and (output is None or Path(output).is_file()):
         raise UsageError(f"{form} writes several files: -o FOLDER.")
-    paths, parts = [], []
     with leaderboard.reading() as store:
-        for rows in _current_scores(store, suite, leaderboard.filters):
-            for part in _suite_scores(store, rows, samples=samples):
-                if not samples:
-                    parts.append(part)
-                    continue
-                for path, text in field_formats.every_eval_ever(part):  # one network at a time: trials are big
-                    write_whole(Path(str(output)) / path, text)
-                    paths.append(path)
-    if not (parts or paths):
-        raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
-    if samples:
+        every = _current_scores(store, suite, leaderboard.filters)
+        parts = [part for rows in every for part in _suite_scores(store, rows)]
+        if not parts:
+            raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
+        for part in parts if form == "every-eval-ever" else ():
+            answers = _named_trials(store, part.suite, part.observer.name)
+            for path, text in field_formats.every_eval_ever(part, answers):
+                write_whole(Path(str(output)) / path, text)
+    if form == "every-eval-ever":
         return ""
     names = {part.observer.name for part in parts}
     if form == "eval-results" and len(names) > 1:
         raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
-    text = field_formats.eval_results(parts) if form == "eval-results" else field_formats.model_index(parts)
-    return _written(text, output)
+    return _written(field_formats.eval_results(parts) if form == "eval-results" else model_index(parts), output)
 
 
 def _written(text: str, output: str | Path | None) -> str:
@@ -265,24 +260,19 @@ def _written(text: str, output: str | Path | None) -> str:
     return ""
 
 
-def _suite_scores(store: Store, rows: Sequence[ScoreRow], *, samples: bool = False) -> Iterator[SuiteScores]:
-    """Yield the scores of each network under one suite (rows: of that suite), with its trials if `samples`."""
+def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[SuiteScores]:
+    """Yield the scores of each network under each suite that have a value."""
     own: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
-        if row.kind in ("network", "published") and row.suite != REPORTED:
+        if row.kind in ("network", "published") and row.suite != REPORTED and row.value is not None:
             own[row.suite, row.observer].append(row)
     for (name, observer), scores in own.items():
-        suite = named_suite(name, plugins.find_suites(name))
-        space, newest = scores[0].space, max(scores, key=lambda row: row.created)
-        environment = store.provenance(newest.set_id)["environment"]
         yield SuiteScores(
-            observer=next(iter(store.observers(names=(observer,)))),
-            suite=suite,
+            observer=store.observers(names=(observer,))[0],
+            suite=named_suite(name, plugins.find_suites(name)),
             rows=tuple(scores),
             sets=notes_of(store),
-            torch=str(environment.get("packages", {}).get("torch") or "unknown"),
-            trials=_named_trials(store, suite, observer) if samples else None,
-            choices=tuple(label_space(space).classes) if samples and space in LABEL_SPACES else (),
+            environment=store.provenance(scores[0].set_id)["environment"],
         )
 
 
@@ -299,21 +289,21 @@ def badge(
     Returns the text, or "" if it was written to an output file."""
     with leaderboard.reading() as store:
         require_observer(store, observer)
-        rows = [row for row in store.latest_scores(observers=[observer], conditions=("",)) if row.value is not None]
-        names = sorted({row.suite for row in rows})
-        if suite is None and len(names) != 1:
-            raise UsageError(f"'{observer}' has scores under {', '.join(names) or 'no suite'}: name one suite.")
-        suite = names[0] if suite is None else suite.strip()
-        held = next(_suite_scores(store, [row for row in rows if row.suite == suite]), None)
-    if held is None:
-        raise BenchError(f"'{observer}' is no network with scores under '{suite}': `bench show {observer}`.")
-    wanted = held.suite.headline.name if metric is None else metric
-    known = {each.name: each for each in held.suite.metrics}
+        every = store.latest_scores(observers=[observer], conditions=("",))
+        held = list(_suite_scores(store, [row for row in every if suite in (None, row.suite)]))
+    if len(held) != 1:
+        names = ", ".join(part.suite.name for part in held)
+        raise UsageError(
+            f"'{observer}' needs the name of one suite: as a network, it has scores under {names or 'none'}."
+        )
+    part, name = held[0], metric or held[0].suite.headline.name
+    titles = {each.name: each.title for each in part.suite.metrics}
+    found = [row for row in part.rows if row.metric == name and name in titles]
+    if not found:
+        raise unknown_name("metric", name, {row.metric for row in part.rows})
     # of several stimulus sets, the one with most trials
-    row = max((row for row in held.rows if row.metric == wanted), key=lambda row: row.n, default=None)
-    if row is None or wanted not in known:
-        raise unknown_name("metric", wanted, {row.metric for row in held.rows}, f"Suite: {suite}.")
-    return _written(field_formats.badge_svg(held, known[wanted], row), output)
+    row = max(found, key=lambda row: row.n)
+    return _written(field_formats.badge_svg(part, titles[name], row), output)
 
 
 def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:

@@ -3,11 +3,13 @@ index, a badge."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from html import escape
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +19,12 @@ from benchmark.contracts import Metric, Suite, Trials
 from benchmark.display import printable, published
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from registry.labels import LABEL_SPACES, label_space
 
 FORMS = ("every-eval-ever", "eval-results", "model-index")
 SCHEMA = "0.3.0"  # of Every Eval Ever
 CHOICES = 100  # a sample lists the answers to choose from if there are at most so many
+UNBOUNDED = {-inf: "-Infinity", inf: "Infinity"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +33,13 @@ class SuiteScores:
 
     observer: ObserverRow
     suite: Suite
-    rows: tuple[ScoreRow, ...]
+    rows: tuple[ScoreRow, ...]  # that have a value
     sets: Mapping[str, StimuliNote]  # by digest
-    torch: str = "unknown"  # its version in the newest run
-    trials: Trials | None = None
-    choices: tuple[str, ...] = ()  # the answers to choose from
+    environment: Mapping[str, Any]  # of the run that made them
 
-    def headlines(self) -> Iterator[tuple[Metric, ScoreRow]]:
-        """Yield the headline on each stimulus set that has a value."""
-        for row in self.rows:
-            if row.metric == self.suite.headline.name and not row.condition and row.value is not None:
-                yield self.suite.headline, row
+    def images(self, row: ScoreRow) -> str:
+        """Return the name of a score's stimulus set."""
+        return printable(self.sets[row.stimuli].name if row.stimuli in self.sets else self.suite.name)
 
     def facts(self, row: ScoreRow) -> dict[str, str]:
         """Return what belongs beside a number, in words."""
@@ -58,36 +58,34 @@ class SuiteScores:
         return {name: published(printable(text)) for name, text in known.items() if text}
 
 
-def eval_results(held: list[SuiteScores]) -> str:
+def eval_results(held: Sequence[SuiteScores]) -> str:
     """Return the headlines of one network as YAML for `.eval_results/` in its repository on Hugging Face."""
-    return _yaml(
-        [
-            {
-                "dataset": {"id": f"gestaltbench/{part.suite.name}", "task_id": metric.name},
-                "value": row.value,
-                "date": row.created[:10],
-                "notes": "; ".join(f"{name}: {text}" for name, text in part.facts(row).items()),
-            }
-            for part in held
-            for metric, row in part.headlines()
-        ]
-    )
+    rows = []
+    for part, metric, row in _headlines(held):
+        notes = "; ".join(f"{name}: {text}" for name, text in part.facts(row).items())
+        where = {"id": f"gestaltbench/{part.suite.name}", "task_id": metric.name}
+        rows.append({"dataset": where, "value": row.value, "date": row.created[:10], "notes": notes})
+    return _yaml(rows)
 
 
-def model_index(held: list[SuiteScores]) -> str:
+def model_index(held: Sequence[SuiteScores]) -> str:
     """Return the headlines of networks as the front matter of a model card."""
-    results: dict[str, list[Any]] = {}
-    for part in held:
-        for metric, row in part.headlines():
-            note = part.sets.get(row.stimuli)
-            name = note.name if note else part.suite.name
-            number = {"type": metric.name, "value": row.value, "name": metric.title, "args": part.facts(row)}
-            dataset = {"name": printable(name), "type": plain_name(name), "revision": row.stimuli}
-            results.setdefault(part.observer.name, []).append(
-                {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": [number]}
-            )
-    index = [{"name": printable(name), "results": own} for name, own in results.items()]
+    results: dict[str, list[Any]] = defaultdict(list)
+    for part, metric, row in _headlines(held):
+        name = part.images(row)
+        number = {"type": metric.name, "value": row.value, "name": metric.title, "args": part.facts(row)}
+        dataset = {"name": name, "type": plain_name(name), "revision": row.stimuli}
+        task = {"type": "image-classification"}
+        results[printable(part.observer.name)].append({"task": task, "dataset": dataset, "metrics": [number]})
+    index = [{"name": name, "results": own} for name, own in results.items()]
     return f"---\n{_yaml({'model-index': index})}---\n"
+
+
+def _headlines(held: Sequence[SuiteScores]) -> Iterator[tuple[SuiteScores, Metric, ScoreRow]]:
+    """Yield each headline that has a value, once for each stimulus set."""
+    for part in held:
+        head = part.suite.headline
+        yield from ((part, head, row) for row in part.rows if row.metric == head.name and not row.condition)
 
 
 def _yaml(data: Any) -> str:
@@ -99,160 +97,113 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-") or "unnamed"
 
 
-def every_eval_ever(part: SuiteScores) -> Iterator[tuple[str, str]]:
+def every_eval_ever(part: SuiteScores, trials: Trials | None) -> Iterator[tuple[str, str]]:
     """Yield (path, text) of a network's samples and of its aggregate under a suite. The same scores give the same
     paths and texts."""
-    valued = [row for row in part.rows if row.value is not None]
-    if not valued:
-        return
-    seconds = str(datetime.fromisoformat(max(row.created for row in valued)).timestamp())
-    card = part.observer.card
-    developer = plain_name(_organisation(card))
-    name, collection = plain_name(part.observer.name), plain_name(f"gestaltbench-{part.suite.name}")
-    digest = sha256("".join(sorted({row.set_id for row in valued})).encode()).digest()
-    place = f"data/{collection}/{developer}/{name}/{UUID(bytes=digest[:16], version=4)}"
-    newest = max(valued, key=lambda row: row.created)
-    shared = {
-        "schema_version": SCHEMA,
-        "evaluation_id": f"{collection}/{developer}/{name}/{seconds}",
-        "model_id": f"{developer}/{name}",
-    }
-    titles = {metric.name: metric for metric in part.suite.metrics}
-    results = [_result(part, row, titles.get(row.metric)) for row in valued]
-    samples = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(part, valued, shared)]
+    newest, card = max(part.rows, key=lambda row: row.created), part.observer.card
+    moment = str(datetime.fromisoformat(newest.created).timestamp())
+    # the organisation, where the address of the architecture or the weights has it
+    found = re.search(r"hf(?:_hub)?:([\w.-]+)/", f"{card.get('arch')} {card.get('weights')}")
+    owner, name = plain_name(found[1] if found else "unknown"), plain_name(part.observer.name)
+    collection = plain_name(f"gestaltbench-{part.suite.name}")
+    digest = sha256("".join(sorted({row.set_id for row in part.rows})).encode()).digest()
+    place = f"data/{collection}/{owner}/{name}/{UUID(bytes=digest[:16], version=4)}"
+    run = {"schema_version": SCHEMA, "evaluation_id": f"{collection}/{owner}/{name}/{moment}"}
     stated = {key: published(str(card[key])) for key in ("arch", "sha256", "weights", "training") if card.get(key)}
+    stated |= {"identity": part.observer.identity, "deployment_type": "self_deployed", "model_availability": "unknown"}
+    source = {"source_name": "gestaltbench", "source_type": "evaluation_run"}
     aggregate: dict[str, Any] = {
-        "schema_version": SCHEMA,
-        "evaluation_id": shared["evaluation_id"],
-        "retrieved_timestamp": seconds,
-        "evaluation_timestamp": seconds,
-        "source_metadata": {
-            "source_name": "gestaltbench",
-            "source_type": "evaluation_run",
-            "source_organization_name": "unknown",
-            "evaluator_relationship": "other",
-        },
+        **run,
+        "retrieved_timestamp": moment,
+        "evaluation_timestamp": moment,
+        "source_metadata": {**source, "source_organization_name": "unknown", "evaluator_relationship": "other"},
         "eval_library": {"name": "gestaltbench", "version": newest.program or "unknown"},
         "model_info": {
             "name": printable(part.observer.name),
-            "id": shared["model_id"],
-            "developer": developer,
-            "inference_engine": {"name": "torch", "version": part.torch},
-            "additional_details": {
-                "deployment_type": "self_deployed",
-                "model_availability": "unknown",
-                "identity": part.observer.identity,
-                **stated,
-            },
+            "id": f"{owner}/{name}",
+            "developer": owner,
+            "inference_engine": {"name": "torch", "version": str(part.environment.get("packages", {}).get("torch"))},
+            "additional_details": stated,
         },
-        "evaluation_results": results,
+        "evaluation_results": [_result(part, row) for row in part.rows],
     }
-    if samples:
-        text, path = "".join(samples), f"{place}_samples.jsonl"
-        checksum = sha256(text.encode()).hexdigest()
-        described: dict[str, Any] = {
-            "format": "jsonl",
-            "file_path": path,
-            "hash_algorithm": "sha256",
-            "checksum": checksum,
-        }
-        described["total_rows"] = len(samples)
-        aggregate["detailed_evaluation_results"] = described
+    samples = _samples(part, trials, {**run, "model_id": f"{owner}/{name}"})
+    if lines := [json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples]:
+        text, path = "".join(lines), f"{place}_samples.jsonl"
+        sealed = {"hash_algorithm": "sha256", "checksum": sha256(text.encode()).hexdigest(), "total_rows": len(lines)}
+        aggregate["detailed_evaluation_results"] = {"format": "jsonl", "file_path": path, **sealed}
         yield path, text
     yield f"{place}.json", json.dumps(aggregate, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _organisation(card: Mapping[str, Any]) -> str:
-    """Return whose network it is, where the name of its architecture or weights says so."""
-    found = re.search(r"hf(?:_hub)?:([\w.-]+)/", f"{card.get('arch')} {card.get('weights')}")
-    return found[1] if found else "unknown"
+def _named(row: ScoreRow) -> dict[str, str]:
+    """Return the fields that name a result in aggregate and samples."""
+    parts = [part for part in (row.suite, row.metric, row.condition) if part]
+    return {"evaluation_name": " ".join(parts), "evaluation_result_id": "/".join([*parts, row.stimuli[:12]])}
 
 
-def _result_id(row: ScoreRow) -> str:
-    return "/".join(filter(None, (row.suite, row.metric, row.condition, row.stimuli[:12])))
-
-
-def _result(part: SuiteScores, row: ScoreRow, metric: Metric | None) -> dict[str, Any]:
-    low, high = (metric and (metric.span or metric.bounds)) or (float("-inf"), float("inf"))
-    note = part.sets.get(row.stimuli)
-    unbounded = {float("-inf"): "-Infinity", float("inf"): "Infinity"}
+def _result(part: SuiteScores, row: ScoreRow) -> dict[str, Any]:
+    other = Metric(name=row.metric, title=row.metric, definition="")  # a score that is no metric of its own
+    metric = next((metric for metric in part.suite.metrics if metric.name == row.metric), other)
+    low, high = metric.span or metric.bounds or (-inf, inf)
     uncertainty: dict[str, Any] = {"num_samples": row.n}
     if row.low is not None:
-        limits = {"lower": row.low, "upper": row.high, "confidence_level": row.level, "method": row.method}
-        uncertainty["confidence_interval"] = limits
+        ends = {"lower": row.low, "upper": row.high, "confidence_level": row.level, "method": row.method}
+        uncertainty["confidence_interval"] = ends
     return {
-        "evaluation_result_id": _result_id(row),
-        "evaluation_name": " ".join(filter(None, (part.suite.name, row.metric, row.condition))),
+        **_named(row),
         "source_data": {
-            "dataset_name": note.name if note else part.suite.name,
+            "dataset_name": part.images(row),
             "source_type": "other",
-            "additional_details": {"digest": row.stimuli, "images": str(note.n if note else "")},
+            "additional_details": {"digest": row.stimuli},
         },
         "metric_config": {
-            "evaluation_description": metric.definition if metric else row.metric,
+            "evaluation_description": metric.definition,
             "metric_id": f"gestaltbench.{row.suite}.{row.metric}",
-            "metric_name": metric.title if metric else row.metric,
-            "lower_is_better": metric is not None and metric.direction == "lower",
+            "metric_name": metric.title,
+            "lower_is_better": metric.direction == "lower",
             "score_type": "continuous",
-            "min_score": unbounded.get(low, low),
-            "max_score": unbounded.get(high, high),
+            "min_score": UNBOUNDED.get(low, low),
+            "max_score": UNBOUNDED.get(high, high),
         },
         "score_details": {"score": row.value, "uncertainty": uncertainty, "details": part.facts(row)},
     }
 
 
-def _samples(part: SuiteScores, rows: list[ScoreRow], shared: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield the answers one by one, each beside the first score of its role."""
-    if part.trials is None or "response" not in part.trials.columns:
+    if trials is None or "response" not in trials.columns:
         return
-    heads = sorted(rows, key=lambda row: (bool(row.condition), row.metric != part.suite.headline.name))
-    names = ("role", "condition", "stimulus", "category", "response")
-    for role, condition, stimulus, category, response in zip(
-        *(part.trials[name].tolist() for name in names), strict=True
-    ):
-        row = next((row for row in heads if row.role == role), heads[0])
-        right = response == category
+    heads = sorted(part.rows, key=lambda row: (bool(row.condition), row.metric != part.suite.headline.name))
+    beside = {row.role: _named(row) for row in reversed(heads)}
+    space = heads[0].space
+    choices = list(label_space(space).classes) if space in LABEL_SPACES else []
+    choices = choices if len(choices) <= CHOICES else []
+    columns = (trials[name].tolist() for name in ("role", "condition", "stimulus", "category", "response"))
+    for role, condition, stimulus, category, response in zip(*columns, strict=True):
+        answer = {"turn_idx": 0, "source": "output.raw", "extracted_value": response, "is_terminal": True}
         yield {
             **shared,
-            "evaluation_name": " ".join(filter(None, (part.suite.name, row.metric, row.condition))),
-            "evaluation_result_id": _result_id(row),
+            **beside.get(role, _named(heads[0])),
             "sample_id": "/".join(filter(None, (role, condition, stimulus))),
             "interaction_type": "single_turn",
-            "input": {
-                "raw": f"image {stimulus}",
-                "reference": [category],
-                "choices": list(part.choices) if len(part.choices) <= CHOICES else None,
-            },
+            "input": {"raw": f"image {stimulus}", "reference": [category], "choices": choices or None},
             "output": {"raw": [response]},
-            "answer_attribution": [
-                {
-                    "turn_idx": 0,
-                    "source": "output.raw",
-                    "extracted_value": response,
-                    "extraction_method": "exact_match",
-                    "is_terminal": True,
-                }
-            ],
-            "evaluation": {"score": float(right), "is_correct": right},
-            "metadata": {"role": role, "condition": condition, "space": part.rows[0].space},
+            "answer_attribution": [{**answer, "extraction_method": "exact_match"}],
+            "evaluation": {"score": float(response == category), "is_correct": response == category},
+            "metadata": {"role": role, "condition": condition, "space": space},
         }
 
 
-def badge_svg(part: SuiteScores, metric: Metric, row: ScoreRow) -> str:
-    """Return a badge: suite and metric on the left, value and interval on the right."""
-    label, value = f"{part.suite.name}: {metric.title}", format_interval(row.value, row.low, row.high)
-    about = f"{part.observer.name}: {label} {value}; " + "; ".join(part.facts(row).values())
-    widths = [round(6.3 * len(text)) + 12 for text in (label, value)]
-    left, whole = widths[0], sum(widths)
-    texts = "".join(
-        f'<text x="{x}" y="14">{escape(printable(text))}</text>'
-        for x, text in ((left / 2, label), (left + widths[1] / 2, value))
+def badge_svg(part: SuiteScores, title: str, row: ScoreRow) -> str:
+    """Return a badge: suite and metric on the left, value and interval on the right; the rest under the pointer."""
+    texts = printable(f"{part.suite.name}: {title}"), format_interval(row.value, row.low, row.high)
+    left, right = (round(6.3 * len(text)) + 12 for text in texts)
+    about = escape(printable("; ".join([f"{part.observer.name}, {' '.join(texts)}", *part.facts(row).values()])))
+    drawn = "".join(
+        f'<rect x="{x}" width="{width}" height="20" fill="{fill}"/>'
+        f'<text x="{x + width / 2}" y="14" fill="#fff" text-anchor="middle">{escape(text)}</text>'
+        for x, width, fill, text in zip((0, left), (left, right), ("#444", "#1f5f8b"), texts, strict=True)
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="20" role="img" '
-        f'aria-label="{escape(printable(f"{label} {value}"))}"><title>{escape(printable(about))}</title>'
-        f'<rect width="{whole}" height="20" rx="3" fill="#1f5f8b"/>'
-        f'<path d="M3 0H{left}V20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z" fill="#444"/>'
-        f'<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">{texts}</g>'
-        "</svg>\n"
-    )
+    size = f'width="{left + right}" height="20" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>{about}</title>{drawn}</svg>\n'

@@ -27,6 +27,7 @@ from registry.documents import read_json, validated
 from registry.user_errors import foreign
 
 LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
+MOST = 1e6  # of a number that is no percent, such as a frequency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class ReportedMetric:
     suite: str  # the suite with the same subject
     caveat: str  # what a reader must consider
     clean: bool = False  # whether it is accuracy on clean images
-    table: str = ""  # a file with a row per network that has its values
+    table: str = ""  # the table with a row per network that has its values
     column: str = ""  # a pattern of their columns there; its groups name the condition
     percent: bool = True  # whether the table has percent
     n: int = 0  # images behind each value, 0 if they are not known or it is no share
@@ -110,8 +111,9 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
     source: the publisher if the table names none (None: the file's name); metrics: gestaltbench's own by name, whose
     range values must respect. Raises ScoresError with file, row and expectation."""
     if path.is_dir():
-        readers = {SOURCE: (_read_masking, MASKING), ROBUSTBENCH: (_read_robustbench, LISTS)}
-        readers |= {name: (partial(_read_wide, source=name), parts) for name, parts in _wide_tables().items()}
+        readers: dict[str, tuple[Callable[[Path], ScoreTables], Collection[str]]] = {SOURCE: (_read_masking, MASKING)}
+        wide = {name: parts for name, parts in _wide_tables().items() if parts}
+        readers |= {name: (partial(_read_wide, source=name), parts) for name, parts in wide.items()}
         for name, (read, parts) in readers.items():
             if source in (None, name) and any((path / part).exists() for part in parts):
                 return read(path)
@@ -134,11 +136,10 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
 
 
 def _wide_tables() -> dict[str, set[str]]:
-    """Return source -> its tables with a row per network."""
+    """Return source -> its tables with a row per network: files, or folders of a JSON file per network."""
     tables: dict[str, set[str]] = defaultdict(set)
     for (source, _), known in known_metrics().items():
-        if known.table:
-            tables[source].add(known.table)
+        tables[source] |= {known.table} - {""}
     return tables
 
 
@@ -146,27 +147,41 @@ def _read_wide(folder: Path, source: str) -> ScoreTables:
     """Read tables with a row per network. An empty cell has no value. Raises ScoresError."""
     scores: list[ReportedScore] = []
     for path in sorted(folder / name for name in _wide_tables()[source] if (folder / name).exists()):
-        with foreign("table of scores", path, ScoresError, "Expected a row per network, as published."):
-            frame = read_frame(path)
-            head = list(map(str, frame.iloc[0]))
-            if "model" not in head:
-                raise ValueError("it has no column 'model'")
-            columns = [
-                (at, metric, known, " ".join(filter(None, found.groups())))
-                for (publisher, metric), known in known_metrics().items()
-                for at, name in enumerate(head)
-                if (publisher, known.table) == (source, path.name) and (found := re.fullmatch(known.column, name))
-            ]
-            for number, cells in zip(frame.index[1:], frame.iloc[1:].to_numpy().tolist(), strict=True):
-                row = dict(zip(head, cells, strict=True))
-                # one network at several sizes of the input is several observers
-                name = row["model"] + (f"@{row['img_size']}" if "img_size" in row else "")
-                for at, metric, known, condition in columns:
-                    if text := cells[at]:
-                        where = f"{path}, row {number}, '{head[at]}'"
-                        value = _percent(text, 100, where) / 100 if known.percent else float(text)
-                        scores.append(known.score(ObserverName(source, name), metric, value, condition))
+        rows = _entries(path) if path.is_dir() else ((f"{path}, {where}", row) for where, row in _rows(path))
+        for where, row in rows:
+            if not (name := row.get("model")):
+                raise ScoresError(f"{where}: expected a row per network, as published, with its name in 'model'.")
+            # one network at several sizes of the input is several observers
+            observer = ObserverName(source, name + (f"@{row['img_size']}" if "img_size" in row else ""))
+            for column, text in row.items():
+                for metric, known, condition in _measured(source, path.name, column) if text not in ("", None) else ():
+                    value = _number(text, 100 if known.percent else MOST, f"{where}, '{column}'")
+                    score = known.score(observer, metric, value / 100 if known.percent else value, condition)
+                    scores.append(replace(score, remarks=(*score.remarks, *row.get("remarks", ()))))
     return ScoreTables(_once(folder, scores))
+
+
+@cache
+def _measured(source: str, table: str, column: str) -> tuple[tuple[str, ReportedMetric, str], ...]:
+    """Return the metrics of which a column has values, with the condition that its name states."""
+    return tuple(
+        (metric, known, " ".join(filter(None, found.groups())))
+        for (publisher, metric), known in known_metrics().items()
+        if (publisher, known.table) == (source, table) and (found := re.fullmatch(known.column, column))
+    )
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield RobustBench's entries as rows. "external": an attack stronger than AutoAttack, where one is known."""
+    for path in sorted(folder.glob("*.json")):
+        entry = _table(path, lambda _: True, "plain text")
+        note = entry.get("footnote")
+        remarks = [printable(" ".join(note.split()))] if isinstance(note, str) and note.strip() else []
+        remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
+        if entry.get("eps") not in (None, "4/255"):
+            raise ScoresError(f"{path}: 'eps' is {entry['eps']!r:.40}; expected 4/255, or none for corruptions.")
+        external = entry.get("external") or entry.get("autoattack_acc")
+        yield str(path), {**entry, "model": path.stem, "external": external, "remarks": remarks}
 
 
 def shipped_scores() -> ScoreTables:
@@ -311,47 +326,12 @@ def _are_answers(values: Any) -> bool:
     return isinstance(values, list) and bool(values) and set(map(repr, values)) <= {"0", "1"}
 
 
-def _percent(text: Any, most: float, where: str) -> float:
-    """Return a number of percent. Raises ScoresError if it is none."""
+def _number(text: Any, most: float, where: str) -> float:
+    """Return a number from 0 to `most`. Raises ScoresError if it is none."""
     try:
         value = float(text)
     except (TypeError, ValueError):
         value = -1.0
     if not 0 <= value <= most:
-        raise ScoresError(f"{where}: expected percent, got {text!r:.40}.")
+        raise ScoresError(f"{where}: expected {'percent' if most == 100 else 'a number'}, got {text!r:.40}.")
     return value
-
-
-ROBUSTBENCH = "robustbench"
-#: List of entries -> our name of each number that one may have; "external": an attack stronger than AutoAttack.
-LISTS: Mapping[str, Mapping[str, str]] = {
-    "Linf": {"clean_acc": "clean_on_5000", "autoattack_acc": "autoattack_linf_4", "external": "strongest_known_linf_4"},
-    "corruptions": {
-        "clean_acc": "natural_of_entry",
-        "corruptions_acc": "imagenet_c_accuracy",
-        "corruptions_mce": "imagenet_c_mce",
-        "corruptions_acc_3d": "three_d_accuracy",
-        "corruptions_mce_3d": "three_d_mce",
-    },
-}
-
-
-def _read_robustbench(folder: Path) -> ScoreTables:
-    """Read each entry's accuracy on clean images and under Linf 4/255 or corruptions. Raises ScoresError."""
-    scores = []
-    for path, numbers in ((path, LISTS[part]) for part in LISTS for path in sorted((folder / part).glob("*.json"))):
-        entry = _table(path, lambda _: True, "plain text")
-        remarks = [" ".join(note.split())] if isinstance(note := entry.get("footnote"), str) and note.strip() else []
-        remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
-        if entry.get("eps") not in (None, "4/255"):
-            raise ScoresError(f"{path}: 'eps' is {entry['eps']!r:.40}; expected 4/255, or none for corruptions.")
-        given = {name: entry[name] for name in numbers if entry.get(name) not in (None, "")}
-        if "autoattack_acc" in given:
-            given.setdefault("external", given["autoattack_acc"])
-        for name, text in given.items():
-            errors = "mce" in name
-            value = _percent(text, 1000 if errors else 100, f"{path}, '{name}'")
-            known, observer = known_metrics()[ROBUSTBENCH, numbers[name]], ObserverName(ROBUSTBENCH, path.stem)
-            score = known.score(observer, numbers[name], value if errors else value / 100)
-            scores.append(replace(score, remarks=(*score.remarks, *map(printable, remarks))))
-    return ScoreTables(_once(folder, scores))

@@ -72,7 +72,7 @@ def test_a_badge_has_value_and_interval_and_its_text_is_text(board, bench):
     said = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert said[0] == "cue-conflict: shape bias" and "[" in said[1] and NET in drawn[0].text
     assert bench("badge", NET, "--metric", "nothing", "--db", board).code == 2
-    assert "is no network" in bench("badge", "ideal-shape", "--db", board).err
+    assert "as a network, it has scores under none" in bench("badge", "ideal-shape", "--db", board).err
     page = bench("export", "--format", "html", "--db", board).out
     assert page.startswith("<p>") and "<table>" in page
 
