@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -120,6 +121,16 @@ def in_parts(
     starts = range(0, len(images), step)
     parts = [change(images[i : i + step], seeds[i : i + step]) for i in starts]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    """Call `work` with 0 to count - 1, in as many threads as torch has."""
+    if (threads := torch.get_num_threads()) == 1:  # the start of a thread costs as much as a small image
+        for i in range(count):
+            work(i)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(count)))
 
 
 MEAN_LEVEL = 0.4545  # mean grey of the published amplitude spectrum

@@ -1,7 +1,9 @@
 """Blurs and warps of ImageNet-C."""
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from benchmark.transforms.basics import Streams, blur
+from benchmark.transforms.basics import Streams, blur, in_threads
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -22,12 +24,28 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
     kernel = disc_kernel(radius, softness)
     reach = kernel.shape[0] // 2
     height, width = images.shape[-2:]
+    opencv = opencv_module()
+    # In float64 the levels stored from both are equal; OpenCV takes a third of the time of torch's spectra.
+    if opencv is not None and images.device.type == "cpu" and images.dtype == torch.float64:
+        planes = images.reshape(-1, height, width).numpy()
+        done = np.empty_like(planes)
+        in_threads(lambda i: opencv.filter2D(planes[i], -1, kernel, dst=done[i]), len(planes))
+        return torch.from_numpy(done).reshape(images.shape)
     size = tuple(next_fast_len(length + 2 * reach, real=True) for length in (height, width))
     padded = F.pad(images, (reach,) * 4, mode="reflect")
     turned = _spectrum(radius, softness, size, images.device, images.dtype)
     product = torch.fft.rfft2(padded, s=size).mul_(turned)
     whole: torch.Tensor = torch.fft.irfft2(product, s=size)
     return whole[..., :height, :width]
+
+
+@cache
+def opencv_module() -> Any:
+    """Return OpenCV; None if it is not installed."""
+    try:
+        return import_module("cv2")
+    except ImportError:
+        return None
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,6 @@
 Their names are those of `imagenet_c.yaml`, which has families and order and is read without torch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -20,7 +19,7 @@ from PIL import Image
 from benchmark.contracts import Transform
 from benchmark.failures import StimuliError
 from benchmark.transforms import blur, weather
-from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, stored_levels
+from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels
 
 Pixels = NDArray[np.uint8]
 
@@ -84,12 +83,22 @@ def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
     """Shrink uint8 images to `share` of the size and enlarge them, both by PIL's box average."""
     height, width = images.shape[-2:]
     small = (int(width * share), int(height * share))
+    alike = is_nearest(small[0], width) and is_nearest(small[1], height)
+    enlarging = Image.Resampling.NEAREST if alike else Image.Resampling.BOX
 
     def again(pixels: Pixels) -> Image.Image:
-        image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
-        return image.resize((width, height), Image.Resampling.BOX)
+        return Image.fromarray(pixels).resize(small, Image.Resampling.BOX).resize((width, height), enlarging)
 
     return by_pil(images, again)
+
+
+@lru_cache(maxsize=64)
+def is_nearest(small: int, length: int) -> bool:
+    """Return whether PIL's nearest neighbour, which takes a tenth of the time, enlarges a line as its box average does.
+    It does at 224 px; at some other sizes it rounds a place otherwise."""
+    line = Image.fromarray(np.arange(small, dtype=np.int32)[None])
+    box, nearest = (line.resize((length, 1), how) for how in (Image.Resampling.BOX, Image.Resampling.NEAREST))
+    return np.array_equal(np.asarray(box), np.asarray(nearest))
 
 
 def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:
@@ -100,8 +109,7 @@ def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> tor
     def put(at: int) -> None:
         out[at] = np.asarray(change(pixels[at]))
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(put, range(len(pixels))))
+    in_threads(put, len(pixels))
     return torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
 
 

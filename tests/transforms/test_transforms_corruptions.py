@@ -13,8 +13,9 @@ from scipy import stats
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
 from benchmark.failures import StimuliError
+from benchmark.transforms import blur
 from benchmark.transforms.basics import Streams, invert
-from benchmark.transforms.corruptions import CORRUPTIONS, corruption, pixelate
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption, is_nearest, pixelate
 from benchmark.transforms.listing import own_list
 
 ALL = tuple(CORRUPTIONS)
@@ -27,6 +28,16 @@ IMAGES = as_images(PIXELS)
 def _opencv_where_water_is(request):
     if getattr(request.node, "callspec", None) and request.node.callspec.params.get("name") == "spatter":
         pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_defocus_gives_the_same_pixels_with_and_without_opencv(monkeypatch, severity):
+    pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")
+    flat = np.full((1, 64, 64, 3), 127, dtype=np.uint8)
+    images = torch.from_numpy(np.concatenate([PIXELS, flat, np.full_like(flat, 255)])).permute(0, 3, 1, 2)
+    there = corruption("defocus_blur", severity).apply(images, seeds(8))
+    monkeypatch.setattr(blur, "opencv_module", lambda: None)
+    assert torch.equal(there, corruption("defocus_blur", severity).apply(images, seeds(8)))
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +205,13 @@ def test_pixelate_leaves_squares_of_one_colour():
     found = pixelate(image, 0.25)[0, 0]
     means = torch.tensor([[13.5, 17.5], [45.5, 49.5]]).repeat_interleave(4, 0).repeat_interleave(4, 1)
     assert (found - means).abs().max() == 0.5
+
+
+def test_pixelate_gives_the_pixels_of_two_box_averages_at_any_size():
+    """At 54 px, nearest neighbours of 32 are other pixels than box averages."""
+    assert is_nearest(134, 224) and is_nearest(56, 224) and not is_nearest(32, 54)
+    for share, size in ((0.6, 224), (0.25, 224), (0.6, 54)):
+        pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+        small = Image.fromarray(pixels).resize((int(size * share),) * 2, Image.Resampling.BOX)
+        done = pixelate(torch.from_numpy(pixels).permute(2, 0, 1)[None], share)[0].permute(1, 2, 0).numpy()
+        assert np.array_equal(done, np.asarray(small.resize((size, size), Image.Resampling.BOX)))
