@@ -102,6 +102,7 @@ def test_the_public_workflow_and_ours_run_recipes_alone():
 def test_the_version_and_its_date_are_those_of_the_citation():
     stated = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (stated["version"], str(stated["date-released"])) == (gestaltbench.__version__, RELEASED)
+    assert f"## {gestaltbench.__version__} ({RELEASED})\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_every_checkpoint_is_small():
