@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +12,15 @@ import click
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_rows, safe_console
-from benchmark.failures import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
+from benchmark.failures import BenchError, MissingStimuli, StimuliError, StoreError, UsageError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
+from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry, group_members, read_catalogue
 from benchmark.stimuli.croissant import croissant as describe
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add as note
-from benchmark.stimuli.fetch import add_experiment
+from benchmark.stimuli.fetch import add_experiment, unpack
 from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.generated import is_generated
 from benchmark.stimuli.items import SUFFIXES
@@ -111,10 +113,13 @@ def add(
     are unpacked. Classes are names of folders, or come from a list of the images (val.txt, CSV, TSV, JSON lines). An
     experiment's YAML says itself where its images are and what they show (docs/experiments.md)."""
     settings = read_settings()
-    if folder is None and name.endswith((".yaml", ".yml")):
+    if folder is None and name.endswith((".yaml", ".yml", ".tar.gz")):
         if role or space or layout or columns:
             raise UsageError(f"{name}: what an experiment's images show is in its YAML: leave out the options.")
-        entry = add_experiment(expanded(name), settings, echo_line)
+        file = _unpacked(expanded(name), settings)
+        entry = add_experiment(file, settings, echo_line)
+        if file.with_name("trials").is_dir():
+            echo_line(f"people's answers: bench import trials {file.with_name('trials')}")
         boards = [own for own in find_suites().suites if own.endswith(f":{entry.name}")]
         echo_line(f"added '{entry.name}' from {name}; it is on the boards of {', '.join(boards)}")
         return 0
@@ -126,6 +131,18 @@ def add(
     entry = note(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
     echo_line(f"added '{entry.name}' from {folder or place}")
     return 0
+
+
+def _unpacked(file: Path, settings: Settings) -> Path:
+    """Return the YAML of an experiment, unpacked from its archive in the home folder if it is one."""
+    if not file.name.endswith(".tar.gz"):
+        return file
+    folder = settings.home / "experiments" / file.name.removesuffix(".tar.gz")
+    shutil.rmtree(folder, ignore_errors=True)
+    unpack(file, "", folder)
+    if len(found := sorted(folder.glob("*.yaml"))) != 1:
+        raise StimuliError(f"{file}: expected one YAML of an experiment in it; it has {len(found)}.")
+    return found[0]
 
 
 @command()

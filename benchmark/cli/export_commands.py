@@ -12,6 +12,7 @@ from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines
 from benchmark.display import counted
+from benchmark.failures import UsageError
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 
@@ -29,8 +30,19 @@ def export(
             without=("by", "unseen_only", "format", "every_score", "trials_of", "output"),
         ),
     ] = None,
+    experiment: Annotated[
+        str | None, Option("Write an experiment's YAML, images and answers to the .tar.gz of --output.", metavar="NAME")
+    ] = None,
     **asked: Any,
 ) -> int:
+    if experiment is not None:
+        from benchmark.api.experiment_archives import export_experiment
+
+        if asked["output"] is None:
+            raise UsageError(f"--experiment needs a file: -o {experiment}.tar.gz.")
+        images, answers = export_experiment(asked["leaderboard"], experiment, Path(asked["output"]))
+        echo_line(f"{asked['output']}: {counted(images, 'image')}, {counted(answers, 'trial')} of {experiment}")
+        return 0
     if bundle is None:
         echo_data(api.export(**asked))
         return 0

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from benchmark.display import counted
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import (
@@ -360,13 +361,13 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
         raise StimuliError(f"{own.where('name')}: '{own.name}' is a built-in set; choose another name.")
     images = list(experiment_images(own)) if own.stimuli else []
     row = {"role": own.role, "space": own.space, "layout": "experiment", "title": own.title, "license": own.license}
-    if own.stimuli:
+    if images and own.stimuli:
         row["folder"] = str((Path(own.file).parent / own.stimuli.folder).resolve())
     source = own.source or f"its publisher; name the folder under `stimuli:` of {file}"
     entry = entry_from(own.name, {**row, "citation": own.citation, "source": source, "experiment": own.file}, file)
     save_entry(entry, settings)
     what = f"{len(images)} images" if images else "no images: answers of people and published networks alone"
-    report(f"{own.name}: {len(own.answers)} categories, {len(own.levels)} conditions, {what}")
+    report(f"{own.name}: {len(own.answers)} categories, {counted(len(own.levels), 'condition')}, {what}")
     return entry
 
 
