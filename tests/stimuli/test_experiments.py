@@ -77,6 +77,17 @@ def test_the_published_are_written_so():
     assert edges.single and edges.averaged == ("",) and published_experiments()["stylized"].role == "stylised"
 
 
+@pytest.mark.parametrize(
+    "file", [*(Path(__file__).parents[2] / "docs" / "experiments").glob("*.yaml")], ids=lambda file: file.stem
+)
+def test_the_published_examples_of_the_docs_are_read(file):
+    own = read_experiment(file)
+    assert len(own.answers) == 16 and own.citation
+    if own.factors:
+        found = own.completed(own.labels_of("mosaic/intensity_level_3/fruit/x.jpg"))
+        assert found["condition"] == "3/mosaic" and len(own.levels) == 30
+
+
 def test_images_and_people_of_a_laboratory(tmp_path):
     own = read_experiment(write(tmp_path))
     images = {(labels["condition"], name): labels["category"] for name, _, labels in experiment_images(own)}
@@ -192,3 +203,19 @@ def test_factors_give_curves_and_a_paired_difference(tmp_path, bench):
     assert (rows["kind_difference", "100"].value, rows["kind_difference", "50"].value) == (0, 1)
     assert rows["kind_difference", ""].n == 3 and rows["reaction_time", "50/shuffled"].value == 0.25
     assert "too few for a curve" in rows["threshold", "shuffled"].reason
+
+
+@pytest.mark.slow
+def test_an_archive_carries_images_and_answers_to_another_machine(tmp_path, bench, monkeypatch):
+    bench("data", "add", write(tmp_path))
+    bench("import", "trials", german_table(tmp_path))
+    before = bench("rank", "--suite", "human-comparison:fragments", "--all").out
+    assert bench("export", "--experiment", "fragments", "-o", "fragments.tar.gz").out.endswith(
+        "12 images, 36 trials of fragments\n"
+    )
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "other"))
+    added = bench("data", "add", "fragments.tar.gz").out
+    folder = added.partition("bench import trials ")[2].splitlines()[0]
+    bench("import", "trials", folder, "--db", "other.db")
+    assert bench("rank", "--suite", "human-comparison:fragments", "--all", "--db", "other.db").out == before
+    assert bench("export", "--experiment", "fragments", "-o", "x.zip").code == 2
