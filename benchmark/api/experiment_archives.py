@@ -16,7 +16,7 @@ from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError, UsageError, unknown_name
 from benchmark.observer_trials import ImportedAnswers
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.croissant import TABLE, croissant
+from benchmark.stimuli.croissant import croissant
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.experiments import Experiment, added_experiments
 from benchmark.store import Store
@@ -46,7 +46,11 @@ def export_experiment(
     if entry.folder:
         stimuli = open_set(name, settings)
         files = _images(stimuli)
-        plain["stimuli"] = {"folder": "images", "table": TABLE, "columns": {label: label for label in stimuli.labels}}
+        plain["stimuli"] = {
+            "folder": "images",
+            "table": "labels.csv",
+            "columns": {label: label for label in stimuli.labels},
+        }
         described = croissant(stimuli, entry)
         files |= {f"images/{file}": text.encode() for file, text in described.items()}
     rows: list[tuple[str, ...]] = []
