@@ -87,7 +87,6 @@ def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], Stat
     own = f"timm:{known.architecture}"
     if arch not in ("", own):
         raise CardError(f"{shown(folder)} holds a {own}, not a {arch}. Leave --arch out.")
-    require_known(own)
     # The count of classes is the label space's, and a network of another is refused by its head.
     arguments = {name: value for name, value in (known.model_args or {}).items() if name != "num_classes"}
     return own, str(weights), arguments, StatedInput(known.pretrained_cfg.fields(), str(config))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
-from registry.architectures import random_seed, require_known, split_arch, whole_arch
+from registry.architectures import random_seed, split_arch, whole_arch
 from registry.cards import Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.class_lists import (
@@ -127,7 +127,6 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
             labels = draft.labels or COCO
             options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold")).option()
         arch = whole_arch(arch.removeprefix(PREFIX))
-        require_known(arch)
         stated = stated_by_detector(arch)
     else:
         arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
 from benchmark.contracts.trials import stacked
-from benchmark.failures import TrialsError, unknown_name
+from benchmark.failures import unknown_name
 from benchmark.observer_trials import left_out
 from benchmark.stimuli.image_names import stimulus_id
 from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network
@@ -139,16 +139,11 @@ def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
 
 
 def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes) -> dict[str, str]:
-    """Store every observer with its source and the recipe on its card, and return name -> id. Raises TrialsError or
-    UnknownName if a stated recipe does not belong to a network in the tables."""
-    people, networks = set[str](), set[str]()
-    for file in files:
-        (people if file.kind == "human" else networks).update((file.observer, str(file.who)))
-    for name in stated:
-        if name in people:
-            raise TrialsError(f"training of '{name}': people have no training recipe.")
-        if name not in networks:
-            raise unknown_name("observer in these tables", name, networks, "Its training was stated.")
+    """Store every observer with its source and the recipe on its card, and return name -> id. Raises UnknownName if a
+    stated recipe belongs to no network in the tables."""
+    networks = {name for file in files if file.kind != "human" for name in (file.observer, str(file.who))}
+    if odd := [name for name in stated if name not in networks]:
+        raise unknown_name("network in these tables", odd[0], networks, "Its training was stated.")
     cards, rows = {row.name: row.card for row in store.observers()}, dict[str, str]()
     for name, file in {str(file.who): file for file in files}.items():
         before = cards.get(name, {})

@@ -50,11 +50,7 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
     else:
         if not stat.S_ISREG(mode):
             raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
-        if not os.access(path, os.R_OK):
-            raise StoreError(f"{location.shown} cannot be read: this user has no permission")
-        if write and not os.access(path, os.W_OK):
-            raise read_only(location.shown)
-    if write and not os.access(path.parent, os.W_OK):
+    if write and not all(os.access(place, os.W_OK) for place in (path, path.parent) if place.exists()):
         raise read_only(location.shown)
     if write and (kind := network_disk(path)):
         why = "processes will wait for one another; put it on a local disk, or use PostgreSQL for several machines"

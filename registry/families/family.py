@@ -32,16 +32,8 @@ FAMILIES: Mapping[str, str] = {
 }
 
 
-_SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}(\.\w+)")
-
-
-def _whole(path: Path) -> Path:
-    """Return the folder that a shard, an index, an adapter or a configuration is in; other paths as they are."""
-    shard = _SHARD.fullmatch(path.name)
-    of_folder = path.name in ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-    if shard is not None:
-        of_folder = is_file(path.with_name(f"{shard[1]}{shard[2]}.index.json"))
-    return path.parent if (of_folder or path.name.endswith(".index.json")) and is_file(path) else path
+#: Files that stand for the folder that they are in; an index of shards ("*.index.json") does, too.
+_OF_FOLDERS = ("config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +67,9 @@ def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
     transformers, an ONNX file, or an exported program."""
     if weights is None or is_url(weights):
         return arch, weights
-    folder = _whole(expanded(weights))
-    weights = weights if folder == expanded(weights) else str(folder)
+    folder = expanded(weights)
+    if (folder.name in _OF_FOLDERS or folder.name.endswith(".index.json")) and is_file(folder):
+        folder, weights = folder.parent, str(folder.parent)
     if not is_folder(folder):
         return arch or {".onnx": "onnx", ".pt2": "export"}.get(folder.suffix, ""), weights
     kind, _, place = arch.partition(":")

@@ -68,7 +68,6 @@ LINES = {
     f"register mine --weights whole.pt {TINY}": ("mine", "--convert"),
     f"register mine --weights ordered.pt {TINY}": ("mine", "--convert"),
     f"register mine --weights hf/model.safetensors.index.json {TINY}": ("mine", "--convert"),
-    f"register mine --weights hf/model-00002-of-00002.safetensors {TINY}": ("mine", "--convert"),
     f"register mine --weights two.pt {TINY}": ("mine", "--key a"),
     f"register mine --weights more.pt {TINY}": ("mine", "--ignore decoder.*"),
     f"register mine --weights mine.pth --labels world16 {HALF}": ("mine", "--labels imagenet1k"),

@@ -71,7 +71,6 @@ FILES = {
     "quantised-network.pt": lambda network, path: torch.save(quantised(network), path),
     "script.pt": lambda network, path: torch.jit.script(network).save(path),
     "model.safetensors.index.json": lambda network, path: in_shards(network, path.parent),
-    "model-00001-of-00002.safetensors": lambda network, path: in_shards(network, path.parent),
     "other-names.pth": lambda network, path: torch.save(
         {f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(network.state_dict().items())}, path),
     "argmax.onnx": lambda network, path: onnx(lambda logits: logits.argmax(1), 1, path, network),
