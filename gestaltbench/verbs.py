@@ -168,8 +168,7 @@ def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
 
 @wraps(api.run)
 def _run(*args: Any, **given: Any) -> Results[Record]:
-    """Run with a bar; return the counts, a row per model and suite that failed or does not apply, and verdicts on
-    networks that were named."""
+    """Run with a bar; return counts, what failed or does not apply, and verdicts on named networks."""
     asked = signature(api.run).bind(*args, **given).arguments
     with progress(asked.get("reporter")) as reporter:
         report = api.run(*args, **{**given, "reporter": reporter})

@@ -186,8 +186,7 @@ class ModelCard(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_rare(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most models belong to no training run, have no certificate and were not tried on photographs; their stored
-        cards leave the fields out."""
+        """Stored cards leave out what most models do not have."""
         rare = {"checkpoint": self.checkpoint, "verified": self.verified, "tried": self.tried}
         return {name: value for name, value in plain(self).items() if rare.get(name, True)}
 

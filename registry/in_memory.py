@@ -446,8 +446,7 @@ def _registered_card(module: nn.Module, digests: tuple[str, ...], said: Said, sh
 
 
 def _as_registered(held: Held, card: ModelCard | None, said: Said, shelf: CardFolder) -> Held:
-    """Return the registered network that the object is, loaded from its file; the object's own copy if it is none.
-    card: of a network with these weights."""
+    """Return the network of a card with these weights, or the own copy if that answers otherwise."""
     model = held.model
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):

@@ -451,8 +451,7 @@ def _named_in(stem: str) -> list[str]:
 
 
 def _fitting(names: list[str], content: Any) -> Iterator[str]:
-    """Yield "timm:NAME" and "torchvision:NAME" of the networks whose weights, but for the head's, are all in the
-    content."""
+    """Yield the architectures of these names whose weights, but for the head's, are all in the content."""
     for name in names:
         for arch in _known().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
             with suppress(BenchError):

@@ -149,8 +149,7 @@ def expected_seconds(
 
 
 def _showing_seconds(tasks: Sequence[Task]) -> float:
-    """Return about how long decoding and transforming all images takes, by a few images of a few blocks. Observers
-    share both."""
+    """Return about how long decoding and transforming all images takes, by a few of a few blocks."""
     blocks = {
         (block.stimuli.digest, block.condition, block.presentation): block
         for task in tasks

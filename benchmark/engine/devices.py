@@ -209,8 +209,7 @@ def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run
 
 
 def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
-    """Return the tuned form of a model and the memory layout of its images: batch norms are folded, and on a CPU, whose
-    convolutions are fastest so, channels come last if the network takes that."""
+    """Return a model with batch norms folded, and the memory layout that its images are to have."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
@@ -371,8 +370,7 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
 
 
 def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
-    """Measure seconds per image, the best of a few passes after a first one that warms up; infinite if the device
-    cannot hold the batch."""
+    """Measure seconds per image, the best of a few passes; infinite if the device cannot hold the batch."""
     best, spent = float("inf"), 0.0
     with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
         images = example(model, tuning.batch)

@@ -127,8 +127,7 @@ def _with_conditions(stimuli: Stimuli, files: Sequence[TrialFile]) -> Stimuli:
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
-    """Group the files of one experiment whose observers answered the same images. All answers of one observer to one
-    prompt are one file."""
+    """Group the files of one experiment whose observers answered the same images, one a prompt."""
     same = defaultdict[tuple[str, str, ObserverName, str], list[TrialFile]](list)
     for file in files:
         same[file.space, file.experiment, file.who, file.prompt].append(file)
@@ -139,8 +138,7 @@ def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
 
 
 def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes) -> dict[str, str]:
-    """Store every observer with its source and the recipe on its card, and return name -> id. Raises UnknownName if a
-    stated recipe belongs to no network in the tables."""
+    """Store every observer, and return name -> id. Raises UnknownName for a training of none of these networks."""
     networks = {name for file in files if file.kind != "human" for name in (file.observer, str(file.who))}
     if odd := [name for name in stated if name not in networks]:
         raise unknown_name("network in these tables", odd[0], networks, "Its training was stated.")

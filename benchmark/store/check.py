@@ -220,8 +220,7 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _unscored(connection: sa.Connection) -> Iterator[str]:
-    """Yield observers whose trials lack scores although they should have them: their run is finished, or others with
-    the same answers are scored."""
+    """Yield observers whose trials lack the scores that a finished run, or others of the same answers, have."""
     sets, outcomes, observed, owner = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c, schema.OBSERVERS.c
     scored: dict[str, list[tuple[str, str, set[str]]]] = defaultdict(list)
     for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):

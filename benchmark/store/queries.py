@@ -55,8 +55,7 @@ _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
 def _registered(latest: bool = True) -> sa.FromClause:
-    """Return each observer name's newest registration and its observer. Without `latest`, the newest registration of
-    every observer that was ever registered."""
+    """Return the newest registration of each observer name, or (`latest=False`) of every observer ever."""
     group = _OBSERVERS.name if latest else _OBSERVERS.id
     place = sa.func.row_number().over(partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc()))
     owned = schema.REGISTRATIONS.join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
