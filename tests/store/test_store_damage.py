@@ -95,7 +95,7 @@ DAMAGES = {
     "a dropped index": ("DROP INDEX ix_observers_name", "schema: the index 'ix_observers_name' is not there"),
     "another application's number": ("PRAGMA application_id = 7", "SQLite: application_id is 7"),
     "another user's number": ("PRAGMA user_version = 7", "SQLite: user_version is 7"),
-    "a schema that it is not": ("UPDATE alembic_version SET version_num = '0003'", "older gestaltbench .schema 0003"),
+    "a schema that it is not": ("UPDATE alembic_version SET version_num = '0003'", "another gestaltbench .schema 0003"),
     "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),
 }  # fmt: skip
