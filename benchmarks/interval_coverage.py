@@ -25,7 +25,7 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
-from benchmark.stats.clusters import Variance, bounded_interval
+from benchmark.stats.clusters import bounded_interval
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.network_samples import from_pairs, over_networks, sampled_ratio
 from benchmark.stats.paired import compare_people
@@ -255,12 +255,12 @@ def two_recipes(
         mine = hard[:, None] + rng.normal(0, effects, (n, 1)) + rng.normal(0, 0.5, (n, k)) + own + line[:k]
         parts.append(rng.random((n, k)) < logistic(mine))
     seen = sampled_ratio(METRIC, [trials(right, np.ones(n)) for right in np.hstack(parts).T])
+    assert seen is not None
     each = np.eye(sum(sizes))
     first, second = each[: sizes[0]], each[sizes[0] :]
     test = over_networks([(1.0, first - second)] if lines else [(1.0, first), (-1.0, second)], seen.values, seen.images)
     mean = over_networks([(1.0, second)], seen.values, seen.images)
-    spread_of_mean = Variance(value=mean.test.se**2, df=mean.df)
-    half = bounded_interval(mean.value, spread_of_mean, (0.0, 1.0))
+    half = bounded_interval(mean.value, mean.spread, (0.0, 1.0))
     low, high = test.test.interval(0.95)
     alone = (first.mean(axis=0) - second.mean(axis=0)) if not lines else (first - second).mean(axis=0)
     fixed = 1.96 * np.sqrt(seen.images(alone).value)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeCompariso
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.settings import Settings
 from benchmark.stats.intervals import Floats, normal_quantile
-from benchmark.stats.network_samples import ImageVariance, fixed_images, from_pairs, sampled_ratio
+from benchmark.stats.network_samples import ImageVariance, NetworkAnswers, fixed_images, from_pairs, sampled_ratio
 from benchmark.store import IMPORTED, Store
 
 Networks = Sequence[Observed]
@@ -85,14 +86,12 @@ def claims(
     rows = []
     for claim in read_claims(PAPERS if file is None else Path(file)):
         try:
-            found = compare_recipes(
-                leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric or None
-            ).rows
+            found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric or None)
         except BenchError as error:
             rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
-            continue
-        with leaderboard.reading() as store:
-            rows += [_dated(store, TriedClaim(claim=claim, found=each)) for each in found]
+        else:
+            with leaderboard.reading() as store:
+                rows += [_dated(store, TriedClaim(claim=claim, found=each)) for each in found.rows]
     return tried(rows)
 
 
@@ -117,12 +116,9 @@ def recipe_power(
     ] = 0.0,
 ) -> list[RecipePlan]:
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
+    planned = partial(RecipePlan, detect=detect, power=power, training=train_hours)
     rows = compare_recipes(leaderboard, a, b, suite=suite).rows
-    hours = {row.sample.suite: _hours(row.a[0], row.sample.suite, leaderboard.settings) for row in rows}
-    return [
-        RecipePlan(row=row, detect=detect, power=power, hours=hours[row.sample.suite], training=train_hours)
-        for row in rows
-    ]
+    return [planned(row=row, hours=_hours(row.a[0], row.sample.suite, leaderboard.settings)) for row in rows]
 
 
 def _hours(name: str, suite: str, settings: Settings) -> float | None:
@@ -181,29 +177,21 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines:
     cells = [lines[network.name].cells[head.suite] for network in networks]
     stored = {scored.id: scored.stimuli for scored in scorer.store.score_sets(scorer.suite.name)}
     sets = [stored.get(cell.source.set_id, {}) for cell in cells]
-    sample = HeadlineSample(
-        suite=head.suite,
-        space=space,
-        metric=metric,
-        stimuli=head.stimuli,
-        networks=tuple(networks),
-        values=np.array([network.values[head.suite] for network in networks]),
-        images=fixed_images,
-        over="networks (these images)",
-        n=min(cell.n for cell in cells),
-    )
     pairs = zip(networks, sets, strict=True)
     trials = [one for n, own in pairs if (one := scorer.trials(n.name, frozenset(own.items()))) is not None]
-    if len(trials) < len(networks):  # scores without trials
-        return sample
-    if metric.ratio is not None:
-        found = sampled_ratio(metric, trials)
-        sample = replace(sample, values=found.values, images=found.images, n=found.n)
-        return replace(sample, limits=found.limits, answers=found, over="networks and images")
-    given = {network.name: one for network, one in zip(networks, trials, strict=True)}
-    single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
-    images = _against_people(scorer, metric.name, space, sets[0], given, single)
-    return replace(sample, images=images, over=f"networks, {metric.over}") if images else sample
+    values = np.array([network.values[head.suite] for network in networks])
+    answers, over = NetworkAnswers(values, fixed_images, min(cell.n for cell in cells)), "networks (these images)"
+    if len(trials) == len(networks):  # otherwise scores without trials
+        if metric.ratio is not None:
+            answers, over = sampled_ratio(metric, trials) or answers, "networks and images"
+        else:
+            given = {network.name: one for network, one in zip(networks, trials, strict=True)}
+            single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
+            if images := _against_people(scorer, metric.name, space, sets[0], given, single):
+                answers, over = answers._replace(images=images), f"networks, {metric.over}"
+    return HeadlineSample(
+        suite=head.suite, space=space, metric=metric, networks=tuple(networks), answers=answers, over=over
+    )
 
 
 def _against_people(

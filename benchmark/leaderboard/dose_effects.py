@@ -14,7 +14,7 @@ from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, line_of
 from benchmark.leaderboard.table import Field, Table, counts, number
-from benchmark.stats.clusters import Variance, t_interval
+from benchmark.stats.clusters import t_interval
 from benchmark.stats.network_samples import NetworkSample, slope_over_networks
 from benchmark.stats.rankings import Correlation, correlation
 
@@ -73,14 +73,14 @@ def dose_effects(samples: Iterable[HeadlineSample]) -> Iterator[DoseEffect]:
 def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> DoseEffect:
     at, x = [*levels], np.array([*levels.values()])
     networks = tuple(sample.networks[i] for i in at)
-    lines, y = [line_of(network) for network in networks], sample.values[at]
+    lines, y = [line_of(network) for network in networks], sample.answers.values[at]
     slope, reason = None, ""
     if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):
         reason = "each line of architectures has one value: number and architecture are not separated"
     elif len(at) - len(set(lines)) - 1 < _FEWEST:
         reason = f"{len(at)} networks in {len(set(lines))} lines: too few for a slope"
     else:
-        slope = slope_over_networks(at, x, lines, sample.values, sample.images)
+        slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
     named = {"clean accuracy": CLEAN, "size": PARAMETERS}
     held = {
         name: column
@@ -112,8 +112,7 @@ def dose_table(effects: Sequence[DoseEffect]) -> Table:
     for one in effects:
         cell = Cell(n=len(one.doses), reason=one.reason, flags=one.inseparable)
         if one.slope is not None:
-            spread = Variance(value=one.slope.test.se**2, df=one.slope.df)
-            ends = t_interval(one.slope.value, spread)
+            ends = t_interval(one.slope.value, one.slope.spread)
             cell = Cell(one.slope.value, *ends, n=len(one.doses), flags=one.inseparable, source=one.slope)
         reach = " to ".join(number(end, 3) for end in (min(one.doses), max(one.doses)))
         names = (one.dose, one.sample.title, one.sample.space, len(one.doses), reach)

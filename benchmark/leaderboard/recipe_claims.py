@@ -128,7 +128,7 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
         if least < claim.networks:
             flags.append(f"planned for {claim.networks} networks of each recipe")
         value = sign * (test.difference + claim.margin)
-        cell = Cell(value, low, high, n=found.sample.n, flags=tuple(flags), source=test)
+        cell = Cell(value, low, high, n=found.sample.answers.n, flags=tuple(flags), source=test)
         where = f"{found.sample.title} ({found.sample.space})"
         return (claim.claim, row.verdict, asked, where, cell, found.unit, p_value(test.p_holm), when, claim.paper)
 
@@ -136,15 +136,10 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
         title="Claims on recipes",
         caption="over networks and images",
         fields=(
-            Field("claim", "claim", who=True, breaks=30),
-            Field("verdict", "verdict"),
-            Field("recipes", "recipes", breaks=20),
-            Field("metric", "metric", breaks=16),
-            Field("difference", "difference"),
-            Field("over", "over", breaks=9),
-            Field("p_holm", "p (Holm)"),
-            Field("stated", "stated"),
-            Field("paper"),
+            *(Field("claim", "claim", who=True, breaks=30), Field("verdict", "verdict")),
+            *(Field("recipes", "recipes", breaks=20), Field("metric", "metric", breaks=16)),
+            *(Field("difference", "difference"), Field("over", "over", breaks=9), Field("p_holm", "p (Holm)")),
+            *(Field("stated", "stated"), Field("paper")),
         ),
         rows=tuple(map(values, rows)),
         notes=(

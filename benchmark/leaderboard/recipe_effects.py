@@ -18,16 +18,19 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
-from benchmark.stats.clusters import Variance, bounded_interval, t_interval
+from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
 from benchmark.stats.mixed_models import mixed_difference
-from benchmark.stats.network_samples import Group, ImageVariance, NetworkSample, SampledRatio, over_networks
+from benchmark.stats.network_samples import Group, NetworkAnswers, NetworkSample, fixed_images, over_networks
 
+PLURAL = {"recipe": "recipes", "family": "families", "architecture": "architectures"}
 GroupedBy = Literal["recipe", "family", "architecture"]
 #: Of two units alone, whose spread may be next to nothing by chance, an interval would cover as little as .90.
 LEAST_PAIRS = 3
+#: A second opinion disagrees if its difference, or its standard error, is off by more than this share.
+TENTH = 0.1
 ONE = "one network: its seed cannot be told from its {}"
 
 
@@ -38,14 +41,9 @@ class HeadlineSample:
     suite: str
     space: str
     metric: Metric
-    stimuli: str  # in words
     networks: tuple[Observed, ...]
-    values: Floats  # [networks]
-    images: ImageVariance
+    answers: NetworkAnswers
     over: str  # the population of its intervals
-    n: int = 0  # trials
-    limits: tuple[float, float] | None = None  # of its values
-    answers: SampledRatio | None = None  # trials by networks, of a ratio
 
     @property
     def title(self) -> str:
@@ -69,15 +67,15 @@ class HeadlineSample:
 
     def mean(self, at: Sequence[int], by: GroupedBy) -> Cell:
         """Return the mean over networks at these positions, with an interval over networks and images."""
-        units = self.units(at, by)
+        units, limits = self.units(at, by), self.answers.limits
         if len(units) < 2:
             return Cell(n=len(at), reason=ONE.format(by))
         if len(units) < LEAST_PAIRS:
-            return Cell(value=float(units.mean(axis=0) @ self.values), n=len(at), flags=("two alone: no interval",))
-        found = over_networks([(1.0, units)], self.values, self.images)
-        spread = Variance(value=found.test.se**2, df=found.df)
+            value = float(units.mean(axis=0) @ self.answers.values)
+            return Cell(value=value, n=len(at), flags=("two alone: no interval",))
+        found = over_networks([(1.0, units)], self.answers.values, self.answers.images)
         low, high = (
-            bounded_interval(found.value, spread, self.limits) if self.limits else t_interval(found.value, spread)
+            bounded_interval(found.value, found.spread, limits) if limits else t_interval(found.value, found.spread)
         )
         return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
 
@@ -95,41 +93,31 @@ def _averaged(rows: Floats, keys: Sequence[str]) -> Floats:
 def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") -> Table:
     """Return a row for each recipe (or family, or architecture) of a label space, a column for each headline; below,
     the spread between networks of one recipe beside that between recipes."""
-    found = [(sample, sample.groups(by)) for sample in samples]
-    sizes: dict[str, int] = defaultdict(int)
-    for _, groups in found:
-        for name, at in groups.items():
-            sizes[name] = max(sizes[name], len(at))
-    cells = {
-        (name, sample.suite): sample.mean(groups[name], by) if name in groups else Cell()
-        for sample, groups in found
-        for name in sizes
+    groups = [sample.groups(by) for sample in samples]
+    sizes = {
+        name: max(len(own.get(name, ())) for own in groups) for name in dict.fromkeys(n for own in groups for n in own)
     }
-    first, unstated = samples[0].suite, sum(n.lineage.recipe == UNSTATED for n in samples[0].networks)
-    order = sorted(sizes, key=lambda name: -(value if (value := cells[name, first].value) is not None else -1e9))
-    rows: list[tuple[Value, ...]] = [
-        (name, sizes[name], *(cells[name, sample.suite] for sample in samples)) for name in order
-    ]
-    within, between = zip(*(_spreads(sample, groups) for sample, groups in found), strict=True)
+    rows: list[tuple[Value, ...]] = []
+    for name, size in sizes.items():
+        own = (s.mean(at[name], by) if name in at else Cell() for s, at in zip(samples, groups, strict=True))
+        rows.append((name, size, *own))
+    rows.sort(key=lambda row: -(row[2].value if isinstance(row[2], Cell) and row[2].value is not None else -inf))
+    spreads = [_spreads(sample, own) for sample, own in zip(samples, groups, strict=True)]
+    within, between = zip(*spreads, strict=True)
     units = dict.fromkeys(sample.over for sample in samples)
     each = "; ".join(f"over {unit}: {', '.join(s.title for s in samples if s.over == unit)}" for unit in units)
-    spreads = ((f"between networks of a {by}", None, *within), (f"between {_plural(by)}", None, *between))
     about = (Field(f"{s.suite}.{s.metric.name}", s.title, s.metric.definition, right=True) for s in samples)
+    note = "Last rows: standard deviation of single networks around the mean of their own, and of the means."
+    if by == "recipe":
+        unstated = sum(network.lineage.recipe == UNSTATED for network in samples[0].networks)
+        note += f" Lines of architectures count once each. {counted(unstated, 'network')} without a stated recipe."
     return Table(
-        title=f"{_plural(by)}, {samples[0].space}",
+        title=f"{PLURAL[by]}, {samples[0].space}",
         caption="means over networks",
         fields=(Field(by, by, who=True, breaks=TEXT_MAX), Field("networks", "networks", right=True), *about),
-        rows=(*rows, *spreads),
+        rows=(*rows, (f"between networks of a {by}", None, *within), (f"between {PLURAL[by]}", None, *between)),
         dividers=(len(rows),),
-        notes=(
-            "Last rows: standard deviation of single networks around the mean of their own, and of the means. "
-            "Several lines of architectures of a recipe count once each.",
-            *(
-                [f"{counted(unstated, 'network')} without a stated recipe: left out."]
-                if unstated and by == "recipe"
-                else []
-            ),
-        ),
+        notes=(note,),
         intervals=f"[low, high]: 95 % interval; {each}.",
         facts={"space": samples[0].space, "by": by},
         measure="column",
@@ -137,13 +125,9 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
     )
 
 
-def _plural(by: str) -> str:
-    return "families" if by == "family" else f"{by}s"
-
-
 def _spreads(sample: HeadlineSample, groups: Mapping[str, Sequence[int]]) -> tuple[float | None, float | None]:
     """Return the standard deviation of networks within groups (pooled), and of the means of these groups."""
-    several = [sample.values[at] for at in groups.values() if len(at) > 1]
+    several = [sample.answers.values[at] for at in groups.values() if len(at) > 1]
     if not several:
         return None, None
     squares = sum(float(((part - part.mean()) ** 2).sum()) for part in several)
@@ -160,8 +144,7 @@ class RecipeDifference:
     estimate: NetworkSample | None  # None: a recipe has one network alone
     a: tuple[str, ...]  # networks
     b: tuple[str, ...]
-    pairs: tuple[tuple[str, str], ...] = ()  # () for two samples
-    unit: str = ""  # "3 pairs by seed", "3 and 5 networks"
+    unit: str = ""  # "3 pairs by seed", "3 + 5 networks"
     inseparable: tuple[str, ...] = ()  # what these networks cannot tell from the recipe
     remark: str = ""  # a second opinion that disagrees
 
@@ -186,51 +169,38 @@ def compared_recipes(
 ) -> RecipeComparison:
     """Return the difference of two sets of recipes in each headline. sides: name -> its recipes, of two; mixed: ask a
     mixed model, too."""
-    a, b = sides
     rows = []
     for sample in samples:
-        at = [
-            [i for name, where in sample.groups("recipe").items() if name in sides[side] for i in where]
-            for side in sides
-        ]
-        if all(at):
-            rows.append(_difference(sample, *at))
-    if mixed:
-        rows = [replace(row, remark=_second_opinion(row)) for row in rows]
+        groups = sample.groups("recipe")
+        a, b = ([i for name, at in groups.items() if name in own for i in at] for own in sides.values())
+        if a and b:
+            row = _difference(sample, a, b)
+            rows.append(replace(row, remark=_second_opinion(row)) if mixed else row)
     family = adjusted([row.row for row in rows])
-    return RecipeComparison(a=a, b=b, rows=tuple(replace(r, row=t) for r, t in zip(rows, family, strict=True)))
+    names = [*sides]
+    tested = tuple(replace(row, row=test) for row, test in zip(rows, family, strict=True))
+    return RecipeComparison(a=names[0], b=names[1], rows=tested)
 
 
 def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> RecipeDifference:
-    names = [network.name for network in sample.networks]
+    names, answers = [network.name for network in sample.networks], sample.answers
     pairs = _pairs(sample.networks, a, b)
-    lines = [line_of(sample.networks[i]) for i, _ in pairs]
-    keys = lines if len(set(lines)) > 1 else [names[j] for _, j in pairs]
-    if len({*keys}) < LEAST_PAIRS or len(pairs) < min(len(a), len(b)):
-        pairs = []
-    groups: list[Group]
-    if pairs:
-        single = np.eye(len(names))
-        groups = [(1.0, _averaged(np.array([single[i] - single[j] for i, j in pairs]), keys))]
+    groups, unit = _paired(sample.networks, pairs) if len(pairs) == min(len(a), len(b)) else ([], "")
+    if groups:
         a, b = [i for i, _ in pairs], [*dict.fromkeys(j for _, j in pairs)]
-        own = [sample.networks[i].lineage for i in a]
-        by = next((what for what in ("architecture", "seed") if len({getattr(one, what) for one in own}) > 1), "source")
-        unit = f"{len(groups[0][1])} pairs by {by}"
     else:
         groups = [(1.0, sample.units(a)), (-1.0, sample.units(b))]
-        kinds = [
-            "lines" if len(units) < len(side) else "networks" for (_, units), side in zip(groups, (a, b), strict=True)
+        each = [
+            f"{len(u)} {'lines' if len(u) < len(at) else 'networks'}" for (_, u), at in zip(groups, (a, b), strict=True)
         ]
-        unit = " + ".join(f"{len(units)} {kind}" for (_, units), kind in zip(groups, kinds, strict=True))
-        unit = unit.replace(f" {kinds[1]} + ", " + ")  # "3 + 2 networks"
-    means = [float(sample.values[[*at]].mean()) for at in (a, b)]
-    start = Comparison(metric=sample.metric.name, a=means[0], b=means[1], n=sample.n)
-    estimate = None
+        unit = " + ".join(each)
+    means = [float(answers.values[[*at]].mean()) for at in (a, b)]
+    start, estimate = Comparison(metric=sample.metric.name, a=means[0], b=means[1], n=answers.n), None
     if min(len(units) for _, units in groups) < 2:
         test = undecided(start, ONE.format("recipe"))
     else:
-        ends = sample.limits or (-inf, inf)
-        estimate = replace(over_networks(groups, sample.values, sample.images), limit=ends[1] - ends[0])
+        ends = answers.limits or (-inf, inf)
+        estimate = replace(over_networks(groups, answers.values, answers.images), limit=ends[1] - ends[0])
         start = replace(start, difference=estimate.value)
         test = decided(start, estimate.test, f"t test over {unit}, and images")
     return RecipeDifference(
@@ -239,23 +209,37 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
         estimate=estimate,
         a=tuple(names[i] for i in a),
         b=tuple(names[i] for i in b),
-        pairs=tuple((names[i], names[j]) for i, j in pairs),
         unit=unit,
-        inseparable=tuple(inseparable(sample.networks, a, b, paired=bool(pairs))),
+        inseparable=tuple(inseparable(sample.networks, a, b, paired=len(groups) == 1)),
     )
+
+
+def _paired(networks: Sequence[Observed], pairs: Sequence[tuple[int, int]]) -> tuple[list[Group], str]:
+    """Return the pairs as a group, of which each line of architectures counts once if there are several, and its name;
+    no group of fewer than `LEAST_PAIRS`."""
+    lines = [line_of(networks[i]) for i, _ in pairs]
+    keys = lines if len(set(lines)) > 1 else [networks[j].name for _, j in pairs]
+    if len({*keys}) < LEAST_PAIRS:
+        return [], ""
+    each, own = np.eye(len(networks)), [networks[i].lineage for i, _ in pairs]
+    units = _averaged(np.array([each[i] - each[j] for i, j in pairs]), keys)
+    by = next((what for what in ("architecture", "seed") if len({getattr(one, what) for one in own}) > 1), "source")
+    return [(1.0, units)], f"{len(units)} pairs by {by}"
 
 
 def _second_opinion(one: RecipeDifference) -> str:
     """Return how a mixed model disagrees; "" if it does not, or the metric is no ratio."""
     answers, found = one.sample.answers, one.estimate
-    if answers is None or found is None or not found.test.se:
+    if not len(answers.num) or found is None or not found.test.se:
         return ""
     names = np.array([network.name for network in one.sample.networks])
     at = np.isin(names, [*one.a, *one.b])
-    second = mixed_difference(
-        answers.num[:, at], answers.den[:, at], answers.factors, np.isin(names[at], one.a).astype(float)
-    )
-    return second.remark(found.value, found.test.se)
+    first = np.isin(names[at], one.a).astype(float)
+    value, se = mixed_difference(answers.num[:, at], answers.den[:, at], answers.factors, first)
+    own = found.test.se
+    if abs(value - found.value) <= TENTH * abs(found.value) and abs(se - own) <= TENTH * own:
+        return ""
+    return f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
 
 
 def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
@@ -332,17 +316,6 @@ def recipe_comparison_table(found: RecipeComparison) -> Table:
 
 
 def _reading(found: RecipeComparison) -> Iterator[str]:
-    said: dict[str, list[str]] = defaultdict(list)
-    for one in found.rows:
-        side = better(one.row).partition(" is higher")[0]
-        if side in ("A", "B"):
-            word = "higher" if one.sample.metric.direction == "none" else "better"
-            said[f"{getattr(found, side.lower())} is {word}, over {one.unit}"].append(one.row.title)
-        elif one.row.comparison.p is not None:
-            said[f"Open, over {one.unit}"].append(one.row.title)
-    yield from (
-        f"{verdict}: {', '.join(said[verdict])}." for verdict in sorted(said, key=lambda v: v.startswith("Open"))
-    )
     yield (
         "seeds alone: the mean difference of two networks, one of each recipe, were the recipes equal, as a share of A "
         "- B. Variance of A - B: between networks, between images, and of each network's own answers to images (both)."
@@ -350,9 +323,7 @@ def _reading(found: RecipeComparison) -> Iterator[str]:
     for side in ("a", "b"):
         names = dict.fromkeys(name for one in found.rows for name in getattr(one, side))
         yield f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}."
-    if fixed := [
-        one.row.title for one in found.rows if not one.estimate or not one.sample.over.endswith(("images", "people"))
-    ]:
+    if fixed := [one.row.title for one in found.rows if one.sample.answers.images is fixed_images]:
         yield f"Over networks alone, on these images: {', '.join(fixed)}."
 
 
@@ -368,20 +339,22 @@ class RecipePlan:
 
     def values(self) -> tuple[Value, ...]:
         """Return the row of `recipe_power_table`."""
-        one, found = self.row, self.row.estimate
+        one, found, n = self.row, self.row.estimate, self.row.sample.answers.n
         who = (one.sample.suite, one.row.title, one.unit)
         if found is None or not found.test.se:
-            return (*who, None, one.sample.n, one.row.comparison.reason or "nothing varies", *[None] * 5)
-        now, sides = min(found.units), 2
-        units, times = (ask(self.detect, self.power) for ask in (found.units_needed, found.images_needed))
-        more, images = max(0, (units or now) - now), max(0.0, (times or 1.0) - 1)
-        cost = None if self.hours is None else self.hours + self.training
-        hours = "" if cost is None or units is None else f"{sides * more * cost:.2g}"
-        image_hours = "" if self.hours is None or times is None else f"{sides * now * images * self.hours:.2g}"
-        smallest, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), self.detect)
-        texts = ("no number" if end is None else end for end in (units, times and f"{times * one.sample.n:,.0f}"))
-        needed = [*zip(texts, (hours, image_hours), strict=True)]
-        return (*who, now, one.sample.n, number(smallest), number(chance, 2), *needed[0], *needed[1])
+            return (*who, None, n, one.row.comparison.reason or "nothing varies", *[None] * 5)
+        now = min(found.units)
+        units, times = found.units_needed(self.detect, self.power), found.images_needed(self.detect, self.power)
+        hours = ["", ""]
+        if self.hours is not None:  # of both recipes
+            more = (
+                max(0, (units or now) - now) * (self.hours + self.training),
+                now * max(0.0, (times or 1) - 1) * self.hours,
+            )
+            hours = [f"{2 * h:.2g}" if need else "" for h, need in zip(more, (units, times), strict=True)]
+        sees, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), self.detect)
+        wanted = (units or "no number", hours[0], f"{times * n:,.0f}" if times else "no number", hours[1])
+        return (*who, now, n, number(sees), number(chance, 2), *wanted)
 
 
 def recipe_power_table(plans: Sequence[RecipePlan]) -> Table:

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,26 +10,10 @@ from benchmark.contracts import Array
 from benchmark.failures import BenchError
 from benchmark.stats.intervals import Floats
 
-#: Estimates, and standard errors, that differ by more than this share disagree.
-TENTH = 0.1
 
-
-class MixedDifference(NamedTuple):
-    """The difference of two recipes by a mixed model, with its standard error."""
-
-    value: float
-    se: float
-
-    def remark(self, value: float, se: float) -> str:
-        """Return how it disagrees with an estimate by more than a tenth, "" if it does not."""
-        if abs(self.value - value) <= TENTH * abs(value) and abs(self.se - se) <= TENTH * se:
-            return ""
-        return f"a mixed model has {self.value:.4f}, standard error {self.se:.4f} (here {se:.4f})"
-
-
-def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: Floats) -> MixedDifference:
-    """Return the difference of the networks where `first` [m] is 1 from the others. num, den: [n, m]; factors: what
-    images share, [n] each.
+def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: Floats) -> tuple[float, float]:
+    """Return the difference of the networks where `first` [m] is 1 from the others, and its standard error. num, den:
+    [n, m]; factors: what images share, [n] each.
 
     Linear, one row for each network and trial that counts, fitted by maximum likelihood (GPBoost; Sigrist 2022, JMLR
     23:232). Crossed random effects: networks, trials, each factor, and each factor under each recipe."""
@@ -49,4 +32,4 @@ def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: 
         model = gpboost.GPModel(group_data=np.column_stack(groups), likelihood="gaussian")
         model.fit(y=num[trial, network] / den[trial, network], X=fixed)
         value, se = np.asarray(model.get_coef(std_err=True), dtype=float)[:, 1]
-    return MixedDifference(value=float(value), se=float(se))
+    return float(value), float(se)

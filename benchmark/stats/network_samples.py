@@ -43,12 +43,14 @@ class NetworkSample:
         return sqrt(2 / pi * sum(self.single))
 
     @property
+    def spread(self) -> Variance:
+        """The variance of the value."""
+        return Variance(value=self.networks + self.images + self.interaction, df=self.df)
+
+    @property
     def test(self) -> Studentised:
         """The test of the value against 0."""
-        se = sqrt(self.networks + self.images + self.interaction)
-        return Studentised(
-            difference=self.value, se=se, df=self.df, limit=self.limit, people=self.networks, crossed=self.interaction
-        )
+        return Studentised(difference=self.value, se=sqrt(self.spread.value), df=self.df, limit=self.limit)
 
     def planned(self, units: float, times: float = 1.0) -> Studentised:
         """Return the test with so many units in each group, and so many times as many images."""
@@ -74,36 +76,38 @@ def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance
     The spread between units, s^2 / k, contains the networks' own response to these images; what images do to all
     networks alike is their variance less that response. Both add up: V = sum of s^2 / k + V_images - V_both."""
     weights = np.sum([sign * units.mean(axis=0) for sign, units in groups], axis=0)
-    return _sampled(weights, values, images, [_spread(units, values, images) for _, units in groups])
+    spreads = [
+        _Spread(len(units), float((units @ values).var(ddof=1)), _own(units, images), len(units) - 1)
+        for _, units in groups
+    ]
+    return _sampled(weights, values, images, spreads)
 
 
 class _Spread(NamedTuple):
-    """What k units contribute to a variance: their spread, and of it their own response to these images."""
+    """What k units contribute to a variance."""
 
     k: int
-    variance: float
-    own: float
+    variance: float  # between units
+    own: float  # of it, their own response to these images
     df: int
 
 
 def _sampled(weights: Floats, values: Floats, images: ImageVariance, parts: Sequence[_Spread]) -> NetworkSample:
     of_images, largest = images(weights), max(part.k for part in parts)
-    networks = sum(max(0.0, part.variance - part.own) for part in parts)
-    common = max(0.0, of_images.value - sum(part.own for part in parts))
+    common = max(0.0, of_images.value - sum(part.own / part.k for part in parts))
     # Three networks that are alike by chance would feign degrees of freedom: these are taken at spreads one standard
     # error above the estimate, and more in the smaller of two groups, where Welch's test rejects too often.
-    wide = [part.variance * (1 + sqrt(2 / part.df)) * sqrt(largest / part.k) for part in parts]
+    wide = [part.variance / part.k * (1 + sqrt(2 / part.df)) * sqrt(largest / part.k) for part in parts]
     doubt = common**2 / of_images.df + sum(w**2 / part.df for w, part in zip(wide, parts, strict=True))
+    beyond = [max(0.0, part.variance - part.own) for part in parts]
+    both = [part.variance - more for part, more in zip(parts, beyond, strict=True)]
     return NetworkSample(
         value=float(weights @ values),
-        networks=networks,
+        networks=sum(more / part.k for more, part in zip(beyond, parts, strict=True)),
         images=common,
-        interaction=sum(part.variance for part in parts) - networks,
+        interaction=sum(own / part.k for own, part in zip(both, parts, strict=True)),
         df=(common + sum(wide)) ** 2 / doubt if doubt else min(part.df for part in parts),
-        single=(
-            sum(part.k * max(0.0, part.variance - part.own) for part in parts),
-            sum(part.k * min(part.variance, part.own) for part in parts),
-        ),
+        single=(sum(beyond), sum(both)),
         units=tuple(part.k for part in parts),
     )
 
@@ -112,11 +116,6 @@ def _own(units: Floats, images: ImageVariance) -> float:
     """Return the variance of a unit's own response to these images."""
     middle = units.mean(axis=0)
     return sum(images(row - middle).value for row in units) / (len(units) - 1)
-
-
-def _spread(units: Floats, values: Floats, images: ImageVariance) -> _Spread:
-    k = len(units)
-    return _Spread(k, float((units @ values).var(ddof=1)) / k, _own(units, images) / k, k - 1)
 
 
 def slope_over_networks(
@@ -129,25 +128,25 @@ def slope_over_networks(
     weights, units = np.zeros(len(values)), np.eye(len(values))[[*at]]
     weights[[*at]] = np.linalg.pinv(design)[0]
     fitted = design @ np.linalg.pinv(design) @ values[[*at]]
-    df, size = len(at) - len(names) - 1, float(weights @ weights)
-    spread = float(((values[[*at]] - fitted) ** 2).sum()) / df * size
-    return _sampled(weights, values, images, [_Spread(len(at), spread, _own(units, images) * size, df)])
+    df, size = len(at) - len(names) - 1, len(at) * float(weights @ weights)  # the variance is size * s^2 / k
+    spread = float(((values[[*at]] - fitted) ** 2).sum()) / df
+    return _sampled(weights, values, images, [_Spread(len(at), spread * size, _own(units, images) * size, df)])
 
 
-class SampledRatio(NamedTuple):
-    """A ratio metric of several networks on the trials that all answered."""
+class NetworkAnswers(NamedTuple):
+    """A metric of several networks on the trials that all answered."""
 
     values: Floats  # [m]
-    images: ImageVariance  # clustered by what images share
+    images: ImageVariance
     n: int  # trials
-    limits: tuple[float, float] | None  # of the values
-    num: Floats  # [n, m]
-    den: Floats
-    factors: tuple[Array, ...]  # what images share, [n] each
+    limits: tuple[float, float] | None = None  # of the values
+    num: Floats = np.zeros((0, 0))  # [n, m], of a ratio
+    den: Floats = np.zeros((0, 0))
+    factors: Sequence[Array] = ()  # what images share, [n] each
 
 
-def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> SampledRatio:
-    """Return a ratio metric of m networks. Raise ValueError if no trial counts for one of them."""
+def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> NetworkAnswers | None:
+    """Return a ratio metric of m networks; None if no trial that all answered counts for one of them."""
     own = [metric.own(trials) for trials in networks]
     common = trial_keys(own[0])
     for trials in own[1:]:
@@ -155,20 +154,14 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> SampledRatio:
     sums = np.stack([sums_at(metric, trials, common) for trials in own], axis=1)
     counts = (sums != 0).any(axis=(1, 2))
     if not len(common) or not sums[:, :, 1].sum(axis=0).all():
-        raise ValueError("no trial that all answered counts for each of them")
+        return None
     num, den = np.moveaxis(sums[counts], 2, 0)
     influence = np.column_stack([ratio_influence(*pair) for pair in zip(num.T, den.T, strict=True)])
     factors, _ = image_factors(metric, own[0], common)
     shared = [np.unique(labels[counts], return_inverse=True)[1] for labels in factors]
-    return SampledRatio(
-        values=num.sum(axis=0) / den.sum(axis=0),
-        images=_clustered(influence, shared),
-        n=int(counts.sum()),
-        limits=(0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds,
-        num=num,
-        den=den,
-        factors=tuple(shared),
-    )
+    limits = (0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds
+    values = num.sum(axis=0) / den.sum(axis=0)
+    return NetworkAnswers(values, _clustered(influence, shared), len(num), limits, num, den, shared)
 
 
 def _clustered(influence: Floats, factors: Sequence[Array]) -> ImageVariance:

@@ -8,11 +8,13 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark.failures import BenchError
+from benchmark.leaderboard import recipe_effects
 from benchmark.leaderboard.board_model import CLEAN
 from benchmark.leaderboard.dose_effects import PARAMETERS, dose_effects, dose_table, doses_of
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
-from benchmark.stats.mixed_models import MixedDifference, mixed_difference
+from benchmark.leaderboard.recipe_effects import compared_recipes
+from benchmark.stats.mixed_models import mixed_difference
 
 
 def observed(name, *tags, **values):
@@ -72,10 +74,17 @@ def test_what_networks_cannot_separate_is_said_beside_the_number(names, reason):
 
 
 def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):
-    second = MixedDifference(0.2, 0.01)
-    assert second.remark(0.21, 0.0105) == ""
-    assert second.remark(0.3, 0.01).startswith("a mixed model has 0.2000")
-    assert "standard error 0.0100 (here 0.0200)" in second.remark(0.2, 0.02)
+    right = np.random.default_rng(9).random((60, 6)) < [0.4, 0.41, 0.42, 0.7, 0.71, 0.72]
+    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
+    made = sample(right.astype(float), names, ["standard"] * 3 + ["stylised"] * 3)
+    sides = {name: frozenset([name]) for name in ("stylised", "standard")}
+    own = compared_recipes([made], sides).rows[0].estimate
+    said = []
+    for value, se in ((1.05, 0.95), (1.2, 1), (1, 1.2)):
+        second = (value * own.value, se * own.test.se)
+        monkeypatch.setattr(recipe_effects, "mixed_difference", lambda *_, second=second: second)
+        said.append(compared_recipes([made], sides, mixed=True).rows[0].remark)
+    assert said[0] == "" and all(text.startswith("a mixed model has ") for text in said[1:])
     monkeypatch.setitem(sys.modules, "gpboost", None)
     with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[mixed\]'"):
         mixed_difference(np.ones((2, 2)), np.ones((2, 2)), [np.arange(2)], np.array([0.0, 1.0]))
@@ -88,7 +97,7 @@ def test_a_mixed_model_finds_the_difference_of_simulated_recipes():
     first = np.repeat([1.0, 0.0], 4)
     level = 0.4 + 0.2 * first + rng.normal(0, 0.03, 8) + rng.normal(0, 0.1, (120, 1))
     table = (rng.random((120, 8)) < level).astype(float)
-    found = mixed_difference(table, np.ones((120, 8)), [np.arange(120)], first)
+    value, se = mixed_difference(table, np.ones((120, 8)), [np.arange(120)], first)
     means = table.mean(axis=0)
-    assert found.value == pytest.approx(means[:4].mean() - means[4:].mean(), abs=1e-3)
-    assert 0.02 < found.se < 0.05
+    assert value == pytest.approx(means[:4].mean() - means[4:].mean(), abs=1e-3)
+    assert 0.02 < se < 0.05

@@ -37,7 +37,7 @@ def asked(monkeypatch):
 
 def test_the_commands_ask_their_verbs_and_print_their_tables(asked, bench):
     ended = bench("compare", "--recipes", "stylised", "standard", "--mixed")
-    assert "stylised is better, over 3 pairs by seed: right." in ended.out
+    assert "3 pairs by seed" in ended.out and "every network is net" in ended.out
     assert asked["compare_recipes"] == ("stylised", "standard", {"suite": None, "mixed": True})
     bench("compare", "--recipes", "stylised*")
     assert asked["compare_recipes"][1] == "standard"

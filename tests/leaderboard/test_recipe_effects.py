@@ -40,16 +40,7 @@ def sample(table, names, recipes):
         for name, recipe in zip(names, recipes, strict=True)
     ]
     return HeadlineSample(
-        suite="s",
-        space="x",
-        metric=METRIC,
-        stimuli="",
-        networks=tuple(networks),
-        values=found.values,
-        images=found.images,
-        over="networks and images",
-        n=found.n,
-        limits=found.limits,
+        suite="s", space="x", metric=METRIC, networks=tuple(networks), answers=found, over="networks and images"
     )
 
 
@@ -77,7 +68,7 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
     apart = table[:, 3:] - table[:, :3]
     images, networks, rest = squares(apart)
     total = (max(0.0, images - rest) + networks) / apart.size
-    assert one.pairs == tuple((names[i + 3], names[i]) for i in range(3))
+    assert (one.a, one.b) == (tuple(names[3:]), tuple(names[:3]))
     assert one.row.comparison.difference == pytest.approx(apart.mean())
     assert one.estimate.test.se**2 == pytest.approx(total)
     assert one.estimate.networks == pytest.approx(max(0.0, networks - rest) / apart.size)
@@ -96,7 +87,7 @@ def test_without_partners_two_samples_of_networks_are_compared(table):
     ).rows[0]
     means = table.mean(axis=0)  # lines count once: resnet and vit; alexnet and vgg
     first, second = np.array([means[:2].mean(), means[2]]), np.array([means[3], means[4:].mean()])
-    assert one.unit == "2 + 2 lines" and not one.pairs
+    assert one.unit == "2 lines + 2 lines"
     assert one.row.comparison.difference == pytest.approx(first.mean() - second.mean())
     spread = first.var(ddof=1) / 2 + second.var(ddof=1) / 2
     assert one.estimate.networks + one.estimate.interaction == pytest.approx(spread)
