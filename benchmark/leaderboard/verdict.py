@@ -362,7 +362,7 @@ def verdict_of(known: Known) -> Verdict:
     if known.lacking:
         parts = (f"{', '.join(e.suites)} ({e.reason}){f': `{e.line}`' * bool(e.line)}" for e in known.lacking)
         sentences.append(Sentence(about=MISSING, text=f"{'; '.join(parts)}."))
-    if any(STAR in each.text for each in sentences):
+    if any(STAR in each.text for each in sentences if each.about != MISSING):
         text = "Reference scores that come with the package, on the same images."
         sentences.append(Sentence(about=STAR, text=text))
     return Verdict(observer=known.observer, sentences=tuple(sentences))

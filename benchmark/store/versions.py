@@ -46,10 +46,10 @@ def require_usable(url_or_path: str) -> None:
 
 
 def is_there(url_or_path: str) -> bool:
-    """Whether a leaderboard's file exists, or a server holds a leaderboard's tables."""
+    """Whether a file or a server holds a leaderboard's tables: another process may be about to make them."""
     location = parse_location(url_or_path)
-    if location.path is not None:
-        return location.path.exists()
+    if location.path is not None and not location.path.exists():
+        return False
     with closing(connect(location, write=False)) as database:
         return database.look(partial(revision, location=location)) is not None
 

@@ -25,6 +25,7 @@ from benchmark.leaderboard.verdict import (
     verdict_of,
 )
 from benchmark.stats.comparisons import SuiteComparison, adjusted
+from benchmark.store import open_store
 
 HEAD = Metric(name="head", title="shape bias (1 of 2)", definition="", direction="higher", headline=True)
 CARD = {"tried": {"photographs": "mine", "n": 64, "right": 60, "findings": [], "at_chance": False}}
@@ -100,8 +101,8 @@ def test_a_network_that_is_fed_wrongly_or_guesses_is_told_nothing_else(score):
         assert list(said) == ["input"] and said["input"].startswith(text)
         assert "its numbers are not those of the trained network" in said["input"].lower()
     guessing = measured(score, ("mine", 100, {"flags": ("trust: one answer ('cat') for nearly all images",)}))
-    said = sentences(known(guessing, card={}))
-    assert list(said) == ["input"] and said["input"].startswith(
+    said = sentences(known(guessing, card={}, lacking=(Lacking(suites=("c",), reason="run 'world-*'"),)))
+    assert list(said) == ["input", "not measured"] and said["input"].startswith(
         "At chance in every suite, where its numbers mean nothing"
     )
     both = sentences(known(guessing, replace(one, suite=replace_head("noise")), card={}))
@@ -189,6 +190,10 @@ def test_a_world_network_stands_among_those_of_the_package(tmp_path, monkeypatch
     found = verdict_of_db(db)
     assert "standard .00 (" in found["adversarial"] and "below noise" in found["adversarial"]
     assert found["not measured"].endswith(f"human-comparison,saliency --db {db}`.")
+    with open_store(db) as store:
+        work, reason = ("world-standard-1", "saliency", "world16"), "RuntimeError: shape '[1, 2]' is invalid"
+        store.put_outcome(store.begin_run("bench run", {"packages": {}}), None, work, "failed", reason)
+    assert "saliency (its run failed): `bench run --model" in verdict_of_db(db)["not measured"]
     with pytest.raises(BenchError, match="has no scores here yet"):
         api.verdict(api.Selection(db), "world-standard-0")
 
