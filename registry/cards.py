@@ -37,6 +37,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 #: A network with this recipe tag stands for a person: others are held against it, and it is never ranked.
 SIMULATED = "simulated-person"
+TAKEN = ("chance", "people")  # names of reference rows
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 #: Longer texts are no names or notes; paths and URLs stay far below.
@@ -216,6 +217,8 @@ class ModelCard(BaseModel):
     def _plain_name(cls, name: str) -> str:
         if not NAME.fullmatch(name):
             raise ValueError("letters, digits and . _ + - only, beginning with a letter or digit")
+        if name in TAKEN:
+            raise ValueError(f"another name than {' and '.join(TAKEN)}, which are rows of tables")
         return name
 
     @field_validator("training")

@@ -25,6 +25,7 @@ from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, experiment_values, links
+from benchmark.leaderboard.reference_scores import references_of
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, curves_of_runs, some_evenly
 from benchmark.observer_trials import commonest, counting_observations
@@ -246,6 +247,8 @@ class Contents:
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id, with command and environment
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # score set -> its runs
     own: frozenset[str] = frozenset()  # the reader's own networks, which every figure shows
+    #: (suite, space) -> its headline, ranked with the scores that come with the package on the same images.
+    references: Mapping[tuple[str, str], Board] = field(default_factory=dict)
 
     def only(self, models: Sequence[str]) -> Contents:
         """Return the same leaderboard with only these networks (names or patterns) and all reference rows."""
@@ -389,20 +392,25 @@ def read_contents(settings: Settings) -> Contents:
         outcomes = [replace(outcome, reason=published(outcome.reason)) for outcome in store.outcomes()]
         answers = read_answers(store, suites)
         runs, origins = published(store.runs()), store.runs_of_sets()
+        by_suite, scores = defaultdict(list), defaultdict(list)
+        for row in rows:
+            scores[row.observer].append(row)
+            if row.observer not in now.hidden:
+                by_suite[row.suite].append(row)
+        boards = tuple(board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets))
+        with_references = [
+            board for suite in suites for board in _reference_board(store, suite, by_suite[suite.name], sets)
+        ]
     if not rows:
         raise BenchError(
             f"{settings.db} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
         )
-    by_suite, scores = defaultdict(list), defaultdict(list)
-    for row in rows:
-        scores[row.observer].append(row)
-        if row.observer not in now.hidden:
-            by_suite[row.suite].append(row)
     sources = {name: str(row.card.get("source", "")) for name, row in observers.items()}
     return Contents(
         place=published(settings.db),
         suites=tuple(suite for suite in suites if by_suite[suite.name]),
-        boards=tuple(board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)),
+        boards=boards,
+        references={(board.suite, board.space): board for board in reversed(with_references)},
         observers=observers,
         scores=scores,
         sets=sets,
@@ -413,6 +421,17 @@ def read_contents(settings: Settings) -> Contents:
         origins=origins,
         own=frozenset(name for name, row in observers.items() if row.kind == "network" and name not in builtin_cards()),
     )
+
+
+def _reference_board(
+    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]
+) -> list[Board]:
+    """Return the boards of a suite's headline together with the scores that come with the package on the same images;
+    none without such scores."""
+    own = [row for row in rows if row.metric == suite.headline.name and not row.condition and row.value is not None]
+    known, asked = {row.observer for row in own}, {(row.space, row.stimuli, row.set_id): row for row in own}
+    beside = {(ref.observer, ref.stimuli): ref for row in asked.values() for ref in references_of(store, row, known)}
+    return ranked_boards([*own, *beside.values()], suite, sets) if beside else []
 
 
 def family_or_kind(observer: ObserverRow) -> str:

@@ -309,7 +309,8 @@ def round_ends(values: Sequence[float], ticks: int = 5) -> tuple[float, float]:
     rough = (high - low or abs(high) or 1.0) / ticks
     power = 10.0 ** floor(log10(rough))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough)
-    return floor(low / step) * step, ceil(high / step) * step
+    start = floor(low / step)
+    return start * step, max(start + 1, ceil(high / step)) * step
 
 
 def free_places(
@@ -353,7 +354,7 @@ def point_labels(
     short = short_names(str(record["observer"]) for record in records)
     first = [i for i, record in enumerate(records) if record["observer"] in named]
     others = [i for i in range(len(records)) if i not in first] if len(records) <= NAMED else []
-    texts = {i: short[records[i]["observer"]] for i in (*first, *others)}
+    texts = {i: short[records[i]["observer"]] for i in (*first, *others)[:NAMED]}
     free = free_places(places, texts, size, lines)
     shown = [{"left": left, "middle": middle, "text": texts[i]} for i, (left, middle) in free.items()]
     at = {axis: {"field": name, "type": "quantitative", "scale": None, "axis": None}

@@ -169,7 +169,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     strips = list(strips_of(contents, summary, contents.own))
     records = [
         {"suite": one.head.suite, "headline": one.head.title, "observer": dot.line.observer, "own": dot.own}
-        | {"place": dot.at, **dict(zip(VALUES, dot.cell[:4], strict=True))}
+        | {"place": dot.at, "reference": dot.reference, **dict(zip(VALUES, dot.cell[:4], strict=True))}
         for one in strips
         for dot in one.dots
     ]
@@ -177,9 +177,10 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
         return None
     people = "; band: people" if any(one.band for one in strips) else ""
     chance = "; tick: chance" if any(one.chance is not None for one in strips) else ""
+    numbers = [about(dot.cell for dot in one.dots if not dot.reference) for one in strips]
     spread = "; ".join(
-        f"{one.head.title} ({one.head.suite}): {one.head.stimuli}, {about(dot.cell for dot in one.dots)}, {one.told}"
-        for one in strips
+        ", ".join(filter(None, (f"{one.head.title} ({one.head.suite}): {one.head.stimuli}", sizes, one.told)))
+        for one, sizes in zip(strips, numbers, strict=True)
     )
     return Figure(
         name=f"overview-{slug(summary.space)}",
@@ -211,7 +212,8 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
     layers = [
         marks("bar", interval_ends("x", **at), of=bands, color=drawing.INK, stroke=drawing.INK, opacity=0.2, height=26),
         marks("tick", at, of=chances, color=drawing.QUIET, size=26),
-        marks("point", at, only="!datum.own", filled=True, size=36, opacity=0.55, color=blue),
+        marks("point", at, only="datum.reference", filled=False, size=36, opacity=0.7, color=blue, strokeWidth=1),
+        marks("point", at, only="!datum.own && !datum.reference", filled=True, size=36, opacity=0.55, color=blue),
         marks("point", at, only="datum.own", filled=True, size=70, opacity=1, color=red),
         marks("text", named, of=goals, align="right", dy=19, fontSize=10),
     ]

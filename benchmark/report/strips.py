@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from benchmark.contracts import distrust_flags
 from benchmark.display import counted
-from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
+from benchmark.leaderboard.board_model import Board, Cell, Column, Row, is_trusted
+from benchmark.leaderboard.reference_scores import REFERENCE
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
-from benchmark.report.contents import Contents, PeopleScore
+from benchmark.report.contents import Contents, PeopleScore, people_among
 from benchmark.report.drawing import short_names
 
 STANDARD = ("standard",)
@@ -47,6 +48,7 @@ class Dot:
     span: tuple[float, float]  # of its interval
     own: bool  # it is labelled
     label: str  # its name without its source, where that is distinct
+    reference: bool = False  # it comes with the package
     level: int = 0  # row of its label, the lowest first
     start: float = 0.0  # where its label begins
 
@@ -59,7 +61,7 @@ class Dot:
     @property
     def text(self) -> str:
         """Value and interval."""
-        return short_interval(*self.cell[:3])
+        return short_interval(*self.cell[:3]) + " (reference)" * self.reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,11 @@ class Strip:
         return [dot for dot in self.dots if dot.own]
 
     @property
+    def hollow(self) -> bool:
+        """Whether some dots are reference scores."""
+        return any(dot.reference for dot in self.dots)
+
+    @property
     def top(self) -> int:
         """The height of the labels in px."""
         return LEVEL * max((dot.level + 1 for dot in self.own), default=0)
@@ -90,11 +97,13 @@ class Strip:
     @property
     def told(self) -> str:
         """The strip in words, for those who do not see it."""
-        values = [dot.cell.value or 0.0 for dot in self.dots]
+        values = [dot.cell.value or 0.0 for dot in self.dots if not dot.reference]
+        others = len(self.dots) - len(values)
         ends = f"from {short_number(min(values))} to {short_number(max(values))}"
         who = f"; {self.people.called} {short_number(self.people.cell.value)}" if self.people else ""
         mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.own)
-        return f"{counted(len(values), 'network')} {ends}{who}{mine}"
+        beside = f"; hollow: {counted(others, 'reference score')}" if others else ""
+        return f"{counted(len(values), 'network')} {ends}{beside}{who}{mine}"
 
     def place(self, name: str) -> str:
         """Say which rank an observer has, and between whom it is."""
@@ -118,12 +127,15 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
         shown = [line for line in lines if is_trusted(line.cells[head.suite])]
         if not shown:
             continue
-        values, people = [line.cells[head.suite].value or 0.0 for line in shown], contents.people_at(summary, i)
+        ranked, aside = _beside(contents.references.get((head.suite, summary.space)), head.suite)
+        networks = [line for line in ranked.values() if line.cells[head.suite].source.method == REFERENCE]
+        people = contents.people_at(summary, i) or _reference_people(aside, head)
+        values = [line.cells[head.suite].value or 0.0 for line in (*shown, *networks)]
         top, goal = _goal(head, people, values)
         chance = [] if head.chance is None else [head.chance]
         ends = (max, min) if head.direction == "lower" else (min, max)
         scale = Scale(worst=ends[0](*chance, *values, top), best=ends[1](*chance, *values, top))
-        short = short_names(line.observer for line in shown)
+        short = short_names(line.observer for line in (*shown, *networks))
         dots = [
             Dot(
                 line=line,
@@ -132,15 +144,16 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
                 span=scale.span(cell),
                 own=line.observer in own,
                 label=short[line.observer],
+                reference=line in networks,
             )
-            for line in shown
-            for cell in (line.cells[head.suite],)
+            for line in (*shown, *networks)
+            for cell in (ranked.get(line.observer, line).cells[head.suite],)
         ]
         yield Strip(
             head=head,
             page=contents.page_of(head.suite),
-            sentence=in_words(contents, head, people, shown),
-            leader=_leader(shown, head.suite),
+            sentence=in_words(contents, head, people, shown, networks),
+            leader=_leader(list(ranked.values()) or shown, head.suite),
             people=people,
             band=scale.span(people.cell) if people else None,
             chance=scale.at(chance[0]) if chance else None,
@@ -148,6 +161,23 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             goal=goal,
             dots=tuple(levelled(dots)),
         )
+
+
+def _beside(board: Board | None, suite: str) -> tuple[dict[str, Row], list[Row]]:
+    """Return the networks of a board by name and its other rows, each with the cell and the rank of the one suite."""
+    if board is None:
+        return {}, []
+    rows, aside = (
+        [row._replace(cells={suite: row.cells[board.by]._replace(rank=row.place)}) for row in part]
+        for part in (board.rows, board.references)
+    )
+    return {row.observer: row for row in rows if is_trusted(row.cells[suite])}, aside
+
+
+def _reference_people(rows: Sequence[Row], head: Column) -> PeopleScore | None:
+    """Return the people whose scores come with the package."""
+    people = people_among(((row.observer, row.kind, row.cells[head.suite]) for row in rows), head.bounds, pooled=True)
+    return people and people._replace(called=f"{people.called} (reference)")
 
 
 def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:
@@ -186,22 +216,26 @@ def _leader(lines: Sequence[Row], suite: str) -> str:
     if first is None:
         return ""
     cell = first.cells[suite]
-    return f"{first.observer} {short_interval(*cell[:3])}, rank {rank_text(*cell.rank)}"
+    known = " (reference)" if cell.source.method == REFERENCE else ""
+    return f"{first.observer} {short_interval(*cell[:3])}{known}, rank {rank_text(*cell.rank)}"
 
 
-def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row]) -> str:
+def in_words(
+    contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row], beside: Sequence[Row] = ()
+) -> str:
     """Return the headline as a sentence that needs no term: people, the best network and the median one of the standard
-    recipe, in 100 cases if the suite words it so."""
+    recipe (without one, of those that come with the package: beside), in 100 cases if the suite words it so."""
     metric = next(suite.headline for suite in contents.suites if suite.name == head.suite)
     values = {line.observer: line.cells[head.suite].value or 0.0 for line in lines if line.kind != "ideal"}
     plain = sorted(values[line.observer] for line in lines if line.training == STANDARD and line.observer in values)
+    plain = plain or sorted(row.cells[head.suite].value or 0.0 for row in beside if row.training == STANDARD)
     if not values:
         return ""
     goal = people.cell.value if people else None
     best = (min if head.direction == "lower" else max)(values.values())
     if head.direction == "none" and goal is not None:
         best = min(values.values(), key=lambda value: abs(value - goal))
-    usual = median_low(plain) if plain and len(values) > 1 else None
+    usual = median_low(plain) if plain and (len(values) > 1 or beside) else None
     if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
         said = [f"{people.called} {short_number(goal)}"] if people else []
         said += [f"the best network {short_number(best)}"] + (

@@ -103,6 +103,5 @@ def test_a_legend_is_beside_a_drawing_where_its_names_have_room():
     names = ("resnet50 (lab)", "vit (lab)", "resnet18 (a)", "resnet18 (b)")
     assert [*short_names(names).values()] == ["resnet50", "vit", "resnet18 (a)", "resnet18 (b)"]
     assert legend_room(names[:2], 380) == 34 + int(6.4 * 8) and legend_room(["x" * 30], 380) == 0
-    assert round_ends([0.03, 0.81]) == pytest.approx((0.0, 1.0)) and round_ends([-0.12, 0.4]) == pytest.approx(
-        (-0.2, 0.4)
-    )
+    ends = {(0.03, 0.81): (0.0, 1.0), (-0.12, 0.4): (-0.2, 0.4), (0.0, 0.0): (0.0, 0.2), (0.5,): (0.5, 0.6)}
+    assert [round_ends(values) for values in ends] == [pytest.approx(each) for each in ends.values()]
