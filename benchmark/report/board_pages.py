@@ -204,7 +204,7 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
         for record in records:
             record |= facts_of(contents.observers.get(record["observer"]))
         site.table(data, records)
-        strips = list(strips_of(contents, summary, contents.own))
+        strips = list(strips_of(contents, summary, contents.labelled))
         # of the first headline in which people have a value, or the first one
         first = next((one.sentence for one in sorted(strips, key=lambda one: not one.people)), NOBODY)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]

@@ -310,6 +310,11 @@ class Contents:
         return against is not None and against.group is not None
 
     @cached_property
+    def labelled(self) -> frozenset[str]:
+        """Return the reader's own networks that have labels; of many, evenly spaced by name."""
+        return frozenset(some_evenly(sorted(self.own), OWN))
+
+    @cached_property
     def hues(self) -> dict[str, int]:
         """Return network -> its place in the scales of colours and shapes, the same in every figure."""
         ranked = ([line.observer for line in summary.lines] for summary in self.summaries)

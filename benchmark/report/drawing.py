@@ -124,7 +124,8 @@ def _printable(data: Any) -> Any:
 def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
     """Return an SVG as a file, whose greys follow the reader's preference for dark or light pages."""
     rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
-    style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    drawn = drawn.replace(f' font-family="{CONFIG["font"]}"', "")  # once is enough
+    style = f"<style>text{{font-family:{CONFIG['font']}}}@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here
     for path in list(root.iter(f"{{{SVG}}}path")):
         if name := path.get("aria-label"):
@@ -330,7 +331,7 @@ def free_places(
             inside = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
             if inside and not any(a < box[2] and box[0] < c and b < box[3] and box[1] < d for a, b, c, d in taken):
                 taken.append(box)
-                found[i] = left, middle
+                found[i] = round(left), round(middle)
                 break
     return found
 

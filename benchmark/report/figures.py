@@ -166,7 +166,7 @@ def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) ->
 def overview(contents: Contents, summary: Summary) -> Figure | None:
     """Return the leaderboard in one figure: a row for each headline, from chance to people or the best possible value,
     networks as dots, people as a band, own networks by name; None without a value."""
-    strips = list(strips_of(contents, summary, contents.own))
+    strips = list(strips_of(contents, summary, contents.labelled))
     records = [
         {"suite": one.head.suite, "headline": one.head.title, "observer": dot.line.observer, "own": dot.own}
         | {"place": dot.at, "reference": dot.reference, **dict(zip(VALUES, dot.cell[:4], strict=True))}
@@ -220,8 +220,9 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
     named = {**named, "x": {**x, "field": "start"}}
     for level in levels:
         own = [label for label in labels if label["level"] == level]
-        tie = 6 + drawing.TEXT * level
-        layers.append(marks("tick", at, of=own, size=tie, yOffset=-tie / 2, thickness=0.7, color=drawing.QUIET))
+        tie = 6 + drawing.TEXT * level  # px
+        if level:
+            layers.append(marks("tick", at, of=own, size=tie, yOffset=-tie / 2, thickness=0.7, color=drawing.QUIET))
         layers.append(marks("text", named, of=own, align="left", dx=2, dy=-12 - drawing.TEXT * level))
     return drawing.panel(records, width - left - 20, {"step": 40 + drawing.TEXT * len(levels)}, layers)
 
@@ -281,7 +282,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
             people,
             filled=not apart,
             width=width,
-            named=contents.own,
+            named=contents.labelled,
         ),
         records=records,
         half=True,
