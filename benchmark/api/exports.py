@@ -177,12 +177,12 @@ def export(
 
     Returns the text, or "" if it was written to an output file."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
+    if output is not None and form != "every-eval-ever" and Path(output).is_dir():
+        raise UsageError(f"{output} is a folder: name a file with --output.")
     if form in field_formats.FORMS:
         if every_score or trials_of or by or unseen_only or among_shown or columns or digits is not None:
             raise UsageError(f"{form} has its own contents: leave out options but --suite and filters.")
         return _in_field_format(leaderboard, suite, form, output)
-    if output is not None and Path(output).is_dir():
-        raise UsageError(f"{output} is a folder: name a file with --output.")
     if trials_of and leaderboard.filters:
         raise UsageError("--trials OBSERVER cannot be combined with filters.")
     if (every_score or trials_of) and (by or unseen_only or among_shown or columns):

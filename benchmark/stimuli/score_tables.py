@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
@@ -174,7 +176,7 @@ def _measured(source: str, table: str, column: str) -> tuple[tuple[str, Reported
 def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield RobustBench's entries as rows. "external": an attack stronger than AutoAttack, where one is known."""
     for path in sorted(folder.glob("*.json")):
-        entry = _table(path, lambda _: True, "plain text")
+        entry = _table(path, Any, "")
         note = entry.get("footnote")
         remarks = [printable(" ".join(note.split()))] if isinstance(note, str) and note.strip() else []
         remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
@@ -257,12 +259,12 @@ def _read_masking(folder: Path) -> ScoreTables:
         name: value
         for file in reversed(CLEAN)
         if file in names
-        for name, value in _table(folder / file, _is_share, SHARE).items()
+        for name, value in _table(folder / file, Share, SHARE).items()
     }
     scores: list[ReportedScore] = []
     # Only the mean over categories is used, as their order is not documented.
     expected = f"{CATEGORIES} shares between 0 and 1"
-    for name, values in _table(folder / MASKING[0], _are_shares, expected).items() if MASKING[0] in names else ():
+    for name, values in _table(folder / MASKING[0], Shares, expected).items() if MASKING[0] in names else ():
         # Counting answers keeps equal networks equal; means of rounded shares would separate them.
         count, total = sum(round(value * TRIALS) for value in values), CATEGORIES * TRIALS
         scores.append(_masking_score(name, "mean_shape_fraction", count / total, n=total))
@@ -271,7 +273,7 @@ def _read_masking(folder: Path) -> ScoreTables:
         attack, noise = _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
         if attack and name not in second:
             metric, where = "accuracy_after_l2_on_normalised", f"eps {float(attack['eps']):.4g}"
-            for observer, value in _table(folder / name, _is_share, SHARE).items():
+            for observer, value in _table(folder / name, Share, SHARE).items():
                 scores.append(_masking_score(observer, metric, value, condition=where))
         elif noise:
             scores += _in_noise(folder / name, noise["name"])
@@ -287,7 +289,7 @@ def _masking_score(name: str, metric: str, value: float, **fields: Any) -> Repor
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
     """Yield accuracy over all noise, without noise, and by band and strength, each with its Wilson interval."""
     pools: dict[str, list[int]] = {}
-    for key, answers in _table(path, _are_answers, "a list of 0 and 1, not empty").items():
+    for key, answers in _table(path, Answers, "a list of 0 and 1, not empty").items():
         if (cell := _CELL.fullmatch(key)) is None:
             raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
         band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
@@ -300,30 +302,23 @@ def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
         yield _masking_score(name, "accuracy_in_band_noise", share, low=low, high=high, **counted)
 
 
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Shares = Annotated[list[Share], Field(min_length=CATEGORIES, max_length=CATEGORIES)]
+Answers = Annotated[list[Annotated[int, Field(ge=0, le=1, strict=True)]], Field(min_length=1)]
 SHARE = "a share between 0 and 1"
 
 
-def _table(path: Path, fits: Callable[[Any], bool], expected: str) -> Mapping[str, Any]:
-    """Read an object by network or condition. Raises ScoresError on a value that does not fit."""
+def _table(path: Path, kind: Any, expected: str) -> Mapping[str, Any]:
+    """Read an object of values of a type by network or condition. Raises ScoresError on a value that does not fit."""
     table = read_json(path, "table of scores", ScoresError, most=LARGEST)
-    if not isinstance(table, dict):
-        raise ScoresError(f"{path}: expected an object by network.")
-    for name, value in table.items():
-        if not (name.isprintable() and fits(value)):
-            raise ScoresError(f"{path}, '{printable(name)}': expected {expected}.")
-    return table
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _are_shares(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == CATEGORIES and all(map(_is_share, values))
-
-
-def _are_answers(values: Any) -> bool:
-    return isinstance(values, list) and bool(values) and set(map(repr, values)) <= {"0", "1"}
+    try:
+        TypeAdapter(dict[str, kind]).validate_python(table)
+    except ValidationError as error:
+        place = "".join(f", '{printable(str(part))}'" for part in error.errors()[0]["loc"][:1])
+        raise ScoresError(f"{path}{place}: expected {expected if place else 'an object by network'}.") from error
+    if wrong := next((name for name in table if not name.isprintable()), ""):
+        raise ScoresError(f"{path}, '{printable(wrong)}': expected a name in plain text.")
+    return dict(table)
 
 
 def _number(text: Any, most: float, where: str) -> float:
