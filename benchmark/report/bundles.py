@@ -17,7 +17,7 @@ from benchmark.store import open_store
 from registry.files import replacing
 
 README = """\
-index.html opens in a browser. leaderboard.json has its scores with every answer behind them, cards/ the networks' cards.
+index.html opens in a browser. leaderboard.json has its scores with every answer, cards/ the networks' cards.
 
     bench import leaderboard FILE.zip   computes every score again
     bench reproduce NAME SUITE          answers again with the weights; it names the command that registers the network
