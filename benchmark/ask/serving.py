@@ -16,8 +16,10 @@ from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs
+
+from pydantic import Field
 
 from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
@@ -25,16 +27,17 @@ from benchmark.ask.jatos_study import jatos_study
 from benchmark.ask.people_page import people_page
 from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture
 from benchmark.display import counted
-from benchmark.failures import BenchError, UsageError
+from benchmark.failures import BenchError, StimuliError, UsageError
 from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
+from benchmark.stimuli.experiments import Experiment as Stated
 from benchmark.stimuli.experiments import added_experiments
 from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.variables import read_settings
-from registry.documents import read_document
+from registry.documents import read_document, validated
 from registry.files import write_whole
 from registry.user_errors import foreign
 
@@ -46,6 +49,11 @@ MOST, WINDOW = 600, 10.0
 START = 5
 #: Times of --durations.
 MOST_TIMES = 8
+#: Options of text -> their form, and what a user is told of it.
+EXPECTED = {
+    "--completion": (r"https://[^\s\"<>]+|[\w-]{1,64}", "a code of letters and digits, or an https link"),
+    "--datapipe": (r"[A-Za-z0-9_-]{6,64}", "the id that pipe.jspsych.org shows, such as ABCDEF123456"),
+}
 #: Where a page of --datapipe sends its table.
 PIPE = "https://pipe.jspsych.org"
 #: Default of --trials, about ten minutes.
@@ -90,10 +98,21 @@ def ask(
     session: Annotated[
         int, Option("Set the session; 2 shows the images after those of session 1.", least=1, most=1000)
     ] = 1,
-    durations: Annotated[str, Option("Show every image for each of these times in ms.", metavar="MS,...")] = "200",
+    durations: Annotated[
+        str,
+        Option(
+            "Show every image for each of these times in ms (else as the experiment says, or 200).", metavar="MS,..."
+        ),
+    ] = "",
     answer_time: Annotated[str, Option("Wait this time for an answer, or without limit.", metavar="TIME")] = "1.5s",
-    mask: Annotated[Literal["noise", "none"], Option("Show this mask for 200 ms after the image.")] = "noise",
-    degrees: Annotated[float, Option("Set the visual angle of an image's side.", above=0, most=60)] = 3.0,
+    mask: Annotated[
+        Literal["noise", "none"] | None,
+        Option("Show this mask for 200 ms after the image (else as the experiment says, or noise)."),
+    ] = None,
+    degrees: Annotated[
+        float | None,
+        Option("Set the visual angle of an image's side (else as the experiment says, or 3).", above=0, most=60),
+    ] = None,
     criterion: Annotated[
         int, Option("Admit people with this many of 8 right in practice, at the second try at most.", least=0, most=8)
     ] = 5,
@@ -128,23 +147,10 @@ def ask(
     the screen. `bench import trials` reads its answers."""
     if unknown := [name for name in about if name not in ABOUT]:
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
-    procedure = Procedure(
-        durations=presentation_times(durations),
-        mask=mask,
-        answer=0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time),
-        degrees=degrees,
-        about=tuple(dict.fromkeys(about)),
-        criterion=criterion,
-    )
-    for option, text, form, expected in (
-        (
-            "--completion",
-            completion,
-            r"https://[^\s\"<>]+|[\w-]{1,64}",
-            "a code of letters and digits, or an https link",
-        ),
-        ("--datapipe", datapipe, r"[A-Za-z0-9_-]{6,64}", "the id that pipe.jspsych.org shows, such as ABCDEF123456"),
-    ):
+    limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
+    times = presentation_times("--durations", durations) if durations else ()
+    for option, text in (("--completion", completion), ("--datapipe", datapipe)):
+        form, expected = EXPECTED[option]
         if text and not re.fullmatch(form, text):
             raise UsageError(f"{option} '{text}': expected {expected}.")
     delivery = Delivery(
@@ -162,7 +168,16 @@ def ask(
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
     added = added_experiments(settings).get(experiment)
-    answers = added.answers if added and added.categories else ()
+    answers, stated = added.answers if added and added.categories else (), presentation_of(added)
+    procedure = Procedure(
+        durations=times or stated.durations,
+        mask=mask or stated.mask,
+        answer=limit,
+        degrees=degrees or stated.size,
+        background=stated.background,
+        about=tuple(dict.fromkeys(about)),
+        criterion=criterion,
+    )
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed, answers)
     html_page, boards = page(opened, delivery), tuple(suite.name for suite in suites)
     done = Experiment(session=opened, html=html_page, boards=boards)
@@ -173,12 +188,44 @@ def ask(
     return done
 
 
-def presentation_times(text: str) -> tuple[int, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Presentation:
+    """How an experiment's YAML states that its images are shown; as published by default."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+    size: Annotated[float, Field(gt=0, lt=60)] = 3.0  # degrees of an image's side
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#808080"
+    duration: int | str | tuple[int | str, ...] = 200  # ms, or with a unit; several are crossed with the images
+    mask: Literal["noise", "none"] = "noise"
+
+    @property
+    def durations(self) -> tuple[int, ...]:
+        """The presentation times in ms. Raises UsageError."""
+        several = self.duration if isinstance(self.duration, tuple) else (self.duration,)
+        return presentation_times("duration", ",".join(map(str, several)))
+
+
+def presentation_of(experiment: Stated | None) -> Presentation:
+    """Return how an added experiment is shown. Raises StimuliError that names the line of its YAML."""
+    if experiment is None:
+        return Presentation()
+
+    def wrong(text: str) -> BenchError:
+        return StimuliError(f"{experiment.where('presentation')}: {text}")
+
+    stated = validated(Presentation, experiment.presentation, wrong)
+    try:
+        return stated if stated.durations else Presentation()
+    except UsageError as error:
+        raise wrong(str(error)) from None
+
+
+def presentation_times(named: str, text: str) -> tuple[int, ...]:
     """Parse presentation times, "50,200" in ms or "50ms,0.2s". Raises UsageError."""
     parts = [part.strip() for part in text.split(",")]
-    times = [milliseconds("--durations", f"{part}ms" if part.isdecimal() else part) for part in parts]
+    times = [milliseconds(named, f"{part}ms" if part.isdecimal() else part) for part in parts]
     if len(set(times)) < len(times) or len(times) > MOST_TIMES:
-        raise UsageError(f"--durations '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
+        raise UsageError(f"{named} '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
     return tuple(times)
 
 
@@ -295,6 +342,7 @@ def page(session: Session, delivery: Delivery) -> str:
     practised = [_address(picture(session.practice.decode(at))) for at in range(len(session.practice))]
     if session.categories != GEIRHOS16:  # which every language translates
         text = {**text, "categories": session.categories}
+    text = {**text, "consent": text["consent"].replace("{categories}", str(len(session.categories)))}
     forms = {name: render_markdown(text[name], getattr(delivery, name)) for name in ("consent", "debrief")}
     plan = {
         **session.plan, "text": {**text, **forms}, "served": delivery.served, "jatos": delivery.jatos,

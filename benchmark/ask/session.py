@@ -148,6 +148,7 @@ class Session:
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment, "seed": self.seed,
             "session": self.number, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
+            "criterion": min(self.procedure.criterion, len(self.practice)),
             "images": self.images, "trials": self.sequences, "checks": self.checks,
             "practice": tuple(self.practice.labels["category"].tolist()), "categories": self.categories,
             "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN, "check_time": CHECK_TIME,
@@ -168,8 +169,8 @@ class Session:
         if kind == "c" and not again and at < len(self.checks[order]):
             aside = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
             return {**fixed, **aside._asdict(), "mask": "none", "status": CHECK, DURATION: str(CHECK_TIME)}
-        if kind == "p" and not again and at < 2 * PRACTICE:
-            category = str(self.practice.labels["category"][at % PRACTICE])
+        if kind == "p" and not again and at < 2 * len(self.practice):
+            category = str(self.practice.labels["category"][at % len(self.practice)])
             aside, mask = Shown(imagename="practice", condition="", category=category, digest=""), at % MASKS
             time = max(self.procedure.durations)
             more = {"mask": str(mask) if masked else "none", "status": PRACTISED, DURATION: str(time)}
@@ -191,7 +192,7 @@ def open_session(
     if not (order := every[trials * (number - 1) : trials * number]):
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
     if categories:
-        practice = restrict(stimuli, [stimuli.ids[i] for i in (every[::-1] * PRACTICE)[:PRACTICE]])
+        practice = restrict(stimuli, [stimuli.ids[i] for i in every[-1 : -PRACTICE - 1 : -1]])
     else:
         practice = training_stimuli(len(GEIRHOS16))
         practice = restrict(practice, practice.ids[:: len(GEIRHOS16) // PRACTICE])

@@ -21,9 +21,10 @@ from ask.conftest import said, sent
 from benchmark import api
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
-from benchmark.ask.serving import AskHandler, Flood, milliseconds, presentation_times
-from benchmark.failures import BenchError, UsageError
+from benchmark.ask.serving import AskHandler, Flood, milliseconds, presentation_of, presentation_times
+from benchmark.failures import BenchError, StimuliError, UsageError
 from benchmark.loopback import open_server
+from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import GEIRHOS16
 
 
@@ -217,7 +218,27 @@ def test_times_are_said_with_their_unit():
     for text in ("0.1ms", "61s", "5", "infs", "nanms", "s"):
         with pytest.raises(UsageError, match=r"expected a time like 200ms or 1\.5s"):
             milliseconds("--answer-time", text)
-    assert presentation_times("50, 0.2s,1000") == (50, 200, 1000)
+    assert presentation_times("--durations", "50, 0.2s,1000") == (50, 200, 1000)
+
+
+def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
+    (tmp_path / "x.yaml").write_text("name: x\npresentation: {}\n")
+    white = {"size": 5, "background": "#ffffff", "duration": [8, "0.2s"], "mask": "none"}
+    for stated, found in (
+        ({}, (3.0, "#808080", (200,), "noise")),
+        (white, (5, "#ffffff", (8, 200), "none")),
+        ({"mask": "fog"}, "line 2 .*'mask'"),
+        ({"duration": "soon"}, "line 2 .*duration 'soon'"),
+        ({"background": "red; }"}, "line 2 .*'background'"),
+        ({"colour": "red"}, "line 2 .*'colour': expected: no such field"),
+    ):
+        experiment = Experiment(name="x", presentation=stated, file=str(tmp_path / "x.yaml"))
+        if isinstance(found, str):
+            with pytest.raises(StimuliError, match=found):
+                presentation_of(experiment)
+        else:
+            done = presentation_of(experiment)
+            assert (done.size, done.background, done.durations, done.mask) == found
 
 
 def test_mistakes_are_one_line_each(bench, tmp_path):

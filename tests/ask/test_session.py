@@ -97,6 +97,8 @@ def test_who_answers_with_other_categories_cannot_be_asked():
     with pytest.raises(StimuliError, match="people can answer in geirhos16 or world16"):
         open_session(replace(generated_set("world-edges"), space="imagenet1k"), "x", Procedure(), 4, 1, 0)
     own = open_session(replace(generated_set("world-edges"), space="own"), "x", Procedure(), 4, 1, 0, ("cat", "dog"))
+    few = open_session(sample(own.stimuli, 4), "x", Procedure(criterion=8), 4, 1, 0, ("cat", "dog"))
+    assert (few.plan["criterion"], few.row(1, "p8")["status"], few.row(1, "p9")) == (4, "practice", None)
     assert own.plan["categories"] == ("cat", "dog") and {*own.practice.ids}.isdisjoint(own.stimuli.ids)
     labels = {"category": np.array(["cat"]), "condition": np.array(["c50"])}
     odd = replace(generated_set("world-edges"), ids=("cat1.png",), items=("0",), labels=labels)

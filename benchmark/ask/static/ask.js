@@ -5,9 +5,11 @@ const plan = JSON.parse(document.getElementById("plan").textContent), {text, cat
 // Where keys are on the keyboard, whatever is printed on them: four rows of four, as the answers on the screen.
 const CODES = "Digit1 Digit2 Digit3 Digit4 KeyQ KeyW KeyE KeyR KeyA KeyS KeyD KeyF KeyZ KeyX KeyC KeyV".split(" ");
 const ARROWS = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4};
-const CARD_CM = 8.56, BATCH = 50, MOST_WAIT = 10000, INK = "#000000";
+const CARD_CM = 8.56, BATCH = 50, MOST_WAIT = 10000;
 // Where the blind spot begins (Li et al. 2020), how often it is looked for, the dot's start and speed, the room it needs.
 const SPOT_DEGREES = 13.5, SWEEPS = 5, DOT_CM = 4, DOT_SPEED = 1.5, ROOM_CM = 15;
+const [red, green, blue] = [1, 3, 5].map((at) => parseInt(plan.background.slice(at, at + 2), 16));
+const INK = red + green + blue < 255 ? "#ffffff" : "#000000";
 const total = plan.trials[0].length, tries = plan.practice.length;
 const touched = matchMedia("(pointer: coarse), (max-width: 30rem)");  // as in the style
 document.documentElement.style.setProperty("--ground", plan.background);
@@ -272,8 +274,8 @@ function choose(display, onset, limit) {
       const at = CODES.indexOf(event.code), focus = buttons.indexOf(document.activeElement), move = ARROWS[event.code];
       if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
       if (event.code === "Escape") pause();
-      else if (at >= 0) finish(categories[at]);
-      else if (move) buttons[focus < 0 ? 0 : Math.min(15, Math.max(0, focus + move))].focus();
+      else if (categories[at]) finish(categories[at]);
+      else if (move) buttons[focus < 0 ? 0 : Math.min(buttons.length - 1, Math.max(0, focus + move))].focus();
       else return;
       event.preventDefault();
     };
