@@ -27,11 +27,12 @@ from benchmark.api.submissions import (
     SETS,
     BoardFolder,
     rescored,
+    verdict_of_scores,
     weights_of,
 )
 from benchmark.contracts import Array, Suite
 from benchmark.display import counted, printable
-from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName
+from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
 from benchmark.leaderboard.forms import markdown_code, markdown_text
 from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver
 from benchmark.leaderboard.submission_files import (
@@ -39,6 +40,7 @@ from benchmark.leaderboard.submission_files import (
     RETRACTED,
     RUN,
     SCORES,
+    VERDICT,
     Submission,
     read_responses,
     read_submission,
@@ -46,6 +48,7 @@ from benchmark.leaderboard.submission_files import (
 from benchmark.leaderboard.table import format_interval
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
+from benchmark.version import __version__
 from registry.documents import read_json
 
 #: refused: something is false; person: nothing is false, but a maintainer decides; note: nothing to do.
@@ -151,6 +154,13 @@ def _installed(name: str) -> Suite | None:
         return None
 
 
+def _is_current(stated: Submission) -> bool:
+    """Return whether this program, with the same suites, wrote the verdict of a submission."""
+    suites = {row.suite: _installed(row.suite) for row in stated.score_sets}
+    same = all((suite := suites[row.suite]) and suite.version == row.version for row in stated.score_sets)
+    return same and stated.program == __version__ and VERDICT in stated.seals
+
+
 @dataclass(kw_only=True)
 class _Checker:
     board: BoardFolder
@@ -177,9 +187,7 @@ class _Checker:
         self.report.submissions.append(place)
         was = self.before is not None and f"{place}/{RUN}" in self.before.paths
         if was and not (folder / RUN).is_file():
-            self.found(
-                place, "refused", "it is removed: `bench submit --retract REASON` retracts, and it stays visible"
-            )
+            self.found(place, "refused", "it is removed: `bench submit --retract REASON` retracts it")
             return
         try:
             stated, observer = read_submission(folder)
@@ -188,7 +196,9 @@ class _Checker:
             document = self.board.document(folder, stated, observer)
             self._complete(place, stated, document)
             with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                made = rescored(folder, document, str(Path(scratch) / "board.db"))
+                made = rescored(folder, document, db := str(Path(scratch) / "board.db"))
+                if _is_current(stated) and verdict_of_scores(db, observer).encode() != (folder / VERDICT).read_bytes():
+                    self.found(place, "refused", "its verdict is not what the scores give")
                 if was and self.before is not None:
                     self._earlier(place, document, self.before.restored(place, Path(scratch)))
             self.found(place, "refused", *made.different, *made.refused, *made.conflicts)
@@ -197,8 +207,8 @@ class _Checker:
             read_attestations(folder, stated)
             self._elsewhere(place, observer)
             self._place(place, document)
-        except (BenchError, OSError) as error:
-            self.found(place, "refused", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
+            self.found(place, "refused", failure_line(error))
 
     def _names(self, place: str, stated: Submission, observer: ExportedObserver) -> None:
         sha, parts = weights_of(observer), PurePosixPath(place).parts
@@ -244,8 +254,10 @@ class _Checker:
                 if (row.suite, row.space) == (name, space) and row.version in shown and path != place
             }
             blocks = sorted(wanted - {(row.suite, row.role, row.condition) for row in own})
-            if absent := [f"{role} {condition}" for _, role, condition in blocks if role not in excused]:
-                self.found(place, "refused", f"{name}: {counted(len(absent), 'block')} missing: '{absent[0].strip()}'")
+            weights: tuple[tuple[Weight, bool], ...] = (("person", True), ("refused", False))
+            for weight, told in weights:
+                if gone := [f"{role} {condition}" for _, role, condition in blocks if (role in excused) == told]:
+                    self.found(place, weight, f"{name}: {counted(len(gone), 'block')} missing: '{gone[0].strip()}'")
         keys = {row.key for row in document.observations}
         if any(not keys.issuperset(row.observations) for row in document.score_sets):
             self.found(place, "refused", "scores rest on trials that are missing")
@@ -283,8 +295,9 @@ class _Checker:
         return equal, n, wrong
 
     def _answers(self, place: str, stated: Submission, digest: str) -> Mapping[Block, Array]:
-        rows = {row.key: (row.suite, row.role, row.condition) for row in stated.observations}
-        found = read_responses(self.board.folder / place / stated.trials[digest])
+        shown = [row for row in stated.observations if row.stimuli == digest]
+        rows = {row.key: (row.suite, row.role, row.condition) for row in shown}
+        found = read_responses(self.board.folder / place / stated.trials[digest], sum(row.n for row in shown))
         return {rows[key]: words for key, words in found.items() if key in rows}
 
     def _earlier(self, place: str, document: Document, folder: Path) -> None:

@@ -32,7 +32,6 @@ from benchmark.leaderboard.submission_files import (
     read_submission,
     sealed_files,
     sha256,
-    stimuli_file,
     submission_files,
 )
 from benchmark.stimuli.datasets import sample, subset
@@ -73,7 +72,7 @@ class BoardFolder:
     @cached_property
     def stated_sets(self) -> dict[str, ExportedStimuli]:
         """Digest -> stimulus set of the board's own files."""
-        return {path.stem: read_stimuli_file(path) for path in sorted((self.folder / SETS).glob("*.parquet"))}
+        return {path.stem: read_stimuli_file(path) for path in sorted((self.folder / SETS).glob("*.json"))}
 
     def sets(self, stated: Iterable[ExportedStimuli]) -> dict[str, ExportedStimuli]:
         """Return digest -> the set as it is known: from the board's files, or drawn by this program."""
@@ -147,7 +146,7 @@ def submit(
     for name, content in files.items():
         write_whole(to / name, content)
     sizes = [len(content) for name, content in files.items() if name.startswith(RESULTS)]
-    new = [name for name in files if name.startswith((SETS, REFERENCES)) and name.endswith(".parquet")]
+    new = [name for name in files if not name.startswith(RESULTS)]
     return Submitted(path=path, files=len(sizes), size=sum(sizes), new=new)
 
 
@@ -159,7 +158,11 @@ def _drafted(held: Document, who: ExportedObserver, owner: str, board: BoardFold
     others = {sha256(files[RUN]): files for files in parts}
     files = submission_files(held, who.name, owner, others)
     known = board.sets(held.stimuli)
-    more = {f"{SETS}/{s.digest}.parquet": stimuli_file(s) for s in held.stimuli if s.ids and s.digest not in known}
+    more = {
+        f"{SETS}/{each.digest}.json": plain_json(each.model_dump(mode="json"))
+        for each in held.stimuli
+        if each.ids and each.digest not in known
+    }
     more |= {f"{REFERENCES}/{digest}/{name}": part[name] for digest, part in others.items() for name in part}
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         for name, content in (*more.items(), *((f"draft/{name}", content) for name, content in files.items())):
@@ -169,7 +172,7 @@ def _drafted(held: Document, who: ExportedObserver, owner: str, board: BoardFold
         stated, card = read_submission(draft)
         if wrong := rescored(draft, trial.document(draft, stated, card), db).different:
             raise BenchError(f"{wrong[0]}. `bench db rescore` makes them again; nothing was written.")
-        words = _verdict(db, who)
+        words = verdict_of_scores(db, who)
     files = sealed_files(stated, {**{name: files[name] for name in files if name != RUN}, VERDICT: words.encode()})
     if (size := sum(map(len, files.values()))) > LARGEST:
         raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {LARGEST / 1e6:.1f} MB.")
@@ -177,7 +180,7 @@ def _drafted(held: Document, who: ExportedObserver, owner: str, board: BoardFold
     return {**more, **{f"{place}/{name}": content for name, content in files.items()}}
 
 
-def _verdict(db: str, who: ExportedObserver) -> str:
+def verdict_of_scores(db: str, who: ExportedObserver) -> str:
     """Return what the scores say, without what is said of this machine: its cards and what it has not measured."""
     if who.kind != "network":
         return ""

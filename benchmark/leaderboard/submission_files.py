@@ -117,20 +117,13 @@ def sealed_files(stated: Submission, files: Mapping[str, bytes]) -> dict[str, by
     return {**files, RUN: plain_json(stated.model_copy(update={"seals": seals}).model_dump(mode="json"))}
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """Return a table as Parquet: the same bytes for the same table and version of pyarrow."""
-    import pyarrow.parquet as pq
-
-    file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
-    return file.getvalue()
-
-
 def _trials_file(document: Document, rows: Sequence[ExportedObservation], ids: Sequence[str]) -> bytes:
     """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
     pa = _arrow()
+    import pyarrow.parquet as pq
+
     chunks = sorted(document.chunks, key=lambda chunk: chunk.index)
-    tables = []
+    tables, file = [], io.BytesIO()
     for row in rows:
         for chunk in (chunk for chunk in chunks if chunk.observation == row.key):
             columns = decode(b64decode(chunk.payload), chunk.n)
@@ -138,7 +131,10 @@ def _trials_file(document: Document, rows: Sequence[ExportedObservation], ids: S
             named = {_OBSERVATION: pa.array([row.key] * chunk.n), _IMAGE: pa.array(ids[start : start + chunk.n])}
             named |= {f"{row.suite}: {name}": _arrow_column(values) for name, values in columns.items()}
             tables.append(pa.table(named))
-    return parquet_bytes(pa.concat_tables(tables, promote_options="default"))
+    table = pa.concat_tables(tables, promote_options="default")
+    # The same bytes for the same trials and version of pyarrow.
+    pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
+    return file.getvalue()
 
 
 def _arrow_column(values: Array) -> Any:
@@ -159,30 +155,17 @@ def _arrow() -> Any:
     return pyarrow
 
 
-def stimuli_file(stimuli: ExportedStimuli) -> bytes:
-    """Return names and labels of a set's images as Parquet."""
-    pa = _arrow()
-    table = pa.table(
-        {_IMAGE: list(stimuli.ids), **{name: list(stimuli.labels[name]) for name in sorted(stimuli.labels)}}
-    )
-    facts = stimuli.model_dump_json(exclude={"ids", "labels"})
-    return parquet_bytes(table.replace_schema_metadata({"stimuli": facts}))
-
-
 def read_stimuli_file(path: Path) -> ExportedStimuli:
-    """Return a stimulus set of a board. Raises ScoresError."""
-    table = _bounded_table(path)
+    """Return a stimulus set of a board: names and labels of its images. Raises ScoresError."""
     with foreign("stimulus set", path, ScoresError):
-        facts = json.loads((table.schema.metadata or {})[b"stimuli"])
-        columns = {name: tuple(map(str, table.column(name).to_pylist())) for name in table.column_names}
-        stimuli = ExportedStimuli.model_validate({**facts, "ids": columns.pop(_IMAGE), "labels": columns})
+        stimuli = ExportedStimuli.model_validate(read_json(path, "stimulus set", ScoresError, most=INFLATED))
         if stimuli.digest != path.stem:
             raise ValueError(f"it states the digest {stimuli.digest[:12]}")
     return stimuli
 
 
-def _bounded_table(path: Path, *, answers: bool = False) -> pa.Table:
-    """Read a Parquet file that may be hostile: columns and bytes in memory are limited. answers: only these."""
+def _bounded_table(path: Path, rows: int, *, answers: bool = False) -> pa.Table:
+    """Read a Parquet file that may be hostile: rows, columns and bytes in memory are limited. answers: only these."""
     _arrow()
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -200,12 +183,12 @@ def _bounded_table(path: Path, *, answers: bool = False) -> pa.Table:
             # Text stays in its dictionary: a million rows of one long text are small.
             texts = [field.name for field in schema if pa.types.is_string(field.type)]
             file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-            batches, size = [], 0
+            batches, size, n = [], 0, 0
             wanted = [name for name in schema.names if name == _OBSERVATION or name.endswith(": response")]
             for batch in file.iter_batches(_BATCH, columns=wanted if answers else None, use_threads=False):
-                size += batch.nbytes
-                if size > INFLATED:
-                    raise ValueError(f"it inflates to more than {INFLATED // 2**20} MiB")
+                size, n = size + batch.nbytes, n + len(batch)
+                if size > INFLATED or n > rows:
+                    raise ValueError(f"it holds more than the {rows} trials stated, or {INFLATED // 2**20} MiB")
                 batches.append(batch)
             return pa.Table.from_batches(batches).combine_chunks()
         except (pa.ArrowException, OSError) as error:
@@ -214,7 +197,7 @@ def _bounded_table(path: Path, *, answers: bool = False) -> pa.Table:
 
 def read_trials_file(path: Path, observations: Mapping[str, ExportedObservation], ids: Sequence[str]) -> Iterator[Any]:
     """Yield the chunks of a set's trials as a document has them. Raises ScoresError."""
-    table = _bounded_table(path)
+    table = _bounded_table(path, len(observations) * len(ids))
     with foreign("table of trials", path, ScoresError):
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         owners = np.array(columns.pop(_OBSERVATION).to_pylist(), dtype=str)
@@ -255,6 +238,8 @@ def checked_files(folder: Path) -> dict[str, int]:
     does not have, or too much of it."""
     found: dict[str, int] = {}
     ahead = [folder]
+    if any(place.is_symlink() for place in (folder, *folder.parents[:2])):
+        raise ScoresError("a link, or below one.")
     while ahead:
         for path in sorted(ahead.pop().iterdir()):
             name, what = path.relative_to(folder).as_posix(), path.lstat()
@@ -303,6 +288,8 @@ def document_parts(
     if not isinstance(scores, list):
         raise ScoresError(f"{SCORES}: expected a list of scores.")
     chunks: list[Any] = []
+    if len(stated.trials) < sum(name.startswith(TRIALS) for name in stated.seals):
+        raise ScoresError(f"{TRIALS}/ has a file on none of its stimulus sets.")
     for digest, name in stated.trials.items():
         if digest not in sets:
             raise ScoresError(f"{name}: of a stimulus set that is not on the board.")
@@ -332,9 +319,10 @@ def joined_document(folder: Path, program: str, parts: Iterable[Mapping[str, Any
     return checked_document(folder, plain)
 
 
-def read_responses(path: Path) -> dict[str, Array]:
-    """Return observation -> answers [n] of a table of trials, without other columns. Raises ScoresError."""
-    table = _bounded_table(path, answers=True)
+def read_responses(path: Path, rows: int) -> dict[str, Array]:
+    """Return observation -> answers [n] of a table of at most so many trials, without other columns. Raises
+    ScoresError."""
+    table = _bounded_table(path, rows, answers=True)
     with foreign("table of trials", path, ScoresError):
         owners = np.array(table.column(_OBSERVATION).to_pylist(), dtype=str)
         found = {}

@@ -139,7 +139,7 @@ def build_board(
     if not shown:
         raise BenchError(f"{folder} has no submissions: `bench submit NAME --to FOLDER` writes one.")
     settings = read_settings()
-    place = settings.home / "boards" / f"{digest_data(str(board.folder.resolve()))[:16]}.db"
+    place = settings.home / "boards" / digest_data(str(board.folder.resolve()))[:16] / "board.db"
     commands = {
         f"{BUILD} {e.place} {sha256((board.folder / e.place / RUN).read_bytes())[:16]} {e.tier}": e for e in shown
     }

@@ -1,8 +1,10 @@
 """A board in git that many share: submissions are the same each time, and every forgery is told from a change."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from benchmark import api
 from benchmark.api.board_checks import check_board
@@ -17,8 +20,10 @@ from benchmark.api.leaderboard_import import import_document
 from benchmark.api.submissions import submit
 from benchmark.leaderboard.leaderboard_document import checked_document
 from benchmark.leaderboard.submission_files import plain_json, sha256
+from benchmark.report.board_site import build_board
 from benchmark.store import open_store
 from benchmark.store.codec import decode, encode
+from benchmark.templates import BOARD, write_board
 from registry.files import digest_data
 
 pytestmark = pytest.mark.slow
@@ -225,6 +230,7 @@ FORGED = {
     "removed": (to(5, shutil.rmtree), "it is removed"),
     "a later version": (to(6, edit, "scores.json", lambda s: [r.update(version=99) for r in s]), "of another suite"),
     "another's submission": (None, "is changed by"),
+    "altered verdict": (to(8, lambda f: ((f / "verdict.md").write_text("the best"), reseal(f))), "its verdict is not"),
 }  # fmt: skip
 
 
@@ -336,3 +342,157 @@ def test_an_honest_change_is_none(kind, shared, board):
     change(board, shared[0])
     report = check_board(board, base="HEAD")
     assert (report.exit_code, word in report.markdown()) == (code, True), report.findings
+
+
+def linked(board, db):
+    outside = board.parent / "outside"
+    shutil.copytree(place(board, 0), outside)
+    shutil.rmtree(place(board, 0))
+    (board / "results" / "anna__net-0" / outside.name).symlink_to(outside)
+
+
+def above(folder):
+    run = json.loads((folder / "run.json").read_text())
+    run["seals"]["../../../secret.parquet"] = "0" * 64
+    (folder / "run.json").write_bytes(plain_json(run))
+
+
+def bomb(folder):
+    """A file of some kilobytes with many trials."""
+    path = sorted((folder / "trials").iterdir())[0]
+    table = pq.read_table(path)
+    big = pa.table({name: pa.repeat(table.column(name)[0], 200_000) for name in table.column_names})
+    pq.write_table(big, path, compression="zstd")
+    reseal(folder)
+
+
+def deep(folder):
+    (folder / "scores.json").write_text("[" * 100_000)
+    reseal(folder)
+
+
+def spaced(run):
+    for row in run["observations"]:
+        row["space"] = "../../etc"
+
+
+HOSTILE = {
+    "a link to another folder": linked,
+    "a file above its folder": to(0, above),
+    "a bomb": to(0, bomb),
+    "nothing but brackets": to(0, deep),
+    "a file of another kind": to(0, lambda f: (f / "conftest.py").write_text("import os; os.abort()")),
+    "a file too large": to(0, lambda f: (f / "trials" / "x.parquet").write_bytes(bytes(6 * 2**20))),
+    "a label space of the disk": to(
+        0, edit, "run.json", lambda r: [o.update(space="../../etc") for o in r["observations"]]
+    ),
+    "a suite of the disk": to(0, edit, "run.json", lambda r: [o.update(suite="os:system") for o in r["observations"]]),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_submission_is_refused_and_does_nothing(kind, shared, board, bench):
+    HOSTILE[kind](board, shared[0])
+    before = {path for path in board.parent.rglob("*") if ".git" not in path.parts}
+    said = bench("board", "check", board, "--base", "HEAD")
+    assert said.code == 1 and "Traceback" not in said.err and "**refused**" in said.out
+    assert {path for path in board.parent.rglob("*") if ".git" not in path.parts} == before
+
+
+def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_retractions(shared, tmp_path, monkeypatch):
+    git(tmp_path, "clone", "-q", "--bare", str(shared[1]), "bare.git")
+    sites = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "clone", "-q", str(tmp_path / "bare.git"), "board")
+        board = tmp_path / name / "board"
+        submit(api.Selection(shared[0]), "net-4", to=board, owner="anna", retract="<script>alert(1)</script>")
+        edit(place(board, 5), "card.json", lambda card: card["card"].update(paper="javascript:alert(1)", arch="<b>x"))
+        monkeypatch.setenv("BENCH_HOME", str(tmp_path / name / "home"))
+        sites.append(build_board(board, out=tmp_path / name / "site"))
+    files = [{path.relative_to(s.folder): path.read_bytes() for path in s.folder.rglob("*.*")} for s in sites]
+    assert files[0] == files[1] and len(files[0]) > 12
+    pages = b"".join(files[0].values()).decode(errors="replace")
+    listed = files[0][Path("submissions.html")].decode()
+    assert listed.count("<tr><td>") == 12 and listed.count("of 3<td>") == 12 and listed.count("rescored<td>") == 11
+    assert "retracted: &lt;script&gt;" in listed and "<script>alert" not in pages and "<b>x" not in pages
+    assert 'href="javascript' not in pages
+    again = f"bench reproduce --submission {place(board, 5).relative_to(board)}"
+    assert again in listed and pages.count(again) > 1  # on the page of the network, too
+
+
+WORKFLOWS = sorted((BOARD / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_of_a_board_are_valid_and_can_read_only_what_they_need(path):
+    checker = pytest.importorskip("check_jsonschema")
+    assert checker.main(["--builtin-schema", "vendor.github-workflows", str(path)], standalone_mode=False) in (0, None)
+    plain = yaml.safe_load(path.read_text())
+    rights = {"check": {"contents": "read"}, "rerun": {"contents": "write"}}
+    assert plain["permissions"] == rights.get(path.stem, {"contents": "read", "pages": "write", "id-token": "write"})
+    assert "pull_request_target" not in path.read_text()
+
+
+@pytest.fixture(scope="module")
+def begun(folder):
+    """A new board with a network of the package, under git with a bare origin."""
+    board, db = folder / "begun", folder / "world.db"
+    assert write_board(board)
+    api.run(db=str(db), models="world-standard-0", suites="cue-conflict", limit=16)
+    submit(api.Selection(db), "world-standard-0", to=board, owner="anna")
+    git(folder, "init", "-q", "--bare", "origin.git")
+    git(board, "init", "-q", "-b", "main")
+    for words in (("add", "-A"), ("commit", "-qm", "begun"), ("remote", "add", "origin", str(folder / "origin.git"))):
+        git(board, *words)
+    (board / "results" / "why.md").write_text("more")
+    git(board, "add", "-A")
+    git(board, "commit", "-qm", "a change")
+    return board
+
+
+def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkeypatch):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "pip").write_text("#!/bin/sh\necho installed $*\n")
+    (tools / "pip").chmod(0o755)
+    env = {
+        **os.environ, "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AUTHOR": "anna", "BY": "bo",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "RUNNER_TEMP": str(tmp_path), "GITHUB_RUN_ID": "7",
+    }  # fmt: skip
+    ended = {}
+    for path in reversed(WORKFLOWS):
+        (job,) = yaml.safe_load(path.read_text())["jobs"].values()
+        for step in (step for step in job["steps"] if "run" in step):
+            words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+            done = subprocess.run(words, cwd=begun, env=env, capture_output=True, text=True)
+            ended[path.stem, step["name"]] = done.returncode, done.stdout + done.stderr
+        git(begun, "switch", "-q", "main")
+    assert {key: code for key, (code, _) in ended.items() if code} == {("check", "Check"): 1}, ended
+    assert "no place of a submission" in (tmp_path / "summary.md").read_text()
+    branch = git(begun.parent / "origin.git", "show", "--stat", "--format=%an", "rerun-7")
+    assert branch.startswith("bo") and "attestations/bo.json" in branch
+    assert "rescored<td>" in (tmp_path / "site" / "submissions.html").read_text()
+    git(begun, "merge", "-q", "rerun-7")
+    assert check_board(begun).exit_code == 0
+    assert (
+        "64 of 64" in ended["rerun", "Answer again"][1]
+        or "of 64 answers are those stored" in ended["rerun", "Answer again"][1]
+    )
+    build_board(begun, out=tmp_path / "after")
+    assert "re-run<td>" in (tmp_path / "after" / "submissions.html").read_text()
+    (file,) = begun.glob("results/*/*/attestations/bo.json")
+    whole = file.read_bytes()
+    for change, wanted in (
+        (lambda a: a.update(agreeing=a["agreeing"] - 1), "do not follow"),
+        (lambda a: a.update(by="anna"), "somebody else"),
+        (lambda a: a["trials"].pop(), "not the sample"),
+    ):
+        plain = json.loads(whole)
+        change(plain)
+        file.write_bytes(plain_json(plain))
+        assert wanted in check_board(begun).findings[0].text
+    file.write_bytes(whole)
+    (file.parent / "bo.json.sigstore.json").write_text('{"messageSignature": {"messageDigest": {"digest": "AAAA"}}}')
+    assert "signs other bytes" in check_board(begun).findings[0].text
