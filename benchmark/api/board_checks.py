@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -181,6 +181,14 @@ class _Checker:
                 continue
         return known
 
+    @cached_property
+    def stated(self) -> list[tuple[str, dict[str, Any]]]:
+        """The scores over all conditions that the submissions state, with their paths."""
+        read = ((path, read_json(self.board.folder / path / SCORES, "scores", ScoresError)) for path in self.others)
+        return [
+            (path, row) for path, rows in read for row in rows if row["condition"] == "" and row["value"] is not None
+        ]
+
     def submission(self, place: str) -> None:
         """Check one submission."""
         folder = self.board.folder / place
@@ -224,10 +232,9 @@ class _Checker:
         for row in stated.stimuli:
             mine, called = known.get(row.digest), f"the stimulus set '{row.name}' ({row.digest[:12]}, {row.n} images)"
             if mine is None:
-                old = row.name in names or row.name.startswith("world-")
-                self.found(
-                    place, "refused", f"{called} is {'another one under a known name' if old else 'unknown here'}"
-                )
+                known_name = row.name in names or row.name.startswith("world-")
+                said = "another one under a known name" if known_name else "unknown here"
+                self.found(place, "refused", f"{called} is {said}")
             elif (mine.name, mine.n, mine.space) != (row.name, row.n, row.space):
                 self.found(place, "refused", f"{called} is '{mine.name}' with {mine.n} images here")
 
@@ -237,10 +244,8 @@ class _Checker:
         for chunk in document.chunks:
             counts[chunk.observation] += chunk.n
         for name, space in sorted({(row.suite, row.space) for row in stated.observations}):
-            own, suite = (
-                [row for row in stated.observations if (row.suite, row.space) == (name, space)],
-                _installed(name),
-            )
+            own = [row for row in stated.observations if (row.suite, row.space) == (name, space)]
+            suite = _installed(name)
             if suite is None or suite.stopping.settled is None:  # else a block may end early
                 whole = {each.digest: each.n for each in document.stimuli}
                 lost = [f"{row.role} {row.condition}" for row in own if counts[row.key] < whole[row.stimuli]]
@@ -315,17 +320,15 @@ class _Checker:
     def _place(self, place: str, document: Document) -> None:
         """Place its headlines among those of the board on the same stimuli."""
         heads = {suite.name: suite.headline for suite in plugins.find_suites().suites.values()}
-        same = ("suite", "space", "metric", "condition", "stimuli")
+        same = ("suite", "space", "metric", "stimuli")
         for score in document.scores:
             head = heads.get(score.suite)
             if head is None or (score.metric, score.condition) != (head.name, "") or score.value is None:
                 continue
             values = [
                 float(row["value"])
-                for path in self.others
-                if path != place
-                for row in read_json(self.board.folder / path / SCORES, "scores", ScoresError)
-                if row["value"] is not None and all(row[name] == getattr(score, name) for name in same)
+                for path, row in self.stated
+                if path != place and all(row[name] == getattr(score, name) for name in same)
             ]
             sign = -1 if head.direction == "lower" else 1
             rank = 1 + sum(sign * value > sign * score.value for value in values)

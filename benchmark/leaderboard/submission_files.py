@@ -246,9 +246,7 @@ def checked_files(folder: Path) -> dict[str, int]:
             if stat.S_ISDIR(what.st_mode) and name in (TRIALS, ATTESTATIONS):
                 ahead.append(path)
             elif not stat.S_ISREG(what.st_mode) or not _ALLOWED.fullmatch(name):
-                raise ScoresError(
-                    f"{printable(name)[:200]} is no file of a submission (a link, a folder, another name)."
-                )
+                raise ScoresError(f"{printable(name)[:200]} is a link, or no file of a submission.")
             else:
                 found[name] = what.st_size
             if len(found) > MOST_FILES or sum(found.values()) > LARGEST:
