@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import log10
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from benchmark.contracts import Trials
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Column, Row
-from benchmark.leaderboard.dose_effects import PARAMETERS, DoseEffect, dose_effects
+from benchmark.leaderboard.dose_effects import SIZE, DoseEffect, dose_effects
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
 from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
@@ -155,7 +156,7 @@ def doses(
 
 def _networks(store: Store, summary: Summary) -> list[Observed]:
     cards = {row.name: row.card for row in store.observers()}
-    sizes = {name: {PARAMETERS: card["parameters"]} for name, card in cards.items() if card.get("parameters")}
+    sizes = {name: {SIZE: log10(card["parameters"])} for name, card in cards.items() if card.get("parameters")}
     found = observed_networks(summary, cards)
     return [replace(network, values={**network.values, **sizes.get(network.name, {})}) for network in found]
 

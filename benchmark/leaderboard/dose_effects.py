@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import log10
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from benchmark.stats.clusters import t_interval
 from benchmark.stats.network_samples import NetworkSample, slope_over_networks
 from benchmark.stats.rankings import Correlation, correlation
 
-PARAMETERS, SIZE = "parameters", "log10-parameters"
+SIZE = "log10-parameters"
 #: Numbers of which a standard network has not 0 but another value, which its tags state or leave open.
 WITHOUT_ZERO = ("epochs", "data", "images", "finetuned")
 _TAG = re.compile(r"(?P<name>[^()+]+)\((?P<parts>[^()]*)\)")
@@ -31,9 +30,7 @@ class DoseEffect:
 
     dose: str  # "adversarial-linf"
     sample: HeadlineSample
-    networks: tuple[Observed, ...]
-    doses: tuple[float, ...]
-    values: tuple[float, ...]
+    doses: tuple[float, ...]  # of the networks that have one
     slope: NetworkSample | None  # of the headline, per unit of the dose; None: for the `reason`
     partial: Correlation  # given clean accuracy and size
     given: tuple[str, ...] = ()  # what is held constant
@@ -52,8 +49,8 @@ def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
                 found.setdefault("-".join([tag["name"].strip(), *words]), {})[at] = float(Fraction(last))
             except (ValueError, ZeroDivisionError):
                 continue
-        if count := network.values.get(PARAMETERS):
-            found.setdefault(SIZE, {})[at] = log10(count)
+        if SIZE in network.values:
+            found.setdefault(SIZE, {})[at] = network.values[SIZE]
     for name, levels in found.items():
         if name != SIZE and not name.startswith(WITHOUT_ZERO):
             treated = {(line_of(networks[at]), networks[at].lineage.source) for at in levels}
@@ -81,23 +78,19 @@ def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> D
         reason = f"{len(at)} networks in {len(set(lines))} lines: too few for a slope"
     else:
         slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
-    named = {"clean accuracy": CLEAN, "size": PARAMETERS}
     held = {
-        name: column
-        for name, key in named.items()
-        if not (name == "size" and dose == SIZE) and not (key == CLEAN and sample.suite == CLEAN)
-        and all(key in network.values for network in networks)
+        key: column
+        for key in (CLEAN, SIZE)
+        if key != dose and all(key in network.values for network in networks)
         and np.ptp(column := np.array([network.values[key] for network in networks]))
     }  # fmt: skip
-    given = np.column_stack([np.log10(c) if n == "size" else c for n, c in held.items()]) if held else None
+    given = np.column_stack([*held.values()]) if held else None
     families = [network.lineage.family for network in networks]
     low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
     return DoseEffect(
         dose=dose,
         sample=sample,
-        networks=networks,
         doses=tuple(x.tolist()),
-        values=tuple(y.tolist()),
         slope=slope,
         partial=correlation(x, y, families, method="pearson", given=given),
         given=tuple(held),
@@ -121,14 +114,9 @@ def dose_table(effects: Sequence[DoseEffect]) -> Table:
         title="Doses of recipes",
         caption="slope of each headline per unit of the number, within lines of architectures",
         fields=(
-            Field("dose", "number", who=True, breaks=16),
-            Field("metric", "metric", who=True, breaks=18),
-            Field("space"),
-            *counts("networks"),
-            Field("range", "from - to"),
-            Field("slope", "slope"),
-            Field("partial", "partial r"),
-            Field("given", "given", breaks=10),
+            *(Field("dose", "number", who=True, breaks=16), Field("metric", "metric", who=True, breaks=18)),
+            *(Field("space"), *counts("networks"), Field("range", "from - to"), Field("slope", "slope")),
+            *(Field("partial", "partial r"), Field("given", "given", breaks=10)),
         ),
         rows=tuple(rows),
         notes=("partial r: Pearson's, of number and headline, given these; interval over families.",),
