@@ -1,6 +1,6 @@
 """Rank observers by stored scores; compare suites, measures and recipes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -145,7 +145,7 @@ def rank(
             if filters:
                 shown = filter(None, [shown_rows(store, table, filters) for table in tables])
                 tables = sorted(shown, key=lambda table: -len(table.rows))
-            ranked += tables if unseen_only else map(board.hinted, tables)
+            ranked += tables
         identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
     return [board.with_twins(table, identities) for table in ranked]
 
@@ -209,9 +209,9 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
         sets, now = notes_of(store), card_status(store, leaderboard.settings)
         observers = {row.name: row for row in store.observers()}
 
-        def ranked(suite: Suite, metric: str) -> Iterator[Board]:
+        def ranked(suite: Suite, metric: str) -> list[Board]:
             rows = _scores_of(store, suite, metric, now, leaderboard.filters)
-            return map(board.hinted, boards(rows, suite, sets, by=metric))
+            return boards(rows, suite, sets, by=metric)
 
         tables = cue_boards(suites_with_scores(store), ranked)
         shown = chosen_names(store, {*observers, PEOPLE}, leaderboard.filters)

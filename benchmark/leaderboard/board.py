@@ -324,14 +324,6 @@ def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
     return noted(board, note) if twins else board
 
 
-def hinted(board: Board) -> Board:
-    """Return the board with a note on how to leave out conditions seen in training, if any are flagged."""
-    cells = (cell for row in (*board.rows, *board.references) for cell in row.cells.values())
-    seen = any("seen" in flag.split() for cell in cells for flag in cell.flags)
-    hint = f"flagged numbers include training conditions; without them: bench rank --by {board.suite} --unseen-only"
-    return noted(board, hint) if seen else board
-
-
 def noted(board: Board, *notes: str) -> Board:
     """Return the board with more notes; empty ones are left out."""
     return replace(board, notes=(*board.notes, *filter(None, notes)))

@@ -136,7 +136,7 @@ def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)
     table = agreement_table(shown, f"Error consistency of a = {a} and b = {b}")
-    return replace(table, notes=(*table.notes, *notes, *_derived_images(answered.values())))
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
@@ -160,7 +160,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         title=f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(note, *_derived_images([who])),
+        notes=(note,),
     )
 
 
@@ -210,11 +210,3 @@ def likeness_table(board: Board) -> Table:
         rows=tuple((row[0], *(NOTHING if pd.isna(v) else f"{v:.3g}" for v in row[1:])) for row in places.itertuples()),
         notes=("ranks hold among these networks only: another one can make two trade places",),
     )
-
-
-def _derived_images(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
-    """Return a warning if an observer saw regenerated images, with the same names and other pixels."""
-    columns = [trials.columns.get("made") for who in answered for trials in who.values()]
-    ways = {text.split()[0] for column in columns if column is not None for text in set(column) - {""}}
-    saw = " and ".join(sorted(ways))  # "regenerated", "stylised"
-    return [f"some observers saw {saw} images, not the published files"] if saw else []
