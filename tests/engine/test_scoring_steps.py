@@ -66,6 +66,7 @@ def suite(**fields):
         "config": None,
         "against": against(),
         "controls": {},
+        "categories": {},
     }
     return SimpleNamespace(**{**own, "score": score, **fields})
 
