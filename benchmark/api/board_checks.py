@@ -364,12 +364,13 @@ def check_board(
     report, board = BoardReport(), BoardFolder(Path(folder))
     before = Before(folder=board.folder, commit=base) if base else None
     checker = _Checker(board=board, before=before, report=report)
-    asked = [*paths, *(before.changed() if before else ())]
-    if not asked and before is None:
-        asked = [path.relative_to(board.folder).as_posix() for path in board.submissions()]
+    every = [path.relative_to(board.folder).as_posix() for path in board.submissions()]
+    asked = before.changed() if before else [] if paths else every
+    for path in (path.removeprefix(f"{folder}/").rstrip("/") for path in paths):
+        asked += [place for place in every if place.startswith(f"{path}/")] or [path]
     places: dict[str, None] = {}
     for path in asked:
-        found = _PLACE.fullmatch(path.rstrip("/"))
+        found = _PLACE.fullmatch(path)
         if found is None or ".." in PurePosixPath(path).parts:
             checker.outside(path)
             continue

@@ -139,7 +139,11 @@ def submit(
         raise BenchError(f"'{observer}' is no network that was run here: `bench rank` lists them.")
     path = to / RESULTS / f"{owner}__{observer}" / weights_of(who)
     if retract is not None:
-        return _retracted(path, retract)
+        if not (path / RUN).is_file():
+            raise BenchError(f"{path} has no submission to retract.")
+        note = plain_json({"reason": retract.strip() or "no reason given"})
+        write_whole(path / RETRACTED, note)
+        return Submitted(path=path, files=1, size=len(note))
     files = _drafted(held, who, owner, BoardFolder(to))
     for stale in path.glob("trials/*.parquet"):
         stale.unlink()
@@ -192,14 +196,6 @@ def verdict_of_scores(db: str, who: ExportedObserver) -> str:
 def weights_of(who: ExportedObserver) -> str:
     """Return the digest under which a board has an observer: of its weights, or of its code where it has none."""
     return str(who.card.get("sha256") or who.identity)
-
-
-def _retracted(path: Path, reason: str) -> Submitted:
-    if not (path / RUN).is_file():
-        raise BenchError(f"{path} has no submission to retract.")
-    content = plain_json({"reason": reason.strip() or "no reason given"})
-    write_whole(path / RETRACTED, content)
-    return Submitted(path=path, files=1, size=len(content))
 
 
 def git_user() -> str:

@@ -262,18 +262,15 @@ def read_submission(folder: Path) -> tuple[Submission, ExportedObserver]:
         stated = Submission.model_validate(run)
         observer = ExportedObserver.model_validate(read_json(folder / CARD, "card", ScoresError))
     except ValidationError as error:
-        raise ScoresError(f"{RUN} or {CARD}: {_first_fault(error)}.") from error
+        first = error.errors()[0]
+        what = printable(f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg']}")
+        raise ScoresError(f"{RUN} or {CARD}: {what}.") from error
     for name in sorted(stated.seals.keys() | {name for name in files if _SEALED.fullmatch(name)}):
         if name not in files:
             raise ScoresError(f"{printable(name)[:200]} is sealed and missing.")
         if sha256((folder / name).read_bytes()) != stated.seals.get(name):
             raise ScoresError(f"{name} is not the file that was sealed: it was altered after `bench submit`.")
     return stated, observer
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return printable(f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg']}")
 
 
 def document_parts(

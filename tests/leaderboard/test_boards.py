@@ -120,6 +120,7 @@ def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(sh
         assert not any(word in path.read_bytes() for word in (b"secret", b"/home", str(db.parent).encode()))
     assert check_board(board, base="HEAD").exit_code == 0
     report = check_board(board, [str(place(board, 0).relative_to(board))])
+    assert len(check_board(board, ["results/bo__net-1/", "results/nobody"]).submissions) == 1
     assert report.findings == [] and report.placed[0][1:3] == ("cue-conflict", "shape bias")
     assert report.placed[0][4].endswith("of 12")
 
