@@ -140,9 +140,12 @@ class Experiment:
         names = names or ("{condition}/" * bool(self.conditions) + "{category}/{image}")
         if "(?P<" in names:
             return re.compile(names)
-        texts = re.split(r"(\{\w+\}|[*#])", names)
-        parts = (f"(?P<{x[1:-1]}>[^/]+?)" if x[:1] == "{" else _PLACES.get(x, re.escape(x)) for x in texts)
-        return re.compile("".join(parts))
+        texts, said = re.split(r"(\{\w+\}|[*#])", names), set[str]()
+        for at, text in enumerate(texts):
+            named = f"(?P<{text[1:-1]}>[^/]+?)" if text not in said else f"(?P={text[1:-1]})"
+            texts[at] = named if text[:1] == "{" else _PLACES.get(text, re.escape(text))
+            said.add(text)
+        return re.compile("".join(texts))
 
     def labels_of(self, path: str) -> dict[str, str]:
         """Read the labels in an image's path or name; {} if it has another form."""
@@ -169,10 +172,14 @@ class Experiment:
 
 
 def line_of(file: str | Path, key: str) -> str:
-    """Name the line of a YAML file that has a key."""
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    row = next((i for i, line in enumerate(lines, 1) if line.strip().startswith(f"{key}:")), 0)
-    return f"{file}, line {row} (`{key}:`)" if row else f"{file} (add `{key}:`)"
+    """Name the line of a YAML file that has a key; "trials.columns": one below another."""
+    lines, row = Path(file).read_text(encoding="utf-8").splitlines(), 0
+    for part in key.split("."):
+        found = (i for i, line in enumerate(lines[row:], row + 1) if re.search(rf"(^|[ {{]){part}:", line))
+        if not (row := next(found, 0)):
+            break
+    name = key.rpartition(".")[2]
+    return f"{file}, line {row} (`{name}:`)" if row else f"{file} (add `{key}:`)"
 
 
 def spelled(text: object) -> str:
@@ -202,7 +209,7 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
     """Build an experiment from plain data. Raises StimuliError naming the file, its line and the field."""
 
     def wrong(what: str) -> StimuliError:
-        key = re.match(r"field '([\w]+)", what)
+        key = re.match(r"field '([a-z_]+(?:\.[a-z_]+)?)", what)
         return StimuliError(f"{line_of(file, key[1]) if key and file else file or 'experiments.yaml'}: {what}.")
 
     ready: dict[str, Any] = {"role": name, **row, "name": name, "file": file}
@@ -224,6 +231,15 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
     named = {text for text in (*experiment.kept, experiment.control) if text is not None}
     if strange := sorted(named - experiment.conditions.keys()):
         raise wrong(f"field 'conditions': expected: '{strange[0]}' among them, which is the control or kept")
+    for factor, pair in experiment.compared.items():
+        if not {*pair} <= {*experiment.factors.get(factor, ())}:
+            raise wrong(
+                f"field 'compared': expected: a factor and two of its values, not '{factor}: {', '.join(pair)}'"
+            )
+    try:
+        _ = experiment.cues, re.compile(experiment.trials.people)
+    except re.error as error:
+        raise wrong(f"field 'names': expected: a pattern, found another text ({error})") from error
     return experiment
 
 

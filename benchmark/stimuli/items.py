@@ -183,7 +183,7 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
     assert shown is not None
     folder = place or (Path(own.file).parent / shown.folder).resolve()
     if not folder.is_dir():
-        raise StimuliError(f"{own.where('folder')}: there is no folder {folder}.")
+        raise StimuliError(f"{own.where('stimuli.folder')}: there is no folder {folder}.")
     rows: Iterable[tuple[Path, Mapping[str, str]]]
     if shown.table:
         rows = _tabled(own, folder / shown.table)
@@ -191,7 +191,7 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
         rows = ((path, own.labels_of(path.relative_to(folder).as_posix())) for path in images_below(folder))
     for path, found in rows:
         if not found:
-            raise StimuliError(f"{own.where('names')}: {path.relative_to(folder)} has another form.")
+            raise StimuliError(f"{own.where('stimuli.names')}: {path.relative_to(folder)} has another form.")
         labels = own.completed(found)
         labels["category"] = own.words.get(labels["category"].lower(), labels["category"])
         for key, text, known in (
@@ -210,7 +210,9 @@ def _tabled(own: Experiment, table: Path) -> Iterator[tuple[Path, Mapping[str, s
         (_, *header), *rows = read_frame(table).itertuples()
     columns = {"image": "image", "category": "category", **(own.stimuli.columns if own.stimuli else {})}
     if lost := [ours for ours, name in columns.items() if name not in header]:
-        raise StimuliError(f"{own.where('columns')}: which column is the {lost[0]}? {table} has: {', '.join(header)}.")
+        raise StimuliError(
+            f"{own.where('stimuli.columns')}: which column is the {lost[0]}? {table} has: {', '.join(header)}."
+        )
     for row, *values in rows:
         found = {ours: str(values[header.index(name)]) for ours, name in columns.items()}
         path = table.parent / found.pop("image")

@@ -287,7 +287,7 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     for name in ("category", "object_response"):
         rows[name] = [words.get(word, word) for word in rows[name].str.lower()]
     allowed = added.answers if added else GEIRHOS16
-    ways = " (`--answers THEIRS=OURS` renames" + (f", or {added.where('answers')})" if added else ")")
+    ways = " (`--answers THEIRS=OURS` renames" + (f", or {added.where('trials.answers')})" if added else ")")
     _expect(path, rows, "category", allowed, f"one of {', '.join(allowed)}{ways}")
     said = f"one of the {len(allowed)} categories or '{NO_ANSWER}'{ways}"
     _expect(path, rows, "object_response", (*allowed, NO_ANSWER), said)
@@ -301,10 +301,10 @@ def _counting(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
     """Select the rows that count by the experiment's YAML, and name its people as people. Raises TrialsError."""
     for column, values in added.trials.left_out.items():
         if column.lower() not in rows:
-            raise TrialsError(f"{path}: no column '{column}'; {added.where('left_out')} names it.")
+            raise TrialsError(f"{path}: no column '{column}'; {added.where('trials.left_out')} names it.")
         rows = rows[~rows[column.lower()].str.lower().isin([value.lower() for value in values])]
     if rows.empty:
-        raise TrialsError(f"{path}: no trial is left; {added.where('left_out')}.")
+        raise TrialsError(f"{path}: no trial is left; {added.where('trials.left_out')}.")
     if "subj" in rows:
         is_person = re.compile(added.trials.people).fullmatch
         called = [f"{PEOPLE}{who.removeprefix(PEOPLE)}" if is_person(who) else who for who in rows["subj"]]
@@ -332,7 +332,7 @@ def _labelled(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
             raise TrialsError(f"{path}, row {i}: {added.where('conditions')} lacks '{condition}'.")
         condition = condition if condition in added.levels else known.get("condition", condition)
         if not (category := labels["category"] or known.get("category", "")):
-            raise TrialsError(f"{path}, row {i}: '{image}' names no category; {added.where('columns')}.")
+            raise TrialsError(f"{path}, row {i}: '{image}' names no category; {added.where('trials.columns')}.")
         made.append((image, condition, category, *({**known, **labels}.get(cue, "") for cue in CUES)))
     images, conditions, categories, *cues = zip(*made, strict=True)
     more = dict(zip(CUES, cues, strict=True)) if any(map(any, cues)) else {}
@@ -394,7 +394,7 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
     columns = f"found: {', '.join(header) or 'nothing'}."
     own = {theirs.lower(): CALLED.get(ours, ours) for ours, theirs in (added.trials.columns if added else {}).items()}
     if lost := [theirs for theirs in (*hints.columns, *own) if theirs not in header]:
-        way = added.where("columns") if added and lost[0] in own else "--columns"
+        way = added.where("trials.columns") if added and lost[0] in own else "--columns"
         raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which {way} names; {columns}")
     own |= hints.columns
     names = [own.get(name, name) for name in header]
@@ -413,7 +413,9 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
         if name not in names and name not in known:
             if added is not None:
                 called = {ours: theirs for theirs, ours in CALLED.items()}.get(name, name)
-                raise TrialsError(f"{path}, row 1: which column is the {called}? {added.where('columns')}; {columns}")
+                raise TrialsError(
+                    f"{path}, row 1: which column is the {called}? {added.where('trials.columns')}; {columns}"
+                )
             more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
             raise TrialsError(
                 f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "

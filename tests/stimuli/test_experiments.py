@@ -108,6 +108,8 @@ def test_images_and_people_of_a_laboratory(tmp_path):
         ({"conditions": [100, 60]}, r"line \d+ \(`conditions:`\): lacks '50/collinear'"),
         ({"control": 70}, r"line \d+ \(`conditions:`\): .*'70'"),
         ({"categories": ["apple", "mug"]}, r"line \d+ \(`categories:`\): lacks 'spoon'"),
+        ({"compared": {"kind": ["collinear", "other"]}}, r"line \d+ \(`compared:`\)"),
+        ({"stimuli": {"names": "(?P<category>["}}, r"`names:`.*a pattern"),
         ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
         ({"space": "no-space", "categories": []}, "no built-in label space"),
         ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
@@ -151,6 +153,9 @@ def cue_conflict(folder):
 
 def test_cues_of_any_label_space_follow_from_exemplars(tmp_path):
     own = cue_conflict(tmp_path)
+    twice = {"categories": ["a"], "stimuli": {"names": "{category}/{category}_{image}"}}
+    again = experiment_from("twice", twice, own.file).labels_of
+    assert again("a/a_1.png") == {"category": "a", "image": "1.png"} and not again("a/b_1.png")
     assert own.completed(own.labels_of("fox7-elk1.png")) == {
         "category": "fox", "shape": "fox", "texture": "elk", "shape_exemplar": "fox7", "texture_exemplar": "elk1",
     }  # fmt: skip
