@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class ShownImages:
     table: str = ""  # a table in the folder, with a row an image
     columns: Mapping[str, str] = field(default_factory=dict)  # label -> the table's column
 
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleTables:
@@ -56,6 +58,8 @@ class PeopleTables:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeats: Literal["refuse", "first", "last", "majority"] = "refuse"  # several answers of one person to one image
     milliseconds: bool = False  # whether reaction times are in ms
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,8 @@ class Experiment:
     stimuli: ShownImages | None = None
     trials: PeopleTables = PeopleTables()
     file: str = ""  # the YAML; "" for a published one
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     @property
     def single(self) -> bool:
@@ -175,7 +181,8 @@ def line_of(file: str | Path, key: str) -> str:
     """Name the line of a YAML file that has a key; "trials.columns": one below another."""
     lines, row = Path(file).read_text(encoding="utf-8").splitlines(), 0
     for part in key.split("."):
-        found = (i for i, line in enumerate(lines[row:], row + 1) if re.search(rf"(^|[ {{]){part}:", line))
+        rest = lines[max(row - 1, 0) :]  # "trials: {columns: ...}" is one line
+        found = (i for i, line in enumerate(rest, max(row, 1)) if re.search(rf"(^|[ {{]){part}:", line))
         if not (row := next(found, 0)):
             break
     name = key.rpartition(".")[2]

@@ -110,6 +110,8 @@ def test_images_and_people_of_a_laboratory(tmp_path):
         ({"categories": ["apple", "mug"]}, r"line \d+ \(`categories:`\): lacks 'spoon'"),
         ({"compared": {"kind": ["collinear", "other"]}}, r"line \d+ \(`compared:`\)"),
         ({"stimuli": {"names": "(?P<category>["}}, r"`names:`.*a pattern"),
+        ({"colour": 1}, r"no such field"),
+        ({"trials": {"colums": {}}}, r"`colums:`.*no such field"),
         ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
         ({"space": "no-space", "categories": []}, "no built-in label space"),
         ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
