@@ -62,6 +62,7 @@ def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, c
             "code": codes.of(suite.plan, suite.observe, *([rule] if rule else [])),
             "answers": [VERSIONS["answers"], VERSIONS["stimuli"]],
             "config": suite.config,
+            **({"categories": suite.categories} if suite.categories else {}),
             "policy": policy,
             "chunk": CHUNK,
         }

@@ -8,11 +8,16 @@ import pytest
 import yaml
 from PIL import Image
 
+from benchmark.contracts import Block, Policy
 from benchmark.failures import StimuliError, TrialsError
+from benchmark.identity import observation_key
 from benchmark.stimuli.experiments import experiment_from, published_experiments, read_experiment
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.trial_tables import TableHints, read_tables
 from benchmark.store import open_store
+from benchmark.testing.toys import toy_stimuli
+from registry.labels import label_space
+from suites.corruption import SUITE
 
 GERMAN = {"Apfel": "apple", "Tasse": "mug", "Löffel": "spoon"}
 COLUMNS = {"person": "Vpn", "image": "Bild", "answer": "Antwort", "condition": "Stufe", "kind": "Art", "rt": "RZ"}
@@ -226,3 +231,17 @@ def test_an_archive_carries_images_and_answers_to_another_machine(tmp_path, benc
     bench("import", "trials", folder, "--db", "other.db")
     assert bench("rank", "--suite", "human-comparison:fragments", "--all", "--db", "other.db").out == before
     assert bench("export", "--experiment", "fragments", "-o", "x.zip").code == 2
+
+
+def test_photographs_of_an_own_label_space_are_corrupted():
+    """Their suite answers in the categories of the YAML; another mapping of them is another observation."""
+    row = {"name": "kitchen", "role": "natural", "categories": {"mug": "n03063599", "spoon": "n04597913"}}
+    suites = [
+        SUITE.of_experiment(experiment_from("kitchen", one)) for one in (row, {**row, "categories": ["mug", "spoon"]})
+    ]
+    assert [(own.name, own.spaces) for own in suites] == [("corruption:kitchen", ("kitchen",))] * 2
+    block = Block(stimuli=toy_stimuli("natural", "kitchen"), role="natural")
+    assert len({observation_key("net", block, own, Policy()) for own in suites}) == 2
+    assert SUITE.of_experiment(experiment_from("own", {"categories": ["a", "b"]})) is None
+    space = label_space("imagenet1k").grouping("kitchen", {"mug": ("n03063599",), "spoon": (), "key": ("nothing",)})
+    assert space.categories == ("mug",) and space.indices == ((504,),)
