@@ -44,7 +44,7 @@ class Need:
         noun = "tables" if self.entries[0].kind == "trials" else "images"
         megabytes = sum(entry.megabytes or 0 for entry in self.entries)
         volume = f"about {megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"about {megabytes} MB"
-        size = [f"{count:,} {noun}"] * bool(count) + [volume] * bool(megabytes)
+        size = [f"{count:,} {noun}"] * bool(count) + [volume if megabytes else "its publisher states no size"]
         terms = self.entries[0].license or "no licence is stated"
         text = f"{', '.join(self.suites)}: {some_of(names, 4)} ({'; '.join([*size, terms])})"
         if names[0] == SECOND_SET:

@@ -162,7 +162,7 @@ def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     said = "\n".join(ended.errors)
     assert ended.code == 1 and "nothing ran: the suites wait for data." in said
     assert (
-        "cue-conflict: edges, filled-silhouettes, cue-conflict (1,600 images; about 140 MB; CC-BY-4.0)" in said
+        "cue-conflict: edges, filled-silhouettes, cue-conflict (1,600 images; about 142 MB; CC-BY-4.0)" in said
         and "--fetch gets" in said
     )
     assert "waiting for data: efficientnet-lite0 under cue-conflict" in ended.errors
