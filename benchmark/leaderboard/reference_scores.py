@@ -5,12 +5,18 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
 
+from benchmark.leaderboard.board_model import Cell
 from benchmark.store import Store
 from benchmark.store.rows import ScoreRow
 from registry.files import digest_data
 
 #: The method of a reference number: its trials are not in the leaderboard.
 REFERENCE = "reference"
+
+
+def is_reference(cell: Cell) -> bool:
+    """Whether a number comes with the package."""
+    return cell.source is not None and cell.source.method == REFERENCE
 
 
 @cache

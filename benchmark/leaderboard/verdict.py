@@ -18,7 +18,7 @@ from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_model import Board, Cell, Row, cell_of
 from benchmark.leaderboard.comparison import PowerRow
 from benchmark.leaderboard.lineage import UNSTATED, lineage
-from benchmark.leaderboard.reference_scores import REFERENCE
+from benchmark.leaderboard.reference_scores import is_reference
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
 from benchmark.leaderboard.verdict_forms import Evidence, Sentence, Verdict
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, decided
@@ -177,7 +177,7 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
         others = [float(test.b or 0.0) for _, test in shown]
         low, high = min(others), max(others)
         ends = " to ".join(dict.fromkeys((short_number(low, 2), short_number(high, 2))))
-        mark = STAR * any(_is_reference(row) for row, _ in shown)
+        mark = STAR * any(is_reference(cell) for row, _ in shown for cell in row.cells.values())
         count = f"{len(shown)} of {len(members)}" if len(shown) < len(members) else f"{len(members)}"
         size = f" ({count}{mark})" if len(members) > 1 else mark
         distance = max(low - value, value - high, 0.0)
@@ -190,10 +190,6 @@ def _resemblance(tests: Sequence[tuple[str, Row, Comparison]], own: Cell) -> tup
         kept = [text for at, (_, text) in enumerate(sorted(found)) if at < most or "people" in text]
         said += [f"{way} {', '.join(kept)}"] if kept else []
     return "; ".join(said), tuple(evidence)
-
-
-def _is_reference(row: Row) -> bool:
-    return any(cell.source is not None and cell.source.method == REFERENCE for cell in row.cells.values())
 
 
 def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:

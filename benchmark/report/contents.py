@@ -389,10 +389,8 @@ def read_contents(settings: Settings) -> Contents:
     with open_store(settings.db, write=False) as store:
         suites = suites_with_scores(store)
         sets, now = notes_of(store), card_status(store, settings)
-        rows = [
-            row._replace(reason=published(row.reason), flags=published(row.flags))
-            for row in map(now.marked, store.latest_scores())
-        ]
+        held = map(now.marked, store.latest_scores())
+        rows = [row._replace(reason=published(row.reason), flags=published(row.flags)) for row in held]
         observers = {row.name: row._replace(card=published(row.card)) for row in store.observers()}
         outcomes = [replace(outcome, reason=published(outcome.reason)) for outcome in store.outcomes()]
         answers = read_answers(store, suites)
@@ -403,19 +401,15 @@ def read_contents(settings: Settings) -> Contents:
             if row.observer not in now.hidden:
                 by_suite[row.suite].append(row)
         boards = tuple(board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets))
-        with_references = [
-            board for suite in suites for board in _reference_board(store, suite, by_suite[suite.name], sets)
-        ]
+        references = _reference_boards(store, suites, by_suite, sets)
     if not rows:
-        raise BenchError(
-            f"{settings.db} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
-        )
+        raise BenchError(f"{settings.db} has no scores to report: run `bench run` or `bench import trials FOLDER`.")
     sources = {name: str(row.card.get("source", "")) for name, row in observers.items()}
     return Contents(
         place=published(settings.db),
         suites=tuple(suite for suite in suites if by_suite[suite.name]),
         boards=boards,
-        references={(board.suite, board.space): board for board in reversed(with_references)},
+        references=references,
         observers=observers,
         scores=scores,
         sets=sets,
@@ -428,15 +422,18 @@ def read_contents(settings: Settings) -> Contents:
     )
 
 
-def _reference_board(
-    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]
-) -> list[Board]:
-    """Return the boards of a suite's headline together with the scores that come with the package on the same images;
-    none without such scores."""
-    own = [row for row in rows if row.metric == suite.headline.name and not row.condition and row.value is not None]
-    known, asked = {row.observer for row in own}, {(row.space, row.stimuli, row.set_id): row for row in own}
-    beside = {(ref.observer, ref.stimuli): ref for row in asked.values() for ref in references_of(store, row, known)}
-    return ranked_boards([*own, *beside.values()], suite, sets) if beside else []
+def _reference_boards(
+    store: Store, suites: Sequence[Suite], rows: Mapping[str, Sequence[ScoreRow]], sets: Mapping[str, StimuliNote]
+) -> dict[tuple[str, str], Board]:
+    """Return (suite, space) -> its headline with the scores that come with the package on the same images, if any."""
+    boards: dict[tuple[str, str], Board] = {}
+    for suite in suites:
+        own = [row for row in rows[suite.name] if row.metric == suite.headline.name and not row.condition]
+        known, asked = {r.observer for r in own}, {(r.space, r.stimuli): r for r in own if r.value is not None}
+        beside = [ref for row in asked.values() for ref in references_of(store, row, known)]
+        for board in ranked_boards([*own, *beside], suite, sets) if beside else ():
+            boards.setdefault((suite.name, board.space), board)
+    return boards
 
 
 def family_or_kind(observer: ObserverRow) -> str:

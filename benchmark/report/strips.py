@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmark.contracts import distrust_flags
 from benchmark.display import counted
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row, is_trusted
-from benchmark.leaderboard.reference_scores import REFERENCE
+from benchmark.leaderboard.reference_scores import is_reference
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
 from benchmark.report.contents import Contents, PeopleScore, people_among
@@ -48,9 +48,13 @@ class Dot:
     span: tuple[float, float]  # of its interval
     own: bool  # it is labelled
     label: str  # its name without its source, where that is distinct
-    reference: bool = False  # it comes with the package
     level: int = 0  # row of its label, the lowest first
     start: float = 0.0  # where its label begins
+
+    @property
+    def reference(self) -> bool:
+        """Whether it comes with the package."""
+        return is_reference(self.cell)
 
     @property
     def name(self) -> str:
@@ -83,11 +87,6 @@ class Strip:
     def own(self) -> list[Dot]:
         """The dots with a label."""
         return [dot for dot in self.dots if dot.own]
-
-    @property
-    def hollow(self) -> bool:
-        """Whether some dots are reference scores."""
-        return any(dot.reference for dot in self.dots)
 
     @property
     def top(self) -> int:
@@ -124,18 +123,18 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
     observers."""
     for i, head in enumerate(summary.headlines):
         lines = (*summary.lines, *(line for line in summary.references if line.observer in own))
-        shown = [line for line in lines if is_trusted(line.cells[head.suite])]
-        if not shown:
+        held = {line.observer: line for line in lines if is_trusted(line.cells[head.suite])}
+        if not held:
             continue
         ranked, aside = _beside(contents.references.get((head.suite, summary.space)), head.suite)
-        networks = [line for line in ranked.values() if line.cells[head.suite].source.method == REFERENCE]
+        shown = [*(held | ranked).values()]
         people = contents.people_at(summary, i) or _reference_people(aside, head)
-        values = [line.cells[head.suite].value or 0.0 for line in (*shown, *networks)]
+        values = [line.cells[head.suite].value or 0.0 for line in shown]
         top, goal = _goal(head, people, values)
         chance = [] if head.chance is None else [head.chance]
         ends = (max, min) if head.direction == "lower" else (min, max)
         scale = Scale(worst=ends[0](*chance, *values, top), best=ends[1](*chance, *values, top))
-        short = short_names(line.observer for line in (*shown, *networks))
+        short = short_names(line.observer for line in shown)
         dots = [
             Dot(
                 line=line,
@@ -144,16 +143,15 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
                 span=scale.span(cell),
                 own=line.observer in own,
                 label=short[line.observer],
-                reference=line in networks,
             )
-            for line in (*shown, *networks)
-            for cell in (ranked.get(line.observer, line).cells[head.suite],)
+            for line in shown
+            for cell in (line.cells[head.suite],)
         ]
         yield Strip(
             head=head,
             page=contents.page_of(head.suite),
-            sentence=in_words(contents, head, people, shown, networks),
-            leader=_leader(list(ranked.values()) or shown, head.suite),
+            sentence=in_words(contents, head, people, shown),
+            leader=_leader(shown, head.suite),
             people=people,
             band=scale.span(people.cell) if people else None,
             chance=scale.at(chance[0]) if chance else None,
@@ -216,26 +214,23 @@ def _leader(lines: Sequence[Row], suite: str) -> str:
     if first is None:
         return ""
     cell = first.cells[suite]
-    known = " (reference)" if cell.source.method == REFERENCE else ""
+    known = " (reference)" * is_reference(cell)
     return f"{first.observer} {short_interval(*cell[:3])}{known}, rank {rank_text(*cell.rank)}"
 
 
-def in_words(
-    contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row], beside: Sequence[Row] = ()
-) -> str:
+def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row]) -> str:
     """Return the headline as a sentence that needs no term: people, the best network and the median one of the standard
-    recipe (without one, of those that come with the package: beside), in 100 cases if the suite words it so."""
+    recipe, in 100 cases if the suite words it so."""
     metric = next(suite.headline for suite in contents.suites if suite.name == head.suite)
     values = {line.observer: line.cells[head.suite].value or 0.0 for line in lines if line.kind != "ideal"}
     plain = sorted(values[line.observer] for line in lines if line.training == STANDARD and line.observer in values)
-    plain = plain or sorted(row.cells[head.suite].value or 0.0 for row in beside if row.training == STANDARD)
     if not values:
         return ""
     goal = people.cell.value if people else None
     best = (min if head.direction == "lower" else max)(values.values())
     if head.direction == "none" and goal is not None:
         best = min(values.values(), key=lambda value: abs(value - goal))
-    usual = median_low(plain) if plain and (len(values) > 1 or beside) else None
+    usual = median_low(plain) if plain and len(values) > 1 else None
     if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
         said = [f"{people.called} {short_number(goal)}"] if people else []
         said += [f"the best network {short_number(best)}"] + (

@@ -9,6 +9,7 @@ import pytest
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.failures import BenchError, UnknownName
+from benchmark.leaderboard.board_model import Cell, Row
 from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
@@ -145,6 +146,15 @@ def test_the_overview_has_a_row_for_each_headline_and_places_are_shares_of_the_w
     assert [one["observer"] for one in rows if one["own"]] == ["net-5"]
     assert len({one["suite"] for one in made.records}) == 5
     assert "95 % interval: wilson" in made.caption
+    board = next(board for board in contents.boards if board.suite == "cue-conflict")
+    source = board.rows[0].cells[board.by].source._replace(method="reference")
+    cell = Cell(value=0.99, low=0.9, high=1.0, n=80, source=source)
+    theirs = Row("theirs (lab)", "published", {board.by: cell}, rank=1, rank_low=1, rank_high=3)
+    people = Row("people (pooled)", "group", {board.by: cell._replace(value=0.95)})
+    beside = replace(board, rows=(theirs, *board.rows), references=(people,))
+    made = figure(replace(contents, references={(board.suite, board.space): beside}), "overview")
+    assert [one["observer"] for one in made.records if one["reference"]] == ["theirs (lab)"]
+    assert "; hollow: 1 reference score; people (reference) .950" in made.caption
 
 
 @pytest.mark.slow
