@@ -1,10 +1,10 @@
 """Settings of a process: where things are on this machine. A command builds them once and passes them down."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.files import NO_CACHES, Caches, WeightSources
+from registry.files import Caches, WeightSources
 
 
 class _Below:
@@ -25,7 +25,7 @@ class Settings:
     db: str  # location of the leaderboard
     mirror: str | None  # a folder or URL that is asked before the internet
     data: Path | None
-    caches: Caches = NO_CACHES
+    caches: Caches = field(default_factory=Caches)
     secret: Callable[[str], str | None] | None = None  # the value of an environment variable that holds a key
 
     cards = _Below("cards")  # the user's own model cards

@@ -65,16 +65,13 @@ class Caches:
         return False
 
 
-NO_CACHES = Caches()
-
-
 @dataclass(frozen=True, kw_only=True)
 class WeightSources:
     """Sources of weights."""
 
     weights_folder: Path
     mirror: str | None = None  # a folder or URL asked first
-    caches: Caches = NO_CACHES  # download folders of other libraries
+    caches: Caches = Caches()  # download folders of other libraries
     secret: Callable[[str], str | None] | None = None  # the value of an environment variable that holds a key
 
 
@@ -246,11 +243,6 @@ def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
 def conversions(path: Path) -> set[str]:
     """Return the whole paths of the files that were made of this one."""
     return {str(file.resolve()) for file in path.parent.glob(f"{path.name}{CONVERTED}*")}
-
-
-def is_conversion(path: Path) -> bool:
-    """Return whether the file was made of another."""
-    return CONVERTED in path.name
 
 
 def write_whole(target: Path, content: str | bytes, *, private: bool = False) -> None:

@@ -274,13 +274,6 @@ def _foldable(module: nn.Module, example: Tensor, answer: Answer) -> tuple[list[
     return pairs, logits
 
 
-def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """Return the module itself, its weights laid out so in memory."""
-    to: Any = module.to  # torch's stubs do not know all of its forms
-    moved: nn.Module = to(memory_format=layout)
-    return moved
-
-
 def fold_batch_norm(
     module: nn.Module,
     example: Tensor,
@@ -308,7 +301,7 @@ def fold_batch_norm(
             parent, _, last = name.rpartition(".")
             setattr(folded.get_submodule(parent), last, part)
     for layout in layouts:
-        moved = in_layout(folded, layout)
+        moved: nn.Module = cast(Any, folded).to(memory_format=layout)
         try:
             with torch.no_grad():
                 gap = (answer(moved, example.contiguous(memory_format=layout)) - logits).abs().max()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.files import is_conversion, is_file
+from registry.files import CONVERTED, is_file
 from registry.user_errors import WeightsError, foreign, shown, some_of
 
 Unit = Literal["step", "epoch"]
@@ -59,7 +59,7 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
             raise WeightsError(f"{shown(folder)} holds {len(runs)} training runs: {names}. Give the folder of one.")
         # Beside those, a file without a step is the final network once more.
         paths = [path for path in _like_weights(paths) if not below or steps_in_name(path)] + below
-    files = sorted(p for p in paths if not p.name.startswith(".") and not is_conversion(p) and p.is_file())
+    files = sorted(p for p in paths if not p.name.startswith(".") and CONVERTED not in p.name and p.is_file())
     own = {path.resolve() for path in files if not path.is_symlink()}
     return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
 

@@ -35,7 +35,7 @@ from registry.determinism_checks import (
     probe,
 )
 from registry.files import digest_data, locked, write_whole
-from registry.model import LoadedModel, fold_batch_norm, in_layout
+from registry.model import LoadedModel, fold_batch_norm
 from registry.user_errors import reason
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -230,7 +230,7 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
         if folded is not None:
             model, layout = replace(model, module=folded[0]), folded[1]
     if last and layout != torch.channels_last:
-        turned = replace(model, module=in_layout(copy.deepcopy(model.module), torch.channels_last))
+        turned = replace(model, module=cast(Any, copy.deepcopy(model.module)).to(memory_format=torch.channels_last))
         # RuntimeError: the network takes a view of what then lies otherwise in memory
         with contextlib.suppress(RuntimeError), torch.inference_mode():
             _runner(turned, torch.channels_last, device)(example(model, 2))
