@@ -172,13 +172,6 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
             yield f"--{name.replace('_', '-')}", text
 
 
-#: Fields of a score that are plain data.
-_SCORE = (
-    *("observer", "suite", "version", "space", "metric", "condition", "role", "value", "low", "high"),
-    *("level", "method", "n", "excluded", "reason", "flags", "created", "program", "set_id"),
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Everything behind one number. A run has its number, command, start, end, status ("" if it was killed), and the
@@ -246,7 +239,7 @@ def _lines(value: Any) -> Iterator[str]:
 def provenance_record(behind: Provenance) -> dict[str, Any]:
     """Return plain data, for JSON and tables."""
     return {
-        **{name: getattr(behind.score, name) for name in _SCORE},
+        **behind.score._asdict(),
         "title": behind.title,
         "kind": behind.observer.kind,
         "identity": behind.observer.identity,
