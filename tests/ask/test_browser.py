@@ -222,17 +222,19 @@ def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
     assert len(table(person.saved("csv", tmp_path))) == 16
 
 
-#: Presses the space bar when the dot is so many pixels from the square.
-SWEEP = """(far) => new Promise((resolve) => {
+#: Presses the space bar when the dot of each passage is so many pixels from the square.
+SWEEPS = """(distances) => {
   const look = () => {
     const dot = document.querySelector(".dot:not(.seen)");
-    if (!dot || -parseFloat(dot.style.transform.slice(11)) < far) return requestAnimationFrame(look);
-    dot.classList.add("seen");
-    document.dispatchEvent(new KeyboardEvent("keydown", {code: "Space", cancelable: true}));
-    return resolve();
+    if (dot && -parseFloat(dot.style.transform.slice(11)) >= distances[0]) {
+      dot.classList.add("seen");
+      distances.shift();
+      document.dispatchEvent(new KeyboardEvent("keydown", {code: "Space", cancelable: true}));
+    }
+    if (distances.length) requestAnimationFrame(look);
   };
-  requestAnimationFrame(look);
-})"""
+  look();
+}"""
 
 
 def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
@@ -242,9 +244,9 @@ def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
     person = visit(page(trials=4, answer_time="unlimited", criterion=0), answer=None)
     person.agree("Go on")
     person.page.get_by_role("slider").fill("428")
-    person.press("Go on", "Begin")
-    for far in (560, 600, 900, 300, 605):  # of which the middle counts
-        person.page.evaluate(SWEEP, far)
+    person.press("Go on")
+    person.page.evaluate(SWEEPS, [560, 600, 900, 300, 605])  # of which the middle counts
+    person.press("Begin")
     assert float(person.page.get_by_label("how far your eyes are").input_value()) == pytest.approx(49.98, abs=0.3)
     person.press("Go on", "Go on")
     person.understand()
