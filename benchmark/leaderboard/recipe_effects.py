@@ -110,7 +110,8 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
     note = "Last rows: standard deviation of single networks around the mean of their own, and of the means."
     if by == "recipe":
         unstated = sum(network.lineage.recipe == UNSTATED for network in samples[0].networks)
-        note += f" Lines of architectures count once each. {counted(unstated, 'network')} without a stated recipe."
+        note += " Lines of architectures count once each."
+        note += f" {counted(unstated, 'network')} without a stated recipe." * bool(unstated)
     return Table(
         title=f"{PLURAL[by]}, {samples[0].space}",
         caption="means over networks",
