@@ -9,10 +9,12 @@ import click
 import pytest
 
 from benchmark import api
+from benchmark.api import attestations
 from benchmark.cli import COMMANDS, cli, pages, suites
 from benchmark.cli import data as sets
 from benchmark.cli.derive import _NEEDS, Command
 from benchmark.failures import BenchError
+from benchmark.report import bundles
 from gestaltbench import map_gallery
 
 
@@ -65,7 +67,7 @@ TOLD = {
 #: What commands call that is no verb of `api`.
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
-    (map_gallery, "gallery"), (suites, "write_package"),
+    (map_gallery, "gallery"), (suites, "write_package"), (attestations, "attest"), (bundles, "bundle"),
     *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check")),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}
