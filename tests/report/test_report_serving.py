@@ -3,13 +3,14 @@
 import http.client
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from benchmark.failures import BenchError
 from benchmark.loopback import GuardedHandler, open_server
 from benchmark.report import site
-from benchmark.report.site import Live
+from benchmark.report.site import Live, watch
 
 
 @pytest.fixture
@@ -84,3 +85,10 @@ def test_nothing_outside_the_report_is_served(ask, tmp_path):
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/compare/"):
         status, _, text = ask(path)
         assert status == 404 and "secret" not in text.replace(path, "")
+
+
+def test_the_watch_refreshes_until_it_is_stopped():
+    stop, seen = threading.Event(), []
+    once = SimpleNamespace(refresh=lambda: stop.set() if seen else seen.append(1))
+    watch(once, stop, every=0.001)
+    assert seen and stop.is_set()
