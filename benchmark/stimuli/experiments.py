@@ -53,6 +53,7 @@ class PeopleTables:
 
     columns: Mapping[str, str] = field(default_factory=dict)  # person, image, answer, ... -> the table's column
     answers: Mapping[str, str] = field(default_factory=dict)  # the table's word -> a category, or "na"
+    names: str = ""  # pattern of the images' names, if it is another than that of their files
     people: str = ".*"  # pattern of people's names; others are networks
     #: Column -> values of trials that do not count: practice, catch trials.
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -143,19 +144,13 @@ class Experiment:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         names = self.stimuli.names if self.stimuli else ""
-        names = names or ("{condition}/" * bool(self.conditions) + "{category}/{image}")
-        if "(?P<" in names:
-            return re.compile(names)
-        texts, said = re.split(r"(\{\w+\}|[*#])", names), set[str]()
-        for at, text in enumerate(texts):
-            named = f"(?P<{text[1:-1]}>[^/]+?)" if text not in said else f"(?P={text[1:-1]})"
-            texts[at] = named if text[:1] == "{" else _PLACES.get(text, re.escape(text))
-            said.add(text)
-        return re.compile("".join(texts))
+        return _pattern_of(names or ("{condition}/" * bool(self.conditions) + "{category}/{image}"))
 
     def labels_of(self, path: str) -> dict[str, str]:
         """Read the labels in an image's path or name; {} if it has another form."""
         match = self._pattern.fullmatch(path)
+        if match is None and self.trials.names:
+            match = _pattern_of(self.trials.names).fullmatch(path)
         return {name: text for name, text in match.groupdict().items() if text} if match else {}
 
     def completed(self, found: Mapping[str, str]) -> dict[str, str]:
@@ -175,6 +170,19 @@ class Experiment:
     def where(self, key: str) -> str:
         """Name the line of the YAML that a message means: "fragments.yaml, line 7 (`conditions:`)"."""
         return line_of(self.file, key) if self.file else f"experiment '{self.name}'"
+
+
+@cache
+def _pattern_of(names: str) -> re.Pattern[str]:
+    """Compile a pattern of names: "{category}_{image}.png", or a regular expression with named groups."""
+    if "(?P<" in names:
+        return re.compile(names)
+    texts, said = re.split(r"(\{\w+\}|[*#])", names), set[str]()
+    for at, text in enumerate(texts):
+        named = f"(?P<{text[1:-1]}>[^/]+?)" if text not in said else f"(?P={text[1:-1]})"
+        texts[at] = named if text[:1] == "{" else _PLACES.get(text, re.escape(text))
+        said.add(text)
+    return re.compile("".join(texts))
 
 
 def line_of(file: str | Path, key: str) -> str:
@@ -244,7 +252,7 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
                 f"field 'compared': expected: a factor and two of its values, not '{factor}: {', '.join(pair)}'"
             )
     try:
-        _ = experiment.cues, re.compile(experiment.trials.people)
+        _ = experiment.cues, re.compile(experiment.trials.people), _pattern_of(experiment.trials.names)
     except re.error as error:
         raise wrong(f"field 'names': expected: a pattern, found another text ({error})") from error
     return experiment

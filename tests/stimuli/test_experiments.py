@@ -2,6 +2,7 @@
 
 import csv
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,13 @@ def test_photographs_of_an_own_label_space_are_corrupted():
     assert SUITE.of_experiment(experiment_from("own", {"categories": ["a", "b"]})) is None
     space = label_space("imagenet1k").grouping("kitchen", {"mug": ("n03063599",), "spoon": (), "key": ("nothing",)})
     assert space.categories == ("mug",) and space.indices == ((504,),)
+
+
+def test_tables_that_name_images_otherwise_say_how(tmp_path):
+    columns = "subj,imagename,condition,kind,object_response\n"
+    for names, said in (("#_s{who}_{image}", ""), ("", r"'0001_s1_mug_1\.png' is none of .*trials\.names")):
+        own = read_experiment(write(tmp_path, trials={"names": names}))
+        (table := tmp_path / "fragments.csv").write_text(f"{columns}p,0001_s1_mug_1.png,50,shuffled,mug\n")
+        with pytest.raises(TrialsError, match=said) if said else nullcontext():
+            (file,) = read_tables(table, TableHints(known={own.name: own})).files
+            assert file.columns["stimulus"].tolist() == ["mug_1.png"] and file.columns["category"].tolist() == ["mug"]
