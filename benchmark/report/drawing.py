@@ -231,23 +231,21 @@ def guides(
         cell, at = people.cell, {side: {"datum": people.cell.value, **own}}
         # Outside of the axes, where no point is: above, or along the right side.
         beside = {**at, "y": {"value": -6}} if side == "x" else {**at, "x": {"value": "width"}}
-        turn, away = (0, 0) if side == "x" else (90, -9)
+        turned = {"angle": 90, "dy": -9} if side == "y" else {}
+        text = {
+            "type": "text",
+            "text": people.called,
+            "fontStyle": "italic",
+            "align": "center",
+            "aria": False,
+            **turned,
+        }
         if cell.low is not None and cell.high is not None:
             span = {side: {"datum": cell.low, **own}, f"{side}2": {"datum": cell.high}}
             layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
         layers += [
             marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False),
-            marks(
-                "text",
-                beside,
-                of=once,
-                fontStyle="italic",
-                text=people.called,
-                align="center",
-                aria=False,
-                angle=turn,
-                dy=away,
-            ),
+            {"data": {"values": list(once)}, "mark": text, "encoding": beside},
         ]
     if line is not None:
         layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
