@@ -4,6 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 
 import gestaltbench as gb
@@ -11,6 +12,7 @@ from benchmark import api
 from benchmark.api import sweeps as training_runs
 from benchmark.variables import read_settings
 from registry.cards import read_cards
+from registry.determinism_checks import Check
 from registry.world_networks import tiny_resnet
 
 INPUT = ["--labels", "world16", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--size", "64", "--resize", "64"]
@@ -46,6 +48,16 @@ def training(tmp_path):
 def sweep(bench, folder, *words):
     arch = f"python:./{net(folder.parent).name}:build"
     return bench("sweep", folder, "--arch", arch, *INPUT, *RUN, *words)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_runs_would_feed_another_copy_of_is_refused(bench, training, monkeypatch):
+    wrong = Check(name="tuned form", ok=False, detail="logits differ by 0.3")
+    monkeypatch.setattr("benchmark.engine.devices.check_tuned", lambda model: [wrong])
+    assert "left out: step_3.pt: " in (said := sweep(bench, training).err) and "logits differ by 0.3" in said
+    torch.save(timm.create_model("test_resnet").state_dict(), training / "own.pt")
+    ended = bench("run", training / "own.pt", "--arch", "timm:test_resnet", *RUN)
+    assert ended.code == 1 and "logits differ by 0.3" in ended.err
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_a_taken_name(checkpoint, nine, folders):
     ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
     ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
     ({"arch": "resnet18"}, CardError, "did you mean timm:resnet18 or torchvision:resnet18"),
-    ({"name": "a b"}, CardError, "field 'name'"),
+    ({"name": "a b"}, CardError, "field 'name'"), ({"name": "chance"}, CardError, "another name than chance"),
     ({"arch": "export", "options": {"templates": "7"}}, CardError, "asked in texts"),
     ({"arch": "export", "key": "ema"}, CardError, "taken whole"),
     ({"std": (0, 1, 1)}, CardError, "field 'std"),
