@@ -46,6 +46,7 @@ def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Docu
     members[BUNDLED] = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     for row in plain["observers"]:
         members |= {f"cards/{slug(row['name'])}.json": json.dumps(row["card"], indent=1) + "\n"} if row["card"] else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file, ZipFile(file, "w", ZIP_DEFLATED) as packed:
         for name, text in members.items():
             entry = ZipInfo(name)  # of 1980: the same members give the same bytes
