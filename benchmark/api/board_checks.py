@@ -158,7 +158,7 @@ def _is_current(stated: Submission) -> bool:
     """Return whether this program, with the same suites, wrote the verdict of a submission."""
     suites = {row.suite: _installed(row.suite) for row in stated.score_sets}
     same = all((suite := suites[row.suite]) and suite.version == row.version for row in stated.score_sets)
-    return same and stated.program == __version__ and VERDICT in stated.seals
+    return same and bool(stated.observations) and stated.program == __version__ and VERDICT in stated.seals
 
 
 @dataclass(kw_only=True)

@@ -48,8 +48,8 @@ class Entry:
 
     @property
     def page(self) -> str:
-        """Return the page of its network; "" where it is retracted."""
-        return "" if self.retracted else f"observers/{slug(self.name)}.html"
+        """Return the page of its network; "" where it is retracted, or has numbers alone."""
+        return "" if self.retracted or self.tier == "reported" else f"observers/{slug(self.name)}.html"
 
     @property
     def again(self) -> str:
