@@ -20,6 +20,7 @@ from benchmark.contracts import Array
 from benchmark.failures import TrialsError, UsageError
 from benchmark.stimuli.experiments import (
     Experiment,
+    PeopleTables,
     canonical_condition,
     experiment_of,
     name_experiment,
@@ -88,13 +89,16 @@ class TableHints:
     keep_late: bool = False  # count trials with a late frame
     known: Mapping[str, Experiment] = field(default_factory=published_experiments)  # by name, added ones among them
 
-    def added(self, path: Path, shown: str = "") -> Experiment | None:
-        """Return the added experiment of a table: the stated one, or the one that the table or its path names."""
+    def added(self, path: Path, shown: str = "", asked: bool = False) -> Experiment | None:
+        """Return the added experiment of a table: the stated one, or the one that the table or its path names. asked:
+        by `bench ask`, whose tables do not read as the YAML says of others."""
         name = name_experiment(self.experiment or shown, self.known)
         with suppress(TrialsError):
             name = name or experiment_of(path, self.known)
         own = self.known.get(name)
-        return own if own is not None and own.file else None
+        if own is None or not own.file:
+            return None
+        return replace(own, trials=PeopleTables()) if asked else own
 
 
 NO_HINTS = TableHints()
@@ -236,7 +240,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
     experiment, shown, space = (rows[name].iloc[0] if asked else "" for name in SHOWN)
     experiment = name_experiment(experiment or hints.experiment or "", hints.known) or known_source(source).experiment
     experiment = experiment or experiment_of(path, hints.known)
-    added = hints.added(path, experiment)
+    added = hints.added(path, experiment, asked)
     space = space or (added.space if added else PUBLISHED_SPACE)
     remarks: dict[str, tuple[str, ...]] = {}
     if asked:
@@ -274,10 +278,10 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     if rows.empty:
         raise TrialsError(f"{path}: an empty table.")
     header, rows = rows.iloc[0].str.lower().tolist(), rows.iloc[1:]
-    added = hints.added(path)
+    added = hints.added(path, asked={*ASKED} <= {*header})
     rows.columns = pd.Index(_read_header(path, header, hints, added))
     if added is None and "experiment" in rows and len(rows):  # of `bench ask`
-        added = hints.added(path, rows["experiment"].iloc[0])
+        added = hints.added(path, rows["experiment"].iloc[0], asked=True)
     if rows.empty:
         raise TrialsError(f"{path}: a header and no trials.")
     if added is not None:
@@ -323,6 +327,9 @@ def _labelled(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
     stated = [name for name in ("condition", "category", *added.factors) if name in rows]
     made = []
     for i, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        if row.get("status") in (CHECK, PRACTISED):  # of `bench ask`: no image of the experiment
+            made.append((row["imagename"], "", row["category"], *("" for _ in CUES)))
+            continue
         place = str(row["imagename"]).replace("\\", "/")
         found = added.labels_of(place) or added.labels_of(place.rpartition("/")[2])
         labels = added.completed({**found, **{name: row[name] for name in stated if row[name]}})

@@ -248,6 +248,20 @@ def test_photographs_of_an_own_label_space_are_corrupted():
     assert space.categories == ("mug",) and space.indices == ((504,),)
 
 
+def test_answers_of_the_browser_are_read_with_their_checks(tmp_path):
+    own, table = read_experiment(write(tmp_path)), tmp_path / "answers-session-1.csv"
+    fixed = {"subj": "subject-01", "session": "1", "experiment": "fragments", "set": "fragments", "space": "fragments"}
+    fixed |= {"rt": "500", "digest": "d", "mask": "1", "object_response": "mug", "category": "mug"}
+    rows = [("1", "mug_1.png", "50/shuffled", "ok"), ("c1", "check", "", "check"), ("p1", "practice", "", "practice")]
+    with table.open("w", newline="") as file:
+        out = csv.DictWriter(file, [*fixed, "trial", "imagename", "condition", "status"])
+        out.writeheader()
+        out.writerows(fixed | dict(zip(out.fieldnames[-4:], row, strict=True)) for row in rows)
+    (file,) = read_tables(table, TableHints(known={own.name: own})).files
+    assert file.columns["rt"].tolist() == [500]
+    assert file.columns["stimulus"].tolist() == ["mug_1.png"] and file.columns["condition"].tolist() == ["50/shuffled"]
+
+
 def test_tables_that_name_images_otherwise_say_how(tmp_path):
     columns = "subj,imagename,condition,kind,object_response\n"
     for names, said in (("#_s{who}_{image}", ""), ("", r"'0001_s1_mug_1\.png' is none of .*names:")):
