@@ -185,9 +185,9 @@ def export(
         return _in_field_format(leaderboard, suite, form, output)
     if trials_of and leaderboard.filters:
         raise UsageError("--trials OBSERVER cannot be combined with filters.")
-    if (every_score or trials_of) and (by or unseen_only or among_shown or columns):
+    if (every_score or trials_of) and (by or unseen_only or among_shown or columns or digits is not None):
         raise UsageError(
-            "--scores and --trials export every condition: leave out --by, --unseen-only, --among-shown and --columns."
+            "--scores and --trials export every condition: leave out --by, --unseen-only, --among-shown, --columns, --digits."
         )
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER writes csv or parquet and excludes --scores.")
