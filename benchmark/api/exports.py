@@ -187,7 +187,7 @@ def export(
         raise UsageError("--trials OBSERVER cannot be combined with filters.")
     if (every_score or trials_of) and (by or unseen_only or among_shown or columns or digits is not None):
         raise UsageError(
-            "--scores and --trials export all: leave out --by, --unseen-only, --among-shown, --columns, --digits"
+            "--scores and --trials export all: leave out --by, --unseen-only, --among-shown, --columns, --digits."
         )
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER writes csv or parquet and excludes --scores.")
