@@ -26,7 +26,7 @@ from benchmark.stimuli.image_files import (
     silhouette_mask,
     text_digest,
 )
-from benchmark.stimuli.image_names import read_shape
+from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.items import (
     Annotation,
     Item,
@@ -117,7 +117,9 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
     silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
     paths = [images.path(i) for i in range(len(images.files))]
     # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
-    fitting = [silhouettes.get((path.parent.name, read_shape(path.name) or path.stem)) for path in paths]
+    fitting = [
+        silhouettes.get((path.parent.name, cues_of(path.name).get("shape_exemplar", path.stem))) for path in paths
+    ]
     return None if None in fitting else partial(silhouette_mask, images, tuple(filter(None, fitting)))
 
 

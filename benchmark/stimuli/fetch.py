@@ -29,7 +29,7 @@ from benchmark.stimuli.datasets import SEVERITY, find_cells, left_out_lines, ope
 from benchmark.stimuli.experiments import published_experiments, read_experiment
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
-from benchmark.stimuli.image_names import read_pair
+from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.items import (
     check_spelling,
     experiment_images,
@@ -227,7 +227,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space
-    conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
+    conflict = space == "geirhos16" and all("texture" in cues_of(path.name) for path in images)
     return "cue-conflict" if conflict else "class-folder", space
 
 

@@ -9,7 +9,7 @@ from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.failures import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.image_files import set_digest, text_digest
-from benchmark.stimuli.image_names import read_pair, read_shape
+from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, mask, render, training_set
 
 SHAPE = "shape_exemplar"
@@ -62,10 +62,8 @@ def exemplars(trials: Trials) -> dict[str, Array]:
         return columns
     stimulus = trials.coded("stimulus")
     places, index = np.unique(stimulus.codes, return_inverse=True)
-    names = stimulus.words[places].tolist()
-    shapes = np.array([read_shape(name) for name in names])
-    textures = np.array([pair.ground if (pair := read_pair(name)) else "" for name in names])
-    return {SHAPE: shapes[index], "texture_exemplar": textures[index]}
+    cues = [cues_of(name) for name in stimulus.words[places].tolist()]
+    return {cue: np.array([own.get(cue, "") for own in cues])[index] for cue in (SHAPE, "texture_exemplar")}
 
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:

@@ -1,10 +1,9 @@
 """Image names of the human experiments (Geirhos et al. 2018, 2019, 2021): prefixes, categories, exemplars."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
-from typing import NamedTuple
 
 GEIRHOS16 = (
     "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
@@ -12,16 +11,9 @@ GEIRHOS16 = (
 )  # fmt: skip
 NO_ANSWER = "na"
 WNID = re.compile(r"n\d{8}")
-_EXEMPLAR = re.compile(r"([a-z]+)\d+")
-
-
-class CuePair(NamedTuple):
-    """The cues of a cue-conflict image."""
-
-    shape: str
-    texture: str
-    exemplar: str  # exemplar of the shape, such as "cat7"
-    ground: str  # exemplar of the texture, such as "elephant1"
+#: The cues in the name of a cue-conflict image; `cat7.png` has the shape alone.
+_EXEMPLAR = r"(?P<{0}_exemplar>(?P<{0}>" + "|".join(GEIRHOS16) + r")\d+)"
+_CUES = re.compile(f"{_EXEMPLAR.format('shape')}(?:-{_EXEMPLAR.format('texture')})?")
 
 
 def wnid_of(name: str) -> str:
@@ -41,19 +33,8 @@ def stimulus_id(condition: str, image: str) -> str:
 
 
 @lru_cache(maxsize=2**16)  # a hundred observers answer the same images, and each metric asks
-def read_pair(name: str) -> CuePair | None:
-    """Read the cues of `cat7-elephant1.png`; None if the name has another form or names none of the 16 categories."""
-    shape, dash, texture = PurePath(name).stem.rpartition("-")
-    first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
-    if not (dash and first and second):
-        return None
-    pair = CuePair(shape=first[1], texture=second[1], exemplar=shape, ground=texture)
-    return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
-
-
-@lru_cache(maxsize=2**16)
-def read_shape(name: str) -> str:
-    """Read the exemplar of the shape: "cat7" for `cat7-elephant1.png` and `cat7.png`; "" for other names."""
-    pair = read_pair(name)
-    alone = _EXEMPLAR.fullmatch(PurePath(name).stem)
-    return pair.exemplar if pair else alone[0] if alone and alone[1] in GEIRHOS16 else ""
+def cues_of(name: str) -> Mapping[str, str]:
+    """Read `cat7-elephant1.png`: shape "cat", shape_exemplar "cat7", texture and texture_exemplar likewise; `cat7.png`
+    has a shape alone, other names have {}."""
+    match = _CUES.fullmatch(PurePath(name).stem)
+    return {cue: text for cue, text in match.groupdict().items() if text} if match else {}

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.experiments import Experiment, canonical_condition, published_experiments, read_experiment
+from benchmark.stimuli.experiments import Experiment, published_experiments, read_experiment
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
-from benchmark.stimuli.image_names import GEIRHOS16, WNID, read_pair, stimulus_id, wnid_of
+from benchmark.stimuli.image_names import GEIRHOS16, WNID, stimulus_id, wnid_of
 from benchmark.stimuli.manifests import (
     ImageNames,
     Manifest,
@@ -130,50 +130,26 @@ def has_label_table(folder: Path) -> bool:
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield the images of `images/` that `labels.csv` lists, in its order, with its columns. Raises StimuliError."""
-    table, root = folder / "labels.csv", (folder / "images").resolve()
-    with foreign("table of labels", table, StimuliError):
-        names, *rows = read_frame(table).itertuples()
-        for column in ("image", "category"):
-            if column not in names:
-                raise StimuliError(f"{table}: no column '{column}'; it has: {', '.join(names[1:])}.")
-        for i, *values in rows:
-            where, row = f"{table}, row {i}", dict(zip(names[1:], values, strict=True))
-            name = row.pop("image")
-            path = (root / name).resolve()
-            if root not in path.parents or not path.is_file():
-                raise StimuliError(f"{where}: there is no image 'images/{name:.80}'.")
-            check_category(row["category"], entry.space, where)
-            yield Item(id=name, path=path, labels=row)
-
-
-def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield CATEGORY/cat7-elephant1.png: the folder names the shape, the second half of the name the texture."""
-    for place in (folder / name for name in subfolders(folder)):
-        for path in (path for path in images_below(place) if path.parent == place):
-            check_category(place.name, entry.space, place)
-            pair = read_pair(path.name)
-            if pair is None or pair.shape != place.name:
-                raise StimuliError(f"{path}: expected a name like '{place.name}7-elephant1.png': shape, then texture.")
-            labels = {"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
-            yield Item(id=path.name, path=path, labels=labels)
-
-
-def _session(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield 0001_cop_dnn_c05_knife_10_name.png at any depth; its name has condition and category."""
-    named = published_experiments()["contrast"].labels_of  # all that were published are called so
-    for path in images_below(folder):
-        if not (found := named(path.name)):
-            raise StimuliError(f"{path}: expected a name like '0001_cop_dnn_c05_knife_10_NAME.png'.")
-        check_category(found["category"], entry.space, path)
-        condition = canonical_condition(entry.name, found["condition"])
-        labels = {"category": found["category"], "condition": condition}
-        yield Item(id=stimulus_id(condition, found["image"]), path=path, labels=labels)
+    table = folder / "labels.csv"
+    for where, name, path, labels in _tabled(table, folder / "images", {}, str(table)):
+        check_category(labels["category"], entry.space, where)
+        yield Item(id=name, path=path, labels=labels)
 
 
 def _of_experiment(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield the images of an added experiment, whose YAML names the folder."""
-    for name, path, labels in experiment_images(read_experiment(Path(entry.experiment)), folder):
-        yield Item(id=stimulus_id(labels.get("condition", ""), name), path=path, labels=labels)
+    """Yield the images of an added experiment, or of a set that has the form of a published one."""
+    published = published_experiments()
+    if entry.experiment:
+        own = read_experiment(Path(entry.experiment))
+    elif entry.layout == "cue-conflict":
+        own = published[entry.layout]
+    else:
+        own = published.get(entry.name) or replace(published["contrast"], conditions={}, unlisted=True)
+    for name, path, labels in experiment_images(own, folder):
+        condition = labels.get("condition", "")
+        # The digests of published sets cover the column, empty where there is one condition.
+        column = {"condition": condition} if entry.layout == "session" else {}
+        yield Item(id=stimulus_id(condition, name), path=path, labels={**labels, **column})
 
 
 def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tuple[str, Path, dict[str, str]]]:
@@ -186,12 +162,14 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
         raise StimuliError(f"{own.where('stimuli.folder')}: there is no folder {folder}.")
     rows: Iterable[tuple[Path, Mapping[str, str]]]
     if shown.table:
-        rows = _tabled(own, folder / shown.table)
+        tabled = _tabled(folder / shown.table, folder, shown.columns, own.where("stimuli.columns"))
+        said = dict.fromkeys(("category", *shown.columns))
+        rows = ((path, {key: labels[key] for key in said if key in labels}) for _, _, path, labels in tabled)
     else:
         rows = ((path, own.labels_of(path.relative_to(folder).as_posix())) for path in images_below(folder))
     for path, found in rows:
         if not found:
-            raise StimuliError(f"{own.where('stimuli.names')}: {path.relative_to(folder)} has another form.")
+            raise StimuliError(f"{own.where('stimuli.names')}: {path} has another form than '{shown.names}'.")
         labels = own.completed(found)
         labels["category"] = own.words.get(labels["category"].lower(), labels["category"])
         for key, text, known in (
@@ -199,26 +177,30 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
             ("conditions", labels.get("condition", ""), own.levels),
             *(("categories", labels[cue], own.answers) for cue in ("shape", "texture") if cue in labels),
         ):
-            if text not in known:
+            if text not in known and not (key == "conditions" and own.unlisted):
                 raise StimuliError(f"{own.where(key)}: lacks '{text}', of the image {path}; it has {', '.join(known)}.")
         yield found.get("image", path.name), path, labels
 
 
-def _tabled(own: Experiment, table: Path) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Yield file and labels of each row of an experiment's table of images."""
+def _tabled(
+    table: Path, folder: Path, columns: Mapping[str, str], where: str
+) -> Iterator[tuple[str, str, Path, dict[str, str]]]:
+    """Yield place, name, file and labels of each row of a table of the images below a folder. columns: label -> the
+    table's; where: what says so."""
     with foreign("table of images", table, StimuliError):
         (_, *header), *rows = read_frame(table).itertuples()
-    columns = {"image": "image", "category": "category", **(own.stimuli.columns if own.stimuli else {})}
+    columns = {"image": "image", "category": "category", **columns}
     if lost := [ours for ours, name in columns.items() if name not in header]:
-        raise StimuliError(
-            f"{own.where('stimuli.columns')}: which column is the {lost[0]}? {table} has: {', '.join(header)}."
-        )
-    for row, *values in rows:
-        found = {ours: str(values[header.index(name)]) for ours, name in columns.items()}
-        path = table.parent / found.pop("image")
-        if not path.is_file():
-            raise StimuliError(f"{table}, row {row}: there is no image {path}.")
-        yield path, found
+        raise StimuliError(f"{where}: which column is the {lost[0]}? {table} has: {', '.join(header)}.")
+    ours = {theirs: own for own, theirs in columns.items()}
+    root = folder.resolve()
+    for i, *values in rows:
+        labels = {ours.get(name, name): str(value) for name, value in zip(header, values, strict=True)}
+        name = labels.pop("image")
+        path = (root / name).resolve()
+        if root not in path.parents or not path.is_file():
+            raise StimuliError(f"{table}, row {i}: there is no image '{name:.80}' in {folder}.")
+        yield f"{table}, row {i}", name, path, labels
 
 
 #: Label columns whose proportions every front part of a sample keeps.
@@ -323,8 +305,8 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
             f"'{entry.name}' holds tables of trials, not images: "
             f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
         )
-    readers = {"cue-conflict": _cue_conflict, "session": _session, "labels-csv": labelled_images}
-    readers |= {"experiment": _of_experiment}
+    readers = {"labels-csv": labelled_images}
+    readers |= dict.fromkeys(("cue-conflict", "session", "experiment"), _of_experiment)
     if entry.layout not in readers:
         raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
     items = sorted(readers[entry.layout](entry, folder), key=lambda item: (item.labels["category"], item.id))

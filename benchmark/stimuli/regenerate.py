@@ -19,7 +19,7 @@ from benchmark.stimuli.experiments import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_digest, text_digest, write_png
-from benchmark.stimuli.image_names import read_pair, stimulus_id
+from benchmark.stimuli.image_names import cues_of, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trial_tables import CUES, TrialFile, read_trials, trial_paths
@@ -168,7 +168,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
     if experiment == "cue-conflict":
         labels["shape"] = labels["category"]
-        labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
+        labels["texture"] = np.array([cues_of(name)["texture"] for name in ids])
     for cue in CUES:
         if cue in files[0].columns:
             pairs = (zip(file.columns["stimulus"].tolist(), file.columns[cue].tolist(), strict=True) for file in files)

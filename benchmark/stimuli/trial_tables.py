@@ -27,7 +27,7 @@ from benchmark.stimuli.experiments import (
     published_experiments,
     split_eidolon,
 )
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, read_pair
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, cues_of
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.published_sources import (
     PUBLISHED_SPACE,
@@ -446,15 +446,17 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experime
     if "category" in rows:
         return rows
     # The other layout: its image names have no suffix but contain the category.
-    names = [name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in rows["imagename"]]
+    names = [
+        name if PurePath(name).suffix or "texture" not in cues_of(name) else f"{name}.png" for name in rows["imagename"]
+    ]
     answers = [NO_ANSWER if answer.lower() in _NO_LABEL else answer for answer in rows["object_response"]]
     categories = []
     for i, name in zip(rows.index, names, strict=True):
         labels = published_experiments()["contrast"].labels_of(name)
-        pair = read_pair(labels.get("image", name))
-        if not labels and not pair:
+        category = labels.get("category") or cues_of(name).get("shape", "")
+        if not category:
             raise TrialsError(f"{path}, row {i}: '{name}' names no category; use `--columns THEIRS=category`.")
-        categories.append(labels.get("category") or (pair.shape if pair else ""))
+        categories.append(category)
     return rows.assign(imagename=names, object_response=answers, category=categories)
 
 
@@ -482,8 +484,7 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: 
         rows = _once(rows, added.trials.repeats)
     if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE):
         for i, name, category in rows[["imagename", "category"]].itertuples():
-            pair = read_pair(name)
-            if pair is None or pair.shape != category:
+            if (cues := cues_of(name)).get("shape") != category or "texture" not in cues:
                 raise TrialsError(f"{path}, row {i}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
     key = ["imagename", "condition", "session"] if added is None else ["imagename", "condition"]
     for i, row in rows[rows.duplicated(key)].iterrows():

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import PurePath
 
 import numpy as np
 
 from benchmark.contracts import Array, Ratio, Trials
 from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stats.clusters import exemplar_columns
-from benchmark.stimuli.image_names import read_pair
+from benchmark.stimuli.image_names import cues_of
 from suites.saliency.config import BOARDS, EVIDENCE, LARGEST, NATURAL, PARTNER, RANKED, SMALLEST, columns_of
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
@@ -21,10 +20,10 @@ def image_clusters(trials: Trials) -> Mapping[str, Array]:
     "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
     columns = exemplar_columns(trials)
     names = [str(name) for name in trials["stimulus"]]
-    if columns or any(read_pair(name) is None for name in names):
+    cues = [cues_of(name) for name in names]
+    if columns or not all("texture" in own for own in cues):
         return columns
-    halves = [PurePath(name).stem.split("-") for name in names]
-    return {"shape": np.array([shape for shape, _ in halves]), "texture": np.array([texture for _, texture in halves])}
+    return {cue: np.array([own[f"{cue}_exemplar"] for own in cues]) for cue in ("shape", "texture")}
 
 
 def exchange_clusters(trials: Trials) -> Mapping[str, Array]:

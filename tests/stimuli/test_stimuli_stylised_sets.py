@@ -19,7 +19,7 @@ from benchmark.cli.data import data
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
-from benchmark.stimuli.image_names import GEIRHOS16, read_pair
+from benchmark.stimuli.image_names import GEIRHOS16, cues_of
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, manifest, textured
 from benchmark.variables import read_settings
@@ -317,8 +317,8 @@ def test_all_pairs_of_different_categories(shapes, textures):
     places = [pair.place for pair in made]
     assert set(places) == expected and len(places) == len(expected) and places == sorted(places)
     for pair in made:
-        cues = read_pair(pair.place.partition("/")[2])
-        assert (cues.shape, cues.texture) == (pair.content.category, pair.style.category)
+        cues = cues_of(pair.place.partition("/")[2])
+        assert (cues["shape"], cues["texture"]) == (pair.content.category, pair.style.category)
 
 
 @given(st.integers(2, 6), st.integers(1, 7), st.integers(1, 5), st.data())
