@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -34,6 +33,7 @@ from benchmark.leaderboard.submission_files import (
     sha256,
     submission_files,
 )
+from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.stimuli.datasets import sample, subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.world.sets import WORLD_SETS
@@ -189,7 +189,7 @@ def verdict_of_scores(db: str, who: ExportedObserver) -> str:
     if who.kind != "network":
         return ""
     found = verdict(Selection(db), who.name)
-    sentences = tuple(each for each in found.sentences if each.about not in ("input", "not measured"))
+    sentences = tuple(each for each in found.sentences if each.about not in OF_MACHINE)
     return replace(found, sentences=sentences).to("markdown")
 
 
@@ -199,7 +199,10 @@ def weights_of(who: ExportedObserver) -> str:
 
 
 def git_user() -> str:
-    """Return git's user.name as a name on a board; "" without one."""
+    """Return git's user.name as a name on a board; "" without one, or without git."""
     words = ["git", "config", "user.name"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)  # noqa: S603
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return ""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", done.stdout.strip()).strip("-.")

@@ -50,25 +50,30 @@ def verdict(leaderboard: Selection, observer: Annotated[str, Option("A network."
     line that would. Neighbours that are not in the leaderboard are the package's reference scores on the same
     stimuli."""
     with leaderboard.reading() as store:
-        require_observer(store, observer)
-        (own,) = store.observers(names={observer})
-        if own.kind not in ("network", "published"):
-            raise BenchError(f"'{observer}' is not a network with trials: `bench show` lists its scores.")
-        settings = leaderboard.settings
-        card = read_cards(settings.cards).get(observer)
-        status, suites = card_status(store, settings), suites_with_scores(store)
-        measured = list(_measured(store, suites, observer, status))
-        same = store.observers(kinds=("network",)) if own.kind == "network" else ()
-        twins = [row.name for row in same if row.identity == own.identity and row.name != observer]
-        found = Known(
-            observer=observer,
-            card=card.model_dump(mode="json") if card else own.card,
-            builtin=observer in builtin_cards(),
-            measured=measured,
-            twins=twins,
-            rival=_rival(store, observer, measured, twins),
-            lacking=list(_lacking(store, leaderboard, observer, {each.suite.name for each in measured}, suites)),
-        )
+        return verdict_in(store, leaderboard, observer)
+
+
+def verdict_in(store: Store, leaderboard: Selection, observer: str) -> Verdict:
+    """Return the verdict on a network of an open leaderboard: several share what the store has read."""
+    require_observer(store, observer)
+    (own,) = store.observers(names={observer})
+    if own.kind not in ("network", "published"):
+        raise BenchError(f"'{observer}' is not a network with trials: `bench show` lists its scores.")
+    settings = leaderboard.settings
+    card = read_cards(settings.cards).get(observer)
+    status, suites = card_status(store, settings), suites_with_scores(store)
+    measured = list(_measured(store, suites, observer, status))
+    same = store.observers(kinds=("network",)) if own.kind == "network" else ()
+    twins = [row.name for row in same if row.identity == own.identity and row.name != observer]
+    found = Known(
+        observer=observer,
+        card=card.model_dump(mode="json") if card else own.card,
+        builtin=observer in builtin_cards(),
+        measured=measured,
+        twins=twins,
+        rival=_rival(store, observer, measured, twins),
+        lacking=list(_lacking(store, leaderboard, observer, {each.suite.name for each in measured}, suites)),
+    )
     return verdict_of(found)
 
 

@@ -114,7 +114,8 @@ class Scorer:
     @cached_property
     def _shown(self) -> list[tuple[str, ScoreSet]]:
         """(observer, score set) of each score set that boards show, the newest first."""
-        return [(one.observer.name, one.scores) for one in reversed(scored_trials(self.store, self.suite))]
+        names, sets = {row.id: row.name for row in self.store.observers()}, self.store.score_sets(self.suite.name)
+        return [(names[one.observer], one) for one in reversed(sets) if one.observer in names]
 
     @cached_property
     def _code(self) -> str:

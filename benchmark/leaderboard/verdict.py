@@ -28,6 +28,8 @@ from benchmark.stats.rankings import rank_intervals
 from benchmark.store.rows import ScoreRow
 
 INPUT, PAIR, TRUST, MISSING, STAR = "input", "nearest", "trust", "not measured", "*"
+#: Sentences about this machine: its cards, and what it has not measured.
+OF_MACHINE = INPUT, MISSING
 UNPAIRED = "difference of two intervals, Holm over all neighbours and suites"
 PAIRED_TEST = "paired, Holm over the suites"
 #: Groups that a network is as, of which the nearest are named; parts of a headline that may be its weakest.

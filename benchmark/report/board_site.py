@@ -16,6 +16,7 @@ from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboard_import import foreign_card, import_document
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
+from benchmark.contracts import Suite
 from benchmark.engine.score_shards import complete_parts
 from benchmark.failures import BenchError
 from benchmark.identity import Codes
@@ -98,7 +99,9 @@ def _card(observer: ExportedObserver, entry: Entry) -> dict[str, Any]:
     return card
 
 
-def _bring(store: Store, board: BoardFolder, entry: Entry, command: str, codes: Codes) -> None:
+def _bring(
+    store: Store, board: BoardFolder, entry: Entry, command: str, codes: Codes, suites: Mapping[str, Suite]
+) -> None:
     """Write a submission's trials into the board's leaderboard and score them, at the time of its run."""
     last = [entry.moment]
 
@@ -119,8 +122,7 @@ def _bring(store: Store, board: BoardFolder, entry: Entry, command: str, codes: 
         write_trials(store, run, document, sets, partial(_card, entry=entry))
         ids = {row.name: row.id for row in store.observers(names={entry.name})}
         put_owed(store, run, document, sets, ids)
-        known = plugins.find_suites().suites
-        complete_parts(store, run, [known[name] for name in {s.suite for s in sets.values()} if name in known], codes)
+        complete_parts(store, run, [suites[name] for name in {s.suite for s in sets.values()} if name in suites], codes)
 
 
 def build_board(
@@ -147,11 +149,12 @@ def build_board(
     if place.exists() and not _done(place) <= commands.keys():  # something was retracted or replaced
         place.unlink()
     with open_store(str(place)) as store:
-        done, codes = _done(place), Codes()
+        done, codes, suites = _done(place), Codes(), plugins.find_suites().suites
         for command, entry in commands.items():
             if command not in done:
-                _bring(store, board, entry, command, codes)
-        with recorded(store, BUILD) as run:
+                with store.together():
+                    _bring(store, board, entry, command, codes, suites)
+        with store.together(), recorded(store, BUILD) as run:
             score_again(store, run)
     latest = max(entry.moment for entry in entries)
     more = {"place": board.folder.resolve().name, "moment": latest[:16].replace("T", " ") + " UTC"}

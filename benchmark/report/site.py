@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,12 +14,14 @@ from typing import Annotated, Any
 
 from benchmark import api
 from benchmark.api.options import Db, Option
+from benchmark.api.verdicts import verdict_in
 from benchmark.display import published
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed_networks
 from benchmark.leaderboard.recipe_effects import recipe_table
+from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
 from benchmark.report.contents import OWN, Contents, featured, read_contents
 from benchmark.report.figures import drawn_by_suite, forest, put
@@ -73,7 +75,8 @@ def build(
         a, b, page = pair[0].a, pair[0].b, pair_page(site, contents, pair, pictures)
         links.append((f"{a} against {b}", page))
         partners[a][b] = partners[b][a] = page
-    observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db))
+    # On a shared board nobody checks the input of a network, or runs a suite into its database.
+    observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db, OF_MACHINE if shared else ()))
     site.page("compare.html", "compare_index.html", title="Compare", links=links)
     recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(api.Selection(settings.db))}
     links_page(site, contents, recipes)
@@ -118,11 +121,12 @@ def report(
     return replace(site, folder=out, pages=1, written=len(text.encode()))
 
 
-def _verdicts(contents: Contents, db: str) -> dict[str, list[tuple[str, str]]]:
+def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str, list[tuple[str, str]]]:
     """Return the verdicts on own networks: (about, text) of each sentence, without paths of this machine."""
-    own = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own)
-    found = {name: api.verdict(api.Selection(db), name) for name in own}
-    return {name: [(one.about, published(one.text)) for one in it.sentences] for name, it in found.items()}
+    own, leaderboard = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own), api.Selection(db)
+    with leaderboard.reading() as store:
+        said = {name: verdict_in(store, leaderboard, name).sentences for name in own}
+    return {name: [(s.about, published(s.text)) for s in said[name] if s.about not in without] for name in own}
 
 
 def _shared(contents: Contents) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -64,6 +64,7 @@ class Database:
 
     location: Location
     write: bool
+    _held: list[sa.Connection] = field(default_factory=list, compare=False, repr=False)  # by `together`
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -98,7 +99,20 @@ class Database:
         committed the first attempt without confirming it, the same rows are stored once."""
         return self._tried(self.writing, lambda connection: step(connection, *args, **kwargs))
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run all queries and steps as one transaction, which leaves nothing behind if one fails."""
+        with self.writing() as connection:
+            self._held.append(connection)
+            try:
+                yield
+            finally:
+                self._held.clear()
+
     def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T], *, opening: bool = False) -> T:
+        if self._held:
+            return work(self._held[0])
+
         def attempt() -> T:
             with transaction() as connection:
                 return work(connection)

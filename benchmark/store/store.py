@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -36,6 +36,21 @@ def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
     return method
 
 
+def _read_once(query: Callable[Concatenate[sa.Connection, P], list[T]]) -> Callable[Concatenate[Store, P], list[T]]:
+    """As `_reading`; a store that is open only for reading asks each question once."""
+
+    @wraps(query)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        if store._database.write:
+            return store._database.read(query, *args, **kwargs)
+        asked = f"{query.__name__}{args}{kwargs}"
+        if asked not in store._answered:
+            store._answered[asked] = store._database.read(query, *args, **kwargs)
+        return [*store._answered[asked]]
+
+    return method
+
+
 def _changing(step: Callable[Concatenate[sa.Connection, str, P], T]) -> Callable[Concatenate[Store, P], T]:
 
     @wraps(step)
@@ -50,7 +65,7 @@ class Store:
 
     # One query or step each, described there.
 
-    stimuli_names = _reading(queries.stimuli_names)
+    stimuli_names = _read_once(queries.stimuli_names)
     stimuli = _reading(queries.stimuli)
     collections = _reading(queries.collections)
     observations = _reading(queries.observations)
@@ -61,8 +76,8 @@ class Store:
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
     suites = _reading(queries.suites)
-    score_sets = _reading(queries.score_sets)
-    latest_scores = _reading(queries.latest_scores)
+    score_sets = _read_once(queries.score_sets)
+    latest_scores = _read_once(queries.latest_scores)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
@@ -85,6 +100,8 @@ class Store:
         self.clock: Callable[[], str] = now  # a board's site has the same bytes whenever it is built
         self._observers: dict[bool, list[ObserverRow]] = {}
         self._known_sets: Sets = {}
+        self._answered: dict[str, list[Any]] = {}
+        self.together = database.together
 
     @property
     def place(self) -> str:

@@ -18,6 +18,7 @@ from benchmark import api
 from benchmark.api.board_checks import check_board
 from benchmark.api.leaderboard_import import import_document
 from benchmark.api.submissions import submit
+from benchmark.failures import UsageError
 from benchmark.leaderboard.leaderboard_document import checked_document
 from benchmark.leaderboard.submission_files import plain_json, sha256
 from benchmark.report.board_site import build_board
@@ -111,7 +112,7 @@ def rows(folder, change, at=0):
     reseal(folder)
 
 
-def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(shared, tmp_path, bench):
+def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(shared, tmp_path, bench, monkeypatch):
     db, board = shared
     said = bench("submit", "net-0", "--to", tmp_path / "other", "--owner", "anna", "--db", db)
     assert said.code == 0 and "net-0/" in said.out
@@ -123,6 +124,9 @@ def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(sh
     assert len(check_board(board, ["results/bo__net-1/", "results/nobody"]).submissions) == 1
     assert report.findings == [] and report.placed[0][1:3] == ("cue-conflict", "shape bias")
     assert report.placed[0][4].endswith("of 12")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    with pytest.raises(UsageError, match="--owner NAME"):
+        submit(api.Selection(db), "net-0", to=tmp_path / "other")
 
 
 def rolled(frame):
@@ -417,7 +421,7 @@ def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_ret
     listed = files[0][Path("submissions.html")].decode()
     assert listed.count("<tr><td>") == 12 and listed.count("of 3<td>") == 12 and listed.count("rescored<td>") == 11
     assert "retracted: &lt;script&gt;" in listed and "<script>alert" not in pages and "<b>x" not in pages
-    assert 'href="javascript' not in pages
+    assert 'href="javascript' not in pages and "Unchecked" not in pages and "--db" not in pages
     again = f"bench reproduce --submission {place(board, 5).relative_to(board)}"
     assert again in listed and pages.count(again) > 1  # on the page of the network, too
 
