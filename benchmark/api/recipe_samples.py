@@ -22,7 +22,7 @@ from benchmark.leaderboard.dose_effects import SIZE, DoseEffect, dose_effects
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
 from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeComparison, RecipePlan, compared_recipes
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, RecipePlan, compared_recipes
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.settings import Settings
 from benchmark.stats.intervals import Floats, normal_quantile
@@ -51,7 +51,7 @@ def compare_recipes(
     suite: SuiteName = None,
     by: str | None = None,
     mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
-) -> RecipeComparison:
+) -> list[RecipeDifference]:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
     Networks are paired by source, architecture and seed where all of the smaller recipe have a partner. by: another
@@ -68,7 +68,7 @@ def compare_recipes(
         found = compared_recipes(
             [sample for space in kept for sample in _samples(store, *space, suite)], sides, mixed=mixed
         )
-    if not found.rows:
+    if not found:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
 
@@ -82,26 +82,26 @@ def claims(
     A claim names two recipes, a suite, a direction, a margin and the date at which it was stated. Each is tested over
     networks and images; all claims of a family are adjusted together (Holm). Without FILE, the claims of the papers
     behind this package are tried."""
-    with leaderboard.reading() as store:
-        store.observers()  # a missing leaderboard is an error of its own
     rows = []
-    for claim in read_claims(PAPERS if file is None else Path(file)):
-        try:
-            found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric or None)
-        except BenchError as error:
-            rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
-        else:
-            with leaderboard.reading() as store:
-                rows += [_dated(store, TriedClaim(claim=claim, found=each)) for each in found.rows]
+    with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
+        for claim in read_claims(PAPERS if file is None else Path(file)):
+            asked = partial(compare_recipes, leaderboard, claim.over, claim.under, suite=claim.suite)
+            try:
+                found = asked(by=claim.metric or None)
+            except BenchError as error:
+                rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
+            else:
+                rows += [TriedClaim(claim=claim, found=one, first=_first(store, claim.suite, one)) for one in found]
     return tried(rows)
 
 
-def _dated(store: Store, row: TriedClaim) -> TriedClaim:
-    names = {*row.found.a, *row.found.b} if row.found else set()
-    kinds = {each.kind for each in store.observers(names=names)}
-    suites = (row.claim.suite, IMPORTED)
-    moments = [o.created for name in names for o in store.observations(observer=name) if o.suite in suites]
-    return replace(row, first=min(moments, default=""), published="published" in kinds)
+def _first(store: Store, suite: str, found: RecipeDifference) -> str:
+    """Return the moment of the first trial of these networks, "" if some are published."""
+    names = {*found.a, *found.b}
+    if any(each.kind == "published" for each in store.observers(names=names)):
+        return ""
+    made = [each for name in names for each in store.observations(observer=name)]
+    return min((each.created for each in made if each.suite in (suite, IMPORTED)), default="")
 
 
 def recipe_power(
@@ -118,7 +118,7 @@ def recipe_power(
 ) -> list[RecipePlan]:
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
     planned = partial(RecipePlan, detect=detect, power=power, training=train_hours)
-    rows = compare_recipes(leaderboard, a, b, suite=suite).rows
+    rows = compare_recipes(leaderboard, a, b, suite=suite)
     return [planned(row=row, hours=_hours(row.a[0], row.sample.suite, leaderboard.settings)) for row in rows]
 
 

@@ -12,9 +12,9 @@ from benchmark.leaderboard.board_model import CLEAN, Cell
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, line_of
-from benchmark.leaderboard.table import Field, Table, counts, number
+from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.stats.clusters import t_interval
-from benchmark.stats.network_samples import NetworkSample, slope_over_networks
+from benchmark.stats.network_samples import slope_over_networks
 from benchmark.stats.rankings import Correlation, correlation
 
 SIZE = "log10-parameters"
@@ -31,11 +31,9 @@ class DoseEffect:
     dose: str  # "adversarial-linf"
     sample: HeadlineSample
     doses: tuple[float, ...]  # of the networks that have one
-    slope: NetworkSample | None  # of the headline, per unit of the dose; None: for the `reason`
+    slope: Cell  # of the headline, per unit of the dose; its flags: what is not separated from the dose
     partial: Correlation  # given clean accuracy and size
     given: tuple[str, ...] = ()  # what is held constant
-    inseparable: tuple[str, ...] = ()
-    reason: str = ""
 
 
 def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
@@ -63,21 +61,24 @@ def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
 def dose_effects(samples: Iterable[HeadlineSample]) -> Iterator[DoseEffect]:
     """Yield each headline against each number on recipes."""
     for sample in samples:
-        for name, levels in doses_of(sample.networks).items():
-            yield _effect(sample, name, levels)
+        yield from (_effect(sample, name, levels) for name, levels in doses_of(sample.networks).items())
 
 
 def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> DoseEffect:
     at, x = [*levels], np.array([*levels.values()])
     networks = tuple(sample.networks[i] for i in at)
     lines, y = [line_of(network) for network in networks], sample.answers.values[at]
-    slope, reason = None, ""
+    low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
+    cell = Cell(n=len(at), flags=tuple(inseparable(networks, high, low, paired=False)))
     if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):
         reason = "each line of architectures has one value: number and architecture are not separated"
+        cell = cell._replace(reason=reason)
     elif len(at) - len(set(lines)) - 1 < _FEWEST:
-        reason = f"{len(at)} networks in {len(set(lines))} lines: too few for a slope"
+        cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
     else:
         slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
+        start, end = t_interval(slope.value, slope.spread)
+        cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
     held = {
         key: column
         for key in (CLEAN, SIZE)
@@ -86,30 +87,24 @@ def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> D
     }  # fmt: skip
     given = np.column_stack([*held.values()]) if held else None
     families = [network.lineage.family for network in networks]
-    low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
     return DoseEffect(
         dose=dose,
         sample=sample,
         doses=tuple(x.tolist()),
-        slope=slope,
+        slope=cell,
         partial=correlation(x, y, families, method="pearson", given=given),
         given=tuple(held),
-        inseparable=tuple(inseparable(networks, high, low, paired=False)),
-        reason=reason,
     )
 
 
 def dose_table(effects: Sequence[DoseEffect]) -> Table:
     """Return a row for each headline and number: slope, partial correlation, and what is not separated."""
-    rows = []
-    for one in effects:
-        cell = Cell(n=len(one.doses), reason=one.reason, flags=one.inseparable)
-        if one.slope is not None:
-            ends = t_interval(one.slope.value, one.slope.spread)
-            cell = Cell(one.slope.value, *ends, n=len(one.doses), flags=one.inseparable, source=one.slope)
+
+    def values(one: DoseEffect) -> tuple[Value, ...]:
         reach = " to ".join(number(end, 3) for end in (min(one.doses), max(one.doses)))
         names = (one.dose, one.sample.title, one.sample.space, len(one.doses), reach)
-        rows.append((*names, cell, correlation_cell(one.partial), ", ".join(one.given)))
+        return (*names, one.slope, correlation_cell(one.partial), ", ".join(one.given))
+
     return Table(
         title="Doses of recipes",
         caption="slope of each headline per unit of the number, within lines of architectures",
@@ -118,7 +113,7 @@ def dose_table(effects: Sequence[DoseEffect]) -> Table:
             *(Field("space"), *counts("networks"), Field("range", "from - to"), Field("slope", "slope")),
             *(Field("partial", "partial r"), Field("given", "given", breaks=10)),
         ),
-        rows=tuple(rows),
+        rows=tuple(map(values, effects)),
         notes=("partial r: Pearson's, of number and headline, given these; interval over families.",),
         intervals="[low, high]: 95 % interval over networks and images.",
         measure="coefficient",

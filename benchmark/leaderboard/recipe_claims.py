@@ -1,9 +1,9 @@
 """Claims on recipes, in a file: each is held, refuted or open, over networks and images."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,13 +11,12 @@ from typing import Any, ClassVar, Literal
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.recipe_effects import RecipeDifference
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, p_value
+from benchmark.leaderboard.table import Field, Table, Value, p_value
 from benchmark.stats.comparisons import Comparison, adjust, decided
 from registry.documents import read_document, validated
 
 #: The claims of the papers behind this package.
 PAPERS = Path(__file__).parent / "paper_claims.yaml"
-_STATED = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +34,13 @@ class RecipeClaim:
     margin: float = 0.0
     family: str = ""  # of tests; default: all claims of the file
     networks: int = 0  # of each recipe, as planned (`bench power --networks`)
-    stated: str  # the date, or date and time (UTC)
+    stated: date
     paper: str = ""
 
-    def __post_init__(self) -> None:
-        if not _STATED.fullmatch(self.stated):
-            raise ValueError(f"stated: a date like 2026-11-30, or 2026-11-30T09:30, not {self.stated!r}")
-        if self.margin < 0:
-            raise ValueError(f"margin: 0 or more, not {self.margin:g}")
-
     @property
-    def moment(self) -> str:
-        """The latest moment at which it may have been stated."""
-        return self.stated if "T" in self.stated else f"{self.stated}T23:59:59"
+    def sign(self) -> int:
+        """1 if `over` is to be higher, otherwise -1."""
+        return 1 if self.direction == "higher" else -1
 
 
 def read_claims(path: Path) -> list[RecipeClaim]:
@@ -68,8 +61,7 @@ class TriedClaim:
 
     claim: RecipeClaim
     found: RecipeDifference | None  # None: for the `reason`
-    first: str = ""  # moment of the first of these trials
-    published: bool = False  # whether some of them were published by others
+    first: str = ""  # moment of the first of these trials; "" if some were published by others
     reason: str = ""
     test: Comparison | None = None  # of the difference beyond the margin, adjusted within its family
 
@@ -83,30 +75,22 @@ class TriedClaim:
 
     @property
     def before(self) -> bool:
-        """Whether it was stated before any of the trials."""
-        return not self.published and bool(self.first) and self.claim.moment < self.first
+        """Whether it was stated on a day before any of the trials."""
+        return self.claim.stated.isoformat() < self.first[:10]
 
 
 def tried(rows: Sequence[TriedClaim]) -> list[TriedClaim]:
     """Return the claims with their tests, each family adjusted (Holm)."""
-    families: dict[str, list[int]] = defaultdict(list)
+    families: dict[str, dict[int, Comparison]] = defaultdict(dict)
     for at, row in enumerate(rows):
         if row.found is not None and row.found.estimate is not None:
-            families[row.claim.family].append(at)
-    done = list(rows)
-    for members in families.values():
-        for at, test in zip(members, adjust([_beyond(rows[at]) for at in members]), strict=True):
-            done[at] = replace(rows[at], test=test)
-    return done
-
-
-def _beyond(row: TriedClaim) -> Comparison:
-    """Return the test of the difference, in the direction of the claim, minus its margin."""
-    claim, found = row.claim, row.found
-    assert found is not None and found.estimate is not None
-    value = found.estimate.value * (1 if claim.direction == "higher" else -1) - claim.margin
-    test = replace(found.estimate.test, difference=value)
-    return decided(replace(found.row.comparison, difference=value, p_holm=None), test, found.row.comparison.method)
+            # The difference in the direction of the claim, minus its margin.
+            estimate, start = row.found.estimate, row.found.row.comparison
+            value = estimate.value * row.claim.sign - row.claim.margin
+            start = replace(start, difference=value, p_holm=None)
+            families[row.claim.family][at] = decided(start, replace(estimate.test, difference=value), start.method)
+    tests = {at: test for each in families.values() for at, test in zip(each, adjust([*each.values()]), strict=True)}
+    return [replace(row, test=tests.get(at)) for at, row in enumerate(rows)]
 
 
 def claims_table(rows: Sequence[TriedClaim]) -> Table:
@@ -114,23 +98,18 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
 
     def values(row: TriedClaim) -> tuple[Value, ...]:
         claim, found, test = row.claim, row.found, row.test
-        asked = f"{claim.over} {'>' if claim.direction == 'higher' else '<'} {claim.under}"
+        asked = f"{claim.over} {'>' if claim.sign > 0 else '<'} {claim.under}"
         asked += f" by {claim.margin:g}" if claim.margin else ""
         when = "before" if row.before else "after" if found else ""
-        if found is None or test is None or test.difference is None:
-            reason = row.reason or (found.row.comparison.reason if found else "")
-            return (claim.claim, row.verdict, asked, claim.suite, Cell(reason=reason), "", NOTHING, when, claim.paper)
-        sign = 1 if claim.direction == "higher" else -1
-        ends = [None if end is None else sign * (end + claim.margin) for end in (test.low, test.high)]
-        low, high = ends if sign > 0 else ends[::-1]
-        flags = [*found.inseparable]
-        least = min(len(found.a), len(found.b))
-        if least < claim.networks:
-            flags.append(f"planned for {claim.networks} networks of each recipe")
-        value = sign * (test.difference + claim.margin)
-        cell = Cell(value, low, high, n=found.sample.answers.n, flags=tuple(flags), source=test)
-        where = f"{found.sample.title} ({found.sample.space})"
-        return (claim.claim, row.verdict, asked, where, cell, found.unit, p_value(test.p_holm), when, claim.paper)
+        where, unit, cell = claim.suite, "", Cell(reason=found.row.comparison.reason if found else row.reason)
+        if found and found.estimate and test:
+            few = min(len(found.a), len(found.b)) < claim.networks
+            flags = (*found.flags, *([f"planned for {claim.networks} networks of each recipe"] if few else []))
+            low, high = found.estimate.test.interval(test.level)
+            cell = Cell(found.estimate.value, low, high, n=found.sample.answers.n, flags=flags, source=test)
+            where, unit = f"{found.sample.title} ({found.sample.space})", found.unit
+        p = p_value(test.p_holm if test else None)
+        return (claim.claim, row.verdict, asked, where, cell, unit, p, when, claim.paper)
 
     return Table(
         title="Claims on recipes",

@@ -23,7 +23,7 @@ from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, d
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
 from benchmark.stats.mixed_models import mixed_difference
-from benchmark.stats.network_samples import Group, NetworkAnswers, NetworkSample, fixed_images, over_networks
+from benchmark.stats.network_samples import MANY, TIMES, NetworkAnswers, NetworkSample, fixed_images, over_networks
 
 PLURAL = {"recipe": "recipes", "family": "families", "architecture": "architectures"}
 GroupedBy = Literal["recipe", "family", "architecture"]
@@ -59,11 +59,9 @@ class HeadlineSample:
         return found
 
     def units(self, at: Sequence[int], by: GroupedBy = "recipe") -> Floats:
-        """Return weights [units, networks]. Networks of one line of architectures are nearly one observation of a
-        recipe: if there are several lines, each counts once."""
+        """Return weights [units, networks]."""
         lines = [line_of(self.networks[i]) if by == "recipe" else "" for i in at]
-        keys = lines if len(set(lines)) > 1 else [*map(str, at)]
-        return _averaged(np.eye(len(self.networks))[[*at]], keys)
+        return _averaged(np.eye(len(self.networks))[[*at]], lines, at)
 
     def mean(self, at: Sequence[int], by: GroupedBy) -> Cell:
         """Return the mean over networks at these positions, with an interval over networks and images."""
@@ -85,8 +83,10 @@ def line_of(network: Observed) -> str:
     return network.lineage.family.partition("/")[0]
 
 
-def _averaged(rows: Floats, keys: Sequence[str]) -> Floats:
-    """Return the mean of the rows of each key."""
+def _averaged(rows: Floats, lines: Sequence[str], alone: Sequence[int]) -> Floats:
+    """Return the mean of the rows of each line of architectures, or of each key of `alone` if there is one line."""
+    # Networks of one line are nearly one observation of a recipe.
+    keys: Sequence[object] = lines if len(set(lines)) > 1 else alone
     return np.array([rows[[other == key for other in keys]].mean(axis=0) for key in dict.fromkeys(keys)])
 
 
@@ -94,16 +94,13 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
     """Return a row for each recipe (or family, or architecture) of a label space, a column for each headline; below,
     the spread between networks of one recipe beside that between recipes."""
     groups = [sample.groups(by) for sample in samples]
-    sizes = {
-        name: max(len(own.get(name, ())) for own in groups) for name in dict.fromkeys(n for own in groups for n in own)
-    }
     rows: list[tuple[Value, ...]] = []
-    for name, size in sizes.items():
+    for name in dict.fromkeys(name for own in groups for name in own):
+        size = max(len(own.get(name, ())) for own in groups)
         own = (s.mean(at[name], by) if name in at else Cell() for s, at in zip(samples, groups, strict=True))
         rows.append((name, size, *own))
     rows.sort(key=lambda row: -(row[2].value if isinstance(row[2], Cell) and row[2].value is not None else -inf))
-    spreads = [_spreads(sample, own) for sample, own in zip(samples, groups, strict=True)]
-    within, between = zip(*spreads, strict=True)
+    within, between = zip(*map(_spreads, samples, groups), strict=True)
     units = dict.fromkeys(sample.over for sample in samples)
     each = "; ".join(f"over {unit}: {', '.join(s.title for s in samples if s.over == unit)}" for unit in units)
     about = (Field(f"{s.suite}.{s.metric.name}", s.title, s.metric.definition, right=True) for s in samples)
@@ -145,9 +142,9 @@ class RecipeDifference:
     estimate: NetworkSample | None  # None: a recipe has one network alone
     a: tuple[str, ...]  # networks
     b: tuple[str, ...]
-    unit: str = ""  # "3 pairs by seed", "3 + 5 networks"
-    inseparable: tuple[str, ...] = ()  # what these networks cannot tell from the recipe
-    remark: str = ""  # a second opinion that disagrees
+    unit: str  # "3 pairs by seed", "3 + 5 networks"
+    flags: tuple[str, ...]  # what these networks cannot tell from the recipe, and a second opinion that disagrees
+    sides: tuple[str, ...] = ()  # names of A and B
 
     @property
     def share(self) -> float | None:
@@ -156,52 +153,40 @@ class RecipeDifference:
         return self.estimate.alone / abs(value) if self.estimate and value else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecipeComparison:
-    """Recipe A against recipe B: all headlines are one family of tests."""
-
-    a: str
-    b: str
-    rows: tuple[RecipeDifference, ...]
-
-
 def compared_recipes(
     samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]], *, mixed: bool = False
-) -> RecipeComparison:
-    """Return the difference of two sets of recipes in each headline. sides: name -> its recipes, of two; mixed: ask a
-    mixed model, too."""
+) -> list[RecipeDifference]:
+    """Return the difference of two sets of recipes in each headline; all are one family of tests. sides: name -> its
+    recipes, of two; mixed: ask a mixed model, too."""
     rows = []
     for sample in samples:
         groups = sample.groups("recipe")
         a, b = ([i for name, at in groups.items() if name in own for i in at] for own in sides.values())
         if a and b:
             row = _difference(sample, a, b)
-            rows.append(replace(row, remark=_second_opinion(row)) if mixed else row)
+            rows.append(replace(row, flags=(*row.flags, *_second_opinion(row))) if mixed else row)
     family = adjusted([row.row for row in rows])
-    names = [*sides]
-    tested = tuple(replace(row, row=test) for row, test in zip(rows, family, strict=True))
-    return RecipeComparison(a=names[0], b=names[1], rows=tested)
+    return [replace(row, row=test, sides=tuple(sides)) for row, test in zip(rows, family, strict=True)]
 
 
 def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> RecipeDifference:
     names, answers = [network.name for network in sample.networks], sample.answers
     pairs = _pairs(sample.networks, a, b)
-    groups, unit = _paired(sample.networks, pairs) if len(pairs) == min(len(a), len(b)) else ([], "")
-    if groups:
+    units, unit = _paired(sample.networks, pairs)
+    if paired := len(pairs) == min(len(a), len(b)) and len(units) >= LEAST_PAIRS:
         a, b = [i for i, _ in pairs], [*dict.fromkeys(j for _, j in pairs)]
+        groups = [(1.0, units)]
     else:
         groups = [(1.0, sample.units(a)), (-1.0, sample.units(b))]
-        each = [
-            f"{len(u)} {'lines' if len(u) < len(at) else 'networks'}" for (_, u), at in zip(groups, (a, b), strict=True)
-        ]
-        unit = " + ".join(each)
+        sizes = [(len(own), len(at)) for (_, own), at in zip(groups, (a, b), strict=True)]
+        unit = " + ".join(f"{k} {'lines' if k < n else 'networks'}" for k, n in sizes)
     means = [float(answers.values[[*at]].mean()) for at in (a, b)]
     start, estimate = Comparison(metric=sample.metric.name, a=means[0], b=means[1], n=answers.n), None
-    if min(len(units) for _, units in groups) < 2:
+    if min(len(own) for _, own in groups) < 2:
         test = undecided(start, ONE.format("recipe"))
     else:
-        ends = answers.limits or (-inf, inf)
-        estimate = replace(over_networks(groups, answers.values, answers.images), limit=ends[1] - ends[0])
+        low, high = answers.limits or (-inf, inf)
+        estimate = replace(over_networks(groups, answers.values, answers.images), limit=high - low)
         start = replace(start, difference=estimate.value)
         test = decided(start, estimate.test, f"t test over {unit}, and images")
     return RecipeDifference(
@@ -211,36 +196,31 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
         a=tuple(names[i] for i in a),
         b=tuple(names[i] for i in b),
         unit=unit,
-        inseparable=tuple(inseparable(sample.networks, a, b, paired=len(groups) == 1)),
+        flags=tuple(inseparable(sample.networks, a, b, paired=paired)),
     )
 
 
-def _paired(networks: Sequence[Observed], pairs: Sequence[tuple[int, int]]) -> tuple[list[Group], str]:
-    """Return the pairs as a group, of which each line of architectures counts once if there are several, and its name;
-    no group of fewer than `LEAST_PAIRS`."""
-    lines = [line_of(networks[i]) for i, _ in pairs]
-    keys = lines if len(set(lines)) > 1 else [networks[j].name for _, j in pairs]
-    if len({*keys}) < LEAST_PAIRS:
-        return [], ""
+def _paired(networks: Sequence[Observed], pairs: Sequence[tuple[int, int]]) -> tuple[Floats, str]:
+    """Return weights [units, networks] of pairs, and their name; partners that share one are one unit."""
     each, own = np.eye(len(networks)), [networks[i].lineage for i, _ in pairs]
-    units = _averaged(np.array([each[i] - each[j] for i, j in pairs]), keys)
+    rows = np.array([each[i] - each[j] for i, j in pairs])
+    units = _averaged(rows, [line_of(networks[i]) for i, _ in pairs], [j for _, j in pairs])
     by = next((what for what in ("architecture", "seed") if len({getattr(one, what) for one in own}) > 1), "source")
-    return [(1.0, units)], f"{len(units)} pairs by {by}"
+    return units, f"{len(units)} pairs by {by}"
 
 
-def _second_opinion(one: RecipeDifference) -> str:
-    """Return how a mixed model disagrees; "" if it does not, or the metric is no ratio."""
+def _second_opinion(one: RecipeDifference) -> Iterator[str]:
+    """Yield how a mixed model disagrees on a ratio."""
     answers, found = one.sample.answers, one.estimate
     if not len(answers.num) or found is None or not found.test.se:
-        return ""
+        return
     names = np.array([network.name for network in one.sample.networks])
     at = np.isin(names, [*one.a, *one.b])
     first = np.isin(names[at], one.a).astype(float)
     value, se = mixed_difference(answers.num[:, at], answers.den[:, at], answers.factors, first)
     own = found.test.se
-    if abs(value - found.value) <= TENTH * abs(found.value) and abs(se - own) <= TENTH * own:
-        return ""
-    return f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
+    if abs(value - found.value) > TENTH * abs(found.value) or abs(se - own) > TENTH * own:
+        yield f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
 
 
 def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
@@ -282,50 +262,44 @@ def _listed(names: Iterable[str]) -> str:
     return printable(", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else ""))
 
 
-def recipe_comparison_table(found: RecipeComparison) -> Table:
+def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
     """Return the differences of two recipes, the parts of their variance, and what seeds alone would make of them."""
 
     def values(one: RecipeDifference) -> tuple[Value, ...]:
-        test, estimate, share = one.row.comparison, one.estimate, one.share
-        total = estimate.test.se**2 if estimate else 0.0
-        shares = ""
-        if estimate and total:
-            parts = (estimate.networks, estimate.images, estimate.interaction)
-            shares = " / ".join(f"{100 * part / total:.0f}" for part in parts) + " %"
-        flags = (*one.inseparable, *([one.remark] if one.remark else []))
-        cell = Cell(test.difference, test.low, test.high, n=test.n, reason=test.reason, flags=flags, source=test)
+        test, estimate, share, parts = one.row.comparison, one.estimate, one.share, ""
+        if estimate and (total := estimate.spread.value):
+            each = (estimate.networks, estimate.images, estimate.interaction)
+            parts = " / ".join(f"{100 * part / total:.0f}" for part in each) + " %"
+        cell = Cell(test.difference, test.low, test.high, n=test.n, reason=test.reason, flags=one.flags, source=test)
         names = (one.sample.suite, one.sample.metric.name, one.sample.space, one.row.title)
         tested = (one.unit, better(one.row), test.p_holm, p_value(test.p_holm))
-        return (*names, cell, *tested, share, f"{100 * share:.0f} %" if share else "", shares, test.a, test.b)
+        return (*names, cell, *tested, share, f"{100 * share:.0f} %" if share else "", parts, test.a, test.b)
 
     who = (Field("suite", "suite", who=True), Field("metric"), Field("space"))
     shown = (Field("title", "metric", breaks=10, who=True), Field("difference", "A - B"))
     over = (Field("unit", "over", breaks=9), Field("better", "better", breaks=12))
     tested = (Field("p_holm"), Field("", "p (Holm)"), Field("alone"), Field("", "seeds alone", right=True))
     parts = Field("", "variance: networks / images / both", right=True, breaks=24)
+    notes = [
+        "seeds alone: the mean difference of two networks, one of each recipe, were the recipes equal, as a share of A "
+        "- B. Variance of A - B: between networks, between images, and of each network's own answers to images (both)."
+    ]
+    for side in ("a", "b"):
+        names = dict.fromkeys(name for one in rows for name in getattr(one, side))
+        notes.append(f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}.")
+    if fixed := [one.row.title for one in rows if one.sample.answers.images is fixed_images]:
+        notes.append(f"Over networks alone, on these images: {', '.join(fixed)}.")
     return Table(
-        title=f"A: {found.a}    B: {found.b}",
+        title="A: {}    B: {}".format(*rows[0].sides),
         caption="recipes, over networks and images",
         fields=(*who, *shown, *over, *tested, parts, Field("a", "A"), Field("b", "B")),
-        rows=tuple(map(values, found.rows)),
-        notes=tuple(_reading(found)),
+        rows=tuple(map(values, rows)),
+        notes=tuple(notes),
         intervals="[low, high]: over networks and images; all rows are one family of tests (Holm), and an interval "
         "leaves out 0 exactly where p is below .05.",
         measure="number",
         origin=("level", "method", "p"),
     )
-
-
-def _reading(found: RecipeComparison) -> Iterator[str]:
-    yield (
-        "seeds alone: the mean difference of two networks, one of each recipe, were the recipes equal, as a share of A "
-        "- B. Variance of A - B: between networks, between images, and of each network's own answers to images (both)."
-    )
-    for side in ("a", "b"):
-        names = dict.fromkeys(name for one in found.rows for name in getattr(one, side))
-        yield f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}."
-    if fixed := [one.row.title for one in found.rows if one.sample.answers.images is fixed_images]:
-        yield f"Over networks alone, on these images: {', '.join(fixed)}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,17 +318,14 @@ class RecipePlan:
         who = (one.sample.suite, one.row.title, one.unit)
         if found is None or not found.test.se:
             return (*who, None, n, one.row.comparison.reason or "nothing varies", *[None] * 5)
-        now = min(found.units)
-        units, times = found.units_needed(self.detect, self.power), found.images_needed(self.detect, self.power)
-        hours = ["", ""]
-        if self.hours is not None:  # of both recipes
-            more = (
-                max(0, (units or now) - now) * (self.hours + self.training),
-                now * max(0.0, (times or 1) - 1) * self.hours,
-            )
-            hours = [f"{2 * h:.2g}" if need else "" for h, need in zip(more, (units, times), strict=True)]
-        sees, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), self.detect)
-        wanted = (units or "no number", hours[0], f"{times * n:,.0f}" if times else "no number", hours[1])
+        now, detect, each = min(found.units), self.detect, self.hours
+        units = next((k for k in range(2, MANY) if power_of(found.planned(k), detect) >= self.power), None)
+        times = next((t for t in TIMES if power_of(found.planned(now, t), detect) >= self.power), None)
+        # Hours are of both recipes.
+        train = "" if units is None or each is None else f"{2 * max(0, units - now) * (each + self.training):.2g}"
+        answer = "" if times is None or each is None else f"{2 * now * max(0.0, times - 1) * each:.2g}"
+        sees, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), detect)
+        wanted = (units or "no number", train, f"{times * n:,.0f}" if times else "no number", answer)
         return (*who, now, n, number(sees), number(chance, 2), *wanted)
 
 

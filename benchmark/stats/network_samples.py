@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.stats.clusters import FEW_CLUSTERS, Variance, clustered_variance, few_clusters_variance, ratio_influence
 from benchmark.stats.comparisons import Comparison
-from benchmark.stats.differences import Studentised, power_of
+from benchmark.stats.differences import Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stats.paired import image_factors, sums_at, trial_keys
 from benchmark.stats.ratios import indicators
@@ -60,15 +60,6 @@ class NetworkSample:
         df = degrees * (variance / spread) ** 2 if spread else inf
         return Studentised(difference=self.value, se=sqrt(variance), df=min(df, FAR), limit=self.limit)
 
-    def units_needed(self, detect: float, power: float) -> int | None:
-        """Return how many units of each group find a difference of `detect` with that power; None beyond `MANY`."""
-        return next((k for k in range(2, MANY) if power_of(self.planned(k), detect) >= power), None)
-
-    def images_needed(self, detect: float, power: float) -> float | None:
-        """Return how many times as many images find it with these networks; None if no number does."""
-        now = min(self.units)
-        return next((t for t in TIMES if power_of(self.planned(now, t), detect) >= power), None)
-
 
 def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance) -> NetworkSample:
     """Return the signed sum of the groups' means over their units, of which each group needs two.
@@ -76,39 +67,31 @@ def over_networks(groups: Sequence[Group], values: Floats, images: ImageVariance
     The spread between units, s^2 / k, contains the networks' own response to these images; what images do to all
     networks alike is their variance less that response. Both add up: V = sum of s^2 / k + V_images - V_both."""
     weights = np.sum([sign * units.mean(axis=0) for sign, units in groups], axis=0)
-    spreads = [
-        _Spread(len(units), float((units @ values).var(ddof=1)), _own(units, images), len(units) - 1)
-        for _, units in groups
-    ]
-    return _sampled(weights, values, images, spreads)
+    parts = [(len(own), (own @ values).var(ddof=1), _own(own, images), len(own) - 1) for _, own in groups]
+    return _sampled(weights, values, images, parts)
 
 
-class _Spread(NamedTuple):
-    """What k units contribute to a variance."""
-
-    k: int
-    variance: float  # between units
-    own: float  # of it, their own response to these images
-    df: int
-
-
-def _sampled(weights: Floats, values: Floats, images: ImageVariance, parts: Sequence[_Spread]) -> NetworkSample:
-    of_images, largest = images(weights), max(part.k for part in parts)
-    common = max(0.0, of_images.value - sum(part.own / part.k for part in parts))
+def _sampled(
+    weights: Floats, values: Floats, images: ImageVariance, parts: Sequence[tuple[int, float, float, int]]
+) -> NetworkSample:
+    """parts: units, variance between them, of it their own response to these images, and degrees of freedom."""
+    k, variance, own, df = np.array(parts, dtype=float).T
+    of_images = images(weights)
+    common = max(0.0, of_images.value - float((own / k).sum()))
     # Three networks that are alike by chance would feign degrees of freedom: these are taken at spreads one standard
     # error above the estimate, and more in the smaller of two groups, where Welch's test rejects too often.
-    wide = [part.variance / part.k * (1 + sqrt(2 / part.df)) * sqrt(largest / part.k) for part in parts]
-    doubt = common**2 / of_images.df + sum(w**2 / part.df for w, part in zip(wide, parts, strict=True))
-    beyond = [max(0.0, part.variance - part.own) for part in parts]
-    both = [part.variance - more for part, more in zip(parts, beyond, strict=True)]
+    wide = variance / k * (1 + np.sqrt(2 / df)) * np.sqrt(k.max() / k)
+    doubt = common**2 / of_images.df + float((wide**2 / df).sum())
+    beyond = np.maximum(0.0, variance - own)
+    both = variance - beyond
     return NetworkSample(
         value=float(weights @ values),
-        networks=sum(more / part.k for more, part in zip(beyond, parts, strict=True)),
+        networks=float((beyond / k).sum()),
         images=common,
-        interaction=sum(own / part.k for own, part in zip(both, parts, strict=True)),
-        df=(common + sum(wide)) ** 2 / doubt if doubt else min(part.df for part in parts),
-        single=(sum(beyond), sum(both)),
-        units=tuple(part.k for part in parts),
+        interaction=float((both / k).sum()),
+        df=(common + float(wide.sum())) ** 2 / doubt if doubt else float(df.min()),
+        single=(float(beyond.sum()), float(both.sum())),
+        units=tuple(part[0] for part in parts),
     )
 
 
@@ -130,7 +113,7 @@ def slope_over_networks(
     fitted = design @ np.linalg.pinv(design) @ values[[*at]]
     df, size = len(at) - len(names) - 1, len(at) * float(weights @ weights)  # the variance is size * s^2 / k
     spread = float(((values[[*at]] - fitted) ** 2).sum()) / df
-    return _sampled(weights, values, images, [_Spread(len(at), spread * size, _own(units, images) * size, df)])
+    return _sampled(weights, values, images, [(len(at), spread * size, _own(units, images) * size, df)])
 
 
 class NetworkAnswers(NamedTuple):
@@ -161,14 +144,10 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> NetworkAnswers 
     shared = [np.unique(labels[counts], return_inverse=True)[1] for labels in factors]
     limits = (0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds
     values = num.sum(axis=0) / den.sum(axis=0)
-    return NetworkAnswers(values, _clustered(influence, shared), len(num), limits, num, den, shared)
-
-
-def _clustered(influence: Floats, factors: Sequence[Array]) -> ImageVariance:
-    """influence: [n, m]; factors: [n] each."""
-    few = len(factors) > 1 and min(int(labels.max()) + 1 for labels in factors) < FEW_CLUSTERS
+    few = len(shared) > 1 and min(int(labels.max()) + 1 for labels in shared) < FEW_CLUSTERS
     estimate = few_clusters_variance if few else clustered_variance
-    return lambda weights: estimate(influence @ weights, factors)
+    images: ImageVariance = lambda weights: estimate(influence @ weights, shared)  # noqa: E731
+    return NetworkAnswers(values, images, len(num), limits, num, den, shared)
 
 
 def from_pairs(

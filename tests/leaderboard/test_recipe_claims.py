@@ -1,6 +1,7 @@
 """Claims on recipes: held, refuted, open; stated before or after."""
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ def found():
     right = np.random.default_rng(5).random((400, 6)) < [0.4, 0.41, 0.39, 0.7, 0.71, 0.69]
     names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
     sides = {name: frozenset([name]) for name in ("stylised", "standard")}
-    return compared_recipes([sample(right.astype(float), names, ["standard"] * 3 + ["stylised"] * 3)], sides).rows[0]
+    return compared_recipes([sample(right.astype(float), names, ["standard"] * 3 + ["stylised"] * 3)], sides)[0]
 
 
-CLAIM = RecipeClaim(claim="it helps", over="stylised", suite="s", stated="2026-01-02", networks=5)
+CLAIM = RecipeClaim(claim="it helps", over="stylised", suite="s", stated=date(2026, 1, 2), networks=5)
 
 
 @pytest.mark.parametrize(("change", "verdict"), [
@@ -44,21 +45,19 @@ def test_families_are_adjusted_and_what_no_network_tells_is_open(found):
     assert tried([missing])[0].verdict == "open" and claims_table([missing]).rows[0][4].reason == "nobody"
 
 
-@pytest.mark.parametrize(("stated", "first", "published", "before"), [
-    ("2026-01-02", "2026-01-03T08:00:00+00:00", False, True), ("2026-01-02", "2026-01-02T23:00:00+00:00", False, False),
-    ("2026-01-02T09:00", "2026-01-02T10:00:00+00:00", False, True), ("2026-01-02", "2026-01-03T08:00:00", True, False),
-    ("2026-01-02", "", False, False),
+@pytest.mark.parametrize(("stated", "first", "before"), [
+    ("2026-01-02", "2026-01-03T08:00:00+00:00", True), ("2026-01-02", "2026-01-02T23:00:00+00:00", False),
+    ("2026-01-02", "", False),
 ])  # fmt: skip
-def test_a_claim_is_stated_before_the_first_trial_or_looked_for_after_it(found, stated, first, published, before):
-    claim = replace(CLAIM, stated=stated)
-    assert TriedClaim(claim=claim, found=found, first=first, published=published).before is before
+def test_a_claim_is_stated_before_the_first_trial_or_looked_for_after_it(found, stated, first, before):
+    claim = replace(CLAIM, stated=date.fromisoformat(stated))
+    assert TriedClaim(claim=claim, found=found, first=first).before is before
 
 
 @pytest.mark.parametrize(("text", "said"), [
     ("a: 1", "expected a list of claims"), ("[]", "expected a list"), ("[1]", "expected a list"),
     ("- {claim: x, over: a, suite: s}", "claim 1: field 'stated' is missing"),
-    ("- {claim: x, over: a, suite: s, stated: '2026'}", "a date like 2026-11-30"),
-    ("- {claim: x, over: a, suite: s, stated: '2026-01-02', margin: -1}", "margin: 0 or more"),
+    ("- {claim: x, over: a, suite: s, stated: '2026'}", "field 'stated'"),
     ("- {claim: x, over: a, suite: s, stated: '2026-01-02', direction: up}", "field 'direction'"),
     ("- {claim: x, over: a, suite: s, stated: '2026-01-02', word: 1}", "no such field"),
 ])  # fmt: skip

@@ -1,5 +1,7 @@
 """Recipes on the command line: rank --by-recipe, compare --recipes, compare doses, power --networks, claims."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 from test_recipe_effects import sample
@@ -26,11 +28,11 @@ def asked(monkeypatch):
 
         monkeypatch.setattr(api, name, called)
 
-    claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated="2026-01-02")
+    claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
     verb("recipes", [[made]])
     verb("compare_recipes", found)
-    verb("recipe_power", [RecipePlan(row=found.rows[0], detect=0.1, power=0.8, hours=0.25, training=2.0)])
-    verb("claims", tried([TriedClaim(claim=claim, found=found.rows[0])]))
+    verb("recipe_power", [RecipePlan(row=found[0], detect=0.1, power=0.8, hours=0.25, training=2.0)])
+    verb("claims", tried([TriedClaim(claim=claim, found=found[0])]))
     verb("doses", list(dose_effects([made])))
     return seen
 

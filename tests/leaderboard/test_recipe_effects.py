@@ -64,7 +64,7 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
     one = compared_recipes(
         [sample(table, names, ["standard"] * 3 + ["stylised"] * 3)],
         {"b": frozenset(["stylised"]), "a": frozenset(["standard"])},
-    ).rows[0]
+    )[0]
     apart = table[:, 3:] - table[:, :3]
     images, networks, rest = squares(apart)
     total = (max(0.0, images - rest) + networks) / apart.size
@@ -76,7 +76,7 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
     low, high = one.row.comparison.low, one.row.comparison.high
     half = stats.t.ppf(0.975, one.estimate.df) * np.sqrt(total)
     assert (low, high) == pytest.approx((apart.mean() - half, apart.mean() + half))
-    assert one.unit == "3 pairs by seed" and "every network is net" in one.inseparable[0]
+    assert one.unit == "3 pairs by seed" and "every network is net" in one.flags[0]
 
 
 def test_without_partners_two_samples_of_networks_are_compared(table):
@@ -84,14 +84,14 @@ def test_without_partners_two_samples_of_networks_are_compared(table):
     one = compared_recipes(
         [sample(table, names, ["stylised"] * 3 + ["standard"] * 3)],
         {"stylised": frozenset(["stylised"]), "standard": frozenset(["standard"])},
-    ).rows[0]
+    )[0]
     means = table.mean(axis=0)  # lines count once: resnet and vit; alexnet and vgg
     first, second = np.array([means[:2].mean(), means[2]]), np.array([means[3], means[4:].mean()])
     assert one.unit == "2 lines + 2 lines"
     assert one.row.comparison.difference == pytest.approx(first.mean() - second.mean())
     spread = first.var(ddof=1) / 2 + second.var(ddof=1) / 2
     assert one.estimate.networks + one.estimate.interaction == pytest.approx(spread)
-    assert one.inseparable[0] == "no architecture in common: resnet, vit against alexnet, vgg"
+    assert one.flags[0] == "no architecture in common: resnet, vit against alexnet, vgg"
 
 
 def test_images_alone_make_the_interval_where_networks_are_alike():
@@ -134,7 +134,7 @@ def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
     names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
     made = sample(table, names, ["standard"] * 3 + ["stylised"] * 3)
     sides = {recipe: frozenset([recipe]) for recipe in ("stylised", "standard")}
-    (one,) = compared_recipes([made], sides).rows
+    (one,) = compared_recipes([made], sides)
     found = replace(one.estimate, networks=0.004, images=0.0005, interaction=0.001, single=(0.012, 0.003))
     assert found.planned(3).se == pytest.approx(found.test.se)
 
@@ -143,11 +143,11 @@ def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
         se, df = np.sqrt(spread + 0.0005 / times), (k - 1) * ((spread + 0.0005 / times) / spread) ** 2
         return stats.nct.sf(stats.t.ppf(0.975, df), df, 0.1 / se) + stats.nct.cdf(-stats.t.ppf(0.975, df), df, 0.1 / se)
 
-    needed = found.units_needed(0.1, 0.8)
-    assert chance(needed - 1) < 0.8 <= chance(needed)
-    assert found.images_needed(0.1, 0.8) is None and chance(3, 1e6) < 0.8
-    more = replace(found, single=(0.0006, 0.01)).images_needed(0.1, 0.8)
-    assert more == pytest.approx(min(t for t in TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8))
+    needed = next(k for k in range(2, 99) if chance(k) >= 0.8)
+    assert chance(3, 1e6) < 0.8
+    more = replace(one, estimate=replace(found, single=(0.0006, 0.01)))
+    times = min(t for t in TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8)
+    assert RecipePlan(row=more, detect=0.1, power=0.8, hours=None).values()[9] == f"{times * 60:,.0f}"
     plan = RecipePlan(row=replace(one, estimate=found), detect=0.1, power=0.8, hours=0.5, training=2.0)
     row = dict(zip([f.key or f.title for f in recipe_power_table([plan]).fields], plan.values(), strict=True))
     assert (row["networks"], row["needed"], row["n"]) == (3, needed, "no number")
