@@ -4,7 +4,7 @@ The published ones are in `experiments.yaml`, a user's each in a YAML beside its
 have the fields of `Experiment`."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -24,8 +24,6 @@ from registry.documents import read_document, validated
 from registry.labels import LABEL_SPACES, label_space
 from registry.user_errors import some_of
 
-#: The middle number of an eidolon condition -> the experiment. One table of texture-vs-shape, "eidolon", has all three.
-EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
 #: Prefix of the experiment in file names of error-consistency (Geirhos et al. 2020).
@@ -313,14 +311,10 @@ def added_experiments(settings: Settings) -> dict[str, Experiment]:
     return {entry.name: read_experiment(Path(entry.experiment)) for entry in entries if entry.experiment}
 
 
-def known_names(known: Iterable[Experiment]) -> Mapping[str, str]:
-    """Return name or alias, in small letters -> experiment."""
-    return {alias.lower(): own.name for own in known for alias in (own.name, *own.aliases)}
-
-
 def name_experiment(text: str, known: Mapping[str, Experiment] | None = None) -> str:
     """Normalise an experiment's name: "edge-experiment" -> "edges". Unknown names are unchanged."""
-    names = known_names((known or published_experiments()).values())
+    all_known = (known or published_experiments()).values()
+    names = {alias.lower(): own.name for own in all_known for alias in (own.name, *own.aliases)}
     plain = _GROUP.sub("", text.strip().lower())
     return names.get(plain) or names.get(_SUFFIX.sub("", plain), _SUFFIX.sub("", plain))
 
@@ -344,11 +338,11 @@ def experiment_of(path: Path, known: Mapping[str, Experiment] | None = None) -> 
 
 
 def split_eidolon(experiment: str, condition: str, where: str) -> str:
-    """Split "eidolon" by a condition such as "8-3-10"; other experiments are unchanged. Raises TrialsError."""
-    if experiment != "eidolon":
-        return experiment
-    if match := re.fullmatch(r"[^-]*-(10|3|0)-[^-]*", condition.strip()):
-        return EIDOLONS[match[1]]
+    """Split texture-vs-shape's table "eidolon" by a condition such as "8-3-10" into the three experiments that it has;
+    others are unchanged. Raises TrialsError."""
+    having = (name for name, own in published_experiments().items() if condition.strip() in own.conditions)
+    if name := next(having, "") if experiment == "eidolon" else experiment:
+        return name
     raise TrialsError(f"{where}: '{condition}' is not an eidolon condition like '8-3-10' (coherence 10, 3 or 0).")
 
 

@@ -215,10 +215,6 @@ PARTS = {
     "low-pass": "low-pass", "high-pass": "high-pass", "phase-scrambling": "phase-scrambling", "rotation": "rotation",
     "uniform-noise": "noise(uniform)", "salt-and-pepper-noise": "noise(salt-and-pepper)",
 }  # fmt: skip
-NAMED = {
-    "sixteen01v4": ("colour",),  # Geirhos et al. 2018: the one trained on undistorted colour images
-    "resnet50-train-60-epochs": ("stylised",),  # Geirhos et al. 2019, texture-vs-shape
-}
 _COMMA = re.compile(r",\s*(?![^(]*\))")  # not the one inside "adversarial(linf,4/255)"
 
 
@@ -226,7 +222,7 @@ def named_recipe(observer: str) -> tuple[str, ...]:
     """Read the recipe in a published network's name; () if there is none. "sixteen21--salt-and-pepper-noise-multiple"
     -> ("noise(salt-and-pepper)",): each part is a distortion of the training images."""
     if not re.fullmatch(r"sixteen\d\d((?:--[a-z0-9-]+?)+)", observer):
-        return NAMED.get(observer, ())
+        return ("colour",) if observer == "sixteen01v4" else ()  # which was trained on undistorted colour images
     tags = []
     for part in observer.split("--")[1:]:
         epochs = re.fullmatch(r"(\d+)epochs", part)

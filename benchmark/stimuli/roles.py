@@ -27,26 +27,6 @@ if TYPE_CHECKING:
     from registry.model import LoadedModel
 
 
-def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
-    """Load the named networks that answer in `space` and have installed weights, once each. Loading them before the run
-    lets results that depend on them name their weights. Raises MissingStimuli if one does not load."""
-    from registry.download import missing_weights
-    from registry.loading import load_network  # imports torch, which ranking does not need
-
-    cards = read_cards(settings.cards)
-    networks = []
-    for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):
-        answers = space in label_space(card.labels).answers
-        if not answers or missing_weights(card, settings.place):
-            continue
-        try:
-            model = load_network(card, settings.place)
-        except (WeightsError, CardError, LabelError) as error:
-            raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
-        networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))
-    return tuple(networks)
-
-
 Textures = tuple[NDArray[np.uint8], ...]
 
 
@@ -110,8 +90,23 @@ class Resolver:
         return self._textures[role]
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
-        """Load the named networks that answer in this label space and have installed weights."""
-        return peers(names, self.space, self._settings)
+        """Load the named networks that answer in this label space and have installed weights, once each. Loading them
+        before the run lets results that depend on them name their weights. Raises MissingStimuli if one does not load.
+        """
+        from registry.download import missing_weights
+        from registry.loading import load_network  # imports torch, which ranking does not need
+
+        cards, place = read_cards(self._settings.cards), self._settings.place
+        networks = []
+        for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):
+            if self.space not in label_space(card.labels).answers or missing_weights(card, place):
+                continue
+            try:
+                model = load_network(card, place)
+            except (WeightsError, CardError, LabelError) as error:
+                raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
+            networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))
+        return tuple(networks)
 
     def roles(self) -> tuple[str, ...]:
         """Roles of all known sets of this label space, installed or not."""

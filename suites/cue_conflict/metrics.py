@@ -67,19 +67,10 @@ def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
     """Return the metrics of the conflict images of an added experiment, or of the published sets."""
     if own is None:
         return METRICS
-    n = len(own.answers)
-    chances = {
-        "shape_fraction": 1 / n,
-        "texture_fraction": 1 / n,
-        "agree_accuracy": 1 / n,
-        "neither_fraction": 1 - 2 / n,
-    }
-    ratios = {GRADED: partial(_graded, categories=own.answers)}
-    return tuple(
-        replace(m, role=own.role, chance=chances.get(m.name, m.chance), ratio=ratios.get(m.name, m.ratio))
-        for m in METRICS
-        if m.role == ROLE
-    )
+    n, graded = len(own.answers), partial(_graded, categories=own.answers)
+    chances = {1 / 16: 1 / n, 1 - 2 / 16: 1 - 2 / n, 0.5: 0.5}  # as declared, for 16 categories -> for these
+    metrics = [replace(m, role=own.role, chance=chances[m.chance or 0.0]) for m in METRICS if m.role == ROLE]
+    return tuple(replace(m, ratio=graded) if m.name == GRADED else m for m in metrics)
 
 
 FIGURES = declared_figures(_DECLARED["figures"])

@@ -20,7 +20,6 @@ from suites.human_comparison.experiments import BY_ROLE, Shown
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
-SIXTEEN = 16  # categories of the published experiments
 GEIRHOS = "Geirhos et al. (2018). Generalisation in humans and deep neural networks. NeurIPS. arXiv:1808.08750"
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 #: What stands beside kappa, of whole experiments: what the accuracies allow, the copy model, the unbiased estimator.
@@ -52,13 +51,9 @@ def metrics_of(experiments: Shown) -> tuple[Metric, ...]:
     """Return the suite's metrics: those of `metrics.yaml`, and the accuracy in each experiment."""
     count = len(next(iter(experiments.values())).answers)
     first, last = (declared_metrics(_DECLARED[part], {}) for part in ("metrics", "beside"))
-    if count != SIXTEEN:
-        first = tuple(replace(m, chance=1 / count) if m.name == "ood_accuracy" else m for m in first)
-        words, most = f"entropy in bits of the answers without 'na' ({count} categories)", log2(count)
-        last = tuple(
-            replace(m, definition=words, chance=most, span=(0.0, most)) if m.name == "response_entropy" else m
-            for m in last
-        )
+    bits = log2(count)
+    first = tuple(replace(m, chance=1 / count) if m.name == "ood_accuracy" else m for m in first)
+    last = tuple(replace(m, chance=bits, span=(0.0, bits)) if m.name == "response_entropy" else m for m in last)
     accuracies = (
         Metric(
             name=accuracy_name(experiment.role),

@@ -118,7 +118,6 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     ("sixteen01v4", ("colour",)),
     ("sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
      ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)")),
-    ("resnet50-train-60-epochs", ("stylised",)),
     ("sixteen40--color--something-new", ()),
     ("subject-01", ()),
 ])  # fmt: skip
