@@ -14,19 +14,19 @@ from benchmark.api.options import Option, SuiteName
 from benchmark.api.paired_comparisons import as_suites_write
 from benchmark.api.ranking import rank
 from benchmark.api.running import RunRequest, devices_and_policy, prepare
-from benchmark.contracts import Trials
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Column, Row
-from benchmark.leaderboard.dose_effects import SIZE, DoseEffect, dose_effects
+from benchmark.leaderboard.dose_effects import SIZE, dose_table
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
 from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, RecipePlan, compared_recipes
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, compared_recipes, recipe_power_table
 from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.leaderboard.table import Table
 from benchmark.settings import Settings
-from benchmark.stats.intervals import Floats, normal_quantile
-from benchmark.stats.network_samples import ImageVariance, NetworkAnswers, fixed_images, from_pairs, sampled_ratio
+from benchmark.stats.intervals import normal_quantile
+from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_pairs, sampled_ratio
 from benchmark.store import IMPORTED, Store
 
 Networks = Sequence[Observed]
@@ -59,7 +59,11 @@ def compare_recipes(
     with leaderboard.reading() as store:
         spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
         known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
-        sides = {name: chosen_recipes(known, name) for name in (a, b)}
+        sides = {
+            asked: frozenset(name for name in known if fits((name, name.partition("(")[0]), asked)) for asked in (a, b)
+        }
+        for name in (name for name, own in sides.items() if not own):
+            raise unknown_name("recipe", name, known, "`bench rank --by-recipe` lists those with scores.")
         if len(sides) < 2 or sides[a] & sides[b]:
             both = ", ".join(sorted(sides[a] & sides[b]))
             raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
@@ -115,11 +119,11 @@ def recipe_power(
     train_hours: Annotated[
         float, Option("Count so many hours for training a network (with --networks).", "--train-hours", least=0)
     ] = 0.0,
-) -> list[RecipePlan]:
+) -> Table:
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
-    planned = partial(RecipePlan, detect=detect, power=power, training=train_hours)
-    rows = compare_recipes(leaderboard, a, b, suite=suite)
-    return [planned(row=row, hours=_hours(row.a[0], row.sample.suite, leaderboard.settings)) for row in rows]
+    found = compare_recipes(leaderboard, a, b, suite=suite)
+    rows = {row: _hours(row.a[0], row.sample.suite, leaderboard.settings) for row in found}
+    return recipe_power_table(rows, detect=detect, power=power, training=train_hours)
 
 
 def _hours(name: str, suite: str, settings: Settings) -> float | None:
@@ -134,24 +138,16 @@ def _hours(name: str, suite: str, settings: Settings) -> float | None:
         return None
 
 
-def chosen_recipes(known: set[str], pattern: str) -> frozenset[str]:
-    """Return the recipes that fit a pattern, with or without the numbers of their tags. Raise UnknownName for none."""
-    fitting = frozenset(name for name in known if fits((name, name.partition("(")[0]), pattern))
-    if not fitting:
-        raise unknown_name("recipe", pattern, known, "`bench rank --by-recipe` lists those with scores.")
-    return fitting
-
-
 def doses(
     leaderboard: Filtered,
     suite: Annotated[str | None, Option("Use this suite's headline (default: all suites).")] = None,
-) -> list[DoseEffect]:
+) -> Table:
     """Show how headlines depend on numbers of recipes.
 
     A number is in a recipe tag ('adversarial(l2,3)', 'stylised(0.5)', 'epochs(30)') or is that of a network's
     parameters. Slopes are over networks and images, within lines of architectures; what the networks cannot separate
     is said beside the number."""
-    return [effect for samples in recipes(leaderboard, suite) for effect in dose_effects(samples)]
+    return dose_table([sample for samples in recipes(leaderboard, suite) for sample in samples])
 
 
 def _networks(store: Store, summary: Summary) -> list[Observed]:
@@ -185,24 +181,14 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines:
     if len(trials) == len(networks):  # otherwise scores without trials
         if metric.ratio is not None:
             answers, over = sampled_ratio(metric, trials) or answers, "networks and images"
-        else:
+        elif (against := scorer.suite.against) and against.pairs:
+            # From the suite's test of every two networks, and the standard error of each.
             given = {network.name: one for network, one in zip(networks, trials, strict=True)}
             single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
-            if images := _against_people(scorer, metric.name, space, sets[0], given, single):
+            people = scorer.peers(space, sets[0], *given)
+            tests = against.pairs(given, {name: own.trials for name, own in people.items()})
+            if images := from_pairs([*given], (row for row in tests if row[2].metric == metric.name), single):
                 answers, over = answers._replace(images=images), f"networks, {metric.over}"
     return HeadlineSample(
         suite=head.suite, space=space, metric=metric, networks=tuple(networks), answers=answers, over=over
     )
-
-
-def _against_people(
-    scorer: Scorer, metric: str, space: str, sets: Mapping[str, str], given: Mapping[str, Trials], single: Floats
-) -> ImageVariance | None:
-    """Return how a metric against people varies over images and people, from the suite's test of every two networks;
-    None unless it tests every two. single: standard error of each network's value."""
-    against, names = scorer.suite.against, list(given)
-    if against is None or against.pairs is None:
-        return None
-    people = scorer.peers(space, sets, *names)
-    tests = against.pairs(given, {name: answers.trials for name, answers in people.items()})
-    return from_pairs(names, (row for row in tests if row[2].metric == metric), single)

@@ -49,13 +49,12 @@ from benchmark.leaderboard.consistency import (
     likeness_table,
 )
 from benchmark.leaderboard.cue_measures import measure_tables
-from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
 from benchmark.leaderboard.recipe_claims import claims_table
-from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_power_table, recipe_table
+from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_table
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
@@ -354,9 +353,9 @@ def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
 
 @command(api.doses)
 def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
-    if not (effects := api.doses(**asked)):
+    tables = [api.doses(**asked)]
+    if not tables[0].rows:
         raise BenchError("no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one.")
-    tables = [dose_table(effects)]
     _give(tables, tables, form, output)
     return 0
 
@@ -409,10 +408,11 @@ def power(
 ) -> int:
     if networks and not (asked["a"] and asked["b"]):
         raise UsageError("--networks plans two recipes: bench power stylised standard --networks.")
-    asked |= {"train_hours": train_hours} if networks else {}
     if networks:
         asked.pop("discordant")
-    tables = [recipe_power_table(api.recipe_power(**asked)) if networks else power_table(api.power(**asked))]
+        tables = [api.recipe_power(**asked, train_hours=train_hours)]
+    else:
+        tables = [power_table(api.power(**asked))]
     _give(tables, tables, form, output)
     return 0
 

@@ -2,8 +2,7 @@
 images, and what these networks cannot separate from it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -15,25 +14,13 @@ from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, li
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from benchmark.stats.clusters import t_interval
 from benchmark.stats.network_samples import slope_over_networks
-from benchmark.stats.rankings import Correlation, correlation
+from benchmark.stats.rankings import correlation
 
 SIZE = "log10-parameters"
 #: Numbers of which a standard network has not 0 but another value, which its tags state or leave open.
 WITHOUT_ZERO = ("epochs", "data", "images", "finetuned")
 _TAG = re.compile(r"(?P<name>[^()+]+)\((?P<parts>[^()]*)\)")
 _FEWEST = 2  # degrees of freedom of a slope
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoseEffect:
-    """A headline against a number on the recipes of its networks."""
-
-    dose: str  # "adversarial-linf"
-    sample: HeadlineSample
-    doses: tuple[float, ...]  # of the networks that have one
-    slope: Cell  # of the headline, per unit of the dose; its flags: what is not separated from the dose
-    partial: Correlation  # given clean accuracy and size
-    given: tuple[str, ...] = ()  # what is held constant
 
 
 def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
@@ -58,13 +45,7 @@ def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
     return {name: dict(sorted(levels.items())) for name, levels in found.items() if len({*levels.values()}) > 1}
 
 
-def dose_effects(samples: Iterable[HeadlineSample]) -> Iterator[DoseEffect]:
-    """Yield each headline against each number on recipes."""
-    for sample in samples:
-        yield from (_effect(sample, name, levels) for name, levels in doses_of(sample.networks).items())
-
-
-def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> DoseEffect:
+def _row(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tuple[Value, ...]:
     at, x = [*levels], np.array([*levels.values()])
     networks = tuple(sample.networks[i] for i in at)
     lines, y = [line_of(network) for network in networks], sample.answers.values[at]
@@ -87,24 +68,13 @@ def _effect(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> D
     }  # fmt: skip
     given = np.column_stack([*held.values()]) if held else None
     families = [network.lineage.family for network in networks]
-    return DoseEffect(
-        dose=dose,
-        sample=sample,
-        doses=tuple(x.tolist()),
-        slope=cell,
-        partial=correlation(x, y, families, method="pearson", given=given),
-        given=tuple(held),
-    )
+    partial = correlation_cell(correlation(x, y, families, method="pearson", given=given))
+    reach = " to ".join(number(end, 3) for end in (x.min(), x.max()))
+    return (dose, sample.title, sample.space, len(at), reach, cell, partial, ", ".join(held))
 
 
-def dose_table(effects: Sequence[DoseEffect]) -> Table:
-    """Return a row for each headline and number: slope, partial correlation, and what is not separated."""
-
-    def values(one: DoseEffect) -> tuple[Value, ...]:
-        reach = " to ".join(number(end, 3) for end in (min(one.doses), max(one.doses)))
-        names = (one.dose, one.sample.title, one.sample.space, len(one.doses), reach)
-        return (*names, one.slope, correlation_cell(one.partial), ", ".join(one.given))
-
+def dose_table(samples: Iterable[HeadlineSample]) -> Table:
+    """Return a row for each headline and number on recipes: slope, partial correlation, and what is not separated."""
     return Table(
         title="Doses of recipes",
         caption="slope of each headline per unit of the number, within lines of architectures",
@@ -113,7 +83,7 @@ def dose_table(effects: Sequence[DoseEffect]) -> Table:
             *(Field("space"), *counts("networks"), Field("range", "from - to"), Field("slope", "slope")),
             *(Field("partial", "partial r"), Field("given", "given", breaks=10)),
         ),
-        rows=tuple(map(values, effects)),
+        rows=tuple(_row(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items()),
         notes=("partial r: Pearson's, of number and headline, given these; interval over families.",),
         intervals="[low, high]: 95 % interval over networks and images.",
         measure="coefficient",

@@ -37,11 +37,6 @@ class RecipeClaim:
     stated: date
     paper: str = ""
 
-    @property
-    def sign(self) -> int:
-        """1 if `over` is to be higher, otherwise -1."""
-        return 1 if self.direction == "higher" else -1
-
 
 def read_claims(path: Path) -> list[RecipeClaim]:
     """Return the claims of a YAML file, a list of mappings. Raise BenchError for anything else."""
@@ -86,7 +81,7 @@ def tried(rows: Sequence[TriedClaim]) -> list[TriedClaim]:
         if row.found is not None and row.found.estimate is not None:
             # The difference in the direction of the claim, minus its margin.
             estimate, start = row.found.estimate, row.found.row.comparison
-            value = estimate.value * row.claim.sign - row.claim.margin
+            value = (estimate.value if row.claim.direction == "higher" else -estimate.value) - row.claim.margin
             start = replace(start, difference=value, p_holm=None)
             families[row.claim.family][at] = decided(start, replace(estimate.test, difference=value), start.method)
     tests = {at: test for each in families.values() for at, test in zip(each, adjust([*each.values()]), strict=True)}
@@ -98,7 +93,7 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
 
     def values(row: TriedClaim) -> tuple[Value, ...]:
         claim, found, test = row.claim, row.found, row.test
-        asked = f"{claim.over} {'>' if claim.sign > 0 else '<'} {claim.under}"
+        asked = f"{claim.over} {'>' if claim.direction == 'higher' else '<'} {claim.under}"
         asked += f" by {claim.margin:g}" if claim.margin else ""
         when = "before" if row.before else "after" if found else ""
         where, unit, cell = claim.suite, "", Cell(reason=found.row.comparison.reason if found else row.reason)

@@ -4,7 +4,7 @@ one checkpoint of each says nothing about the recipes."""
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, pi, sqrt
 from statistics import stdev
 from typing import Literal
 
@@ -22,8 +22,15 @@ from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
-from benchmark.stats.mixed_models import mixed_difference
-from benchmark.stats.network_samples import MANY, TIMES, NetworkAnswers, NetworkSample, fixed_images, over_networks
+from benchmark.stats.network_samples import (
+    MANY,
+    TIMES,
+    NetworkAnswers,
+    NetworkSample,
+    fixed_images,
+    mixed_difference,
+    over_networks,
+)
 
 PLURAL = {"recipe": "recipes", "family": "families", "architecture": "architectures"}
 GroupedBy = Literal["recipe", "family", "architecture"]
@@ -133,7 +140,7 @@ def _spreads(sample: HeadlineSample, groups: Mapping[str, Sequence[int]]) -> tup
     return sqrt(squares / sum(len(part) - 1 for part in several)), stdev(means) if len(means) > 1 else None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RecipeDifference:
     """Recipe A minus recipe B in one headline."""
 
@@ -145,12 +152,6 @@ class RecipeDifference:
     unit: str  # "3 pairs by seed", "3 + 5 networks"
     flags: tuple[str, ...]  # what these networks cannot tell from the recipe, and a second opinion that disagrees
     sides: tuple[str, ...] = ()  # names of A and B
-
-    @property
-    def share(self) -> float | None:
-        """The share of the difference that two single networks would have if the recipes were equal."""
-        value = self.estimate.value if self.estimate else 0.0
-        return self.estimate.alone / abs(value) if self.estimate and value else None
 
 
 def compared_recipes(
@@ -229,19 +230,13 @@ def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> 
     found = []
     for i in a:
         own = networks[i].lineage
-
-        def place(j: int) -> tuple[bool, int, str]:
-            series = networks[j].lineage.series
-            return series != own.series, len(series.replace(STANDARD, "")), networks[j].name  # noqa: B023
-
         alike = [
-            j for j in b
+            (other.series != own.series, len(other.series.replace(STANDARD, "")), networks[j].name, j) for j in b
             if (other := networks[j].lineage).source == own.source
             and ((other.architecture, other.seed) == (own.architecture, own.seed)
                  or own.architecture == networks[j].name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
         ]  # fmt: skip
-        if alike:
-            found.append((i, min(alike, key=place)))
+        found += [(i, min(alike)[-1])] if alike else []
     return found
 
 
@@ -249,10 +244,9 @@ def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]
     """Yield what the two sides differ in besides the recipe, or what all share and the result is thus limited to."""
     for what, of in (("architecture", line_of), ("source", lambda network: network.lineage.source or "own runs")):
         first, second = ({of(networks[i]) for i in side} for side in (a, b))
-        if not paired and not first & second:
-            yield f"no {what} in common: {_listed(first)} against {_listed(second)}"
-        elif not paired and first != second:
-            yield f"{what}: {_listed(first)} against {_listed(second)}"
+        if not paired and first != second:
+            shared = what if first & second else f"no {what} in common"
+            yield f"{shared}: {_listed(first)} against {_listed(second)}"
         elif len(first) == 1 and what == "architecture":
             yield f"every network is {_listed(first)}: nothing is known of other architectures"
 
@@ -266,7 +260,10 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
     """Return the differences of two recipes, the parts of their variance, and what seeds alone would make of them."""
 
     def values(one: RecipeDifference) -> tuple[Value, ...]:
-        test, estimate, share, parts = one.row.comparison, one.estimate, one.share, ""
+        test, estimate, share, parts = one.row.comparison, one.estimate, None, ""
+        if estimate and estimate.value:
+            # The mean absolute difference of two networks, one of each recipe, if the recipes were equal.
+            share = sqrt(2 / pi * sum(estimate.single)) / abs(estimate.value)
         if estimate and (total := estimate.spread.value):
             each = (estimate.networks, estimate.images, estimate.interaction)
             parts = " / ".join(f"{100 * part / total:.0f}" for part in each) + " %"
@@ -302,36 +299,27 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecipePlan:
-    """What a comparison of two recipes sees, and what it needs to see `detect` with this power."""
+def recipe_power_table(
+    rows: Mapping[RecipeDifference, float | None], *, detect: float, power: float, training: float = 0.0
+) -> Table:
+    """Return what each comparison sees now, and how many networks a recipe, or images, a difference of `detect` needs.
+    rows: with hours to evaluate a network on these images (None: unknown here); training: hours to train one."""
 
-    row: RecipeDifference
-    detect: float
-    power: float
-    hours: float | None  # to evaluate one network on these images; None: unknown here
-    training: float = 0.0  # hours to train one network
-
-    def values(self) -> tuple[Value, ...]:
-        """Return the row of `recipe_power_table`."""
-        one, found, n = self.row, self.row.estimate, self.row.sample.answers.n
+    def values(one: RecipeDifference) -> tuple[Value, ...]:
+        found, n, each = one.estimate, one.sample.answers.n, rows[one]
         who = (one.sample.suite, one.row.title, one.unit)
         if found is None or not found.test.se:
             return (*who, None, n, one.row.comparison.reason or "nothing varies", *[None] * 5)
-        now, detect, each = min(found.units), self.detect, self.hours
-        units = next((k for k in range(2, MANY) if power_of(found.planned(k), detect) >= self.power), None)
-        times = next((t for t in TIMES if power_of(found.planned(now, t), detect) >= self.power), None)
+        now = min(found.units)
+        units = next((k for k in range(2, MANY) if power_of(found.planned(k), detect) >= power), None)
+        times = next((t for t in TIMES if power_of(found.planned(now, t), detect) >= power), None)
         # Hours are of both recipes.
-        train = "" if units is None or each is None else f"{2 * max(0, units - now) * (each + self.training):.2g}"
+        train = "" if units is None or each is None else f"{2 * max(0, units - now) * (each + training):.2g}"
         answer = "" if times is None or each is None else f"{2 * now * max(0.0, times - 1) * each:.2g}"
-        sees, chance = detectable(found.planned(now), self.power), power_of(found.planned(now), detect)
+        sees, chance = detectable(found.planned(now), power), power_of(found.planned(now), detect)
         wanted = (units or "no number", train, f"{times * n:,.0f}" if times else "no number", answer)
         return (*who, now, n, number(sees), number(chance, 2), *wanted)
 
-
-def recipe_power_table(plans: Sequence[RecipePlan]) -> Table:
-    """Return what each comparison sees now, and how many networks a recipe, or images, a difference needs."""
-    detect, power = plans[0].detect, plans[0].power
     who = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True), Field("unit", "over"))
     now = (Field("networks", "networks", right=True), Field("images", "n", right=True), *counts("sees", "chance"))
     wanted = (Field("needed", "networks needed", right=True, breaks=9), *counts("hours"))
@@ -339,12 +327,12 @@ def recipe_power_table(plans: Sequence[RecipePlan]) -> Table:
         title="Power",
         caption=f"recipes, to see a difference of {detect:g}",
         fields=(*who, *now, *wanted, Field("n", "n needed", right=True), *counts("hours")),
-        rows=tuple(plan.values() for plan in plans),
+        rows=tuple(map(values, rows)),
         notes=(
             f"sees: the smallest difference found with a chance of {power:g}; chance: of finding {detect:g}. networks "
             "needed: of each recipe, on these images; n needed: with these networks (no number: the other limits it).",
             "hours: of this machine for those that lack, to evaluate them"
-            + (f" and to train each in {plans[0].training:g}" if plans[0].training else "; --train-hours adds training")
+            + (f" and to train each in {training:g}" if training else "; --train-hours adds training")
             + ". Two-sided 95 %, of one comparison; a family of several (Holm) needs more.",
         ),
     )

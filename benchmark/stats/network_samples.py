@@ -1,13 +1,16 @@
 """Estimates over networks and images, both drawn from more: the mean of a recipe, the difference of two recipes."""
 
+import io
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from math import inf, pi, sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
+from benchmark.failures import BenchError
 from benchmark.stats.clusters import FEW_CLUSTERS, Variance, clustered_variance, few_clusters_variance, ratio_influence
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
@@ -36,11 +39,6 @@ class NetworkSample:
     single: tuple[float, float]  # variances of the value from one network of each recipe: networks, interaction
     units: tuple[int, ...]  # of each group
     limit: float = inf  # the largest value that is possible
-
-    @property
-    def alone(self) -> float:
-        """The mean absolute difference of two networks, one of each recipe, if the recipes were equal."""
-        return sqrt(2 / pi * sum(self.single))
 
     @property
     def spread(self) -> Variance:
@@ -170,3 +168,27 @@ def from_pairs(
 def fixed_images(_weights: Floats) -> Variance:
     """Return no variance: the images are these very ones."""
     return Variance(value=0.0, df=1.0)
+
+
+def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: Floats) -> tuple[float, float]:
+    """Return a mixed model's difference of the networks where `first` [m] is 1 from the others, and its standard
+    error. num, den: [n, m]; factors: what images share, [n] each.
+
+    Linear, one row for each network and trial that counts, fitted by maximum likelihood (GPBoost; Sigrist 2022, JMLR
+    23:232). Crossed random effects: networks, trials, each factor, and each factor under each recipe."""
+    try:
+        import gpboost
+    except ImportError as error:
+        raise BenchError("a mixed model needs the extra 'mixed': pip install 'gestaltbench[mixed]'.") from error
+    trial, network = np.nonzero(den)
+    recipe = first[network].astype(int)
+    groups = [network, *([trial] if all(len(set(labels.tolist())) < len(num) for labels in factors) else [])]
+    for labels in factors:
+        at = np.unique(labels, return_inverse=True)[1][trial]
+        groups += [at, 2 * at + recipe]
+    fixed = np.column_stack([np.ones(len(trial)), recipe]).astype(float)
+    with redirect_stdout(io.StringIO()):  # its advice on threads
+        model = gpboost.GPModel(group_data=np.column_stack(groups), likelihood="gaussian")
+        model.fit(y=num[trial, network] / den[trial, network], X=fixed)
+        value, se = np.asarray(model.get_coef(std_err=True), dtype=float)[:, 1]
+    return float(value), float(se)

@@ -10,11 +10,11 @@ from test_recipe_effects import sample
 from benchmark.failures import BenchError
 from benchmark.leaderboard import recipe_effects
 from benchmark.leaderboard.board_model import CLEAN
-from benchmark.leaderboard.dose_effects import SIZE, dose_effects, dose_table, doses_of
+from benchmark.leaderboard.dose_effects import SIZE, dose_table, doses_of
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.recipe_effects import compared_recipes
-from benchmark.stats.mixed_models import mixed_difference
+from benchmark.stats.network_samples import mixed_difference
 
 
 def observed(name, *tags, **values):
@@ -42,24 +42,21 @@ def test_a_slope_is_within_lines_of_architectures():
     made = sample(right.astype(float), names, [f"adversarial(l2,{dose:g})" for dose in doses])
     clean = rng.random(8)
     networks = (replace(n, values={CLEAN: c, SIZE: 6.0}) for n, c in zip(made.networks, clean, strict=True))
-    (one,) = dose_effects([replace(made, networks=tuple(networks))])
+    (shown,) = dose_table([replace(made, networks=tuple(networks))]).rows
+    slope = shown[5]
     design = np.column_stack([doses, np.arange(8) < 4, np.arange(8) > 3])
     fitted, rest, *_ = np.linalg.lstsq(design, right.mean(axis=0), rcond=None)
     size = np.linalg.inv(design.T @ design)[0, 0]
-    assert one.slope.value == pytest.approx(fitted[0])
-    assert one.slope.source.networks + one.slope.source.interaction == pytest.approx(rest[0] / 5 * size)
+    assert slope.value == pytest.approx(fitted[0])
+    assert slope.source.networks + slope.source.interaction == pytest.approx(rest[0] / 5 * size)
     weights = np.linalg.pinv(design)[0]
     alike = (right @ weights).var(ddof=1) / 200  # all images' part, of which the residuals have the networks' own
     own = sum((right @ (row - 1 / 8)).var(ddof=1) / 200 for row in np.eye(8)) / 7 * size
-    assert one.slope.source.images == pytest.approx(max(0.0, alike - own))
+    assert slope.source.images == pytest.approx(max(0.0, alike - own))
     r = np.linalg.inv(np.corrcoef([doses, right.mean(axis=0), clean]))
-    assert one.partial.value == pytest.approx(-r[0, 1] / np.sqrt(r[0, 0] * r[1, 1]))
-    assert one.given == ("clean",)
-    shown = dose_table([one]).rows[0]
-    assert (
-        shown[:5] == ("adversarial-l2", "s right", "x", 8, "0.000 to 3.000")
-        and shown[5].low < fitted[0] < shown[5].high
-    )
+    assert shown[6].value == pytest.approx(-r[0, 1] / np.sqrt(r[0, 0] * r[1, 1]))
+    assert (*shown[:5], shown[7]) == ("adversarial-l2", "s right", "x", 8, "0.000 to 3.000", "clean")
+    assert slope.low < fitted[0] < slope.high
 
 
 @pytest.mark.parametrize(("names", "reason"), [
@@ -68,8 +65,8 @@ def test_a_slope_is_within_lines_of_architectures():
 ])  # fmt: skip
 def test_what_networks_cannot_separate_is_said_beside_the_number(names, reason):
     right = np.random.default_rng(1).random((30, 3)) < 0.5
-    (one,) = dose_effects([sample(right.astype(float), names, [f"adversarial(l2,{dose})" for dose in range(3)])])
-    assert one.slope.value is None and reason in dose_table([one]).rows[0][5].reason
+    (shown,) = dose_table([sample(right.astype(float), names, [f"adversarial(l2,{dose})" for dose in range(3)])]).rows
+    assert shown[5].value is None and reason in shown[5].reason
 
 
 def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):

@@ -7,9 +7,9 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark import api
-from benchmark.leaderboard.dose_effects import dose_effects
+from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.recipe_claims import RecipeClaim, TriedClaim, tried
-from benchmark.leaderboard.recipe_effects import RecipePlan, compared_recipes
+from benchmark.leaderboard.recipe_effects import compared_recipes, recipe_power_table
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def asked(monkeypatch):
     claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
     verb("recipes", [[made]])
     verb("compare_recipes", found)
-    verb("recipe_power", [RecipePlan(row=found[0], detect=0.1, power=0.8, hours=0.25, training=2.0)])
+    verb("recipe_power", recipe_power_table({found[0]: 0.25}, detect=0.1, power=0.8, training=2.0))
     verb("claims", tried([TriedClaim(claim=claim, found=found[0])]))
-    verb("doses", list(dose_effects([made])))
+    verb("doses", dose_table([made]))
     return seen
 
 

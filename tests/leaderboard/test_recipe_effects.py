@@ -13,8 +13,8 @@ from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.recipe_effects import (
     HeadlineSample,
-    RecipePlan,
     compared_recipes,
+    recipe_comparison_table,
     recipe_power_table,
     recipe_table,
 )
@@ -72,7 +72,9 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
     assert one.row.comparison.difference == pytest.approx(apart.mean())
     assert one.estimate.test.se**2 == pytest.approx(total)
     assert one.estimate.networks == pytest.approx(max(0.0, networks - rest) / apart.size)
-    assert one.share == pytest.approx(np.sqrt(2 / np.pi) * apart.mean(axis=0).std(ddof=1) / abs(apart.mean()))
+    shown = recipe_comparison_table([one])
+    share = shown.rows[0][shown.named("alone")[0]]
+    assert share == pytest.approx(np.sqrt(2 / np.pi) * apart.mean(axis=0).std(ddof=1) / abs(apart.mean()))
     low, high = one.row.comparison.low, one.row.comparison.high
     half = stats.t.ppf(0.975, one.estimate.df) * np.sqrt(total)
     assert (low, high) == pytest.approx((apart.mean() - half, apart.mean() + half))
@@ -147,11 +149,10 @@ def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
     assert chance(3, 1e6) < 0.8
     more = replace(one, estimate=replace(found, single=(0.0006, 0.01)))
     times = min(t for t in TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8)
-    assert RecipePlan(row=more, detect=0.1, power=0.8, hours=None).values()[9] == f"{times * 60:,.0f}"
-    plan = RecipePlan(row=replace(one, estimate=found), detect=0.1, power=0.8, hours=0.5, training=2.0)
-    row = dict(zip([f.key or f.title for f in recipe_power_table([plan]).fields], plan.values(), strict=True))
-    assert (row["networks"], row["needed"], row["n"]) == (3, needed, "no number")
-    assert recipe_power_table([plan]).rows[0][8] == f"{2 * (needed - 3) * 2.5:.2g}"
+    plans = {replace(one, estimate=found): 0.5, more: None}
+    shown = recipe_power_table(plans, detect=0.1, power=0.8, training=2.0).rows
+    assert (shown[0][3], shown[0][7], shown[0][9]) == (3, needed, "no number")
+    assert (shown[0][8], shown[1][9]) == (f"{2 * (needed - 3) * 2.5:.2g}", f"{times * 60:,.0f}")
 
 
 def test_the_first_command_ends_with_what_one_seed_is_worth():
