@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmark.contracts import Trials, View
+from benchmark.contracts import Array, Trials, View
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import package_table, read_catalogue
@@ -262,14 +261,15 @@ def _spelled_all(value: Any) -> Any:
     return [spelled(one) for one in value] if isinstance(value, list | tuple) else spelled(value)
 
 
-def probability_of_all(own: object, view: View) -> NDArray[np.float32]:
-    """Return the probability of every category of an experiment [n, categories], 0 of those that the network cannot
-    answer; of the label space's if there is no experiment."""
-    if not isinstance(own, Experiment) or len(view.categories) == len(own.answers):
-        return view.probabilities
-    place = {category: at for at, category in enumerate(view.categories)}
-    columns = [view.probabilities[:, place[c]] if c in place else np.zeros(len(view.index)) for c in own.answers]
-    return np.stack(columns, axis=1).astype(np.float32)
+def observe(own: object, view: View) -> Mapping[str, Array]:
+    """Return the answer [n] and the probability of every category of an experiment [n, categories], 0 of those that the
+    network cannot answer; of the label space's if there is no experiment."""
+    probability = view.probabilities
+    if isinstance(own, Experiment) and len(view.categories) != len(own.answers):
+        place = {category: at for at, category in enumerate(view.categories)}
+        columns = [probability[:, place[c]] if c in place else np.zeros(len(view.index)) for c in own.answers]
+        probability = np.stack(columns, axis=1).astype(np.float32)
+    return {"response": view.responses, "probability": probability}
 
 
 def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:

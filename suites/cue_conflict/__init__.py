@@ -5,11 +5,10 @@ docs/suites/cue-conflict.md has the definition, numbers and deviations."""
 from dataclasses import replace
 
 from benchmark.contracts import Suite
-from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.experiments import Experiment, observe
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
 from suites.cue_conflict.metrics import FIGURES, METRICS, metrics_of
-from suites.cue_conflict.observe import observe
 from suites.cue_conflict.plan import plan
 from suites.cue_conflict.ranks import RANKS
 from suites.cue_conflict.score import score

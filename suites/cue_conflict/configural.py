@@ -11,7 +11,7 @@ from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Trials
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
-from suites.cue_conflict.observe import observe
+from benchmark.stimuli.experiments import observe
 
 ROLE = "silhouettes"
 WHOLE = "whole"

@@ -6,12 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from benchmark.contracts import Against, Suite
-from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.experiments import Experiment, observe
 from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.experiments import SET_ROLES, shown
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import figures_of, kept, metrics_of
-from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score

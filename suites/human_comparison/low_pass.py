@@ -15,6 +15,7 @@ from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import shape_or_texture
+from benchmark.stimuli.experiments import observe
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.against_people import Averages, people, scores_of
 from suites.human_comparison.bootstrap import (
@@ -29,7 +30,6 @@ from suites.human_comparison.bootstrap import (
 from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
-from suites.human_comparison.observe import observe
 from suites.human_comparison.plan import plan as plain_plan
 from suites.human_comparison.score import NEEDS_PEOPLE, coverage_flag, ood_accuracy
 
