@@ -114,11 +114,14 @@ class Completed:
     failed: dict[Work, BaseException] = field(default_factory=dict)  # errors of scoring
 
 
-def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes) -> Completed:
-    """Score whatever was answered in parts and is complete now, as one run would have, and report the rest."""
+def complete_parts(
+    store: Store, run: str, suites: Sequence[Suite], codes: Codes, observer: str | None = None
+) -> Completed:
+    """Score whatever was answered in parts, or one observer's, and is complete now, as one run would have, and report
+    the rest."""
     done = Completed()
     scorers = {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes) for suite in suites}
-    for part in (part for part in _open_parts(store) if part.suite in scorers):
+    for part in (part for part in _open_parts(store, observer) if part.suite in scorers):
         try:
             stated = json.loads(part.detail)
             keys, missing = tuple(stated["observations"]), dict(stated["missing"])
@@ -185,7 +188,8 @@ def score_shards(
     return outcomes.report
 
 
-def _open_parts(store: Store) -> list[Outcome]:
+def _open_parts(store: Store, observer: str | None = None) -> list[Outcome]:
     """Return outcomes "partial" that were neither scored nor given up since, once for each plan of an observer."""
-    newest = {(outcome.observer, outcome.suite, outcome.detail): outcome for outcome in store.outcomes(latest=False)}
+    every = store.outcomes(observer=observer, latest=False)
+    newest = {(outcome.observer, outcome.suite, outcome.detail): outcome for outcome in every}
     return [outcome for outcome in newest.values() if outcome.status == "partial"]

@@ -124,7 +124,7 @@ class Scorer:
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
         """Score an observer that was run. False if exactly these scores are stored already."""
         first, sets = observations[0], {o.role: o.stimuli for o in observations}
-        row = next((row for row in self.store.observers() if row.id == first.observer), None)
+        row = next(iter(self.store.observers(ids={first.observer})), None)
         name, training = (row.name, row.training) if row else ("", ())
         peers = self.peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)

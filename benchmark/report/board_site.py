@@ -122,7 +122,8 @@ def _bring(
         write_trials(store, run, document, sets, partial(_card, entry=entry))
         ids = {row.name: row.id for row in store.observers(names={entry.name})}
         put_owed(store, run, document, sets, ids)
-        complete_parts(store, run, [suites[name] for name in {s.suite for s in sets.values()} if name in suites], codes)
+        asked = [suites[name] for name in {scored.suite for scored in sets.values()} if name in suites]
+        complete_parts(store, run, asked, codes, entry.name)
 
 
 def build_board(

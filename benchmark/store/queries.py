@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from sys import intern
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,15 @@ def _registered(latest: bool = True) -> sa.FromClause:
     return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
-def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRow]:
-    """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had."""
+def observers(
+    connection: sa.Connection, latest: bool = True, wanted: Mapping[str, Collection[str] | None] = MappingProxyType({})
+) -> list[ObserverRow]:
+    """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. wanted:
+    values of columns."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
-    rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
+    query = sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created)
+    asked = (_OBSERVERS[name].in_(values) for name, values in wanted.items() if values is not None)
+    rows = fetched(connection, query.where(*asked))
     # Sorted here, for a server's order of names is that of its language.
     rows = sorted(rows, key=itemgetter(1))
     return [ObserverRow(**{**row._mapping, "card": parsed(row.card, dict)}) for row in rows]

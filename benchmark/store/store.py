@@ -119,14 +119,21 @@ class Store:
         self._database.close()
 
     def observers(
-        self, *, latest: bool = True, names: Collection[str] | None = None, kinds: Collection[str] | None = None
+        self,
+        *,
+        latest: bool = True,
+        names: Collection[str] | None = None,
+        kinds: Collection[str] | None = None,
+        ids: Collection[str] | None = None,
     ) -> list[ObserverRow]:
         """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. names,
-        kinds: filters. A store that is open only for reading reads them once."""
-        rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
-        if not self._database.write:
+        kinds, ids: filters. A store that is open only for reading reads them once."""
+        if self._database.write:
+            rows = self._database.read(queries.observers, latest, {"name": names, "id": ids})
+        else:
+            rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
             self._observers[latest] = rows
-        named = [row for row in rows if names is None or row.name in names]
+        named = [row for row in rows if (names is None or row.name in names) and (ids is None or row.id in ids)]
         return [row for row in named if kinds is None or row.kind in kinds]
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
