@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from gestaltbench.verbs import *
 
 __all__ = [
-    "Leaderboard", "__version__", "ask", "badge", "cite", "compare", "consistency", "correlate", "data", "diff",
-    "evaluate", "export", "gallery", "import_leaderboard", "import_scores", "import_trials", "measures", "models",
-    "no_worse", "plot", "power", "provenance", "rank", "reference", "register", "report", "reported", "reproduce",
-    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials", "verdict",
+    "Leaderboard", "__version__", "ask", "badge", "cite", "claims", "compare", "compare_recipes", "consistency",
+    "correlate", "data", "diff", "doses", "evaluate", "export", "gallery", "import_leaderboard", "import_scores",
+    "import_trials", "measures", "models", "no_worse", "plot", "power", "provenance", "rank", "recipe_power", "recipes",
+    "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
+    "training_curves", "transfer", "trials", "verdict",
 ]  # fmt: skip
 
 

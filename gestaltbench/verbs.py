@@ -29,6 +29,8 @@ from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, ag
 from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
 from benchmark.leaderboard.links import Link, correlation_table
 from benchmark.leaderboard.provenance import Provenance, provenance_record
+from benchmark.leaderboard.recipe_claims import TriedClaim, claims_table
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, recipe_comparison_table, recipe_table
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
@@ -121,7 +123,8 @@ def _method(
 def _shorthand(method: Callable[Concatenate[Selection, P], S]) -> Callable[..., S]:
     """Return the method as a function of `db` and filters. Without parameters by position, the first is `models`."""
     names = [field.name for field in fields(method)]
-    first = next((field.name for field in fields(method) if field.positional), "models")
+    takes = vars(method)["shorthand"].parameters.values()
+    first = next((each.name for each in takes if each.kind is not Parameter.KEYWORD_ONLY), "models")
 
     @wraps(method)
     def face(*args: Any, db: str | Path | None = None, **given: Any) -> S:
@@ -212,6 +215,10 @@ def _boards(noun: str) -> Callable[[Sequence[Board]], Results[Board]]:
         return results(list(map(ranked_board, boards)))
 
     return shown
+
+
+def _table(table: Table) -> Results[Table]:
+    return Results(title=table.heading, values=(table,), tables=list)
 
 
 def _written(text: str) -> Written:
@@ -309,6 +316,16 @@ class Leaderboard(Selection):
     consistency = _method(_consistency, _pairs)
     compare = _method(api.compare, _compare)
     power = _method(api.power, _shown(PowerRow, "comparison", lambda rows: [power_table(rows)], "power of {}"))
+    recipes = _method(
+        api.recipes, _shown(list[HeadlineSample], "label space", partial(map, recipe_table), "recipes in {}")
+    )
+    compare_recipes = _method(
+        api.compare_recipes,
+        _shown(RecipeDifference, "headline", lambda rows: [recipe_comparison_table(rows)], "two recipes in {}"),
+    )
+    recipe_power = _method(api.recipe_power, _table)
+    doses = _method(api.doses, _table)
+    claims = _method(api.claims, _shown(TriedClaim, "claim", lambda rows: [claims_table(rows)]))
     diff = _method(api.diff, _certain)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)
@@ -329,6 +346,11 @@ training_curves = _shorthand(Leaderboard.training_curves)
 consistency = _shorthand(Leaderboard.consistency)
 compare = _shorthand(Leaderboard.compare)
 power = _shorthand(Leaderboard.power)
+recipes = _shorthand(Leaderboard.recipes)
+compare_recipes = _shorthand(Leaderboard.compare_recipes)
+recipe_power = _shorthand(Leaderboard.recipe_power)
+doses = _shorthand(Leaderboard.doses)
+claims = _shorthand(Leaderboard.claims)
 diff = _shorthand(Leaderboard.diff)
 show = _shorthand(Leaderboard.show)
 verdict = _shorthand(Leaderboard.verdict)

@@ -1,8 +1,7 @@
 """Rank and compare recipes over networks and images, from stored trials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from math import log10
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from benchmark.api.ranking import rank
 from benchmark.api.running import RunRequest, devices_and_policy, prepare
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
-from benchmark.leaderboard.board_model import Column, Row
+from benchmark.leaderboard.board_model import Cell, Column
 from benchmark.leaderboard.dose_effects import SIZE, dose_table
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
@@ -89,9 +88,9 @@ def claims(
     rows = []
     with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
         for claim in read_claims(PAPERS if file is None else Path(file)):
-            asked = partial(compare_recipes, leaderboard, claim.over, claim.under, suite=claim.suite)
+            by = claim.metric or None
             try:
-                found = asked(by=claim.metric or None)
+                found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=by)
             except BenchError as error:
                 rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
             else:
@@ -162,16 +161,15 @@ def _samples(store: Store, summary: Summary, networks: Networks, suite: str | No
     suites = {each.name: each for each in suites_with_scores(store, suite)}
     lines = {line.observer: line for line in summary.lines}
     for head in summary.headlines:
-        own = [network for network in networks if head.suite in network.values]
-        if own:
+        if own := [network for network in networks if head.suite in network.values]:
             scorer = Scorer(store=store, run="", suite=suites[head.suite])
+            cells = [lines[network.name].cells[head.suite] for network in own]
             with as_suites_write("networks"):
-                yield _sample(scorer, summary.space, head, own, lines)
+                yield _sample(scorer, summary.space, head, own, cells)
 
 
-def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, lines: Mapping[str, Row]) -> HeadlineSample:
+def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, cells: Sequence[Cell]) -> HeadlineSample:
     metric = scorer.suite.metric(head.metric)
-    cells = [lines[network.name].cells[head.suite] for network in networks]
     stored = {scored.id: scored.stimuli for scored in scorer.store.score_sets(scorer.suite.name)}
     sets = [stored.get(cell.source.set_id, {}) for cell in cells]
     pairs = zip(networks, sets, strict=True)

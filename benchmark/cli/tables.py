@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -312,18 +312,19 @@ def consistency(
 @command(api.transfer)
 def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
     if tables := [matrix_table(matrix) for matrix in api.transfer(**asked)]:
-        _give(tables, tables, form, output)
+        _give(tables, form, output)
     else:
         echo_line("there are no trials under degradations yet: `bench run --suite corruption` computes them.", err=True)
     return 0
 
 
-def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, output: Path | None) -> None:
-    """Print tables, or write plain ones as text or to a file."""
+def _give(tables: Sequence[Table], form: str | None, output: Path | None) -> int:
+    """Print tables, or write them as text or to a file."""
     if form or output:
-        write_data(rendered(plain, form or "csv"), output)
+        write_data(rendered(tables, form or "csv"), output)
     else:
-        print_tables(shown)
+        print_tables(tables)
+    return 0
 
 
 @command(api.correlate)
@@ -337,8 +338,10 @@ def correlate(form: Form = None, output: Output = None, **asked: Any) -> int:
             err=True,
         )
         return 0
-    plain = [correlation_table(links, summary.space) for summary, links in spaces]
-    _give((table for summary, links in spaces for table in link_tables(links, summary.space)), plain, form, output)
+    if form or output:
+        _give([correlation_table(links, summary.space) for summary, links in spaces], form, output)
+    else:
+        print_tables(table for summary, links in spaces for table in link_tables(links, summary.space))
     return 0
 
 
@@ -347,8 +350,7 @@ def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
     tables = [table for cue in api.measures(**asked) for table in measure_tables(cue)]
     if not tables:
         raise BenchError("measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them.")
-    _give(tables, tables, form, output)
-    return 0
+    return _give(tables, form, output)
 
 
 @command(api.doses)
@@ -356,8 +358,7 @@ def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
     tables = [api.doses(**asked)]
     if not tables[0].rows:
         raise BenchError("no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one.")
-    _give(tables, tables, form, output)
-    return 0
+    return _give(tables, form, output)
 
 
 @command(api.compare, parts=(consistency, transfer, correlate, measures, doses))
@@ -409,16 +410,11 @@ def power(
     if networks and not (asked["a"] and asked["b"]):
         raise UsageError("--networks plans two recipes: bench power stylised standard --networks.")
     if networks:
-        asked.pop("discordant")
-        tables = [api.recipe_power(**asked, train_hours=train_hours)]
-    else:
-        tables = [power_table(api.power(**asked))]
-    _give(tables, tables, form, output)
-    return 0
+        del asked["discordant"]
+        return _give([api.recipe_power(**asked, train_hours=train_hours)], form, output)
+    return _give([power_table(api.power(**asked))], form, output)
 
 
 @command(api.claims)
 def claims(leaderboard: Selection, file: Path | None, form: Form = None, output: Output = None) -> int:
-    tables = [claims_table(api.claims(leaderboard, file))]
-    _give(tables, tables, form, output)
-    return 0
+    return _give([claims_table(api.claims(leaderboard, file))], form, output)

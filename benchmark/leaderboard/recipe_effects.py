@@ -172,8 +172,7 @@ def compared_recipes(
 
 def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> RecipeDifference:
     names, answers = [network.name for network in sample.networks], sample.answers
-    pairs = _pairs(sample.networks, a, b)
-    units, unit = _paired(sample.networks, pairs)
+    pairs, units, unit = _paired(sample.networks, a, b)
     if paired := len(pairs) == min(len(a), len(b)) and len(units) >= LEAST_PAIRS:
         a, b = [i for i, _ in pairs], [*dict.fromkeys(j for _, j in pairs)]
         groups = [(1.0, units)]
@@ -201,13 +200,26 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
     )
 
 
-def _paired(networks: Sequence[Observed], pairs: Sequence[tuple[int, int]]) -> tuple[Floats, str]:
-    """Return weights [units, networks] of pairs, and their name; partners that share one are one unit."""
-    each, own = np.eye(len(networks)), [networks[i].lineage for i, _ in pairs]
+def _paired(
+    networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]
+) -> tuple[list[tuple[int, int]], Floats, str]:
+    """Return pairs alike in source, architecture and seed, their weights [units, networks], and what they are called.
+    A partner is of the same series ("resnet50_l2_eps0" for "resnet50_l2_eps3"), then plain in its name."""
+    each, lineages, pairs = np.eye(len(networks)), [network.lineage for network in networks], []
+    for i in a:
+        own = lineages[i]
+        alike = [
+            (other.series != own.series, len(other.series.replace(STANDARD, "")), networks[j].name, j) for j in b
+            if (other := lineages[j]).source == own.source
+            and ((other.architecture, other.seed) == (own.architecture, own.seed)
+                 or own.architecture == networks[j].name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
+        ]  # fmt: skip
+        pairs += [(i, min(alike)[-1])] if alike else []
     rows = np.array([each[i] - each[j] for i, j in pairs])
     units = _averaged(rows, [line_of(networks[i]) for i, _ in pairs], [j for _, j in pairs])
-    by = next((what for what in ("architecture", "seed") if len({getattr(one, what) for one in own}) > 1), "source")
-    return units, f"{len(units)} pairs by {by}"
+    kinds = {what: {getattr(lineages[i], what) for i, _ in pairs} for what in ("architecture", "seed")}
+    by = next((what for what, known in kinds.items() if len(known) > 1), "source")
+    return pairs, units, f"{len(units)} pairs by {by}"
 
 
 def _second_opinion(one: RecipeDifference) -> Iterator[str]:
@@ -222,22 +234,6 @@ def _second_opinion(one: RecipeDifference) -> Iterator[str]:
     own = found.test.se
     if abs(value - found.value) > TENTH * abs(found.value) or abs(se - own) > TENTH * own:
         yield f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
-
-
-def _pairs(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
-    """Return (a, b) of those alike in source, architecture and seed: of several that of the same series
-    ("resnet50_l2_eps0" for "resnet50_l2_eps3"), then the one with the least about a recipe in its name."""
-    found = []
-    for i in a:
-        own = networks[i].lineage
-        alike = [
-            (other.series != own.series, len(other.series.replace(STANDARD, "")), networks[j].name, j) for j in b
-            if (other := networks[j].lineage).source == own.source
-            and ((other.architecture, other.seed) == (own.architecture, own.seed)
-                 or own.architecture == networks[j].name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
-        ]  # fmt: skip
-        found += [(i, min(alike)[-1])] if alike else []
-    return found
 
 
 def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:

@@ -19,8 +19,8 @@ from gestaltbench.notebook import progress
 from gestaltbench.results import Results, in_rows
 
 VERBS = (
-    "ask", "badge", "cite", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
-    "import_leaderboard",
+    "ask", "badge", "cite", "claims", "compare", "compare_recipes", "consistency", "correlate", "data", "diff", "doses",
+    "export", "gallery", "import_leaderboard", "recipe_power", "recipes",
     "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
     "evaluate", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials", "verdict",
@@ -105,11 +105,17 @@ def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
 #: Every verb of a leaderboard and what it is asked here.
 ASKED = {
     "badge": (NETS[0], "cue-conflict"), "cite": (), "compare": NETS, "consistency": (), "correlate": (), "diff": NETS,
-    "export": ("cue-conflict",), "measures": (),
+    "export": ("cue-conflict",), "measures": (), "recipes": (), "compare_recipes": ("stylised", "standard"),
+    "recipe_power": ("stylised", "standard"), "doses": (), "claims": (),
     "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
     "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
 }  # fmt: skip
-REFUSE = {"badge", "compare", "diff", "power", "provenance", "show", "trials", "verdict"}
+REFUSE = {
+    "badge", "claims", "compare", "compare_recipes", "recipe_power", "diff", "power", "provenance", "show", "trials",
+    "verdict",
+}  # fmt: skip
+#: What is the same without some of the rows.
+SAME = ("cite", "doses", "measures", "reported", "training_curves", "transfer")
 
 
 @pytest.mark.release
@@ -129,7 +135,7 @@ def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
         else:
             shown = str(getattr(some, name)(*given))
             assert NETS[0] not in shown, name
-            assert shown != whole or name in ("cite", "measures", "reported", "training_curves", "transfer"), name
+            assert shown != whole or name in SAME, name
             assert shown == str(getattr(gb, name)(*given, db=db, hide=NETS[0], kind="model,ideal")), name
     with pytest.raises(gb.errors.UnknownName, match=r"no filter is called 'recipes'\. Did you mean: recipe\?"):
         leaderboard.rank().where(recipes="stylised")
