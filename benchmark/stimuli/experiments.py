@@ -121,11 +121,6 @@ class Experiment:
         said = {*self._pattern.groupindex, *(self.stimuli.columns if self.stimuli else ())}
         return bool({"shape", "shape_exemplar"} & said and {"texture", "texture_exemplar"} & said)
 
-    @property
-    def combinations(self) -> tuple[str, ...]:
-        """The values of the further factors, crossed: "collinear", "shuffled"; ("",) without factors."""
-        return tuple("/".join(values) for values in product(*self.factors.values()))
-
     @cached_property
     def words(self) -> Mapping[str, str]:
         """A word of a table or folder, in small letters -> the category, or "na"."""
@@ -274,7 +269,7 @@ def observe(own: object, view: View) -> Mapping[str, Array]:
 
 def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:
     """Return a flag if a network has no class for some of an experiment's categories: the trials that this costs."""
-    if own is None or "probability" not in trials.columns or not len(trials):
+    if own is None or not own.categories or "probability" not in trials.columns or not len(trials):
         return ()
     able = [bool(column.any()) for column in (trials["probability"] > 0).T]
     if len(able) != len(own.answers):  # answered before the YAML was changed

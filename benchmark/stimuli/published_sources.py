@@ -51,11 +51,7 @@ class Source:
 @cache
 def known_sources() -> Mapping[str, Source]:
     """Return published collections by name."""
-    sources = {}
-    for source, row in package_table("sources.yaml").items():
-        names = {old: new["name"] for old, new in row.get("names", {}).items()}
-        sources[source] = validated(Source, {**row, "names": names}, TrialsError)
-    return sources
+    return {source: validated(Source, row, TrialsError) for source, row in package_table("sources.yaml").items()}
 
 
 def known_source(name: str) -> Source:
@@ -70,19 +66,13 @@ class PublishedNetwork(NamedTuple):
     family: str = ""
 
 
-@cache
-def _published_networks() -> Mapping[ObserverName, PublishedNetwork]:
-    return {
-        ObserverName(source, name): PublishedNetwork(tuple(group["training"]), family)
-        for source, groups in package_table("published_observers.yaml").items()
-        for group in groups
-        for name, family in group["observers"].items()
-    }
-
-
 def published_network(observer: ObserverName) -> PublishedNetwork:
     """Look up the recipe and family of a published network."""
-    return _published_networks().get(observer, PublishedNetwork())
+    groups = package_table("published_observers.yaml").get(observer.source, ())
+    group = next((group for group in groups if observer.name in group["observers"]), None)
+    return (
+        PublishedNetwork(tuple(group["training"]), group["observers"][observer.name]) if group else PublishedNetwork()
+    )
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from math import log2
@@ -163,41 +163,36 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def figures_of(experiments: Shown) -> tuple[SuiteFigure, ...]:
-    """Return the suite's figures: those of `metrics.yaml`, and a curve for each experiment with several conditions."""
+    """Return the suite's figures: those of `metrics.yaml`, and curves of each experiment with several conditions."""
     first, *rest = declared_figures(_DECLARED["figures"])
-    curves = (
-        SuiteFigure(
-            kind="curve",
-            name=f"accuracy-{experiment.role.lower()}",
-            title=f"Accuracy by level: {experiment.role}",
-            caption=f"Share of right answers among {len(experiment.answers)} categories.",
-            metrics=(accuracy_name(experiment.role),),
-            conditions="/".join(["(?P<level>.+?)", *(f"(?P<{_word(name)}>.+)" for name in experiment.factors)]),
-            along="level",
-            order=tuple(experiment.conditions),
-            axes=(experiment.unit or experiment.title or experiment.name, "accuracy (share right)"),
-            line=(1 / len(experiment.answers), f"chance (1/{len(experiment.answers)})"),
-            source=experiment.citation or GEIRHOS,
-        )
-        for experiment in experiments.values()
-        if not experiment.single
+    return (first, *(curve for own in experiments.values() if not own.single for curve in _curves(own)), *rest)
+
+
+def _curves(experiment: Experiment) -> Iterator[SuiteFigure]:
+    """Yield the accuracy by level, and the differences between two values of a factor by level."""
+    role, count = experiment.role, len(experiment.answers)
+    accuracy = SuiteFigure(
+        kind="curve",
+        name=f"accuracy-{role.lower()}",
+        title=f"Accuracy by level: {role}",
+        caption=f"Share of right answers among {count} categories.",
+        metrics=(accuracy_name(role),),
+        conditions="/".join(["(?P<level>.+?)", *(f"(?P<{_word(name)}>.+)" for name in experiment.factors)]),
+        along="level",
+        order=tuple(experiment.conditions),
+        axes=(experiment.unit or experiment.title or experiment.name, "accuracy (share right)"),
+        line=(1 / count, f"chance (1/{count})"),
+        source=experiment.citation if experiment.file else GEIRHOS,
     )
-    compared = (
-        SuiteFigure(
-            kind="curve",
-            name=f"{metric.name.replace('_', '-')}-{experiment.role.lower()}",
-            title=f"{metric.title} by level: {experiment.role}",
+    yield accuracy
+    for metric in differences(experiment) if experiment.conditions else ():
+        yield replace(
+            accuracy,
+            name=f"{metric.name.replace('_', '-')}-{role.lower()}",
+            title=f"{metric.title} by level: {role}",
             caption=f"{metric.definition.capitalize()}.",
             metrics=(metric.name,),
             conditions="(?P<level>.+)",
-            along="level",
-            order=tuple(experiment.conditions),
-            axes=(experiment.unit or experiment.title or experiment.name, "difference of accuracies"),
+            axes=(accuracy.axes[0], "difference of accuracies"),
             line=(0.0, "no difference"),
-            source=experiment.citation,
         )
-        for experiment in experiments.values()
-        for metric in differences(experiment)
-        if experiment.conditions
-    )
-    return (first, *curves, *compared, *rest)

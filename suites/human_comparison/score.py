@@ -63,7 +63,7 @@ def caveats(trials: Trials, experiment: Experiment | None = None) -> tuple[str, 
     """Return flags if some images were not the published files but regenerated from their sources, or a network has no
     class for a category of an added experiment."""
     made = ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
-    return made + unanswerable(experiment if experiment and experiment.categories else None, trials)
+    return made + unanswerable(experiment, trials)
 
 
 def coverage_flag(roles: int, of: int = len(BY_ROLE)) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Itera
             plain = replace(metric, ratio=share(correct))
             yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
         yield from _answers(experiment, name, shown)
-    for factors in experiment.combinations if experiment.scale else ():
+    for factors in dict.fromkeys(name.partition("/")[2] for name in experiment.levels) if experiment.scale else ():
         ends = np.array([name.partition("/")[2] == factors for name in conditions.words.tolist()])
         part = trials.where(ends[conditions.codes])
         curve = fit_curve(experiment, part)
