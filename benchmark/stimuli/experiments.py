@@ -38,6 +38,7 @@ class ShownImages:
     #: Pattern of a path below the folder: "{condition}/{category}_{image}.png" ("*": any text, "#": digits), or a
     #: regular expression with named groups.
     names: str = ""
+    example: str = ""  # of such a name, for messages
     table: str = ""  # a table in the folder, with a row an image
     columns: Mapping[str, str] = field(default_factory=dict)  # label -> the table's column
 

@@ -144,7 +144,7 @@ def _of_experiment(entry: Entry, folder: Path) -> Iterator[Item]:
     elif entry.layout == "cue-conflict":
         own = published[entry.layout]
     else:
-        own = published.get(entry.name) or replace(published["contrast"], conditions={}, unlisted=True)
+        own = published.get(entry.name) or replace(published["contrast"], name=entry.name, conditions={}, unlisted=True)
     for name, path, labels in experiment_images(own, folder):
         condition = labels.get("condition", "")
         # The digests of published sets cover the column, empty where there is one condition.
@@ -169,7 +169,8 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
         rows = ((path, own.labels_of(path.relative_to(folder).as_posix())) for path in images_below(folder))
     for path, found in rows:
         if not found:
-            raise StimuliError(f"{own.where('stimuli.names')}: {path} has another form than '{shown.names}'.")
+            form = shown.example or shown.names or "[CONDITION/]CATEGORY/IMAGE"
+            raise StimuliError(f"{own.where('stimuli.names')}: {path} has another form than '{form}'.")
         labels = own.completed(found)
         labels["category"] = own.words.get(labels["category"].lower(), labels["category"])
         for key, text, known in (
