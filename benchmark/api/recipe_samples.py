@@ -58,9 +58,8 @@ def compare_recipes(
     with leaderboard.reading() as store:
         spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
         known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
-        sides = {
-            asked: frozenset(name for name in known if fits((name, name.partition("(")[0]), asked)) for asked in (a, b)
-        }
+        bare = {name: (name, name.partition("(")[0]) for name in known}
+        sides = {asked: frozenset(name for name in known if fits(bare[name], asked)) for asked in (a, b)}
         for name in (name for name, own in sides.items() if not own):
             raise unknown_name("recipe", name, known, "`bench rank --by-recipe` lists those with scores.")
         if len(sides) < 2 or sides[a] & sides[b]:
@@ -68,9 +67,8 @@ def compare_recipes(
             raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
         wanted = sides[a] | sides[b]
         kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
-        found = compared_recipes(
-            [sample for space in kept for sample in _samples(store, *space, suite)], sides, mixed=mixed
-        )
+        samples = [sample for space in kept for sample in _samples(store, *space, suite)]
+    found = compared_recipes(samples, sides, mixed=mixed)
     if not found:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
@@ -88,9 +86,8 @@ def claims(
     rows = []
     with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
         for claim in read_claims(PAPERS if file is None else Path(file)):
-            by = claim.metric or None
             try:
-                found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=by)
+                found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric)
             except BenchError as error:
                 rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
             else:
@@ -115,9 +112,7 @@ def recipe_power(
     suite: str | None = None,
     detect: float = 0.02,
     power: float = 0.8,
-    train_hours: Annotated[
-        float, Option("Count so many hours for training a network (with --networks).", "--train-hours", least=0)
-    ] = 0.0,
+    train_hours: Annotated[float, Option("Count so many hours for training a network.", least=0)] = 0.0,
 ) -> Table:
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
     found = compare_recipes(leaderboard, a, b, suite=suite)

@@ -83,13 +83,9 @@ def rank(
     ] = None,
     explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
     wide: Annotated[bool, Option("Show every table and column, also without room beside.", "--wide")] = False,
-    by_recipe: Annotated[
-        bool, Option("Show means over the networks of a recipe.", "--by-recipe", without=OF_NETWORKS)
-    ] = False,
-    by_family: Annotated[bool, Option("Show means over families.", "--by-family", without=OF_NETWORKS)] = False,
-    by_architecture: Annotated[
-        bool, Option("Show means over architectures.", "--by-architecture", without=OF_NETWORKS)
-    ] = False,
+    by_recipe: Annotated[bool, Option("Show means over the networks of a recipe.", without=OF_NETWORKS)] = False,
+    by_family: Annotated[bool, Option("Show means over families.", without=OF_NETWORKS)] = False,
+    by_architecture: Annotated[bool, Option("Show means over architectures.", without=OF_NETWORKS)] = False,
     **asked: Any,
 ) -> int:
     if suite and also_suite and suite != also_suite:
@@ -269,25 +265,19 @@ def consistency(
     leaderboard: Selection,
     observers: tuple[str, ...],
     experiment: str | None,
+    *,
     matrix: Annotated[
-        bool,
-        Option(
-            "Show all pairs of the observers named, or of all observers.", "--matrix", without=("ranks", "differences")
-        ),
+        bool, Option("Show all pairs of the observers named, or of all observers.", without=("ranks", "differences"))
     ] = False,
     ranks: Annotated[
         bool,
         Option(
             "Show the published rankings by human-likeness and OOD accuracy.",
-            "--ranks",
             without=("observers", "experiment", "differences"),
         ),
     ] = False,
     differences: Annotated[
-        bool,
-        Option(
-            "Count the significant differences between networks.", "--differences", without=("observers", "experiment")
-        ),
+        bool, Option("Count the significant differences between networks.", without=("observers", "experiment"))
     ] = False,
 ) -> int:
     if differences:
@@ -402,9 +392,7 @@ def power(
     output: Output = None,
     *,
     train_hours: float = 0.0,
-    networks: Annotated[
-        bool, Option("Plan networks of two recipes, A and B.", "--networks", without=("discordant",))
-    ] = False,
+    networks: Annotated[bool, Option("Plan networks of two recipes, A and B.", without=("discordant",))] = False,
     **asked: Any,
 ) -> int:
     if networks and not (asked["a"] and asked["b"]):

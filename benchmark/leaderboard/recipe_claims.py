@@ -29,7 +29,7 @@ class RecipeClaim:
     over: str
     under: str = "standard"
     suite: str
-    metric: str = ""  # default: the suite's headline
+    metric: str | None = None  # default: the suite's headline
     direction: Literal["higher", "lower"] = "higher"
     margin: float = 0.0
     family: str = ""  # of tests; default: all claims of the file

@@ -79,10 +79,9 @@ class HeadlineSample:
             value = float(units.mean(axis=0) @ self.answers.values)
             return Cell(value=value, n=len(at), flags=("two alone: no interval",))
         found = over_networks([(1.0, units)], self.answers.values, self.answers.images)
-        low, high = (
-            bounded_interval(found.value, found.spread, limits) if limits else t_interval(found.value, found.spread)
-        )
-        return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
+        value, spread = found.value, found.spread
+        low, high = bounded_interval(value, spread, limits) if limits else t_interval(value, spread)
+        return Cell(value=value, low=low, high=high, n=len(at), source=found)
 
 
 def line_of(network: Observed) -> str:
@@ -98,8 +97,7 @@ def _averaged(rows: Floats, lines: Sequence[str], alone: Sequence[int]) -> Float
 
 
 def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") -> Table:
-    """Return a row for each recipe (or family, or architecture) of a label space, a column for each headline; below,
-    the spread between networks of one recipe beside that between recipes."""
+    """Return means of recipes (or families, architectures) in each headline; below, spreads within and between them."""
     groups = [sample.groups(by) for sample in samples]
     rows: list[tuple[Value, ...]] = []
     for name in dict.fromkeys(name for own in groups for name in own):
@@ -203,8 +201,8 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
 def _paired(
     networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]
 ) -> tuple[list[tuple[int, int]], Floats, str]:
-    """Return pairs alike in source, architecture and seed, their weights [units, networks], and what they are called.
-    A partner is of the same series ("resnet50_l2_eps0" for "resnet50_l2_eps3"), then plain in its name."""
+    """Return pairs alike in source, architecture and seed, their weights [units, networks], and a name for them."""
+    # Of several partners that of the same series ("resnet50_l2_eps0" for "resnet50_l2_eps3"), then the plain one.
     each, lineages, pairs = np.eye(len(networks)), [network.lineage for network in networks], []
     for i in a:
         own = lineages[i]
