@@ -60,10 +60,11 @@ class Entry:
 
 def read_entries(board: BoardFolder) -> list[Entry]:
     """Return all submissions in the order of their runs. Raises ScoresError for one that cannot be read."""
-    entries, tries, seen = [], Counter[str](), Counter[str]()
+    entries, seen = [], Counter[str]()
     for path in board.submissions():
         stated, observer = read_submission(path)
         place = path.relative_to(board.folder).as_posix()
+        again = bool(stated.trials) and any(each.is_sure for each in read_attestations(path, stated))
         note = read_json(path / RETRACTED, "retraction", BenchError) if (path / RETRACTED).exists() else {}
         entries.append(
             Entry(
@@ -72,23 +73,16 @@ def read_entries(board: BoardFolder) -> list[Entry]:
                 observer=observer,
                 name=f"{observer.name} ({stated.owner}, {path.name[:8]})",
                 retracted=str(note.get("reason", ""))[:300] if isinstance(note, dict) else "",
-                tier=_tier(path, stated),
+                tier="reported" if not stated.trials else "re-run" if again else "rescored",
                 moment=max((run.ended or run.started for run in stated.runs), default=""),
             )
         )
-        tries[stated.owner] += 1
-    counted = []
+    tries, counted = Counter(entry.stated.owner for entry in entries), []
     for entry in sorted(entries, key=lambda entry: (entry.moment, entry.place)):
         owner = entry.stated.owner
         seen[owner] += 1
         counted.append(replace(entry, nth=seen[owner], tries=tries[owner]))
     return counted
-
-
-def _tier(path: Path, stated: Submission) -> str:
-    if not stated.trials:
-        return "reported"
-    return "re-run" if any(each.is_sure for each in read_attestations(path, stated)) else "rescored"
 
 
 def _card(observer: ExportedObserver, entry: Entry) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Store:
     suites = _reading(queries.suites)
     score_sets = _read_once(queries.score_sets)
     latest_scores = _read_once(queries.latest_scores)
+    _observer_rows = _read_once(queries.observers)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
@@ -98,7 +99,6 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.clock: Callable[[], str] = now  # a board's site has the same bytes whenever it is built
-        self._observers: dict[bool, list[ObserverRow]] = {}
         self._known_sets: Sets = {}
         self._answered: dict[str, list[Any]] = {}
         self.together = database.together
@@ -128,13 +128,8 @@ class Store:
     ) -> list[ObserverRow]:
         """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. names,
         kinds, ids: filters. A store that is open only for reading reads them once."""
-        if self._database.write:
-            rows = self._database.read(queries.observers, latest, {"name": names, "id": ids})
-        else:
-            rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
-            self._observers[latest] = rows
-        named = [row for row in rows if (names is None or row.name in names) and (ids is None or row.id in ids)]
-        return [row for row in named if kinds is None or row.kind in kinds]
+        rows = self._observer_rows(latest, {"name": names, "id": ids})
+        return [row for row in rows if kinds is None or row.kind in kinds]
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """Store a stimulus set's names and labels, once per digest; images are not stored."""
