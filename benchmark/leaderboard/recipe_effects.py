@@ -117,7 +117,7 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
     return Table(
         title=f"{PLURAL[by]}, {samples[0].space}",
         caption="means over networks",
-        fields=(Field(by, by, who=True, breaks=TEXT_MAX), Field("networks", "networks", right=True), *about),
+        fields=(Field(by, by, who=True, breaks=TEXT_MAX), *counts("networks"), *about),
         rows=(*rows, (f"between networks of a {by}", None, *within), (f"between {PLURAL[by]}", None, *between)),
         dividers=(len(rows),),
         notes=(note,),
