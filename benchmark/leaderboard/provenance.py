@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,9 @@ from pydantic import Field as Checked
 
 from benchmark.display import printable
 from benchmark.failures import StoreError
+from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
-from registry.cards import ModelCard
+from registry.cards import Certificate, ModelCard
 from registry.files import redacted
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
@@ -218,22 +220,61 @@ def provenance_of(
 
 
 def provenance_text(behind: Provenance) -> list[str]:
-    """Return the facts of `provenance_record`, a line each, under the name of the number."""
+    """Return a line per fact, under the name of the number."""
     names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
-    facts = ((name, text) for name, value in provenance_record(behind).items() for text in _lines(value))
-    lines = (f"  {name:<12} {printable(redacted(text))}" for name, text in facts)
-    return [" ".join(map(printable, filter(None, names))), *lines]
+    facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in _facts(behind))
+    return [" ".join(map(printable, filter(None, names))), *facts]
 
 
-def _lines(value: Any) -> Iterator[str]:
-    """Yield the entries of a list, names with their values in one line, and nothing of what is empty."""
-    if isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _lines(each)
-    elif isinstance(value, Mapping) and value:
-        yield ", ".join(f"{name} {text}" for name, each in value.items() for text in _lines(each))
-    elif value not in (None, "", {}):
-        yield repr(value) if isinstance(value, float) else str(value)
+def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
+    score, card = behind.score, behind.observer.card
+    yield "value", f"{format_interval(score.value, score.low, score.high)} {score.reason}".strip()
+    yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
+    if score.low is not None:
+        yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
+    yield "n", f"{score.n} trials count, {score.excluded} do not"
+    for flag in score.flags:
+        yield "flag", flag
+    yield "observer", f"{behind.observer.kind}, identity {behind.observer.identity}"
+    for name in ("sha256", "weights", "arch", "labels", "preprocess", "options"):
+        if value := card.get(name):
+            yield {"sha256": "weights", "weights": "from"}.get(name, name), str(value)
+    if card.get("verified"):
+        with suppress(ValidationError):  # of a foreign leaderboard
+            yield "verified", str(Certificate.model_validate(card["verified"]))
+    if score.training:
+        yield "trained", ", ".join(score.training)
+    for role, note in behind.stimuli.items():
+        whole = f" of {note.whole}" if note.whole else ""
+        yield ("stimuli", f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}")
+    yield "run on", score.policy or "imported trials"
+    yield "suite", f"{score.suite} version {score.version}, space {score.space}"
+    for run in behind.trials:
+        yield "trials", _run_line(run)
+    yield "", f"{len(behind.keys)} observations"
+    if behind.peers:
+        yield "rests on", f"trials of {', '.join(behind.peers)}"
+    yield "scored", _run_line(behind.scored)
+    yield "", f"scoring code {behind.code}"
+    if score.program:
+        yield "program", f"gestaltbench {score.program}"
+    where = (behind.trials[0] if behind.trials else behind.scored)["environment"]
+    packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
+    yield "versions", ", ".join([f"python {where.get('python')}", *packages])
+    parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
+    yield "machine", ", ".join([*map(str, parts), f"{where.get('threads')} threads"])
+    if code := where.get("code"):
+        yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
+    if components := where.get("components"):
+        yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
+    yield from (("first", line) for line in behind.rerun.before)
+    if behind.rerun.command:
+        yield "again", behind.rerun.command
+
+
+def _run_line(run: Facts) -> str:
+    end = f" to {run['ended']}" if run["ended"] else ""
+    return f"{run['started']}{end} ({run['status'] or 'cut short'}): {run['command']}"
 
 
 def provenance_record(behind: Provenance) -> dict[str, Any]:

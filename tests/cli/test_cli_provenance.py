@@ -27,7 +27,7 @@ def test_everything_behind_a_headline_is_said(bench, board):
     assert ended.out.startswith("world-standard-0 cue-conflict shape_bias\n")
     for text in (
         repr(found.score.value), found.observer.identity, str(found.observer.card["sha256"]), found.score.stimuli,
-        "name world-cue-conflict", "device cpu, precision fp32", found.code, "torch ", "components", "answers 1",
+        "world-cue-conflict, 12 of 960 images", "cpu fp32, seed 0", found.code, "torch ", "components", "answers 1",
         found.score.method, "gestaltbench.run", "bench run -m world-standard-0 -s cue-conflict --limit 12 "
         "--device cpu --precision fp32 --seed 0 --batch-size 12",
     ):  # fmt: skip

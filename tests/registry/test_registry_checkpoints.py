@@ -222,7 +222,7 @@ def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factori
     ("Features", r"returned \(2, 5\).*backbone without a classifier"),
     ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
     ("Nothing", "returned str for 2 images.*one row of logits per image"),
-    ("Several", r"2 outputs of shape \(2, 9\): 0, 1.deep.*--output 0 or --output 1.deep"),
+    ("Several", r"2 outputs of shape \(2, 9\).*--output 0 or --output 1.deep"),
 ])  # fmt: skip
 def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
     with pytest.raises(WeightsError, match=message):
