@@ -61,10 +61,8 @@ def sampled_trials(digest: str, observations: Sequence[ExportedObservation]) -> 
     """Return observation -> positions of the trials that are answered again: always the same for a submission, whose
     owner cannot choose them without changing its digest."""
     rows = sorted(observations, key=lambda row: row.key)
-    ends = np.cumsum([row.n for row in rows])
-    chosen = np.random.default_rng(int(digest[:16], 16)).choice(
-        int(ends[-1]), min(SAMPLE, int(ends[-1])), replace=False
-    )
+    ends, total = np.cumsum([row.n for row in rows]), sum(row.n for row in rows)
+    chosen = np.random.default_rng(int(digest[:16], 16)).choice(total, min(SAMPLE, total), replace=False)
     found: dict[str, list[int]] = defaultdict(list)
     for at in sorted(chosen.tolist()):
         i = int(np.searchsorted(ends, at, side="right"))

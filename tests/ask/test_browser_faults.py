@@ -77,6 +77,7 @@ def test_a_server_that_is_killed_and_a_lost_connection_lose_no_answer(visit, tmp
     person.complaints[:] = [line for line in person.complaints if "net::ERR_" not in line]
 
 
+@pytest.mark.release
 def test_several_people_at_once_are_as_many(visit, browser, tmp_path):
     """Two at the same time in browsers of their own, with the same images; the code is not in the page."""
     folder, link = tmp_path / "asked", "https://app.prolific.com/submissions/complete?cc=C1"

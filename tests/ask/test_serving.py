@@ -161,6 +161,7 @@ def test_a_flood_is_answered_with_too_many(answers, serve):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
     """None lost, none doubled, though half is sent twice: as a browser does whose connection was lost."""
     with open_answers(tmp_path / "asked", session("world-natural", 200)) as kept:

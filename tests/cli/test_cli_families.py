@@ -164,6 +164,7 @@ def open_clips_own(clip):
     return transform, lambda images: scale * model.encode_image(images, normalize=True) @ vectors
 
 
+@pytest.mark.release
 def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own):
     transform, logits = open_clips_own
     table = answered.trials("sixteen", "cue-conflict", "cue-conflict")

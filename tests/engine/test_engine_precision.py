@@ -51,6 +51,7 @@ def test_bf16_is_the_networks(tmp_path):
     assert 1e-4 < np.abs(low - full).max() < 0.5
 
 
+@pytest.mark.release
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
     model = LoadedModel(card=network("net", "Normed"), module=net, digest="digest", labels=label_space("world16"))

@@ -27,7 +27,9 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGINT, 130, b"interrupted; stored trials are kept. Run the same command"),
+        pytest.param(
+            signal.SIGINT, 130, b"interrupted; stored trials are kept. Run the same command", marks=pytest.mark.release
+        ),
         (signal.SIGKILL, -signal.SIGKILL, b""),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
