@@ -75,6 +75,7 @@ def test_late_frames_are_seen_and_the_image_comes_once_more(visit, page, tmp_pat
     assert report.notes[0] == f"subject-02 (lab): {len(late)} of {len(rows)} trials had a late frame: left out"
 
 
+@pytest.mark.release
 def test_a_throttled_processor_is_caught(browser, page, tmp_path):
     """With the real clock: what is drawn late is marked, and durations are those that were measured."""
     person = Visitor(browser, page(trials=8, answer_time="unlimited"), hz=0)

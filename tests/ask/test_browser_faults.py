@@ -32,6 +32,7 @@ def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
     assert consent.is_visible()
 
 
+@pytest.mark.release
 def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
     person = visit(page("world-natural", trials=48), pace=150)
     person.begin(number=5)

@@ -296,6 +296,7 @@ DETECTORS = ("world-detector-0", "faster")
 
 
 @pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.release
 def test_detectors_answer_with_their_best_box(name, detected, networks):
     table = detected.trials(name, "cue-conflict", "cue-conflict")
     found = networks[name](shown(generated_set("world-cue-conflict"), table["stimulus"]))

@@ -176,6 +176,7 @@ def interrupt(*_):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     arch = ("--arch", f"python:{net(tmp_path)}:build")
     looks = []

@@ -94,6 +94,7 @@ def both(devices, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.release)])
+@pytest.mark.release
 def test_every_suite_in_every_precision(both, precision):
     found = both({**ONE, "models": "world-standard-0,world-reader-0", "precision": precision})
     assert {name[1] for name in found} == set(SUITES)
@@ -198,6 +199,7 @@ RAY = pytest.param({"executor": "ray", "device": "cpu"}, marks=pytest.mark.relea
 
 
 @pytest.mark.parametrize("how", [{"device": "cpu,cpu"}, RAY], ids=["processes", "ray"])
+@pytest.mark.release
 def test_every_executor(both, how):
     """Elsewhere by processes and by Ray, on the processor in one process."""
     if "executor" in how:

@@ -332,6 +332,7 @@ def objects(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_objects_of_libraries_decide_as_their_own_pipelines(tmp_path):
     (tmp_path / "four.yaml").write_text(f"name: four\nclasses: {sorted(NAMES)}\n")
     count = 0

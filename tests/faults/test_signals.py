@@ -65,7 +65,8 @@ def alive(number):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.release), signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.release
 def test_workers_end_with_their_run(runs, tmp_path, number):
     """Nobody is left behind on the devices."""
     process = runs.start(tmp_path / "many.db", "cpu,cpu")

@@ -456,6 +456,7 @@ def begun(folder):
     return board
 
 
+@pytest.mark.release
 def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkeypatch):
     tools = tmp_path / "bin"
     tools.mkdir()

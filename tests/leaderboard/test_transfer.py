@@ -61,6 +61,7 @@ def told(published):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_published_matrix_comes_out(told):
     made = told
     assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]

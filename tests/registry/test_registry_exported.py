@@ -88,6 +88,7 @@ def test_a_pickled_weight_is_refused(program, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_sample_inputs_are_not_read(program, tmp_path, loaded):
     target, inner = tmp_path / "executed", tmp_path / "inputs.pt"
     torch.save(((Hostile(target),), {}), inner)

@@ -89,6 +89,7 @@ def shown(page):
     return page.locator("table[data-table] tbody tr:visible th").all_inner_texts()
 
 
+@pytest.mark.release
 def test_a_column_sorts_and_the_address_keeps_it(visit):
     page = visit("index.html")
     head = page.locator("th[data-key='cue-conflict']")

@@ -66,6 +66,7 @@ def lite(count):
 
 
 @pytest.mark.parametrize("name", ["world-adversarial-0", "efficientnet-lite0"])
+@pytest.mark.release
 def test_fgsm_is_equal_at_every_epsilon(name, world):
     problem = lite(3) if name == "efficientnet-lite0" else world(name, 32).problem()
     ours = fgsm(problem, slope(problem).gradient, LINF.epsilons)
