@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from benchmark.contracts import Array, Trials, View
+from benchmark.contracts import Array, Suite, Trials, View
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import package_table, read_catalogue
@@ -266,6 +266,20 @@ def observe(own: object, view: View) -> Mapping[str, Array]:
         columns = [probability[:, place[c]] if c in place else np.zeros(len(view.index)) for c in own.answers]
         probability = np.stack(columns, axis=1).astype(np.float32)
     return {"response": view.responses, "probability": probability}
+
+
+def suite_on(suite: Suite, own: Experiment, summary: str, **changes: Any) -> Suite:
+    """Return a suite on an added experiment, in its label space and categories. changes: other fields of the suite."""
+    return replace(
+        suite,
+        name=f"{suite.name}:{own.name}",
+        summary=f"{summary}: {own.title or own.name}",
+        spaces=(own.space,),
+        categories=own.categories,
+        variants={},
+        of_experiment=None,
+        **changes,
+    )
 
 
 def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.contracts.declarations import declared_figures, package_data
-from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.experiments import Experiment, suite_on
 from benchmark.stimuli.roles import ROLE
 from benchmark.transforms.listing import plugin_names
 from suites.corruption import laion_c as laion
@@ -90,9 +90,7 @@ def suite_of(own: Experiment) -> Suite | None:
     """Return the suite of an added experiment that shows photographs (`role: natural`), in its own label space."""
     if own.role != ROLE:
         return None
-    name, summary = f"{NAME}:{own.name}", f"{SUITE.summary}: {own.title or own.name}"
-    one = replace(SUITE, name=name, summary=summary, spaces=(own.space,), categories=own.categories, own_space=False)
-    return replace(one, variants={}, stopping=EarlyStop(), of_experiment=None)
+    return suite_on(SUITE, own, SUITE.summary, own_space=False, stopping=EarlyStop())
 
 
 SUITE = replace(versioned(_PLAIN), of_experiment=suite_of, variants=_variants(), stopping=EarlyStop(within=within))

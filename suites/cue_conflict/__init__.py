@@ -2,10 +2,8 @@
 
 docs/suites/cue-conflict.md has the definition, numbers and deviations."""
 
-from dataclasses import replace
-
 from benchmark.contracts import Suite
-from benchmark.stimuli.experiments import Experiment, observe
+from benchmark.stimuli.experiments import Experiment, observe, suite_on
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
 from suites.cue_conflict.metrics import FIGURES, METRICS, metrics_of
@@ -18,19 +16,15 @@ def suite_of(own: Experiment) -> Suite | None:
     """Return the suite of an added experiment whose images have a shape and a texture; None of any other."""
     if not own.cues:
         return None
-    return replace(
+    return suite_on(
         SUITE,
-        name=f"{SUITE.name}:{own.name}",
-        summary=f"Shape bias: {own.title or own.name}",
+        own,
+        "Shape bias",
         metrics=metrics_of(own),
         config=own.rule,
-        spaces=(own.space,),
-        categories=own.categories,
         experiments={own.name: own.role},
-        variants={},
         questions={},
         citations=(own.citation,) if own.citation else (),
-        of_experiment=None,
     )
 
 

@@ -2,27 +2,24 @@
 
 Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
-from dataclasses import replace
 from functools import partial
 
 from benchmark.contracts import Against, Suite
-from benchmark.stimuli.experiments import Experiment, observe
+from benchmark.stimuli.experiments import Experiment, observe, suite_on
 from suites.human_comparison.against_people import compare, people
-from suites.human_comparison.experiments import SET_ROLES, shown
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import figures_of, kept, metrics_of
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score
-
-NAME = "human-comparison"
+from suites.human_comparison.shown_experiments import SET_ROLES, shown
 
 
 def suite_of(own: Experiment | None) -> Suite:
     """Return the suite of an added experiment, or of the published ones."""
     experiments, rule = shown(own), None if own is None else own.rule
     suite = Suite(
-        name=NAME,
+        name="human-comparison",
         version=4,
         summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
         needs="decisions",
@@ -52,17 +49,13 @@ def suite_of(own: Experiment | None) -> Suite:
     )
     if own is None:
         return suite
-    return replace(
+    return suite_on(
         suite,
-        name=f"{NAME}:{own.name}",
-        summary=f"Error consistency with people: {own.title or own.name}",
+        own,
+        "Error consistency with people",
         experiments={own.name: own.role},
-        spaces=(own.space,),
-        categories=own.categories,
         partial=own.partial,
-        variants={},
         citations=(own.citation,) if own.citation else (),
-        of_experiment=None,
     )
 
 

@@ -27,10 +27,10 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, caveats, coverage_flag, roles_of, silent_roles
+from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 REGIME_METRICS = ("regime_consistency", "regime_accuracy")

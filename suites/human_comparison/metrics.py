@@ -16,7 +16,7 @@ from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
-from suites.human_comparison.experiments import BY_ROLE, Shown
+from suites.human_comparison.shown_experiments import BY_ROLE, Shown
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"

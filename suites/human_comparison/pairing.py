@@ -20,9 +20,9 @@ from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
 from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
-from suites.human_comparison.experiments import BY_ROLE, Shown
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import coverage_flag, roles_of
+from suites.human_comparison.shown_experiments import BY_ROLE, Shown
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.roles import sets_of
 from benchmark.transforms.listing import own_list, transform
-from suites.human_comparison.experiments import WORLD_LEVELS, WORLD_ROLES, shown
+from suites.human_comparison.shown_experiments import WORLD_LEVELS, WORLD_ROLES, shown
 
 WORLD = "world16"
 #: Natural images of the built-in world under each condition: four of each category.

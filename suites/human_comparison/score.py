@@ -14,9 +14,9 @@ from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
-from suites.human_comparison.experiments import BY_ROLE, Shown, shown
 from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
+from suites.human_comparison.shown_experiments import BY_ROLE, Shown, shown
 
 METHOD = "bootstrap: images"  # within conditions
 NEEDS_PEOPLE = (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
-from suites.human_comparison.experiments import SET_ROLES
+from suites.human_comparison.shown_experiments import SET_ROLES
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.experiments import BY_ROLE
+from suites.human_comparison.shown_experiments import BY_ROLE
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):

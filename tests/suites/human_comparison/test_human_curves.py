@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.consistency import likeness_table
 from suites.human_comparison import SUITE
-from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve
+from suites.human_comparison.shown_experiments import BY_ROLE
 
 LOW_PASS = BY_ROLE["low-pass"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api
 from suites.human_comparison import SUITE
-from suites.human_comparison.experiments import WORLD_LEVELS
+from suites.human_comparison.shown_experiments import WORLD_LEVELS
 
 
 @pytest.mark.slow

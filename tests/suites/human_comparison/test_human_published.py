@@ -12,8 +12,8 @@ from benchmark.stats import compare_ratio
 from benchmark.stats.ratios import correct, share
 from suites.human_comparison import SUITE
 from suites.human_comparison.against_people import people
-from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import accuracy_name
+from suites.human_comparison.shown_experiments import BY_ROLE
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 from suites.human_comparison.against_people import compare, people
-from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import BESIDE, reliability, weighted_correlation
+from suites.human_comparison.shown_experiments import BY_ROLE
 
 
 class Shelf:

@@ -17,7 +17,7 @@ from benchmark.contracts import Trials
 from benchmark.stimuli.trial_tables import read_tables
 from suites.cue_conflict.score import score as cue_scores
 from suites.human_comparison.against_people import compare
-from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
+from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 
 pytestmark = pytest.mark.slow
 ARCHIVES = {"error-consistency": ("cue-conflict", 18), "vlm_shapebias": (".", 55)}  # tables to read; answer sets
