@@ -171,6 +171,7 @@ def _answered(
 def read_attestations(path: Path, stated: Submission) -> list[Attestation]:
     """Return the attestations of a submission. Raises ScoresError for one that does not fit it, or itself."""
     digest, found = sha256((path / RUN).read_bytes()), []
+    wanted = [(key, at) for key, places in sampled_trials(digest, stated.observations).items() for at in places]
     for file in sorted((path / ATTESTATIONS).glob("*.json")):
         if file.name.endswith(SIGNED):
             continue
@@ -180,7 +181,6 @@ def read_attestations(path: Path, stated: Submission) -> list[Attestation]:
             raise ScoresError(f"{file.name}: no attestation: {error.errors()[0]['msg']}.") from error
         if each.submission != digest:
             continue  # of an earlier state of the submission: it says nothing of this one
-        wanted = [(key, at) for key, places in sampled_trials(digest, stated.observations).items() for at in places]
         agreeing = sum(same for *_, same in each.trials)
         if sorted((key, at) for key, at, _ in each.trials) != sorted(wanted):
             raise ScoresError(f"{file.name}: its trials are not the sample that the submission's digest chooses.")

@@ -60,7 +60,7 @@ Block = tuple[str, str, str]  # suite, role, condition
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class BoardFinding:
     """What the check found at a path of the board."""
 
     path: str
@@ -73,7 +73,7 @@ class BoardReport:
     """The outcome of a check. placed: network, suite, metric, value and rank of each headline."""
 
     submissions: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[BoardFinding] = field(default_factory=list)
     placed: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
@@ -168,7 +168,7 @@ class _Checker:
     report: BoardReport
 
     def found(self, path: str, weight: Weight, *texts: str) -> None:
-        self.report.findings += [Finding(path=path, weight=weight, text=printable(text)[:1000]) for text in texts]
+        self.report.findings += [BoardFinding(path=path, weight=weight, text=printable(text)[:1000]) for text in texts]
 
     @cached_property
     def others(self) -> dict[str, tuple[Submission, ExportedObserver]]:
@@ -271,7 +271,12 @@ class _Checker:
 
     def _elsewhere(self, place: str, observer: ExportedObserver) -> None:
         """Find the same network, or the same answers, under another name."""
-        weights = PurePosixPath(place).name
+        weights, stated = PurePosixPath(place).name, self.others[place][0]
+        sets = self.board.sets(stated.stimuli)
+        own = {
+            digest: (np.array(sets[digest].labels.get("category", ()), dtype=str), self._answers(place, digest))
+            for digest in sorted(stated.trials.keys() & sets.keys())
+        }
         for path, (_, theirs) in self.others.items():
             if path == place:
                 continue
@@ -279,18 +284,19 @@ class _Checker:
                 gone = ", retracted" * (self.board.folder / path / RETRACTED).exists()
                 self.found(place, "refused", f"these weights are on the board already{gone}: {path}")
                 continue
-            equal, n, wrong = self._alike(place, path)
+            equal, n, wrong = self._alike(own, path)
             if n >= ENOUGH and wrong >= WRONG and equal >= ALIKE * n:
                 weight: Weight = "refused" if equal == n else "person"
                 self.found(place, weight, f"{equal} of {n} answers, {wrong} of them wrong, are those of {path}")
 
-    def _alike(self, place: str, path: str) -> tuple[int, int, int]:
-        """Return equal answers, all answers, and wrong ones of two submissions; reading ends where they differ."""
-        (mine, _), (theirs, _) = self.others[place], self.others[path]
-        both, sets, equal, n, wrong = mine.trials.keys() & theirs.trials.keys(), self.board.sets(mine.stimuli), 0, 0, 0
-        for digest in sorted(both & sets.keys()):
-            a, b = (self._answers(at, self.others[at][0], digest) for at in (place, path))
-            truth = np.array(sets[digest].labels.get("category", ()), dtype=str)
+    def _alike(self, own: Mapping[str, tuple[Array, Mapping[Block, Array]]], path: str) -> tuple[int, int, int]:
+        """Return equal answers, all answers, and wrong ones of two submissions; reading ends where they differ. own:
+        digest -> the right answers and those of the one."""
+        theirs, (equal, n, wrong) = self.others[path][0].trials, (0, 0, 0)
+        for digest, (truth, a) in own.items():
+            if digest not in theirs:
+                continue
+            b = self._answers(path, digest)
             for block in a.keys() & b.keys():
                 m = min(len(a[block]), len(b[block]), len(truth))
                 equal += int((a[block][:m] == b[block][:m]).sum())
@@ -299,7 +305,8 @@ class _Checker:
                 break
         return equal, n, wrong
 
-    def _answers(self, place: str, stated: Submission, digest: str) -> Mapping[Block, Array]:
+    def _answers(self, place: str, digest: str) -> Mapping[Block, Array]:
+        stated, _ = self.others[place]
         shown = [row for row in stated.observations if row.stimuli == digest]
         rows = {row.key: (row.suite, row.role, row.condition) for row in shown}
         found = read_responses(self.board.folder / place / stated.trials[digest], sum(row.n for row in shown))

@@ -32,8 +32,7 @@ from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.experiments import Experiment as Stated
-from benchmark.stimuli.experiments import added_experiments
+from benchmark.stimuli.experiments import Experiment, added_experiments
 from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.variables import read_settings
@@ -75,7 +74,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class AskedExperiment:
     """A page to open."""
 
     session: Session
@@ -140,7 +139,7 @@ def ask(
     ] = None,
     out: Annotated[Path | None, Option("Write the page to this file.", "--out", "-o", kind="new file")] = None,
     served: Annotated[bool, Option("Serve the page and collect the answers of several people.", "--serve")] = False,
-) -> Experiment:
+) -> AskedExperiment:
     """Run a browser experiment and collect people's answers.
 
     People name the images of SET. The page is one file that contacts no other host. It measures when each image was on
@@ -180,7 +179,7 @@ def ask(
     )
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed, answers)
     html_page, boards = page(opened, delivery), tuple(suite.name for suite in suites)
-    done = Experiment(session=opened, html=html_page, boards=boards)
+    done = AskedExperiment(session=opened, html=html_page, boards=boards)
     if out is not None:
         write_whole(out, done.html)
     if jatos is not None:
@@ -205,7 +204,7 @@ class Presentation:
         return presentation_times("duration", ",".join(map(str, several)))
 
 
-def presentation_of(experiment: Stated | None) -> Presentation:
+def presentation_of(experiment: Experiment | None) -> Presentation:
     """Return how an added experiment is shown. Raises StimuliError that names the line of its YAML."""
     if experiment is None:
         return Presentation()

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 from benchmark.contracts import CHUNK, Array
 from benchmark.display import printable
 from benchmark.failures import BenchError, ScoresError
+from benchmark.leaderboard.field_formats import plain_name
 from benchmark.leaderboard.leaderboard_document import (
     Digest,
     Document,
@@ -97,7 +98,7 @@ def submission_files(document: Document, observer: str, owner: str, references: 
     files[SCORES] = plain_json([row.model_dump(mode="json") for row in scores])
     for stimuli in shown:
         if rows := [row for row in own if row.stimuli == stimuli.digest]:
-            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stimuli.name).strip("-.")[:80]
+            plain = plain_name(stimuli.name)[:80]
             files[f"{TRIALS}/{plain}-{stimuli.digest[:12]}.parquet"] = _trials_file(document, rows, stimuli.ids)
     stated = Submission(
         program=document.program,

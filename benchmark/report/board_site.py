@@ -34,7 +34,7 @@ BUILD = "bench board build"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SubmissionEntry:
     """A submission on the site. tier: "reported", "rescored" or "re-run"; nth, tries: of its owner."""
 
     place: str
@@ -58,7 +58,7 @@ class Entry:
         return f"bench reproduce --submission {self.place}"
 
 
-def read_entries(board: BoardFolder) -> list[Entry]:
+def read_entries(board: BoardFolder) -> list[SubmissionEntry]:
     """Return all submissions in the order of their runs. Raises ScoresError for one that cannot be read."""
     entries, seen = [], Counter[str]()
     for path in board.submissions():
@@ -67,7 +67,7 @@ def read_entries(board: BoardFolder) -> list[Entry]:
         again = bool(stated.trials) and any(each.is_sure for each in read_attestations(path, stated))
         note = read_json(path / RETRACTED, "retraction", BenchError) if (path / RETRACTED).exists() else {}
         entries.append(
-            Entry(
+            SubmissionEntry(
                 place=place,
                 stated=stated,
                 observer=observer,
@@ -85,7 +85,7 @@ def read_entries(board: BoardFolder) -> list[Entry]:
     return counted
 
 
-def _card(observer: ExportedObserver, entry: Entry) -> dict[str, Any]:
+def _card(observer: ExportedObserver, entry: SubmissionEntry) -> dict[str, Any]:
     card = foreign_card(observer, entry.stated.program, "board")
     if observer.name == entry.name:
         facts = f"{entry.tier}; try {entry.nth} of {entry.tries} by {entry.stated.owner}; again: {entry.again}"
@@ -94,7 +94,7 @@ def _card(observer: ExportedObserver, entry: Entry) -> dict[str, Any]:
 
 
 def _bring(
-    store: Store, board: BoardFolder, entry: Entry, command: str, codes: Codes, suites: Mapping[str, Suite]
+    store: Store, board: BoardFolder, entry: SubmissionEntry, command: str, codes: Codes, suites: Mapping[str, Suite]
 ) -> None:
     """Write a submission's trials into the board's leaderboard and score them, at the time of its run."""
     last = [entry.moment]

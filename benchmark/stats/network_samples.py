@@ -145,7 +145,7 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> NetworkAnswers 
     few = len(shared) > 1 and min(int(labels.max()) + 1 for labels in shared) < FEW_CLUSTERS
     estimate = few_clusters_variance if few else clustered_variance
     images: ImageVariance = lambda weights: estimate(influence @ weights, shared)  # noqa: E731
-    return NetworkAnswers(values, images, len(num), limits, num, den, shared)
+    return NetworkAnswers(values=values, images=images, n=len(num), limits=limits, num=num, den=den, factors=shared)
 
 
 def from_pairs(
