@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 NEEDED = (
     "registry/cards_builtin/world.yaml", "registry/label_spaces/imagenet1k.txt",
     "registry/world_checkpoints/world-standard-0.safetensors", "benchmark/stimuli/catalogue.yaml",
-    "benchmark/store/migrations/versions/0004_first.py", "suites/cue_conflict/__init__.py",
+    "benchmark/store/versions.py", "suites/cue_conflict/__init__.py",
     "benchmark/cli/__init__.py", *(f"{name}/py.typed" for name in ("gestaltbench", "benchmark", "registry", "suites")),
 )  # fmt: skip
 

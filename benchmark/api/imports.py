@@ -40,7 +40,7 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
 
     Returns the number of new score sets."""
     settings = read_settings(db)
-    # A missing leaderboard is an error here; an older one is upgraded.
+    # A missing leaderboard is an error here.
     with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
         return score_again(store, number, suite).new_sets
 

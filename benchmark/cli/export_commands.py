@@ -140,9 +140,7 @@ def merge(**asked: Any) -> int:
 def status(**asked: Any) -> int:
     state = api.db_status(**asked)
     echo_line(f"{state.place}: {state.server}, {decimal(state.size)}")
-    older = state.revision < state.newest
-    what = "bench db upgrade" if older else "pip install --upgrade gestaltbench"
-    other = f", this program's is {state.newest}: `{what}`"
+    other = f", this program's is {state.newest}"
     echo_line(f"schema {state.revision}{'' if state.revision == state.newest else other}")
     for name in _COUNTED:
         if name in state.counts:
@@ -151,18 +149,6 @@ def status(**asked: Any) -> int:
         echo_line(f"unfinished runs, still running or killed: {state.open_runs}")
     if state.incomplete:
         echo_line(f"{state.incomplete} observations lack trials: repeat the run's command to resume")
-    return 0
-
-
-@command()
-def upgrade(*, db: Db = None) -> int:
-    """Upgrade an older leaderboard's schema.
-
-    An interrupted upgrade leaves the old schema."""
-    before = api.db_status(db).revision
-    with open_store(read_settings(db).db, create=False):
-        after = api.db_status(db).revision
-    echo_line(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
     return 0
 
 
@@ -209,8 +195,8 @@ def reference(**asked: Any) -> int:
     return 3 if report.failed else 0
 
 
-@click.group(commands=[merge, status, check, rescore, reference, upgrade, vacuum])
+@click.group(commands=[merge, status, check, rescore, reference, vacuum])
 def db() -> None:
-    """Merge, check and upgrade leaderboards.
+    """Merge, check and rescore leaderboards.
 
     A leaderboard is a file path or a URL (postgresql://USER@HOST/NAME)."""

@@ -1,14 +1,14 @@
 """The tables. Rows are inserted, never changed; "newest" means the latest `created`. Keys are digests, so that a merge
 inserts new rows and ignores equal ones. A row's checksum (`id`, or `checksum` if its key is another) is the digest of
-its other columns. A change of the tables needs a migration in `migrations/versions` and a higher `HEAD`."""
+its other columns. A change of the tables needs a higher `HEAD`: leaderboards of another one are refused."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
-HEAD = "0004"  # the newest migration; tests hold it equal to the migrations folder
+HEAD = "0004"  # the number of these tables
 APPLICATION = "gestaltbench"
 
-#: Names for every constraint, so that later migrations can address them on both data bases.
+#: Names for every constraint, the same in both data bases.
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -17,7 +17,7 @@ NAMES = {
 }
 METADATA = sa.MetaData(naming_convention=NAMES)
 
-#: Alembic's own table: the one source of the schema's number. Outside METADATA, as alembic expects.
+#: The one source of the schema's number, under the name that it has had since the first leaderboard.
 REVISION = Table(
     "alembic_version",
     sa.MetaData(),

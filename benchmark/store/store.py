@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
-    """Open a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `write` an older one
-    is brought up to date, and with `create` a missing one is made. Raises StoreError."""
+    """Open a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `create` a
+    missing one is made. Raises StoreError."""
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 

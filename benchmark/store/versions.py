@@ -1,11 +1,9 @@
-"""A leaderboard's schema: made, brought up to date, or refused where another program or a newer one wrote it."""
+"""A leaderboard's schema: made, or refused where another program or another version wrote it."""
 
 import re
-import shlex
 from collections import defaultdict
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -13,15 +11,13 @@ from benchmark.display import printable
 from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
-from benchmark.store.db_errors import as_store_errors, damaged, no_leaderboard, retry
+from benchmark.store.db_errors import damaged, no_leaderboard, retry
 from benchmark.store.location import Location, parse_location
 from benchmark.store.sql import insert_new, now
 from benchmark.version import __version__
 from registry.files import is_file
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-OLDEST = "0004"  # the oldest schema that a migration starts from
-_LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgrading the tables
+_LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making the tables
 
 
 def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
@@ -63,14 +59,10 @@ def ensure_tables(database: Database, *, create: bool = True) -> None:
         if not (database.write and create):
             raise no_leaderboard(shown)
         create_tables(database)
-    elif not OLDEST <= stored <= schema.HEAD:
+    elif stored != schema.HEAD:
         what = "pip install --upgrade gestaltbench" if stored > schema.HEAD else "start a new one with `--db`"
-        read = f"schema {stored}; this one, {__version__}, reads {OLDEST} to {schema.HEAD}"
+        read = f"schema {stored}; this one, {__version__}, reads {schema.HEAD}"
         raise StoreError(f"the leaderboard {shown} was written by another gestaltbench ({read}): {what}")
-    elif stored < schema.HEAD and not database.write:
-        raise StoreError(f"the leaderboard {shown} is older: `bench db upgrade --db {shlex.quote(shown)}` upgrades it")
-    elif stored < schema.HEAD:
-        upgrade(database)
 
 
 #: What PostgreSQL has in a leaderboard's schema, extensions' own things left out: (kind, name).
@@ -138,27 +130,6 @@ def create_tables(database: Database) -> None:
         insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
         facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
         insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
-
-
-def upgrade(database: Database) -> None:
-    """All missing migrations in one transaction: cut short, it leaves the old leaderboard."""
-    from alembic import command  # takes longer to import than most commands to run
-    from alembic.config import Config
-
-    with as_store_errors(database.location), database.engine.connect() as connection:
-        if database.location.server is None:
-            # A migration may rebuild a table, and dropping the old one would follow its references.
-            # Inside a transaction SQLite ignores this pragma, so it goes first, past SQLAlchemy.
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            driver.execute("PRAGMA foreign_keys=OFF")
-        with connection.begin():
-            _one_at_a_time(connection)
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        connection.invalidate()  # the next connection checks references again
 
 
 def _one_at_a_time(connection: sa.Connection) -> None:

@@ -142,10 +142,10 @@ def recoded(path, random):
 
 READERS = [
     ("rank", "--all"), ("rank", "--by", "accuracy"), ("rank", "--unseen-only", "-s", "cue-conflict"),
-    ("show", "world-standard-0"), ("compare", "ideal-shape", "world-standard-0"), ("compare", "transfer"),
+    ("show", "world-standard-0"), ("compare", "ideal-shape", "world-standard-0"), ("compare", "measures"),
     ("compare", "consistency", "--matrix"), ("compare", "consistency", "--ranks"),
     ("export",), ("export", "--format", "json"), ("export", "--trials", "world-standard-0"),
-    ("db", "rescore"), ("doctor",), ("db", "status"), ("db", "check"), ("db", "vacuum"), ("db", "upgrade"),
+    ("db", "rescore"), ("doctor",), ("db", "status"), ("db", "check"), ("db", "vacuum"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12"),
 ]  # fmt: skip
@@ -189,7 +189,7 @@ run --dry-run -m ideal-shape --precision-target ?
 run -m ideal-shape -s cue-conflict --limit 2 --batch-size ?
 ?
 compare consistency ? ? -e ?
-compare transfer -c ?
+compare correlate --format ?
 compare correlate -m ?
 export --trials ? -s ?
 plot gallery -m ? -o x.png --set ?

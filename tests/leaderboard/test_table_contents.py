@@ -9,7 +9,7 @@ from plain_suites import plain_suite
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.failures import BenchError, StoreError, UnknownName
-from benchmark.leaderboard import trial_pools
+from benchmark.leaderboard import unseen_conditions
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
 from benchmark.leaderboard.comparison import discordant_tables
@@ -267,15 +267,15 @@ def noisy(_tags, trials):
 SEEN = plain_suite("degraded", MEAN, seen=noisy, config=None, score=means)
 
 
-def test_boards_without_what_was_seen_and_pools_of_one_collection(score, sets, monkeypatch):
+def test_boards_without_what_was_seen(score, sets, monkeypatch):
     cues, full, *_ = sets
     one, other = {"": cues}, {"": full}
     runs = [scored("alone", degraded(1, 1), other), scored("plain", degraded(3, 2), one)]
     runs += [scored("trained", degraded(1, 4), one, ("noise(x)",)), scored("rule", degraded(4, 4), one, kind="ideal")]
     rows = [score(run.observer.name, 1, 2, suite="degraded", metric="mean", role="", set_id=run.observer.name,
                   stimuli=run.scores.stimuli[""]) for run in runs[:3]]  # fmt: skip
-    monkeypatch.setattr(trial_pools, "scored_trials", lambda _store, _suite: runs)
-    first, last = trial_pools.unseen_boards(None, SEEN, rows, sets)
+    monkeypatch.setattr(unseen_conditions, "scored_trials", lambda _store, _suite: runs)
+    first, last = unseen_conditions.unseen_boards(None, SEEN, rows, sets)
     assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in first.rows] == [
         ("plain", 0.75, 4), ("trained", 0.25, 4),
     ]  # fmt: skip
@@ -286,15 +286,7 @@ def test_boards_without_what_was_seen_and_pools_of_one_collection(score, sets, m
         "degraded (version 2), geirhos16", "no observer here was trained on any condition",
     )  # fmt: skip
     with pytest.raises(BenchError, match="--unseen-only"):
-        trial_pools.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
-    pools = trial_pools.pools(SimpleNamespace(stimuli_names=lambda: [*sets.values()]), [SEEN], None)
-    assert [(pool.title, pool.categories, [m.observer for m in pool.members]) for pool in pools] == [
-        (f"degraded (version 2), geirhos16: cue-conflict ({cues[:8]})", 16, ["plain", "trained"]),
-        (f"degraded (version 2), geirhos16: cue-conflict ({full[:8]})", 16, ["alone"]),
-    ]
-    trained = pools[0].members[1].trials
-    assert trained.training == ("noise(x)",)
-    assert trained["seen"].tolist() == [False] * 4 + [True] * 4 and trained["right"].sum() == 5
+        unseen_conditions.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
 
 
 def test_the_rows_around_ones_own(suite, sets, score):

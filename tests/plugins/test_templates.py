@@ -17,7 +17,7 @@ TYPES = """
 [mypy]
 strict = true
 follow_imports = silent
-[mypy-torch.*,scipy.*,pandas.*,sqlalchemy.*,alembic.*,rich.*,requests.*,urllib3.*,PIL.*,ray.*,jinja2.*]
+[mypy-torch.*,scipy.*,pandas.*,sqlalchemy.*,rich.*,requests.*,urllib3.*,PIL.*,ray.*,jinja2.*]
 follow_imports = skip
 follow_imports_for_stubs = True
 [mypy-torch._C.*,torch.autograd.*]

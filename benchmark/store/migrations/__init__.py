@@ -1,1 +1,0 @@
-"""Numbered changes of the schema, for alembic. A fresh leaderboard is made without them."""
