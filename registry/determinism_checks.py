@@ -1,16 +1,12 @@
 """Checks that a network answers each image independently, with logits, and does not change: otherwise another batch
 size or order would give another score."""
 
-import base64
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -217,40 +213,6 @@ def unnormalised(logits: Tensor) -> Check:
     if bool((logits <= 0).all()) and torch.allclose(totals, torch.ones_like(totals), atol=1e-3):
         return Check(name=name, ok=True, detail="outputs are log-probabilities: same decisions, attacks may differ")
     return Check(name=name, ok=True, detail=f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
-
-
-_STEPS = 32767
-
-
-def canary_text(values: Tensor) -> str:
-    """Return few numbers of each row, as text of a hundred characters."""
-    generator = torch.Generator().manual_seed(_SEED)
-    signs = torch.randint(2, (values.shape[1], 2), generator=generator) * 2.0 - 1
-    sums = (_given(values) @ signs).numpy().astype(np.float64)
-    scale = float(np.abs(sums).max()) or 1.0
-    steps = np.rint(sums / scale * _STEPS).astype("<i2")
-    return f"{scale:.7g} {base64.b64encode(steps.tobytes()).decode()}"
-
-
-def canaries_differ(first: str, second: str) -> bool:
-    """Return whether canary answers (texts joined by ";") differ beyond float noise, or cannot be read."""
-    pairs = zip_longest(first.split(";"), second.split(";"), fillvalue="")
-    for a, b in ((_canary_numbers(x), _canary_numbers(y)) for x, y in pairs):
-        if a is None or b is None or a.shape != b.shape:
-            return True
-        largest = max(np.abs(a).max(), np.abs(b).max())
-        if not np.abs(a - b).max() <= TOLERANCE * largest:  # nor where that is NaN
-            return True
-    return False
-
-
-def _canary_numbers(text: str) -> NDArray[np.float64] | None:
-    scale, _, steps = text.partition(" ")
-    try:
-        numbers = np.frombuffer(base64.b64decode(steps, validate=True), dtype="<i2")
-        return numbers * (float(scale) / _STEPS) if len(numbers) else None
-    except ValueError:
-        return None
 
 
 def _differentiable(model: LoadedModel, images: Tensor) -> Check:

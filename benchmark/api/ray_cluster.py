@@ -76,7 +76,7 @@ class RayCluster:
 
     def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:
         """Submit every shard that has tasks; store the answers of each as soon as it ends."""
-        ray, every, known = self.ray, [task for part in parts for task in part.tasks], {}
+        ray, every, known = self.ray, [task for part in parts for task in part.tasks], set[str]()
         own_file = parse_location(self.plan.settings.db).path is not None
         if own_file:
             with open_store(self.plan.settings.db) as store:

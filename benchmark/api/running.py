@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -261,11 +261,13 @@ def run_here(
     prepared: RunPlan,
     reporter: Reporter,
     command: str = "bench run",
-    known: Mapping[str, str] | None = None,
+    known: Collection[str] = (),
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
-    """Carry out a plan or a shard in this process, on one device. known: complete observations of another leaderboard,
-    by key, which are not computed again; enough: called after each chunk of all blocks, ends the run if it is true."""
+    """Carry out a plan or a shard in this process, on one device.
+
+    known: keys of complete observations of another leaderboard, which are not computed again; enough: called after each
+    chunk of all blocks, ends the run if it is true."""
     from benchmark.engine.run import RunOptions, execute_tasks
 
     request = prepared.request
@@ -286,7 +288,7 @@ def run_here(
             part=prepared.part,
             note=whole,
             asked=kept,
-            known=known or {},
+            known=known,
             enough=enough,
             loaded=prepared.loaded,
         )

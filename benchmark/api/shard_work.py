@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class ShardWork:
     command: str
     threads: int
 
-    def carry_out(self, reporter: Reporter, known: Mapping[str, str] | None = None) -> RunReport:
+    def carry_out(self, reporter: Reporter, known: Collection[str] = ()) -> RunReport:
         """Plan again and run. Raise BenchError if this machine makes another plan."""
         import torch
 

@@ -1,26 +1,25 @@
 """One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 
-from benchmark.contracts import Block, Observer, ObserverKind, Policy
+from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
-from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
+from benchmark.engine.stored_answers import changed_answers
 from benchmark.engine.tasks import Task, chunk_index, suites_of
 from benchmark.failures import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
-from registry.determinism_checks import canaries_differ
 from registry.files import digest_data
 from registry.loading import load_observer
 from registry.model import LoadedModel
@@ -30,10 +29,10 @@ CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
 
-def complete_observations(store: Store, observers: Iterable[str]) -> dict[str, str]:
-    """Key -> canary answers, of the complete observations of observers."""
-    rows = (row for name in observers for row in store.observations(observer=name))
-    return {row.key: str(row.details.get("canary", "")) for row in rows if store.complete(row.key)}
+def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
+    """Return the keys of the complete observations of observers."""
+    keys = (row.key for name in observers for row in store.observations(observer=name))
+    return {key for key in keys if store.complete(key)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +49,7 @@ class RunOptions:
     note: str = ""  # stored with the end of a complete run
     #: What else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), stored with the trials.
     asked: Mapping[str, Any] = field(default_factory=dict)
-    #: Observations that another leaderboard has complete, and that are not made again: key -> canary answers.
-    known: Mapping[str, str] = field(default_factory=dict)
+    known: Collection[str] = ()  # keys of observations that another leaderboard has complete: not made again
     #: Asked before anything is shown and whenever a chunk of all blocks is stored; True ends the run, without scores.
     enough: Callable[[Store], bool] | None = None
     decoders: int = field(default_factory=devices.cores)  # threads that decode and resize images
@@ -108,7 +106,6 @@ class _Run:
     reporter: Reporter
     outcomes: Outcomes
     loop: InferenceLoop
-    _canary: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show and store, and then score."""
@@ -287,39 +284,25 @@ class _Run:
                 presentation=block.presentation,
                 transform=block.transform.name if block.transform else "",
                 n=len(block.stimuli),
-                details=details | self._canaries(observer, key, block),
+                details=details,
             )
             for block, key in zip(blocks, keys, strict=True)
         ]
 
     def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
         """Return whether the observer still gives the answers that are stored under the keys."""
-        network, known, precision = observer.observer, self.options.known, self.options.policy.precision
+        network, precision = observer.observer, self.options.policy.precision
         if not isinstance(network, TunedModel) or network.model.card.source == "api":
             return True  # each request of an endpoint costs money
         blocks = dict(zip(keys, task.plan.blocks, strict=True))
         wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
-        said = f"{wrong} of {shown} images"
-        for key in (key for key in keys if key in known and not shown):  # in another leaderboard
-            now = self._canaries(observer, key, blocks[key]).get("canary", "")
-            if now and known[key] and canaries_differ(known[key], now):
-                wrong, said = PICTURES, f"{PICTURES} fixed images"
         if wrong:
             self.reporter.note(
-                f"{observer.name}: answers {said} otherwise than when its trials of {task.suite.name} were stored (an "
-                "environment variable, data, a patch or another version of a library): these are not used"
+                f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of {task.suite.name} "
+                "were stored (an environment variable, data, a patch or another version of a library): these are not "
+                "used"
             )
         return not wrong
-
-    def _canaries(self, observer: LoadedObserver, key: str, block: Block) -> dict[str, str]:
-        """Return the canary answers to store with a new observation."""
-        network, shown = observer.observer, (observer.row, block.presentation)
-        if not isinstance(network, TunedModel) or network.model.card.source == "api" or self.store.chunks(key):
-            return {}
-        if shown not in self._canary:
-            with devices.working_threads(network.tuning.threads):
-                self._canary[shown] = canary_answers(network.model, block.presentation, self.options.device)
-        return {"canary": self._canary[shown]} if self._canary[shown] else {}
 
     def _finish(self, asked: _AskedTask, scorer: Scorer) -> None:
         """Score a task. A task of a shard is only noted as partial: other shards have the rest of its trials."""

@@ -1,23 +1,20 @@
 """Whether a network still gives its stored answers, which an environment variable, a patch or another version of a
-library may change: a seeded sample of their images is answered again before they are served or continued. Where nothing
-is stored yet, answers to fixed images are kept (canary answers), which show whether one network filled two boards."""
+library may change: a seeded sample of their images is answered again before they are served or continued."""
 
 from collections.abc import Collection, Mapping
 from math import ceil
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Suite, View
-from benchmark.engine.devices import ROUNDING, TunedModel, full_precision, working_threads
+from benchmark.engine.devices import ROUNDING, TunedModel, working_threads
 from benchmark.engine.inference import InferenceLoop, LoadedObserver
 from benchmark.engine.tasks import Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.store import Store
-from registry.determinism_checks import canary_text, logit_range, pictures
+from registry.determinism_checks import logit_range
 from registry.files import digest_data
-from registry.model import LoadedModel, Presentation
 
 #: Images of a suite that are shown again, and the share of a long set; images at once, as no batch is tuned yet.
 LEAST, SHARE, BATCH = 64, 0.02, 16
@@ -25,7 +22,6 @@ LEAST, SHARE, BATCH = 64, 0.02, 16
 SOME, TIMES = 0.25, 10.0
 #: The largest difference of log probabilities that rounding explains.
 MOST = 0.5
-PICTURES = 16
 
 
 def sampled_positions(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
@@ -108,14 +104,3 @@ def _agreement(suite: Suite, before: Mapping[str, Array], view: View, rounding: 
                 same &= ((np.abs(a - b) <= room) | (np.isnan(a) & np.isnan(b))).all(axis=1)
         agreeing.append(same)
     return np.stack(agreeing, axis=1)
-
-
-def canary_answers(model: LoadedModel, presentation: Presentation, device: str) -> str:
-    """Return a network's answers to the fixed images, presented so; "" if it fails: the run will report it."""
-    shown = (pictures(PICTURES, model.preprocess.size).permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
-    try:
-        pixels = model.prepare(list(shown.numpy()), presentation).to(device)
-        with torch.inference_mode(), full_precision(torch.device(device).type):
-            return canary_text(model.forward(model.fit(pixels).contiguous()).cpu())
-    except FAILURES:
-        return ""

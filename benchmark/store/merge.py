@@ -23,7 +23,7 @@ from benchmark.store.queries import (
     trials_digest,
 )
 from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
-from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, parsed, sealed, texts
+from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, sealed, texts
 from benchmark.store.write import put_import, withdraw
 from registry.user_errors import some_of
 
@@ -190,15 +190,13 @@ def _copy_trials(
     table, settled, differing = schema.OBSERVATIONS.c, schema.SETTLED, defaultdict[tuple[str, str], list[str]](list)
     for some in batches(wanted, TOGETHER):
         rows = {row.key: row for row in some}
-        known = dict(fetched_of(target, sa.select(table.key, table.details), table.key, rows))
+        known = {key for (key,) in fetched_of(target, sa.select(table.key), table.key, rows)}
         _insert(target, schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known), owners, run)
-        done.observations += len(rows.keys() - known.keys())
+        done.observations += len(rows.keys() - known)
         theirs, ours = _chunks(source, rows), _chunks(target, rows)
         for key, row in list(rows.items()):
             both = [(chunk, ours[key][position]) for position, chunk in theirs[key].items() if position in ours[key]]
             differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
-            if key in known and _other_canary(row.details, known[key]):
-                differ = compared = row.n
             if differ:
                 block = f"{row.role} {row.condition}".strip()
                 differing[row.observer, row.suite].append(f"{block} {differ} of {compared}")
@@ -222,14 +220,6 @@ def _chunks(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[in
     for row in fetched_of(connection, sa.select(schema.CHUNKS), schema.CHUNKS.c.observation, chunks):
         chunks[row.observation][row.position] = row
     return chunks
-
-
-def _other_canary(theirs: str, ours: str) -> bool:
-    """Return whether the network gave other canary answers there than here: then no chunks of a block mix."""
-    from registry.determinism_checks import canaries_differ  # torch, which reading a leaderboard does without
-
-    there, here = (str(parsed(text, dict).get("canary", "")) for text in (theirs, ours))
-    return bool(there and here and there != here) and canaries_differ(there, here)
 
 
 def _differing(there: Any, here: Any) -> int:

@@ -14,7 +14,7 @@ def leaderboard(tmp_path):
 
 @pytest.fixture
 def forwarded(monkeypatch):
-    """{seed: images that a `Counting` network was shown}, but for checks at load, canary answers and replays."""
+    """{seed: images that a `Counting` network was shown}, but for checks at load, stored answers and replays."""
     engine_nets.FORWARDED.clear()
 
     def uncounted(judge):
@@ -28,8 +28,7 @@ def forwarded(monkeypatch):
         return call
 
     monkeypatch.setattr(run, "require_sound", uncounted(run.require_sound))
-    for name in ("canary_answers", "changed_answers"):
-        monkeypatch.setattr(run, name, uncounted(getattr(run, name)))
+    monkeypatch.setattr(run, "changed_answers", uncounted(run.changed_answers))
     monkeypatch.setattr(model_view, "require_replay", lambda *_: None)
 
     def total():

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.failures import StoreError
 from benchmark.store import Chunk, open_store
-from registry.determinism_checks import canary_text
 
 
 @pytest.fixture
@@ -209,22 +207,6 @@ def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
     done = merged(store, other)
     assert (done.scores, done.conflicts) == (0, [])
     assert store.problems() == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("moved", "taken"), [(1.00001, 4), (1.1, 0)])
-def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, other, made, moved, taken):
-    """Two shards of one block have no trial in common; canary answers say whether one network made both."""
-    logits = torch.arange(160.0).sin().view(16, 10)
-    for place, index, scale in ((store, 0, 1.0), (other, 1, moved)):
-        run, observer = made.world(place)
-        details = {"canary": canary_text(logits * scale)}
-        place.put_observation(run, made.observation("k1", observer, details=details))
-        place.put_chunks(run, [made.chunk("k1", index)])
-    done = merged(store, other)
-    assert (done.trials, store.chunks("k1")) == (taken, {0, 1} if taken else {0})
-    assert len(done.conflicts) == (not taken)
-    assert all("answers the same trials otherwise" in line for line in done.conflicts)
 
 
 @pytest.mark.slow
