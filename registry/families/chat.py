@@ -39,12 +39,8 @@ QUESTION = "Which one of these does the image show: {options}? Answer with that 
 MOST_OPTIONS = 100
 #: Bytes of a reply; seconds of the first pause, and of the longest.
 MOST_BYTES, PAUSE, MOST_PAUSE = 2**20, 1.0, 60.0
-#: Seconds for a reply while an endpoint is registered, unless its file says how many: somebody waits for it.
-FIRST = 15.0
 _LABEL = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _URL = re.compile(rf"https?://{_LABEL}(?:\.{_LABEL})*(?::\d+)?(?:/[^\s@?#\\]*)?")
-Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +57,8 @@ class Endpoint:
     # Of one request, after status 408, 429 or 5xx, or `timeout` seconds without a whole answer; pauses double.
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60
-    # The cap on all requests of this question, retries and earlier runs among them; prices of a million tokens of input
-    # and of output, in the unit of `most_cost`.
-    most_requests: Annotated[int, Field(ge=0)] | None = None
-    most_cost: Money | None = None
-    prices: tuple[Money, Money] | None = None
+    # The cap on all requests of this question, retries and those of earlier runs among them.
+    most_requests: Annotated[int, Field(ge=0)]
 
     def __post_init__(self) -> None:
         if not _URL.fullmatch(self.url):
@@ -74,8 +67,6 @@ class Endpoint:
             raise ValueError("question: a text with {options} once")
         if self.body.keys() & {"model", "messages", "stream", "n"}:
             raise ValueError("body: no model, messages, stream and n")
-        if self.most_requests is None and (self.most_cost is None or self.prices is None):
-            raise ValueError("most_requests, or most_cost with prices: how much may be spent on this question")
 
     @property
     def variable(self) -> str:
@@ -93,7 +84,6 @@ class Reply:
     kind: str  # "answer", "refusal", "other" (a text that is not an option) or "failed" (a request without a reply)
     text: str = ""
     served: str = ""  # the model that answered, as the endpoint calls it
-    tokens: tuple[Tokens, Tokens] = (0, 0)  # of input and output
 
 
 def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
@@ -121,10 +111,7 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
         raise CardError(f"'{card.name}' is sent images as they are, and decides: no --mean, --std, --scale, --probe.")
     if len(words) > MOST_OPTIONS:
         raise CardError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
-    said: Any = card.options.get("api")
-    endpoint = _endpoint(said, f"card '{card.name}': options.api")
-    if card.sha256 is None and "timeout" not in said:
-        endpoint = replace(endpoint, timeout=FIRST)
+    endpoint = _endpoint(card.options.get("api"), f"card '{card.name}': options.api")
     key = ((place.secret and place.secret(endpoint.variable)) or "").strip()
     if not key.isascii() or not key.isprintable():
         raise AnswerError(f"{endpoint.variable} holds characters that no key has.")
@@ -146,9 +133,8 @@ class Chat(nn.Module):
         self.name, self.endpoint, self.words, self.file, self._key = name, endpoint, words, file, key
         self._kept: dict[str, Reply] = {}
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
-        self._spent = self._dearest = 0.0
         self._read = self._pending = self._failed = 0  # bytes of the file; requests under way, without a reply
-        self._lock, self._stop, self._cap = Lock(), Event(), ""
+        self._lock, self._stop, self._capped = Lock(), Event(), False
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked. Raises
@@ -166,11 +152,11 @@ class Chat(nn.Module):
 
     @property
     def remark(self) -> str:
-        """Return a summary of the endpoint's answers and costs so far."""
+        """Return a summary of the endpoint's answers so far."""
         kinds = [reply.kind for reply in self._kept.values()]
         refused, other = kinds.count("refusal"), kinds.count("other")
         silent = f"{refused + other:,} of them no answer ({refused:,} refused, {other:,} none of the options)"
-        return f"{len(kinds):,} replies kept, {silent}" + (f"; cost {self._spent:.4f}" if self.endpoint.prices else "")
+        return f"{len(kinds):,} replies kept, {silent}"
 
     def read_file(self) -> None:
         """Read the lines that this or another process has added. A truncated or invalid line is ignored."""
@@ -187,32 +173,27 @@ class Chat(nn.Module):
     def _add(self, reply: Reply) -> None:
         if reply.kind == "failed":
             self._failed += 1
-            return
-        self._kept[reply.image] = reply
-        cost = sum(n * price for n, price in zip(reply.tokens, self.endpoint.prices or (0, 0), strict=True)) / 1e6
-        self._spent, self._dearest = self._spent + cost, max(self._dearest, cost)
+        else:
+            self._kept[reply.image] = reply
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """Ask about several at a time. A failure ends it; pending requests are finished and their replies kept."""
-        pool, self._pending, self._cap = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
+        pool, self._pending, self._capped = ThreadPoolExecutor(self.endpoint.concurrency), 0, False
         self._stop.clear()
         try:
             list(pool.map(lambda item: self._ask_one(*item), images.items()))
         finally:
             self._stop.set()
             pool.shutdown(cancel_futures=True)
-        if self._cap:
-            raise AnswerError(f"'{self.name}' has reached its cap, {self._cap}: {self.remark}. Nothing is asked twice.")
+        if self._capped:
+            cap = f"{self.endpoint.most_requests:,} requests"
+            raise AnswerError(f"'{self.name}' has reached its cap, {cap}: {self.remark}. Nothing is asked twice.")
 
     def _begin(self) -> bool:
         """Return whether one more request may be sent; it is then under way."""
-        with self._lock:  # requests under way count as the dearest yet
-            requests, most = self.endpoint.most_requests, self.endpoint.most_cost
-            if requests is not None and len(self._kept) + self._failed + self._pending >= requests:
-                self._cap = self._cap or f"{requests:,} requests"
-            elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
-                self._cap = self._cap or f"a cost of {most:g}"
-            begins = not (self._cap or self._stop.is_set())
+        with self._lock:
+            self._capped |= len(self._kept) + self._failed + self._pending >= self.endpoint.most_requests
+            begins = not (self._capped or self._stop.is_set())
             self._pending += begins
         return begins
 
@@ -244,7 +225,7 @@ class Chat(nn.Module):
                 status, plain = self._posted(body)
                 busy = status in (408, 429) or status >= 500 or not (status or self.new)
                 if not busy or tried == self.endpoint.retries:
-                    reply = self._parsed(digest, self._completion(status, plain))
+                    reply = self._parsed(digest, status, plain)
                     return
             except AnswerError:
                 self._stop.set()
@@ -282,32 +263,24 @@ class Chat(nn.Module):
                 text = text.replace(form, "***")
         return text
 
-    def _completion(self, status: int, plain: Any) -> Any:
-        """Return the reply of an answer with its status. Raises AnswerError if it is invalid or an error."""
-        if status == HTTPStatus.OK:
-            return plain
+    def _parsed(self, digest: str, status: int, plain: Any) -> Reply:
+        """Return the reply of an answer: an option and nothing else, but for case, quotes, a full stop. Raises
+        AnswerError for an error, and for what is no completion."""
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
         said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
         if status == HTTPStatus.BAD_REQUEST and code in ("content_filter", "content_policy_violation"):
-            return {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
-        key = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
-        wait = ". `timeout` in its file gives it longer" if self.new and "timed out" in str(said) else ""
-        about = {401: key, 403: key, 0: wait}.get(status, "")
-        said = shown(str(said))[:300] + about
-        raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
-
-    def _parsed(self, digest: str, plain: Any) -> Reply:
-        """Return the text of a reply: an answer is an option and nothing else, but for case, quotes, a full stop."""
+            plain = {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
+        elif status != HTTPStatus.OK:
+            key = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
+            said = shown(str(said))[:300] + (key if status in (401, 403) else "")
+            raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
         try:
-            choice, usage, served = plain["choices"][0], plain.get("usage") or {}, str(plain.get("model") or "")
+            choice, served = plain["choices"][0], str(plain.get("model") or "")
             content = choice["message"].get("content") or ""
             text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
-            first, second = (max(0, int(usage.get(name) or 0)) for name in ("prompt_tokens", "completion_tokens"))
             refused = bool(choice["message"].get("refusal")) or choice.get("finish_reason") == "content_filter"
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise AnswerError(f"'{self.name}': a reply is not a chat completion ({reason(error)}).") from error
-        if self.endpoint.most_cost is not None and not first + second and not refused:
-            raise AnswerError(f"'{self.name}' does not report a reply's tokens: give most_requests, not most_cost.")
         before = next((reply.served for reply in self._kept.values() if reply.served), served)
         if served not in ("", before):
             names = f"'{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before"
@@ -315,6 +288,4 @@ class Chat(nn.Module):
         bare = text.strip().strip("\"'`*.").strip().casefold()
         answer = "" if refused else {word.casefold(): word for word in self.words}.get(bare, "")
         kind = "refusal" if refused else "answer" if answer else "other"
-        reply = {"image": digest, "answer": answer, "kind": kind, "text": text[:500], "served": served}
-        odd = f"'{self.name}': a reply is not a chat completion"
-        return validated(Reply, reply | {"tokens": (first, second)}, lambda problem: AnswerError(f"{odd} ({problem})."))
+        return Reply(image=digest, answer=answer, kind=kind, text=text[:500], served=served)

@@ -28,13 +28,12 @@ class Model:
         self.asked, self.answered, self.headers, self.bodies = [], [], [], []
         self.drip = b""
         self.hold, self.gate, self.lock = None, threading.Event(), threading.Lock()
-        self.usage = {"prompt_tokens": 1000, "completion_tokens": 100}
 
     def reply(self, digest):
         """Status, headers and content."""
         text = self.truth.get(digest, "I see noise.")
         whole = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "model": self.served}
-        return self.replies.get(digest, (200, {**whole, "usage": self.usage}))
+        return self.replies.get(digest, (200, whole))
 
 
 class _Handler(BaseHTTPRequestHandler):
