@@ -298,9 +298,9 @@ class _Run:
         wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
         if wrong:
             self.reporter.note(
-                f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of {task.suite.name} "
-                "were stored (an environment variable, data, a patch or another version of a library): these are not "
-                "used"
+                f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of "
+                f"{task.suite.name} were stored (an environment variable, data, a patch or another version of a "
+                "library): these are not used"
             )
         return not wrong
 
