@@ -1,6 +1,7 @@
 """Stimulus sets as values: opened from a folder, a list of names or cells, or generated; then reduced as needed."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,10 +37,10 @@ from benchmark.stimuli.items import (
     check_unique,
     evenly,
     images_below,
-    label_columns,
+    labelled_images,
     list_classes,
-    list_folder,
     sample_order,
+    shown_images,
     subfolders,
 )
 from benchmark.stimuli.masked import READERS
@@ -61,22 +62,65 @@ def open_set(name: str, settings: Settings) -> Stimuli:
 
 def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """Open the set of an entry from `folder`; with `limit`, open the images of `sample` only. Raises StimuliError."""
-    if entry.annotated:
-        return open_annotated(entry, folder, settings, limit)
+    listing = list_images(entry, folder, settings)
+    return open_listing(entry, listing.sample(limit), settings, len(listing) + listing.absent)
+
+
+#: Layout -> reader of its images; READERS has those of masks and maps.
+_PLAIN = {"labels-csv": labelled_images, **dict.fromkeys(("cue-conflict", "session", "experiment"), shown_images)}
+
+
+def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
+    """List the images of an entry's folder, or of its list of names, by category, then name, without decoding. Raises
+    StimuliError (file or folder, expectation) on an empty folder, an unknown category, a name outside the layout, or
+    two images of one name; MissingStimuli if the set that a list of names is of is not installed."""
     if entry.kind == "names":
-        return open_named(entry, folder, settings, limit)
-    listing = list_folder(entry, folder)
-    return open_listing(entry, listing.sample(limit), settings, len(listing))
+        return _named_images(entry, folder, settings)
+    if entry.layout == "class-folder":
+        return list_classes(entry, folder)
+    if entry.layout == "trials":
+        raise StimuliError(
+            f"'{entry.name}' holds tables of trials, not images: "
+            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
+        )
+    readers: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {**_PLAIN, **READERS}
+    if entry.layout not in readers:
+        raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
+    rows = list(readers[entry.layout](entry, folder))
+    left = Counter(row for row in rows if isinstance(row, LeftOut))
+    notes = sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
+    items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
+    if not items:
+        lines = "; ".join([f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'", *notes])
+        raise StimuliError(f"{lines}.")
+    check_unique(items)
+    names = dict.fromkeys(name for item in items for name in item.labels)
+    return Listing(
+        folder=folder,
+        files=tuple(os.fspath(item.path) for item in items),
+        ids=tuple(item.id for item in items),
+        labels={name: np.array([item.labels.get(name, "") for item in items]) for name in names},
+        notes=tuple(notes),
+        annotations=tuple(item.annotation for item in items if item.annotation),
+        absent=sum(n for row, n in left.items() if row.absent),
+    )
 
 
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
-    """Open the images of a listing as a set of an entry, called `name`. n: number of images in the folder. Raises
-    StimuliError, also for a damaged manifest."""
+    """Open the images of a listing as a set of an entry, called `name`. n: number of images in the folder. An item's
+    digest covers its image, its mask's or map's files and their settings. Raises StimuliError, also for a damaged
+    manifest."""
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
-    items = file_digests(listing.files, listing.folder, settings)
+    digests = items = file_digests(listing.files, listing.folder, settings)
+    over: dict[str, Any] = {}
+    if drawn := listing.annotations:
+        beside = tuple(dict.fromkeys(path for own in drawn for path in own.files))
+        known = dict(zip(beside, file_digests(beside, listing.folder, settings), strict=True))
+        parts = zip(digests, drawn, strict=True)
+        items = tuple(text_digest("\n".join([image, *map(known.__getitem__, x.files), x.text])) for image, x in parts)
     labels, whole = dict(listing.labels), entry.count or n
-    origin = "catalogue" if entry.count else "added"
+    origin = "catalogue" if entry.count or (drawn and find_built_in(entry.name)) else "added"
     place = listing.folder / MANIFEST
     if place.is_file():
         with foreign("manifest", place, StimuliError, "Expected that of a stylised set: make the set again."):
@@ -91,8 +135,11 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     if entry.border:
         labels["made"] = np.full(len(listing), f"without a frame of {entry.border} px")
     images = FileImages(
-        files=listing.files, remedy=remedy(entry), digests=items, folder=listing.folder, border=entry.border
+        files=listing.files, remedy=remedy(entry), digests=digests, folder=listing.folder, border=entry.border
     )
+    for kind in ("mask", "ignored", "importance"):
+        if drawn and all(getattr(own, kind) is not None for own in drawn):  # shared by all images
+            over[kind] = partial(_annotation, drawn, images, kind)
     return Stimuli(
         name=name or entry.name,
         digest=set_digest(listing.ids, items, labels),
@@ -101,7 +148,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
         items=items,
         labels=labels,
         decode=images,
-        mask=_masks(entry, images, settings),
+        **{"mask": _masks(entry, images, settings), **over},
         whole=whole,
         origin=origin,
         sampled=listing.sampled,
@@ -197,68 +244,10 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 
 
-def survey(entry: Entry, folder: Path) -> tuple[list[Item], Counter[LeftOut]]:
-    """Read the layout of a folder of images with masks or maps, without decoding: items by category, then name, and the
-    number of images left out by reason. Raises StimuliError (file, expectation)."""
-    rows = list(READERS[entry.layout](entry, folder))
-    left = Counter(row for row in rows if isinstance(row, LeftOut))
-    items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
-    if not items:
-        lines = "".join(f"; {line}" for line in left_out_lines(left))
-        raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'{lines}.")
-    check_unique(items)
-    return items, left
-
-
-def left_out_lines(left: Mapping[LeftOut, int]) -> list[str]:
-    """Report what was left out, a line for each reason."""
-    return sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
-
-
 def _annotation(drawn: Sequence[Annotation], files: FileImages, name: str, index: int) -> Any:
     """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
     width, height = files.size(index)
     return getattr(drawn[index], name)((height, width))
-
-
-def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """Open the set of an entry from `folder`; with `limit`, a sample of that size. An item's digest covers its image,
-    its annotation files and their settings. Raises StimuliError."""
-    items, left = survey(entry, folder)
-    n = len(items)
-    if sampled := limit is not None and limit < n:
-        order = sample_order([item.id for item in items], label_columns(items), limit or 0)
-        items = [items[i] for i in order]
-    drawn = tuple(item.annotation or Annotation() for item in items)
-    ids, labels = tuple(item.id for item in items), label_columns(items)
-    check_spelling(folder, ids)
-    needed = [(item.path, *annotation.files) for item, annotation in zip(items, drawn, strict=True)]
-    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
-    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
-    digests = tuple(
-        text_digest("\n".join([*map(known.__getitem__, paths), annotation.text]))
-        for paths, annotation in zip(needed, drawn, strict=True)
-    )
-    paths = tuple(item.path for item in items)
-    images = FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
-    over: dict[str, Any] = {  # shared by all images
-        name: partial(_annotation, drawn, images, name)
-        for name in ("mask", "ignored", "importance")
-        if all(getattr(annotation, name) is not None for annotation in drawn)
-    }
-    return Stimuli(
-        name=entry.name,
-        digest=set_digest(ids, digests, labels),
-        space=entry.space,
-        ids=ids,
-        items=digests,
-        labels=labels,
-        decode=images,
-        **over,
-        whole=entry.count or n + sum(count for row, count in left.items() if row.absent),
-        origin="catalogue" if find_built_in(entry.name) else "added",
-        sampled=sampled,
-    )
 
 
 # Sets in cells: CORRUPTION/SEVERITY/class/image, optionally below folders of groups. Every cell is a set called
@@ -379,20 +368,18 @@ def list_cells(
     return listings
 
 
-def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """Open the images that the list in `folder` names, in the order of the set `entry.of`; with `limit`, a sample of
-    that size. Raises MissingStimuli if that set is not installed, StimuliError if the list is not usable."""
+def _named_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
+    """List the images that the list in `folder` names, in the order of the set `entry.of`."""
     names = read_names(entry, folder)
     source, place = entry_and_folder(entry.of, settings)
-    whole = list_folder(source, place)
+    whole = list_images(source, place, settings)
     position = {name: i for i, name in enumerate(whole.ids)}
     if unknown := [name for name in names if name not in position]:
         raise StimuliError(
             f"'{source.name}' in {place} lacks {len(unknown)} of the {len(names)} images that '{entry.name}' names, "
             f"such as {unknown[0]}. Complete it."
         )
-    part = whole.pick(sorted(position[name] for name in names))
-    return open_listing(entry, part.sample(limit), settings, len(names))
+    return whole.pick(sorted(position[name] for name in names))
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from benchmark.stimuli.catalogue import (
     find_entry,
     save_entry,
 )
-from benchmark.stimuli.datasets import SEVERITY, find_cells, left_out_lines, open_folder, read_names, survey
+from benchmark.stimuli.datasets import SEVERITY, find_cells, list_images, open_folder, read_names
 from benchmark.stimuli.experiments import published_experiments, read_experiment
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
@@ -34,15 +34,15 @@ from benchmark.stimuli.items import (
     check_spelling,
     experiment_images,
     find_manifest,
-    has_label_table,
+    image_names,
     images_below,
     is_imagenet,
+    label_table,
     list_classes,
-    list_folder,
-    manifest_labels,
     subfolders,
     validation_folder,
 )
+from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
@@ -184,7 +184,7 @@ def entry_of_folder(
     if known:
         return replace(known, **more)
     if listed:
-        labels = manifest_labels(folder, listed)
+        labels = {label for _, label, _ in read_manifest(listed, image_names(folder))[0]}
         chosen, own_space = "class-folder", space_of(labels) or ("imagenet1k" if is_imagenet(folder, labels) else None)
     space = "any" if chosen == "textures" else space or own_space
     if space is None:
@@ -212,7 +212,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
         return annotated
-    if has_label_table(folder):
+    if {"image", "category"} <= label_table(folder).keys() and (folder / "images").is_dir():
         return "labels-csv", None
     images = list(islice(images_below(folder), LOOKED_AT))
     if not images:
@@ -348,7 +348,7 @@ def add(
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
     entry = entry_of_folder(name, place, role, space, layout, columns)
-    _check_readable(entry, member_folder(entry, Path(str(entry.folder))), report)
+    _check_readable(entry, member_folder(entry, Path(str(entry.folder))), settings, report)
     save_entry(entry, settings)
     return entry
 
@@ -371,15 +371,12 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
     return entry
 
 
-def _check_readable(entry: Entry, place: Path, report: Report) -> None:
+def _check_readable(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """Raise StimuliError if the folder cannot be such a set; report its content and omissions."""
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
-    elif entry.annotated:
-        for line in left_out_lines(survey(entry, place)[1]):
-            report(line)
     elif entry.kind == "images":
-        for line in list_folder(entry, place).notes:
+        for line in list_images(entry, place, settings).notes:
             report(line)
     else:
         counts: dict[str, Callable[[], str]] = {
@@ -394,7 +391,7 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
 def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
     """Check that the content is the published set; whole: all of it. A partial mirror is accepted and reported."""
     if entry.kind != "images" or entry.layout == "cells":
-        _check_readable(entry, member_folder(entry, place), report)
+        _check_readable(entry, member_folder(entry, place), settings, report)
         return
     stimuli = open_folder(entry, member_folder(entry, place), settings)
     if not whole:

@@ -18,7 +18,7 @@ _CUES = re.compile(f"{_EXEMPLAR.format('shape')}(?:-{_EXEMPLAR.format('texture')
 
 def wnid_of(name: str) -> str:
     """Return the WordNet id that a name is or begins with ("n01440764_tench"), or ""."""
-    match = re.match(r"n\d{8}(?=_|$)", name)
+    match = re.match(r"n\d{8}(?=[_ ]|$)", name)
     return match[0] if match else ""
 
 

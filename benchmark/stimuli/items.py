@@ -1,7 +1,6 @@
 """The images of a folder with their labels in a fixed order; no image is read."""
 
 import csv
-import io
 import os
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ from benchmark.contracts import Array
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiments import Experiment, published_experiments, read_experiment
-from benchmark.stimuli.image_files import read_plain, read_text, text_digest
+from benchmark.stimuli.image_files import text_digest
 from benchmark.stimuli.image_names import GEIRHOS16, WNID, stimulus_id, wnid_of
 from benchmark.stimuli.manifests import (
     ImageNames,
@@ -72,15 +71,9 @@ class LeftOut:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder tree in sorted order, without hidden files and folders."""
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a million names sort faster than paths
-        path = folder / name
-        _require_target(path, is_link=path.is_symlink())
-        if path.is_dir() and not path.name.startswith("."):
-            if not _leads_back(path):
-                yield from images_below(path)
-        elif _is_image(path.name):
-            yield path
+    """Yield the image files of a folder tree in a fixed order, without hidden files and folders."""
+    for parts, images, _ in _tree(folder, deepest=None):
+        yield from (folder.joinpath(*parts, name) for name in sorted(images))
 
 
 def _require_target(path: Path, *, is_link: bool) -> None:
@@ -121,11 +114,12 @@ def check_unique(items: Iterable[Item]) -> None:
             raise StimuliError(f"{item.path} and {first.path} are both called '{item.id}': image names must be unique.")
 
 
-def has_label_table(folder: Path) -> bool:
-    """Return whether a folder has `images/` and a `labels.csv` with at least the columns image and category."""
-    with suppress(OSError, UnicodeDecodeError), (folder / "labels.csv").open(encoding="utf-8-sig") as file:
-        return {"image", "category"} <= set(next(csv.reader(file), ())) and (folder / "images").is_dir()
-    return False
+def label_table(folder: Path) -> dict[str, list[str]]:
+    """Read the columns of a folder's `labels.csv`; {} if there is none that can be read."""
+    with suppress(OSError, ValueError, csv.Error), (folder / "labels.csv").open(encoding="utf-8-sig") as file:
+        header, *rows = csv.reader(file)
+        return {name: [row[i] for row in rows if i < len(row)] for i, name in enumerate(header)}
+    return {}
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -136,7 +130,7 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(id=name, path=path, labels=labels)
 
 
-def _of_experiment(entry: Entry, folder: Path) -> Iterator[Item]:
+def shown_images(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield the images of an added experiment, or of a set that has the form of a published one."""
     published = published_experiments()
     if entry.experiment:
@@ -218,6 +212,8 @@ class Listing:
     labels: Mapping[str, Array]  # columns of str, one value per image
     sampled: bool = False  # whether it is a sample, in the order of `sample_order`
     notes: tuple[str, ...] = ()  # how folders were read and what was left out, a line each
+    annotations: tuple[Annotation, ...] = ()  # masks or maps of each image, if the set has them
+    absent: int = 0  # images of the set whose files are absent
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -226,7 +222,8 @@ class Listing:
         """Select the images at `index`, in that order."""
         labels = {name: column[list(index)] for name, column in self.labels.items()}
         files, ids = tuple(self.files[i] for i in index), tuple(self.ids[i] for i in index)
-        return replace(self, files=files, ids=ids, labels=labels)
+        drawn = tuple(self.annotations[i] for i in index if self.annotations)
+        return replace(self, files=files, ids=ids, labels=labels, annotations=drawn)
 
     def sample(self, limit: int | None) -> "Listing":
         """Select the first `limit` images in the order of `sample_order`; a smaller listing is unchanged."""
@@ -296,28 +293,6 @@ def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: in
     return int(best[first[best].argmin()])
 
 
-def list_folder(entry: Entry, folder: Path) -> Listing:
-    """List the images of an entry's folder without decoding. Raises StimuliError (file or folder, expectation) on an
-    empty folder, an unknown category, a name outside the layout, or two images of one name."""
-    if entry.layout == "class-folder":
-        return list_classes(entry, folder)
-    if entry.layout == "trials":
-        raise StimuliError(
-            f"'{entry.name}' holds tables of trials, not images: "
-            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
-        )
-    readers = {"labels-csv": labelled_images}
-    readers |= dict.fromkeys(("cue-conflict", "session", "experiment"), _of_experiment)
-    if entry.layout not in readers:
-        raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
-    items = sorted(readers[entry.layout](entry, folder), key=lambda item: (item.labels["category"], item.id))
-    if not items:
-        raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
-    check_unique(items)
-    files = tuple(os.fspath(item.path) for item in items)
-    return Listing(folder=folder, files=files, ids=tuple(item.id for item in items), labels=label_columns(items))
-
-
 #: Names of the usual splits of a data set.
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 #: Depth of folders (super-classes, an archive's top) above a class folder.
@@ -338,7 +313,13 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     if entry.table and (folder / entry.table).is_file():
         return _listed_images(entry, folder)
     if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
-        return _validation_images(folder, flat)
+        if (solution := _solution(folder, flat)) is None:
+            raise StimuliError(
+                f"{flat}: validation images without class folders. Put {SOLUTION} of Kaggle beside them, or add the "
+                "folder with a list such as val.txt."
+            )
+        columns = {"image": "imageid", "label": "predictionstring"}
+        return _listed_images(replace(entry, table=os.path.relpath(solution, flat), columns=columns), flat)
     rows: list[tuple[str, str, str]] = []
     spelled: dict[str, str] = {}
     left_out = Counter[str]()
@@ -367,7 +348,8 @@ def _one_spelling(where: Path, spelled: Mapping[str, str]) -> list[str]:
     return [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
 
 
-def _image_names(folder: Path) -> ImageNames:
+def image_names(folder: Path) -> ImageNames:
+    """Return the images below a folder by name."""
     return ImageNames(folder, ("/".join((*parts, name)) for parts, images, _ in _tree(folder) for name in images))
 
 
@@ -380,9 +362,9 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
     tables = [table] if table else manifest_tables(folder)
     flat = validation_folder(folder)
     is_asked = bool(table or columns)
-    if not is_asked and (not tables or (flat and _validation_table(folder, flat))):
+    if not is_asked and (not tables or (flat and _solution(folder, flat))):
         return None
-    names, found, unread = _image_names(folder), list[Manifest](), list[StimuliError]()
+    names, found, unread = image_names(folder), list[Manifest](), list[StimuliError]()
     for path in tables:
         try:
             rows = manifest_rows(path)
@@ -410,15 +392,10 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
     return found[0]
 
 
-def manifest_labels(folder: Path, manifest: Manifest) -> set[str]:
-    """Return the classes that a list names."""
-    return {label for _, label, _ in read_manifest(manifest, _image_names(folder))[0]}
-
-
 def _listed_images(entry: Entry, folder: Path) -> Listing:
     """List the images that the entry's table names, with its classes. Raises StimuliError with the row."""
     manifest = Manifest(table=entry.table, columns=entry.columns)
-    rows, notes = read_manifest(manifest, _image_names(folder))
+    rows, notes = read_manifest(manifest, image_names(folder))
     spellings = _spellings(entry, {label for _, label, _ in rows})
     known: dict[str, str] = {}
     spelled: dict[str, str] = {}
@@ -483,7 +460,7 @@ def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: 
 
 
 def _tree(
-    folder: Path, split: str = "", parts: tuple[str, ...] = ()
+    folder: Path, split: str = "", parts: tuple[str, ...] = (), deepest: int | None = DEEPEST
 ) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
     """Yield every folder from `folder` down: its path as names, its images, and the number of other files by suffix."""
     place, names = folder.joinpath(*parts), list[tuple[str, bool]]()
@@ -501,13 +478,13 @@ def _tree(
     if split and splits and is_split and any(subfolders(place / name) for name in splits):
         best = next((name for name in splits if name.lower().startswith(split)), splits[0])
         raise StimuliError(f"{place}: holds {' and '.join(splits)}, not classes. Did you mean {place / best}?")
-    for name in below if len(parts) < DEEPEST else ():
-        yield from _tree(folder, split, (*parts, name))
+    for name in below if deepest is None or len(parts) < deepest else ():
+        yield from _tree(folder, split, (*parts, name), deepest)
 
 
 # ImageNet's validation images in their published form: one folder, with classes in a file.
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG", re.IGNORECASE)
-_SOLUTION, _TRUTH = "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.txt"
+SOLUTION = "LOC_val_solution.csv"  # of Kaggle
 
 
 def validation_folder(folder: Path) -> Path | None:
@@ -517,57 +494,12 @@ def validation_folder(folder: Path) -> Path | None:
     return next((place for place in flat if any(map(_VALIDATION.fullmatch, os.listdir(place)))), None)  # noqa: PTH208
 
 
-def _validation_table(folder: Path, flat: Path) -> Path | None:
-    """Find the published classes of validation images: in `folder`, in `flat` or one above."""
-    kits = (f"{kit}{_TRUTH}" for kit in ("", "data/", "ILSVRC2012_devkit_t12/data/"))
-    tables = (place / name for name in (_SOLUTION, *kits) for place in (folder, flat, flat.parent))
-    return next(filter(Path.is_file, tables), None)
-
-
-def _validation_images(folder: Path, flat: Path) -> Listing:
-    """List the images in `flat` with their published classes. Raises StimuliError."""
-    needed = (
-        f"{_SOLUTION} of Kaggle, or {_TRUTH} with meta.mat beside it, the development kit's key to its numbers; or add "
-        "the folder with a list such as val.txt"
-    )
-    if (table := _validation_table(folder, flat)) is None:
-        raise StimuliError(f"{flat}: validation images without class folders. Put their labels beside them: {needed}.")
-    with foreign("labels", table, StimuliError, f"Expected {needed}."):
-        truth = (_read_solution if table.name == _SOLUTION else _read_ground_truth)(table)
-    with os.scandir(flat) as items:
-        names = sorted(item.name for item in items if _is_image(item.name))
-    if unknown := [name for name in names if name.partition(".")[0] not in truth]:
-        raise StimuliError(f"{table}: lacks {len(unknown)} images in {flat}, such as {unknown[0]}.")
-    return _listed(flat, ((truth[name.partition(".")[0]], name, name) for name in names), [f"classes from {table}"])
-
-
-def _read_solution(table: Path) -> dict[str, str]:
-    """Read image -> WordNet id from rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ..." (class and box)."""
-    rows = csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines())
-    truth = {row["ImageId"]: set(row["PredictionString"].split()[::5]) for row in rows}
-    if odd := next((image for image, classes in truth.items() if len(classes) != 1), None):
-        raise StimuliError(f"{table}: {odd}: expected one class, as in 'n01751748 111 108 230 366'.")
-    return {image: wnid for image, (wnid,) in truth.items()}
-
-
-def _read_ground_truth(table: Path) -> dict[str, str]:
-    """Read image -> WordNet id from one number a line, translated by the development kit's meta.mat."""
-    from scipy.io import loadmat
-
-    meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
-    synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]  # type: ignore[arg-type]
-    wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-    numbers = enumerate(map(int, read_text(table).split()), 1)
-    return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in numbers}
+def _solution(folder: Path, flat: Path) -> Path | None:
+    """Find Kaggle's classes of the validation images: in `folder`, in `flat` or one above."""
+    return next(filter(Path.is_file, (place / SOLUTION for place in (folder, flat, flat.parent))), None)
 
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the visible folders in a folder, sorted. Raises StimuliError if it is not readable."""
     with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
         return sorted(place.name for place in places if not place.name.startswith(".") and place.is_dir())
-
-
-def label_columns(items: Sequence[Item]) -> dict[str, Array]:
-    """Return label columns in order of first mention; "" for an image without one."""
-    names = dict.fromkeys(name for item in items for name in item.labels)
-    return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}

@@ -35,7 +35,7 @@ from benchmark.leaderboard.leaderboard_document import read_leaderboard_document
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
-from benchmark.stimuli.datasets import open_annotated, open_folder, read_names
+from benchmark.stimuli.datasets import open_folder, read_names
 from benchmark.stimuli.fetch import add, unpack
 from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import trial_stimuli
@@ -210,9 +210,9 @@ COCO = json.dumps(
         "images": [{"id": 1, "file_name": "a.jpg", "height": 12, "width": 12}],
         "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "person"}],
         "annotations": [
-            {"image_id": 1, "category_id": 17, "iscrowd": 0, "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]},
-            {"image_id": 1, "category_id": 17, "iscrowd": 1, "segmentation": {"counts": [100, 44], "size": [12, 12]}},
-            {"image_id": 1, "category_id": 18, "iscrowd": 0, "segmentation": {"counts": "T4<", "size": [12, 12]}},
+            {"image_id": 1, "category_id": 17, "iscrowd": 0, "area": 64, "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]},
+            {"image_id": 1, "category_id": 17, "iscrowd": 1, "area": 44, "segmentation": {"counts": [100, 44]}},
+            {"image_id": 1, "category_id": 18, "iscrowd": 0, "area": 12, "segmentation": {"counts": [132, 12]}},
         ],
     }
 ).encode()
@@ -228,7 +228,7 @@ MANIFEST = json.dumps(
 def _drawn(layout: str, space: str = "imagenet1k") -> Callable[[Path, Settings], object]:
     def read(folder: Path, settings: Settings) -> None:
         entry = Entry(name="mine", role="mine", space=space, layout=layout)  # type: ignore[arg-type]
-        stimuli = open_annotated(entry, folder, settings)
+        stimuli = open_folder(entry, folder, settings)
         for i in range(len(stimuli)):
             stimuli.decode(i)
             for drawn in (stimuli.mask, stimuli.ignored, stimuli.importance):

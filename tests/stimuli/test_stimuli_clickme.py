@@ -87,4 +87,4 @@ def test_nothing_in_a_file_of_numbers_is_run(tmp_path, settings):
 def test_missing_maps_are_named(tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     (folder / "heatmaps" / "2.npy").unlink()
-    refused(r"2\.npy: this map does not exist.*'2\.png'", add, "mine", folder, settings)
+    refused(r"2\.npy: this file does not exist.*'2\.png'", add, "mine", folder, settings)

@@ -66,7 +66,7 @@ FAULTS = {
                          r"fog/2: .*val_0.png cannot be read.*not a complete image"),
     "an empty file": (lambda tree, one: one.write_bytes(b""), r"fog/2: .*val_0.png: an empty file"),
     "another size": (lambda tree, one: rewrite(one, more=1),
-                     r"fog/2: 1 of 6 images that were read are 8 x 9 px, expected 8 x 8 \(such as .*val_0.png"),
+                     r"fog/2: 1 images are 8 x 9 px, expected 8 x 8 \(such as val_0.png"),
     "a file missing": (lambda tree, one: one.unlink(),
                        r"fog/2: 1 images missing that most cells have \(n01440764/val_0.png\)"),
     "a file too many": (lambda tree, one: shutil.copy(one, one.with_name("val_9.png")),
@@ -125,7 +125,7 @@ def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
         return lambda: counted.append(1)
 
     found = verify("small-c", settings, Depth(sample=2, expect=expect))
-    assert found.ok and "12 images were read, evenly spaced; --full reads every one" in found.lines
+    assert found.ok and "12 images were read, those of `--limit 2`; --full reads every one" in found.lines
     assert counted == [12] + 12 * [1]
     broken = next((tree / "fog" / "1").rglob("val_5.png"))
     broken.write_bytes(broken.read_bytes()[:60])
@@ -140,7 +140,7 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     found = verify("natural", settings)
     whole = open_set("natural", settings)
     assert found.ok and f"digest {whole.digest}" in found.lines
-    assert "6 of 6 images" in found.lines and "3 of 3 classes; 8 x 8 px" in found.lines
+    assert "6 of 6 images" in found.lines and {"3 of 3 classes", "8 x 8 px"} <= set(found.lines)
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
     found = verify("natural", settings, Depth(sample=2))
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines

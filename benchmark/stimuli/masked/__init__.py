@@ -1,8 +1,6 @@
 """Readers of sets whose images carry object masks or graded human maps."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,22 +8,39 @@ from pathlib import Path
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry, Layout
 from benchmark.stimuli.image_names import GEIRHOS16, wnid_of
-from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images, subfolders
-from benchmark.stimuli.masked import clickme, imagenet, scenes
-from benchmark.stimuli.masked.outlines import anything_drawn
+from benchmark.stimuli.items import (
+    Annotation,
+    Item,
+    LeftOut,
+    check_category,
+    images_below,
+    label_table,
+    labelled_images,
+    subfolders,
+)
+from benchmark.stimuli.masked import boxes, class_images
+from benchmark.stimuli.masked.coco import read_coco
+from benchmark.stimuli.masked.planes import anything_drawn, graded
+
+#: Layout -> the folder beside images/, and the suffixes of its files: masks are not zero on the object, maps are >= 0.
+BESIDE = {"masks": ("masks", (".png",)), "clickme": ("heatmaps", (".npy", ".png", ".jpg", ".jpeg"))}
 
 
-def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield images/ with masks/ (PNG, not zero on the object) and labels.csv, or with class folders in both."""
-    table = (folder / "labels.csv").is_file()
+def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
+    """Yield images/ with a mask or a map of each, and labels.csv, or class folders in both."""
+    beside, suffixes = BESIDE[entry.layout]
+    table = entry.layout == "clickme" or (folder / "labels.csv").is_file()
     for item in (labelled_images if table else _images_in_classes)(entry, folder):
-        path = (folder / "masks" / item.id).with_suffix(".png")
-        if not path.is_file():
-            where = "labels.csv names the image" if table else "there is the image"
+        start = folder / beside / item.id
+        path = next((start.with_suffix(suffix) for suffix in suffixes if start.with_suffix(suffix).is_file()), None)
+        if path is None:
             raise StimuliError(
-                f"{path}: this mask does not exist, but {where} '{item.id}'. Expected a PNG of its size."
+                f"{start.with_suffix(suffixes[0])}: this file does not exist, but there is the image '{item.id}'. "
+                f"Expected one of its size ({', '.join(suffixes)})."
             )
-        yield replace(item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,)))
+        drawn = Annotation(mask=partial(anything_drawn, path), files=(path,))
+        people = Annotation(importance=partial(graded, path), files=(path,))
+        yield replace(item, annotation=drawn if entry.layout == "masks" else people)
 
 
 def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -40,35 +55,32 @@ def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
 
 #: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.
 READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
-    "masks": _read_masks,
-    "imagenet-s": imagenet.read_segmented,
-    "imagenet-boxes": imagenet.read_boxes,
-    "voc": scenes.read_voc,
-    "coco": scenes.read_coco,
-    "clickme": clickme.read,
+    "masks": _read_beside,
+    "imagenet-s": class_images.read_segmented,
+    "imagenet-boxes": boxes.read_boxes,
+    "voc": class_images.read_voc,
+    "coco": read_coco,
+    "clickme": _read_beside,
 }
 
 
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     """Detect a layout with masks or maps by the names in a folder, and the label space if the folder shows
     it."""
-    table = place / "labels.csv"
-    if table.is_file():
-        space = None
-        with suppress(OSError, ValueError, csv.Error), table.open(newline="", encoding="utf-8-sig") as file:
-            space = space_of({row.get("category") or "" for row in csv.DictReader(file)})
+    if (place / "labels.csv").is_file():
+        space = space_of(set(label_table(place).get("category", ())))
         if (place / "heatmaps").is_dir():
             return "clickme", space
         return ("masks", space) if (place / "masks").is_dir() else None
-    if imagenet.segmented_roots(place):
+    if class_images.segmented_roots(place):
         return "imagenet-s", "imagenet1k"
-    if scenes.voc_roots(place):
+    if class_images.voc_roots(place):
         return "voc", "geirhos16"
     if any((place / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
     if (place / "masks").is_dir() and (place / "images").is_dir():
         return "masks", space_of(set(subfolders(place / "images")))
-    if imagenet.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
+    if boxes.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
         return "imagenet-boxes", "imagenet1k"
     return None
 

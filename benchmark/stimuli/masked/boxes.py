@@ -1,84 +1,19 @@
-"""Annotations of ImageNet's images: the segmentation of ImageNet-S (Gao et al. 2022), and the localisation boxes."""
+"""The localisation boxes of ImageNet."""
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
 
 from benchmark.failures import StimuliError
-from benchmark.stimuli.catalogue import Entry, package_table
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import WNID
-from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
-from benchmark.stimuli.masked.outlines import only_edition, read_plane, require_size
-from registry.labels import label_space
+from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, images_below
 from registry.user_errors import foreign
-
-IGNORED = 1000
-#: Images, then the masks of these images.
-SPLITS = (("validation", "validation-segmentation"), ("train-semi", "train-semi-segmentation"))
-
-
-def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield the images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, or those of
-    train-semi.
-
-    A mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the edition's
-    sorted WordNet ids, 0 for the background, 1000 for ignored pixels. Raises StimuliError if a mask is missing, or its
-    class is not in the edition."""
-    root = only_edition(segmented_roots(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
-    images, masks = next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
-    # The folder's name, the set's name or the number of classes identifies the edition.
-    named = re.search(r"imagenet-?s-?(50|300|919)", f"{root.name} {entry.name}", re.IGNORECASE)
-    edition = int(named[1]) if named else sum(path.is_dir() for path in images.iterdir())
-    if edition not in (50, 300, 919):
-        raise StimuliError(f"{root}: {edition} classes: which edition of ImageNet-S? Call the folder ImageNetS919.")
-    values = values_of(edition)
-    for path in images_below(images):
-        category = path.parent.name
-        check_category(category, "imagenet1k", path.parent)
-        if category not in values:
-            raise StimuliError(f"{path.parent}: not a class of ImageNet-S {edition}.")
-        mask = masks / category / f"{path.stem}.png"
-        if not mask.is_file():
-            raise StimuliError(f"{mask}: this mask does not exist, but there is the image {path}.")
-        drawn = Annotation(
-            mask=partial(_of_class, mask, values[category], edition),
-            ignored=partial(_of_class, mask, IGNORED, edition),
-            files=(mask,),
-            text=f"class {values[category]}",
-        )
-        yield Item(id=path.name, path=path, labels={"category": category}, annotation=drawn)
-
-
-def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
-    plane = read_plane(path)
-    if plane.ndim != 3 or plane.shape[2] != 3:
-        raise StimuliError(f"{path}: a grey image. Expected a colour one, red + 256 * green = class.")
-    classes = require_size(plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64), size, path)
-    unknown = classes[(classes > edition) & (classes != IGNORED)]
-    if len(unknown):
-        raise StimuliError(f"{path}: class {unknown[0]}; ImageNet-S {edition} has 1 to {edition}, 0 and {IGNORED}.")
-    return np.asarray(classes == value)
-
-
-def segmented_roots(folder: Path) -> list[Path]:
-    """List those of `folder` and its folders that hold images and masks of a split of ImageNet-S."""
-    places = (folder, *sorted(folder.iterdir()))
-    return [p for p in places if any((p / a).is_dir() and (p / b).is_dir() for a, b in SPLITS)]
-
-
-@cache
-def values_of(edition: int) -> Mapping[str, int]:
-    """Map WordNet ids to the numbers in the masks of an edition (919, 300 or 50)."""
-    spans = [span.partition("-") for span in str(package_table("masked/imagenet_s.yaml")[edition]).split()]
-    outputs = [i for a, _, b in spans for i in range(int(a), int(b or a) + 1)]
-    wnids = label_space("imagenet1k").classes
-    return {wnids[output]: value for value, output in enumerate(outputs, start=1)}
-
 
 #: Folders of the validation images in the packed tree: boxes, then images.
 PACKED = (Path("Annotations/CLS-LOC/val"), Path("Data/CLS-LOC/val"))
