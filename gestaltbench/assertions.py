@@ -39,7 +39,7 @@ def no_worse(
     if new == old:  # the same weights
         return
     diff = api.diff(api.Selection(db), old, new, suite=suite, noninferior=margin)
-    if diff is not None and diff.exit_code:
+    if diff.exit_code:
         raise NotShown(diff)
 
 

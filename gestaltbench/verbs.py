@@ -325,7 +325,7 @@ class Leaderboard(Selection):
     recipe_power = _method(api.recipe_power, _table)
     doses = _method(api.doses, _table)
     claims = _method(api.claims, _shown(TriedClaim, "claim", lambda rows: [claims_table(rows)]))
-    diff = _method(api.diff, _certain)
+    diff = _method(api.diff, _itself)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)
     provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))

@@ -12,7 +12,6 @@ from benchmark.engine.scoring import ScoreChecker
 from benchmark.engine.tasks import ended_parts, lacking_parts
 from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
-from benchmark.leaderboard.provenance import PAIRED
 from benchmark.store import Merged, Status, Store, open_store, status
 from benchmark.store.location import parse_location, same_place
 from benchmark.variables import read_settings
@@ -81,8 +80,7 @@ def merge(
         # Plans of earlier merges are left out.
         brought = [note for source in looked_at for note in source.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
-        # Trials that running or killed runs still lack; `bench diff` stops early and lacks trials on purpose.
-        lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
+        lacking = store.incomplete().keys()  # trials that running or killed runs still lack
         for source in looked_at:
             if n := len(lacking & source.cut_short):
                 report.waiting[source.place] = f"{n} of its observations lack trials: finish its run and merge again"

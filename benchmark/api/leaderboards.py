@@ -18,7 +18,6 @@ from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row
 from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
@@ -74,8 +73,7 @@ def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
 def suites_not_installed(leaderboard: Selection) -> list[str]:
     """Return suites that have scores in the leaderboard but are not installed."""
     with leaderboard.reading() as store:
-        scored = {name.removesuffix(PAIRED) for name in store.suites()}
-        return sorted(scored - {suite.name for suite in suites_with_scores(store)})
+        return sorted({*store.suites()} - {suite.name for suite in suites_with_scores(store)})
 
 
 def require_observer(store: Store, observer: str) -> None:

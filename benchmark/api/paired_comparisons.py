@@ -1,16 +1,11 @@
-"""Compare observers in paired tests, from stored trials or by running two of them until the answer is clear."""
+"""Compare observers in paired tests, from stored trials."""
 
-from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any
-
-import numpy as np
+from typing import Annotated
 
 from benchmark import plugins
 from benchmark.api.leaderboards import (
@@ -23,26 +18,13 @@ from benchmark.api.leaderboards import (
     fits,
     suites_with_scores,
 )
-from benchmark.api.options import Option, SuiteName, joined
+from benchmark.api.options import Option, SuiteName
 from benchmark.api.ranking import check_trials
-from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, run_here
-from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
+from benchmark.contracts import Suite, distrust_flags
 from benchmark.display import counted
-from benchmark.engine.scoring import (
-    PEOPLE,
-    ComparedTrials,
-    Scorer,
-    compare_observers,
-    discordant_of,
-    network_pairs,
-    same_answers,
-)
-from benchmark.engine.tasks import Task, plan_tasks
-from benchmark.failures import BenchError, PluginError, StoreError, UnknownName, unknown_name
-from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
-from benchmark.leaderboard.provenance import PAIRED
-from benchmark.observer_trials import newest_keys
-from benchmark.settings import Settings
+from benchmark.engine.scoring import PEOPLE, Scorer, compare_observers, discordant_of, network_pairs
+from benchmark.failures import BenchError, StoreError, UnknownName, unknown_name
+from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged
 from benchmark.stats.comparisons import (
     Compared,
     ComparedToEach,
@@ -52,20 +34,8 @@ from benchmark.stats.comparisons import (
     compared_to_each,
 )
 from benchmark.stats.differences import assumed
-from benchmark.stats.intervals import Floats
-from benchmark.stats.ratios import ratio_arrays
-from benchmark.stats.sequences import difference_sequence
-from benchmark.stimuli.datasets import shuffled
-from benchmark.store import IMPORTED, Store, StoredObservation, open_store
+from benchmark.store import IMPORTED, Store
 
-if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
-
-LEVEL = 0.95
-SAMPLED = "Run both on images in random order until the answer is clear, or known to +-X."
-#: Width of the variant that has the random order; its blocks are not stopped by themselves.
-ANY_WIDTH = 0.01
-METHOD = "confidence sequence of paired differences, by image"
 #: Networks behind a plan without observers, evenly over the ranks.
 PLANNED = 12
 
@@ -107,9 +77,9 @@ def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *n
     outdated = [f"{name} is {now.outdated[name]}" for name in names if name in now.outdated]
     headlines = {(row.suite, row.metric.name) for row in tests if row.metric.headline}
     flags = [
-        f"{row.observer} ({row.suite.removesuffix(PAIRED)}): {flag}"
+        f"{row.observer} ({row.suite}): {flag}"
         for row in store.latest_scores(observers=names, conditions=("",))
-        if (row.suite.removesuffix(PAIRED), row.metric) in headlines
+        if (row.suite, row.metric) in headlines
         for flag in distrust_flags(row.flags)
     ]
     return tuple(dict.fromkeys([*outdated, *flags]))
@@ -250,30 +220,18 @@ def diff(
     *,
     noninferior: Annotated[float | None, Option("Show that NEW is at most X worse.", metavar="X", above=0)] = None,
     equivalent: Annotated[float | None, Option("Show that NEW is within X of BASE.", metavar="X", above=0)] = None,
-    precision_target: Annotated[float | None, Option(SAMPLED, metavar="X", above=0, most=0.5)] = None,
     suite: SuiteName = None,
-    limit: Annotated[int | None, Option("Show this many images at most (with --precision-target).", least=1)] = None,
-    device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
-    reporter: Reporter | None = None,
-    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
-    command: str = "gestaltbench.diff",
-) -> Diff | None:
+) -> Diff:
     """Test whether NEW is worse than BASE; exit code for CI.
 
-    Each headline is compared in a paired test on stored trials, and images whose answers changed are listed. With
-    --precision-target, both models are run only as far as the answer needs. Margins are in units of each metric (0.01
-    is a percentage point). A suite of BASE that NEW lacks is inconclusive. Exit code 0 means no change for the worse
-    (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3 inconclusive."""
+    Each headline is compared in a paired test on stored trials, and images whose answers changed are listed. Margins
+    are in units of each metric (0.01 is a percentage point). A suite of BASE that NEW lacks is inconclusive. Exit code
+    0 means no change for the worse (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3
+    inconclusive."""
     if noninferior is not None and equivalent is not None:
         raise BenchError("--noninferior and --equivalent exclude each other: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent
     margin = None if size is None else Margin(size, equivalent is not None)
-    if precision_target is not None:
-        request = RunRequest(models=f"{base},{new}", suites=suite or "all", limit=limit, device=device)
-        sampling = _sample(base, new, precision_target, margin, request, leaderboard.settings)
-        return sampling.run(reporter or Silent(), command) if agreed(sampling.prepared) else None
-    if limit is not None or device != "auto":
-        raise BenchError("--limit and --device need --precision-target: without it, no model is run.")
     if new == PEOPLE:
         raise BenchError(f"'{PEOPLE}' can only be the base: `bench diff {PEOPLE} NAME`.")
     tests = _in_common(leaderboard, new, base, suite)
@@ -299,189 +257,5 @@ def _untested(
             reason = "no stimuli in common" if new_has else "the new one has no such score"
         else:
             reason = "the base has no such score" if new_has else "neither has such a score"
-        yield nothing_known(suite, reason).row
-
-
-def _sample(
-    base: str, new: str, target: float, margin: Margin | None, request: RunRequest, settings: Settings
-) -> Sampling:
-    """Plan two models on images in random order. Raise PluginError if no suite has such an order."""
-    from benchmark.api.registration import one_card
-
-    if not 0 < target < 0.5:
-        raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")
-    if PEOPLE in (base, new):
-        raise BenchError(f"'{PEOPLE}' cannot be run: leave out --precision-target.")
-    if base == new:
-        raise BenchError(f"'{base}' cannot be compared with itself: name two models.")
-    if request.device.endswith(":all") or "," in request.device:
-        raise BenchError("--precision-target runs on one device: --device cuda:0.")
-    cards = [one_card(name, settings) for name in (base, new)]
-    pattern = joined(request.suites)
-    asked = plugins.select_suites(pattern, plugins.find_suites(pattern))
-    able = {suite.name: variant for suite in asked if (variant := paired_variant(suite)) is not None}
-    if not able:
-        others = [name for name, suite in plugins.find_suites().suites.items() if paired_variant(suite)]
-        names = ", ".join(suite.name for suite in asked)
-        raise PluginError(
-            f"--precision-target: the headlines of {names} are not means over images, so none can stop early. Suites "
-            f"that can: {', '.join(others) or 'none'}."
-        )
-    planned = plan_tasks(cards, list(able.values()), settings, request.limit)
-    shown = {(task.card.name, task.suite.name, task.space): task for task in planned if task.plan.blocks}
-    shared = [task for (_, *where), task in shown.items() if all((name, *where) in shown for name in (base, new))]
-    reasons = {task.suite.name: task.reason for task in planned if task.reason}
-    if not shared:
-        why = "; ".join(dict.fromkeys(reasons.values())) or "other labels"
-        raise BenchError(f"'{base}' and '{new}' have no suite in common: {why}")
-    remarks, unasked = [], []
-    for suite in asked:
-        name = f"{suite.name}{PAIRED}"
-        if name in {task.suite.name for task in shared}:
-            continue
-        reason = reasons.get(name, "they share no images") if suite.name in able else "it cannot stop early"
-        if pattern != "all" or any((who, where) == (base, name) for who, where, _ in shown):
-            unasked.append(nothing_known(suite, f"not asked: {reason}"))
-        else:
-            remarks.append(f"{suite.name}: not asked: {reason}")
-    prepared = replace(prepare(replace(request, suites=",".join(able)), settings), tasks=shared)
-    return Sampling(
-        base=base,
-        new=new,
-        margin=margin,
-        target=target,
-        prepared=prepared,
-        remarks=tuple(remarks),
-        unasked=tuple(unasked),
-    )
-
-
-def paired_variant(suite: Suite) -> Suite | None:
-    """Return the suite on images in random order, without stopping of single blocks; None if it has no such order."""
-    stopping, name = suite.stopping, f"{suite.name}{PAIRED}"
-    if stopping.within is not None:
-        return replace(stopping.within(ANY_WIDTH), name=name, stopping=EarlyStop())
-    if stopping.shuffle:
-        return replace(suite, name=name, plan=InRandomOrder(suite.plan), stopping=EarlyStop())
-    return None
-
-
-@dataclass(frozen=True)
-class InRandomOrder:
-    """A suite's plan with the images of each block in random order."""
-
-    plan: Callable[[Any, Shelf], Plan]
-
-    def __call__(self, config: Any, shelf: Shelf) -> Plan:
-        """Return the plan."""
-        plan = self.plan(config, shelf)
-        return replace(plan, blocks=tuple(replace(block, stimuli=shuffled(block.stimuli)) for block in plan.blocks))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """Two models on images in random order, compared after each chunk until every suite has a clear verdict, its
-    difference is known to +-`target`, or all images are used."""
-
-    base: str
-    new: str
-    margin: Margin | None  # None: whether a change is shown
-    target: float
-    prepared: RunPlan  # the tasks of both
-    remarks: tuple[str, ...] = ()
-    unasked: tuple[Change, ...] = ()  # suites that cannot be run so, but count in the verdict
-
-    @property
-    def tasks(self) -> list[Task]:
-        """The tasks of the new model; the base has the same."""
-        return [task for task in self.prepared.tasks if task.card.name == self.new]
-
-    def run(self, reporter: Reporter, command: str) -> Diff:
-        """Run both and judge."""
-        report = run_here(self.prepared, reporter, command, enough=lambda s: all(map(self._is_known, self.changes(s))))
-        for name, reason in report.failed.items():
-            raise BenchError(f"the comparison has no verdict, because {name} failed: {reason}")
-        with open_store(self.prepared.settings.db, write=False) as store:
-            changes, ends = self.changes(store), []
-            flipped: list[DiscordantTrial] = []
-            for change, task in zip(changes, self.tasks, strict=True):
-                new, base = self._shared(store, task)
-                flipped += discordant_of(ComparedTrials(suite=task.suite, a=new, b=base, people={})) if len(new) else []
-                n, of = change.row.comparison.n, len(task.plan.blocks[0].stimuli)
-                end = "used all images" if n == of else f"stopped at {n} of {of} images"
-                unclear = "" if n < of or self._is_known(change) else ", which do not make it clear"
-                ends.append(f"{change.row.suite}: {end}{unclear}")
-            flags = _remarks(store, CardStatus(), (change.row for change in changes), self.base, self.new)
-        return Diff(
-            base=self.base,
-            new=self.new,
-            margin=self.margin,
-            changes=(*changes, *self.unasked),
-            flipped=tuple(flipped),
-            remarks=(*flags, *self.remarks, *ends),
-            looked=True,
-        )
-
-    def changes(self, store: Store) -> list[Change]:
-        """Judge each suite by the stored trials."""
-        level = 1 - (1 - LEVEL) / len(self.tasks)
-        return [self._change(store, task, level) for task in self.tasks]
-
-    def _is_known(self, change: Change) -> bool:
-        if change.verdict not in ("inconclusive", "no change shown"):
-            return True
-        low, high = change.low, change.high
-        return low is not None and high is not None and (high - low) / 2 <= self.target
-
-    def _change(self, store: Store, task: Task, level: float) -> Change:
-        metric = task.suite.headline
-        new, base = self._shared(store, task)
-        if not len(new):
-            return nothing_known(task.suite, "no image has been answered by both")
-        a, b = (per_image(metric, trials) for trials in (new, base))
-        low, high = difference_sequence(a - b, level)
-        comparison = Comparison(
-            metric=metric.name,
-            a=float(a.mean()),
-            b=float(b.mean()),
-            difference=float(a.mean()) - float(b.mean()),
-            n=len(a),
-            low=low,
-            high=high,
-            level=level,
-            method=METHOD,
-            same=np.array_equal(a, b) and same_answers(new, base),
-        )
-        row = SuiteComparison(suite=task.suite.name.removesuffix(PAIRED), metric=metric, comparison=comparison)
-        return seen_so_far(row, low, high, self.margin, len(a) == len(task.plan.blocks[0].stimuli))
-
-    def _shared(self, store: Store, task: Task) -> tuple[Trials, Trials]:
-        """Return the trials of both on the images that both have answered in every block."""
-        wanted = {(b.role, b.stimuli.digest, b.condition) for b in task.plan.blocks}
-
-        def counts(row: StoredObservation) -> bool:
-            return row.space == task.space and (row.role, row.stimuli, row.condition) in wanted
-
-        pair, held = [], []
-        for name in (self.new, self.base):
-            keys = tuple(newest_keys(store, task.suite.name, name, counts).values())
-            trials = store.trials(keys) if keys else Trials(columns={})
-            blocks = Counter(trials["stimulus"].tolist()) if len(trials) else Counter[str]()
-            held.append({image for image, n in blocks.items() if n == len(task.plan.blocks)})
-            pair.append(trials)
-        common = sorted(held[0] & held[1])
-        new, base = (trials.where(np.isin(trials["stimulus"], common)) if len(trials) else trials for trials in pair)
-        return new, base
-
-
-def per_image(metric: Metric, trials: Trials) -> Floats:
-    """Return [images] the share of each image in a ratio, by image name. Raise ValueError if images differ in their
-    share of the denominator: then the ratio is not a mean over images."""
-    num, den, stimulus = ratio_arrays(metric, trials)
-    if not len(num):
-        return np.zeros(0)
-    _, image = np.unique(stimulus, return_inverse=True)
-    above, below = np.bincount(image, num), np.bincount(image, den)
-    if below.min() <= 0 or not np.allclose(below, below[0]):
-        raise ValueError(f"metric '{metric.name}' is not a mean over images")
-    return above / below
+        nothing = Comparison(metric=suite.headline.name, reason=reason)
+        yield SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)

@@ -19,7 +19,7 @@ from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
-from benchmark.leaderboard.provenance import IN_MEMORY, PAIRED, Provenance, provenance_of
+from benchmark.leaderboard.provenance import IN_MEMORY, Provenance, provenance_of
 from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
@@ -43,8 +43,8 @@ def provenance(
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with leaderboard.reading() as store:
         require_observer(store, observer)
-        scored = {name.removesuffix(PAIRED) for name in store.suites()}
-        suites = {known.name: known for known in scored_suites(sorted(scored), plugins.find_suites(scored=scored))}
+        scored = store.suites()
+        suites = {known.name: known for known in scored_suites(scored, plugins.find_suites(scored=scored))}
 
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
 
@@ -55,7 +55,7 @@ def provenance(
 
         def title(row: ScoreRow) -> str:
             """Return the title of its metric in tables."""
-            whole = titles.get((row.suite.removesuffix(PAIRED), row.metric), row.metric)
+            whole = titles.get((row.suite, row.metric), row.metric)
             return title_under(whole, row.condition, under[row.suite, row.metric])
 
         if suite is not None:
@@ -64,7 +64,7 @@ def provenance(
             rows = [row for row in rows if row.suite == suite]
         if metric is None:
             heads = {(name, each.headline.name) for name, each in suites.items()}
-            rows = [row for row in rows if (row.suite.removesuffix(PAIRED), row.metric) in heads and not row.condition]
+            rows = [row for row in rows if (row.suite, row.metric) in heads and not row.condition]
         else:
             names = {name for row in rows for name in (row.metric, title(row))}
             if metric not in names:
@@ -146,8 +146,7 @@ def reproduce(
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         if origin.observer.card.get("source") == "memory":
             raise BenchError(f"'{observer}' cannot be reproduced: {IN_MEMORY}.")
-        why = "stopped where a verdict was clear" if suite.endswith(PAIRED) else f"has imported answers of '{observer}'"
-        raise BenchError(f"'{suite}' {why}, which `bench run` cannot reproduce. {hint}")
+        raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
     with open_store(settings.db, write=False) as store:
         keys = {*store.provenance(origin.score.set_id)["keys"]}
         every = [origin.score] if metric else store.latest_scores(suite=suite, observers=[observer])

@@ -258,16 +258,11 @@ def _lacks_parts(store: Store) -> bool:
 
 
 def run_here(
-    prepared: RunPlan,
-    reporter: Reporter,
-    command: str = "bench run",
-    known: Collection[str] = (),
-    enough: Callable[[Store], bool] | None = None,
+    prepared: RunPlan, reporter: Reporter, command: str = "bench run", known: Collection[str] = ()
 ) -> RunReport:
     """Carry out a plan or a shard in this process, on one device.
 
-    known: keys of complete observations of another leaderboard, which are not computed again; enough: called after each
-    chunk of all blocks, ends the run if it is true."""
+    known: keys of complete observations of another leaderboard, which are not computed again."""
     from benchmark.engine.run import RunOptions, execute_tasks
 
     request = prepared.request
@@ -289,7 +284,6 @@ def run_here(
             note=whole,
             asked=kept,
             known=known,
-            enough=enough,
             loaded=prepared.loaded,
         )
         if request.decoders:

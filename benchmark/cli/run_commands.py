@@ -258,18 +258,10 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
 def diff(
     *,
     images: Annotated[int, Option("List this many flipped images per suite.", "--images", least=0)] = 20,
-    yes: Yes = False,
-    quiet: Quiet = False,
     **asked: Any,
 ) -> int:
     try:
-        with reporting(quiet=quiet) as reporter:
-            verdict = api.diff(
-                **asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes), command=as_typed()
-            )
-        if verdict is None:
-            echo_line("not started.", err=True)
-            return 3
+        verdict = api.diff(**asked)
         echo_data(diff_markdown(verdict, images))
     except BrokenPipeError:
         raise

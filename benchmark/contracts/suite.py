@@ -256,9 +256,6 @@ class EarlyStop:
     within: Callable[[float], Suite] | None = None
     #: Whether one block needs no further trials, (config, its trials so far); called after every stored chunk.
     settled: Callable[[Any, Trials], bool] | None = None
-    #: Whether the headline is a mean over images of values in [0, 1] and images may have random order, so that
-    #: comparing two networks can stop early.
-    shuffle: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -50,14 +50,8 @@ class RunOptions:
     #: What else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), stored with the trials.
     asked: Mapping[str, Any] = field(default_factory=dict)
     known: Collection[str] = ()  # keys of observations that another leaderboard has complete: not made again
-    #: Asked before anything is shown and whenever a chunk of all blocks is stored; True ends the run, without scores.
-    enough: Callable[[Store], bool] | None = None
     decoders: int = field(default_factory=devices.cores)  # threads that decode and resize images
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
-
-
-class _Enough(Exception):
-    """The stored trials answer the question of the run."""
 
 
 def execute_tasks(
@@ -79,8 +73,6 @@ def execute_tasks(
         with numerics(options.policy), one_blas_thread():
             whole.all(tasks)
         status = outcomes.report.status
-    except _Enough:
-        status = "enough"
     finally:
         store.end_run(run, status, options.part or options.note)
     return outcomes.report
@@ -186,7 +178,7 @@ class _Run:
         keys = {job.key for job in jobs}
         for _, own in asked:
             own.worked = any(row.key in keys for row in own.observations)
-            if own.worked and not self.options.enough:
+            if own.worked:
                 # Stored before any answer, as another run may make some of them or this run may be interrupted.
                 part, owed = self.options.part or "begun", owed_text(own.observations, own.task.plan.missing)
                 self.store.put_outcome(self.run, own.row, own.task.work, "partial", part, owed)
@@ -203,17 +195,11 @@ class _Run:
         return [own for _, own in asked]
 
     def _answer(self, jobs: Sequence[Job]) -> None:
-        """Store every missing chunk. Raises _Enough as soon as the stored trials are enough."""
-        enough, before = self.options.enough, None
-        if enough and jobs and enough(self.store):
-            raise _Enough
+        """Store every missing chunk."""
         for asked, chunk, answers in self.loop.show(jobs):
             self.store.put_chunks(self.run, answers)
             for job in asked:  # the chunks of a block that may be settled come in their order
                 self._settle(job, chunk + 1)
-            if enough and before not in (None, chunk) and enough(self.store):
-                raise _Enough
-            before = chunk
 
     def _settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite."""

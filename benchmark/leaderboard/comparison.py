@@ -12,7 +12,7 @@ from html import escape
 from itertools import groupby
 from typing import Literal
 
-from benchmark.contracts import Direction, Suite
+from benchmark.contracts import Direction
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
@@ -290,7 +290,6 @@ class Diff:
     changes: tuple[Change, ...]
     flipped: tuple[DiscordantTrial, ...] = ()  # of the headlines (winner "a": the new one)
     remarks: tuple[str, ...] = ()
-    looked: bool = False  # whether the intervals hold at every look, so that sampling could stop early
 
     @property
     def verdict(self) -> str:
@@ -353,20 +352,6 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     return Diff(base=tests.b, new=tests.a, margin=margin, changes=changes, flipped=tuple(flipped), remarks=remarks)
 
 
-def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
-    """Return the verdict by an interval that holds at every look. whole: whether all images have been shown."""
-    same = whole and row.comparison.same
-    verdict = "no answer changed" if same else _by_interval(row.metric.direction, low, high, margin)
-    return Change(row=row, verdict=verdict, low=low, high=high)
-
-
-def nothing_known(suite: Suite, reason: str) -> Change:
-    """Return the verdict on a suite without anything to compare."""
-    nothing = Comparison(metric=suite.headline.name, reason=reason)
-    row = SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)
-    return Change(row=row, reason=reason)
-
-
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
     """Return the verdict on a row; inconclusive without an interval, unless no answer changed."""
     paired, direction = row.comparison, row.metric.direction
@@ -378,17 +363,12 @@ def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
     low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
     if low is None or high is None:
         return Change(row=row, reason="too few clusters for an interval")
-    return Change(row=row, verdict=_by_interval(direction, low, high, margin), low=low, high=high)
-
-
-def _by_interval(direction: Direction, low: float, high: float, margin: Margin | None) -> Verdict:
-    if margin is not None and (margin.both or direction != "none"):
-        return margin.verdict(low, high, direction)
-    if low <= 0 <= high:
-        return "no change shown"
-    if direction == "none":
-        return "changed"
-    return "better" if (low > 0) == (direction == "higher") else "worse"
+    verdict: Verdict = "no change shown"
+    if margin and asked:
+        verdict = margin.verdict(low, high, direction)
+    elif not low <= 0 <= high:
+        verdict = "changed" if direction == "none" else "better" if (low > 0) == (direction == "higher") else "worse"
+    return Change(row=row, verdict=verdict, low=low, high=high)
 
 
 def diff_markdown(diff: Diff, images: int = 20) -> str:
@@ -413,9 +393,7 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
 def _verdict_notes(diff: Diff) -> Iterator[str]:
     margin = diff.margin
     accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
-    if diff.looked:
-        yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
-    elif margin is None:
+    if margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
     elif margin.both:

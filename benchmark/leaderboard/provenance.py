@@ -20,8 +20,6 @@ from registry.files import redacted
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
 
-#: Ends the name of a suite whose images came in random order only until a verdict was clear.
-PAIRED = ":paired"
 #: Why a network of source "memory" has no command.
 IN_MEMORY = (
     "it was evaluated in memory, and no card loads it: have the object again, and gb.evaluate(net, save=True) "
@@ -95,8 +93,6 @@ def rerun_command(
         return Rerun(before=(*bring, *given, *(() if own else rests_on)))
     if observer.card.get("source") == "memory":
         return Rerun(before=(IN_MEMORY,))
-    if score.suite.endswith(PAIRED):
-        return Rerun(before=tuple(f"it was looked at while it was made, by: {command}" for command in typed))
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     request = _checked_request([observer.name, *shown], score.suite, first["details"])

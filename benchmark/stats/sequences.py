@@ -31,20 +31,6 @@ def confidence_sequence(
     return (float(low), float(high)) if k.ndim == 0 else (low, high)
 
 
-def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Return (low, high) of the mean of paired differences [n], each in [-1, 1] (otherwise ValueError), in sequence:
-    holds at every n at once. None returns (-1, 1). The order must be independent of the values."""
-    values = np.asarray(differences, dtype=float)
-    if not (np.abs(values) <= 1).all():
-        raise ValueError("differences must be between -1 and 1")
-    # Gains and losses are bounded separately, each at half the risk. The mixture holds for any values in [0, 1]: the
-    # likelihood ratio is convex in the value, so its mean under p is at most that of a 0 or a 1.
-    n, bound = np.array(float(len(values))), _bound((1 - level) / 2)
-    sums = np.stack([values, -values]).clip(0).sum(axis=1)
-    (gain_low, loss_low), (gain_high, loss_high) = _of_source(sums, n, bound)
-    return float(gain_low - loss_high), float(gain_high - loss_low)
-
-
 def _bound(risk: float) -> float:
     return -log(risk)
 

@@ -4,7 +4,7 @@ docs/suites/adversarial.md has the definitions, attacks, trust report and deviat
 
 from dataclasses import replace
 
-from benchmark.contracts import EarlyStop, Suite
+from benchmark.contracts import Suite
 from benchmark.contracts.declarations import declared_figures, package_data
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
@@ -52,7 +52,6 @@ PLAIN = Suite(
     spaces=("world16", "imagenet1k", "geirhos16"),
     own_space=True,
     passes=90.0,
-    stopping=EarlyStop(shuffle=True),
     figures=declared_figures(package_data(__name__, "figures")),
     citations=(
         "Croce and Hein (2020). Reliable evaluation of adversarial robustness with an ensemble of diverse "

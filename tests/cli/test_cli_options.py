@@ -56,7 +56,7 @@ TOLD = {
     "compare doses": ("form", "leaderboard/test_recipe_commands.py"),
     "claims": ("form", "leaderboard/test_recipe_commands.py"),
     "power": ("train_hours", "leaderboard/test_recipe_commands.py"),
-    "compare transfer": ("form", "leaderboard/test_transfer.py"),
+    "diff": ("images", "cli/test_cli_diff.py"),
     "reproduce": ("condition into suite", "cli/test_cli_provenance.py"),
     "reproduce ": ("metric", "leaderboard/test_boards.py"),
     "submit": ("owner retract to", "leaderboard/test_boards.py"),
@@ -201,7 +201,7 @@ def test_every_option_of_every_command_is_refused_where_it_would_be_ignored():
                 refused.add((" ".join(words), *sorted(given)))
             command.check_together({name, flags[needed[1]]} if needed else {name})
     assert refused >= {
-        ("report", "port"), ("report", "live", "out"), ("ask", "host"), ("ask", "answers"), ("diff", "limit"),
+        ("report", "port"), ("report", "live", "out"), ("ask", "host"), ("ask", "answers"),
         ("compare consistency", "differences", "experiment"), ("compare consistency", "differences", "observers"),
     }  # fmt: skip
 

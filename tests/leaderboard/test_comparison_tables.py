@@ -2,21 +2,13 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from plain_suites import text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard import comparison
-from benchmark.leaderboard.comparison import (
-    PowerRow,
-    comparison_tables,
-    discordant_tables,
-    each_tables,
-    nothing_known,
-    power_table,
-)
+from benchmark.leaderboard.comparison import PowerRow, comparison_tables, discordant_tables, each_tables, power_table
 from benchmark.leaderboard.table import number
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import DiscordantTrial, SuiteComparison, compared, compared_to_each, decided, undecided
@@ -112,8 +104,6 @@ def test_columns_of_paired_tests_and_of_power(found):
     vars(crowd)["people"] = 3.14159
     told = power_table([crowd])
     assert told.rows[0][-1] == "3.14" and told.notes[-1].startswith("people, times: how many times")
-    change = nothing_known(SimpleNamespace(name="cue", headline=rows and found.headlines[0].metric), "not asked")
-    assert (change.verdict, change.reason, change.row.comparison.reason) == ("inconclusive", "not asked", "not asked")
 
 
 def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():

@@ -191,8 +191,6 @@ def test_everything_behind_a_number_is_listed(behind):
 
 def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
     assert behind(policy={}).rerun == Rerun(before=("bring its trials in, as it was done: bench run -m net",))
-    stopped = behind(suite="cue-conflict:paired").rerun
-    assert stopped == Rerun(before=("it was looked at while it was made, by: bench run -m net",))
     with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
         behind(policy={**POLICY, "device": "cpu; rm"})
     card = {

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom, hypergeom
 
 from benchmark.stats import confidence_sequence
-from benchmark.stats.sequences import difference_sequence
 
 ALPHA = 0.05
 
@@ -86,24 +85,3 @@ def test_large_counts_stay_accurate():
     assert low + high == pytest.approx(1, abs=1e-9)
     assert high - low == pytest.approx(2 * half, rel=1e-4)
     assert confidence_sequence(500_000, 1_000_000, size=1_000_000) == (0.5, 0.5)
-
-
-def test_differences_of_one_sign_are_gains_over_losses_of_nothing():
-    values = np.array([1.0] * 12 + [0.0] * 28)
-    low, high = difference_sequence(values, 0.95)
-    gains, losses = (confidence_sequence(k, 40, 0.975) for k in (12, 0))
-    assert (low, high) == pytest.approx((gains[0] - losses[1], gains[1] - losses[0]))
-    assert difference_sequence(-values, 0.95) == pytest.approx((-high, -low))
-
-
-@pytest.mark.slow
-def test_differences_hold_at_every_look_also_where_they_are_fractions():
-    random = np.random.default_rng(0)
-    missed = 0
-    for _ in range(60):
-        values = random.choice([-0.5, 0.0, 0.25, 1.0], p=[0.2, 0.5, 0.2, 0.1], size=200)  # mean 0.05
-        bounds = [difference_sequence(values[:n], 0.9) for n in range(20, 201, 20)]
-        missed += any(not low <= 0.05 <= high for low, high in bounds)
-    assert missed <= 6
-    low, high = difference_sequence(np.zeros(256), 0.95)
-    assert -0.04 < low < 0 < high < 0.04
