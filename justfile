@@ -1,7 +1,7 @@
 # The tasks of the project: `just` (pip install rust-just), or read the commands here. CI runs these very recipes.
 
 # tests beside a PostgreSQL server of their own, where its programs are installed; those of one file share a process
-tests := "python benchmarks/postgres_server.py pytest --dist loadfile"
+tests := "python benchmarks/postgres_server.py pytest --dist loadfile --no-loadscope-reorder"
 
 # what CI checks, without the slow tests
 default: lint types docs test
@@ -11,9 +11,8 @@ ci:
     #!/usr/bin/env bash
     set -euo pipefail
     just types &
-    just lint docs test
+    just lint docs test slow
     wait $!
-    just slow
 
 # the program and all that its checks need, in the environment that is active
 install:
