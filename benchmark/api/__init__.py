@@ -9,7 +9,6 @@ from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
 from benchmark.api.paired_comparisons import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.ranking import (
-    against,
     correlate,
     import_scores,
     is_run,

@@ -21,23 +21,14 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Option, Unseen, command_line
 from benchmark.contracts import Suite
-from benchmark.engine.scoring import PEOPLE, compare_observers
+from benchmark.engine.scoring import PEOPLE
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.failures import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.board_model import REPORTED
-from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.links import Link, experiment_values, links
-from benchmark.leaderboard.summary import (
-    BETTER,
-    INCONCLUSIVE,
-    WORSE,
-    Summary,
-    reported_boards,
-    reported_summaries,
-    summaries,
-)
+from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import curves_of_runs as curves_of
 from benchmark.leaderboard.unseen_conditions import unseen_boards
@@ -234,27 +225,3 @@ def is_run(leaderboard: Selection, name: str) -> bool:
         if any(note.name == name for note in store.observers()):
             return False
         return name in runs_of({row.name: row.card for row in store.observers()})
-
-
-def against(leaderboard: Selection, tables: Sequence[Summary], baseline: str) -> dict[str, dict[tuple[str, str], str]]:
-    """Return label space -> (observer, suite) -> its comparison with the baseline, by paired tests of the headlines.
-
-    Headlines of each observer are one family of tests, as in `compare`. Raise UnknownName for the baseline."""
-    names = {table.space: [line.observer for line in table.lines] for table in tables}
-    known = {name for in_space in names.values() for name in in_space}
-    if baseline not in known:
-        raise unknown_name("baseline", baseline, known, "`bench rank --summary` lists the observers.")
-    signs = {"A": BETTER, "B": WORSE}
-    with leaderboard.reading() as store:
-        suites = suites_with_scores(store)
-        spaces = {space: in_space for space, in_space in names.items() if baseline in in_space}
-        pairs = {space: [(name, baseline) for name in them if name != baseline] for space, them in spaces.items()}
-        return {
-            space: {
-                (tests.a, row.suite): signs.get(better(row), INCONCLUSIVE)
-                for tests in compare_observers(store, suites, of_space)
-                for row in tests.headlines
-                if row.comparison.p is not None
-            }
-            for space, of_space in pairs.items()
-        }

@@ -38,7 +38,6 @@ class Cell(NamedTuple):
     reason: str = ""  # why a value is missing
     source: Any = None  # a stored score or a test
     rank: Rank = Rank()
-    sign: str = ""  # comparison with a baseline
 
 
 class Row(NamedTuple):

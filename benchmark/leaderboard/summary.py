@@ -37,10 +37,6 @@ from benchmark.leaderboard.table import (
 from benchmark.stimuli.score_tables import known_metrics
 from benchmark.store.rows import ScoreRow
 
-#: How a model stands to the baseline in a suite: see `Signs`.
-BETTER, WORSE, INCONCLUSIVE = ("\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}", "~")
-#: (observer, suite) -> one of the three above.
-Signs = Mapping[tuple[str, str], str]
 NAMED = 5  # observers that a note names
 NOWHERE = Cell(reason=NOT_MEASURED)
 
@@ -135,20 +131,14 @@ def leaders_sentence(summary: Summary) -> str:
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
 
-def summary_table(
-    summary: Summary, *, baseline: str = "", signs: Signs | None = None, parameters: Mapping[str, int] | None = None
-) -> Table:
-    """Return the summary as a table. signs: comparison of each network with `baseline`; parameters: parameter counts of
-    the networks."""
-    sizes, signs = parameters or {}, signs or {}
-    signed = {suite for _, suite in signs}
+def summary_table(summary: Summary, parameters: Mapping[str, int] | None = None) -> Table:
+    """Return the summary as a table. parameters: parameter counts of the networks."""
+    sizes = parameters or {}
     sections = (("ranked", summary.lines), ("reference", summary.references))
 
     def values(section: str, line: Row) -> tuple[Value, ...]:
         who = (section, line.place, line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
         cells = {head.suite: line.cells[head.suite] for head in summary.headlines}
-        for suite in signed & cells.keys():
-            cells[suite] = cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
         clean = [line.cells[CLEAN]] if summary.clean else []
         tags = recipe(line.training) if line.training else ""
         return (*who, *cells.values(), *clean, tags, millions(sizes.get(line.observer)))
@@ -166,11 +156,11 @@ def summary_table(
         fields=(*who, *whose, *map(_field, summary.headlines), *clean, *last),
         rows=tuple(values(name, line) for name, lines in sections for line in lines),
         dividers=(len(summary.lines),) if summary.lines and summary.references else (),
-        notes=tuple(_reading(summary, baseline)),
+        notes=tuple(_reading(summary)),
         intervals=f"[low, high]: 95 % interval of the number by itself, {over}; categories are fixed.",
         facts={"space": summary.space},
         measure="column",
-        origin=("rank", *ORIGIN, *(["sign"] if signs else [])),
+        origin=("rank", *ORIGIN),
     )
 
 
@@ -191,7 +181,7 @@ def millions(count: int | None) -> str:
     return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
 
 
-def _reading(summary: Summary, baseline: str) -> Iterator[str]:
+def _reading(summary: Summary) -> Iterator[str]:
     sizes: dict[str, list[int]] = {}
     for head in summary.headlines:
         cells = (line.cells[head.suite] for line in summary.lines)
@@ -202,11 +192,6 @@ def _reading(summary: Summary, baseline: str) -> Iterator[str]:
     less = [f"{head.suite} {head.title}" for head in summary.headlines if head.direction == "lower"]
     if less:
         yield f"Lower is better: {', '.join(less)}."
-    if baseline:
-        yield (
-            f"Against {printable(baseline)}, paired: {BETTER} better, {WORSE} worse, {INCONCLUSIVE} inconclusive "
-            "(each model's headlines are one family of tests, Holm; bench compare has the numbers)."
-        )
     if any(line.kind == "published" for line in summary.lines):
         yield f"{PUBLISHED} published decisions, not run here"
     yield from (f"Note: {note}" for note in summary.notes)

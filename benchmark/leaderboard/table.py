@@ -206,10 +206,9 @@ def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = (),
     """Return a value as people read it. Remarks other than those in `unsaid` become footnotes, marked " *1 *2"; the
     same remark keeps its number."""
     if isinstance(value, Cell):
-        sign = f"{value.sign} " if value.sign else ""
         said = [text for text in remarks(value) if text not in unsaid]
         marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
-        return sign + format_interval(value.value, value.low, value.high, digits) + "".join(marks)
+        return format_interval(value.value, value.low, value.high, digits) + "".join(marks)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:
@@ -288,8 +287,6 @@ def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
     for name in origin:
         if name == "rank":
             plain |= dict(zip(("rank", "rank_low", "rank_high"), cell.rank, strict=True))
-        elif name == "sign":
-            plain["sign"] = cell.sign.strip()
         else:
             plain[name] = getattr(cell.source, name, None)
     return plain

@@ -152,12 +152,10 @@ def test_without_a_model_named_what_needs_nothing_runs():
 
 @pytest.mark.slow
 def test_models_by_suites(board, bench):
-    shown = bench("rank", "--summary", "--baseline", "world-standard-0", "--explain", "--db", board)
+    shown = bench("rank", "--summary", "--explain", "--db", board)
     assert shown.code == 0
-    for said in ("models by suites", "Against world-standard-0, paired", "cue-conflict shape bias: "):
+    for said in ("models by suites", "cue-conflict shape bias: "):
         assert said in shown.out
-    wrong = bench("rank", "--summary", "--baseline", "world-standrad-0", "--db", board)
-    assert wrong.code == 2 and "world-standard-0" in wrong.err
     assert bench("rank", "cue-conflict", "--summary", "--db", board).code == 2
 
 

@@ -14,8 +14,8 @@ from benchmark.leaderboard.table import Field, Rank, Table, wide_records
 SOURCE = SimpleNamespace(level=0.95, method="wilson")
 
 
-def cell(value, low, high, n, *flags, sign=""):
-    return Cell(value=value, low=low, high=high, n=n, flags=flags, source=SOURCE, rank=(3, 2, 4), sign=sign)
+def cell(value, low, high, n, *flags):
+    return Cell(value=value, low=low, high=high, n=n, flags=flags, source=SOURCE, rank=(3, 2, 4))
 
 
 TABLE = Table(
@@ -31,7 +31,7 @@ TABLE = Table(
         Field("error", "error", said="1 of 3"),
     ),
     rows=(
-        ("ranked", Rank(1, 1, 2), "net_a|b", ("std", "adv"), cell(0.5, 0.25, 0.75, 20, "few", sign="~"), 20,
+        ("ranked", Rank(1, 1, 2), "net_a|b", ("std", "adv"), cell(0.5, 0.25, 0.75, 20, "few"), 20,
          cell(0.125, 0.0, 0.25, 16, "own_50 %", "1 of 3")),
         ("ranked", Rank(2, 2, 2), "=cmd()", (), cell(1 / 3, 0.3, 0.4, 30, "few"), 30, Cell(reason="not measured")),
         ("reference", Rank(), "person", (), Cell(reason="no trials"), None, Cell(0.5)),
@@ -46,12 +46,12 @@ TABLE = Table(
 WIDE = """\
 a suite <1>
 its images
-rank     observer  training  shape bias                n  error
+rank     observer  training  shape bias              n  error
 ──────────────────────────────────────────────────────────────────────────────────
-1 (1-2)  net_a|b   std, adv  ~ 0.5000 [0.250, 0.750]  20  0.1250 [0.000, 0.250] *2
-2        =cmd()              0.3333 [0.300, 0.400]    30  -
+1 (1-2)  net_a|b   std, adv  0.5000 [0.250, 0.750]  20  0.1250 [0.000, 0.250] *2
+2        =cmd()              0.3333 [0.300, 0.400]  30  -
 
-         person              - *1                         0.5000
+         person              - *1                       0.5000
 [low, high]: 95 % interval.
 Note: <one>
 shape bias, every row: few
@@ -64,7 +64,7 @@ its images
 
 | rank | observer | training | shape bias | n | error |
 | --- | --- | --- | --- | --- | --- |
-| 1 (1-2) | net\_a\|b | std, adv | \~ 0.5000 \[0.250, 0.750\] | 20 | 0.1250 \[0.000, 0.250\] \*2 |
+| 1 (1-2) | net\_a\|b | std, adv | 0.5000 \[0.250, 0.750\] | 20 | 0.1250 \[0.000, 0.250\] \*2 |
 | 2 | =cmd() |  | 0.3333 \[0.300, 0.400\] | 30 | - |
 |  |  |  |  |  |  |
 |  | person |  | - \*1 |  | 0.5000 |
@@ -82,7 +82,7 @@ LATEX = r"""\begin{table}
 \toprule
 rank & observer & training & shape bias & n & error \\
 \midrule
-1 (1-2) & net\_a\textbar{}b & std, adv & \textasciitilde{} 0.5000 [0.250, 0.750] & 20 & 0.1250 [0.000, 0.250] *2 \\
+1 (1-2) & net\_a\textbar{}b & std, adv & 0.5000 [0.250, 0.750] & 20 & 0.1250 [0.000, 0.250] *2 \\
 2 & =cmd() &  & 0.3333 [0.300, 0.400] & 30 & - \\
 \addlinespace
  & person &  & - *1 &  & 0.5000 \\
@@ -108,7 +108,7 @@ HTML = (
     "<p>a suite &lt;1&gt;: its images</p><table><thead><tr>"
     '<th scope="col">rank<th scope="col">observer<th scope="col">training'
     '<th scope="col" title="choices by shape">shape bias<th scope="col">n<th scope="col">error</thead><tbody>'
-    '<tr><td>1 (1-2)<td><a href="a.html">net_a|b</a><td>std, adv<td>~ 0.5000 [0.250, 0.750]<td>20'
+    '<tr><td>1 (1-2)<td><a href="a.html">net_a|b</a><td>std, adv<td>0.5000 [0.250, 0.750]<td>20'
     '<td>0.1250 [0.000, 0.250]<sup title="own_50 %">*2</sup>'
     "<tr><td>2<td>=cmd()<td><td>0.3333 [0.300, 0.400]<td>30<td>-</tbody><tbody>"
     '<tr><td><td>person<td><td>-<sup title="no trials">*1</sup><td><td>0.5000</tbody></table>'

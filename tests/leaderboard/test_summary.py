@@ -106,13 +106,6 @@ def test_what_has_no_room_goes_on_below(summary, width, blocks):
         assert table.count(word) == 1
 
 
-def test_marks_against_a_baseline(summary):
-    marks = {("good", "bias"): "\N{BLACK UP-POINTING TRIANGLE}"}
-    shown = drawn(summary, 200, baseline="poor", signs=marks)
-    assert "\N{BLACK UP-POINTING TRIANGLE} 0.9000" in shown
-    assert "Against poor, paired" in shown
-
-
 def test_numbers_have_no_negative_zero():
     assert number(-0.00001) == "0.0000"
     assert number(-0.0004, 2) == "0.00"
