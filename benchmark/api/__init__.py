@@ -7,7 +7,7 @@ from benchmark.api.exports import badge, cite, consistency, document, export, sc
 from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
-from benchmark.api.paired_comparisons import compare, compare_each, diff, differences, discordant, power
+from benchmark.api.paired_comparisons import compare, compare_each, diff, discordant, power
 from benchmark.api.ranking import (
     correlate,
     import_scores,

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, 
 
 @dataclass(frozen=True, init=False)
 class Option:
-    """A parameter of a verb. If `help` names an option, "(with --live)", it is refused without that option."""
+    """A parameter of a verb. If `help` names an option, "(with --serve)", it is refused without that option."""
 
     help: str
     flags: tuple[str, ...] = ()  # default: an argument if it can be given by position, otherwise --its-name

@@ -8,21 +8,12 @@ from itertools import combinations
 from typing import Annotated
 
 from benchmark import plugins
-from benchmark.api.leaderboards import (
-    CardStatus,
-    Filtered,
-    Selection,
-    card_status,
-    chosen_names,
-    chosen_suites,
-    fits,
-    suites_with_scores,
-)
+from benchmark.api.leaderboards import CardStatus, Selection, card_status, chosen_suites, fits, suites_with_scores
 from benchmark.api.options import Option, SuiteName
 from benchmark.api.ranking import check_trials
 from benchmark.contracts import Suite, distrust_flags
 from benchmark.display import counted
-from benchmark.engine.scoring import PEOPLE, Scorer, compare_observers, discordant_of, network_pairs
+from benchmark.engine.scoring import PEOPLE, Scorer, compare_observers, discordant_of
 from benchmark.failures import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged
 from benchmark.stats.comparisons import (
@@ -159,17 +150,6 @@ def power(
     if not rows:
         raise BenchError(f"{leaderboard.settings.db} has no two networks with common answers: give --discordant.")
     return rows
-
-
-def differences(leaderboard: Filtered, suite: str = "human-comparison") -> list[tuple[str, str, Comparison]]:
-    """Compare every two networks by their agreement with people: (a, b, test), one family of tests."""
-    with leaderboard.reading() as store, as_suites_write("a network or a person"):
-        tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
-        names = chosen_names(store, {name for a, b, _ in tests for name in (a, b)}, leaderboard.filters)
-    tests = [(a, b, test) for a, b, test in tests if {a, b} <= names]
-    if not tests:
-        raise BenchError(f"{leaderboard.settings.db} has no images that people and two networks answered.")
-    return tests
 
 
 @contextmanager

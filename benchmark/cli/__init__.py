@@ -26,7 +26,7 @@ COMMANDS = {
     "claims": ("tables", "Try claims on recipes: held, refuted or open."),
     "power": ("tables", "Estimate the images and people a comparison needs."),
     "show": ("tables", "Show one observer's scores, or a number's provenance."),
-    "report": ("pages", "Write a leaderboard as pages, or serve it live."),
+    "report": ("pages", "Write a leaderboard as pages that open from disk."),
     "plot": ("pages", "Draw a figure for a paper."),
     "ask": ("pages", "Run a browser experiment and collect people's answers."),
     "import": ("export_commands", "Import trials of people and networks, or scores."),
@@ -51,7 +51,7 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     **{name: ("data", name) for name in ("fetch", "verify")},
     "download": ("data", "fetch"),
     "merge": ("db", "merge"),
-    "serve": ("report", "--live"),
+    "serve": ("report",),
     "info": ("doctor",),
     **dict.fromkeys(("bench data show", "bench data info", "bench data ls"), ("list",)),
 }

@@ -1,7 +1,5 @@
 """`bench report`, `bench plot` and `bench ask`: what is looked at in a browser or a paper."""
 
-import threading
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,49 +12,14 @@ from benchmark.ask.answers import open_answers
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line
 from benchmark.failures import UsageError
-from benchmark.loopback import LOOPBACK, GuardedHandler, open_server
+from benchmark.loopback import LOOPBACK, open_server
 from benchmark.report import figures, site
-from benchmark.report.site import Live, watch
-from benchmark.variables import read_settings
 
 
 @command(site.report)
-def report(
-    *,
-    out: Path,
-    compare: Sequence[str],
-    single_file: bool,
-    live: Annotated[
-        bool,
-        Option("Serve the report over HTTP and update it during a run.", without=("out", "compare", "single_file")),
-    ] = False,
-    host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everyone (with --live).")] = "127.0.0.1",
-    port: Annotated[int, Option("Listen on this port; 0 is any free one (with --live).", least=0, most=65535)] = 8000,
-    every: Annotated[float, Option("Look for changes every N seconds (with --live).", least=1)] = 10.0,
-    db: str | None,
-) -> int:
-    """Write a leaderboard as pages, or serve it live.
-
-    The pages have tables, figures, observers, comparisons and stimuli. They open from disk and need no connection and
-    no JavaScript. No network is run."""
-    if not live:
-        built = site.report(out, compare=compare, single_file=single_file, db=db)
-        echo_line(f"{built.start}: {built.size}")
-        return 0
-    pages, stop = Live(read_settings(db)), threading.Event()
-    try:
-        pages.refresh()
-        server = open_server(host, port, partial(GuardedHandler, directory=str(pages.folder)))
-        if host not in LOOPBACK:
-            echo_line(f"everyone who can reach {host} can read this leaderboard.", err=True)
-        echo_line(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        threading.Thread(target=watch, args=(pages, stop, every), daemon=True).start()
-        server.serve_forever()
-    except KeyboardInterrupt:
-        echo_line("ended", err=True)
-    finally:
-        stop.set()
-        pages.close()
+def report(**asked: Any) -> int:
+    built = site.report(**asked)
+    echo_line(f"{built.start}: {built.size}")
     return 0
 
 

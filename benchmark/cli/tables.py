@@ -41,13 +41,7 @@ from benchmark.leaderboard.comparison import (
     measure_comparison,
     power_table,
 )
-from benchmark.leaderboard.consistency import (
-    HUMAN_METRICS,
-    comparison_of,
-    difference_table,
-    kappa_table,
-    likeness_table,
-)
+from benchmark.leaderboard.consistency import HUMAN_METRICS, comparison_of, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.lineage import STANDARD
@@ -254,22 +248,13 @@ def consistency(
     experiment: str | None,
     *,
     matrix: Annotated[
-        bool, Option("Show all pairs of the observers named, or of all observers.", without=("ranks", "differences"))
+        bool, Option("Show all pairs of the observers named, or of all observers.", without=("ranks",))
     ] = False,
     ranks: Annotated[
         bool,
-        Option(
-            "Show the published rankings by human-likeness and OOD accuracy.",
-            without=("observers", "experiment", "differences"),
-        ),
-    ] = False,
-    differences: Annotated[
-        bool, Option("Count the significant differences between networks.", without=("observers", "experiment"))
+        Option("Show the published rankings by human-likeness and OOD accuracy.", without=("observers", "experiment")),
     ] = False,
 ) -> int:
-    if differences:
-        print_tables([difference_table(api.differences(leaderboard))])
-        return 0
     if ranks:
         boards = [b for b in api.rank(leaderboard) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:

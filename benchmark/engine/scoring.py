@@ -27,12 +27,12 @@ from benchmark.observer_trials import (
 )
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
-from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
+from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.intervals import wilson
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.image_names import any_answer
-from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source, way_of_asking
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, way_of_asking
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
 from registry.labels import LABEL_SPACES, label_space
@@ -446,23 +446,6 @@ def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tup
             if all(ran) and ran[0] != ran[1]:
                 remarks.append(f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}")
         yield compared(a, b, [row for both in shared for row in _under(both)], remarks)
-
-
-def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison]]:
-    """Test the headline of every two networks, published ones included, against the same people (`Against.pairs`):
-    (a, b, test), one family (Holm). Pairs without a test are left out."""
-    rows = store.observers(kinds=("network", "published", "human"))
-    answers = {row.name: trials for row in rows if (trials := observer_trials(store, suite, row.name)) is not None}
-    sides: dict[bool, dict[str, Trials]] = {True: {}, False: {}}  # people, networks
-    for row in rows:
-        human = row.kind == "human"
-        if row.name in answers and not (human and known_source(str(row.card.get("source", ""))).apart):
-            sides[human][row.name] = answers[row.name]
-    with one_blas_thread():
-        pairs = suite.against.pairs(sides[False], sides[True]) if suite.against and suite.against.pairs else ()
-    tests = [(a, b, row) for a, b, row in pairs if row.p is not None]
-    family = adjust([row for _, _, row in tests])
-    return [(a, b, row) for (a, b, _), row in zip(tests, family, strict=True)]
 
 
 def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:

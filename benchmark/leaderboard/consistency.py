@@ -4,7 +4,6 @@ NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from itertools import pairwise as neighbours
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from benchmark.failures import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
-from benchmark.stats.comparisons import Comparison, holm
+from benchmark.stats.comparisons import holm
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
@@ -162,32 +161,6 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
         notes=(note,),
     )
-
-
-def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
-    """Return how many differences between two networks in agreement with people are significant, by the number of
-    experiments that two have in common. Neighbours are next to one another in the order of their values."""
-    groups: dict[str, list[tuple[str, str, Comparison]]] = {}
-    for test in tests:
-        groups.setdefault(test[2].average, []).append(test)
-    shown = (Field("in_common", "in common", who=True), *(Field(n, n, right=True) for n in ("networks", "pairs")))
-    ways = ("p < .05", "after Holm", "neighbours", "neighbours, p < .05")
-    fields = (*shown, *(Field(way, way, right=True) for way in ways), Field("smallest", "smallest that differs"))
-    rows = []
-    for average, inside in sorted(groups.items(), key=lambda group: -len(group[1])):
-        values = {name: value for a, b, row in inside for name, value in ((a, row.a or 0.0), (b, row.b or 0.0))}
-        beside = {frozenset(pair) for pair in neighbours(sorted(values, key=lambda name: (values[name], name)))}
-        tested = [(frozenset((a, b)) in beside, (row.p or 0.0) < LEVEL, row) for a, b, row in inside]
-        apart = [abs(row.difference or 0.0) for *_, row in tested if (row.p_holm or 0.0) < LEVEL]
-        near = [differs for close, differs, _ in tested if close]
-        sizes = (len(values), len(inside), sum(differs for _, differs, _ in tested), len(apart), len(near), sum(near))
-        rows.append((average, *sizes, number(min(apart, default=None))))
-    significant = sum(row[4] for row in rows)
-    notes = (
-        "every two networks that answered the same images as people; t tests, images and people drawn",
-        f"{significant} of {len(tests)} differences are significant at {LEVEL} (Holm, over all)",
-    )
-    return Table(title="Differences in error consistency with people", fields=fields, rows=tuple(rows), notes=notes)
 
 
 def likeness_table(board: Board) -> Table:

@@ -1,8 +1,6 @@
-"""A report from beginning to end, its pages of pairs, and the live report over HTTP."""
+"""A report from beginning to end, and its pages of pairs."""
 
-import shutil
 import tempfile
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -51,11 +49,10 @@ def build(
     folder: Path,
     wanted: Sequence[tuple[str, str]] = (),
     *,
-    live: bool = False,
     shared: Mapping[str, Any] = MappingProxyType({}),
 ) -> Site:
-    """Write the report of a leaderboard into a folder. wanted: pairs to compare (none: one for each space); live: for a
-    server, which makes other pairs; shared: more context of every page."""
+    """Write the report of a leaderboard into a folder. wanted: pairs to compare (none: one for each space); shared:
+    more context of every page."""
     contents = read_contents(settings)
     compared = []
     for a, b in wanted or usual(contents):
@@ -64,7 +61,7 @@ def build(
         except BenchError:
             if wanted:
                 raise  # else nobody asked for this pair: the two have nothing in common
-    context = {**_shared(contents), **shared, "live": live}
+    context = {**_shared(contents), **shared}
     context["menu"] = [*context["menu"], *shared.get("more", ())]
     site = open_site(settings, folder, context)
     figures, pictures = drawn_by_suite(site, contents), Pictures(site)
@@ -102,7 +99,8 @@ def report(
 ) -> Site:
     """Write a leaderboard as pages that open from disk.
 
-    They have tables, figures, observers, comparisons and stimuli."""
+    They have tables, figures, observers, comparisons and stimuli, and need no connection and no JavaScript. No network
+    is run."""
     wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
     if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
         raise BenchError(f"--compare: '{wrong[0]}' is not a pair: expected A,B.")
@@ -207,39 +205,3 @@ def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) ->
         data=data,
     )
     return page
-
-
-class Live:
-    """A report that `refresh` writes over where the leaderboard has changed."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._home = Path(tempfile.mkdtemp(prefix="bench-serve-"))
-        self._seen: Mapping[str, float] = {}
-        self.folder = self._home / "report"
-
-    def refresh(self) -> bool:
-        """Return whether there was something new. Raises BenchError where the first report cannot be made."""
-        path = Path(self._settings.db.removeprefix("sqlite:///"))  # a data base on a server is read every time
-        files = (file for file in (path, path.with_name(path.name + "-wal")) if file.is_file())
-        stamp = {str(file): file.stat().st_mtime + file.stat().st_size for file in files}
-        if stamp and stamp == self._seen:
-            return False
-        try:
-            build(self._settings, self.folder, live=True)
-        except BenchError:
-            if not self.folder.exists():
-                raise
-            return False  # locked, or being written: the report that is there stays
-        self._seen = stamp
-        return True
-
-    def close(self) -> None:
-        """Remove everything."""
-        shutil.rmtree(self._home, ignore_errors=True)
-
-
-def watch(live: Live, stop: threading.Event, every: float) -> None:
-    """Refresh until `stop` is set."""
-    while not stop.wait(every):
-        live.refresh()

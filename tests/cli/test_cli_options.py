@@ -62,7 +62,6 @@ TOLD = {
     "submit": ("owner retract to", "leaderboard/test_boards.py"),
     "board check": ("owner", "leaderboard/test_boards.py"),
     "models retire": ("undo", "cli/test_cli_model_life.py"),
-    "report": ("every", "report/test_report_serving.py"),
     "plot": ("column", "face/test_face_verbs.py"),
     "plot gallery": ("column", "suites/saliency/test_saliency_gallery.py"),
     "ask": ("answers host port", "ask/test_serving.py"),
@@ -79,20 +78,6 @@ ABOUT |= {"figure", "experiment", "output", "out", "db", "yes", "quiet"}
 
 class Asked(Exception):
     """What a command asks of a verb."""
-
-
-class Opened:
-    """A live report that is always the same."""
-
-    folder = "live"
-
-    def __repr__(self):
-        return "live"
-
-    def refresh(self):
-        pass
-
-    close = refresh
 
 
 def sample(each, other=False):
@@ -143,7 +128,6 @@ def verbs(bench, monkeypatch, tmp_path):
     for room, name in (*verbs, *BELOW):
         monkeypatch.setattr(room, name, stub(name))
     monkeypatch.setattr(sets, "load_style_network", lambda: None)
-    monkeypatch.setattr(pages, "Live", lambda settings: Opened())
     return found
 
 
@@ -201,13 +185,13 @@ def test_every_option_of_every_command_is_refused_where_it_would_be_ignored():
                 refused.add((" ".join(words), *sorted(given)))
             command.check_together({name, flags[needed[1]]} if needed else {name})
     assert refused >= {
-        ("report", "port"), ("report", "live", "out"), ("ask", "host"), ("ask", "answers"),
-        ("compare consistency", "differences", "experiment"), ("compare consistency", "differences", "observers"),
+        ("ask", "host"), ("ask", "answers"), ("compare consistency", "matrix", "ranks"),
+        ("compare consistency", "experiment", "ranks"), ("compare consistency", "observers", "ranks"),
     }  # fmt: skip
 
 
 def test_the_refusal_names_both(bench):
-    ended = bench("report", "--port", "9000")
-    assert ended.code == 2 and "--port is for --live" in ended.err
-    ended = bench("compare", "consistency", "a", "b", "--differences")
-    assert ended.code == 2 and "--differences takes no" in ended.err
+    ended = bench("ask", "cue-conflict", "--port", "9000")
+    assert ended.code == 2 and "--port is for --serve" in ended.err
+    ended = bench("compare", "consistency", "a", "b", "--ranks")
+    assert ended.code == 2 and "--ranks takes no" in ended.err

@@ -12,6 +12,7 @@ from benchmark.contracts.suite import TOO_FEW
 from benchmark.engine import scoring
 from benchmark.engine.scoring import ComparedTrials, ScoreChecker, Scorer, discordant_of, same_answers, same_score
 from benchmark.observer_trials import ObserverAnswers
+from benchmark.stats.comparisons import Comparison
 from benchmark.store import ScoreSet
 from benchmark.store.rows import ObserverRow
 
@@ -329,26 +330,6 @@ def test_discordant_images_are_of_the_headline_with_both_answers():
     assert (found.stimulus, found.winner, found.answer_a, found.answer_b) == ("1", "a", "", "")
 
 
-def test_networks_are_compared_by_the_same_people_in_one_family(monkeypatch):
-    """People who stand apart count nowhere; a pair without a test is no member of the family (Holm)."""
-    rows = [row(name, kind) for name, kind in (("n", "network"), ("m", "published"), ("mute", "network"))]
-    apart = row("guest", "human")
-    apart = apart._replace(card={"source": "error-consistency"})
-    store = SimpleNamespace(observers=lambda kinds: [*rows, *Kept.rows[:2], apart])
-    monkeypatch.setattr(scoring, "observer_trials", lambda _store, _suite, name: None if name == "mute" else name)
-    sides = []
-
-    def pairs(networks, people):
-        sides.append((networks, people))
-        tests = [("n", "m", 0.02), ("m", "n", None), ("n", "ann", 0.03)]
-        return [(a, b, scoring.Comparison(metric="m", p=p, difference=0.1)) for a, b, p in tests]
-
-    found = scoring.network_pairs(store, suite(against=against(pairs=pairs)))
-    assert sides == [({"n": "n", "m": "m"}, {"ann": "ann", "bob": "bob"})]
-    assert [(a, b, test.p_holm) for a, b, test in found] == [("n", "m", 0.04), ("n", "ann", 0.04)]
-    assert scoring.network_pairs(store, suite(against=against(pairs=None))) == []
-
-
 @pytest.mark.parametrize(("ways", "said"), [
     (("cpu fp32", "cpu bf16"), ("toy: A was run on cpu fp32, B on cpu bf16",)),
     (("cpu fp32", "cpu fp32"), ()), (("cpu fp32", ""), ()),
@@ -371,7 +352,7 @@ def test_a_comparison_of_two_ways_to_run_says_so(ways, said, monkeypatch):
 def test_a_suites_own_pair_test_is_called_the_same_only_for_equal_answers_without_a_difference():
     def pair(_a, _b, people):
         assert people == {"ann": 1}
-        return [scoring.Comparison(metric="bias", p=0.5, difference=gap) for gap in (0.0, 0.1)]
+        return [Comparison(metric="bias", p=0.5, difference=gap) for gap in (0.0, 0.1)]
 
     made = suite(against=against(pair=pair), metrics=(replace(BIAS, ratio=None),))
     for b, same in ((trials("sst"), True), (trials("stt"), False), (None, False)):

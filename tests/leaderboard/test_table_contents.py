@@ -13,10 +13,10 @@ from benchmark.leaderboard import unseen_conditions
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
 from benchmark.leaderboard.comparison import discordant_tables
-from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, shared
+from benchmark.leaderboard.consistency import comparison_of, kappa_table, shared
 from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
 from benchmark.leaderboard.table import number
-from benchmark.stats.comparisons import Comparison, DiscordantTrial
+from benchmark.stats.comparisons import DiscordantTrial
 from benchmark.store.rows import ObserverRow, StimuliNote
 
 
@@ -88,21 +88,6 @@ def test_kappa_of_all_pairs_is_the_mean_over_conditions_of_common_images():
         ("observer", ""), ("", "observer"), ("a", "1"), ("b", "2"), ("d", "3"), ("e", "4"),
     ]  # fmt: skip
     assert table.title == "Error consistency: contrast"
-
-
-def test_differences_are_counted_by_what_two_networks_have_in_common():
-    tests = [("a", "b", 0.5, 0.4, 0.01, 0.03, "all"), ("a", "c", 0.5, 0.2, 0.001, 0.004, "all"),
-             ("b", "c", 0.4, 0.2, 0.2, 0.2, "all"), ("a", "d", 0.5, 0.45, 0.04, 0.3, "1 of 2")]  # fmt: skip
-    table = difference_table([
-        (one, other, Comparison(metric="k", a=a, b=b, difference=a - b, p=p, p_holm=holm, average=average))
-        for one, other, a, b, p, holm, average in tests
-    ])  # fmt: skip
-    assert [f.title for f in table.fields] == [
-        "in common", "networks", "pairs", "p < .05", "after Holm", "neighbours", "neighbours, p < .05",
-        "smallest that differs",
-    ]  # fmt: skip
-    assert table.rows == (("all", 3, 3, 2, 2, 2, 1, "0.1000"), ("1 of 2", 2, 1, 1, 0, 1, 1, "-"))
-    assert table.notes[1] == "2 of 4 differences are significant at 0.05 (Holm, over all)"
 
 
 def test_experiments_of_two_observers_at_least_are_shared():

@@ -179,7 +179,7 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
             for condition in ("", "brightness/3")
         ],
     )
-    site = Site(settings=read_settings(None), folder=tmp_path / "out", shared={**_shared(contents), "live": True})
+    site = Site(settings=read_settings(None), folder=tmp_path / "out", shared=_shared(contents))
     page = (tmp_path / "out" / pair_page(site, contents, pair, Pictures(site))).read_text()
     assert page.count("simulated people 1.000") == 1 and "; people" not in page
     plain, degraded = page.split("(brightness/3)")

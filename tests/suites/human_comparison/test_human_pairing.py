@@ -8,8 +8,6 @@ from jackknives import crossed
 from scipy import stats
 from straight import MEASURES, kappa
 
-from benchmark.leaderboard.consistency import difference_table
-from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 
@@ -174,20 +172,6 @@ def test_all_pairs_at_once_are_each_pair_by_itself(make, join):
         for name in ("a", "b", "difference", "p", "low", "high", "n", "average"):
             assert getattr(test, name) == pytest.approx(getattr(alone, name), abs=1e-12), name
     assert compare_all(networks, {}) == []
-
-
-def test_the_table_counts_what_is_more_than_chance():
-    def test(p, holm, a, b, average="1 of 17 experiments"):
-        return Comparison(
-            metric="error_consistency", condition="", a=a, b=b, difference=a - b, p=p, p_holm=holm, average=average
-        )
-
-    tests = [("x", "y", test(0.04, 0.08, 0.3, 0.2)), ("x", "z", test(0.001, 0.003, 0.3, 0.1))]
-    tests += [("y", "z", test(0.2, 0.2, 0.2, 0.1)), ("x", "y", test(0.5, 0.5, 0.3, 0.3, "2 of 17 experiments"))]
-    table = difference_table(tests)
-    assert table.rows[0] == ("1 of 17 experiments", 3, 3, 2, 1, 2, 1, "0.2000")
-    assert table.rows[1] == ("2 of 17 experiments", 2, 1, 0, 0, 1, 0, "-")
-    assert table.notes[1].startswith("1 of 4 differences")
 
 
 def crowd(make, rng, images, people):
