@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
+import tarfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,18 +21,7 @@ import numpy as np
 from benchmark import plugins
 from benchmark.api.attestations import read_attestations
 from benchmark.api.options import Option
-from benchmark.api.submissions import (
-    ENTRANTS,
-    NETWORK,
-    OWNER,
-    REFERENCES,
-    RESULTS,
-    SETS,
-    BoardFolder,
-    rescored,
-    verdict_of_scores,
-    weights_of,
-)
+from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, place_of, rescored, verdict_of_scores
 from benchmark.contracts import Array, Suite
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
@@ -42,21 +34,22 @@ from benchmark.leaderboard.submission_files import (
     SCORES,
     VERDICT,
     Submission,
-    read_responses,
     read_submission,
+    read_trials,
 )
 from benchmark.leaderboard.table import format_interval
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.documents import read_json
+from registry.user_errors import some_of
 
 #: refused: something is false; person: nothing is false, but a maintainer decides; note: nothing to do.
 Weight = Literal["refused", "person", "note"]
 #: Two networks with equal answers: trials that tell, wrong ones among them, the share at which a person looks.
 ENOUGH, WRONG, ALIKE = 20, 5, 0.98
 _PLACE = re.compile(rf"({RESULTS}/([^/]+?)__[^/]+/[^/]+)(/.*)?")
-Block = tuple[str, str, str]  # suite, role, condition
+Block = tuple[str, str, str]  # digest of the stimulus set, role, condition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,40 +88,21 @@ class BoardReport:
         return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Before:
-    """The board before a change: a commit of its repository."""
+def _git(folder: Path, *words: str) -> bytes:
+    """Run git in a folder, without hooks or drivers that a change could bring."""
+    safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", str(folder), *words]
+    done = subprocess.run(safe, capture_output=True, check=False, env={**os.environ, "GIT_PAGER": ""})  # noqa: S603
+    if done.returncode:
+        raise BenchError(f"git {words[0]}: {printable(done.stderr.decode(errors='replace').strip())[:300]}")
+    return done.stdout
 
-    folder: Path
-    commit: str
 
-    def git(self, *words: str) -> bytes:
-        """Run git in the folder, without hooks or drivers that a change could bring."""
-        safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", str(self.folder), *words]
-        done = subprocess.run(safe, capture_output=True, check=False, env={**os.environ, "GIT_PAGER": ""})  # noqa: S603
-        if done.returncode:
-            raise BenchError(f"git {words[0]}: {printable(done.stderr.decode(errors='replace').strip())[:300]}")
-        return done.stdout
-
-    def changed(self) -> list[str]:
-        """Return the paths that differ from the commit, new ones among them."""
-        plain = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
-        listed = self.git("diff", *plain, self.commit, "--", ".")
-        listed += self.git("ls-files", "--others", "--exclude-standard", "-z", ".")
-        return sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
-
-    @cached_property
-    def paths(self) -> frozenset[str]:
-        """The files of the commit."""
-        listed = self.git("ls-tree", "-r", "-z", "--name-only", self.commit, "--", ".")
-        return frozenset(os.fsdecode(name) for name in listed.split(b"\0") if name)
-
-    def restored(self, below: str, into: Path) -> Path:
-        """Write the files below a path as they were into a folder, and return where they are."""
-        for name in (name for name in self.paths if name.startswith(f"{below}/")):
-            (into / name).parent.mkdir(parents=True, exist_ok=True)
-            (into / name).write_bytes(self.git("cat-file", "blob", f"{self.commit}:./{name}"))
-        return into / below
+def _changed(folder: Path, commit: str) -> list[str]:
+    """Return the paths that differ from a commit, new ones among them."""
+    plain = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
+    listed = _git(folder, "diff", *plain, commit, "--", ".")
+    listed += _git(folder, "ls-files", "--others", "--exclude-standard", "-z", ".")
+    return sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
 
 
 class _Shelf(Resolver):
@@ -138,37 +112,26 @@ class _Shelf(Resolver):
         return ()
 
 
-def _planned(suite: Suite | None, space: str) -> set[Block]:
-    """Return the blocks that a suite shows, as far as its stimuli are on this machine."""
-    try:
-        plan = suite.plan(suite.config, _Shelf(space, read_settings())) if suite else None
-    except (MissingStimuli, UnknownName):
-        plan = None
-    return {(suite.name, block.role, block.condition) for block in plan.blocks} if suite and plan else set()
-
-
-def _installed(name: str) -> Suite | None:
-    try:
-        return plugins.named_suite(name, plugins.find_suites(name))
-    except BenchError:
-        return None
-
-
-def _is_current(stated: Submission) -> bool:
-    """Return whether this program, with the same suites, wrote the verdict of a submission."""
-    suites = {row.suite: _installed(row.suite) for row in stated.score_sets}
-    same = all((suite := suites[row.suite]) and suite.version == row.version for row in stated.score_sets)
-    return same and bool(stated.observations) and stated.program == __version__ and VERDICT in stated.seals
+def _planned(suite: Suite | None, space: str) -> set[tuple[str, str]]:
+    """Return role and condition of the blocks that a suite shows, as far as its stimuli are on this machine."""
+    with suppress(MissingStimuli, UnknownName):
+        blocks = suite.plan(suite.config, _Shelf(space, read_settings())).blocks if suite else ()
+        return {(block.role, block.condition) for block in blocks}
+    return set()
 
 
 @dataclass(kw_only=True)
 class _Checker:
     board: BoardFolder
-    before: Before | None
+    before: BoardFolder | None  # the board as it was accepted
     report: BoardReport
 
     def found(self, path: str, weight: Weight, *texts: str) -> None:
         self.report.findings += [BoardFinding(path=path, weight=weight, text=printable(text)[:1000]) for text in texts]
+
+    def had(self, path: str) -> bool:
+        """Return whether the board had a file before the change."""
+        return self.before is not None and (self.before.folder / path).is_file()
 
     @cached_property
     def others(self) -> dict[str, tuple[Submission, ExportedObserver]]:
@@ -193,76 +156,59 @@ class _Checker:
         """Check one submission."""
         folder = self.board.folder / place
         self.report.submissions.append(place)
-        was = self.before is not None and f"{place}/{RUN}" in self.before.paths
-        if was and not (folder / RUN).is_file():
+        if self.had(f"{place}/{RUN}") and not (folder / RUN).is_file():
             self.found(place, "refused", "it is removed: `bench submit --retract REASON` retracts it")
             return
         try:
             stated, observer = read_submission(folder)
-            self._names(place, stated, observer)
-            self._sets(place, stated)
+            if (own := place_of(stated.owner, observer)) != place:
+                self.found(place, "refused", f"its files are of {own}")
             document = self.board.document(folder, stated, observer)
             self._complete(place, stated, document)
             with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
                 made = rescored(folder, document, db := str(Path(scratch) / "board.db"))
-                if _is_current(stated) and verdict_of_scores(db, observer).encode() != (folder / VERDICT).read_bytes():
+                # Another program, or one with other suites, may say other things of the same scores.
+                same = stated.program == __version__ and document.observations and not made.left_out
+                words = (folder / VERDICT).read_bytes() if same and VERDICT in stated.seals else None
+                if words is not None and verdict_of_scores(db, observer).encode() != words:
                     self.found(place, "refused", "its verdict is not what the scores give")
-                if was and self.before is not None:
-                    self._earlier(place, document, self.before.restored(place, Path(scratch)))
             self.found(place, "refused", *made.different, *made.refused, *made.conflicts)
             self.found(place, "person", *made.left_out)
             self.found(place, "note", *made.notes)
             read_attestations(folder, stated)
+            self._earlier(place, document)
             self._elsewhere(place, observer)
             self._place(place, document)
         except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
             self.found(place, "refused", failure_line(error))
 
-    def _names(self, place: str, stated: Submission, observer: ExportedObserver) -> None:
-        sha, parts = weights_of(observer), PurePosixPath(place).parts
-        if parts[1:] != (f"{stated.owner}__{observer.name}", sha):
-            self.found(place, "refused", f"its files are of {stated.owner}__{observer.name}/{sha[:12]}")
-        if not OWNER.fullmatch(stated.owner) or not NETWORK.fullmatch(observer.name) or observer.kind not in ENTRANTS:
-            self.found(place, "refused", f"no names of a submission, or '{observer.kind}' is no network")
-        if any(row.observer != observer.name for row in stated.observations):
-            self.found(place, "refused", "it holds trials of another observer")
-
-    def _sets(self, place: str, stated: Submission) -> None:
-        known, names = self.board.sets(stated.stimuli), {each.name for each in self.board.stated_sets.values()}
-        for row in stated.stimuli:
-            mine, called = known.get(row.digest), f"the stimulus set '{row.name}' ({row.digest[:12]}, {row.n} images)"
-            if mine is None:
-                known_name = row.name in names or row.name.startswith("world-")
-                said = "another one under a known name" if known_name else "unknown here"
-                self.found(place, "refused", f"{called} is {said}")
-            elif (mine.name, mine.n, mine.space) != (row.name, row.n, row.space):
-                self.found(place, "refused", f"{called} is '{mine.name}' with {mine.n} images here")
-
     def _complete(self, place: str, stated: Submission, document: Document) -> None:
         """Find missing trials: of a block, or whole blocks that the suite shows or that others answered."""
-        counts = Counter[str]()
+        counts, sizes = Counter[str](), {each.digest: each.n for each in document.stimuli}
         for chunk in document.chunks:
             counts[chunk.observation] += chunk.n
         for name, space in sorted({(row.suite, row.space) for row in stated.observations}):
             own = [row for row in stated.observations if (row.suite, row.space) == (name, space)]
-            suite = _installed(name)
-            if suite is None or suite.stopping.settled is None:  # else a block may end early
-                whole = {each.digest: each.n for each in document.stimuli}
-                lost = [f"{row.role} {row.condition}" for row in own if counts[row.key] < whole[row.stimuli]]
-                self.found(place, "refused", *(f"{name}: trials of '{block.strip()}' are missing" for block in lost))
-            excused = {role for row in own for role in row.details.get("missing") or ()}
-            shown = {row.version for row in own}
+            suite = plugins.find_suites().suites.get(name)
             wanted = _planned(suite, space) | {
-                (row.suite, row.role, row.condition)
+                (row.role, row.condition)
                 for path, (other, _) in self.others.items()
                 for row in other.observations
-                if (row.suite, row.space) == (name, space) and row.version in shown and path != place
+                if (row.suite, row.version, row.space) == (name, own[0].version, space) and path != place
             }
-            blocks = sorted(wanted - {(row.suite, row.role, row.condition) for row in own})
-            weights: tuple[tuple[Weight, bool], ...] = (("person", True), ("refused", False))
-            for weight, told in weights:
-                if gone := [f"{role} {condition}" for _, role, condition in blocks if (role in excused) == told]:
-                    self.found(place, weight, f"{name}: {counted(len(gone), 'block')} missing: '{gone[0].strip()}'")
+            if suite is None or suite.stopping.settled is None:  # else a block may end early
+                whole = [row for row in own if counts[row.key] == sizes[row.stimuli]]
+            else:
+                whole = own
+            excused = {role for row in own for role in row.details.get("missing") or ()}
+            lost = sorted(
+                (wanted | {(row.role, row.condition) for row in own}) - {(r.role, r.condition) for r in whole}
+            )
+            for told in (True, False):
+                if blocks := [" ".join(block).strip() for block in lost if (block[0] in excused) == told]:
+                    self.found(
+                        place, "person" if told else "refused", f"{name}: trials are missing: {some_of(blocks, 3)}"
+                    )
         keys = {row.key for row in document.observations}
         if any(not keys.issuperset(row.observations) for row in document.score_sets):
             self.found(place, "refused", "scores rest on trials that are missing")
@@ -271,53 +217,49 @@ class _Checker:
 
     def _elsewhere(self, place: str, observer: ExportedObserver) -> None:
         """Find the same network, or the same answers, under another name."""
-        weights, stated = PurePosixPath(place).name, self.others[place][0]
-        sets = self.board.sets(stated.stimuli)
-        own = {
-            digest: (np.array(sets[digest].labels.get("category", ()), dtype=str), self._answers(place, digest))
-            for digest in sorted(stated.trials.keys() & sets.keys())
-        }
+        own = {block: answers for block, answers, _ in self._answers(place)}
         for path, (_, theirs) in self.others.items():
             if path == place:
                 continue
-            if theirs.identity == observer.identity or PurePosixPath(path).name == weights:
+            if theirs.identity == observer.identity or PurePosixPath(path).name == PurePosixPath(place).name:
                 gone = ", retracted" * (self.board.folder / path / RETRACTED).exists()
                 self.found(place, "refused", f"these weights are on the board already{gone}: {path}")
                 continue
-            equal, n, wrong = self._alike(own, path)
+            equal, n, wrong = 0, 0, 0
+            for block, answers, truth in self._answers(path):
+                mine = own.get(block, np.empty(0, dtype=str))
+                m = min(len(mine), len(answers), len(truth))
+                equal, n = equal + int((mine[:m] == answers[:m]).sum()), n + m
+                wrong += int((mine[:m] != truth[:m]).sum())
+                if n >= ENOUGH and equal < ALIKE * n:
+                    break  # most networks differ in their first block: nothing more of them is read
             if n >= ENOUGH and wrong >= WRONG and equal >= ALIKE * n:
                 weight: Weight = "refused" if equal == n else "person"
                 self.found(place, weight, f"{equal} of {n} answers, {wrong} of them wrong, are those of {path}")
 
-    def _alike(self, own: Mapping[str, tuple[Array, Mapping[Block, Array]]], path: str) -> tuple[int, int, int]:
-        """Return equal answers, all answers, and wrong ones of two submissions; reading ends where they differ. own:
-        digest -> the right answers and those of the one."""
-        theirs, (equal, n, wrong) = self.others[path][0].trials, (0, 0, 0)
-        for digest, (truth, a) in own.items():
-            if digest not in theirs:
-                continue
-            b = self._answers(path, digest)
-            for block in a.keys() & b.keys():
-                m = min(len(a[block]), len(b[block]), len(truth))
-                equal += int((a[block][:m] == b[block][:m]).sum())
-                wrong, n = wrong + int((a[block][:m] != truth[:m]).sum()), n + m
-            if n >= ENOUGH and equal < ALIKE * n:
-                break
-        return equal, n, wrong
-
-    def _answers(self, place: str, digest: str) -> Mapping[Block, Array]:
+    def _answers(self, place: str) -> Iterator[tuple[Block, Array, Array]]:
+        """Yield each block of a submission with its answers [n] and the right ones."""
         stated, _ = self.others[place]
-        shown = [row for row in stated.observations if row.stimuli == digest]
-        rows = {row.key: (row.suite, row.role, row.condition) for row in shown}
-        found = read_responses(self.board.folder / place / stated.trials[digest], sum(row.n for row in shown))
-        return {rows[key]: words for key, words in found.items() if key in rows}
+        for row in stated.stimuli:
+            known = self.board.known(row)
+            if known is None or row.digest not in stated.trials:
+                continue
+            shown = {each.key: each for each in stated.observations if each.stimuli == row.digest}
+            truth = np.array(known.labels.get("category", ()), dtype=str)
+            file = self.board.folder / place / stated.trials[row.digest]
+            for each, columns in read_trials(file, shown, known.ids):
+                if "response" in columns:
+                    yield (row.digest, each.role, each.condition), columns["response"], truth
 
-    def _earlier(self, place: str, document: Document, folder: Path) -> None:
+    def _earlier(self, place: str, document: Document) -> None:
         """Find what a change undoes of a submission that was accepted: a retraction, trials."""
-        if (folder / RETRACTED).is_file() and not (self.board.folder / place / RETRACTED).is_file():
+        if self.had(f"{place}/{RETRACTED}") and not (self.board.folder / place / RETRACTED).is_file():
             self.found(place, "refused", "its retraction is undone")
+        if self.before is None or not self.had(f"{place}/{RUN}"):
+            return
         try:
-            was = self.board.document(folder, *read_submission(folder))
+            folder = self.before.folder / place
+            was = self.before.document(folder, *read_submission(folder))
         except ScoresError:
             return  # what was not sound has nothing to keep
         now = {(chunk.observation, chunk.index): chunk.payload for chunk in document.chunks}
@@ -350,7 +292,7 @@ class _Checker:
             self.found(path, "refused", "a link, or a name that no file of a board has")
         elif path.startswith(f"{RESULTS}/"):
             self.found(path, "refused", f"no place of a submission: {RESULTS}/OWNER__NAME/WEIGHTS/")
-        elif path.startswith((f"{SETS}/", f"{REFERENCES}/")) and self.before and path in self.before.paths:
+        elif path.startswith((f"{SETS}/", f"{REFERENCES}/")) and self.had(path):
             self.found(path, "refused", "stimuli or reference answers of the board are altered or removed")
         else:
             self.found(path, "person", "no part of a submission")
@@ -368,23 +310,26 @@ def check_board(
     Scores are made again from the trials. Names, seals, stimulus sets and blocks are compared with the board, and
     answers with those of all other networks; --base also compares with what was accepted before. The report is
     Markdown for the page of a change. Exit code 0 means sound, 1 refused, 3 that a maintainer decides."""
-    report, board = BoardReport(), BoardFolder(Path(folder))
-    before = Before(folder=board.folder, commit=base) if base else None
-    checker = _Checker(board=board, before=before, report=report)
+    board = BoardFolder(Path(folder))
     every = [path.relative_to(board.folder).as_posix() for path in board.submissions()]
-    asked = before.changed() if before else [] if paths else every
+    asked = _changed(board.folder, base) if base else [] if paths else every
     for path in (path.removeprefix(f"{folder}/").rstrip("/") for path in paths):
         asked += [place for place in every if place.startswith(f"{path}/")] or [path]
-    places: dict[str, None] = {}
-    for path in asked:
-        found = _PLACE.fullmatch(path)
-        if found is None or ".." in PurePosixPath(path).parts:
-            checker.outside(path)
-            continue
-        by = (found[3] or "").removeprefix(f"/{ATTESTATIONS}/").partition(".json")[0]
-        if owner and owner.lower() not in (found[2].lower(), by.lower()):
-            checker.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
-        places[found[1]] = None
-    for place in places:
-        checker.submission(place)
-    return report
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        if base:
+            with tarfile.open(fileobj=io.BytesIO(_git(board.folder, "archive", base))) as packed:
+                packed.extractall(scratch, filter="data")
+        before = BoardFolder(Path(scratch)) if base else None
+        checker, places = _Checker(board=board, before=before, report=BoardReport()), dict[str, None]()
+        for path in asked:
+            found = _PLACE.fullmatch(path)
+            if found is None or ".." in PurePosixPath(path).parts:
+                checker.outside(path)
+                continue
+            by = (found[3] or "").removeprefix(f"/{ATTESTATIONS}/").partition(".json")[0]
+            if owner and owner.lower() not in (found[2].lower(), by.lower()):
+                checker.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
+            places[found[1]] = None
+        for place in places:
+            checker.submission(place)
+    return checker.report

@@ -67,8 +67,9 @@ def staged(
 
 def write_trials(
     store: Store, run: str, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
-) -> None:
-    """Write the trials behind these score sets, with observers and stimuli, as work of `run`. Raises StoreError."""
+) -> dict[str, str]:
+    """Write the trials behind these score sets, with observers and stimuli, as work of `run`; return observer -> id in
+    the store. Raises StoreError."""
     wanted = {key for scored in sets.values() for key in scored.observations}
     observations = {row.key: row for row in document.observations if row.key in wanted}
     names = {row.observer for row in observations.values()} | {s.observer for s in document.scores}
@@ -102,6 +103,7 @@ def write_trials(
             imports[str(row.details.get("source", ""))].add(key)
     for source, keys in imports.items():
         store.put_import(run, source, keys)
+    return ids
 
 
 def score_documented(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 from benchmark.api.exports import document
 from benchmark.api.leaderboard_import import LeaderboardReport, import_document
@@ -17,19 +17,16 @@ from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option
 from benchmark.api.verdicts import verdict
 from benchmark.failures import BenchError, ScoresError, UsageError
-from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedStimuli
+from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedStimuli, checked_document
 from benchmark.leaderboard.submission_files import (
     LARGEST,
     RETRACTED,
     RUN,
-    VERDICT,
     Submission,
-    document_parts,
-    joined_document,
     plain_json,
+    read_parts,
     read_stimuli_file,
     read_submission,
-    sealed_files,
     sha256,
     submission_files,
 )
@@ -43,9 +40,20 @@ from registry.files import write_whole
 RESULTS, REFERENCES, SETS = "results", "references", "sets"
 #: Names in a path of the board; "__" parts the owner from the network.
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,38}")
-NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
-#: Kinds of observers that a board takes.
-ENTRANTS = ("network", "ideal")
+NETWORK = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
+
+
+def place_of(owner: str, who: ExportedObserver) -> str:
+    """Return the path of an observer's submission on a board: its last part is the digest of the weights, or of the
+    code where it has none. Raises UsageError for what has no place there."""
+    if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(who.name):
+        raise UsageError(
+            f"'{owner}' and '{who.name}' name a folder: letters, digits, '.', '-' (--owner NAME; "
+            "`bench models rename` renames a network)."
+        )
+    if who.kind not in ("network", "ideal"):
+        raise UsageError(f"'{who.name}' is no network that was run here: `bench rank` lists them.")
+    return f"{RESULTS}/{owner}__{who.name}/{who.card.get('sha256') or who.identity}"
 
 
 @cache
@@ -74,28 +82,35 @@ class BoardFolder:
         """Digest -> stimulus set of the board's own files."""
         return {path.stem: read_stimuli_file(path) for path in sorted((self.folder / SETS).glob("*.json"))}
 
-    def sets(self, stated: Iterable[ExportedStimuli]) -> dict[str, ExportedStimuli]:
-        """Return digest -> the set as it is known: from the board's files, or drawn by this program."""
-        known = {row.digest: self.stated_sets | _drawn(row.name, row.n) for row in stated}
-        return {digest: sets[digest] for digest, sets in known.items() if digest in sets}
+    def known(self, row: ExportedStimuli) -> ExportedStimuli | None:
+        """Return a stated stimulus set as the board's files have it, or as this program draws it."""
+        return self.stated_sets.get(row.digest) or _drawn(row.name, row.n).get(row.digest)
 
     def submissions(self) -> Iterator[Path]:
         """Yield the folders of all submissions in the order of their names."""
         yield from sorted(path.parent for path in (self.folder / RESULTS).glob(f"*/*/{RUN}"))
 
-    def document(self, path: Path, stated: Submission, observer: ExportedObserver, named: str = "") -> Document:
-        """Return a submission and the references that its scores rest on as a document. named: another name for its
-        observer. Raises ScoresError."""
-        parts = [document_parts(path, stated, observer, self.sets(stated.stimuli))]
-        for row in (*parts[0]["observers"], *parts[0]["scores"], *parts[0]["observations"]) if named else ():
-            row["name" if "name" in row else "observer"] = named
+    def document(self, path: Path, stated: Submission, observer: ExportedObserver) -> Document:
+        """Return a submission and the trials that its scores rest on as a document. Raises ScoresError."""
+        plain: dict[str, Any] = {"program": stated.program, **self._parts(path, stated, observer)}
         for digest in stated.references:
             place = self.folder / REFERENCES / digest
             if not (place / RUN).is_file() or sha256((place / RUN).read_bytes()) != digest:
                 raise ScoresError(f"it rests on answers that {REFERENCES}/ lacks, or has otherwise: {digest[:12]}.")
-            run, card = read_submission(place)
-            parts.append(document_parts(place, run, card, self.sets(run.stimuli)))
-        return joined_document(path, stated.program, parts)
+            theirs = self._parts(place, *read_submission(place))
+            for name in ("observers", "observations", "chunks", "stimuli"):
+                plain[name] += theirs[name]
+        plain["stimuli"] = tuple({row.digest: row for row in plain["stimuli"]}.values())
+        return checked_document(path, plain)
+
+    def _parts(self, path: Path, stated: Submission, observer: ExportedObserver) -> dict[str, Any]:
+        sets = {row.digest: known for row in stated.stimuli if (known := self.known(row))}
+        if other := next((row for row in stated.stimuli if row.digest not in sets), None):
+            raise ScoresError(
+                f"'{other.name}' ({other.digest[:12]}, {other.n} images) is not the stimulus set of that name here, or "
+                "another one under a known name."
+            )
+        return read_parts(path, stated, observer, sets)
 
 
 @dataclass(kw_only=True)
@@ -128,60 +143,39 @@ def submit(
     leaderboard gives the same bytes. The scores are first made again from the trials; if they differ, nothing is
     written. --retract adds a note to a submission, which stays visible."""
     owner, to = owner or git_user(), Path(to)
-    if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(observer) or "__" in observer:
-        raise UsageError(
-            f"'{owner}' and '{observer}' name a folder: letters, digits, '.', '-' (--owner NAME; "
-            "`bench models rename` renames a network)."
-        )
     held = document(leaderboard.where(models=observer))
-    who = next((row for row in held.observers if row.name == observer), None)
-    if who is None or who.kind not in ENTRANTS:
-        raise BenchError(f"'{observer}' is no network that was run here: `bench rank` lists them.")
-    path = to / RESULTS / f"{owner}__{observer}" / weights_of(who)
+    if not (found := [row for row in held.observers if row.name == observer]):
+        raise BenchError(f"'{observer}' has no scores here: `bench rank` lists who has.")
+    path = to / place_of(owner, found[0])
     if retract is not None:
         if not (path / RUN).is_file():
             raise BenchError(f"{path} has no submission to retract.")
         note = plain_json({"reason": retract.strip() or "no reason given"})
         write_whole(path / RETRACTED, note)
         return Submitted(path=path, files=1, size=len(note))
-    files = _drafted(held, who, owner, BoardFolder(to))
-    for stale in path.glob("trials/*.parquet"):
-        stale.unlink()
-    for name, content in files.items():
-        write_whole(to / name, content)
-    sizes = [len(content) for name, content in files.items() if name.startswith(RESULTS)]
-    new = [name for name in files if not name.startswith(RESULTS)]
-    return Submitted(path=path, files=len(sizes), size=sum(sizes), new=new)
-
-
-def _drafted(held: Document, who: ExportedObserver, owner: str, board: BoardFolder) -> dict[str, bytes]:
-    """Return path on the board -> content of a submission and of what it rests on that the board lacks, after its
-    scores were made again from these files. Raises BenchError if they differ."""
-    answering = {row.observer for row in held.observations} - {who.name}
-    parts = [submission_files(held, row.name, "") for row in held.observers if row.name in answering]
-    others = {sha256(files[RUN]): files for files in parts}
-    files = submission_files(held, who.name, owner, others)
-    known = board.sets(held.stimuli)
-    more = {
-        f"{SETS}/{each.digest}.json": plain_json(each.model_dump(mode="json"))
-        for each in held.stimuli
-        if each.ids and each.digest not in known
-    }
-    more |= {f"{REFERENCES}/{digest}/{name}": part[name] for digest, part in others.items() for name in part}
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        for name, content in (*more.items(), *((f"draft/{name}", content) for name, content in files.items())):
-            write_whole(Path(scratch) / name, content)
-        draft, trial, db = Path(scratch) / "draft", BoardFolder(Path(scratch)), str(Path(scratch) / "again.db")
-        trial.stated_sets.update(board.stated_sets)
-        stated, card = read_submission(draft)
-        if wrong := rescored(draft, trial.document(draft, stated, card), db).different:
+        db = str(Path(scratch) / "again.db")
+        if wrong := rescored(path, held, db).different:
             raise BenchError(f"{wrong[0]}. `bench db rescore` makes them again; nothing was written.")
-        words = verdict_of_scores(db, who)
-    files = sealed_files(stated, {**{name: files[name] for name in files if name != RUN}, VERDICT: words.encode()})
+        words = verdict_of_scores(db, found[0])
+    answering = {row.observer for row in held.observations} - {observer}
+    parts = [submission_files(held, row.name) for row in held.observers if row.name in answering]
+    others = {sha256(files[RUN]): files for files in parts}
+    files = submission_files(held, observer, owner, others, words)
     if (size := sum(map(len, files.values()))) > LARGEST:
         raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {LARGEST / 1e6:.1f} MB.")
-    place = f"{RESULTS}/{owner}__{who.name}/{weights_of(who)}"
-    return {**more, **{f"{place}/{name}": content for name, content in files.items()}}
+    board = BoardFolder(to)
+    new = {
+        f"{SETS}/{each.digest}.json": plain_json(each.model_dump(mode="json"))
+        for each in held.stimuli
+        if each.ids and not board.known(each)
+    }
+    new |= {f"{REFERENCES}/{digest}/{name}": part[name] for digest, part in others.items() for name in part}
+    for stale in path.glob("trials/*.parquet"):
+        stale.unlink()
+    for place, content in (*((path / name, files[name]) for name in files), *((to / name, new[name]) for name in new)):
+        write_whole(place, content)
+    return Submitted(path=path, files=len(files), size=size, new=list(new))
 
 
 def verdict_of_scores(db: str, who: ExportedObserver) -> str:
@@ -191,11 +185,6 @@ def verdict_of_scores(db: str, who: ExportedObserver) -> str:
     found = verdict(Selection(db), who.name)
     sentences = tuple(each for each in found.sentences if each.about not in OF_MACHINE)
     return replace(found, sentences=sentences).to("markdown")
-
-
-def weights_of(who: ExportedObserver) -> str:
-    """Return the digest under which a board has an observer: of its weights, or of its code where it has none."""
-    return str(who.card.get("sha256") or who.identity)
 
 
 def git_user() -> str:

@@ -114,25 +114,23 @@ class Completed:
     failed: dict[Work, BaseException] = field(default_factory=dict)  # errors of scoring
 
 
-def complete_parts(
-    store: Store, run: str, suites: Sequence[Suite], codes: Codes, observer: str | None = None
-) -> Completed:
-    """Score whatever was answered in parts, or one observer's, and is complete now, as one run would have, and report
-    the rest."""
-    done = Completed()
+def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes) -> Completed:
+    """Score whatever was answered in parts and is complete now, as one run would have, and report the rest."""
+    done, lacking = Completed(), store.incomplete().keys()
     scorers = {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes) for suite in suites}
-    for part in (part for part in _open_parts(store, observer) if part.suite in scorers):
+    parts = [part for part in _open_parts(store) if part.suite in scorers]
+    asked = {part.suite for part in parts}
+    own = {(row.observer, row.key): row for suite in asked for row in store.observations(suite=suite)}
+    for part in parts:
         try:
             stated = json.loads(part.detail)
             keys, missing = tuple(stated["observations"]), dict(stated["missing"])
         except (ValueError, TypeError, LookupError) as error:
             raise StoreError(f"an outcome does not state which tasks are scored together: {error}") from error
         work = part.observer_name, part.suite, part.space
-        rows = store.observations(observer=part.observer_name, suite=part.suite)
-        own = {row.key: row for row in rows if row.observer == part.observer}
-        observations = [own[key] for key in keys if key in own]
-        if lacking := len(keys) - sum(store.complete(row.key) for row in observations):
-            waiting = f"{lacking} of its {len(keys)} blocks are not answered yet"
+        observations = [own[part.observer, key] for key in keys if (part.observer, key) in own]
+        if open_ones := len(keys) - sum(row.key not in lacking for row in observations):
+            waiting = f"{open_ones} of its {len(keys)} blocks are not answered yet"
             done.waiting[f"{part.observer_name} under {part.suite}"] = waiting
             continue
         try:
@@ -188,8 +186,7 @@ def score_shards(
     return outcomes.report
 
 
-def _open_parts(store: Store, observer: str | None = None) -> list[Outcome]:
+def _open_parts(store: Store) -> list[Outcome]:
     """Return outcomes "partial" that were neither scored nor given up since, once for each plan of an observer."""
-    every = store.outcomes(observer=observer, latest=False)
-    newest = {(outcome.observer, outcome.suite, outcome.detail): outcome for outcome in every}
+    newest = {(outcome.observer, outcome.suite, outcome.detail): outcome for outcome in store.outcomes(latest=False)}
     return [outcome for outcome in newest.values() if outcome.status == "partial"]

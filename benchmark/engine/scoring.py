@@ -148,10 +148,10 @@ class Scorer:
 
     def own(self, observer: str | None = None, *, owner: str = "") -> int:
         """Score the complete runs of one observer again, or of all. owner: the id of the observer that now has them."""
-        count = 0
+        count, lacking = 0, self.store.incomplete().keys()
         for scored in scored_trials(self.store, self.suite, observer):
             rows = scored.observations
-            if rows and all(self.store.complete(row.key) for row in rows):
+            if rows and lacking.isdisjoint(row.key for row in rows):
                 owned = [replace(row, observer=owner or row.observer) for row in rows]
                 count += self.observer(owned, rows[0].details.get("missing", {}))
         return count

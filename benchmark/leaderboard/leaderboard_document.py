@@ -16,6 +16,7 @@ from registry.documents import parse_json, read_json, texts_in
 from registry.user_errors import foreign
 
 T = TypeVar("T")
+Part = TypeVar("Part", bound=BaseModel)
 
 #: What identifies content: hex digits.
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -180,18 +181,24 @@ def read_leaderboard_document(path: Path) -> Document:
 
 def checked_document(path: Path, plain: Any) -> Document:
     """Return the document that plain data from `path` holds. Raises ScoresError as `read_leaderboard_document`."""
-    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-2.schema.json."):
+    document = checked_part(Document, path, plain, "Its form: docs/leaderboard-2.schema.json.")
+    for fault in _faults(document):
+        raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
+    return document
+
+
+def checked_part(kind: type[Part], path: Path, plain: Any, expected: str = "") -> Part:
+    """Return plain data from `path` as a document or a part of one; parts in it are taken as they are. Raises
+    ScoresError."""
+    with foreign("leaderboard document", path, ScoresError, expected):
         if any(b"\0" in text.encode() for text in texts_in(plain)):  # no leaderboard holds it, nor halves of characters
             raise ValueError("a text has a NUL character")
         try:
-            document = Document.model_validate(plain)
+            return kind.model_validate(plain)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"{place[:200]}: {first['msg']} ({error.error_count()} faults in all)") from error
-    for fault in _faults(document):
-        raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
-    return document
 
 
 def _bundled(path: Path, what: str) -> bytes:

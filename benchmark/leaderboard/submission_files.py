@@ -10,12 +10,14 @@ import json
 import re
 import stat
 from base64 import b64decode, b64encode
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.contracts import CHUNK, Array
 from benchmark.display import printable
@@ -24,6 +26,7 @@ from benchmark.leaderboard.field_formats import plain_name
 from benchmark.leaderboard.leaderboard_document import (
     Digest,
     Document,
+    ExportedChunk,
     ExportedObservation,
     ExportedObserver,
     ExportedRun,
@@ -31,14 +34,11 @@ from benchmark.leaderboard.leaderboard_document import (
     ExportedStimuli,
     Rows,
     StrictModel,
-    checked_document,
+    checked_part,
 )
 from benchmark.store.codec import decode, encode
 from registry.documents import read_bytes, read_json
 from registry.user_errors import foreign
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 CARD, RUN, SCORES, VERDICT, RETRACTED = "card.json", "run.json", "scores.json", "verdict.md", "retracted.json"
 TRIALS, ATTESTATIONS = "trials", "attestations"
@@ -69,8 +69,8 @@ class Submission(StrictModel):
     @property
     def trials(self) -> dict[str, str]:
         """Digest of a stimulus set -> the file with the trials on it."""
-        files = [name for name in self.seals if name.startswith(f"{TRIALS}/")]
-        return {s.digest: name for s in self.stimuli for name in files if name.endswith(f"-{s.digest[:12]}.parquet")}
+        ends = {name[-20:]: name for name in self.seals if name.startswith(f"{TRIALS}/")}
+        return {s.digest: ends[end] for s in self.stimuli if (end := f"{s.digest[:12]}.parquet") in ends}
 
 
 def plain_json(value: Any) -> bytes:
@@ -83,23 +83,24 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def submission_files(document: Document, observer: str, owner: str, references: Iterable[str] = ()) -> dict[str, bytes]:
-    """Return path -> content of an observer's part of a document."""
+def submission_files(
+    document: Document, observer: str, owner: str = "", references: Iterable[str] = (), verdict: str = ""
+) -> dict[str, bytes]:
+    """Return path -> content of an observer's part of a document; `run.json` seals the other files."""
     (who,) = (row for row in document.observers if row.name == observer)
-    own = sorted((row for row in document.observations if row.observer == observer), key=lambda row: row.key)
-    scores = sorted(
-        (row for row in document.scores if row.observer == observer),
-        key=lambda row: (row.suite, row.space, row.score_set, row.metric, row.role, row.condition),
-    )
+    own = sorted((row for row in document.observations if row.observer == observer), key=attrgetter("key"))
+    order = attrgetter("suite", "space", "score_set", "metric", "role", "condition")
+    scores = sorted((row for row in document.scores if row.observer == observer), key=order)
     sets = [row for row in document.score_sets if row.id in {score.score_set for score in scores}]
     used = {row.stimuli for row in own} | {digest for row in sets for digest in row.stimuli.values()}
     shown = [row for row in document.stimuli if row.digest in used]
     files = {CARD: plain_json(who.model_dump(mode="json"))}
     files[SCORES] = plain_json([row.model_dump(mode="json") for row in scores])
+    files |= {VERDICT: verdict.encode()} if verdict else {}
     for stimuli in shown:
         if rows := [row for row in own if row.stimuli == stimuli.digest]:
-            plain = plain_name(stimuli.name)[:80]
-            files[f"{TRIALS}/{plain}-{stimuli.digest[:12]}.parquet"] = _trials_file(document, rows, stimuli.ids)
+            name = f"{TRIALS}/{plain_name(stimuli.name)[:80]}-{stimuli.digest[:12]}.parquet"
+            files[name] = _trials_file(document, rows, stimuli.ids)
     stated = Submission(
         program=document.program,
         owner=owner,
@@ -108,29 +109,23 @@ def submission_files(document: Document, observer: str, owner: str, references: 
         score_sets=tuple(sets),
         observations=tuple(own),
         references=tuple(sorted(references)),
+        seals={path: sha256(content) for path, content in sorted(files.items())},
     )
-    return sealed_files(stated, files)
-
-
-def sealed_files(stated: Submission, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files with a `run.json` that seals them."""
-    seals = {path: sha256(content) for path, content in sorted(files.items())}
-    return {**files, RUN: plain_json(stated.model_copy(update={"seals": seals}).model_dump(mode="json"))}
+    return {**files, RUN: plain_json(stated.model_dump(mode="json"))}
 
 
 def _trials_file(document: Document, rows: Sequence[ExportedObservation], ids: Sequence[str]) -> bytes:
     """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
-    pa = _arrow()
-    import pyarrow.parquet as pq
-
-    chunks = sorted(document.chunks, key=lambda chunk: chunk.index)
-    tables, file = [], io.BytesIO()
+    pa, pq = _arrow()
+    tables, file, chunks = [], io.BytesIO(), defaultdict[str, list[ExportedChunk]](list)
+    for chunk in sorted(document.chunks, key=attrgetter("index")):
+        chunks[chunk.observation].append(chunk)
     for row in rows:
-        for chunk in (chunk for chunk in chunks if chunk.observation == row.key):
-            columns = decode(b64decode(chunk.payload), chunk.n)
-            start = chunk.index * CHUNK
-            named = {_OBSERVATION: pa.array([row.key] * chunk.n), _IMAGE: pa.array(ids[start : start + chunk.n])}
-            named |= {f"{row.suite}: {name}": _arrow_column(values) for name, values in columns.items()}
+        for chunk in chunks[row.key]:
+            start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
+            named: dict[str, Any] = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: ids[start : start + chunk.n]}
+            for name, values in columns.items():
+                named[f"{row.suite}: {name}"] = list(values) if values.ndim > 1 else values
             tables.append(pa.table(named))
     table = pa.concat_tables(tables, promote_options="default")
     # The same bytes for the same trials and version of pyarrow.
@@ -138,192 +133,135 @@ def _trials_file(document: Document, rows: Sequence[ExportedObservation], ids: S
     return file.getvalue()
 
 
-def _arrow_column(values: Array) -> Any:
-    pa = _arrow()
-    if values.ndim == 1:
-        return pa.array(values.tolist(), pa.string()) if values.dtype.kind == "U" else pa.array(values)
-    if values.ndim > 2 or values.dtype.kind == "U":
-        raise ScoresError(f"a column of shape {values.shape[1:]} a trial has no place in a table of trials.")
-    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
-
-
-def _arrow() -> Any:
+def _arrow() -> tuple[Any, Any]:
     try:
         import pyarrow
+        import pyarrow.parquet
     except ImportError as error:
         raise BenchError("submissions need pyarrow: pip install 'gestaltbench[parquet]'.") from error
-    return pyarrow
+    return pyarrow, pyarrow.parquet
 
 
 def read_stimuli_file(path: Path) -> ExportedStimuli:
     """Return a stimulus set of a board: names and labels of its images. Raises ScoresError."""
-    with foreign("stimulus set", path, ScoresError):
-        stimuli = ExportedStimuli.model_validate(read_json(path, "stimulus set", ScoresError, most=INFLATED))
-        if stimuli.digest != path.stem:
-            raise ValueError(f"it states the digest {stimuli.digest[:12]}")
+    plain = read_json(path, "stimulus set", ScoresError, most=INFLATED)
+    stimuli = checked_part(ExportedStimuli, path, plain)
+    if stimuli.digest != path.stem:
+        raise ScoresError(f"{path}: it states another digest than its name, {stimuli.digest[:12]}.")
     return stimuli
 
 
-def _bounded_table(path: Path, rows: int, *, answers: bool = False) -> pa.Table:
-    """Read a Parquet file that may be hostile: rows, columns and bytes in memory are limited. answers: only these."""
-    _arrow()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    content = read_bytes(path, "Parquet file", ScoresError, most=LARGEST)
+def read_trials(
+    path: Path, observations: Mapping[str, ExportedObservation], ids: Sequence[str]
+) -> Iterator[tuple[ExportedObservation, dict[str, Array]]]:
+    """Yield each observation in a file of trials with its columns [n]. The file may be hostile: rows, columns and bytes
+    in memory are limited. ids: names of the set's images. Raises ScoresError."""
+    pa, pq = _arrow()
+    content, (batches, size, n) = read_bytes(path, "Parquet file", ScoresError, most=LARGEST), ([], 0, 0)
     with foreign("Parquet file", path, ScoresError, "Expected a file that `bench submit` wrote."):
-        try:
-            schema = pq.read_schema(pa.BufferReader(content))
-            if len(schema) > COLUMNS or len(set(schema.names)) < len(schema):
-                raise ValueError(f"{len(schema)} columns, or one of them twice")
-            for field in schema:
-                inner = field.type.value_type if pa.types.is_list(field.type) else field.type
-                if not (pa.types.is_primitive(inner) or pa.types.is_string(field.type)):
-                    raise ValueError(f"a column of type {field.type}")
-            # Text stays in its dictionary: a million rows of one long text are small.
-            texts = [field.name for field in schema if pa.types.is_string(field.type)]
-            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-            batches, size, n = [], 0, 0
-            wanted = [name for name in schema.names if name == _OBSERVATION or name.endswith(": response")]
-            for batch in file.iter_batches(_BATCH, columns=wanted if answers else None, use_threads=False):
-                size, n = size + batch.nbytes, n + len(batch)
-                if size > INFLATED or n > rows:
-                    raise ValueError(f"it holds more than the {rows} trials stated, or {INFLATED // 2**20} MiB")
-                batches.append(batch)
-            return pa.Table.from_batches(batches).combine_chunks()
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(str(error)[:200]) from error
-
-
-def read_trials_file(path: Path, observations: Mapping[str, ExportedObservation], ids: Sequence[str]) -> Iterator[Any]:
-    """Yield the chunks of a set's trials as a document has them. Raises ScoresError."""
-    table = _bounded_table(path, len(observations) * len(ids))
-    with foreign("table of trials", path, ScoresError):
-        columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-        owners = np.array(columns.pop(_OBSERVATION).to_pylist(), dtype=str)
-        images = columns.pop(_IMAGE).to_pylist()
-        starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()] if len(owners) else []
-        for start, end in zip(starts, [*starts[1:], len(owners)], strict=True):
+        schema = pq.read_schema(pa.BufferReader(content))
+        if len(schema) > COLUMNS or len(set(schema.names)) < len(schema):
+            raise ValueError(f"{len(schema)} columns, or one of them twice")
+        # Text stays in its dictionary: a million rows of one long text are small.
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+        for batch in file.iter_batches(_BATCH, use_threads=False):
+            size, n = size + batch.nbytes, n + len(batch)
+            if size > INFLATED or n > len(observations) * len(ids):
+                raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
+            batches.append(batch)
+        columns = dict(zip(schema.names, pa.Table.from_batches(batches).combine_chunks().columns, strict=True))
+        owners, images = (_plain_column(columns.pop(name), name) for name in (_OBSERVATION, _IMAGE))
+        starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], n], strict=True):
             row = observations.get(str(owners[start]))
             if row is None:
                 raise ValueError(f"trials of an observation that run.json does not state: {owners[start][:12]}")
-            if images[start:end] != [*ids[: end - start]]:
+            if images[start:end].tolist() != [*ids[: end - start]]:
                 raise ValueError(f"trials of observation {row.key[:12]} are not of the set's images in their order")
-            for index, at in enumerate(range(start, end, CHUNK)):
-                stop = min(at + CHUNK, end)
-                held = {
-                    name.partition(": ")[2]: _plain_column(column.slice(at, stop - at), name)
-                    for name, column in columns.items()
-                    if name.partition(": ")[0] == row.suite and column.slice(at, stop - at).null_count < stop - at
-                }
-                payload = b64encode(encode(held)).decode()
-                yield {"observation": row.key, "index": index, "n": stop - at, "payload": payload}
+            own = {name: column.slice(start, end - start) for name, column in columns.items()}
+            yield (
+                row,
+                {
+                    name.partition(": ")[2]: _plain_column(column, name)
+                    for name, column in own.items()
+                    if name.startswith(f"{row.suite}: ") and column.null_count < len(column)
+                },
+            )
 
 
 def _plain_column(column: Any, name: str) -> Array:
-    pa = _arrow()
+    """Return a column of numbers [n], of vectors [n, k] or of text [n]."""
     if column.null_count:
         raise ValueError(f"'{name}' lacks {column.null_count} values")
-    if pa.types.is_dictionary(column.type):
-        words = np.array(column.dictionary.to_pylist(), dtype=str)
-        return np.asarray(words[column.indices.to_numpy(zero_copy_only=False)])
-    if pa.types.is_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat).reshape(len(column), -1)
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+    column = column.combine_chunks()
+    if (words := getattr(column, "dictionary", None)) is not None:
+        texts = np.array(words.to_pylist(), dtype=str)
+        if texts.itemsize * len(column) > INFLATED:
+            raise ValueError(f"'{name}' has texts that are too long")
+        return np.asarray(texts[column.indices.to_numpy(zero_copy_only=False)])
+    flat = column.flatten() if hasattr(column, "value_lengths") else column
+    values = np.asarray(flat.to_numpy(zero_copy_only=False))
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"'{name}' is a column of type {column.type}")
+    return values if flat is column else values.reshape(len(column), -1)
 
 
 def checked_files(folder: Path) -> dict[str, int]:
     """Return relative path -> size of a submission's files. Raises ScoresError for a link, a name that a submission
     does not have, or too much of it."""
     found: dict[str, int] = {}
-    ahead = [folder]
     if any(place.is_symlink() for place in (folder, *folder.parents[:2])):
         raise ScoresError("a link, or below one.")
-    while ahead:
-        for path in sorted(ahead.pop().iterdir()):
-            name, what = path.relative_to(folder).as_posix(), path.lstat()
-            if stat.S_ISDIR(what.st_mode) and name in (TRIALS, ATTESTATIONS):
-                ahead.append(path)
-            elif not stat.S_ISREG(what.st_mode) or not _ALLOWED.fullmatch(name):
-                raise ScoresError(f"{printable(name)[:200]} is a link, or no file of a submission.")
-            else:
-                found[name] = what.st_size
-            if len(found) > MOST_FILES or sum(found.values()) > LARGEST:
-                raise ScoresError(f"more than {MOST_FILES} files or {LARGEST // 2**20} MiB in one submission.")
+    for path in sorted(folder.rglob("*")):
+        name, what = path.relative_to(folder).as_posix(), path.lstat()
+        if stat.S_ISDIR(what.st_mode) and name in (TRIALS, ATTESTATIONS):
+            continue
+        if not stat.S_ISREG(what.st_mode) or not _ALLOWED.fullmatch(name):
+            raise ScoresError(f"{printable(name)[:200]} is a link, or no file of a submission.")
+        found[name] = what.st_size
+        if len(found) > MOST_FILES or sum(found.values()) > LARGEST:
+            raise ScoresError(f"more than {MOST_FILES} files or {LARGEST // 2**20} MiB in one submission.")
     return found
 
 
 def read_submission(folder: Path) -> tuple[Submission, ExportedObserver]:
     """Return the run and the observer of a submission, whose seals fit. Raises ScoresError."""
     files = checked_files(folder)
-    try:
-        run = read_json(folder / RUN, "submission", ScoresError, most=LARGEST)
-        stated = Submission.model_validate(run)
-        observer = ExportedObserver.model_validate(read_json(folder / CARD, "card", ScoresError))
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = printable(f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg']}")
-        raise ScoresError(f"{RUN} or {CARD}: {what}.") from error
+    run, card = (read_json(folder / name, "submission", ScoresError, most=LARGEST) for name in (RUN, CARD))
+    stated = checked_part(Submission, folder / RUN, run)
     for name in sorted(stated.seals.keys() | {name for name in files if _SEALED.fullmatch(name)}):
         if name not in files:
             raise ScoresError(f"{printable(name)[:200]} is sealed and missing.")
         if sha256((folder / name).read_bytes()) != stated.seals.get(name):
             raise ScoresError(f"{name} is not the file that was sealed: it was altered after `bench submit`.")
-    return stated, observer
+    return stated, checked_part(ExportedObserver, folder / CARD, card)
 
 
-def document_parts(
+def read_parts(
     folder: Path, stated: Submission, observer: ExportedObserver, sets: Mapping[str, ExportedStimuli]
 ) -> dict[str, Any]:
-    """Return an observer's part of a document as plain data. sets: digest -> the set with its images' names. Raises
-    ScoresError."""
-    observations = {row.key: row for row in stated.observations}
-    scores = read_json(folder / SCORES, "scores", ScoresError, most=LARGEST) if (folder / SCORES).exists() else []
-    if not isinstance(scores, list):
-        raise ScoresError(f"{SCORES}: expected a list of scores.")
-    chunks: list[Any] = []
-    if len(stated.trials) < sum(name.startswith(TRIALS) for name in stated.seals):
-        raise ScoresError(f"{TRIALS}/ has a file on none of its stimulus sets.")
+    """Return a submission's parts of a document, all of them of its observer. sets: digest -> the set with its images'
+    names. Raises ScoresError."""
+    named, chunks = {"observer": observer.name}, []
+    observations = tuple(row.model_copy(update=named) for row in stated.observations)
     for digest, name in stated.trials.items():
-        if digest not in sets:
-            raise ScoresError(f"{name}: of a stimulus set that is not on the board.")
-        own = {key: row for key, row in observations.items() if row.stimuli == digest}
-        chunks += read_trials_file(folder / name, own, sets[digest].ids)
+        own = {row.key: row for row in observations if row.stimuli == digest}
+        for row, columns in read_trials(folder / name, own, sets[digest].ids):
+            n = len(next(iter(columns.values()), ()))
+            for index, start in enumerate(range(0, n, CHUNK)):
+                part = {name: values[start : start + CHUNK] for name, values in columns.items()}
+                payload = b64encode(encode(part)).decode()
+                size = min(CHUNK, n - start)
+                chunks.append(ExportedChunk(observation=row.key, index=index, n=size, payload=payload))
+    with foreign("scores", folder / SCORES, ScoresError, "Expected a list of scores."):
+        scores = [{**row, **named} for row in read_json(folder / SCORES, "scores", ScoresError, most=LARGEST)]
     return {
-        "observers": [observer.model_dump(mode="json")],
-        "runs": [row.model_dump(mode="json") for row in stated.runs],
-        "score_sets": [row.model_dump(mode="json") for row in stated.score_sets],
+        "observers": (observer,),
+        "runs": stated.runs,
+        "score_sets": stated.score_sets,
         "scores": scores,
-        "observations": [row.model_dump(mode="json") for row in stated.observations],
-        "chunks": chunks,
-        "stimuli": [
-            sets[row.digest].model_dump(mode="json") if row.digest in sets else row.model_dump(mode="json")
-            for row in stated.stimuli
-        ],
+        "observations": observations,
+        "chunks": tuple(chunks),
+        "stimuli": tuple(sets[row.digest] for row in stated.stimuli),
     }
-
-
-def joined_document(folder: Path, program: str, parts: Iterable[Mapping[str, Any]]) -> Document:
-    """Return the document that several observers' parts make. Raises ScoresError if they do not fit together."""
-    plain: dict[str, Any] = {"form": "gestaltbench-leaderboard", "version": 2, "program": program}
-    for part in parts:
-        for name, rows in part.items():
-            plain.setdefault(name, []).extend(rows)
-    plain["stimuli"] = [*{row["digest"]: row for row in plain["stimuli"]}.values()]
-    return checked_document(folder, plain)
-
-
-def read_responses(path: Path, rows: int) -> dict[str, Array]:
-    """Return observation -> answers [n] of a table of at most so many trials, without other columns. Raises
-    ScoresError."""
-    table = _bounded_table(path, rows, answers=True)
-    with foreign("table of trials", path, ScoresError):
-        owners = np.array(table.column(_OBSERVATION).to_pylist(), dtype=str)
-        found = {}
-        for name in (name for name in table.column_names if name.endswith(": response")):
-            words = np.array(table.column(name).fill_null("").to_pylist(), dtype=str)
-            for key in dict.fromkeys(owners[words != ""].tolist()):
-                found[key] = words[owners == key]
-        return found

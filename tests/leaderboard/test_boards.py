@@ -225,7 +225,7 @@ FORGED = {
     ),
     "missing block": (to(3, without_block), "missing"),
     "missing block of a new network": (
-        submitted("net-12", "bo", lambda b, f: without_block(f)), "missing: 'silhouettes'"),
+        submitted("net-12", "bo", lambda b, f: without_block(f)), "missing: silhouettes"),
     "images in another order": (to(3, rows, lambda frame: frame.iloc[::-1]), "not of the set's images"),
     "another set under a known name": (to(4, another_set), "another one under a known name"),
     "answers of another network": (submitted("net-12", "anna", copied), "answers, "),
@@ -491,9 +491,9 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
     (file,) = begun.glob("results/*/*/attestations/bo.json")
     whole = file.read_bytes()
     for change, wanted in (
-        (lambda a: a.update(agreeing=a["agreeing"] - 1), "do not follow"),
+        (lambda a: a.update(agreeing=a["agreeing"] - 1), "not those of a sample"),
         (lambda a: a.update(by="anna"), "somebody else"),
-        (lambda a: a["trials"].pop(), "not the sample"),
+        (lambda a: a.update(n=3), "not those of a sample"),
     ):
         plain = json.loads(whole)
         change(plain)
