@@ -16,7 +16,7 @@ from benchmark.engine.tasks import Task, suites_of
 from benchmark.failures import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes, environment_record
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.store import Observation, Outcome, Store
+from benchmark.store import Observation, Outcome, Store, StoredObservation
 from benchmark.store.rows import Work
 from registry.files import canonical
 
@@ -120,7 +120,9 @@ def complete_parts(store: Store, run: str, suites: Sequence[Suite], codes: Codes
     scorers = {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes) for suite in suites}
     parts = [part for part in _open_parts(store) if part.suite in scorers]
     asked = {part.suite for part in parts}
-    own = {(row.observer, row.key): row for suite in asked for row in store.observations(suite=suite)}
+    own: dict[tuple[str | None, str], StoredObservation] = {
+        (row.observer, row.key): row for suite in asked for row in store.observations(suite=suite)
+    }
     for part in parts:
         try:
             stated = json.loads(part.detail)
