@@ -58,19 +58,7 @@ PIPE = "https://pipe.jspsych.org"
 #: Default of --trials, about ten minutes.
 TRIALS = 240
 ABOUT = ("age", "eyesight")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """How a page reaches people and where it sends their answers; by default they save them as a file."""
-
-    language: str = "en"
-    consent: Path | None = None  # Markdown in place of the language's own text
-    debrief: Path | None = None  # the same for the text above one's own result
-    completion: str = ""  # code or link for those who have finished
-    served: bool = False  # to `bench ask --serve`
-    datapipe: str = ""  # to this experiment of DataPipe
-    jatos: bool = False  # to JATOS, which serves the page
+Time = Annotated[int, Field(ge=1, le=60_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,15 +140,6 @@ def ask(
         form, expected = EXPECTED[option]
         if text and not re.fullmatch(form, text):
             raise UsageError(f"{option} '{text}': expected {expected}.")
-    delivery = Delivery(
-        language=language,
-        consent=consent,
-        debrief=debrief,
-        completion=completion,
-        served=served,
-        datapipe=datapipe,
-        jatos=jatos is not None,
-    )
     settings = read_settings()
     role = stimuli.removeprefix(PREFIX) if is_generated(stimuli) else find_entry(stimuli, settings).role
     suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
@@ -178,7 +157,11 @@ def ask(
         criterion=criterion,
     )
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed, answers)
-    html_page, boards = page(opened, delivery), tuple(suite.name for suite in suites)
+    html_page = page(
+        opened, language=language, consent=consent, debrief=debrief, completion=completion, served=served,
+        datapipe=datapipe, jatos=jatos is not None,
+    )  # fmt: skip
+    boards = tuple(suite.name for suite in suites)
     done = AskedExperiment(session=opened, html=html_page, boards=boards)
     if out is not None:
         write_whole(out, done.html)
@@ -194,29 +177,22 @@ class Presentation:
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
     size: Annotated[float, Field(gt=0, lt=60)] = 3.0  # degrees of an image's side
     background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#808080"
-    duration: int | str | tuple[int | str, ...] = 200  # ms, or with a unit; several are crossed with the images
+    duration: Time | Annotated[tuple[Time, ...], Field(min_length=1, max_length=MOST_TIMES)] = 200  # ms
     mask: Literal["noise", "none"] = "noise"
 
     @property
     def durations(self) -> tuple[int, ...]:
-        """The presentation times in ms. Raises UsageError."""
-        several = self.duration if isinstance(self.duration, tuple) else (self.duration,)
-        return presentation_times("duration", ",".join(map(str, several)))
+        """The presentation times, which are crossed with the images."""
+        return self.duration if isinstance(self.duration, tuple) else (self.duration,)
 
 
 def presentation_of(experiment: Experiment | None) -> Presentation:
     """Return how an added experiment is shown. Raises StimuliError that names the line of its YAML."""
-    if experiment is None:
-        return Presentation()
 
     def wrong(text: str) -> BenchError:
-        return StimuliError(f"{experiment.where('presentation')}: {text}")
+        return StimuliError(f"{experiment.where('presentation') if experiment else ''}: {text}")
 
-    stated = validated(Presentation, experiment.presentation, wrong)
-    try:
-        return stated if stated.durations else Presentation()
-    except UsageError as error:
-        raise wrong(str(error)) from None
+    return validated(Presentation, experiment.presentation if experiment else {}, wrong)
 
 
 def presentation_times(named: str, text: str) -> tuple[int, ...]:
@@ -335,18 +311,25 @@ LIBRARY = "jspsych-8.3.0.min.js"
 _ROOM = files("benchmark.ask")
 
 
-def page(session: Session, delivery: Delivery) -> str:
-    """Build the page as HTML."""
-    text, decode = read_language(delivery.language), session.stimuli.decode
+def page(
+    session: Session, *, language: str = "en", consent: Path | None = None, debrief: Path | None = None,
+    completion: str = "", served: bool = False, datapipe: str = "", jatos: bool = False,
+) -> str:  # fmt: skip
+    """Build the page as HTML. By default people save their answers as a file.
+
+    consent: Markdown in place of the language's own text; debrief: the same for the text above one's own result;
+    completion: code or link for those who have finished; served: to `bench ask --serve`; datapipe: the experiment of
+    DataPipe that gets the answers; jatos: JATOS serves the page and gets them."""
+    text, decode = read_language(language), session.stimuli.decode
     practised = [_address(picture(session.practice.decode(at))) for at in range(len(session.practice))]
     if session.categories != GEIRHOS16:  # which every language translates
         text = {**text, "categories": session.categories}
     text = {**text, "consent": text["consent"].replace("{categories}", str(len(session.categories)))}
-    forms = {name: render_markdown(text[name], getattr(delivery, name)) for name in ("consent", "debrief")}
+    forms = {"consent": render_markdown(text["consent"], consent), "debrief": render_markdown(text["debrief"], debrief)}
     plan = {
-        **session.plan, "text": {**text, **forms}, "served": delivery.served, "jatos": delivery.jatos,
-        "pipe": delivery.datapipe and f"{PIPE}/api/data/", "pipeId": delivery.datapipe,
-        "completion": "" if delivery.served else delivery.completion,  # a server tells it to those who have finished
+        **session.plan, "text": {**text, **forms}, "served": served, "jatos": jatos,
+        "pipe": datapipe and f"{PIPE}/api/data/", "pipeId": datapipe,
+        "completion": "" if served else completion,  # a server tells it to those who have finished
         "textures": session.stimuli.labels["texture"].tolist() if "texture" in session.stimuli.labels else [],
         "pictures": [_address(picture(decode(at))) for at in range(len(session.images))],
         "noise": [_address(picture(mask_noise(session.seed + at))) for at in range(MASKS)],
@@ -356,9 +339,9 @@ def page(session: Session, delivery: Delivery) -> str:
     style, library, script, licence, form = ((_ROOM / name).read_text(encoding="utf-8") for name in names)
     # The page may run only these programs, show only its own images, and contact no host but its own or DataPipe.
     own = f"script-src {_source(library)} {_source(script)}; style-src {_source(style)}"
-    connect = "'self'" if delivery.served else PIPE if delivery.datapipe else "'none'"
+    connect = "'self'" if served else PIPE if datapipe else "'none'"
     policy = f"default-src 'none'; img-src data:; {own}; connect-src {connect}; base-uri 'none'; form-action 'none'"
-    if delivery.jatos:  # whose own program loads others from its server, and styles what it shows
+    if jatos:  # whose own program loads others from its server, and styles what it shows
         policy = policy.replace("script-src", "script-src 'self'").replace(_source(style), "'self' 'unsafe-inline'")
         policy = policy.replace(connect, "'self'").replace("img-src", "worker-src 'self'; img-src 'self'")
     # Escaping "<" keeps labels and consent forms inside their element.
@@ -366,7 +349,7 @@ def page(session: Session, delivery: Delivery) -> str:
     texts = {"title": text["titles"]["main"], "code": text["code"], "none": text["noScript"], "policy": policy}
     shown = {name: html.escape(value, quote=False) for name, value in texts.items()}
     parts = {"style": style, "library": library, "script": script, "licence": licence, "data": data}
-    program = '<script src="jatos.js"></script>\n' if delivery.jatos else ""
+    program = '<script src="jatos.js"></script>\n' if jatos else ""
     return Template(form).substitute(shown, direction=text["direction"], jatos=program, **parts)
 
 
@@ -399,17 +382,17 @@ def read_language(name: str) -> Mapping[str, Any]:
     text = read_document(path, "texts of a language", BenchError)
     if built_in and name == LANGUAGES[0]:
         return {**text, "code": name}
-    form = read_language(LANGUAGES[0])
-    if wrong := [key for key in form if key != "code" and _form(text, key) != _form(form, key)]:
+    form = {key: own for key, own in read_language(LANGUAGES[0]).items() if key != "code"}
+    text = text if isinstance(text, dict) else {}
+    if wrong := [key for key in form if _parts(text, key) != _parts(form, key)]:
         raise BenchError(f"{path}: '{wrong[0]}' is missing, or not as in {LANGUAGES[0]}.yaml.")
     if text["direction"] not in ("ltr", "rtl"):
         raise BenchError(f"{path}: direction is '{text['direction']}'; expected ltr or rtl.")
     return {**text, "code": "".join(filter(str.isalnum, path.stem))}
 
 
-def _form(text: Any, key: str) -> object:
-    """Return the structure of a text: its parts, or their number."""
-    value = text.get(key) if isinstance(text, dict) else None
-    if isinstance(value, dict):
-        return {part: type(own) for part, own in value.items()}
-    return [type(own) for own in value] if isinstance(value, list) or (value and key == "keys") else type(value)
+def _parts(texts: Mapping[str, Any], key: str) -> object:
+    """Return the names of a text's parts, or their number; keys are as many letters."""
+    value = texts.get(key)
+    sized = isinstance(value, list) or (key == "keys" and isinstance(value, str))
+    return {*value} if isinstance(value, dict) else len(value) if value and sized else type(value)

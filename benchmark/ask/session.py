@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from registry.files import digest_data
 
 #: Number of orders that people take in turn; number of draws among which the first balanced order is used.
 ORDERS, ATTEMPTS = 16, 20
-#: Noise images, a power of two, as they are assigned by halving (`balanced_masks`).
+#: Noise images, and their side in px.
 MASKS, MASK_SIDE = 8, 256
 #: Trials between attention checks, and between breaks.
 CHECK_EVERY, BREAK_EVERY = 40, 80
@@ -109,7 +110,7 @@ class Session:
 
     @cached_property
     def masks(self) -> tuple[tuple[int, ...], ...]:
-        """The mask of each trial, for each of `ORDERS`; masks are equally frequent in a category and in a condition."""
+        """The mask of each trial, for each of `ORDERS`; in a category masks are equally frequent."""
         category, condition = (np.array([getattr(x, name) for x in self.images]) for name in ("category", "condition"))
         chance = np.random.default_rng([self.seed, self.number, 1])
         return tuple(tuple(balanced_masks(category, condition, chance)[list(order)].tolist()) for order in self.orders)
@@ -203,38 +204,15 @@ def open_session(
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Assign a mask [n] to each image by its labels [n]: two masks differ by at most one image in each category, in
-    each condition and in total.
-
-    The images are halved repeatedly, and each half has equally many of a level: two images of a category are paired,
-    and two of a condition; images alternate along the chain of pairs (a path, or a circle of even length)."""
-    masks = np.zeros(len(category), dtype=np.int64)
-    for _ in range(MASKS.bit_length() - 1):
-        halves = np.zeros_like(masks)
-        for mask in np.unique(masks):
-            members = np.flatnonzero(masks == mask)
-            halves[members] = _halves([column[members] for column in (category, condition)], chance)
-        masks = 2 * masks + halves
-    return np.asarray(chance.permutation(MASKS)[masks])
-
-
-def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return 0 or 1 for each image [n], balanced in every level of both columns."""
-    n = len(columns[0])
-    partner: list[dict[int, int]] = [{}, {}]
-    for pairs, column in zip(partner, columns, strict=True):
-        for level in np.unique(column):
-            same = chance.permutation(np.flatnonzero(column == level)).tolist()
-            for a, b in zip(same[::2], same[1::2], strict=False):
-                pairs[a], pairs[b] = b, a
-    half, turn = np.full(n, -1, dtype=np.int64), int(chance.integers(2))
-    ends = [at for at in range(n) if any(at not in pairs for pairs in partner)]
-    for start in (*ends, *range(n)):  # paths from their ends, then circles
-        at, along = start, int(start not in partner[0])
-        while at >= 0 and half[at] < 0:
-            half[at], turn = turn, 1 - turn
-            at, along = partner[along].get(at, -1), 1 - along
-    return half
+    """Assign a mask [n] to each image by its labels [n]: in a random order, each takes the mask that its category, of
+    these its condition, of these the set has seen least. Two masks differ by at most one image in each category."""
+    masks, seen = np.zeros(len(category), np.int64), defaultdict[tuple[str, ...], Array](lambda: np.zeros(MASKS))
+    for image in chance.permutation(len(category)):
+        counts = [seen[()], seen["condition", condition[image]], seen["category", category[image]]]
+        masks[image] = np.lexsort((chance.permutation(MASKS), *counts))[0]
+        for count in counts:
+            count[masks[image]] += 1
+    return masks
 
 
 def mask_noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:

@@ -6,10 +6,8 @@ from benchmark.contracts import Suite
 from benchmark.stimuli.experiments import Experiment, observe, suite_on
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
-from suites.cue_conflict.metrics import FIGURES, METRICS, metrics_of
-from suites.cue_conflict.plan import plan
 from suites.cue_conflict.ranks import RANKS
-from suites.cue_conflict.score import score
+from suites.cue_conflict.shape_bias import FIGURES, METRICS, metrics_of, plan, score
 
 
 def suite_of(own: Experiment) -> Suite | None:

@@ -17,7 +17,7 @@ from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.regenerate import cropped
 from benchmark.stimuli.roles import natural_images, stand_in_flags
-from suites.cue_conflict.metrics import follows_shape, follows_texture, fraction
+from suites.cue_conflict.shape_bias import follows_shape, follows_texture, fraction
 
 ROLE = "frequency-conflict"
 #: Cycles per image at which one image gives way to the other; in the built-in world, of 64 px, an octave lower.

@@ -10,9 +10,8 @@ from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import figures_of, kept, metrics_of
 from suites.human_comparison.pairing import compare_all, compare_pair
-from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score
-from suites.human_comparison.shown_experiments import SET_ROLES, shown
+from suites.human_comparison.shown_experiments import SET_ROLES, plan, shown
 
 
 def suite_of(own: Experiment | None) -> Suite:

@@ -29,9 +29,9 @@ from suites.human_comparison.bootstrap import (
 )
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
-from suites.human_comparison.plan import plan as plain_plan
 from suites.human_comparison.score import NEEDS_PEOPLE, coverage_flag, ood_accuracy
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
+from suites.human_comparison.shown_experiments import plan as plain_plan
 
 SIGMAS = (0, 1, 2, 3, 4, 5)  # standard deviations, px of an image that is 224 px wide
 WIDTH, VERSION = 224, 1

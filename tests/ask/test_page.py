@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.serving import LANGUAGES, Delivery, ask, page, read_language, render_markdown
+from benchmark.ask.serving import LANGUAGES, ask, page, read_language, render_markdown
 from benchmark.ask.session import Procedure, open_session
 from benchmark.failures import BenchError
 from benchmark.stimuli.datasets import sample
@@ -25,7 +25,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def built():
     opened = open_session(generated_set("world-edges"), "edges", Procedure(), 4, 1, 0)
-    return page(opened, Delivery())
+    return page(opened)
 
 
 def test_the_policy_names_the_very_programs_and_no_other_host(built):
@@ -77,7 +77,7 @@ def test_no_text_leaves_its_element(session, tmp_path):
     own["titles"] = {**own["titles"], "main": f"</title>{hostile}"}
     (tmp_path / "nl.yaml").write_text(yaml.safe_dump(own))
     forms = {"consent": tmp_path / "consent.md", "debrief": tmp_path / "consent.md"}
-    html = page(session(trials=2), Delivery(language=str(tmp_path / "nl.yaml"), **forms))
+    html = page(session(trials=2), language=str(tmp_path / "nl.yaml"), **forms)
     assert html.count("<script") == html.count("</script>") == 3 and html.count("</title>") == 1
 
 

@@ -30,9 +30,8 @@ from refusals import refused
 from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
-from benchmark.stimuli.masked.boxes import read_markup
-from benchmark.stimuli.masked.class_images import main_object, values_of
-from benchmark.stimuli.masked.coco import fill_polygon, flags_of
+from benchmark.stimuli.masked.planes import fill_polygon, flags_of
+from benchmark.stimuli.masked.published import main_object, read_markup, values_of
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 from registry.labels import label_space

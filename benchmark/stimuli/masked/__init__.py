@@ -18,8 +18,7 @@ from benchmark.stimuli.items import (
     labelled_images,
     subfolders,
 )
-from benchmark.stimuli.masked import boxes, class_images
-from benchmark.stimuli.masked.coco import read_coco
+from benchmark.stimuli.masked import published
 from benchmark.stimuli.masked.planes import anything_drawn, graded
 
 #: Layout -> the folder beside images/, and the suffixes of its files: masks are not zero on the object, maps are >= 0.
@@ -56,10 +55,10 @@ def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
 #: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.
 READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
     "masks": _read_beside,
-    "imagenet-s": class_images.read_segmented,
-    "imagenet-boxes": boxes.read_boxes,
-    "voc": class_images.read_voc,
-    "coco": read_coco,
+    "imagenet-s": published.read_segmented,
+    "imagenet-boxes": published.read_boxes,
+    "voc": published.read_voc,
+    "coco": published.read_coco,
     "clickme": _read_beside,
 }
 
@@ -72,15 +71,15 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
         if (place / "heatmaps").is_dir():
             return "clickme", space
         return ("masks", space) if (place / "masks").is_dir() else None
-    if class_images.segmented_roots(place):
+    if published.segmented_roots(place):
         return "imagenet-s", "imagenet1k"
-    if class_images.voc_roots(place):
+    if published.voc_roots(place):
         return "voc", "geirhos16"
     if any((place / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
     if (place / "masks").is_dir() and (place / "images").is_dir():
         return "masks", space_of(set(subfolders(place / "images")))
-    if boxes.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
+    if published.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
         return "imagenet-boxes", "imagenet1k"
     return None
 

@@ -1,5 +1,6 @@
-"""What lies beside an image: a mask as drawn, an image of class numbers, a graded map."""
+"""What lies beside an image: a mask as drawn, an image of class numbers, outlines, a graded map."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from registry.user_errors import foreign
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
 #: Of a set's class images: whether red + 256 * green is the class, the largest number, the number of ignored pixels.
 ClassImages = tuple[bool, int, int]
+#: COCO's: polygons, or run lengths of background, object, background, ... down the columns.
+Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 
 def anything_drawn(path: Path, size: Size) -> Flags:
@@ -69,3 +72,38 @@ def require_size(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]
         here, expected = (" x ".join(map(str, (*shape[1::-1], *shape[2:]))) for shape in (plane.shape, size))
         raise StimuliError(f"{where}: {here} pixels, but the image that it belongs to has {expected}.")
     return plane
+
+
+def flags_of(segmentation: Segmentation, size: Size) -> Flags:
+    """Draw polygons (their union) or run lengths as HW bool. size: height, width. Raises ValueError with a problem."""
+    if isinstance(segmentation, Mapping):
+        runs, pixels = np.asarray(segmentation["counts"]), size[0] * size[1]
+        if runs.dtype.kind not in "iu" or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
+            raise ValueError(f"expected run lengths, whole numbers that add up to the image's {pixels} pixels")
+        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
+    mask = np.zeros(size, dtype=bool)
+    for outline in segmentation:
+        flat = np.asarray(outline, dtype=np.float64)
+        if flat.ndim != 1 or len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
+            raise ValueError("a polygon needs x and y of three corners or more")
+        mask |= fill_polygon(flat.reshape(-1, 2), size)
+    return mask
+
+
+def fill_polygon(corners: NDArray[np.float64], size: Size) -> Flags:
+    """Draw a polygon [k, 2] (x, y; pixel i spans i to i + 1) as HW bool: true if a pixel's centre is inside by the
+    even-odd rule. Polygons that share an edge share no pixel."""
+    height, width = size
+    # Each edge is directed downwards, so that rounding puts the crossings of a shared or repeated edge at equal places.
+    ends = np.stack([corners, np.roll(corners, -1, axis=0)])
+    ends = np.where(ends[0, :, 1:] <= ends[1, :, 1:], ends, ends[::-1])
+    (x, y), (x_next, y_next) = ends[0].T, ends[1].T
+    centres = np.arange(height) + 0.5
+    crossed = (y[None] <= centres[:, None]) != (y_next[None] <= centres[:, None])
+    row, edge = np.nonzero(crossed)
+    along = (centres[row] - y[edge]) / (y_next[edge] - y[edge])
+    at = x[edge] + along * (x_next[edge] - x[edge])
+    column = np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)
+    turns = np.zeros((height, width + 1), dtype=np.int64)
+    np.add.at(turns, (row, column), 1)
+    return np.asarray(turns.cumsum(axis=1)[:, :width] % 2 == 1)

@@ -15,7 +15,7 @@ from straight import MEASURES
 
 from benchmark.contracts import Trials
 from benchmark.stimuli.trial_tables import read_tables
-from suites.cue_conflict.score import score as cue_scores
+from suites.cue_conflict.shape_bias import score as cue_scores
 from suites.human_comparison.against_people import compare
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 

@@ -1,5 +1,5 @@
-"""How the metrics that `metrics.yaml` declares are computed. In a *conflict* trial the shape category differs from the
-texture category. "na" (no answer) follows neither cue and counts in every denominator except the shape bias's."""
+"""What the suite shows, and its scores. In a *conflict* trial shape and texture are of different categories. "na" (no
+answer) follows neither cue and counts in every denominator except the shape bias's."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,12 +7,31 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Ratio, Trials
+from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Trials
 from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
+from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, shape_or_texture, share
-from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.experiments import Experiment, unanswerable
 from benchmark.stimuli.generated import exemplars
-from benchmark.stimuli.image_names import GEIRHOS16
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, any_answer
+from benchmark.stimuli.roles import sets_of
+
+#: Shown beside the conflict set wherever they are on disk.
+COMPANIONS = ("edges", "silhouettes")
+#: The built-in world alone has these: cues that agree, and conflict sets with no texture on the ground / all over it.
+WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
+
+
+def plan(config: Experiment | None, shelf: Shelf) -> Plan:
+    """Return the conflict set, which must be there, and its companions, which may be missing with a reason; of an added
+    experiment its own images alone."""
+    if config is not None:
+        return Plan((Block(stimuli=shelf.find(config.role), presentation="whole", role=config.role),))
+    companions, missing = sets_of(shelf, (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())))
+    sets = {"cue-conflict": shelf.find("cue-conflict"), **companions}
+    return Plan(
+        tuple(Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()), missing
+    )
 
 
 def conflict(trials: Trials) -> Array:
@@ -74,3 +93,27 @@ def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
 
 
 FIGURES = declared_figures(_DECLARED["figures"])
+ANSWERS_ALONE = "answers alone, without probabilities"
+SILENT = f"no answer but '{NO_ANSWER}'"
+
+
+def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
+    """Return the scores of one observer. A planned but missing role gives a score without value."""
+    scores = []
+    for metric in metrics_of(config):
+        shown = trials.of(metric.role) if len(trials) else trials
+        if metric.role in trials.missing:
+            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
+        elif len(shown) and not any_answer(shown["response"]):
+            scores.append(Score(metric=metric.name, value=None, reason=SILENT, excluded=len(shown), role=metric.role))
+        elif len(shown) and metric.name == GRADED and "probability" not in shown.columns:
+            scores.append(
+                Score(metric=metric.name, value=None, reason=ANSWERS_ALONE, excluded=len(shown), role=metric.role)
+            )
+        elif len(shown):
+            scores.append(ratio_score(metric, shown, flags=unanswerable(config, shown)))
+            for name in filter(None, shown.coded("condition").used if config else ()):
+                scores.append(ratio_score(metric, shown, condition=name))
+            for category in np.unique(shown["shape"]).tolist() if metric.headline else ():
+                scores.append(ratio_score(metric, shown.where(shown["shape"] == category), condition=category))
+    return scores
