@@ -176,7 +176,7 @@ def _measured(source: str, table: str, column: str) -> tuple[tuple[str, Reported
 def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield RobustBench's entries as rows. "external": an attack stronger than AutoAttack, where one is known."""
     for path in sorted(folder.glob("*.json")):
-        entry = _table(path, Any, "")
+        entry = _table(path, Any)
         note = entry.get("footnote")
         remarks = [printable(" ".join(note.split()))] if isinstance(note, str) and note.strip() else []
         remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
@@ -248,6 +248,9 @@ CLEAN = ("baccs.json", "baccs_eps0.1_remaining.json")
 _ATTACK = re.compile(r"waccs_eps(?P<eps>[0-9.]+?)(?:_all|_remaining)?\.json")
 _NOISE = re.compile(r"solomon_(?P<name>.+)_accuracies_.*\.json")
 _CELL = re.compile(r"noise(?P<strength>[0-9.]+)freq(?P<band>\d)")
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Shares = Annotated[list[Share], Field(min_length=CATEGORIES, max_length=CATEGORIES)]
+Answers = Annotated[list[Annotated[int, Field(ge=0, le=1, strict=True)]], Field(min_length=1)]
 
 
 def _read_masking(folder: Path) -> ScoreTables:
@@ -255,67 +258,56 @@ def _read_masking(folder: Path) -> ScoreTables:
     names = sorted(path.name for path in folder.iterdir())
     second = [name for name, whole in SECOND_RUNS.items() if {name, whole} <= set(names)]
     notes = [f"{name}: a second run of {SECOND_RUNS[name]} on some of its networks: left out" for name in second]
-    clean = {
-        name: value
-        for file in reversed(CLEAN)
-        if file in names
-        for name, value in _table(folder / file, Share, SHARE).items()
-    }
-    scores: list[ReportedScore] = []
-    # Only the mean over categories is used, as their order is not documented.
-    expected = f"{CATEGORIES} shares between 0 and 1"
-    for name, values in _table(folder / MASKING[0], Shares, expected).items() if MASKING[0] in names else ():
-        # Counting answers keeps equal networks equal; means of rounded shares would separate them.
-        count, total = sum(round(value * TRIALS) for value in values), CATEGORIES * TRIALS
-        scores.append(_masking_score(name, "mean_shape_fraction", count / total, n=total))
-    scores += [_masking_score(name, "accuracy_before_attack", value) for name, value in clean.items()]
-    for name in names:
-        attack, noise = _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
-        if attack and name not in second:
-            metric, where = "accuracy_after_l2_on_normalised", f"eps {float(attack['eps']):.4g}"
-            for observer, value in _table(folder / name, Share, SHARE).items():
-                scores.append(_masking_score(observer, metric, value, condition=where))
+    rows: list[tuple[str, str, float, dict[str, Any]]] = []  # network, metric, value, other fields
+    clean: dict[str, float] = {}
+    for name in (name for name in names if name not in second):
+        path, attack, noise = folder / name, _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
+        if name == MASKING[0]:  # only the mean over categories is used, as their order is not documented
+            total = CATEGORIES * TRIALS
+            # Counting answers keeps equal networks equal; means of rounded shares would separate them.
+            counts = {who: sum(round(x * TRIALS) for x in own) for who, own in _table(path, Shares).items()}
+            rows += ((who, "mean_shape_fraction", count / total, {"n": total}) for who, count in counts.items())
+        elif name in CLEAN:
+            clean = {**_table(path, Share), **clean}
+        elif attack:
+            where = {"condition": f"eps {float(attack['eps']):.4g}"}
+            rows += ((who, "accuracy_after_l2_on_normalised", x, where) for who, x in _table(path, Share).items())
         elif noise:
-            scores += _in_noise(folder / name, noise["name"])
-    idle = {name for name, value in clean.items() if value < CHANCE}
-    marked = (replace(x, remarks=(*x.remarks, GUESSES)) if x.observer.name in idle else x for x in scores)
-    return ScoreTables(_once(folder, marked), notes)
+            rows += ((noise["name"], "accuracy_in_band_noise", x, own) for x, own in _in_noise(path))
+    rows += ((who, "accuracy_before_attack", value, {}) for who, value in clean.items())
+    scores = []
+    for who, metric, value, own in rows:
+        score = replace(known_metrics()[SOURCE, metric].score(ObserverName(SOURCE, who), metric, value), **own)
+        idle = clean.get(who, 1) < CHANCE
+        scores.append(replace(score, remarks=(*score.remarks, GUESSES)) if idle else score)
+    return ScoreTables(_once(folder, scores), notes)
 
 
-def _masking_score(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
-    return replace(known_metrics()[SOURCE, metric].score(ObserverName(SOURCE, name), metric, value), **fields)
-
-
-def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
+def _in_noise(path: Path) -> Iterator[tuple[float, dict[str, Any]]]:
     """Yield accuracy over all noise, without noise, and by band and strength, each with its Wilson interval."""
-    pools: dict[str, list[int]] = {}
-    for key, answers in _table(path, Answers, "a list of 0 and 1, not empty").items():
+    pools = defaultdict[str, list[int]](list)
+    for key, answers in _table(path, Answers).items():
         if (cell := _CELL.fullmatch(key)) is None:
             raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
         band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
         noisy = ("", band, strength, f"{band}, {strength}")
         for where in noisy if float(cell["strength"]) else ("without noise",):
-            pools.setdefault(where, []).extend(answers)
+            pools[where] += answers
     for where, pool in sorted(pools.items()):
         low, high = wilson(sum(pool), len(pool))
-        share, counted = sum(pool) / len(pool), {"method": "wilson", "n": len(pool), "condition": where}
-        yield _masking_score(name, "accuracy_in_band_noise", share, low=low, high=high, **counted)
+        counted = {"low": low, "high": high, "method": "wilson", "n": len(pool), "condition": where}
+        yield sum(pool) / len(pool), counted
 
 
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Shares = Annotated[list[Share], Field(min_length=CATEGORIES, max_length=CATEGORIES)]
-Answers = Annotated[list[Annotated[int, Field(ge=0, le=1, strict=True)]], Field(min_length=1)]
-SHARE = "a share between 0 and 1"
-
-
-def _table(path: Path, kind: Any, expected: str) -> Mapping[str, Any]:
+def _table(path: Path, kind: Any) -> Mapping[str, Any]:
     """Read an object of values of a type by network or condition. Raises ScoresError on a value that does not fit."""
     table = read_json(path, "table of scores", ScoresError, most=LARGEST)
     try:
         TypeAdapter(dict[str, kind]).validate_python(table)
     except ValidationError as error:
-        place = "".join(f", '{printable(str(part))}'" for part in error.errors()[0]["loc"][:1])
-        raise ScoresError(f"{path}{place}: expected {expected if place else 'an object by network'}.") from error
+        first = error.errors()[0]
+        place = "".join(f", '{printable(str(part))}'" for part in first["loc"][:1])
+        raise ScoresError(f"{path}{place}: {first['msg']}, as published.") from error
     if wrong := next((name for name in table if not name.isprintable()), ""):
         raise ScoresError(f"{path}, '{printable(wrong)}': expected a name in plain text.")
     return dict(table)

@@ -134,10 +134,10 @@ def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking):
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("sb_scores.json", {"net": [0.5] * 15}, "expected 16 shares"),
-    ("baccs.json", {"net": 81.3}, "expected a share"),
+    ("sb_scores.json", {"net": [0.5] * 15}, "at least 16 items"),
+    ("baccs.json", {"net": 81.3}, "less than or equal to 1"),
     ("solomon_net_accuracies_2.json", {"noise1": [1]}, "a name like 'noise0.04freq2'"),
-    ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "list of 0 and 1"),
+    ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "a valid integer"),
 ])  # fmt: skip
 def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
     write(masking, name, json.dumps(content))
