@@ -64,10 +64,16 @@ class LabelSpace:
         """Return the grouping onto `space`. Raises LabelError if the classes do not cover it.
 
         categories: of a space that is not built in, category -> the classes (WordNet ids or names) that stand for it
-        beside the one of its name. A category without any class here is left out."""
+        beside the one of its name. Kinds of a WordNet id stand for it, too; of several categories the most special has
+        a class. A category without any class here is left out."""
         if space not in self.groupings:
             places = _places(self.words) | _places(self.classes)
             found = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}
+            taken = {output for outputs in found.values() for output in outputs}
+            wanted = {k: found[c] for c, own in categories.items() for k in own if k in hypernyms()}
+            for output, wnid in enumerate(self.classes) if wanted else ():
+                if output not in taken and (above := _lineage(wnid) & wanted.keys()):
+                    wanted[max(above, key=lambda k: (len(_lineage(k)), k))].append(output)
             if known := {category: tuple(outputs) for category, outputs in found.items() if outputs}:
                 nothing = self.groupings[self.name].nothing
                 indices = tuple(map(tuple, known.values()))
@@ -138,6 +144,18 @@ def _outputs(items: Sequence[Any]) -> tuple[int, ...]:
 
 def _lines(name: str) -> list[str]:
     return [line for line in (_FOLDER / name).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+
+@cache
+def hypernyms() -> Mapping[str, tuple[str, ...]]:
+    """Return WordNet id -> the ids above it: of ImageNet's classes, up to the top of WordNet 3.0."""
+    return {wnid: tuple(above) for wnid, *above in map(str.split, _lines("hypernyms.txt"))}
+
+
+@cache
+def _lineage(wnid: str) -> frozenset[str]:
+    """Return a WordNet id and all that are above it."""
+    return frozenset({wnid}).union(*map(_lineage, hypernyms().get(wnid, ())))
 
 
 @cache

@@ -19,12 +19,15 @@ from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.croissant import croissant
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.experiments import Experiment, added_experiments
+from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
 from benchmark.store import Store
 from benchmark.store.versions import is_there
 from registry.documents import read_document
 from registry.files import replacing
 
-COLUMNS = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
+COLUMNS = (
+    "subj", "session", "trial", "rt", "object_response", "category", CONFIDENCE, CHOICES, "condition", "imagename",
+)  # fmt: skip
 
 
 def export_experiment(
@@ -84,7 +87,7 @@ def _answers(store: Store, own: Experiment) -> list[tuple[str, ...]]:
             continue
         trials = store.trials((row.key,))
         who = row.observer_name.removesuffix(f" ({row.details['source']})")
-        names = ("session", "trial", "rt", "response", "category", "condition", "stimulus")
+        names = ("session", "trial", "rt", "response", "category", CONFIDENCE, CHOICES, "condition", "stimulus")
         columns = [trials[name].tolist() if name in trials.columns else [""] * len(trials) for name in names]
         for *more, condition, image in zip(*columns, strict=True):
             rows.append((who, *map(str, more), condition, image.removeprefix(f"{condition}/")))

@@ -19,11 +19,11 @@ from benchmark.stimuli.image_names import stimulus_id
 from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network
 from benchmark.stimuli.regenerate import Recipes, named_recipe, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore
-from benchmark.stimuli.trial_tables import MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
+from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE, MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
 from registry.files import digest_data
 
-KEPT = ("response", "session", "trial", "rt")
+KEPT = ("response", "session", "trial", "rt", CONFIDENCE, CHOICES)
 
 
 @dataclass(kw_only=True)

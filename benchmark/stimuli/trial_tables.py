@@ -66,6 +66,9 @@ EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_res
 CALLED = {"person": "subj", "answer": "object_response", "image": "imagename", "margin": "decision_margin"}
 #: Labels of an image beside its category: columns of a TrialFile of an added experiment whose images have them.
 CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
+#: Columns of a TrialFile beside an answer, where an added experiment's tables have them: how sure the person was, and
+#: the ranked answers, which "|" separates.
+CONFIDENCE, CHOICES = "confidence", "choices"
 #: Values of "pred_label" if no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. A column MARGIN of numbers follows
@@ -288,6 +291,14 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     for name in ("category", "object_response"):
         rows[name] = [words.get(word, word) for word in rows[name].str.lower()]
     allowed = added.answers if added else GEIRHOS16
+    if added is not None and CHOICES in rows:
+        ranked = [[words.get(x, x) for x in re.split(r"\s*[|;,]\s*", text)] for text in rows[CHOICES].str.lower()]
+        for i, one in zip(rows.index, ranked, strict=True):
+            if odd := sorted({*one} - {*allowed, NO_ANSWER, ""}):
+                raise TrialsError(f"{path}, row {i}: {CHOICES} has '{odd[0]}'; {added.where('trials.answers')}.")
+        pairs = zip(rows["object_response"], ranked, strict=True)
+        rows = rows.assign(object_response=[said or one[0] or NO_ANSWER for said, one in pairs])
+        rows[CHOICES] = ["|".join(one) for one in ranked]
     ways = " (`--answers THEIRS=OURS` renames" + (f", or {added.where('trials.answers')})" if added else ")")
     _expect(path, rows, "category", allowed, f"one of {', '.join(allowed)}{ways}")
     said = f"one of the {len(allowed)} categories or '{NO_ANSWER}'{ways}"
@@ -415,7 +426,7 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
     if (hints.columns or "pred_label" in header) and "imagename" in names:
         known |= {"condition", "category"}
     if added is not None:
-        known |= {"condition", "category"}
+        known |= {"condition", "category", *(["object_response"] if CHOICES in names else [])}
     for name in REQUIRED:
         if name not in names and name not in known:
             if added is not None:
@@ -437,6 +448,7 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experime
     if observer is not None:
         rows["subj"] = observer
     defaults = {"session": "1", "trial": [str(i + 1) for i in range(len(rows))], "rt": "", "condition": ""}
+    defaults |= {"object_response": ""} if CHOICES in rows else {}
     rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
     if added is not None:
         return _labelled(path, rows, added)
@@ -497,6 +509,10 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: 
     columns |= {cue: np.array(rows[cue].tolist()) for cue in CUES if cue in rows}
     if {*ASKED} <= {*rows}:
         columns["digest"] = np.array(rows["digest"].tolist())
+    if added is not None and CONFIDENCE in rows:
+        columns[CONFIDENCE] = _numbers(path, rows, CONFIDENCE, "a number")
+    if added is not None and CHOICES in rows:
+        columns[CHOICES] = np.array(rows[CHOICES].tolist())
     if "decision_margin" in rows:
         columns[MARGIN] = _numbers(path, rows, "decision_margin", "a number")
     return columns

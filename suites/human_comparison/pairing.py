@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
-from benchmark.stats.agreement import expected_consistency, kappa_of
+from benchmark.stats.agreement import expected_consistency, kappa_of, match
 from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mean
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
@@ -102,23 +102,54 @@ def _differences(
     experiment: Experiment, a: Trials, b: Trials | None, references: Mapping[str, Trials]
 ) -> dict[str, Difference] | None:
     """Return metric -> difference; None where there is nothing to compare with."""
-    own = a.of(experiment.role)
+    own, sampled = a.of(experiment.role), slice(None) if _sampled(references) else slice(1)  # no spread of one person
     if b is not None:
         other = b.of(experiment.role)
         own, other = own.where(np.isin(own.keys, other.keys)), other.where(np.isin(other.keys, own.keys))
         references = {**references, OTHER: other}
     if not len(own):
         return None
+    if experiment.partial:
+        shown = [references[name].of(experiment.role) for name in sorted(references) if name != OTHER]
+        return None if b is None else _on_own_images(experiment, own, other, [x for x in shown if len(x)], sampled)
     answers = answers_of(experiment, "", own, references)
     second = answers.observers.index(OTHER) if OTHER in answers.observers else None
     people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
     if not answers.kept or len(people) < (3 if b is None else 1) or (b is not None and second is None):
         return None
-    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
     right, images = [part.right for part in answers.kept], _images(own, answers)
     additions = {metric: [added(metric, part, second, people) for part in right] for metric in AGREEMENT}
     additions[ACCURACY] = [_added_accuracy(np.concatenate(right), second, people)]
     return {metric: _mean(parts, images, sampled) for metric, parts in additions.items()}
+
+
+def _on_own_images(
+    experiment: Experiment, own: Trials, other: Trials, people: Sequence[Trials], who: slice
+) -> dict[str, Difference] | None:
+    """Return metric -> difference of two observers who answered the same images, each person on the images that they
+    saw of these: means over the person's kept conditions, then over people; None where nobody saw any."""
+    matched = match([own, other, *people], every=False)
+    shown = matched.present[:, 0] & (experiment.single | np.isin(matched.condition, experiment.averaged))
+    right, saw, condition = matched.right[shown], matched.present[shown, 2:], matched.condition[shown]
+    persons = np.flatnonzero(saw.any(axis=0))
+    n, k, differences = len(right), len(persons), dict[str, Difference]()
+    labels = own.where(np.isin(own.keys, own.keys[own.by_key][shown[matched.present[:, 0]]]))
+    images = _factors(Trials(columns={name: column[labels.by_key] for name, column in labels.columns.items()}))
+    for metric in (*AGREEMENT, ACCURACY) if k else ():
+        values, adds = np.zeros((2, k)), np.zeros((n, k))
+        for at, person in enumerate(persons):
+            conditions = np.unique(condition[saw[:, person]])
+            for name in conditions if metric != ACCURACY else ():
+                rows = np.flatnonzero(saw[:, person] & (condition == name))
+                for side, sign in enumerate((1, -1)):
+                    value, each = with_each(metric, right[rows, side], right[rows][:, [2 + person]])
+                    values[side, at] += value[0] / len(conditions)
+                    adds[rows, at] += sign * each[:, 0] / (len(rows) * len(conditions) * k)
+        gap = values[0] - values[1]
+        parts = values[0].mean(), values[1].mean(), adds.sum(axis=1), adds, (gap - gap.mean()) / k
+        parts = _added_accuracy(right, 1, list(persons)) if metric == ACCURACY else parts
+        differences[metric] = _mean([parts], images, who)
+    return differences or None
 
 
 def compare_all(
@@ -129,6 +160,9 @@ def compare_all(
     parts: dict[tuple[str, str], list[Difference]] = {}
     sampled = slice(None) if _sampled(references) else slice(1)
     for role, experiment in experiments.items():
+        for a, b in combinations(sorted(networks), 2) if experiment.partial else ():
+            if (one := _differences(experiment, networks[a], networks[b], references)) is not None:
+                parts.setdefault((a, b), []).append(one[METRICS[0].name])
         alike: dict[str, list[str]] = {}
         for name in sorted(networks):
             if answered(own := networks[name].of(role)):
@@ -159,7 +193,10 @@ def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
         shown = own.where(own["condition"] == part.condition)
         order = np.argsort(shown["stimulus"], kind="stable")
         parts.append({name: column[order] for name, column in shown.columns.items()})
-    labels = Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return _factors(Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]}))
+
+
+def _factors(labels: Trials) -> SharedImages:
     shapes = exemplars(labels).get(SHAPE, np.full(len(labels), ""))
     return tuple(shared_clusters(METRICS[0], labels).values()), shapes
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from benchmark.stimuli.experiments import Experiment, unanswerable
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
+from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
@@ -121,19 +123,26 @@ def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Itera
         for level in experiment.conditions:
             there = np.array([name.partition("/")[0] == level for name in conditions.words.tolist()])[conditions.codes]
             yield replace(ratio_score(metric, trials.where(there), flags=flags), condition=level)
-    if "rt" in trials.columns:
-        yield from _times(experiment, trials)
+    yield from _beside_answers(experiment, trials)
 
 
-def _times(experiment: Experiment, trials: Trials) -> Iterator[Score]:
-    """Yield the median reaction time in each condition, of the trials that have one."""
-    for name in sorted(trials.coded("condition").used):
-        times = trials["rt"][np.asarray(trials["condition"] == name)].astype(float)
-        known = times[np.isfinite(times)]
-        if len(known):
-            value, left = float(np.median(known)), len(times) - len(known)
+def _beside_answers(experiment: Experiment, trials: Trials) -> Iterator[Score]:
+    """Yield in each condition the medians of reaction time and confidence, of the trials that have one, and the share
+    of ranked answers that have the category."""
+    columns = {"reaction_time": "rt", "confidence": CONFIDENCE, "choices_accuracy": CHOICES}
+    shown = {metric: column for metric, column in columns.items() if column in trials.columns}
+    for name, (metric, column) in product(sorted(trials.coded("condition").used), shown.items()):
+        own = trials.where(np.asarray(trials["condition"] == name))
+        if column == CHOICES:
+            pairs = zip(own["category"].tolist(), own[CHOICES].tolist(), strict=True)
+            values = np.array([category in choices.split("|") for category, choices in pairs if choices], float)
+        else:
+            values = own[column].astype(float)
+            values = values[np.isfinite(values)]
+        if len(values):
+            value = float(values.mean() if column == CHOICES else np.median(values))
             yield Score(
-                metric="reaction_time", value=value, n=len(known), excluded=left, condition=name or "all",
+                metric=metric, value=value, n=len(values), excluded=len(own) - len(values), condition=name or "all",
                 role=experiment.role,
             )  # fmt: skip
 

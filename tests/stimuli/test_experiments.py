@@ -2,6 +2,7 @@
 
 import csv
 import random
+import tarfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -154,6 +155,27 @@ def test_several_answers_to_one_image(tmp_path, repeats, answer):
     assert file.columns["response"].tolist() == [answer]
 
 
+@pytest.mark.slow
+def test_confidence_and_ranked_answers_are_kept_and_shown(tmp_path, bench):
+    """The first of ranked answers is the answer; both are scored beside it and travel in the archive."""
+    columns = {"confidence": "Sicher", "choices": "Wahl"}
+    row = {"name": "own", "categories": ["a", "b", "c"], "trials": {"columns": columns, "answers": {"B!": "b"}}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(row))
+    lines = [f"{who},{i}.png,a,{sure},{said}" for who in "pq" for i, (sure, said) in enumerate(
+        [(1, "a; b"), (3, "B!;a"), (5, "b;c"), ("", "")])]  # fmt: skip
+    (tmp_path / "own.csv").write_text("\n".join(["subj,imagename,category,Sicher,Wahl", *lines]))
+    bench("data", "add", tmp_path / "own.yaml")
+    bench("import", "trials", tmp_path / "own.csv")
+    rows = {row.metric: row for row in scores_of("subject-p (own)")}
+    assert rows["own_accuracy"].value == 0.25 and rows["confidence"].value == 3
+    assert (rows["choices_accuracy"].value, rows["choices_accuracy"].n) == (pytest.approx(2 / 3), 3)
+    bench("export", "--experiment", "own", "-o", "own.tar.gz")
+    with tarfile.open("own.tar.gz") as packed:
+        assert b"subject-p,1,2,nan,b,a,3.0,b|a,,1.png" in packed.extractfile("own/trials/own.csv").read()
+    (tmp_path / "own.csv").write_text("subj,imagename,category,Sicher,Wahl\np,1.png,a,1,a;fox\n")
+    assert "choices has 'fox'" in bench("import", "trials", tmp_path / "own.csv").err
+
+
 def cue_conflict(folder):
     row = {"categories": ["fox", "elk"], "stimuli": {"names": "{shape_exemplar}-{texture_exemplar}.png"}}
     return experiment_from("own-conflict", row, str(write(folder)))
@@ -246,6 +268,20 @@ def test_photographs_of_an_own_label_space_are_corrupted():
     assert SUITE.of_experiment(experiment_from("own", {"categories": ["a", "b"]})) is None
     space = label_space("imagenet1k").grouping("kitchen", {"mug": ("n03063599",), "spoon": (), "key": ("nothing",)})
     assert space.categories == ("mug",) and space.indices == ((504,),)
+
+
+def test_kinds_of_a_category_stand_for_it():
+    """What WordNet has below a category's id; of dog and animal the more special."""
+    space = label_space("imagenet1k")
+    named = {"dog": ("n02084071",), "animal": ("n00015388",), "fish": ("n01440764",), "sky": ("n09436708",)}
+    dogs, animals, fish = space.grouping("own", named).indices
+    assert len(dogs) == 118 and {space.words[i] for i in dogs} >= {"whippet", "dalmatian, coach dog, carriage dog"}
+    assert (
+        fish == (0,)
+        and 1 in animals
+        and not {*dogs} & {*animals}
+        and space.grouping("own", named).categories[2] == "fish"
+    )
 
 
 def test_answers_of_the_browser_are_read_with_their_checks(tmp_path):

@@ -1,5 +1,6 @@
 """Two networks against the same people, and one against people as a group: values and tests by delete-one loops."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from straight import MEASURES, kappa
 
 from benchmark.stats.differences import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
+from suites.human_comparison.shown_experiments import BY_ROLE
 
 METRICS = list(MEASURES)
 ACCURACY = "ood_accuracy"
@@ -172,6 +174,26 @@ def test_all_pairs_at_once_are_each_pair_by_itself(make, join):
         for name in ("a", "b", "difference", "p", "low", "high", "n", "average"):
             assert getattr(test, name) == pytest.approx(getattr(alone, name), abs=1e-12), name
     assert compare_all(networks, {}) == []
+
+
+def test_people_who_saw_other_images_are_compared_on_their_own(make):
+    """With all images each person gives the test of everybody; with parts of them the means over people."""
+    own = {"contrast": replace(BY_ROLE["contrast"], partial=True)}
+    a, b, *others = observers(make, 5, 60)
+    whole, apart = (compare_pair(a, b, people_of(others), *given) for given in ((), (own,)))
+    for one, other in zip(whole, apart, strict=True):
+        for name in ("a", "b", "difference", "p", "low", "high", "n"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12), name
+    parts = [one.where(np.arange(60) % 3 != i) for i, one in enumerate(others)]
+    found = overall(compare_pair(a, b, people_of(parts), own))
+    right = [t["response"] == t["category"] for t in (a, b, *others)]
+    seen = [np.arange(60) % 3 != i for i in range(len(others))]
+    first, second = (
+        np.mean([kappa(one[at], other[at]) for other, at in zip(right[2:], seen, strict=True)]) for one in right[:2]
+    )
+    assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 60) and 0 < found.p < 1
+    ((*_, pair),) = compare_all({"a": a, "b": b}, people_of(parts), own)
+    assert (pair.difference, pair.p) == (pytest.approx(found.difference), pytest.approx(found.p))
 
 
 def crowd(make, rng, images, people):
