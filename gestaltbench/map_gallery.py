@@ -28,7 +28,6 @@ from registry.labels import label_space
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from suites.saliency.pictures import Gallery
 
@@ -157,18 +156,16 @@ def keep(picture: MapGallery, folder: Path) -> None:
     correct answers, and _masks.png if there are masks."""
     from PIL.PngImagePlugin import PngInfo
 
-    def save(image: Image, name: str, captions: Sequence[str] = (), identity: str = "") -> None:
-        note = PngInfo()
-        if identity:
-            note.add_text("identity", identity)
-        note.add_text("captions", json.dumps(list(captions)))
-        image.save(folder / name, pnginfo=note)
+    from suites.saliency.pictures import tile_strip
 
-    drawn = picture.drawn
     folder.mkdir(parents=True, exist_ok=True)
-    save(drawn.shown, "_stimuli.png", drawn.categories)
     (folder / "_masks.png").unlink(missing_ok=True)
-    if drawn.masks is not None:
-        save(drawn.masks, "_masks.png")
-    for name, strip in drawn.strips.items():
-        save(strip, f"{name}.png", drawn.captions.get(name, ()), picture.identities[name])
+    images, *models = picture.drawn.rows
+    strips = {"_stimuli": (images.tiles, images.captions), "_masks": (picture.drawn.masks, ())}
+    strips |= {row.name: (row.tiles, row.captions) for row in models if row.name in picture.identities}
+    for name, (tiles, captions) in strips.items():
+        note = PngInfo()
+        note.add_text("identity", picture.identities.get(name, ""))
+        note.add_text("captions", json.dumps(list(captions)))
+        if tiles:
+            tile_strip(tiles).save(folder / f"{name}.png", pnginfo=note)

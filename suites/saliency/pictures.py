@@ -3,13 +3,12 @@ network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, cla
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isqrt
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from benchmark.contracts import Array, Stimuli
@@ -51,13 +50,10 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places."""
+    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features of more than one place.
+    Raises ModelFailure for a network without such features: those of most transformers are tokens."""
     kept: list[Tensor] = []
-    blocks = getattr(model.module, "blocks", None)
-    transformer = hasattr(model.module, "num_prefix_tokens") and isinstance(blocks, nn.Sequential)
-    last = getattr(blocks[-1], "norm1", None) if transformer and blocks else None
-    # Of a transformer the input of its last attention: later layers reach only the class token.
-    layers = [last] if isinstance(last, nn.Module) else model.module.modules()
+    layers = model.module.modules()
     hooks = [layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in layers]
     try:
         with torch.enable_grad():
@@ -65,29 +61,16 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     finally:
         for hook in hooks:
             hook.remove()
-    # Of a transformer tokens, else channels of more than one place.
-    tokens, graded = len(hooks) == 1, (f for f in reversed(kept) if isinstance(f, Tensor) and f.requires_grad)
-    places = (f for f in graded if f.dim() == (3 if tokens else 4))
-    features = next((f for f in places if tokens or min(f.shape[2:]) > 1), None)
-    if features is None:
+    graded = (f for f in reversed(kept) if isinstance(f, Tensor) and f.requires_grad and f.dim() in (3, 4))
+    features = next((f for f in graded if min(f.shape[2:]) > 1), None)
+    if features is None or features.dim() == 3:  # tokens
         raise ModelFailure(f"{model.card.name}: none of its layers keeps places for Grad-CAM")
     (slope,) = torch.autograd.grad(score, features)
-    f, g = (_by_channel(model.module, part.detach()) for part in (features, slope))
-    weights = g.mean(dim=(2, 3), keepdim=True)
-    coarse = (weights * f).sum(dim=1, keepdim=True).relu()
+    channels = getattr(model.module, "num_features", None)
+    last = channels == features.shape[3] != features.shape[1]
+    f, g = (part.detach().permute(0, 3, 1, 2) if last else part.detach() for part in (features, slope))
+    coarse = (g.mean(dim=(2, 3), keepdim=True) * f).sum(dim=1, keepdim=True).relu()
     return functional.interpolate(coarse, image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
-
-
-def _by_channel(module: nn.Module, features: Tensor) -> Tensor:
-    """Return [1, channels, h, w] of features by channel, by token, or channels last."""
-    if features.dim() == 3:
-        tokens = features[:, int(getattr(module, "num_prefix_tokens", 0)) :]
-        side = isqrt(tokens.shape[1])
-        return tokens[:, : side * side].transpose(1, 2).reshape(len(tokens), -1, side, side)
-    channels = getattr(module, "num_features", None)
-    if channels == features.shape[3] != features.shape[1]:
-        return features.permute(0, 3, 1, 2)
-    return features
 
 
 BRIGHTNESS = "it follows the image's brightness, for an untrained network as for a trained one"
@@ -122,12 +105,8 @@ class Gallery:
     """Pictures of the maps of several models."""
 
     rows: tuple[GalleryRow, ...]  # the figure, images first
-    shown: Image.Image  # a small strip of the images
-    strips: Mapping[str, Image.Image]  # model name -> a strip of its maps, in their order
+    masks: tuple[Pixels, ...]  # the objects as white on black; none if the set has no masks
     warning: str  # why such a map is not a score ("" if it is one)
-    categories: tuple[str, ...]  # the correct answers
-    captions: Mapping[str, tuple[str, ...]]  # model name -> the text below its maps
-    masks: Image.Image | None  # a strip of the objects, None if the set has no masks
 
 
 def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
@@ -163,32 +142,19 @@ def gradient_picture(gradient: Array) -> Pixels:
 def draw_gallery(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
-    """Return the figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random
+    """Return the figure of `models` on a few stimuli; random: a last row, the first architecture with random
     weights; kind: a name of `PICTURES`."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
     (make, warning), index = PICTURES[kind], chosen_stimuli(stimuli, count)
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
-    shown = GalleryRow(name="image", tiles=tuple(images), captions=tuple(map(str, names)))
-    rows = [_row(model, stimuli.space, images, names, make) for model in models]
-    strips = {row.name: tile_strip(row.tiles) for row in rows}
+    rows = [GalleryRow(name="image", tiles=tuple(images), captions=tuple(map(str, names)))]
+    rows += [_row(model, stimuli.space, images, names, make) for model in models]
     if random:
-        blank = _row(untrained(models[0]), stimuli.space, images, names, make)
-        rows.append(replace(blank, name="random weights"))
-    captions = {row.name: row.captions for row in rows}
-    masks = None
-    if stimuli.mask is not None:  # the objects as white on black
-        masks = tile_strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
-    return Gallery(
-        rows=(shown, *rows),
-        shown=tile_strip(shown.tiles),
-        strips=strips,
-        warning=warning,
-        categories=shown.captions,
-        captions=captions,
-        masks=masks,
-    )
+        rows.append(replace(_row(untrained(models[0]), stimuli.space, images, names, make), name="random weights"))
+    masks = () if stimuli.mask is None else (stimuli.mask(i)[..., None].repeat(3, axis=2) for i in index)
+    return Gallery(rows=tuple(rows), masks=tuple(255 * mask.astype(np.uint8) for mask in masks), warning=warning)
 
 
 def tile_strip(tiles: Sequence[Pixels]) -> Image.Image:
