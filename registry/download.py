@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -51,70 +51,54 @@ class TransferError(OSError):
     """A request without a whole answer, or beyond its limits, and why."""
 
 
-class _Transfer(threading.Thread):
-    """A request in a thread of its own: nothing else ends a read from a server that sends a byte now and then."""
-
-    def __init__(
-        self,
-        target: BinaryIO,
-        limits: TransferLimits,
-        ask: Callable[[requests.Session], Any],
-        answered: Callable[[Any], None],
-    ) -> None:
-        super().__init__(daemon=True)
-        self.target, self.limits, self.ask, self.answered = target, limits, ask, answered
-        self.began, self.received, self.status, self.fault = time.monotonic(), 0, 0, ""
-        self.problem: Exception | None = None
-
-    def run(self) -> None:
-        """Write the answer's body to the target until it is beyond a limit."""
-        try:
-            with requests.Session() as session, self.ask(session) as answer:
-                self.status = answer.status_code
-                self.answered(answer)
-                for block in answer.iter_content(1 << 14):
-                    self.received += len(block)
-                    if self.exceeded():
-                        return
-                    self.target.write(block)
-        except (requests.RequestException, HTTPError) as error:
-            self.fault = self.fault or _why(error)
-        except Exception as error:  # noqa: BLE001 - of the target: its caller's
-            self.problem = error
-
-    def exceeded(self) -> str:
-        """Return which limit the request has gone beyond; "" for none."""
-        seconds, limits = time.monotonic() - self.began, self.limits
-        if self.received > limits.bytes:
-            self.fault = f"more than {limits.bytes} bytes: given up"
-        elif seconds > limits.seconds:
-            self.fault = f"timed out, not done after {limits.seconds:g} s: given up"
-        return self.fault
-
-
 def send_request(
     method: str,
     url: str,
-    target: BinaryIO,
+    write: Callable[[bytes], object],
     limits: TransferLimits,
     answered: Callable[[Any], None] = lambda _answer: None,
     **request: Any,
 ) -> int:
-    """Send a request, write the body of its answer to `target`, and return its status. answered: gets the answer before
-    its body; request: as requests has it (json, headers, auth, allow_redirects). Raises TransferError; errors of
-    `target` pass."""
-    silence = min(limits.silence, limits.seconds)
-    under_way = _Transfer(
-        target, limits, lambda session: session.request(method, url, timeout=silence, stream=True, **request), answered
-    )
-    under_way.start()
-    while under_way.is_alive() and not under_way.exceeded():
-        under_way.join(min(1, limits.seconds / 10))
-    if under_way.problem is not None:
-        raise under_way.problem
-    if under_way.fault:  # it brings none of the library's errors along, which name addresses
-        raise TransferError(under_way.fault)
-    return under_way.status
+    """Send a request, write the body of its answer block by block, and return its status. answered: gets the answer
+    before its body; request: as requests has it (json, headers, auth, allow_redirects). Raises TransferError; errors
+    of `write` pass."""
+    silence, began = min(limits.silence, limits.seconds), time.monotonic()
+    received, status, fault, late = 0, 0, "", ""
+    problem: Exception | None = None
+
+    def exceeded() -> str:
+        if received > limits.bytes:
+            return f"more than {limits.bytes} bytes: given up"
+        is_late = time.monotonic() - began > limits.seconds
+        return f"timed out, not done after {limits.seconds:g} s: given up" if is_late else ""
+
+    def transfer() -> None:
+        nonlocal received, status, fault, problem
+        asked = {"timeout": silence, "stream": True, **request}
+        try:
+            with requests.Session() as session, session.request(method, url, **asked) as answer:
+                status = answer.status_code
+                answered(answer)
+                for block in answer.iter_content(1 << 14):
+                    received += len(block)
+                    if fault := exceeded():
+                        return
+                    write(block)
+        except (requests.RequestException, HTTPError) as error:
+            fault = _why(error)
+        except Exception as error:  # noqa: BLE001 - of `write`: its caller's
+            problem = error
+
+    # In a thread of its own: nothing else ends a read from a server that sends a byte now and then.
+    thread = threading.Thread(target=transfer, daemon=True)
+    thread.start()
+    while thread.is_alive() and not (late := exceeded()):
+        thread.join(min(1, limits.seconds / 10))
+    if problem is not None:
+        raise problem
+    if late or fault:  # it brings none of the library's errors along, which name addresses
+        raise TransferError(late or fault)
+    return status
 
 
 def _why(error: Exception) -> str:
@@ -137,30 +121,6 @@ class NotFetched(OSError):
 Tick = Callable[[int, int | None], None]
 
 
-@dataclass
-class _Growing:
-    """A file that grows by downloads: a server that can continues it, another one starts it again."""
-
-    file: BinaryIO
-    tick: Tick
-    done: int
-    whole: int | None = None
-
-    def begin(self, answer: Any) -> None:
-        """Prepare for the body of an answer."""
-        if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
-            self.file.truncate(0)
-            self.done = 0
-        length = answer.headers.get("Content-Length", "")
-        self.whole = self.done + int(length) if length.isdecimal() else None
-
-    def write(self, block: bytes) -> None:
-        """Add a block."""
-        self.file.write(block)
-        self.done += len(block)
-        self.tick(self.done, self.whole)
-
-
 def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: None, **limits: float) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`, which a former attempt may have begun.
     limits: other than usual, as `TransferLimits` has them. Raises OSError; what has come stays, unless the server
@@ -170,15 +130,27 @@ def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: 
         return
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
     with Path(target).open("ab") as file:
-        growing = _Growing(file, tick, file.tell())
-        headers |= {"Range": f"bytes={growing.done}-"} if growing.done else {}
-        body: Any = growing
-        most = TransferLimits(**limits)  # type: ignore[arg-type]
-        status = send_request("GET", place, body, most, growing.begin, headers=headers)
+        done, whole = file.tell(), None
+        headers |= {"Range": f"bytes={done}-"} if done else {}
+
+        def begin(answer: Any) -> None:
+            nonlocal done, whole
+            if answer.status_code != HTTPStatus.PARTIAL_CONTENT:  # a server that cannot go on starts again
+                file.truncate(0)
+                done = 0
+            length = answer.headers.get("Content-Length", "")
+            whole = done + int(length) if length.isdecimal() else None
+
+        def write(block: bytes) -> None:
+            nonlocal done
+            file.write(block)
+            done += len(block)
+            tick(done, whole)
+
+        status = send_request("GET", place, write, TransferLimits(**limits), begin, headers=headers)  # type: ignore[arg-type]
         if status >= HTTPStatus.BAD_REQUEST:
             file.truncate(0)
-    if status >= HTTPStatus.BAD_REQUEST:
-        raise TransferError(f"HTTP status {status}")
+            raise TransferError(f"HTTP status {status}")
 
 
 def fetch_whole(

@@ -242,7 +242,7 @@ class Chat(nn.Module):
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             status = send_request(
-                "POST", self._url, content, limits, json=body, headers=headers, allow_redirects=False,
+                "POST", self._url, content.write, limits, json=body, headers=headers, allow_redirects=False,
                 auth=lambda request: request,  # no login of .netrc
             )  # fmt: skip
         except TransferError as error:
