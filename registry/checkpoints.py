@@ -48,23 +48,14 @@ class _Inert:
         self.__dict__.update(state if isinstance(state, dict) else {})
 
 
-class _Entries:
-    """Replaces another library's dictionary: an ordinary one."""
-
-    def __new__(cls, *_args: object) -> Any:
-        return OrderedDict()
-
-
-class _List:
-    """Replaces another library's list: an ordinary one."""
-
-    def __new__(cls, *_args: object) -> Any:
-        return []
+def _empty(kind: type) -> type:
+    """Return what replaces another library's container: an empty one of Python's."""
+    return type(kind.__name__, (), {"__new__": lambda _cls, *_args: kind()})
 
 
 def _stand_ins() -> list[Any]:
     """Return (stand-in, name of what it replaces) of each object in harmless.yaml, as torch takes them."""
-    kinds = {"inert": _Inert, "mapping": _Entries, "list": _List}
+    kinds = {"inert": _Inert, "mapping": _empty(OrderedDict), "list": _empty(list)}
     listed = yaml.safe_load(Path(__file__).with_name("harmless.yaml").read_text(encoding="utf-8"))
     pairs = []
     for kind, patterns in listed.items():

@@ -67,9 +67,6 @@ class _Executed(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> Any:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
-    def visit_Pass(self, _node: ast.Pass) -> None:
-        return None
-
     def visit_Import(self, node: ast.Import) -> None:
         self.imports |= {(item.asname or item.name, item.name, "") for item in node.names}
 
@@ -225,7 +222,16 @@ class Codes:
         place, name, before = self._place(value.__module__ or ""), value.__qualname__, len(found)
         held: Any = []
         if isinstance(value, FunctionType):
-            held = _held(value, with_code=not place or "<" in name, with_names=not place)
+            code, captured = value.__code__, dict[str, Any]()
+            for free, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
+                with suppress(ValueError):  # named, and not yet given a value
+                    captured[free] = cell.cell_contents
+            held = {"captured": captured, "defaults": value.__defaults__, "keywords": value.__kwdefaults__}
+            held["more"] = {key: own for key, own in vars(value).items() if key != "__wrapped__"}
+            if not place or "<" in name:  # several may have one name
+                held["code"] = _typed(value) or code
+            if not place:  # no file says what it reaches
+                held["names"] = {key: value.__globals__[key] for key in sorted(_names(code) & value.__globals__.keys())}
         elif not place:
             held = [value.__bases__, {key: own for key, own in vars(value).items() if key not in _MEMBERS}]
         held = inner(held)
@@ -258,23 +264,6 @@ class Codes:
             if isinstance(reduced, tuple):  # what it would be pickled from
                 return [inner(list(part) if isinstance(part, Iterator) else part) for part in reduced]
         return _printed(value)
-
-
-def _held(function: FunctionType, *, with_code: bool, with_names: bool) -> dict[str, Any]:
-    """Return what a function holds. with_code: of several of one name, or without a file; with_names: what it reaches
-    by name, if no file says so."""
-    code, captured, held = function.__code__, dict[str, Any](), dict[str, Any]()
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # named, and not yet given a value
-            captured[name] = cell.cell_contents
-    held |= {"captured": captured, "defaults": function.__defaults__, "keywords": function.__kwdefaults__}
-    held["more"] = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
-    if with_code:
-        held["code"] = _typed(function) or code
-    if with_names:
-        reached = _names(code) & function.__globals__.keys()
-        held["names"] = {name: function.__globals__[name] for name in sorted(reached)}
-    return held
 
 
 def _typed(function: FunctionType) -> str:

@@ -52,13 +52,9 @@ def write_beside(path: Path, data: bytes, ending: str) -> Path:
     while is_file(target) and target.read_bytes() != data:
         number += 1
         target = path.with_name(f"{stem}{CONVERTED}-{number}{ending}")
-    _put(data, target)
-    return target
-
-
-def _put(data: bytes, target: Path) -> None:
     with foreign("new file", target, WeightsError, "Copy the file elsewhere."):
         write_whole(target, data)
+    return target
 
 
 def refusal(path: Path, what: str, read: Read) -> WeightsError:
@@ -157,7 +153,22 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
     """Raise WeightsError for a folder of training code: a distributed checkpoint, DeepSpeed, an adapter (PEFT), shards,
     or plain files. arch, kwargs: the network that it is for."""
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
-        _refuse_distributed(inside, folder)
+        # The libraries of both kinds unpickle freely: the user runs them, or not.
+        if is_file(inside / ".metadata"):
+            target, what = inside / "weights.pt", "distributed checkpoint (torch.distributed.checkpoint)"
+            words = ["torch.distributed.checkpoint.format_utils", "dcp_to_torch", str(inside), str(target)]
+        elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
+            run = inside.parent if inside == folder else folder
+            target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
+            words = ["deepspeed.utils.zero_to_fp32", str(run), str(target.parent), "--tag", inside.name]
+            words += ["--safe_serialization"]
+        else:
+            continue
+        command = ("python", "-m", *words)
+        raise WeightsError(
+            f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}.",
+            Remedy(before=command, words=("--weights", str(target))),
+        )
     if is_file(folder / "adapter_config.json"):
         raise _adapter(folder, arch, kwargs)
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
@@ -196,7 +207,8 @@ def rewritten(*files: Path) -> Path:
             state |= _tensors_of(file)
     # Tied tensors share memory, which the format does not have.
     separate = {name: tensor.clone().contiguous() for name, tensor in state.items()}
-    _put(save(separate, {"format": "pt"}), target)
+    with foreign("new file", target, WeightsError, "Copy the folder elsewhere."):
+        write_whole(target, save(separate, {"format": "pt"}))
     return target.parent if is_file(target.with_name("config.json")) else target
 
 
@@ -205,25 +217,6 @@ def _tensors_of(file: Path) -> State:
         load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     )
     return tensors
-
-
-def _refuse_distributed(inside: Path, folder: Path) -> None:
-    # Both libraries unpickle freely: the user runs them, or not.
-    if is_file(inside / ".metadata"):
-        target, what = inside / "weights.pt", "distributed checkpoint (torch.distributed.checkpoint)"
-        words = ["torch.distributed.checkpoint.format_utils", "dcp_to_torch", str(inside), str(target)]
-    elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
-        run = inside.parent if inside == folder else folder
-        target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
-        words = ["deepspeed.utils.zero_to_fp32", str(run), str(target.parent), "--tag", inside.name]
-        words += ["--safe_serialization"]
-    else:
-        return
-    command = ("python", "-m", *words)
-    raise WeightsError(
-        f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}.",
-        Remedy(before=command, words=("--weights", str(target))),
-    )
 
 
 def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> WeightsError:
