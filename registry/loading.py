@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -260,7 +259,11 @@ def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit
     if (renamed := _renamed(misfit, choice.state, want)) is not None:
         state, names = renamed
         text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
-        return text, _changed(choice, state, path)
+        # Three numbers may be a mean or a deviation; larger tensors are other weights.
+        entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
+        beside = {name: value for name, value in entries if not has_tensors(value, larger_than=3)}
+        content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
+        return text, Remedy(write=partial(written, partial(dict, content), path))
     if missing and not shapes and set(missing) <= head:
         text = (
             "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
@@ -273,7 +276,7 @@ def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit
     if not missing and not shapes:
         return _of_extras(strange, want, choice)
     if not missing and not strange:
-        return _of_shapes(choice, path, shapes, head)
+        return _of_shapes(shapes, head)
     return _another(misfit.names), Remedy()
 
 
@@ -313,43 +316,25 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 def _renamed(
     misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], str] | None:
-    """Return the weights under the network's names, and in words which those are: where modules of both match uniquely
-    by shape, or where all tensors do in the order in which they were made. None where neither holds."""
-
-    def by_shapes(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[object, list[str]]:
-        fields, grouped = defaultdict[str, set[object]](set), defaultdict[object, list[str]](list)
-        for name in names:
-            fields[name.rpartition(".")[0]].add((name.rpartition(".")[2], tensors[name].shape))
-        for module, held in fields.items():
-            grouped[frozenset(held)].append(module)
-        return grouped
-
-    theirs, ours = by_shapes(misfit.strange, state), by_shapes(misfit.missing, want)
-    changed: dict[str, Tensor] = {}
+    """Return the weights under the network's names, and in words which those are: where one module has another name, or
+    all tensors match in the order in which they were made. None where neither holds."""
     if misfit.shapes or not misfit.missing:
         return None
-    if theirs.keys() == ours.keys() and all(len(m) == 1 for m in (*theirs.values(), *ours.values())):
-        modules = {theirs[kind][0]: ours[kind][0] for kind in ours}
-        for name, tensor in state.items():
-            module, dot, field = name.rpartition(".")
-            changed[f"{modules.get(module, module)}{dot}{field}"] = tensor
-    elif [*state] != sorted(state):  # sorted names have lost the order
-        with suppress(WeightsError):
+    ours, theirs = ({name.rpartition(".")[0] for name in names} for names in (misfit.missing, misfit.strange))
+    changed = dict[str, Tensor]()
+    if len(ours) == len(theirs) == 1:
+        (new,), (old,) = ours, theirs
+        changed = {new + n.removeprefix(old) if n in misfit.strange else n: tensor for n, tensor in state.items()}
+    if Misfit.between(changed, want).names:
+        if [*state] == sorted(state):  # sorted names have lost the order
+            return None
+        try:
             changed = checkpoints.by_order(state, want, "")
-    if not changed:
-        return None
+        except WeightsError:
+            return None
     origin = {id(tensor): name.rpartition(".")[0] for name, tensor in state.items()}
     pairs = {name.rpartition(".")[0]: origin[id(tensor)] for name, tensor in changed.items()}
     return changed, shown(some_of([f"'{a}' is '{b}' in the file" for a, b in pairs.items() if a != b], 4))
-
-
-def _changed(choice: WeightChoice, state: Mapping[str, Tensor], path: Path) -> Remedy:
-    """Return the remedy that writes changed weights, with the statements about them that the file has beside them."""
-    stated = choice.content if isinstance(choice.content, Mapping) else {}
-    # Three numbers may be a mean or a deviation; larger tensors are other weights.
-    beside = {name: value for name, value in stated.items() if not has_tensors(value, larger_than=3)}
-    content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
-    return Remedy(write=partial(written, partial(dict, content), path))
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy]:
@@ -368,11 +353,9 @@ def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice
     return text, Remedy(words=("--ignore", patterns))
 
 
-def _of_shapes(
-    choice: WeightChoice, path: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
-) -> tuple[str, Remedy]:
+def _of_shapes(shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]) -> tuple[str, Remedy]:
     """Return advice if only shapes differ: classes, or channels."""
-    name, (theirs, ours) = next(iter(shapes.items()))
+    theirs, ours = next(iter(shapes.values()))
     if set(shapes) <= head:
         spaces = spaces_of_size(theirs[0])
         labels = " or ".join(spaces) or "FILE, a list of its class names or a mapping file"
@@ -380,13 +363,8 @@ def _of_shapes(
         return text, Remedy(words=("--labels", spaces[0]) if spaces else ())
     if len(shapes) > 1 or len(theirs) != 4 or len(ours) != 4 or (*theirs[:1], 3, *theirs[2:]) != ours:
         return _another(shapes), Remedy()
-    stem = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
-    if theirs[1] > 1:
-        return f"{stem}A function of Python can make them: --arch python:FILE.py:NAME.", Remedy()
-    # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.
-    colour = choice.state[name] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    text = f"{stem}--convert writes a network of luminance; give one --mean and --std for the three channels."
-    return text, _changed(choice, {**choice.state, name: colour}, path)
+    text = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
+    return f"{text}A function of Python can make them: --arch python:FILE.py:NAME.", Remedy()
 
 
 # The architecture of a checkpoint as its training script states it, or as its file name suggests it.

@@ -15,7 +15,7 @@ from registry.determinism_checks import Check
 from registry.documents import field_problems, read_json
 from registry.files import digest_file, is_file
 from registry.normalisation import Normalisation, agrees, as_text, scale_of
-from registry.user_errors import CardError, WeightsError, foreign, reason, shown
+from registry.user_errors import CardError, WeightsError, foreign, shown
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -65,7 +65,8 @@ class StatedInput:
     where: str = ""
 
 
-def _timm_config(file: Path, where: str) -> FolderConfig:
+def timm_config(file: Path, where: str) -> FolderConfig:
+    """Return what a `config.json` says; where: it is, for messages. Raises CardError for another library's."""
     plain = read_json(file, "configuration", CardError)
     of_transformers = isinstance(plain, dict) and "model_type" in plain
     other = "transformers' (--arch hf:FOLDER)" if of_transformers else "of another library"
@@ -80,7 +81,7 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
     """Return architecture, weights file, arguments and input of a folder of timm. Raises BenchError for another."""
     config = folder / "config.json"
-    known = _timm_config(config, str(config))
+    known = timm_config(config, str(config))
     weights = next((folder / name for name in FOLDER_WEIGHTS if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{shown(folder)} holds none of {', '.join(FOLDER_WEIGHTS)}.")
@@ -243,21 +244,6 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     elif "val_crop_size" in settings:  # torchvision's script has them as constants
         fields |= {name: USUAL[name] for name in ("mean", "std")}
     return fields
-
-
-def hub_input(repository: str, cache: Path | None) -> StatedInput:
-    """Return the input that a repository of the Hugging Face hub states, from the cache or a download. Raises
-    WeightsError if it is in neither, CardError if it is not a repository of timm."""
-    from huggingface_hub import hf_hub_download
-
-    name, _, revision = repository.partition("@")
-    try:
-        config = Path(hf_hub_download(name, "config.json", revision=revision or None, cache_dir=cache))
-    except (OSError, ValueError) as error:
-        why = f"{reason(error)}). Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
-        raise WeightsError(f"hf_hub:{repository}: its config.json cannot be had ({why}") from error
-    stated = _timm_config(config, f"hf_hub:{repository}/config.json").pretrained_cfg
-    return StatedInput(stated.fields(), f"config.json of hf_hub:{repository}")
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from registry.class_lists import (
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
-from registry.families.family import Draft, family_of, of_files, require_fitting
+from registry.families.family import Draft, family_of, of_files, repository_folder, require_fitting
 from registry.families.predict import predicting
 from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
@@ -157,7 +157,10 @@ def _opened(
         arch, weights = "", arch.removeprefix("timm:local-dir:")
     if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:
         repository = arch[len("timm:hf_hub:") :]
-        return f"hf_hub:{repository}", None, {}, preprocessing.hub_input(repository, place.caches.hub)
+        where = f"config.json of hf_hub:{repository}"
+        config = repository_folder(repository, place, ("config.json",), ()) / "config.json"
+        stated = StatedInput(preprocessing.timm_config(config, where).pretrained_cfg.fields(), where)
+        return f"hf_hub:{repository}", None, {}, stated
     file = _file_of(weights, place)
     if file is not None and is_folder(file):
         refuse_folder(file, arch, kwargs)

@@ -73,7 +73,7 @@ class Row:
 
     write: from the network and a folder to the file or folder, with the library's own code; network: whose answers are
     expected; given: options of the registration; refused: a pattern, "" where it is registered at once; within: how
-    close the logits are; pixels: what the network was shown of an image."""
+    close the logits are."""
 
     write: Callable[[nn.Module, Path], Path]
     refused: str = ""
@@ -81,7 +81,6 @@ class Row:
     network: Callable[[], nn.Module] = resnet
     given: dict = field(default_factory=dict)
     within: float = 1e-4
-    pixels: Callable[[torch.Tensor], torch.Tensor] = lambda images: images
 
     def built(self):
         """The row's network, each time the same."""
@@ -382,10 +381,6 @@ def pointer(network, folder):
     return path
 
 
-def grey(images):
-    return (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
 STATE = saved(lambda network: network.state_dict())
 PROBE = "backbone.*--probe world"
 ROWS = {
@@ -395,10 +390,6 @@ ROWS = {
     "timm ViT, global_pool=avg": Row(
         STATE, "--arch-option global_pool=avg", **{**OF_VIT, "network": partial(vit, global_pool="avg")}),
     "timm ViT, another img_size": Row(STATE, "pos_embed.*--arch-option img_size=32", "timm:test_vit", vit),
-    "timm, in_chans=1": Row(
-        saved(lambda network: {"state_dict": network.state_dict()}),
-        "conv1.0 has input channels: 1.*--convert",
-        network=partial(resnet, in_chans=1), pixels=grey),
     "timm in shards": Row(
         written("whole", lambda network, path: path.mkdir() or library("huggingface_hub").save_torch_state_dict(
             network.state_dict(), str(path), max_shard_size=400_000)), "shards.*--convert"),
@@ -537,7 +528,7 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     answers = load_network(card, folders["place"]).forward(images)
     with torch.no_grad():
-        logits = expected((row.pixels(images) - 0.5) / 0.5)
+        logits = expected((images - 0.5) / 0.5)
     assert torch.allclose(answers, logits, atol=row.within, rtol=row.within)
     if row.within < 0.01:
         assert torch.equal(answers.argmax(1), logits.argmax(1))
