@@ -32,7 +32,7 @@ __all__ = [
     "correlate", "data", "diff", "doses", "evaluate", "export", "gallery", "import_leaderboard", "import_scores",
     "import_trials", "measures", "models", "no_worse", "plot", "power", "provenance", "rank", "recipe_power", "recipes",
     "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
-    "training_curves", "trials", "verdict",
+    "training_curves", "transfer", "trials", "verdict",
 ]  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifferenc
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
+from benchmark.leaderboard.transfer import TransferMatrix, matrix_table
 from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
@@ -330,6 +331,7 @@ class Leaderboard(Selection):
     verdict = _method(api.verdict, _itself)
     provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))
     trials = _method(api.trials, _itself)
+    transfer = _method(api.transfer, _shown(TransferMatrix, "transfer matrix", partial(map, matrix_table)))
     export = _method(api.export, _written)
     badge = _method(api.badge, _written)
     cite = _method(api.cite, _written)
@@ -354,6 +356,7 @@ show = _shorthand(Leaderboard.show)
 verdict = _shorthand(Leaderboard.verdict)
 provenance = _shorthand(Leaderboard.provenance)
 trials = _shorthand(Leaderboard.trials)
+transfer = _shorthand(Leaderboard.transfer)
 export = _shorthand(Leaderboard.export)
 badge = _shorthand(Leaderboard.badge)
 cite = _shorthand(Leaderboard.cite)

@@ -18,6 +18,7 @@ from benchmark.api.ranking import (
     reported,
     summary,
     training_curves,
+    transfer,
 )
 from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes
 from benchmark.api.registration import (

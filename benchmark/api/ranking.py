@@ -1,6 +1,7 @@
 """Rank observers by stored scores; compare suites, measures and recipes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +20,7 @@ from benchmark.api.leaderboards import (
     shown_rows,
     suites_with_scores,
 )
-from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Option, Unseen, command_line
+from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
 from benchmark.contracts import Suite
 from benchmark.engine.scoring import PEOPLE
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
@@ -31,11 +32,15 @@ from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import curves_of_runs as curves_of
+from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
+from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools
 from benchmark.leaderboard.unseen_conditions import unseen_boards
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import ScoreRow, Store, open_store
 from benchmark.variables import read_settings
+
+COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'."
 
 
 def import_scores(
@@ -149,6 +154,35 @@ def _scores_of(
         conditions, names = tuple(suite.references), {*one_each.values()}
         rows += store.latest_scores(suite=suite.name, conditions=conditions, observers=names)
     return rows
+
+
+def transfer(
+    leaderboard: Filtered,
+    suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
+    *,
+    conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
+) -> list[TransferMatrix]:
+    """Print accuracy by training recipe and degradation.
+
+    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
+    --training` for published networks); cells with a condition of the recipe are marked."""
+    ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
+    shelf = plugins.find_suites()
+    with leaderboard.reading() as store:
+        chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
+        if suite and not chosen:
+            raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
+        judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
+        pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
+    return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
+
+
+def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
+    """Return the pool's members that fit the filters; to people only `hide` and `kind` apply."""
+    people = {member.observer for member in pool.members if member.kind == "human"}
+    names = chosen_names(store, {member.observer for member in pool.members}, filters)
+    names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
+    return replace(pool, members=tuple(member for member in pool.members if member.observer in names))
 
 
 def summary(

@@ -22,7 +22,7 @@ COMMANDS = {
     "models": ("models", "List, show, check, rename, retire and remove models."),
     "rank": ("tables", "Print ranked tables with intervals and flags."),
     "verdict": ("tables", "Say in a dozen lines what is known about a network."),
-    "compare": ("tables", "Compare observers: paired tests, agreement, links."),
+    "compare": ("tables", "Compare observers: paired tests, agreement, transfer."),
     "claims": ("tables", "Try claims on recipes: held, refuted or open."),
     "power": ("tables", "Estimate the images and people a comparison needs."),
     "show": ("tables", "Show one observer's scores, or a number's provenance."),

@@ -52,6 +52,7 @@ from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_ta
 from benchmark.leaderboard.summary import leaders_sentence, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
+from benchmark.leaderboard.transfer import matrix_table
 from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
 from registry.user_errors import Remedy
@@ -271,6 +272,15 @@ def consistency(
     return 0
 
 
+@command(api.transfer)
+def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
+    if tables := [matrix_table(matrix) for matrix in api.transfer(**asked)]:
+        _give(tables, form, output)
+    else:
+        echo_line("there are no trials under degradations yet: `bench run --suite corruption` computes them.", err=True)
+    return 0
+
+
 def _give(tables: Sequence[Table], form: str | None, output: Path | None) -> int:
     """Print tables, or write them as text or to a file."""
     if form or output:
@@ -314,7 +324,7 @@ def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
     return _give(tables, form, output)
 
 
-@command(api.compare, parts=(consistency, correlate, measures, doses))
+@command(api.compare, parts=(consistency, transfer, correlate, measures, doses))
 def compare(
     leaderboard: Selection,
     a: str,

@@ -63,7 +63,7 @@ def hostile(board, tmp_path_factory):
 COMMANDS = [
     ("rank", "--all"), ("rank", "-m", HOSTILE), ("show", NAME), ("compare", NAME, f"ideal-texture{STORED}"),
     ("compare", "consistency", "--matrix"), ("compare", "consistency", NAME, f"ideal-texture{STORED}"),
-    ("export",), ("export", "--format", "json"),
+    ("compare", "transfer", "-c", HOSTILE), ("export",), ("export", "--format", "json"),
     ("export", "--format", "markdown"), ("export", "--trials", NAME), ("doctor",),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"), ("db", "rescore"), ("db", "status"),
     ("db", "check"), ("import", "trials", HOSTILE),

@@ -23,7 +23,7 @@ VERBS = (
     "export", "gallery", "import_leaderboard", "recipe_power", "recipes",
     "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
     "evaluate", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
-    "training_curves", "trials", "verdict",
+    "training_curves", "transfer", "trials", "verdict",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 
@@ -108,14 +108,14 @@ ASKED = {
     "export": ("cue-conflict",), "measures": (), "recipes": (), "compare_recipes": ("stylised", "standard"),
     "recipe_power": ("stylised", "standard"), "doses": (), "claims": (),
     "power": NETS, "provenance": NETS[:1], "rank": (), "reported": (), "show": NETS[:1], "summary": (),
-    "training_curves": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
+    "training_curves": (), "transfer": (), "trials": (NETS[0], "cue-conflict"), "verdict": NETS[:1],
 }  # fmt: skip
 REFUSE = {
     "badge", "claims", "compare", "compare_recipes", "recipe_power", "diff", "power", "provenance", "show", "trials",
     "verdict",
 }  # fmt: skip
 #: What is the same without some of the rows.
-SAME = ("cite", "doses", "measures", "reported", "training_curves")
+SAME = ("cite", "doses", "measures", "reported", "training_curves", "transfer")
 
 
 @pytest.mark.release

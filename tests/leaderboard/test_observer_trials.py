@@ -1,10 +1,11 @@
-"""Which answers count where an observer was run several times: the same on boards, in the report and exports."""
+"""Which answers count where an observer was run several times: the same on boards, in pools, the report and exports."""
 
 import numpy as np
 import pytest
 
 from benchmark import api, plugins
 from benchmark.contracts import Observer, Score, Stimuli
+from benchmark.leaderboard.trial_pools import pools
 from benchmark.observer_trials import observer_trials
 from benchmark.report.contents import read_contents
 from benchmark.store import Chunk, Observation, ScoreSet, open_store
@@ -56,9 +57,12 @@ def test_the_seed_of_the_newest_scores_counts_not_that_of_the_newest_answers(ans
     assert answers.right.tolist() == [[True, True, True, False]]
 
 
-def test_an_image_of_two_sets_counts_once(answered):
+def test_an_image_of_two_sets_counts_once_in_a_pool(answered):
     """Half of a set, then all of it: eight images, of which four were answered twice."""
     block = ("contrast", "c05")
     settings = answered({"half": ("cccc", *block), "whole": ("ccccdddd", *block)}, ("half", "whole"))
     with api.Selection(settings.db).reading() as store:
+        (pool,) = pools(store, [SUITE], None)
+        (member,) = pool.members
+        assert (len(member.trials), member.trials["right"].mean()) == (8, 0.5)
         assert len(observer_trials(store, SUITE, "net", {"contrast": "contrast4"})) == 4

@@ -1,5 +1,8 @@
-"""What was seen in training, on a run of the built-in world: `bench rank --unseen-only`, every row on the cells that
-no observer of the board was trained on; nothing stored changes."""
+"""What was seen in training, on a run of the built-in world: `bench rank --unseen-only` and `bench compare transfer`.
+
+--unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes."""
+
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +59,29 @@ def test_a_suite_must_know_what_was_seen(db, bench):
     ended = bench("rank", "--suite", "saliency", "--unseen-only", "--db", db)
     assert ended.code == 1 and len(ended.errors) == 1
     assert len(api.rank(api.Selection(db), unseen_only=True)) == 1  # of all suites, those that know
+
+
+def test_a_run_as_a_transfer_matrix(db):
+    (made,) = api.transfer(api.Selection(db))
+    assert "corruption" in made.title and made.space == "world16"
+    assert [row.title for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
+    frame = api.trials(api.Selection(db), SANDP, "corruption")
+    right = frame["response"] == frame["category"]
+    columns = {column.degradation: column for column in made.columns}
+    assert made.columns[0].title == "clean"
+    for name in ("uniform-noise", "salt-and-pepper", "fog"):
+        cell = made.cell(made.rows[1], columns[name])
+        mine = frame["condition"].str.startswith(f"{name}/")
+        assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
+        assert cell.source.seen is (name == "salt-and-pepper")
+
+
+def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
+    copy = tmp_path / "two.db"
+    copy.write_bytes(Path(db).read_bytes())
+    api.run(db=str(copy), models="world-standard-1", suites="corruption", limit=4)
+    found = api.transfer(api.Selection(str(copy)))
+    assert [made.rows[0].observers for made in found] == [(PLAIN,), ("world-standard-1",)]
+    assert len({made.title for made in found}) == 2
+    with pytest.raises(BenchError, match="within"):
+        api.transfer(api.Selection(str(copy)), "corruption:within-0.1")

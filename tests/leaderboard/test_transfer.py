@@ -1,0 +1,167 @@
+"""The transfer matrix: published proportions in, published numbers out; groups, columns, intervals."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from published_matrix import PEOPLE, ROWS, N, write_matrix
+
+from benchmark import api
+from benchmark.contracts import Trials
+from benchmark.failures import UnknownName
+from benchmark.leaderboard.transfer import matrix_table, transfer_matrix
+from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, transfer_columns
+from benchmark.stats import wilson
+from benchmark.stimuli.regenerate import named_recipe
+
+SANDP, UNIFORM = "noise(salt-and-pepper)", "noise(uniform)"
+
+
+def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
+    """An observer with `n` trials per condition, cells: condition -> accuracy; right answers begin at `shift`."""
+    parts = {"condition": [], "stimulus": [], "right": [], "seen": []}
+    for condition, accuracy in cells.items():
+        right = np.roll(np.arange(n) < round(accuracy * n), shift)
+        parts["condition"] += [condition] * n
+        parts["stimulus"] += [f"i{k}" for k in range(n)]
+        parts["right"] += right.tolist()
+        parts["seen"] += [condition in seen] * n
+    columns = {key: np.array(values) for key, values in parts.items()}
+    columns["role"] = np.full(len(columns["right"]), "")
+    return ObserverTrials(
+        observer=name, kind=kind, training=tuple(training), trials=Trials(columns=columns, training=tuple(training))
+    )
+
+
+def pool(*members, space="geirhos16", categories=16):
+    return TrialPool(title="a pool", space=space, categories=categories, members=tuple(members))
+
+
+def row(made, title):
+    return next(one for one in made.rows if one.title == title)
+
+
+def values(made, title):
+    return [cell.value for cell in row(made, title).cells]
+
+
+@pytest.fixture(scope="module")
+def published(folder):
+    write_matrix(folder / "tables")
+    api.import_trials(folder / "tables", db=str(folder / "matrix.db"))
+    return str(folder / "matrix.db")
+
+
+@pytest.fixture(scope="module")
+def told(published):
+    (found,) = api.transfer(api.Selection(published))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.release
+def test_the_published_matrix_comes_out(told):
+    made = told
+    assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
+    assert made.chance == 1 / 16
+    assert values(made, "people (mean of 2)") == [None if value is None else pytest.approx(value) for value in PEOPLE]
+    for observer, expected in ROWS.items():
+        assert values(made, ", ".join(named_recipe(observer))) == pytest.approx(list(expected))
+    assert len(made.rows) == len(ROWS) + 1
+    people = made.rows[0]
+    assert people.kind == "people" and people.cells[0].source.method == "t over 2 people"
+    assert made.rows[1].training == ("colour",)
+    cell = row(made, SANDP).cells[-1]
+    assert ((cell.low, cell.high), cell.n) == (wilson(102, N), N)
+
+
+@pytest.mark.slow
+def test_the_command(published, bench):
+    ended = bench("compare", "transfer", "--db", published)
+    assert ended.code == 0, ended.err
+    for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625"):
+        assert text in ended.out
+    table = list(csv.DictReader(io.StringIO(bench("compare", "transfer", "--db", published, "--format", "csv").out)))
+    found = {(r["trained_on"], r["conditions"]): r["value"] for r in table}
+    assert float(found[SANDP, "salt-and-pepper/0.2"]) == pytest.approx(0.794)
+    assert found["people (mean of 2)", "salt-and-pepper/0.2"] == ""
+    (told,) = json.loads(bench("compare", "transfer", "--db", published, "--format", "json").out)
+    assert told["chance"] == 1 / 16
+    assert len(told["rows"]) == len(ROWS) + 1
+    text = bench("compare", "transfer", "--db", published, "--format", "markdown").out
+    assert "| noise(salt-and-pepper) |" in text
+    assert "0.7940" in text and "trained on this condition" in text
+
+
+def test_seeds_of_a_recipe_are_averaged():
+    seeds = zip("abc", (0.5, 0.7, 0.6), (0, 0, 50), strict=True)
+    made = transfer_matrix(pool(*(answered(name, {"fog/1": a}, ["standard"], shift=by) for name, a, by in seeds)))
+    (one,) = made.rows
+    (cell,) = one.cells
+    assert (one.title, one.observers) == ("standard", ("a", "b", "c"))
+    assert (cell.value, cell.n) == (pytest.approx(0.6), 600)
+    half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
+    assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
+    assert "3 observers" in cell.source.method
+
+
+def test_recipe_tags_in_any_order_are_one_recipe():
+    recipes = {"a": ["standard", "stylised"], "b": ["stylised", "standard"], "c": ["stylised"], "d": []}
+    members = pool(*(answered(name, {"fog/1": 0.5}, recipe) for name, recipe in recipes.items()))
+    assert [one.title for one in transfer_matrix(members).rows] == ["stylised", "standard, stylised", "d"]
+
+
+def titles(columns):
+    return [column.title for column in columns]
+
+
+def test_columns():
+    levels = {"contrast/c100": 0.9, "contrast/c05": 0.5, "contrast/c01": 0.1}
+    eidolons = {"eidolonI/2-10-10": 0.9, "eidolonI/8-10-10": 0.52, "eidolonI/64-10-10": 0.1}
+    people = answered("subject-01", {**eidolons, "contrast/c01": 0.5}, kind="human")
+    severities = {f"gaussian_noise/{s}": 0.5 for s in (1, 2, 3)}
+    noises = {"uniform-noise/0.1": 0.8, "uniform-noise/0": 0.9}
+    seen = {"eidolonI/8-10-10": 0.3, "eidolonI/2-10-10": 0.8}
+    both = pool(people, answered("net", {"clean": 0.9, **severities, **levels, **seen, **noises}))
+    default = ["clean", "contrast c05", "uniform-noise 0.1", "eidolonI 8-10-10", "gaussian_noise (3 levels)"]
+    for asked, expected in (
+        (["default"], default),
+        (["contrast/*", "gaussian_noise/2", "contrast/c05"],
+         ["contrast c100", "contrast c05", "contrast c01", "gaussian_noise 2"]),
+    ):  # fmt: skip
+        assert titles(transfer_columns(both, asked)) == expected
+    assert len(transfer_columns(both, ["levels"])) == 12
+    with pytest.raises(UnknownName, match="gausian_noise"):
+        transfer_columns(both, ["gausian_noise/2"])
+    # contrast/c01 of people alone and what nobody was shown make no column
+    assert "eidolonI 64-10-10" not in titles(transfer_matrix(both).columns)
+
+
+def on_noises(name, uniform, salt, recipe="standard", **options):
+    """An observer of both noises, of which it has seen the one that its recipe names."""
+    own = {UNIFORM: ("uniform-noise/0.35",), SANDP: ("salt-and-pepper/0.2",)}.get(recipe, ())
+    return answered(name, {"uniform-noise/0.35": uniform, "salt-and-pepper/0.2": salt}, [recipe], seen=own, **options)
+
+
+def test_a_condition_that_nobody_of_a_row_answered_is_not_measured():
+    made = transfer_matrix(
+        pool(answered("a", {"contrast/c05": 0.5}, ["x"]), answered("b", {"rotation/90": 0.5}, ["y"]))
+    )
+    cells = [(cell.value, cell.reason) for one in made.rows for cell in one.cells]
+    assert sorted(cells, key=str) == [(0.5, "")] * 2 + [(None, "not measured")] * 2
+
+
+def test_the_matrix_as_a_table():
+    made = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
+    table = matrix_table(made)
+    shown = [(f.key, f.title, f.who, f.right) for f in table.fields]
+    assert shown[:4] == [("trained_on", "trained on", True, False),
+                         *((key, "", False, False) for key in ("kind", "training", "observers"))]  # fmt: skip
+    assert [title for _, title, _, right in shown[4:] if right] == [
+        f"{name} (n 100-200)" for name in ("salt-and-pepper 0.2", "uniform-noise 0.35")
+    ]
+    assert table.facts == {"matrix": "a pool", "space": "geirhos16", "chance": 1 / 16}
+    assert [row[0] for row in table.rows] == ["standard", UNIFORM]
+    assert table.notes == ("Accuracy; chance 0.0625.",)
