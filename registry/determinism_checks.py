@@ -21,6 +21,13 @@ Checksum = tuple[int, ...]
 
 def checksum(module: nn.Module) -> Checksum:
     """Return a number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
+    return checksum_later(module, lambda sums: lambda: sums.cpu().numpy())()
+
+
+def checksum_later(
+    module: nn.Module, carry: Callable[[Tensor], Callable[[], NDArray[np.int64]]]
+) -> Callable[[], Checksum]:
+    """Return a function that gives the checksum once the device has computed it. carry: brings sums from there."""
     sums: list[int | Tensor] = []
     for tensor in _tensors(module).values():
         flat = tensor.detach()
@@ -35,8 +42,13 @@ def checksum(module: nn.Module) -> Checksum:
         else:
             sums.append(placed_sum(flat))
     there = [value for value in sums if isinstance(value, Tensor)]
-    read = iter(torch.stack(there).tolist() if there else ())  # the device is waited for once
-    return tuple(next(read) if isinstance(value, Tensor) else value for value in sums)
+    arriving = carry(torch.stack(there)) if there else lambda: np.empty(0, dtype=np.int64)
+
+    def arrived() -> Checksum:
+        read = iter(arriving().tolist())
+        return tuple(next(read) if isinstance(value, Tensor) else value for value in sums)
+
+    return arrived
 
 
 #: Numbers that are weighted at once: some 24 bytes of working memory for each.
@@ -61,9 +73,9 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def changed(module: nn.Module, before: Checksum) -> str:
+def changed(module: nn.Module, before: Checksum, now: Checksum) -> str:
     """Return the name of a changed parameter or buffer, or ""."""
-    names, now = list(_tensors(module)), checksum(module)
+    names = list(_tensors(module))
     if len(now) != len(before):
         return "its set of parameters and buffers"
     return next((name for name, a, b in zip(names, now, before, strict=True) if a != b), "")
@@ -117,9 +129,14 @@ def pictures(count: int, side: int) -> Tensor:
 def distance(one: Tensor, other: Tensor) -> float:
     """Return the largest difference of two batches of logits beyond rounding, relative to the largest of them less the
     middle of its image: neither a constant on all logits nor a class that is never given hides one."""
-    scale = max(1e-6, *(float(logit_range(part).max()) for part in (one, other)))
+    return float(relative_gap(one, other))
+
+
+def relative_gap(one: Tensor, other: Tensor) -> Tensor:
+    """Return `distance`, where the logits are."""
+    scale = torch.maximum(*(logit_range(part).max() for part in (one, other))).clamp(min=1e-6)
     rounding = 4 * torch.finfo(torch.float32).eps * torch.maximum(one.abs(), other.abs())
-    return float(((one - other).abs() - rounding).max().clamp(min=0.0)) / scale
+    return ((one - other).abs() - rounding).max().clamp(min=0.0) / scale
 
 
 def logit_range(values: Tensor) -> Tensor:
@@ -132,7 +149,7 @@ def _given(values: Tensor) -> Tensor:
     """Return logits with impossible classes (-1e9, minus infinity) raised to the range of the others."""
     values = torch.nan_to_num(values)
     top = values.topk(min(8, values.shape[1]), dim=1).values
-    return values.clamp_min(float(top[:, 0].min() - 100 * (top[:, 0] - top[:, -1]).mean()))
+    return values.clamp_min(top[:, 0].min() - 100 * (top[:, 0] - top[:, -1]).mean())
 
 
 def check_load(
@@ -151,7 +168,7 @@ def check_load(
         if "memory" in str(error).lower():
             raise
         return [Check(name=FORWARD, ok=False, detail=_failure(error, images))]
-    moved = changed(model.module, before)
+    moved = changed(model.module, before, checksum(model.module))
     detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
     return [*rows, Check(name="answering changes nothing", ok=not moved, detail=detail)]
 

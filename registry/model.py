@@ -200,7 +200,8 @@ class LoadedModel:
         if how.scale != 1.0:
             x = x * how.scale
         with torch.inference_mode(mode=False):  # else autograd could not use them
-            mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (how.mean, how.std))
+            # not `device=`, which waits for all that the device has to do
+            mean, std = (torch.tensor(v).to(x.device, non_blocking=True).view(1, 3, 1, 1) for v in (how.mean, how.std))
         return (x - mean) / std
 
     def forward(self, x: Tensor) -> Tensor:

@@ -68,6 +68,8 @@ class Transform:
     apply: Callable[[torch.Tensor, NDArray[np.uint64]], torch.Tensor]
     #: `apply` takes and returns images as stored, uint8, without conversion.
     stored: bool = False
+    #: `apply` computes on the processor, wherever its images are: they are made ahead where a network is elsewhere.
+    on_processor: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

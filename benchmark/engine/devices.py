@@ -151,9 +151,10 @@ def limit_malloc() -> None:
         libc.mallopt(parameter, size)
 
 
-# Batch size and threads are tuned per model and device, by the clock. The form of a network is not, so that a clock
-# decides no number: batch norms are always folded, and on a CPU channels always come last. Batch size and threads move
-# float noise at most, and no decision: near-ties are decided on the plain path (`model_view`).
+# Batch size and threads are tuned per model and device, by the clock, and on an accelerator the layout of memory. The
+# function of a network is not, so that a clock decides no number: batch norms are always folded, and on a CPU channels
+# always come last. What is tuned moves float noise at most, and no decision: near-ties are decided on the plain path
+# (`model_view`).
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
 API_BATCH = 32
@@ -172,10 +173,12 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Tuning:
-    """The batch and threads of a model. They are not part of an observation's identity."""
+    """The batch and threads of a model, and whether channels come last in memory (on a CPU they always do). They are
+    not part of an observation's identity."""
 
     batch: int
     threads: int = field(default_factory=torch.get_num_threads)
+    channels_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,12 +194,12 @@ class TunedModel:
     @property
     def moved(self) -> str:
         """Name a parameter or buffer that has changed since the run began; "" for none."""
-        return "" if self.module is None else changed(self.module, self.state)
+        return "" if self.module is None else changed(self.module, self.state, checksum(self.module))
 
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Return a loaded model in its tuned form on a device. The plain path stays as `model.forward`."""
-    form, layout = _form(model, device)
+    form, layout = _form(model, device, tuning.channels_last)
     if compile_model and model.card.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
     return TunedModel(
@@ -208,7 +211,7 @@ def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run
     return lambda images: model.forward(images.to(device).contiguous(memory_format=layout))
 
 
-def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
+def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedModel, torch.memory_format]:
     """Return a model with batch norms folded, and the memory layout that its images are to have."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
@@ -217,7 +220,7 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
     if model.card.gradients:
         with contextlib.suppress(RuntimeError), torch.inference_mode(mode=False), torch.no_grad():
             model.forward(example(model, 1))
-    last = device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in parts)
+    last = (channels_last or device.startswith("cpu")) and any(isinstance(part, nn.Conv2d) for part in parts)
     if any(isinstance(part, _BatchNorm) for part in parts):
         layouts = (torch.channels_last, layout) if last else (layout,)
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
@@ -325,7 +328,7 @@ def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float
     if "tuning" not in known:
         return usual_tuning(device, known["seconds"]), float(known["seconds"]), False
     threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
-    return Tuning(known["tuning"]["batch"], threads), float(known["seconds"]), True
+    return Tuning(**{**known["tuning"], "threads": threads}), float(known["seconds"]), True
 
 
 def _remember(card: ModelCard, device: str, notes: Path, **entry: Any) -> None:
@@ -354,7 +357,7 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     """Choose the batch, then the threads at the best batch, and measure seconds per image."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
-    run = _runner(*_form(model, device), device)
+    run = _runner(*_form(model, device, False), device)
     # Other work on the machine does not disturb CPU time. Only the number of threads needs the wall clock.
     clock = time.perf_counter if gpu else time.process_time
     tunings = [Tuning(size, threads if gpu else 1) for size in (GPU_BATCHES if gpu else CPU_BATCHES)]
@@ -366,6 +369,10 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
         several = replace(best, threads=threads)
         alone, together = (_cost(model, run, tuning, time.perf_counter) for tuning in (best, several))
         best = several if together < THREADS_GAIN * alone else best
+    if not device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in model.module.modules()):
+        turned = _runner(*_form(model, device, True), device)
+        if _cost(model, turned, best, clock) < _cost(model, run, best, clock):
+            run, best = turned, replace(best, channels_last=True)
     return best, _cost(model, run, best, clock) / (1 if gpu else best.threads)
 
 
@@ -416,12 +423,14 @@ def require_sound(feed: TunedModel, precision: str) -> None:
         raise Unsound(f"{feed.model.card.name} was not run, because {'; '.join(failed)} (`bench models check`).")
 
 
-def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: Callable[[slice], Tensor]) -> None:
-    """Show one image again, by itself; the seeds decide which, if any. Raises Unsound if its logits in the batch
-    and by itself differ by more than rounding."""
+def replayed_row(seeds: NDArray[np.uint64]) -> slice:
+    """Return the row of a chunk that is shown again, which its seeds decide; an empty slice for none."""
     row = int(seeds[0] % np.uint64(REPLAYED))
-    if row >= len(seeds):
-        return
-    gap = distance(logits[row : row + 1], alone(slice(row, row + 1)))
-    if gap > (0.25 if torch.is_autocast_enabled(logits.device.type) else 10 * TOLERANCE):
+    return slice(row, row + 1) if row < len(seeds) else slice(0)
+
+
+def require_replay(name: str, gap: float, kind: str) -> None:
+    """Raise Unsound if logits of an image in its batch and by itself differ by more than rounding. gap: as `distance`;
+    kind: of device."""
+    if gap > (0.25 if torch.is_autocast_enabled(kind) else 10 * TOLERANCE):
         raise Unsound(f"{name} answers an image otherwise when it is shown alone (by {gap:.2g} of the largest logit)")

@@ -3,10 +3,11 @@
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,13 +18,15 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
 from benchmark.engine import devices
-from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
-from benchmark.engine.model_view import IdealView, NetworkView, unit_pixels
+from benchmark.engine.device_queue import Arriving, DeviceQueue
+from benchmark.engine.devices import TunedModel, Unsound, full_precision, require_replay, working_threads
+from benchmark.engine.model_view import TIES, IdealView, NetworkView, plain_logits, unit_pixels
 from benchmark.engine.tasks import Task, chunk_index
 from benchmark.failures import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
+from registry.determinism_checks import Checksum, changed, checksum_later, relative_gap
 from registry.files import write_whole
 from registry.labels import label_space
 from registry.model import CROPS_224, Each, Shown
@@ -199,11 +202,44 @@ class _Decoded:
     images: Images
     each: Each
     pixels: Shown | None = None
+    here: Shown | None = None  # the same pixels on the processor
+
+
+@dataclass(eq=False, kw_only=True)
+class _Cell:
+    """One chunk of one block: who is asked, and the answers so far."""
+
+    asked: Sequence[Job]
+    chunk: int
+    making: Future[Shown] | None = None  # its images, made ahead
+    pixels: Shown | None = None  # until the last network has them, if all see the same
+    answers: list[Chunk] = field(default_factory=list)
+    #: Networks, and images that they are to be shown again, with their logits.
+    again: list[tuple[LoadedObserver, torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    @property
+    def block(self) -> Block:
+        """What is shown."""
+        return self.asked[0].block
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the processor makes the images."""
+        return self.block.transform is not None and self.block.transform.on_processor
+
+
+#: Yields whenever other work may be queued while the device computes.
+_Work = Iterator[None]
+_ENDED = object()
+#: Cells of images that the processor makes ahead of the network; cells of a proven chunk that are stored while another
+#: is computed: all of them at once would take longer than that.
+AHEAD, STORED = 2, 2
 
 
 @dataclass(kw_only=True)
 class InferenceLoop:
-    """One run's loop over blocks."""
+    """One run's loop over blocks. An accelerator always has something to do: while it computes a cell, the next one is
+    made on a second stream and queued, and answers are read when they have come."""
 
     seed: int
     device: str
@@ -212,35 +248,29 @@ class InferenceLoop:
     codes: Codes = field(default_factory=Codes)
     decoders: int = 2  # threads that decode and resize images
     decoded: int = 0  # images so far: each once, however many observers see it
+    queue: DeviceQueue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = DeviceQueue(self.device)
 
     def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         """Make every observation of `jobs`. Yields the jobs that were asked one chunk of one block, the chunk, and
         their answers, to be stored together. A failure is noted on the observer, and other work continues."""
         for same_images in grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
-            with ThreadPoolExecutor(self.decoders) as pool:
-                yield from self._show_stimuli(same_images, pool.map)
+            with ThreadPoolExecutor(self.decoders) as pool, ThreadPoolExecutor(AHEAD) as makers:
+                for cell in self._cells(same_images, pool.map, makers):
+                    # Of blocks that were settled, and networks that proved unsound, while these answers were made.
+                    dropped = {job.key for job in cell.asked if job.settled or job.loaded.failure}
+                    if answers := [answer for answer in cell.answers if answer.key not in dropped]:
+                        yield cell.asked, cell.chunk, answers
 
-    def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
+    def _cells(self, jobs: Sequence[Job], each: Each, makers: ThreadPoolExecutor) -> Iterator[_Cell]:
+        """Yield cells as they are answered: each on its own, on an accelerator the cells of a chunk together."""
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
-        presentation = jobs[0].block.presentation
-        networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
-
-        def made(images: Images) -> _Decoded:
-            if presentation == "whole" and len({image.shape for image in images}) == 1:
-                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-            elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
-                shown = networks[0].present(images, presentation, each)
-                if isinstance(shown, list):
-                    return _Decoded(images=images, each=each)
-                pixels = shown
-            else:
-                return _Decoded(images=images, each=each)
-            pixels = devices.pinned(pixels, self.device).to(self.device, non_blocking=True)
-            return _Decoded(images=images, each=each, pixels=pixels)
-
-        decoded = decoded_chunks(jobs[0].block.stimuli, wanted, self.cache, each, made)
+        decoded = decoded_chunks(jobs[0].block.stimuli, wanted, self.cache, each, partial(self._made, jobs, each))
+        under_way, done = list[_Work](), deque[_Cell]()
         for chunk in chunks:
             jobs = [job for job in jobs if not job.over]
             if not jobs:
@@ -253,10 +283,52 @@ class InferenceLoop:
                     for job in filter(_sees_pixels, jobs):
                         job.fail(error)
             self.decoded += len(ready.images)
-            for block_jobs in blocks:
-                asked = [job for job in block_jobs if chunk in job.chunks]
-                if rows := self._show_chunk(asked, chunk, ready):
-                    yield asked, chunk, rows
+            asked = ([job for job in block_jobs if chunk in job.chunks] for block_jobs in blocks)
+            cells = [_Cell(asked=own, chunk=chunk) for own in asked if own]
+            index = chunk_index(jobs[0].block.stimuli, chunk)
+            for i, cell in enumerate(cells):
+                coming = [other for other in cells[i:] if other.ahead and self.queue.ahead and ready.here is not None]
+                for other in coming[:AHEAD]:
+                    other.making = other.making or makers.submit(self._pixels, other.block, None, index, ready)
+                parts = [self._part(cell, own, ready) for own in grouped(cell.asked, lambda job: id(job.loaded))]
+                for part in parts:
+                    # What proves a chunk comes to the processor with its last answers.
+                    last = part is parts[-1] and cell is cells[-1] and self.queue.ahead
+                    under_way = self._step(under_way, part, *([self._proof(cells, done)] if last else []))
+                    if not self.queue.ahead and part is parts[-1]:
+                        done.append(cell)
+                    for _ in range(min(STORED, len(done))):
+                        yield done.popleft()
+                cell.pixels = cell.making = None
+        while under_way:
+            under_way = self._step(under_way)
+        yield from done
+
+    def _step(self, under_way: Sequence[_Work], *new: _Work) -> list[_Work]:
+        """Begin further work, send what it gave to the processor, and go on with work that was begun before. Returns
+        what has not ended."""
+        begun = [work for work in new if next(work, _ENDED) is not _ENDED]
+        self.queue.send()
+        return [*(work for work in under_way if next(work, _ENDED) is not _ENDED), *begun]
+
+    def _made(self, jobs: Sequence[Job], each: Each, images: Images) -> _Decoded:
+        """Return a chunk's images as networks are shown them, on the device, if all are shown the same."""
+        presentation = jobs[0].block.presentation
+        networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
+        pixels: Shown = []
+        if presentation == "whole" and len({image.shape for image in images}) == 1:
+            pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
+            pixels = networks[0].present(images, presentation, each)
+        if isinstance(pixels, list):
+            return _Decoded(images=images, each=each)
+        here = devices.pinned(pixels, self.device)
+        return _Decoded(images=images, each=each, pixels=self._there(here), here=here)
+
+    def _there(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return pixels on the device, where the second stream fetches them."""
+        with self.queue.beside():
+            return pixels.to(self.device, non_blocking=True)
 
     def views_again(
         self, feed: TunedModel, block: Block, space: Space, index: NDArray[np.int64], batch: int
@@ -271,70 +343,139 @@ class InferenceLoop:
             images.append(images[0][:1, :1])
         shown.append((np.arange(len(index)), feed.model.present(images, block.presentation)[: len(index)]))
         for own, pixels in shown:
-            given = self._pixels(block, feed, index[own], _Decoded(images=images, each=map, pixels=pixels))
+            ready = _Decoded(images=images, each=map, pixels=pixels, here=pixels)
+            given = self._pixels(block, feed, index[own], ready)
             yield own, self._view(feed, block, space, index[own], given, batch)
 
-    def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
-        shared: Shown | None = None
-        rows: list[Chunk] = []
-        for same_observer in grouped([job for job in jobs if not job.over], lambda job: id(job.loaded)):
-            loaded, block = same_observer[0].loaded, same_observer[0].block
-            index = chunk_index(block.stimuli, chunk)
-            owed = len(index) * sum(job.suite.passes for job in same_observer)
+    def _part(self, cell: _Cell, jobs: Sequence[Job], ready: _Decoded) -> _Work:
+        """Answer a cell for one observer."""
+        jobs = [job for job in jobs if not job.over]
+        if not jobs:
+            return
+        loaded, index = jobs[0].loaded, chunk_index(cell.block.stimuli, cell.chunk)
+        network = loaded.observer if isinstance(loaded.observer, TunedModel) else None
+        owed = len(index) * sum(job.suite.passes for job in jobs)
 
-            def passed(passes: float, name: str = loaded.name) -> None:
-                """Report work as it is done: never more in total than the chunk may cost, and all of it at its end."""
-                nonlocal owed
-                if (counted := min(passes, owed)) > 0:
-                    owed -= counted
-                    self.reporter.work(name, counted)
+        def passed(passes: float) -> None:
+            """Report work as it is done: never more in total than the chunk may cost, and all of it at its end."""
+            nonlocal owed
+            if (counted := min(passes, owed)) > 0:
+                owed -= counted
+                self.reporter.work(loaded.name, counted)
 
+        try:
+            pixels, views = cell.pixels, dict[Space, View]()
+            if pixels is None and network:
+                pixels = cell.making.result() if cell.making else self._pixels(cell.block, network, index, ready)
+                cell.pixels = pixels if ready.pixels is not None else None
+            if pixels is not None and self.queue.ahead:
+                views = yield from self._begun(cell, jobs, index, pixels, passed)
+            answers = self._answer(jobs, index, pixels, passed, views)
+        except FAILURES as error:  # the boundary of one observer's work
+            for job in jobs:
+                job.fail(error)
+            return
+        cell.answers += [
+            Chunk(key=key, index=cell.chunk, start=int(index[0]), columns=columns) for key, columns in answers.items()
+        ]
+        passed(owed)
+        self.reporter.advance(loaded.name, len(index) * len(answers))
+
+    def _begun(
+        self, cell: _Cell, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown, passed: Passed
+    ) -> Generator[None, None, dict[Space, View]]:
+        """Return the views of a chunk once their answers are on the processor, near-ties included."""
+        views, loaded = dict[Space, NetworkView](), jobs[0].loaded
+        for image in pixels if isinstance(pixels, list) else [pixels]:
+            self.queue.hand_over(image)
+        with suppress(*FAILURES):  # it comes again where a suite asks
+            for place in {(job.space, tuple(job.suite.categories.items())): None for job in jobs}:
+                view = self._view(loaded.observer, cell.block, place, index, pixels, loaded.batch, passed)
+                if not isinstance(view, NetworkView):
+                    continue
+                view.queue = self.queue
+                assert view.arriving is not None  # by the next copy
+                views[place] = view
+                if again := view.again():
+                    cell.again.append((loaded, *again))
+        yield
+        undecided = False
+        with suppress(*FAILURES):
+            undecided = any(view.undecided for view in views.values())
+        if undecided:
+            yield  # they come with the answers to the next cell,
+            yield  # which are read while the one after it is computed
+        return cast("dict[Space, View]", views)
+
+    def _proof(self, cells: Sequence[_Cell], done: deque[_Cell]) -> _Work:
+        """Compare the parameters with those at the beginning, and images of a chunk with themselves shown again, in
+        batches; then the cells of the chunk are `done`."""
+        asked = {id(job.loaded): job.loaded for cell in cells for job in cell.asked}
+        arriving = list[tuple[LoadedObserver, TunedModel, Callable[[], Checksum], Arriving | None]]()
+        for loaded in asked.values():
+            network = loaded.observer
+            if isinstance(network, TunedModel) and network.module is not None and not loaded.failure:
+                gaps = gaps_again(network, [row[1:] for cell in cells for row in cell.again if row[0] is loaded])
+                sums = checksum_later(network.module, self.queue.add)
+                arriving.append((loaded, network, sums, self.queue.add(torch.stack(gaps)) if gaps else None))
+        for cell in cells:
+            cell.again.clear()
+        for _ in range(3):  # until the last cell is answered, near-ties included
+            yield
+        for loaded, network, sums, largest in arriving:
             try:
-                pixels = shared
-                if pixels is None and isinstance(loaded.observer, TunedModel):
-                    pixels = self._pixels(block, loaded.observer, index, ready)
-                    shared = pixels if ready.pixels is not None else None
-                answers = self._answer(same_observer, index, pixels, passed)
-            except FAILURES as error:  # the boundary of one observer's work
-                for job in same_observer:
+                require_unmoved(loaded.name, changed(cast(torch.nn.Module, network.module), network.state, sums()))
+                if largest:
+                    require_replay(loaded.name, float(largest().max()), torch.device(self.device).type)
+            except FAILURES as error:
+                for job in (job for cell in cells for job in cell.asked if job.loaded is loaded):
                     job.fail(error)
-                continue
-            rows += [
-                Chunk(key=key, index=chunk, start=int(index[0]), columns=columns) for key, columns in answers.items()
-            ]
-            passed(owed)
-            self.reporter.advance(loaded.name, len(index) * len(answers))
-        return rows
+        done.extend(cells)
 
-    def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> Shown:
-        """Return the images of a chunk as a network is shown them: resized, cropped and transformed."""
-        shown, transform = ready.pixels, block.transform
+    def _pixels(self, block: Block, feed: TunedModel | None, index: NDArray[np.int64], ready: _Decoded) -> Shown:
+        """Return the images of a chunk as a network is shown them: resized, cropped and transformed. feed: None for
+        images that the processor makes in another thread."""
+        transform = block.transform
+        here = self.queue.ahead and transform is not None and transform.on_processor
+        shown = ready.here if here else ready.pixels
         if shown is None:
+            assert feed
             shown = feed.model.present(ready.images, block.presentation, ready.each)
             shown = shown if isinstance(shown, list) else devices.pinned(shown, self.device)
         if transform is None:
             return shown
         seeds, changed = seeds_of(block.stimuli, index, self.seed), list[torch.Tensor]()
-        # The run's precision is the network's: images are the same in each. With more threads than the network uses,
-        # they would wait for one another on its images also.
-        with working_threads(feed.tuning.threads), full_precision(torch.device(self.device).type):
+        with ExitStack() as stack:
+            if feed and not here:
+                # The run's precision is the network's: images are the same in each. With more threads than the network
+                # uses, they would wait for one another on its images also. Both are settings of the whole process.
+                stack.enter_context(working_threads(feed.tuning.threads))
+                stack.enter_context(full_precision(torch.device(self.device).type))
+                stack.enter_context(self.queue.beside())
             for own, pixels in zip(seeds[:, None], shown, strict=True) if isinstance(shown, list) else [(seeds, shown)]:
-                moved = pixels.to(self.device)
-                changed.append(transform.apply(moved if transform.stored else unit_pixels(moved), own))
+                moved = pixels if here else pixels.to(self.device, non_blocking=True)
+                made = transform.apply(moved if transform.stored else unit_pixels(moved), own)
+                changed.append(self._there(devices.pinned(made, self.device)) if here else made)
         return changed if isinstance(shown, list) else changed[0]
 
     def _answer(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown | None, passed: Passed
+        self,
+        jobs: Sequence[Job],
+        index: NDArray[np.int64],
+        pixels: Shown | None,
+        passed: Passed,
+        views: dict[Space, View],
     ) -> dict[str, dict[str, Array]]:
-        """Return one observer's answers under every suite that asks, by key, without failed work."""
+        """Return one observer's answers under every suite that asks, by key, without failed work. views: begun ones."""
         loaded = jobs[0].loaded
         network = loaded.observer if isinstance(loaded.observer, TunedModel) else None
         while True:
             try:
                 with working_threads(network.tuning.threads if network else torch.get_num_threads()):
-                    answers = self._columns(jobs, index, pixels, passed)
+                    answers = self._columns(jobs, index, pixels, passed, views)
                 break
             except RuntimeError as error:  # out of memory: halve the device batch and continue
+                views = {}
                 if loaded.batch == 1:
                     what = f"{loaded.name} does not fit on {self.device} even one image at a time"
                     raise ModelFailure(what) from error
@@ -342,15 +483,21 @@ class InferenceLoop:
                 if self.device.startswith("cuda"):
                     torch.cuda.empty_cache()
                 self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
-        if network and (moved := network.moved):
-            raise Unsound(f"{loaded.name} is not as it was: answering has changed {moved}")
+        # Gradients are waited for anyway, and they may be taken after the chunk's parameters were summed.
+        if network and not (self.queue.ahead and all(job.suite.needs != "gradients" for job in jobs)):
+            require_unmoved(loaded.name, network.moved)
         return answers
 
     def _columns(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown | None, passed: Passed
+        self,
+        jobs: Sequence[Job],
+        index: NDArray[np.int64],
+        pixels: Shown | None,
+        passed: Passed,
+        views: dict[Space, View],
     ) -> dict[str, dict[str, Array]]:
         """Return the answers to one chunk by observation key. Only running out of memory is raised."""
-        views, answers = dict[Space, View](), dict[str, dict[str, Array]]()
+        answers = dict[str, dict[str, Array]]()
         for job in jobs:
             if job.failed:
                 continue
@@ -403,3 +550,20 @@ class InferenceLoop:
 
 def _sees_pixels(job: Job) -> bool:
     return isinstance(job.loaded.observer, TunedModel) and not job.failed
+
+
+def require_unmoved(name: str, moved: str) -> None:
+    """Raise Unsound if answering has changed a network. moved: what has changed, "" for nothing."""
+    if moved:
+        raise Unsound(f"{name} is not as it was: answering has changed {moved}")
+
+
+def gaps_again(feed: TunedModel, again: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+    """Show images [1, 3, h, w] again, many at a time, and return how far each one's logits [1, classes] were off."""
+    gaps = list[torch.Tensor]()
+    for shape in {image.shape for image, _ in again}:
+        own = [row for row in again if row[0].shape == shape]
+        for some in (own[i : i + TIES] for i in range(0, len(own), TIES)):
+            plain = plain_logits(feed, torch.cat([image for image, _ in some]))
+            gaps += [relative_gap(logits, plain[i : i + 1]) for i, (_, logits) in enumerate(some)]
+    return gaps

@@ -10,18 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
-from benchmark.engine.devices import TunedModel, full_precision, require_replay
+from benchmark.engine.device_queue import Arriving, DeviceQueue
+from benchmark.engine.devices import TunedModel, full_precision, replayed_row, require_replay
 from benchmark.failures import MissingStimuli, ModelFailure
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.stimuli.image_names import NO_ANSWER
+from registry.determinism_checks import distance
 from registry.labels import Grouping, decide
 from registry.model import Shown, present_plane, resized_plane
 from registry.simulated import IdealObserver
 from registry.user_errors import some_of
 
-#: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
-#: at a time, unfolded, so that batch size, layout and folding cannot tip them.
-NEAR_TIE = 1e-3
+#: Answers whose two best categories are closer than this (relative) are decided on the plain path, in float32 and
+#: unfolded, so that batch size, layout, folding and the run's precision cannot tip them: one image at a time on the
+#: processor, so many at a time (always, by showing some twice) elsewhere.
+NEAR_TIE, TIES = 1e-3, 8
 
 
 class _ChunkOfStimuli:
@@ -55,6 +58,9 @@ class NetworkView(_ChunkOfStimuli):
     batch: int = CHUNK  # images at a time on the device
     device: str = "cpu"
     passed: Callable[[int], None] = lambda _passes: None  # called with the passes of each batch; a backward counts two
+    #: Brings answers to the processor, for a loop that goes on meanwhile and shows images again itself; None: the view
+    #: waits for them.
+    queue: DeviceQueue | None = None
 
     def __post_init__(self) -> None:
         self.categories, self.outputs = self.grouping.categories, self.grouping.indices
@@ -65,22 +71,40 @@ class NetworkView(_ChunkOfStimuli):
         return torch.cat([self._input(slice(i, i + self.batch)) for i in range(0, len(self.index), self.batch)])
 
     @cached_property
-    def logits(self) -> torch.Tensor:
-        """[n, classes] float32, finite; an image now and then is shown again by itself."""
+    def _given(self) -> torch.Tensor:
+        """[n, classes] float32, not yet checked."""
         parts = []
         with torch.inference_mode():
             for i in range(0, len(self.index), self.batch):
                 parts.append(self.feed.run(self._input(slice(i, i + self.batch))).float())
                 self.passed(len(parts[-1]))
-        logits = torch.cat(parts)
-        name = self.feed.model.card.name
-        finite = torch.isfinite(logits).all(dim=1).cpu().numpy()
+        return torch.cat(parts)
+
+    @cached_property
+    def arriving(self) -> Arriving:
+        """Answers and whether their logits are finite, [n, alternatives + 1], once the network has computed them."""
+        finite = torch.isfinite(self._given).all(dim=1, keepdim=True)
+        return self._carried(torch.cat([decide(self._given, self._decided).float(), finite.float()], dim=1))
+
+    def _carried(self, values: torch.Tensor) -> Arriving:
+        return self.queue.add(values) if self.queue else values.cpu().numpy
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """[n, classes] float32, finite; an image now and then is shown again by itself."""
+        name, finite = self.feed.model.card.name, self.arriving()[:, -1] > 0
         if not finite.all():
             ids = [self.block.stimuli.ids[i] for i in self.index[~finite]]
-            where = f"{len(ids)} of {len(logits)} images of '{self.block.stimuli.name}' ({some_of(ids, 3)})"
+            where = f"{len(ids)} of {len(finite)} images of '{self.block.stimuli.name}' ({some_of(ids, 3)})"
             raise ModelFailure(f"{name} gave NaN or infinite logits on {where}. `bench models check` tests it.")
-        require_replay(name, self.seeds, logits, lambda row: self.plain(self._input(row)))
-        return logits
+        if self.queue is None and (again := self.again()):
+            require_replay(name, distance(again[1], self.plain(again[0])), self._given.device.type)
+        return self._given
+
+    def again(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the input [1, 3, h, w] that is to be shown again by itself, and its logits; None without any."""
+        row = replayed_row(self.seeds)
+        return (self._input(row), self._given[row]) if row.stop else None
 
     @cached_property
     def _decided(self) -> Grouping:
@@ -91,13 +115,24 @@ class NetworkView(_ChunkOfStimuli):
         return Grouping(space=self.grouping.space, categories=(*self.categories, NO_ANSWER), indices=outputs)
 
     @cached_property
+    def undecided(self) -> tuple[NDArray[np.int64], Arriving] | None:
+        """Rows of near-ties, and their answers on the plain path once they are computed; None without any."""
+        assert self.logits is not None  # finite
+        rows, parts = near_ties(self.arriving()[:, :-1]), []
+        step = 1 if isinstance(self.pixels, list) or self.device.startswith("cpu") else TIES
+        for i in range(0, len(rows), step):
+            some = rows[i : i + step]
+            filled = torch.from_numpy(np.resize(some, step)).to(self.device, non_blocking=True)
+            shown = self._input(slice(some[0], some[0] + 1) if step == 1 else filled)
+            parts.append(decide(self.plain(shown), self._decided)[: len(some)])
+        return (rows, self._carried(torch.cat(parts).float())) if parts else None
+
+    @cached_property
     def _answers(self) -> NDArray[np.float32]:
         """[n, alternatives], near-ties from the plain path."""
-        values = decide(self.logits, self._decided).float().cpu().numpy().copy()
-        for row in near_ties(values).tolist():
-            with torch.inference_mode():
-                logits = self.feed.model.forward(self._input(slice(row, row + 1)).contiguous())
-            values[row] = np.asarray(decide(logits, self._decided)[0].cpu(), dtype=np.float32)
+        ties, values = self.undecided, self.arriving()[:, :-1].copy()
+        if ties:
+            values[ties[0]] = ties[1]()
         return values
 
     @cached_property
@@ -118,8 +153,7 @@ class NetworkView(_ChunkOfStimuli):
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """Run the network as it was loaded, in float32, on one batch; no gradient."""
-        with torch.no_grad(), full_precision(images.device.type):
-            return self.feed.model.forward(images.contiguous())
+        return plain_logits(self.feed, images)
 
     def picture(self, position: int) -> torch.Tensor:
         """Return the image at a position, [3, h, w] at the network's input, without the block's transform."""
@@ -156,7 +190,7 @@ class NetworkView(_ChunkOfStimuli):
         height, width = self.pixels[0].shape[-2:]
         return int(height), int(width)
 
-    def _input(self, part: slice) -> torch.Tensor:
+    def _input(self, part: slice | torch.Tensor) -> torch.Tensor:
         shown = self.pixels[part]
         pixels = unit_pixels((shown[0] if isinstance(shown, list) else shown).to(self.device, non_blocking=True))
         with full_precision(pixels.device.type):
@@ -196,6 +230,12 @@ class IdealView(_ChunkOfStimuli):
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state its needs")
+
+
+def plain_logits(feed: TunedModel, images: torch.Tensor) -> torch.Tensor:
+    """Return the logits of a batch from the network as it was loaded, in float32; no gradient."""
+    with torch.no_grad(), full_precision(images.device.type):
+        return feed.model.forward(images.contiguous())
 
 
 def unit_pixels(pixels: torch.Tensor) -> torch.Tensor:

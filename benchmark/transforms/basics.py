@@ -26,6 +26,10 @@ def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Te
     # search.
     guide, thresholds = _tables(peak, levels.device)
     flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
+    if levels.device.type != "cpu":  # where a search costs little, and its number of steps is no reason to wait
+        rows = torch.arange(256, device=levels.device)[:, None] << _BITS
+        places = torch.searchsorted((rows + thresholds).reshape(-1), (flat.long() << _BITS) + draws, right=True)
+        return (places - flat * thresholds.shape[1]).float().reshape(levels.shape)
     packed = guide.index_select(0, (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS)))
     counts = (packed >> 1).int()  # count * 2 + whether a threshold lies inside the bin
     unsure = (packed & 1).nonzero()[:, 0]
@@ -70,7 +74,7 @@ class Streams:
         with np.errstate(over="ignore"):
             keys = splitmix64(self._keys + np.uint64(self._calls) * np.uint64(0x9E3779B97F4A7C15))
         self._calls += 1
-        halves = torch.from_numpy(keys.view(np.int32).reshape(-1, 2).copy()).to(self._device)
+        halves = torch.from_numpy(keys.view(np.int32).reshape(-1, 2).copy()).to(self._device, non_blocking=True)
         counter = torch.arange(math.prod(shape), dtype=torch.int32, device=self._device)
         # Two mixing rounds, the second half of the key between them.
         return _mix(_mix(counter + halves[:, :1]).bitwise_xor_(halves[:, 1:])).reshape(-1, *shape)
@@ -78,6 +82,13 @@ class Streams:
     def uniform(self, *shape: int) -> torch.Tensor:
         """Float32 [n, *shape]: multiples of 2**-24 in [0, 1)."""
         return self._top(*shape).float().mul_(2.0**-24)
+
+    def uniform_here(self, *shape: int) -> torch.Tensor:
+        """Return uniforms as above on the processor, which waits for no device."""
+        device, self._device = self._device, torch.device("cpu")
+        drawn = self.uniform(*shape)
+        self._device = device
+        return drawn
 
     def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return uniforms as above, and coins from an unused bit of the same draw."""
@@ -250,8 +261,7 @@ def stored_levels(images: torch.Tensor) -> torch.Tensor:
     """Convert images in [0,1], or uint8, to uint8 levels, as in the decoded file."""
     if images.dtype == torch.uint8:
         return images
-    half = torch.tensor(0.5, device=images.device)
-    return torch.add(half, images, alpha=255).clamp_(0, 255).to(torch.uint8)
+    return torch.add(images.new_full((), 0.5), images, alpha=255).clamp_(0, 255).to(torch.uint8)
 
 
 def rounded(images: torch.Tensor) -> torch.Tensor:

@@ -113,7 +113,7 @@ def elastic_transform(
 ) -> torch.Tensor:
     """Warp the images. strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
-    corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
+    corners = (2 * draws.uniform_here(3, 2).double() - 1) * jitter
     tilted = _affine(images, corners.numpy())
     field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
     across, down = (blur(2 * u.to(images) - 1, sigma, "reflect", truncate=3.0).mul_(strength) for u in field)
@@ -141,7 +141,7 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     theta[:, :, 2] += inverse[:, :, 2]
     theta *= scale[:, None]
     theta[:, :, 2] -= 1
-    grid = F.affine_grid(torch.from_numpy(theta).to(images), list(images.shape), align_corners=True)
+    grid = F.affine_grid(torch.from_numpy(theta).to(images, non_blocking=True), list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
 
 
@@ -186,6 +186,10 @@ def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.
     pointers = (source.reshape(count, total) + base).reshape(-1)
     # Let every waiting element point where its chain ends; chains halve in each round.
     waiting = waiting.reshape(-1)
+    if steps.device.type != "cpu":  # as many rounds as the longest chain could need, so that none is waited for
+        for _ in range(total.bit_length()):
+            waiting, pointers = waiting & waiting[pointers], torch.where(waiting, pointers[pointers], pointers)
+        return pointers.reshape(count, total) - base
     live = waiting.nonzero()[:, 0]
     while len(live):
         target = pointers[live]
@@ -203,7 +207,7 @@ def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Streams)
 
 def angles(draws: Streams, low: float, high: float) -> list[float]:
     """Draw one angle per image, degrees, uniform between two bounds."""
-    return [low + (high - low) * u for u in draws.uniform(1)[:, 0].tolist()]
+    return [low + (high - low) * u for u in draws.uniform_here(1)[:, 0].tolist()]
 
 
 def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float]) -> torch.Tensor:

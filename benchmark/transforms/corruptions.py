@@ -71,7 +71,7 @@ def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
     rising = value * (1 - (1 - part) * after)
     sector = sector.remainder_(6).long()
     choices = torch.stack([value, falling, low, rising], dim=1)
-    order = torch.tensor(_SECTORS, device=images.device)[sector]  # [n, H, W, 3]
+    order = torch.tensor(_SECTORS).to(images.device, non_blocking=True)[sector]  # [n, H, W, 3]
     return choices.gather(1, order.permute(0, 3, 1, 2)).mul_(255)
 
 
@@ -222,7 +222,8 @@ def corruption(
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         return in_parts(images, seeds, what.together, change)
 
-    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True)
+    here = jpeg85 or what.dtype == torch.uint8 or name == "spatter"
+    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True, on_processor=here)
 
 
 def corrupted(

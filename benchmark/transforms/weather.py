@@ -47,12 +47,12 @@ def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Tex
         if texture.shape[0] <= height or texture.shape[1] <= width:
             raise StimuliError(f"frost texture {number} must be larger than the images ({width} x {height} px)")
     crops = []
-    for pick, down, across in draws.uniform(3).tolist():
+    for pick, down, across in draws.uniform_here(3).tolist():
         texture = textures[int(pick * FROST_USED)]
         top = int(down * (texture.shape[0] - height))
         left = int(across * (texture.shape[1] - width))
         crops.append(texture[top : top + height, left : left + width].transpose(2, 0, 1))
-    cover = torch.from_numpy(np.stack(crops)).to(images.device).to(images.dtype)
+    cover = torch.from_numpy(np.stack(crops)).to(images.device, non_blocking=True).to(images.dtype)
     return images * share + cover * ice
 
 
@@ -115,7 +115,7 @@ def spatter(
     if mud:
         cover = blur((liquid > threshold).to(images), strength, "nearest")
         cover = torch.where(cover < 0.8, torch.zeros_like(cover), cover)
-        return images * (1 - cover) + cover * torch.tensor(MUD).to(images)[:, None, None]
+        return images * (1 - cover) + cover * torch.tensor(MUD).to(images, non_blocking=True)[:, None, None]
     liquid = torch.where(liquid < threshold, torch.zeros_like(liquid), liquid)
     opacity = np.stack([_water(layer[0]) for layer in (liquid * 255).byte().cpu().numpy()])
     colour = torch.tensor(WATER).to(images)[:, None, None]

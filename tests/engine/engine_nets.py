@@ -158,4 +158,4 @@ class Moody(Readout):
     def forward(self, x):
         self.shown += len(x)
         logits = super().forward(x)
-        return logits + (self.shown % 7) * torch.linspace(0, 3, 16) if self.shown > 150 else logits
+        return logits + (self.shown % 7) * torch.linspace(0, 3, 16).to(x.device) if self.shown > 150 else logits

@@ -56,7 +56,7 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
     monkeypatch.setattr(devices.time, "process_time", lambda: next(ticks) ** (1 + slow))
     monkeypatch.setattr(devices.time, "perf_counter", lambda: next(ticks) ** (1 + slow))
     found = tune(model, "cpu", tmp_path / "tuning.json")
-    assert set(vars(found)) == {"batch", "threads"}
+    assert vars(found).keys() - {"batch", "threads"} == {"channels_last"} and not found.channels_last
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
 
 
@@ -89,6 +89,15 @@ def test_a_smaller_batch_is_taken_where_it_is_worth_it_or_none_runs(model, monke
         seconds = dict(zip((4, 8, 16, 32), costs, strict=True))
         monkeypatch.setattr(devices, "_cost", lambda _model, _run, tuning, _clock, s=seconds: s[tuning.batch])
         assert devices._search(model, "cpu")[0].batch == batch
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_channels_come_last_on_an_accelerator_where_that_is_faster(model, monkeypatch, faster):
+    monkeypatch.setattr(devices, "_runner", lambda _model, layout, _device: layout)
+    last = 1 if faster else 3
+    monkeypatch.setattr(devices, "_cost", lambda _model, layout, *_: last if layout == torch.channels_last else 2)
+    tuning, seconds = devices._search(model, "cuda")
+    assert (tuning.batch, tuning.channels_last, seconds) == (256, faster, min(2, last))
 
 
 class Viewed(nn.Module):

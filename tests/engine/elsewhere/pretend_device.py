@@ -6,10 +6,11 @@ not, fails. As on CUDA a tensor without dimensions may come along, and an index 
 
 It is the Python backend of PyTorch's PrivateUse1 key, which is experimental. That backend knows neither
 `torch.tensor(..., device=)`, `as_tensor`, `arange`, `new_tensor`, `tolist` nor lists as indices, has no list of what
-autocast rounds, and no inference mode: `no_grad` stands in. It shows nothing of streams, pinned memory, cudnn, TF32,
-lack of memory or speed."""
+autocast rounds, and no inference mode: `no_grad` stands in. It shows nothing of pinned memory, cudnn, TF32 or lack of
+memory. Its clock counts copies to the processor and waits, and how long a queue of work would have kept it busy."""
 
 import functools
+import time
 from contextlib import nullcontext
 
 import torch
@@ -21,6 +22,48 @@ CROSSING = {"_to_copy", "_copy_from", "_local_scalar_dense"}
 #: What the processor's autocast computes in the lower precision, as far as networks here use it.
 IN_BF16 = ("conv1d", "conv2d", "conv3d", "linear", "matmul", "addmm", "bmm", "baddbmm", "scaled_dot_product_attention")
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+
+
+#: Operations whose result the processor needs before it can go on.
+WAITED = {"_local_scalar_dense", "nonzero", "masked_select", "unique2", "_unique2"}
+
+
+class Clock:
+    """Simulated time. The processor's is that of its thread, without what it computes for the device; a wait for the
+    device moves it forward."""
+
+    def __init__(self):
+        self.copies = self.waits = 0
+        self.computing = self.waited = self.ends = self.busy = self.began = 0.0
+
+    def now(self):
+        return time.thread_time() - self.computing + self.waited
+
+    def work(self, seconds):
+        """Queue work behind what is queued."""
+        self.began = self.began or self.now()
+        self.ends = max(self.now(), self.ends) + seconds
+        self.busy += seconds
+
+    def wait(self, end=None):
+        self.waits += 1
+        self.waited += max(0.0, (self.ends if end is None else end) - self.now())
+
+    def copy(self, waiting):
+        self.copies += 1
+        if waiting:
+            self.wait()
+
+
+CLOCK = Clock()
+
+
+class Event:
+    def record(self, _stream):
+        self.end = CLOCK.ends
+
+    def synchronize(self):
+        CLOCK.wait(self.end)
 
 
 class Stream:
@@ -52,6 +95,7 @@ class Elsewhere(torch.Tensor):
         return format(self.here, form)
 
     def tolist(self):
+        CLOCK.copy(waiting=True)
         return self.here.tolist()
 
     def __getitem__(self, index):
@@ -77,8 +121,33 @@ def away(value):
     return Elsewhere(value) if isinstance(value, torch.Tensor) else value
 
 
+def noted(name, arguments, options):
+    """Count an operation that copies to the processor or waits."""
+    if name in ("copy_", "_copy_from"):
+        there = [isinstance(tensor, Elsewhere) for tensor in arguments[:2]]
+        waiting = len(arguments) < 3 or not arguments[2]
+        if there == ([False, True] if name == "copy_" else [True, False]):
+            CLOCK.copy(waiting)
+        elif waiting and not all(there):  # memory that is not pinned
+            CLOCK.wait()
+        return
+    back = name == "_to_copy" and torch.device(options.get("device") or NAME).type != NAME
+    masks = name in INDEXING and any(part is not None and part.dtype == torch.bool for part in arguments[1])
+    if back or masks or name in WAITED:
+        CLOCK.copy(waiting=True)
+
+
 def computed(operation, *arguments, **options):
-    """One operation of the device."""
+    """One operation of the device, whose time is not the processor's."""
+    began = time.thread_time()
+    noted(operation.overloadpacket.__name__, arguments, options)
+    try:
+        return carried_out(operation, *arguments, **options)
+    finally:
+        CLOCK.computing += time.thread_time() - began
+
+
+def carried_out(operation, *arguments, **options):
     name = operation.overloadpacket.__name__
     if name == "copy_":
         home(arguments[0]).copy_(home(arguments[1]))
@@ -119,6 +188,7 @@ def install():
     module = backend_registration._DummyBackendModule()
     module.get_amp_supported_dtype = lambda: [torch.bfloat16]
     module.Stream, module.stream, module.current_stream = Stream, lambda _own: nullcontext(), Stream
+    module.Event = Event
     torch.Tensor.pin_memory, torch.Tensor.record_stream = lambda tensor: tensor, lambda _tensor, _stream: None
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=module)
     device, mixed = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
@@ -127,11 +197,14 @@ def install():
     for operation in IN_BF16:
         mixed.impl(operation, functools.partial(rounded, getattr(torch.ops.aten, operation)), "AutocastPrivateUse1")
 
+    counting = torch.arange
+
     def moving(make):
         @functools.wraps(make)
         def made(*arguments, device=None, **options):
             tensor = make(*arguments, **options)
-            return tensor if device is None else tensor.to(device)
+            # CUDA counts on the device, and waits where numbers come from a list.
+            return tensor if device is None else tensor.to(device, non_blocking=make is counting)
 
         return made
 

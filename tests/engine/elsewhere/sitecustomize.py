@@ -11,7 +11,7 @@ if not any(word.endswith(("agent.py", "agent/main.py", "dashboard.py", "monitor.
     from benchmark.engine import devices
 
     form = devices._form
-    devices._form = lambda model, _device: form(model, pretend_device.NAME)
+    devices._form = lambda model, _device, *last: form(model, pretend_device.NAME, *last)
     if os.environ.get("BENCH_TEST_DEVICE") == pretend_device.NAME:
         KEPT = pretend_device.install()
         devices.choose_device = lambda _wanted: pretend_device.NAME
