@@ -46,7 +46,7 @@ def train(db: Path) -> float:
         schedule.step()
     for watch in watches:
         watch(steps)
-    return sum(watch.budget.spent for watch in watches)
+    return sum(watch.spent for watch in watches)
 
 
 def main() -> None:

@@ -148,8 +148,7 @@ class ModelCard(BaseModel):
     name: str
     source: Source
     # "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
-    # "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name; of source "memory", which cannot be
-    # loaded again, what the object in Python was built by
+    # "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME", an ideal observer's name, or what built an object in memory
     arch: str = Field(min_length=1)
     # a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the
     # architecture before training), or nothing

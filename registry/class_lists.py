@@ -87,6 +87,16 @@ def read_class_list(labels: str, model: str) -> ClassList:
     return ClassList(name=space_name(path, model), classes=tuple(names), matched=match_names(names))
 
 
+def given_labels(labels: str, model: str, folder: Path) -> tuple[str, str]:
+    """Return a label space, or the whole path of a mapping file, and a text to report: a list of classes becomes a
+    mapping file below `folder`. Raises as `read_class_list`."""
+    if is_class_list(labels):
+        listed = read_class_list(labels, model)
+        return str(write_mapping(listed, folder / "labels")), str(listed)
+    is_file = labels.endswith((".yaml", ".yml"))
+    return str(expanded(labels).resolve()) if is_file else labels, ""
+
+
 def space_name(path: Path, model: str) -> str:
     """Return a name for the space: its folder's or file's, if that is specific."""
     name = path.name if is_folder(path) else path.stem

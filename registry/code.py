@@ -229,8 +229,11 @@ class Codes:
             held = {"captured": captured, "defaults": value.__defaults__, "keywords": value.__kwdefaults__}
             held["more"] = {key: own for key, own in vars(value).items() if key != "__wrapped__"}
             if not place or "<" in name:  # several may have one name
-                held["code"] = _typed(value) or code
+                held["code"] = code
             if not place:  # no file says what it reaches
+                if "<" not in name:
+                    with suppress(OSError, TypeError, SyntaxError):  # typed in a notebook: its source counts
+                        held["code"] = ast.unparse(_Executed("").visit(ast.parse(dedent(getsource(value)))))
                 held["names"] = {key: value.__globals__[key] for key in sorted(_names(code) & value.__globals__.keys())}
         elif not place:
             held = [value.__bases__, {key: own for key, own in vars(value).items() if key not in _MEMBERS}]
@@ -264,15 +267,6 @@ class Codes:
             if isinstance(reduced, tuple):  # what it would be pickled from
                 return [inner(list(part) if isinstance(part, Iterator) else part) for part in reduced]
         return _printed(value)
-
-
-def _typed(function: FunctionType) -> str:
-    """Return what counts of the source of a function that was typed in a notebook; "" of others."""
-    if function.__module__ != "__main__" or "<" in function.__qualname__:
-        return ""
-    with suppress(OSError, TypeError, SyntaxError):
-        return ast.unparse(_Executed("").visit(ast.parse(dedent(getsource(function)))))
-    return ""
 
 
 def _names(code: CodeType) -> set[str]:

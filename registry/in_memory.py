@@ -1,6 +1,6 @@
 """Networks in memory: an object of Python as the same loaded network that a registered card gives.
 
-A module is never called: its copy answers, in evaluation mode and in float32, on the device that is asked for."""
+A module is never called: its copy answers, in evaluation mode and in float32."""
 
 import copy
 import inspect
@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, cast
@@ -19,117 +20,95 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.distributed import fsdp
 
-from registry import architectures
-from registry.cards import Checkpoint, ModelCard, Preprocess, card_errors, read_cards
-from registry.class_lists import is_class_list, labels_of_names, names_in_order, read_class_list, write_mapping
+from registry import architectures, preprocessing
+from registry.cards import ModelCard, read_cards
+from registry.class_lists import given_labels, labels_of_names, names_in_order
 from registry.code import code_digest
 from registry.determinism_checks import Check, distance, pictures, probe
 from registry.download import missing_weights
 from registry.families.family import Draft
-from registry.families.predict import PREFIX, Function, are_probabilities
+from registry.families.predict import PREFIX, Function
 from registry.families.transformers import Classifier, configuration_digest, fields_of, require_same_pixels
 from registry.families.zero_shot import with_text_head, zero_shot
-from registry.files import digest_data, digest_state, expanded, write_whole
+from registry.files import digest_state, write_whole
 from registry.known_states import known_card, state_key
-from registry.labels import label_space, spaces_of_size
+from registry.labels import label_space
 from registry.loading import labels_of, load_network, require_once
 from registry.model import LoadedModel
-from registry.outputs import named_outputs
-from registry.own_transform import Given, Transform, network_input, on_device, stacked
-from registry.preprocessing import (
-    StatedInput,
-    given_fields,
-    preprocess_of,
-    pretrained_config,
-    settled_input,
-    stated_input,
-)
-from registry.register import CardFolder, Trial, admit, checked
+from registry.own_transform import Transform, stacked
+from registry.preprocessing import StatedInput
+from registry.register import CardFolder, Trial, admit, checked, drafted_card
 from registry.transform_reading import read_transform
-from registry.user_errors import BenchError, CardError, LabelError, foreign, some_of
+from registry.user_errors import BenchError, CardError, LabelError, foreign
 
 #: Values of a module's attributes that count for its code where no constructor is known to set them.
 _PLAIN = (bool, int, float, str, tuple, type(None))
 #: Networks of the same tensors are one if their logits differ by less, relative to the largest.
 _SAME = 1e-4
-_STATE_IT = (
-    "Give preprocess=: a callable from a PIL image to what it takes of one image, torchvision's weights, a processor "
-    "of transformers, or fields such as dict(size=224, resize=256, mean=(.485, .456, .406), std=(.229, .224, .225))."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a caller says of an object; None: the object states it."""
-
-    name: str | None = None
-    preprocess: Any = None
-    labels: Any = None
-    output: str | None = None
-    checkpoint: Checkpoint | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """An object as a loaded network."""
-
-    model: LoadedModel
-    checks: list[Check]
-    registered: bool = False  # whether a registered card of that name loads it
-    unsaved: str = ""  # why no card can load it; "": one can
 
 
 @dataclass(kw_only=True)
-class _Parts:
-    """What is known of an object before its card."""
+class _Object:
+    """What an object says of itself."""
 
     module: nn.Module
     arch: str
     stated: StatedInput = field(default_factory=StatedInput)
-    transform: Transform | None = None
     names: Sequence[str] = ()  # of its outputs
-    code: str | None = None  # None: of its classes
+    code: str = ""  # digest of it; "": of its classes
+    is_built: bool = False  # whether its architecture builds it again
 
 
-def hold(net: Any, said: Said, shelf: CardFolder, device: str, trial: Trial) -> Held:
-    """Return an object as a loaded network that has passed the checks of a registration; nothing is registered.
+def hold(
+    net: Any, feed: Any, labels: Any, draft: Draft, shelf: CardFolder, device: str | None, trial: Trial, save: bool
+) -> tuple[LoadedModel, list[Check]]:
+    """Return an object as a loaded network, with the checks of a registration that it has passed.
 
-    net: a module or a function, or a tuple of either, its preprocessing and perhaps a tokenizer. Raises CardError for
-    an input that nobody states, LabelError, and WeightsError as `checked`."""
+    net: a module or a function, or a tuple of either, its preprocessing and perhaps a tokenizer; draft: its name,
+    output and place in a training; save: register it. Raises CardError for an input that nobody states, and for what no
+    card can load if it is to be saved, LabelError, and WeightsError as `checked`."""
     net, brought, tokenizer = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
     original = unwrapped(net)
-    if not (isinstance(original, nn.Module) or callable(original) or hasattr(original, "predict")):
+    if not (callable(original) or hasattr(original, "predict")):
         raise CardError(f"expected a network or a function from images to answers, not a {type(original).__name__}.")
-    is_network = isinstance(original, nn.Module)
-    parts = _network(copied(original).to(device)) if is_network else _function(original)
-    _feed(parts, brought if said.preprocess is None else said.preprocess)
-    own = digest_state(parts.module.state_dict()) if is_network else str(parts.code)
+    stated, transform = _fed(brought if feed is None else feed)
+    if isinstance(original, nn.Module):
+        whole = copied(original).to(device or next(original.parameters(), torch.empty(0)).device)
+        own = _network(_without_wrappers(whole, stated.fields.get("size", 224)))
+    else:
+        own = _function(original)
+        whole = own.module
     called = re.sub(r"\W", "", getattr(original, "__name__", type(original).__name__)).strip("_") or "network"
-    said = replace(said, name=said.name or f"{called}-{own[:6]}")
+    digests = [digest_state(each.state_dict()) for each in dict.fromkeys((own.module, whole))]
+    name = draft.name or f"{called}-{(own.code if isinstance(own.module, Function) else digests[0]):.6}"
+    draft = replace(draft, name=name, arch=own.arch, stated=stated if stated.fields else own.stated)
+    draft = _labelled(labels, own.names, draft, shelf.cards)
     if tokenizer is not None:
-        return _asked(parts, tokenizer, said, shelf, trial)
-    twin = _registered_card(parts.module, (own,), said, shelf)
-    if twin is not None and twin.preprocess is not None:
-        fields, where = twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are"
-        parts.stated = parts.stated if parts.stated.fields else StatedInput(fields, where)
-        said = said if parts.names else replace(said, labels=said.labels or twin.labels)
-    if not parts.stated.fields:
-        raise CardError(f"'{said.name}' does not state its input. {_STATE_IT}")
-    how, lines = settled_input(parts.arch, {}, parts.stated, None)
-    given = on_device(_sample(how, parts.transform), torch.device(device))
-    inner = _without_wrappers(parts.module, given)
-    is_whole = inner is parts.module
-    parts.module = inner
-    labels, text = _labels(said.labels, parts, given, str(said.name), shelf)
-    card, code, unsaved = _identified(_card(parts, how, labels, said), parts)
-    if isinstance(parts.module, Function):
-        parts.module = _deciding(parts.module, card, given)
-    # Hashing weights is what an evaluation while a network trains can least do twice.
-    model = _loaded(card, parts, code, own if is_network and is_whole else digest_state(parts.module.state_dict()))
-    rows = [Check(name="labels", ok=True, detail=text), *lines]
-    model, rows = checked(model, rows, shelf, size_is_stated="fixed_size" in parts.stated.fields, trial=trial)
-    twin = twin if is_whole else _registered_card(model.module, (own, model.digest), said, shelf)
-    return _as_registered(Held(model=model, checks=rows, unsaved=unsaved), twin, said, shelf)
+        draft = _asked(own, tokenizer, draft, shelf.cards)
+        digests = [digest_state(own.module.state_dict())]
+    twin, draft = _known(own.module, digests, draft, shelf)
+    how, lines = preprocessing.settled_input(draft.arch, {}, draft.stated, None)
+    model = _loaded(own, drafted_card(draft, how), digests[0], transform)
+    size_is_stated = "fixed_size" in draft.stated.fields
+    model, checks = checked(model, [*draft.rows, *lines], shelf, size_is_stated=size_is_stated, trial=trial)
+    model = _registered(model, twin, draft, checks, shelf)
+    is_new = save and model.card.name not in read_cards(shelf.cards)
+    return _saved(model, checks, shelf, own) if is_new else model, checks
+
+
+def _loaded(own: _Object, card: ModelCard, digest: str, transform: Transform | None) -> LoadedModel:
+    if not own.code:
+        card = _identified(card, own)
+    if isinstance(own.module, Function):
+        own.module = Function(own.module.function, label_space(card.labels), card.name)
+    card, module = card.model_copy(update={"sha256": digest}), own.module.eval()
+    labels, code = labels_of(card), own.code
+    model = LoadedModel(card=card, module=module, digest=digest, labels=labels, code=code, transform=transform)
+    if isinstance(own.module, Function):
+        images = (pictures(4, model.preprocess.size) * 255).byte().permute(0, 2, 3, 1).numpy()
+        own.module.settle(stacked(model.inputs([*images])), card.name, "It is given what the preprocessing makes.")
+    require_once(own.module, card)
+    return model
 
 
 def unwrapped(net: Any) -> Any:
@@ -172,40 +151,35 @@ def copied(original: nn.Module) -> nn.Module:
     return made.eval().float()
 
 
-def _network(module: nn.Module) -> _Parts:
+def _network(module: nn.Module) -> _Object:
     """Return what a copied network says of itself."""
     kind, config, settings = type(module), getattr(module, "pretrained_cfg", None), getattr(module, "config", None)
     if isinstance(config, dict) and config.get("architecture"):
         where = f"pretrained_cfg of the object: {config['architecture']}.{config.get('tag')}".removesuffix(".None")
-        stated = StatedInput(pretrained_config(config, "the object").fields(), where)
-        return _Parts(module=module, arch=f"timm:{config['architecture']}", stated=stated)
+        stated = StatedInput(preprocessing.pretrained_config(config, "the object").fields(), where)
+        return _Object(module=module, arch=f"timm:{config['architecture']}", stated=stated)
     if kind.__module__.startswith("transformers.") and hasattr(settings, "to_json_string"):
         plain = json.loads(cast(Any, settings).to_json_string())
-        return _Parts(
+        return _Object(
             module=Classifier(module).eval(),
             arch=f"hf:{plain.get('model_type')}",
             names=names_in_order(plain.get("id2label")) or (),
             code=configuration_digest(plain),
+            is_built=True,
         )
-    name = _torchvision_name(module)
-    stated = stated_input(f"torchvision:{name}") if name else StatedInput()
-    arch = f"torchvision:{name}" if name else f"python:{kind.__module__}:{kind.__qualname__}"
-    return _Parts(module=module, arch=arch, stated=stated)
+    if kind.__module__.startswith("torchvision.models."):
+        from torchvision import models
+
+        outputs = len([*module.parameters()][-1])  # of its classifier, which may be a convolution
+        for name in models.list_models(module=models):
+            is_near = models.get_model_builder(name).__module__ == kind.__module__
+            if is_near and _rebuilds(module, f"torchvision:{name}", outputs, {}):
+                arch = f"torchvision:{name}"
+                return _Object(module=module, arch=arch, stated=preprocessing.stated_input(arch))
+    return _Object(module=module, arch=f"python:{kind.__module__}:{kind.__qualname__}")
 
 
-def _torchvision_name(module: nn.Module) -> str:
-    """Return the name by which torchvision builds a network; "" for other networks."""
-    if not type(module).__module__.startswith("torchvision.models."):
-        return ""
-    from torchvision import models
-
-    place, names = type(module).__module__, models.list_models(module=models)
-    names = [name for name in names if models.get_model_builder(name).__module__ == place]
-    outputs = [part.out_features for part in module.modules() if isinstance(part, nn.Linear)][-1:] or [1000]
-    return next((name for name in names if _rebuilds(module, f"torchvision:{name}", outputs[0], {})), "")
-
-
-def _function(original: Any) -> _Parts:
+def _function(original: Any) -> _Object:
     """Return what a function of images, or an object that predicts (scikit-learn, Keras), says of itself."""
     classes = np.asarray(getattr(original, "classes_", ()))
     function = getattr(original, "predict_proba", original if callable(original) else original.predict)
@@ -221,7 +195,7 @@ def _function(original: Any) -> _Parts:
 
     kind = original if hasattr(original, "__qualname__") else type(original)
     keras = hasattr(original, "get_weights") and hasattr(original, "to_json")  # whose pickle has the time in it
-    return _Parts(
+    return _Object(
         module=Function(of_arrays, label_space("imagenet1k"), kind.__qualname__),
         arch=f"{PREFIX}{kind.__module__}:{kind.__qualname__}",
         names=tuple(classes.tolist()) if classes.dtype.kind == "U" else (),
@@ -229,124 +203,91 @@ def _function(original: Any) -> _Parts:
     )
 
 
-def _feed(parts: _Parts, brought: Any) -> None:
-    """Note what is said of the input: fields of a card, or a callable, whose fields are read if a card has them."""
-    if brought is None:
-        return
-    if isinstance(brought, Mapping):
-        given: Any = {**brought}
-        is_timms = "input_size" in given
-        fields = pretrained_config(given, "preprocess=").fields() if is_timms else given_fields(given)
-        parts.stated = StatedInput(fields, "as given")
-        return
+def _fed(brought: Any) -> tuple[StatedInput, Transform | None]:
+    """Return what is said of the input, as fields of a card, and the callable that makes it if no card expresses it."""
+    if isinstance(brought or {}, Mapping):
+        return StatedInput(preprocessing.given_fields(cast(Any, brought or {})), "as given"), None
     brought = getattr(brought, "image_processor", brought)
     where = f"by the given {getattr(brought, '__name__', type(brought).__name__)}"
     if hasattr(brought, "transforms") and hasattr(brought, "meta"):  # torchvision's weights
-        parts.names = parts.names or tuple(brought.meta.get("categories", ()))
         brought = brought.transforms()
     elif hasattr(brought, "to_json_string"):  # a processor of transformers
         with suppress(ValueError, KeyError, TypeError, CardError):
             fields = fields_of(json.loads(brought.to_json_string()))
-            require_same_pixels(brought, preprocess_of(parts.arch, fields))
-            parts.stated = StatedInput(fields, where)
-            return
-        processor = brought
-        brought = lambda image: processor(images=image, return_tensors="pt")  # noqa: E731
+            require_same_pixels(brought, preprocessing.preprocess_of("hf:memory", fields))
+            return StatedInput(fields, where), None
+        brought = partial(brought, return_tensors="pt")
     if not callable(brought):
         raise CardError(f"preprocess={type(brought).__name__}: expected a callable from a PIL image, or fields.")
-    parts.stated = read_transform(brought, where)
-    parts.transform = brought if parts.stated.fields.get("resize_mode") == "own" else None
+    stated = read_transform(brought, where)
+    return stated, brought if stated.fields.get("resize_mode") == "own" else None
 
 
-def _sample(how: Preprocess, transform: Transform | None) -> Given:
-    """Return what a network takes of a few images."""
-    images = pictures(4, how.size)
-    if transform is not None:
-        return stacked([network_input(transform, image) for image in images])
-    card = ModelCard(name="sample", source="memory", arch="memory", preprocess=how)
-    return LoadedModel(card=card, module=nn.Identity(), digest="", labels=label_space(card.labels)).normalise(images)
-
-
-def _without_wrappers(module: nn.Module, given: Given) -> nn.Module:
+def _without_wrappers(module: nn.Module, size: int) -> nn.Module:
     """Return the network in a copy of a module that adds nothing to its answers: a Lightning module, a named field."""
-    while not isinstance(module, Function | Classifier):
-        inner = [child for child in module.children() if any(True for _ in child.parameters())]
-        alone = len(inner) == 1 and len(inner[0].state_dict()) == len(module.state_dict())
-        if not inner or not (alone or hasattr(module, "training_step")):
-            break
-        child = max(inner, key=lambda part: sum(weight.numel() for weight in part.parameters()))
-        try:
-            with torch.no_grad():
-                whole, part = (dict(named_outputs(each(given))) for each in (module, child))
-        except Exception:  # noqa: BLE001 - a part that does not take images by itself
-            break
-        if whole.keys() != part.keys() or not all(torch.equal(whole[name], part[name]) for name in whole):
-            break
-        module = child
+    weights = [*module.parameters()]
+    for child in module.children():
+        if weights and (hasattr(module, "training_step") or len([*child.parameters()]) == len(weights)):
+            images = pictures(2, size).to(weights[0].device)
+            with suppress(Exception), torch.no_grad():  # a part that does not take images by itself
+                if torch.equal(module(images), child(images)):
+                    return _without_wrappers(child, size)
     return module
 
 
-def _labels(asked: Any, parts: _Parts, given: Given, name: str, shelf: CardFolder) -> tuple[str, str]:
-    """Return a label space or mapping file of the outputs, and how it was found."""
-    names = parts.names
-    if asked is not None and not isinstance(asked, str | Path):
-        names, asked = names_in_order(asked if isinstance(asked, Mapping) else [*asked]) or (), None
-        if not names:
-            raise LabelError("labels=: expected a label space, a file, or the names of the outputs in their order.")
-    if asked is not None and is_class_list(str(asked)):
-        listed = read_class_list(str(asked), name)
-        return str(write_mapping(listed, shelf.cards / "labels")), str(listed)
-    if asked is not None:
-        asked = str(expanded(asked).resolve()) if str(asked).endswith((".yaml", ".yml")) else str(asked)
-    if names or asked:
-        return labels_of_names(names, asked, name, shelf.cards)[:2] if names else (asked, f"{asked}, as given")
-    if isinstance(parts.module, Function):
-        answers = np.asarray(parts.module.function(np.asarray(given)))
-        every = {"": torch.as_tensor(answers)} if answers.dtype.kind in "biuf" else {}
-    else:
-        with torch.no_grad():
-            every = dict(named_outputs(parts.module(given)))
-    widths = {int(part.shape[1]) for part in every.values() if part.dim() == 2}
-    spaces = [space for width in sorted(widths) for space in spaces_of_size(width)]
-    if len(spaces) == 1:
-        return spaces[0], f"{spaces[0]}, by the number of outputs"
-    found = f"{some_of([*map(str, sorted(widths))], 5)} outputs" if widths else f"outputs {some_of([*every], 5)}"
-    choice = ", ".join(spaces) or "a label space"
-    raise LabelError(f"'{name}' has {found}. Give labels=: {choice}, a list of names in their order, or a file.")
+def _labelled(asked: Any, names: Sequence[str], draft: Draft, folder: Path) -> Draft:
+    """Return the draft with the label space of its outputs, if anything states it."""
+    space, text = None, ""
+    if isinstance(asked, str | Path):
+        space, text = given_labels(str(asked), draft.name, folder)
+    elif asked is not None:
+        with foreign("labels", "", LabelError, "Expected a label space, a file, or the names of the outputs in order."):
+            names = names_in_order(asked if isinstance(asked, Mapping) else [*asked]) or ()
+            if not names:
+                raise ValueError("there are no names")
+    if names:
+        space, text, _ = labels_of_names(names, space, draft.name, folder)
+    return replace(draft, labels=space, rows=(Check(name="labels", ok=True, detail=text),) if text else ())
 
 
-def _card(parts: _Parts, how: Preprocess, labels: str, said: Said) -> ModelCard:
-    options = {"output": said.output} if said.output else {}
-    given = {"arch": parts.arch, "preprocess": how, "labels": labels, "options": options}
-    with card_errors():
-        return ModelCard.model_validate({"name": said.name, "source": "memory", "checkpoint": said.checkpoint, **given})
+def _asked(own: _Object, tokenize: Any, draft: Draft, folder: Path) -> Draft:
+    """Turn open_clip's model into its image tower with the vectors of classes that its text tower makes."""
+    towers, place = cast(Any, own.module), next(own.module.parameters(), torch.empty(0)).device
+    if not hasattr(towers, "encode_text"):
+        raise CardError(f"'{draft.name}': expected (model, preprocess, tokenizer) as open_clip creates them.")
+    named = replace(draft, arch="open_clip:memory", labels=draft.labels or "imagenet1k")
+    named = with_text_head(named, None, towers, lambda texts: towers.encode_text(tokenize(texts).to(place)), folder)
+    own.module = zero_shot(towers.visual, named).to(place)
+    own.code = _code(own.module)
+    return replace(named, rows=(*draft.rows, *named.rows))
 
 
-def _identified(card: ModelCard, parts: _Parts) -> tuple[ModelCard, str, str]:
-    """Return the card with the arguments that build its network, the digest of its code, which is that of a file where
-    the architecture builds the network again, and otherwise why it does not."""
-    module, kind, kwargs = parts.module, type(parts.module), dict[str, Any]()
-    if parts.code is not None:
-        return card, parts.code, "" if isinstance(module, Classifier) else "a function has no weights of its own"
-    if not card.arch.startswith(("timm:", "torchvision:")):  # what its class was called with, if attributes keep it
-        card = card.model_copy(update={"arch": f"python:{kind.__module__}:{kind.__qualname__}"})
-        kept = {**vars(module), **dict(getattr(module, "hparams", None) or {})}
+def _identified(card: ModelCard, own: _Object) -> ModelCard:
+    """Return the card with the arguments that build its network; its code is as of a file if they do build it again."""
+    kind, kwargs = type(own.module), dict[str, Any]()
+    if card.arch.startswith("python:"):  # what its class was called with, if attributes keep it
+        kept = {**vars(own.module), **dict(getattr(own.module, "hparams", None) or {})}
         for name, parameter in inspect.signature(kind.__init__).parameters.items():
             value = kept.get(name, parameter.default)
-            if name != "num_classes" and value != parameter.default and isinstance(value, (*_PLAIN, list)):
+            if isinstance(value, (*_PLAIN, list)) and name != "num_classes" and value != parameter.default:
                 kwargs[name] = list(value) if isinstance(value, tuple) else value
-    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
-        return card, _code(module), f"its class {kind.__qualname__} cannot be imported: move it into a module"
-    if not _rebuilds(module, card.arch, len(label_space(card.labels).classes), kwargs):
-        return card, _code(module), f"{card.arch} builds another network, or its arguments are no attributes"
-    options = {**card.options, "kwargs": kwargs} if kwargs else card.options
-    return card.model_copy(update={"options": options}), architectures.source_code(card.arch, module), ""
+    outputs = len(label_space(card.labels).classes)
+    own.is_built = kind.__module__ != "__main__" and _rebuilds(own.module, card.arch, outputs, kwargs)
+    own.code = architectures.source_code(card.arch, own.module) if own.is_built else _code(own.module)
+    is_told = own.is_built and kwargs
+    return card.model_copy(update={"options": {**card.options, "kwargs": kwargs}}) if is_told else card
 
 
 def _code(module: nn.Module) -> str:
-    """Return the digest of the classes of a network that nothing builds again, and of all that they were built with."""
+    """Return the digest of a network's classes and of their plain attributes, which decide answers beside weights."""
     kinds = sorted({type(part) for part in module.modules()}, key=lambda kind: (kind.__module__, kind.__qualname__))
-    return digest_data([code_digest(*kinds), _described(module)])
+    held = {
+        f"{place}.{name}": getattr(value, "__func__", value)
+        for place, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, (*_PLAIN, FunctionType, MethodType)) and name[0] != "_" and name != "training"
+    }
+    return code_digest(*kinds, repr(module), str(getattr(module, "inlined_graph", "")), held)
 
 
 def _rebuilds(module: nn.Module, arch: str, outputs: int, kwargs: Mapping[str, Any]) -> bool:
@@ -355,99 +296,51 @@ def _rebuilds(module: nn.Module, arch: str, outputs: int, kwargs: Mapping[str, A
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             other = architectures.build_network(arch, outputs, dict(kwargs)).eval()
         shapes, own = ({name: t.shape for name, t in each.state_dict().items()} for each in (other, module))
-        return shapes == own and _described(other) == _described(module)
+        return shapes == own and _code(other) == _code(module)
     except Exception:  # noqa: BLE001 - a constructor of the user's
         return False
 
 
-def _described(module: nn.Module) -> list[Any]:
-    """Return the parts of a network with their plain attributes, which decide answers beside weights."""
-    rows: list[Any] = [repr(module)]
-    if isinstance(module, torch.jit.ScriptModule):
-        rows.append(str(module.inlined_graph))
-    for place, part in module.named_modules():
-        for name, value in sorted(vars(part).items()):
-            if isinstance(value, FunctionType | MethodType):
-                rows.append([place, name, code_digest(getattr(value, "__func__", value))])
-            elif isinstance(value, _PLAIN) and not name.startswith("_") and name != "training":
-                rows.append([place, name, repr(value)])
-    return rows
-
-
-def _deciding(module: Function, card: ModelCard, given: Given) -> Function:
-    """Return a function in the label space of its card."""
-    deciding = Function(module.function, label_space(card.labels), card.name)
-    with foreign("function", card.name, CardError, "It is given arrays of what the preprocessing makes of each image."):
-        if not isinstance(given, Tensor):
-            raise ValueError("its preprocessing gives several arrays by name")
-        values = deciding.values(given)
-    deciding.normalised = values.ndim == 2 and are_probabilities(values)
-    return deciding
-
-
-def _loaded(card: ModelCard, parts: _Parts, code: str, digest: str) -> LoadedModel:
-    model = LoadedModel(
-        card=card.model_copy(update={"sha256": digest}),
-        module=parts.module.eval(),
-        digest=digest,
-        labels=labels_of(card),
-        code=code,
-        transform=parts.transform,
-    )
-    require_once(model.module, card)
-    return model
-
-
-def _asked(parts: _Parts, tokenize: Any, said: Said, shelf: CardFolder, trial: Trial) -> Held:
-    """Return the image tower of open_clip's model with the vectors of classes that its text tower makes."""
-    towers, place = cast(Any, parts.module), next(parts.module.parameters()).device
-    if parts.transform is not None or not parts.stated.fields or not hasattr(towers, "encode_text"):
-        raise CardError(f"'{said.name}': expected (model, preprocess, tokenizer) as open_clip creates them.")
-    draft = Draft(name=str(said.name), arch="open_clip:memory", labels=str(said.labels or "imagenet1k"))
-    encode = lambda texts: towers.encode_text(tokenize(texts).to(place))  # noqa: E731
-    draft = with_text_head(draft, None, towers, encode, shelf.cards)
-    how, lines = settled_input(draft.arch, {}, parts.stated, None)
-    update = {"arch": draft.arch, "options": dict(draft.options), "training": draft.training}
-    card = _card(parts, how, str(draft.labels), said).model_copy(update=update)
-    parts.module = zero_shot(towers.visual, card).to(place)
-    model = _loaded(card, parts, _code(parts.module), digest_state(parts.module.state_dict()))
-    model, rows = checked(model, [*draft.rows, *lines], shelf, size_is_stated=False, trial=trial)
-    why = "it does not name its configuration: register it with --arch open_clip:ARCH"
-    twin = _registered_card(model.module, (model.digest,), said, shelf)
-    return _as_registered(Held(model=model, checks=rows, unsaved=why), twin, said, shelf)
-
-
-def saved(held: Held, shelf: CardFolder) -> Held:
-    """Write the weights and a card of a network that a card can load, and return it as registered. Raises CardError,
-    and WeightsError if what is loaded from the file fails a check."""
-    model, card = held.model, held.model.card
-    why = held.unsaved or ("no card expresses its preprocessing" if card.own_transform else "")
-    if why:
-        raise CardError(f"save=True: no card can load '{card.name}' again, because {why}.")
+def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Object) -> LoadedModel:
+    """Write the weights and a card of a network, and return it as registered."""
+    card = model.card
+    if not own.is_built or card.own_transform:
+        needed = "a module's class that can be imported, with its arguments as attributes, and an input in fields"
+        raise CardError(f"save=True: no card can load '{card.name}' again: expected {needed}.")
     file = shelf.place.weights_folder / f"{card.name}-{model.digest[:12]}"
     if isinstance(model.module, Classifier):
-        model.module.network.save_pretrained(file)  # type: ignore[operator]
+        cast(Any, model.module.network).save_pretrained(file)
     else:
         file = file.with_name(f"{file.name}.safetensors")
         state = model.module.state_dict()
         write_whole(file, save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
     card = card.model_copy(update={"source": "file", "weights": str(file.resolve())})
-    card, _ = admit(card, held.checks, shelf, size_is_stated=True)
-    return Held(model=replace(model, card=card), checks=held.checks, registered=True)
+    return replace(model, card=admit(card, checks, shelf, size_is_stated=True)[0])
 
 
-def _registered_card(module: nn.Module, digests: tuple[str, ...], said: Said, shelf: CardFolder) -> ModelCard | None:
-    """Return the card of a registered, or else of a published network with these weights."""
-    if isinstance(module, Function):
-        return None
-    cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in digests]
-    cards.sort(key=lambda card: card.name != said.name)
-    return cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
+def _known(
+    module: nn.Module, digests: Sequence[str], draft: Draft, shelf: CardFolder
+) -> tuple[ModelCard | None, Draft]:
+    """Return the card of a registered, or else of a published network with these weights, and the draft completed by
+    it. Raises CardError if nothing states the input."""
+    cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in digests and card.source != "predict"]
+    cards.sort(key=lambda card: card.name != draft.name)
+    twin = cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
+    if twin is not None and twin.preprocess is not None:
+        stated = StatedInput(twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are")
+        stated = draft.stated if draft.stated.fields else stated
+        draft = replace(draft, stated=stated, labels=draft.labels or twin.labels)
+    if not draft.stated.fields:
+        expected = "a callable from a PIL image, a processor, or fields such as dict(size=224, mean=..., std=...)"
+        raise CardError(f"'{draft.name}' does not state its input. Give preprocess=: {expected}.")
+    return twin, draft
 
 
-def _as_registered(held: Held, card: ModelCard | None, said: Said, shelf: CardFolder) -> Held:
-    """Return the network of a card with these weights, or the own copy if that answers otherwise."""
-    model = held.model
+def _registered(
+    model: LoadedModel, card: ModelCard | None, draft: Draft, checks: list[Check], shelf: CardFolder
+) -> LoadedModel:
+    """Return the network of a card with the same weights if it is fed, labelled and answers alike, otherwise `model`.
+    Raises CardError if its name is taken."""
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):
             images = probe(model)
@@ -456,18 +349,9 @@ def _as_registered(held: Held, card: ModelCard | None, said: Said, shelf: CardFo
             with torch.no_grad():
                 gap = distance(model.forward(images), twin.forward(images))
             if (fed, model.labels.digest) == (theirs, twin.labels.digest) and gap <= _SAME:
-                row = Check(name="registered", ok=True, detail=f"the network is '{card.name}', loaded from its file")
-                told = {} if said.checkpoint is None else {"name": said.name, "checkpoint": said.checkpoint}
-                own = card.model_copy(update=told)
-                return Held(model=replace(twin, card=own), checks=[*held.checks, row], registered=own == card)
-    if model.card.name in read_cards(shelf.cards):
-        raise CardError(f"a model called '{model.card.name}' is registered, and is another one: choose another name=.")
-    return held
-
-
-def device_of(net: Any) -> str:
-    """Return where a network's first weight is; "cpu" of others."""
-    net = unwrapped(net[0] if isinstance(net, tuple) else net)
-    weights = [*net.parameters(), *net.buffers()] if isinstance(net, nn.Module) else []
-    place = weights[0].device if weights else torch.device("cpu")
-    return str(place) if place.type == "cuda" else place.type
+                checks.append(Check(name="registered", ok=True, detail=f"the network is '{card.name}', from its file"))
+                told = {"name": draft.name, "checkpoint": draft.checkpoint} if draft.checkpoint else {}
+                return replace(twin, card=card.model_copy(update=told))
+    if draft.name in read_cards(shelf.cards):
+        raise CardError(f"a model called '{draft.name}' is registered, and is another one: choose another name=.")
+    return model

@@ -65,7 +65,7 @@ def _advice(outputs: Iterable[Tensor]) -> str:
     if first is None:
         return "A classifier returns one row of logits per image."
     if spaces := spaces_of_size(int(first.shape[1])):
-        return f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
+        return f"{first.shape[1]} outputs are those of label space {' or '.join(spaces)}."
     return (
         "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
         "a backbone without a classifier: `bench register --probe` fits one."

@@ -259,8 +259,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     """Return a `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
-        flags = ", ".join(f"--{name}" for name in lacking)
-        raise CardError(f"arch '{arch}' does not state its input. Give {flags} as it was trained with.")
+        raise CardError(f"arch '{arch}' does not state its input. Give {', '.join(lacking)} as it was trained with.")
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:

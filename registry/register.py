@@ -12,14 +12,7 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
 from registry.cards import Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
-from registry.class_lists import (
-    classes_beside,
-    is_class_list,
-    labels_of_names,
-    read_class_list,
-    stated_classes,
-    write_mapping,
-)
+from registry.class_lists import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
@@ -175,8 +168,9 @@ def _opened(
     return arch, weights, {}, preprocessing.stated_input(arch, file if file and is_file(file) else None, built)
 
 
-def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
-    labels = str(draft.labels)
+def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
+    """Return the card of a draft, ImageNet's if it states no labels. Raises CardError."""
+    labels = draft.labels or "imagenet1k"
     if Path(labels).suffix in (".yaml", ".yml"):
         labels = str(expanded(labels).resolve())
     tags = (UNTRAINED,) if random_seed(draft.weights) is not None else ()
@@ -190,6 +184,7 @@ def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
             labels=labels,
             training=tuple(dict.fromkeys([*tags, *draft.training])),
             options=dict(draft.options),
+            checkpoint=draft.checkpoint,
         )
 
 
@@ -206,7 +201,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
         how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
-        return draft, _card(draft, how), [*draft.rows, *lines]
+        return draft, drafted_card(draft, how), [*draft.rows, *lines]
     asked = draft.labels
     is_named = bool(draft.arch)
     draft = _located(draft, folder.place)
@@ -214,7 +209,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     rows = [] if is_named else [Check(name="arch", ok=True, detail=f"{draft.arch}, as its file states")]
     side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
     usual = {**preprocessing.USUAL, "size": side, "resize": side}
-    card = _card(draft, preprocessing.preprocess_of(draft.arch, usual))
+    card = drafted_card(draft, preprocessing.preprocess_of(draft.arch, usual))
     if draft.source == "file":
         choice, known = stated_weights(card, folder.place, bare=draft.bare)
         normalisation = choice.normalisation
@@ -237,7 +232,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     if (brought := brought_transform(card)) is not None:
         trained = _stated_by(brought, draft)
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
-    return draft, _card(draft, how), [*rows, *lines, *draft.rows]
+    return draft, drafted_card(draft, how), [*rows, *lines, *draft.rows]
 
 
 def _of_weights(
@@ -340,12 +335,8 @@ def register(
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     text = str(weights) if weights else None
-    rows = tuple[Check, ...]()
-    space = None if labels is None else str(labels)
-    if space is not None and is_class_list(space):
-        listed = read_class_list(space, name)
-        space = str(write_mapping(listed, cards_folder / "labels"))
-        rows = (Check(name="labels", ok=True, detail=str(listed)),)
+    space, listed = (None, "") if labels is None else given_labels(str(labels), name, cards_folder)
+    rows = (Check(name="labels", ok=True, detail=listed),) if listed else ()
 
     def admitted(text: str | None) -> tuple[ModelCard, list[Check]]:
         known, own = of_files(predicting(arch), text)

@@ -1,28 +1,20 @@
 """The ranks of a distributed training: each answers its shard of a suite, and the first one scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import distributed
 
 from benchmark.api.execution import execute
 from benchmark.api.running import RunPlan, cut_plan, devices_and_policy, run_here
+from benchmark.engine.inference import Reporter
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import whole_name
 from benchmark.failures import FAILURES, BenchError, failure_line
 from benchmark.store import open_store
-
-if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """What a rank sends instead of what the others wait for."""
-
-    text: str
+from registry.in_memory import copied, unwrapped
 
 
 class RankFailure(BenchError):
@@ -45,36 +37,30 @@ class Ranks:
             raise
         except FAILURES as error:
             # Whatever the others exchange next, this answers it, and they stop there.
-            self.exchange(_Failure(failure_line(error)))
+            self.exchange(RankFailure(f"rank {self.rank}: {failure_line(error)}"))
             raise
         self.exchange(None)
 
     def exchange(self, value: Any) -> list[Any]:
         """Return the value of each rank. Raise RankFailure if one of the others failed."""
-        if self.size == 1:
-            return [value]
-        from torch import distributed
-
-        values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value)
-        for rank, other in enumerate(values):
-            if isinstance(other, _Failure) and rank != self.rank:
-                raise RankFailure(f"rank {rank}: {other.text}")
+        values = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(values, value)
+        for other in () if isinstance(value, RankFailure) else values:
+            if isinstance(other, RankFailure):
+                raise other
         return values
 
     def replica(self, net: Any) -> Any:
         """Return the network as the first rank has it: running statistics of batch norms differ between ranks."""
         if self.size == 1:
             return net
-        from torch import distributed
-
-        from registry.in_memory import copied, unwrapped
-
+        net, *brought = net if isinstance(net, tuple) else (net,)
         copy = copied(unwrapped(net))
         self.exchange(None)  # all have a copy
         for tensor in (*copy.parameters(), *copy.buffers()):
             distributed.broadcast(tensor.data, 0)
-        return copy
+        return (copy, *brought)
 
     def execute(self, plan: RunPlan, reporter: Reporter, command: str) -> RunReport:
         """Carry out this rank's shard of a plan, and score it on the first rank once all ranks have answered."""
@@ -95,8 +81,6 @@ class Ranks:
 
 def ranks() -> Ranks:
     """Return the ranks of the default process group of torch.distributed, if there is one."""
-    from torch import distributed
-
     if not distributed.is_available() or not distributed.is_initialized():
         return Ranks()
     return Ranks(rank=distributed.get_rank(), size=distributed.get_world_size())

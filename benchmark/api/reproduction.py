@@ -19,7 +19,7 @@ from benchmark.api.options import Db, Option
 from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
-from benchmark.leaderboard.provenance import IN_MEMORY, Provenance, provenance_of
+from benchmark.leaderboard.provenance import Provenance, provenance_of
 from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
@@ -145,7 +145,7 @@ def reproduce(
     if not origin.rerun.arguments:
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         if origin.observer.card.get("source") == "memory":
-            raise BenchError(f"'{observer}' cannot be reproduced: {IN_MEMORY}.")
+            raise BenchError(f"'{observer}' cannot be reproduced: {origin.rerun.before[0]}.")
         raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
     with open_store(settings.db, write=False) as store:
         keys = {*store.provenance(origin.score.set_id)["keys"]}

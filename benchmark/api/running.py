@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,8 +202,9 @@ class RunPlan:
         return passes
 
 
-def prepare(request: RunRequest, settings: Settings) -> RunPlan:
-    """Turn names into cards and suites, and these into tasks. Raise UnknownName with close matches, BenchError."""
+def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedModel] = ()) -> RunPlan:
+    """Turn names into cards and suites, and these into tasks; loaded: networks in memory, instead of registered ones.
+    Raise UnknownName with close matches, BenchError."""
     shard = parse_shard(request.shard) if request.shard is not None else None
     on_ray, device = request.executor == "ray", request.device
     if request.executor not in ("local", "ray"):
@@ -218,8 +219,11 @@ def prepare(request: RunRequest, settings: Settings) -> RunPlan:
         )
     if not on_ray and (request.address is not None or request.gpus_per_task != 1):
         raise BenchError("--address and --gpus-per-task need --executor ray.")
-    cards = tuple(choose_cards(joined(request.models), settings))
-    prepared = RunPlan(tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards).planned()
+    held = {each.card.name: each for each in loaded}
+    cards = tuple([each.card for each in loaded] or choose_cards(joined(request.models), settings))
+    prepared = RunPlan(
+        tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards, loaded=held
+    ).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:

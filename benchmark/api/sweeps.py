@@ -24,7 +24,7 @@ from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
-from registry.class_lists import is_class_list, read_class_list, write_mapping
+from registry.class_lists import given_labels
 from registry.files import conversions, expanded
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
@@ -340,12 +340,8 @@ class TrainingRun:
     def _given(self) -> dict[str, Any]:
         """Return the options of every registration. A list of classes becomes one label space of the whole run."""
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.given.items() if v is not None}
-        labels = str(given.get("labels") or "")
-        if labels and is_class_list(labels):
-            mapping = write_mapping(read_class_list(labels, self.run), self.settings.cards / "labels")
-            given["labels"] = str(mapping)
-        elif Path(labels).suffix in (".yaml", ".yml"):
-            given["labels"] = str(expanded(labels).resolve())
+        if given.get("labels"):
+            given["labels"] = given_labels(str(given["labels"]), self.run, self.settings.cards)[0]
         return given
 
     def _leave_out(self, path: Path, why: str) -> None:

@@ -241,12 +241,12 @@ def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedM
     return model, layout
 
 
-def check_tuned(model: LoadedModel, device: str = "cpu") -> list[Check]:
+def check_tuned(model: LoadedModel) -> list[Check]:
     """Check that a loaded network answers alike in its tuned form; no row if that is the network itself."""
     images, name = probe(model), "tuned form"
     try:
         with torch.no_grad():
-            tuned = feed(model, Tuning(len(images)), device=device)
+            tuned = feed(model, Tuning(len(images)), device=str(images.device))
             gap = distance(tuned.run(images), model.forward(images))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
         return [Check(name=name, ok=False, detail=f"the copy that runs use fails ({reason(error)})")]

@@ -304,21 +304,6 @@ class Diff:
             return "no change for the worse shown"
         return "equivalent" if self.margin.both else "not inferior"
 
-    @property
-    def sentence(self) -> str:
-        """The verdict with the differences that decide it, in a line."""
-        parts = [f"{self.new} against {self.base}: {self.verdict}"]
-        for change in self.changes:
-            paired = change.row.comparison
-            if change.verdict != self.verdict:
-                continue
-            numbers = change.reason or f"no interval, n={paired.n}"
-            if change.low is not None and change.high is not None and paired.difference is not None:
-                interval = f"{paired.difference:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
-                numbers = f"{paired.a:.4f} instead of {paired.b:.4f}, difference {interval}, n={paired.n}"
-            parts.append(f"{change.row.title} ({change.row.suite}): {numbers}")
-        return "; ".join(parts)
-
     def __repr__(self) -> str:
         return f"<{self.new} against {self.base}: {self.verdict}; str() for the verdict in Markdown>"
 

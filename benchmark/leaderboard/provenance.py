@@ -20,11 +20,6 @@ from registry.files import redacted
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
 
-#: Why a network of source "memory" has no command.
-IN_MEMORY = (
-    "it was evaluated in memory, and no card loads it: have the object again, and gb.evaluate(net, save=True) "
-    "registers it"
-)
 #: Options of `bench register` for what a network is fed.
 _INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "scale", "resize_mode"))
 #: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
@@ -92,7 +87,7 @@ def rerun_command(
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
         return Rerun(before=(*bring, *given, *(() if own else rests_on)))
     if observer.card.get("source") == "memory":
-        return Rerun(before=(IN_MEMORY,))
+        return Rerun(before=("it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one",))
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     request = _checked_request([observer.name, *shown], score.suite, first["details"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from registry.cards import Source
+from registry.cards import Checkpoint, Source
 from registry.class_lists import ClassList, match_name, space_name, write_mapping
 from registry.determinism_checks import Check
 from registry.documents import read_json
@@ -51,6 +51,7 @@ class Draft:
     rows: tuple[Check, ...] = ()  # facts to report
     files: tuple[Path, ...] = ()  # files written for the card
     bare: bool = False  # only its features are wanted, for a new head
+    checkpoint: Checkpoint | None = None  # its place in a training
 
 
 def require_fitting(arch: str, options: Mapping[str, Any]) -> None:

@@ -61,9 +61,7 @@ def network(card: ModelCard, _place: WeightSources, _outputs: int, *, bare: bool
     if bare or function is None or card.preprocess is None:
         raise CardError(f"'{card.name}': expected predict(images), which decides and has no features.")
     module = Function(function, label_space(card.labels), card.name)
-    with its_own_fault(place, "predict failed on 4 images", "Its images are [n, 3, h, w] float32 (--size)."):
-        values = module.values(pictures(4, card.preprocess.size))
-    module.normalised = values.ndim == 2 and are_probabilities(values)
+    module.settle(pictures(4, card.preprocess.size), place, "Its images are [n, 3, h, w] float32 (--size).")
     return module.eval(), source_code("python:" + place, module)
 
 
@@ -76,6 +74,12 @@ class Function(nn.Module):
         super().__init__()
         self.function, self.name, self.classes = function, name, len(space.classes)
         self.places = {word: at for names in (space.words, space.classes) for at, word in enumerate(names)} | {"na": -1}
+
+    def settle(self, images: Any, place: str, expected: str) -> None:
+        """Try a few images, and learn from them whether the function gives probabilities. Raises CardError."""
+        with its_own_fault(place, f"predict failed on {len(images)} images", expected):
+            values = self.values(images)
+        self.normalised = values.ndim == 2 and are_probabilities(values)
 
     def values(self, images: Tensor) -> NDArray[Any]:
         """Return the function's answers for [n, 3, h, w]. Raises AnswerError for another shape."""

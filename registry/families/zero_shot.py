@@ -193,7 +193,7 @@ class ZeroShot(Tower):
         return self.scale * vectors @ self.weight.T + self.bias
 
 
-def zero_shot(visual: nn.Module, card: ModelCard) -> ZeroShot:
+def zero_shot(visual: nn.Module, card: ModelCard | Draft) -> ZeroShot:
     """Return an image tower with the frozen class vectors of a card. Raises WeightsError."""
     file, digest = (str(card.options.get(name, "")) for name in ("text_head", "prompts"))
     return ZeroShot(visual, read_text_head(Path(file), digest))

@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import gestaltbench as gb
-import registry.code as code
 from benchmark.api import Silent
 from benchmark.engine.untouched import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
 from registry.cards import BUILTIN_FOLDER
 from registry.code import code_digest
-from registry.in_memory import Said, copied, hold
+from registry.families.family import Draft
+from registry.in_memory import copied, hold
 from registry.register import CardFolder
 from registry.world_networks import TinyResNet
 
@@ -67,10 +67,11 @@ def locked():
     return net
 
 
-def held(net, **said):
+def held(net, preprocess=None, labels=None):
     settings = read_settings()
     shelf = CardFolder(cards=settings.cards, place=settings.place)
-    return hold(net, Said(**said), shelf, "cpu", lambda _model: [])
+    draft = Draft(name="", arch="", source="memory")
+    return hold(net, preprocess, labels, draft, shelf, "cpu", lambda _model: [], False)[0]
 
 
 def evaluated(net, db, **more):
@@ -100,11 +101,11 @@ def decisions(model):
 def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
     for net, said, error, words in [
         (small(), {}, CardError, "does not state its input. Give preprocess="),
-        (small(), {"preprocess": FIELDS}, LabelError, "outputs. Give labels=: geirhos16"),
+        (small(), {"preprocess": FIELDS}, WeightsError, "16 outputs are those of label space geirhos16 or world16"),
         (small(), {"preprocess": FIELDS, "labels": [*map(str, range(7))]}, LabelError, "outputs have no names"),
         (small(), {"preprocess": FIELDS, "labels": ["a", "b"]}, WeightsError, r"logits \(2, 2\)"),
         (small(), {"preprocess": 7, "labels": "world16"}, CardError, "preprocess=int: expected a callable"),
-        (small(), {"preprocess": {"size": 64}, "labels": "world16"}, CardError, "does not state its input"),
+        (small(), {"preprocess": {"size": 64}, "labels": "world16"}, CardError, "Give mean, std"),
         (7, {}, CardError, "expected a network or a function"),
         (locked(), {}, CardError, "network Small cannot be read .*its copy answers"),
         (lambda images: 1 / 0, {"preprocess": FIELDS, "labels": "world16"}, CardError, "division by zero"),
@@ -206,7 +207,7 @@ def test_the_same_weights_in_memory_and_in_a_file_are_one_observer(tmp_path):
     ):
         assert evaluated(net, db, preprocess=None, labels=None).name == "world-standard-0"
     first = evaluated(small(), db, name="mine")
-    assert first.headlines().keys() == {"cue-conflict"} and len(first.trials("cue-conflict")) > 0
+    assert first.headlines.keys() == {"cue-conflict"} and len(gb.trials("mine", "cue-conflict", db=db)) > 0
     assert "mine" in repr(first) and "<table" in first._repr_html_()
     with pytest.raises(BenchError, match="cannot be reproduced: it was evaluated in memory"):
         gb.reproduce("mine", "cue-conflict", db=str(db))
@@ -233,20 +234,15 @@ class Stopping(Silent):
         raise KeyboardInterrupt
 
 
-def test_what_an_object_lacks_is_named_as_an_argument():
-    with pytest.raises(CardError, match=r"Give mean=, std= as it was trained"):
-        gb.evaluate(TinyResNet(16), "cue-conflict", preprocess={"size": 64}, labels="world16", check=False)
-
-
 @pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_and_doubles_nothing(tmp_path):
-    whole = evaluated(small(), tmp_path / "whole.db", limit=600)
+    trials = lambda db: gb.trials(whole.name, "cue-conflict", db=db)  # noqa: E731
+    whole = evaluated(small(), tmp_path / "whole.db")
     with pytest.raises(KeyboardInterrupt):
-        evaluated(small(), tmp_path / "r.db", limit=600, progress=Stopping())
-    for _ in range(2):
-        again = evaluated(small(), tmp_path / "r.db", limit=600)
-        assert again.frame().value.equals(whole.frame().value)
-        assert len(again.trials("cue-conflict")) == len(whole.trials("cue-conflict"))
+        evaluated(small(), tmp_path / "r.db", progress=Stopping())
+    again = evaluated(small(), tmp_path / "r.db")
+    assert again.frame().value.equals(whole.frame().value)
+    assert len(trials(tmp_path / "r.db")) == len(trials(tmp_path / "whole.db"))
 
 
 def objects(folder):
@@ -338,7 +334,7 @@ def test_objects_of_libraries_decide_as_their_own_pipelines(tmp_path):
     count = 0
     for name, net, said, own in objects(tmp_path):
         said = {"labels": str(tmp_path / "four.yaml")} if said == {"labels": None} else said
-        model = held(copy.copy(net), **said).model
+        model = held(copy.copy(net), **said)
         agreeing = np.mean(np.array(decisions(model)) == own)
         assert agreeing == 1, (name, agreeing)
         count += 1
@@ -358,5 +354,4 @@ def test_a_class_typed_in_a_notebook_counts_by_its_source(monkeypatch):
     noted = typed("def f(x):  # of x\n    '''Add one.'''\n    return x + 1\n", "<cell 2>")
     other = typed("def f(x):\n    return x + 2\n", "<cell 3>")
     assert code_digest(plain) == code_digest(noted) != code_digest(other)
-    assert code._typed(plain) == "def f(x):\n    return x + 1"
     assert sys.modules["__main__"] is not plain

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,7 +95,7 @@ def test_a_failure_is_logged_and_the_training_goes_on(tmp_path, monkeypatch):
     for line, said in zip(
         lines,
         (
-            "run: step 0 was not logged: OSError: disk full",
+            "run: step 0 was not evaluated: OSError: disk full",
             "run: step 1 was not evaluated: no label space is called 'nonsense'",
             "run: step 2 was not evaluated: expected a network or a function",
         ),
@@ -109,7 +108,7 @@ def test_mistakes_are_raised_before_the_training(tmp_path):
     for given, said in (
         ({"every": 0}, "every=0: expected a number of steps"),
         ({"suites": "cue-conflictt"}, "Did you mean: cue-conflict"),
-        ({"budget": "5"}, "budget='5': expected seconds"),
+        ({"budget": "200%"}, "budget='200%': expected seconds"),
         ({"budget": -1}, "or a share such as"),
         ({"log": 3}, "log=int: expected a logger"),
         ({"db": tmp_path / "none" / "r.db"}, "does not exist"),
@@ -123,23 +122,20 @@ def test_mistakes_are_raised_before_the_training(tmp_path):
 def test_a_budget_fits_cheap_suites_first(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(watching, "monotonic", lambda: now[0])
-    cheap, dear = (
-        SimpleNamespace(only=(name,), tasks=[SimpleNamespace(passes=n)]) for name, n in (("a", 10), ("b", 300))
-    )
-    seconds = watching.Budget.of(5)
-    assert seconds.fits(cheap, 100)  # nothing is known yet
-    seconds.note(cheap, 1.0)
+    watch = Watch(nn.Identity(), name="run", every=1, budget=5)
+    assert watch._fits(100, "a", 10)  # nothing is known yet
+    watch._paces["a"] = 0.1
     now[0] = 101
-    assert not seconds.fits(dear, 100)  # 30 s by its passes
-    seconds.note(dear, 4.0)
-    assert seconds.fits(dear, 100) and not seconds.fits(dear, 99)
-    share = watching.Budget.of("10%")
-    share.started, share.spent = 1.0, 11.0  # of 100 s
-    assert share.left == pytest.approx(-1)
-    share.spent = 5.0
-    share.note(cheap, 1.0)
-    assert share.left == 5 and share.fits(cheap, 100) and not share.fits(dear, 100)  # 30 s
-    assert watching.Budget.of(None).fits(dear, 0)
+    assert not watch._fits(100, "b", 300)  # 30 s by its passes
+    watch._paces["b"] = 4 / 300
+    assert watch._fits(100, "b", 300) and not watch._fits(99, "b", 300)
+    now[0] = 1
+    watch = Watch(nn.Identity(), name="run", every=1, budget="10%")
+    now[0], watch._paces["a"], watch.spent = 101, 0.1, 11.0  # of 100 s
+    assert not watch._fits(101)
+    watch.spent = 5.0
+    assert watch._fits(101, "a", 10) and not watch._fits(101, "b", 300)
+    assert watching.budget_of(None) == (float("inf"), float("inf"))
 
 
 class Images(nn.Module):
@@ -214,75 +210,73 @@ def test_trainer_logs_to_its_own_loggers(tmp_path):
     assert list(logged) == [0, 2, 4] and logged == biases(tmp_path / "r.db", "hf")
 
 
+# Processes are forks of one that has imported everything, and that has not computed anything yet.
 LOOP = f"""
-import os, sys, signal, torch
+import os, sys, signal
+from multiprocessing import get_context
+import torch
 from torch import distributed, nn
+import benchmark.engine.run, benchmark.transforms.corruptions, scipy.linalg
+from benchmark.store import Store
 from gestaltbench.training import Watch
 from registry.world_networks import tiny_resnet
 
-def main(rank, size):
-    if size > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
-        distributed.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=size)
+def main(db, rank=0, size=1, killed=False):
+    torch.set_num_threads(1)
     torch.manual_seed(0)
-    net = nn.parallel.DistributedDataParallel(tiny_resnet(16)) if size > 1 else tiny_resnet(16)
-    watch = Watch(net, name="run", every=1, db=sys.argv[1], **{ {**RUN, "limit": 130, "batch": 130}!r})
-    if "kill" in sys.argv:
-        from benchmark.store import Store
+    net = tiny_resnet(16)
+    if size > 1:
+        distributed.init_process_group("gloo", init_method=f"file://{{os.getcwd()}}/gloo", rank=rank, world_size=size)
+        net = nn.parallel.DistributedDataParallel(net)
+    if killed:
         put = Store.put_chunks
-        def killed(self, *given):
+        def put_and_die(self, *given):
             put(self, *given)
             os.kill(os.getpid(), signal.SIGKILL)
-        Store.put_chunks = killed
+        Store.put_chunks = put_and_die
+    watch = Watch(net, name="run", every=1, db=db, **{RUN!r})
     watch(0)
     if size > 1 and rank:  # running statistics of the other rank differ, and then an evaluation of it fails
         net.module.stem_norm.running_mean += 1
     watch(1)
     if rank:
         watch._how["labels"] = "nonsense"
-    watch(2)
+    if size > 1:
+        watch(2)
 
-if __name__ == "__main__":
-    size = int(sys.argv[2])
-    torch.multiprocessing.spawn(main, (size,), nprocs=size) if size > 1 else main(0, 1)
+def run(*works):
+    both = [get_context("fork").Process(target=main, args=work) for work in works]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    print(*[one.exitcode for one in both])
+
+run(["once.db"])
+run(["ranks.db", 0, 2], ["ranks.db", 1, 2])
+run(["killed.db", 0, 1, True])
+run(["killed.db"], ["killed.db"])
 """
 
 
 @pytest.mark.slow
 def test_ranks_answer_a_shard_each_and_a_kill_or_a_second_process_changes_nothing(tmp_path):
-    script = tmp_path / "loop.py"
-    script.write_text(LOOP)
-
-    def start(db, size=1, *words):
-        words = [str(tmp_path / db), str(size), str(tmp_path / f"{db}.gloo"), *words]
-        return subprocess.Popen([sys.executable, str(script), *words], stderr=subprocess.PIPE, text=True)
-
-    once = start("once.db")
-    assert once.wait() == 0, once.stderr.read()
-    ranks = start("ranks.db", 2)
-    said = ranks.communicate()[1]
-    assert ranks.returncode == 0, said
-    assert "step 2 was not evaluated: rank 1: no label space is called 'nonsense'" in said
-    killed = start("killed.db", 1, "kill")
-    assert killed.wait() == -signal.SIGKILL
-    both = [start("killed.db") for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0], [one.stderr.read() for one in both]
-    for db in ("ranks.db", "killed.db"):
-        last = 2 if db == "ranks.db" else 3
-        once = [(title, shown, points[:last]) for title, shown, points in curves(tmp_path / "once.db")]
-        assert curves(tmp_path / db) == once and len(once) == 2, db
+    done = subprocess.run([sys.executable, "-c", LOOP], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n") == ["0", "0 0", str(-signal.SIGKILL), "0 0", ""], done.stderr
+    assert "step 2 was not evaluated: rank 1: no label space is called 'nonsense'" in done.stderr
+    once = curves(tmp_path / "once.db")
+    assert len(once) == 2 and [len(points) for _, _, points in once] == [2, 2]
+    assert curves(tmp_path / "ranks.db") == curves(tmp_path / "killed.db") == once
     assert counts(tmp_path / "killed.db") == counts(tmp_path / "once.db")
 
 
 @pytest.mark.slow
 def test_no_worse_raises_the_verdicts_sentence(tmp_path):
     db = tmp_path / "r.db"
-    asked = {"suite": "cue-conflict", "db": db, "limit": 48, "batch": 48}
-    gb.run(["world-standard-0", "world-standard-1", "world-stylised-0"], "cue-conflict", limit=48, batch=48, db=db)
+    asked = {"suite": "cue-conflict", "db": db, "limit": 24, "batch": 24}
+    gb.run(["world-standard-0", "world-standard-1", "world-stylised-0"], "cue-conflict", limit=24, batch=24, db=db)
     gb.no_worse("world-stylised-0", "world-standard-0", **asked)
-    with pytest.raises(
-        AssertionError, match=r"^world-standard-0 against world-stylised-0: worse; shape bias"
-    ) as caught:
+    with pytest.raises(AssertionError, match=r"^### `world-standard-0` against `world-stylised-0`: worse\n") as caught:
         gb.no_worse("world-standard-0", "world-stylised-0", **asked)
     assert caught.value.diff.exit_code == 1
     with pytest.raises(AssertionError, match="inconclusive") as caught:
@@ -290,7 +284,7 @@ def test_no_worse_raises_the_verdicts_sentence(tmp_path):
     assert caught.value.diff.exit_code == 3
     given = asked | HOW
     gb.no_worse(net(), net(), **given)  # the same weights
-    with pytest.raises(AssertionError, match=r"^TinyResNet-\w{6} against world-stylised-0: worse"):
+    with pytest.raises(AssertionError, match=r"^### `TinyResNet-\w{6}` against `world-stylised-0`: worse"):
         gb.no_worse(net(), "world-stylised-0", **given)
 
 

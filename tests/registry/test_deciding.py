@@ -195,8 +195,8 @@ def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine
 
 
 @pytest.mark.parametrize(("kind", "options", "says"), [
-    ("plain", {}, "Give --mean, --std"),
-    ("any", HALF, "Give --size"),
+    ("plain", {}, "Give mean, std"),
+    ("any", HALF, "Give size"),
     ("plain", {**HALF, "size": 64}, "takes images of 32 px, not of 64. Leave --size out"),
     ("plain", {**HALF, "labels": "imagenet1k"}, r"returned \(2, 9\) for 2 images"),
     ("torn", HALF, r"torn\.onnx cannot be read \(.*Truncated, or no ONNX file"),

@@ -220,7 +220,7 @@ def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factori
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "message"), [
     ("Features", r"returned \(2, 5\).*backbone without a classifier"),
-    ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
+    ("Large", r"returned \(2, 21843\).*21843 outputs are those of label space imagenet21k"),
     ("Nothing", "returned str for 2 images.*one row of logits per image"),
     ("Several", r"2 outputs of shape \(2, 9\).*--output 0 or --output 1.deep"),
 ])  # fmt: skip
