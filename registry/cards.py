@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.functional_serializers import model_serializer
-from pydantic.functional_validators import AfterValidator, field_validator, model_validator
+from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.documents import field_problems, read_document, texts_in
-from registry.files import public, require_options, require_weights, write_whole
+from registry.documents import field_problems, own_table, read_document, texts_in
+from registry.files import file_name, is_url, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
 
 Source = Literal[
@@ -42,6 +42,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 #: Longer texts are no names or notes; paths and URLs stay far below.
 LONGEST = 4000
+
+#: Keyword arguments of timm and torchvision networks that a card may set.
+KEYWORDS: frozenset[str] = frozenset(own_table("card_options")["keywords"])
+_KINDS = {"text": str, "mapping": Mapping, "number": int | float}
+_OPTIONS = {name: kind for kind, names in own_table("card_options")["options"].items() for name in names}
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
+#: Of a number that shapes a network: depth, width, pixels.
+_LARGEST = 4096
 
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
@@ -152,7 +161,7 @@ class ModelCard(BaseModel):
     arch: str = Field(min_length=1)
     # a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the
     # architecture before training), or nothing
-    weights: Annotated[str | None, AfterValidator(require_weights)] = None
+    weights: str | None = None
     sha256: Digest | None = None  # of the loaded state dict
     file_sha256: Digest | None = None  # of the download
     preprocess: Preprocess | None = None
@@ -220,6 +229,15 @@ class ModelCard(BaseModel):
             raise ValueError(f"another name than {' and '.join(TAKEN)}, which are rows of tables")
         return name
 
+    @field_validator("weights")
+    @classmethod
+    def _inside(cls, weights: str | None) -> str | None:
+        if is_url(weights):
+            file_name(str(weights))
+        elif weights and weights.startswith(("package:", "builtin:")) and not _INSIDE.fullmatch(weights):
+            raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
+        return weights
+
     @field_validator("training")
     @classmethod
     def _plain_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -240,10 +258,31 @@ class ModelCard(BaseModel):
 
     @model_validator(mode="after")
     def _usable(self) -> ModelCard:
-        require_options(self.options, code=self.arch.startswith("python:"), ideal=self.source == "ideal")
+        for name, value in self.options.items():
+            kind = _OPTIONS.get(name, "")
+            if not kind and self.source != "ideal":  # whose rule may take options of its own
+                raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
+            if kind and not isinstance(value, _KINDS[kind]):
+                raise ValueError(f"options.{name}: expected {kind}, found {type(value).__name__}")
+        # A Python function, which is code anyway, has keyword arguments of its own.
+        kwargs = {} if self.arch.startswith("python:") else self.options.get("kwargs", {})
+        for name, value in kwargs.items():
+            if name not in KEYWORDS:
+                known = ", ".join(sorted(KEYWORDS))
+                raise ValueError(f"options.kwargs: a card may not set {name!r}; it may set {known}")
+            if not _shapes(value):
+                raise ValueError(f"options.kwargs.{name}: a number, a truth value, a word or a list of these")
         if self.preprocess is None and self.source != "ideal":
             raise ValueError("preprocess: needed for every source but 'ideal'")
         return self
+
+
+def _shapes(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(_WORD.fullmatch(value))
+    if isinstance(value, list):
+        return len(value) <= 64 and all(map(_shapes, value))
+    return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
 
 
 @contextmanager

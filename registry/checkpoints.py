@@ -22,10 +22,10 @@ from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from registry.convert import State, npy_content, npz_content, pickled_content, refusal, script_state, unpacked
+from registry.documents import own_table
 from registry.files import absence, digest_state, is_file
 from registry.inert_pickles import torch_content
 from registry.normalisation import Normalisation, normalising_parts, stated_in
@@ -56,20 +56,15 @@ def _empty(kind: type) -> type:
 def _stand_ins() -> list[Any]:
     """Return (stand-in, name of what it replaces) of each object in harmless.yaml, as torch takes them."""
     kinds = {"inert": _Inert, "mapping": _empty(OrderedDict), "list": _empty(list)}
-    listed = yaml.safe_load(Path(__file__).with_name("harmless.yaml").read_text(encoding="utf-8"))
     pairs = []
-    for kind, patterns in listed.items():
+    for kind, patterns in own_table("harmless").items():
         for pattern in patterns:
             parts = [part.split("|") for part in re.split(r"[{}]", pattern)]  # every second part is in braces
             pairs += [(kinds[kind], "".join(words)) for words in product(*parts)]
     return pairs
 
 
-#: Where training scripts put the state dict. Averaged (EMA) weights come first: their authors evaluate those.
-WRAPPERS = (
-    "state_dict_ema", "model_ema", "ema", "ema_state_dict",
-    "state_dict", "model_state_dict", "model", "net", "shadow", "module",
-)  # fmt: skip
+WRAPPERS: list[str] = own_table("training_words")["weights"]
 
 
 def _members(path: Path) -> dict[str, int]:

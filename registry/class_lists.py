@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from registry.documents import read_bytes, read_json
+from registry.documents import own_table, read_bytes, read_json
 from registry.files import digest_data, expanded, is_folder, write_whole
 from registry.labels import LABEL_SPACES, by_classes, geirhos_groups, imagenet1k, label_space, spaces_of_size
 from registry.user_errors import LabelError, foreign, shown, some_of, unprintable
@@ -158,14 +158,7 @@ def write_mapping(classes: ClassList, folder: Path) -> Path:
     return path
 
 
-#: Entries in which training code keeps the classes: name -> index, index -> name, or names in output order.
-FIELDS = frozenset(
-    {
-        *("class_to_idx", "class2idx", "label2id", "label_to_idx", "label_to_id"),
-        *("idx_to_class", "idx2class", "id2label", "idx_to_label", "id_to_label", "index_to_class"),
-        *("classes", "class_names", "classnames", "label_names", "labels", "names", "categories"),
-    }
-)
+FIELDS = frozenset(own_table("training_words")["classes"])
 _LEVELS = 4  # of nested entries: {"hyper_parameters": {"data": {"class_to_idx": ...}}}
 
 

@@ -69,6 +69,13 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+@cache
+def own_table(name: str) -> Any:
+    """Return what `registry/NAME.yaml` holds. All callers share it."""
+    content = (Path(__file__).parent / f"{name}.yaml").read_bytes()
+    return yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
+
+
 def texts_in(value: Any) -> Iterator[str]:
     """Yield every text of nested plain data, keys among them."""
     if isinstance(value, str):

@@ -118,32 +118,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# A card is data: whatever it names, loading it must not run code of its author's. So what is handed to timm and
-# torchvision is a fixed list of keyword arguments that shape a network; none of them can name a file or a function.
-
-#: Keyword arguments of timm and torchvision networks that a card may set.
-KEYWORDS = frozenset({
-        "act_layer", "aux_logits", "class_token", "depth", "depths", "drop_path_rate", "drop_rate",
-        "dynamic_img_pad", "dynamic_img_size", "embed_dim", "embed_dims", "global_pool", "image_size", "img_size",
-        "in_chans", "init_values", "init_weights", "mlp_ratio", "norm_layer", "num_classes", "num_heads",
-        "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
-        "strict_img_size", "transform_input", "width_mult", "window_size",
-})  # fmt: skip
-#: Options of a card, and what each holds.
-_TEXTS = (
-    "convert", "file", "head", "ignore", "install", "key", "output", "prompts", "repository", "templates", "text_head",
-    "trained_on",
-)  # fmt: skip
-_MAPPINGS = ("api", "boxes", "kwargs")
-_OPTIONS: Mapping[str, Any] = {
-    **dict.fromkeys(_TEXTS, str), **dict.fromkeys(_MAPPINGS, Mapping), "p": int | float, "answer": int
-}  # fmt: skip
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
-#: Of a number that shapes a network: depth, width, pixels.
-_LARGEST = 4096
-
-
 def is_url(text: str | None) -> bool:
     """Return whether a card's `weights` is to be downloaded."""
     return bool(text) and str(text).lower().startswith(("http://", "https://"))
@@ -190,39 +164,6 @@ def redacted(text: str) -> str:
     for pattern, mask in _SECRETS if set(":@?") & set(text) or " " in text else ():
         text = pattern.sub(mask, text)
     return text
-
-
-def require_weights(weights: str | None) -> str | None:
-    """Check the form of a card's `weights`, and return them."""
-    if is_url(weights):
-        file_name(str(weights))
-    elif weights and weights.startswith(("package:", "builtin:")) and not _INSIDE.fullmatch(weights):
-        raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
-    return weights
-
-
-def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> None:
-    """Check a card's `options`. code: the architecture is a Python function, which is code anyway: its keyword
-    arguments are its own; ideal: an ideal observer, whose rule may take options of its own."""
-    for name, value in options.items():
-        if name not in _OPTIONS and not ideal:
-            raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
-        if not isinstance(value, kind := _OPTIONS.get(name, object)):
-            expected = getattr(kind, "__name__", "number").lower().replace("str", "text")
-            raise ValueError(f"options.{name}: expected {expected}, found {type(value).__name__}")
-    for name, value in options.get("kwargs", {}).items():
-        if not code and name not in KEYWORDS:
-            raise ValueError(f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}")
-        if not code and not _shapes(value):
-            raise ValueError(f"options.kwargs.{name}: a number, a truth value, a word or a list of these")
-
-
-def _shapes(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(_WORD.fullmatch(value))
-    if isinstance(value, list):
-        return len(value) <= 64 and all(map(_shapes, value))
-    return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
 
 
 @contextmanager

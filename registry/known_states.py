@@ -4,15 +4,14 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
-import yaml
 from torch import Tensor
 
 from registry.architectures import random_seed
 from registry.cards import ModelCard, Preprocess, builtin_cards, heads_of
 from registry.determinism_checks import Check
+from registry.documents import own_table
 from registry.files import WeightSources, canonical, digest_state, write_whole
 from registry.labels import label_space
 from registry.model import LoadedModel
@@ -29,21 +28,15 @@ def state_key(state: Mapping[str, Tensor]) -> str:
     return digest_state(plain)
 
 
-@cache
-def _listed() -> Mapping[str, str]:
-    """Return the key of each built-in card whose weights come with a package or the program -> the card's name."""
-    known: dict[str, str] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return known
-
-
 def _folder(place: WeightSources) -> Path:
     return place.weights_folder.with_name("known")
 
 
 def known_card(key: str, place: WeightSources) -> ModelCard | None:
     """Return the card of the published network with these weights; None if they are not known here."""
-    if key in _listed():
-        return builtin_cards()[_listed()[key]]
+    # by the networks whose weights come with a package or the program
+    if name := own_table("known_states").get(key):
+        return builtin_cards()[name]
     for file in sorted(_folder(place).glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError, LabelError):  # no record, or its labels are gone
             record = json.loads(file.read_bytes())

@@ -13,9 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from registry.documents import read_document, texts_in
+from registry.documents import own_table, read_document, texts_in
 from registry.files import digest_data
 from registry.user_errors import LabelError, shown, unknown_name, unprintable
 
@@ -117,7 +115,7 @@ def _places(classes: Sequence[str]) -> dict[str, int]:
 @cache
 def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
     """Return category -> ImageNet-1k outputs, the sixteen categories in alphabetical order."""
-    return {name: _outputs(items) for name, items in _table("geirhos16.yaml").items()}
+    return {name: _outputs(items) for name, items in own_table("label_spaces/geirhos16").items()}
 
 
 @cache
@@ -125,15 +123,10 @@ def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
     """Return the groups of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
     "laion-c"): class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct
     for it; empty for every other set."""
-    table, (wnids, _) = _table("natural.yaml").get(name, []), imagenet1k()
+    table, (wnids, _) = own_table("label_spaces/natural").get(name, []), imagenet1k()
     if isinstance(table, dict):
         return {folder: _outputs(items) for folder, items in table.items()}
     return {wnids[output]: (output,) for output in _outputs(table)}
-
-
-def _table(name: str) -> dict[str, Any]:
-    table: dict[str, Any] = yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
-    return table
 
 
 def _outputs(items: Sequence[Any]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
 from registry.convert import has_tensors, written
+from registry.documents import own_table
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources
@@ -369,10 +370,6 @@ def _of_shapes(shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
 
 # The architecture of a checkpoint as its training script states it, or as its file name suggests it.
 
-#: What training scripts call the architecture, at the top or among their arguments.
-_NAMES = ("arch", "architecture", "model_name", "model_arch", "model", "backbone", "network", "net")
-_PLACES = ("args", "hyper_parameters", "config", "cfg", "hparams", "opt", "model_args")
-
 
 def required_arch(file: Path | None) -> str:
     """Return the architecture that a checkpoint states. Raises CardError, with the one that its name suggests, and
@@ -400,10 +397,10 @@ def required_arch(file: Path | None) -> str:
 
 
 def _stated(content: Any) -> Iterator[str]:
-    entries = content if isinstance(content, Mapping) else {}
-    inner = [entries.get(place) for place in _PLACES]
+    entries, words = content if isinstance(content, Mapping) else {}, own_table("training_words")
+    inner = [entries.get(place) for place in words["arguments"]]
     for part in (entries, *(each if isinstance(each, Mapping) else getattr(each, "__dict__", {}) for each in inner)):
-        for name in _NAMES:
+        for name in words["architecture"]:
             if isinstance(value := part.get(name), str):
                 yield value.partition(".")[0] if value.count(":") == 0 else value
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess, ResizeMode, Triple
 from registry.determinism_checks import Check
-from registry.documents import field_problems, read_json
+from registry.documents import field_problems, own_table, read_json
 from registry.files import digest_file, is_file
 from registry.normalisation import Normalisation, agrees, as_text, scale_of
 from registry.user_errors import CardError, WeightsError, foreign, shown
@@ -190,26 +190,12 @@ def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
         raise CardError(f"{what} states {problem['loc'][0]} {problem['input']!r}: {problem['msg']}.") from error
 
 
-#: What training scripts call the parts of an input: the arguments of torchvision's and DeiT's, and usual
-#: hyperparameters of Lightning modules.
-_CALLED = {
-    "size": ("val_crop_size", "crop_size", "img_size", "image_size", "input_size"),
-    "resize": ("val_resize_size", "resize_size"),
-    "crop_pct": ("crop_pct", "eval_crop_ratio"),
-    "interpolation": ("interpolation",),
-    "mean": ("mean", "image_mean", "img_mean", "norm_mean"),
-    "std": ("std", "image_std", "img_std", "norm_std"),
-}
-#: Of timm's scripts, which save all of them, None where timm's own configuration of the network was taken.
-_TIMM = {"model", "img_size", "input_size", "crop_pct", "mean", "std", "interpolation"}
-
-
 def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
     """Return the input described by a training script's settings at `place` of the checkpoint `origin`. Raises
     WeightsError for settings that a card cannot express."""
     free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
-        if not settings.keys() >= _TIMM:
+        if not settings.keys() >= {*own_table("training_words")["timm"]}:
             return StatedInput(_by_usual_names(settings), f"stated by the checkpoint ({place})")
         config: Any = import_module("timm.models").get_pretrained_cfg(str(settings["model"]))
         known: dict[str, Any] = {} if config is None else config.to_dict()
@@ -219,11 +205,11 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
 
 
 def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Preprocess` in settings (names: `_CALLED`). Raises ValueError for what no card has."""
+    """Return the fields of `Preprocess` in settings by their usual names. Raises ValueError for what no card has."""
     fields: dict[str, Any] = {}
     given: dict[str, Any] = {
         part: next((settings[name] for name in names if settings.get(name) is not None), None)
-        for part, names in _CALLED.items()
+        for part, names in own_table("training_words")["input"].items()
     }
     sides = given["size"] if isinstance(given["size"], list | tuple) else [given["size"]]
     if sides and all(isinstance(side, int) for side in sides):

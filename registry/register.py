@@ -10,7 +10,7 @@ from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
-from registry.cards import Certificate, ModelCard, Preprocess, Source
+from registry.cards import KEYWORDS, Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.class_lists import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.convert import refuse_folder
@@ -18,7 +18,7 @@ from registry.determinism_checks import Check, check_network, takes_only_its_siz
 from registry.download import fetch_weights, first_use
 from registry.families.family import Draft, family_of, of_files, repository_folder, require_fitting
 from registry.families.predict import predicting
-from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder, is_url, public
+from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.known_states import known_check, remember
 from registry.loading import brought_transform, load_network, required_arch, stated_weights

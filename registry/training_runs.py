@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from registry.documents import own_table
 from registry.files import CONVERTED, is_file
 from registry.user_errors import WeightsError, foreign, shown, some_of
 
@@ -13,10 +14,6 @@ Unit = Literal["step", "epoch"]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 #: What training scripts call them, in names of files and beside the weights.
 _CALLED: Mapping[Unit, str] = {"step": r"global_?steps?|steps?|iterations?|iters?|its?", "epoch": r"epochs?|ep"}
-_KEYS: Mapping[Unit, tuple[str, ...]] = {
-    "step": ("global_step", "step", "iteration", "iter", "n_iter", "num_updates"),
-    "epoch": ("epoch", "epochs"),
-}
 #: A whole number, and no part of a longer one or of a word (10k, 1e5).
 _NUMBER = r"(\d{1,15})(?![\d.]*\d|[a-z]\d|[km](?![a-z0-9]))"
 #: A number by itself, or after "checkpoint" and the like, at the end of a name.
@@ -127,7 +124,7 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
     else:
         content = read_content(path)
     steps: dict[Unit, int] = {}
-    for unit, keys in _KEYS.items() if isinstance(content, Mapping) else ():
+    for unit, keys in own_table("training_words")["position"].items() if isinstance(content, Mapping) else ():
         for value in (content[key] for key in keys if key in content):
             if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):  # metadata of safetensors are text
                 value = int(value)

@@ -14,12 +14,12 @@ from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from registry.cards import ModelCard
 from registry.checkpoints import refuse_onnx
+from registry.documents import own_table
 from registry.download import weights_path
 from registry.families.family import Draft, quiet
 from registry.files import WeightSources, absence, digest_file, expanded, is_file
@@ -27,7 +27,7 @@ from registry.preprocessing import StatedInput
 from registry.programs import require_proof
 from registry.user_errors import CardError, WeightsError, foreign, shown
 
-_ALLOWED = yaml.safe_load(Path(__file__).with_name("exported_operators.yaml").read_text(encoding="utf-8"))
+_ALLOWED = own_table("families/exported_operators")
 OPERATORS, _FUNCTIONS = (frozenset(_ALLOWED[kind].split()) for kind in ("operators", "functions"))
 #: An operator of the list in any overload but those that write into a given tensor; arithmetic of Python on sizes; and
 #: a block without gradients, whose own graph is looked at, too. `where` without values has a size that hangs on them.
