@@ -49,7 +49,6 @@ class _Inert:
 
 
 def _empty(kind: type) -> type:
-    """Return what replaces another library's container: an empty one of Python's."""
     return type(kind.__name__, (), {"__new__": lambda _cls, *_args: kind()})
 
 
@@ -68,7 +67,6 @@ WRAPPERS: list[str] = own_table("training_words")["weights"]
 
 
 def _members(path: Path) -> dict[str, int]:
-    """Return the names in a zip archive and the bytes that each unpacks to; {} for another file."""
     if not is_zipfile(path):
         return {}
     with ZipFile(path) as archive:
@@ -76,7 +74,6 @@ def _members(path: Path) -> dict[str, int]:
 
 
 def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
-    """Raise WeightsError, with what to do, for a pointer of Git LFS, a web page, arrays, a pickle or TorchScript."""
     with path.open("rb") as file:
         start = file.read(400)
     if start.startswith(b"version https://git-lfs"):
@@ -250,7 +247,6 @@ def _states_in(
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """Return the tensor itself, or this process's shard of a DTensor."""
     own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return own
 
@@ -463,7 +459,6 @@ def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _triple(value: Any) -> list[float] | None:
-    """Return the three numbers of a list or a tensor; None for anything else."""
     flat = value.flatten().tolist() if isinstance(value, Tensor) else value
     is_triple = isinstance(flat, list | tuple) and len(flat) == 3 and all(isinstance(n, int | float) for n in flat)
     return [*map(float, flat)] if is_triple else None

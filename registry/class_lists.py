@@ -134,7 +134,6 @@ def match_names(names: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def _wnids_by_spelling() -> Mapping[str, tuple[str, ...]]:
-    """Return plain spelling -> WordNet ids or category."""
     known: dict[str, tuple[str, ...]] = {}
     for wnid, words in zip(*imagenet1k(), strict=True):
         for spelling in {_plain(word) for word in (words, *words.split(","))}:

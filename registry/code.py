@@ -154,7 +154,6 @@ def module_digest(root: str) -> str:
 
 
 def _data_of(package: str) -> list[str]:
-    """Return the names and digests of the data in a package's folder."""
     path = source_file(package)
     if path is None or path.name != "__init__.py":
         return []

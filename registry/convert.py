@@ -220,7 +220,6 @@ def _tensors_of(file: Path) -> State:
 
 
 def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> WeightsError:
-    """Return the error for a folder of PEFT: its adapter is to be merged into the network that it changes."""
     config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
     config = config if isinstance(config, dict) else {}
     timms = "" if "transformers" in str((config.get("auto_mapping") or {}).get("parent_library")) else arch

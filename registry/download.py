@@ -188,7 +188,6 @@ def fetch_whole(
 
 
 def _require_file(path: Path, sha256: str) -> None:
-    """Raise ValueError if what came is something else."""
     with path.open("rb") as file:
         start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):

@@ -38,7 +38,6 @@ Order = NDArray[np.intp]
 
 
 def _flags(how: Preprocess) -> str:
-    """Return the options of `bench register` that ask for this input."""
     mean, std = (",".join(f"{value:.3g}" for value in values) for values in (how.mean, how.std))
     more = (f" --scale {how.scale:g}" if how.scale != 1 else "") + " --channels bgr" * (how.channels == "bgr")
     return f"--mean {mean} --std {std}{more}"
@@ -92,7 +91,6 @@ class Finding:
 
 
 def _is_chance(right: int, n: int, classes: int) -> bool:
-    """Return whether guessing gives so many right answers of n (p > .05)."""
     return bool(stats.binomtest(right, n, 1 / classes, alternative="greater").pvalue > 0.05)
 
 
@@ -260,7 +258,6 @@ def class_orders(words: Sequence[str]) -> dict[str, Order]:
 
 
 def _mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Return the exact one-sided p of b being right more often than a on the same images."""
     gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
     return float(stats.binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
 

@@ -130,7 +130,6 @@ def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def _outputs(items: Sequence[Any]) -> tuple[int, ...]:
-    """Return the outputs of a list of such as 7 and "80-100"."""
     ends = [str(item).partition("-")[::2] for item in items]
     return tuple(i for first, last in ends for i in range(int(first), int(last or first) + 1))
 

@@ -37,7 +37,6 @@ from registry.user_errors import BenchError, CardError, Remedy, WeightsError, re
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
-    """Return timm's own download, through the Hugging Face cache; the head stays as it was trained."""
     import timm
 
     name = card.arch.removeprefix("timm:")
@@ -92,7 +91,6 @@ def stated_weights(
 
 
 def _weights(card: ModelCard, place: WeightSources, module: nn.Module) -> tuple[WeightChoice, Path]:
-    """Return the weights for a network, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
         have = checkpoints.read_weights(path, {}).state
@@ -254,7 +252,6 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
 
 
 def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
-    """Return what to do about a misfit that no argument of the architecture removes."""
     missing, strange, shapes, head = misfit.missing, misfit.strange, misfit.shapes, head_names(module)
     want = module.state_dict(keep_vars=True)
     if (renamed := _renamed(misfit, choice.state, want)) is not None:
@@ -355,7 +352,6 @@ def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice
 
 
 def _of_shapes(shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]) -> tuple[str, Remedy]:
-    """Return advice if only shapes differ: classes, or channels."""
     theirs, ours = next(iter(shapes.values()))
     if set(shapes) <= head:
         spaces = spaces_of_size(theirs[0])

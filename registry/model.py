@@ -45,7 +45,6 @@ CROPS_224: Mapping[Presentation, Interpolation] = {
 
 
 def _resized(pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation) -> NDArray[Plane]:
-    """Resize [h, w(, c)] to size (width, height); the filter is antialiased, as PIL's always is."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling[interpolation.upper()]))

@@ -60,7 +60,6 @@ def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *,
 
 
 def _advice(outputs: Iterable[Tensor]) -> str:
-    """Return what to do about outputs without logits."""
     first = next((tensor for tensor in outputs if tensor.dim() == 2), None)
     if first is None:
         return "A classifier returns one row of logits per image."

@@ -256,7 +256,6 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
 def _require_agreeing(
     arch: str, known: StatedInput, trained: StatedInput, given: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> None:
-    """Raise CardError if the given values, or the architecture's only size, contradict the training."""
     wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
     own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
     if own and not wrong and given.keys() & {*_INPUT}:
@@ -305,7 +304,6 @@ def settled_input(
 
 
 def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str) -> list[Check]:
-    """Describe the preprocessing, one line for each part and its source."""
     if how.resize_mode == "own":
         text = f"{sources['resize_mode']}; no card expresses it, so no gradient reaches the pixels"
         return [Check(name="input", ok=True, detail=text)]

@@ -189,7 +189,6 @@ def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
 
 
 def _stated_by(brought: Transform, draft: Draft) -> StatedInput:
-    """Return the input that the transform of a Python factory makes."""
     stated = read_transform(brought, f"made by the transform that {draft.arch.rpartition('/')[2]} returns")
     if draft.bare and stated.fields.get("resize_mode") == "own":
         raise CardError("--probe cannot feed a network whose transform no card expresses: return it alone.")

@@ -177,7 +177,6 @@ def _shape(stimuli: _Stimuli) -> Indices:
 
 
 def _noisy(stimuli: _Stimuli) -> Indices:
-    """Answer correctly with probability p; otherwise the truth plus a uniform step of 1 .. categories - 1."""
     truth, count = _shape(stimuli), len(stimuli.categories)
     wrong = (truth + 1 + stimuli.guess(count - 1)) % count
     return np.where(stimuli.chance(0) < float(stimuli.options.get("p", 0.75)), truth, wrong)

@@ -106,7 +106,6 @@ class Streams:
         return invert(levels, self._top(*levels.shape[1:]), peak)
 
     def _top(self, *shape: int) -> torch.Tensor:
-        """Return the upper 24 bits, 0 to 2**24 - 1."""
         return self.bits(*shape).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
 
 

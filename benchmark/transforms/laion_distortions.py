@@ -69,7 +69,6 @@ def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Tra
 
 
 def _each(images: torch.Tensor, seeds: Seeds, *, change: Callable[..., Pixels]) -> torch.Tensor:
-    """Change each image, HWC uint8, with its own generator."""
     pixels = stored_levels(images).permute(0, 2, 3, 1).cpu().numpy()
     shown = [change(image, np.random.default_rng(int(seed))) for image, seed in zip(pixels, seeds, strict=True)]
     if not shown:

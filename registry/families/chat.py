@@ -190,7 +190,6 @@ class Chat(nn.Module):
             raise AnswerError(f"'{self.name}' has reached its cap, {cap}: {self.remark}. Nothing is asked twice.")
 
     def _begin(self) -> bool:
-        """Return whether one more request may be sent; it is then under way."""
         with self._lock:
             self._capped |= len(self._kept) + self._failed + self._pending >= self.endpoint.most_requests
             begins = not (self._capped or self._stop.is_set())
@@ -198,7 +197,6 @@ class Chat(nn.Module):
         return begins
 
     def _end(self, reply: Reply) -> None:
-        """Write the outcome of a request to disk."""
         with self._lock, self.file.open("ab") as file:
             self.file.chmod(0o600)  # texts of others, for nobody else on this machine
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
@@ -255,7 +253,6 @@ class Chat(nn.Module):
             return status, self._without_key(text)
 
     def _without_key(self, text: str) -> str:
-        """Return the text in which the key is hidden, in base64 too: an endpoint may give it back."""
         for shift in range(3) if self._key else ():
             coded = b64encode(bytes(shift) + self._key.encode()).decode()
             coded = coded[(0, 2, 3)[shift] : (shift + len(self._key)) * 4 // 3]

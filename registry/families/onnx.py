@@ -80,7 +80,6 @@ def _scores_of(path: Path) -> str | None:
 
 
 def _without_choice(path: Path, scores: str) -> Path:
-    """Write the file whose output are these scores."""
     onnx: Any = library("onnx", "onnx", "arch 'onnx'")
     with foreign("ONNX file", path, WeightsError, "It cannot be converted."):
         model = onnx.load_model(str(path))

@@ -28,8 +28,6 @@ _WEIGHTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
-    """The places of a model's configuration, weights and tokenizer."""
-
     name: str  # as open_clip takes it
     file: Path | None  # of the weights, None for random ones
     tag: dict[str, Any]  # what open_clip knows of published weights

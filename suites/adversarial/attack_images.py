@@ -134,7 +134,6 @@ def _second_opinion(
 
 
 def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
-    """Return the images at `rows`, with the results of one gradient of them."""
     problem, linf = problem_of(view, rows), config.threat("linf")
     rest = slope(problem)
     last = () if config.finish is None else (config.finish.last,)
@@ -203,6 +202,5 @@ def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:
 
 
 def _labels(view: View, rows: Rows) -> Tensor:
-    """Return [n]: the true categories' positions, on the images' device."""
     places = [view.categories.index(name) for name in view.labels["category"][rows].tolist()]
     return torch.tensor(places, device=view.images.device)

@@ -40,7 +40,6 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
 
 
 def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:
-    """Resize whole images to the published size, bilinear without antialiasing."""
     from torch.nn import functional
 
     return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)

@@ -61,7 +61,6 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
 
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
-    """Yield what reference maps, which know no network, get on the same images."""
     for name in REFERENCES:
         condition = where + reference_condition(name)
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)

@@ -238,7 +238,6 @@ def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int
 
 
 def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends: Tensor) -> ApgdState:
-    """Return one step further: remember the best point, reconsider the step at a checkpoint, move."""
     better = loss > state.top
     state = state._replace(
         best=torch.where(wide(better), state.point, state.best),

@@ -80,7 +80,6 @@ class Ascent(Verdicts):
             (self._finish if only_judge else self._step)(rows)
 
     def _next(self) -> tuple[Rows, bool]:
-        """Return the next batch, and whether it is to be judged only."""
         alive, batch = np.flatnonzero(self.standing), self.problem.batch
         starts = np.append(self.steps["start"] != "last", True)
         done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
@@ -133,7 +132,6 @@ class Ascent(Verdicts):
         self.standing[fell] = False
 
     def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
-        """Move the images at `rows` that are still standing."""
         left = np.flatnonzero(self.standing[rows])
         if len(left):
             moved = BALLS[self.norm].move(taken(self.problem.images, rows), point, way, *self._sizes(rows))
@@ -147,7 +145,6 @@ class Ascent(Verdicts):
         return epsilon, size
 
     def _finish(self, rows: Rows) -> None:
-        """Judge the last points of stages; those that hold begin the next stage or are done."""
         point = taken(self.point, rows)
         with torch.no_grad():
             z = self.problem.forward(point)
@@ -157,7 +154,6 @@ class Ascent(Verdicts):
         self._place(rows[self.standing[rows]])
 
     def _place(self, rows: Rows) -> None:
-        """Put images at the start of their next stage."""
         problem, starts = self.problem, self.steps["start"][self.at[rows]]
         clean, drawn = rows[starts == "clean"], rows[starts == "random"]
         self.point[clean] = problem.images[clean]
@@ -175,7 +171,6 @@ class Ascent(Verdicts):
 
 
 def _leads(way: Tensor) -> NDArray[np.bool_]:
-    """Return [n]: gradients that do not vanish."""
     return (linf_size(way) >= VANISHING).cpu().numpy()
 
 

@@ -93,7 +93,6 @@ def _boundary(problem: Problem, rows: list[int]) -> Tensor:
 
 
 def _note(problem: Problem, gradients: GradientTrace, rows: list[int], point: Tensor) -> None:
-    """Keep the gradients of the most likely wrong logit over the right one's at the points."""
     at, labels = point.detach().clone().requires_grad_(), problem.labels[rows]
     z = problem.forward(at)
     rival = z.detach().scatter(1, labels[:, None], float("-inf")).argmax(dim=1)

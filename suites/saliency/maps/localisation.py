@@ -117,18 +117,15 @@ def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floa
 
 
 def _valid(values: Array, valid: Flags | None) -> Array:
-    """Set pixels that do not count to zero."""
     return values if valid is None else np.where(valid, values, np.zeros((), values.dtype))
 
 
 def _scorable(maps: Array, masks: Flags, valid: Flags | None) -> Flags:
-    """Return [n] bool: a defined map and a mask that is neither empty nor full."""
     area = area_share(masks, valid)
     return np.asarray(defined(maps) & (area > 0) & (area < 1))
 
 
 def _pixels(ranks: Floats, valid: Flags | None) -> Array:
-    """Return [n] how many pixels count."""
     return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=(1, 2))
 
 
@@ -138,7 +135,6 @@ def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
 
 
 def _ratio(num: Floats, den: Array) -> Floats:
-    """Return num / den, NaN where den is 0."""
     return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=np.asarray(den) != 0))
 
 
@@ -208,7 +204,6 @@ def objects(stimuli: Stimuli) -> Array:
 
 
 def _masks(view: View, index: NDArray[np.int64]) -> Flags:
-    """Return [n, h, w] at the network's input."""
     masks: Flags = np.zeros((len(index), *view.images.shape[2:]), dtype=bool)
     if view.block.stimuli.mask is not None:
         for row, position in enumerate(index):
