@@ -43,8 +43,14 @@ class TransferLimits:
 
     seconds: float = 6 * 3600
     bytes: int = 64 * 2**30  # of the answer
-
     silence: float = 60  # seconds without a byte
+
+    def exceeded(self, began: float, received: int) -> str:
+        """Return the limit that a request has passed, in words; "" for none."""
+        if received > self.bytes:
+            return f"more than {self.bytes} bytes: given up"
+        late = time.monotonic() - began > self.seconds
+        return f"timed out, not done after {self.seconds:g} s: given up" if late else ""
 
 
 class TransferError(OSError):
@@ -66,12 +72,6 @@ def send_request(
     received, status, fault, late = 0, 0, "", ""
     problem: Exception | None = None
 
-    def exceeded() -> str:
-        if received > limits.bytes:
-            return f"more than {limits.bytes} bytes: given up"
-        is_late = time.monotonic() - began > limits.seconds
-        return f"timed out, not done after {limits.seconds:g} s: given up" if is_late else ""
-
     def transfer() -> None:
         nonlocal received, status, fault, problem
         asked = {"timeout": silence, "stream": True, **request}
@@ -81,7 +81,7 @@ def send_request(
                 answered(answer)
                 for block in answer.iter_content(1 << 14):
                     received += len(block)
-                    if fault := exceeded():
+                    if fault := limits.exceeded(began, received):
                         return
                     write(block)
         except (requests.RequestException, HTTPError) as error:
@@ -92,7 +92,7 @@ def send_request(
     # In a thread of its own: nothing else ends a read from a server that sends a byte now and then.
     thread = threading.Thread(target=transfer, daemon=True)
     thread.start()
-    while thread.is_alive() and not (late := exceeded()):
+    while thread.is_alive() and not (late := limits.exceeded(began, received)):
         thread.join(min(1, limits.seconds / 10))
     if problem is not None:
         raise problem
@@ -171,11 +171,15 @@ def fetch_whole(
             report(f"getting {shown}")
             try:
                 download(place, new, tick)
-                try:
-                    _require_file(new, sha256)
-                except ValueError:
+                with new.open("rb") as file:
+                    start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+                if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+                    wrong = "a web page instead of the file: does it ask for a login, or for terms to be accepted?"
+                elif wrong := mismatch(new, sha256):
+                    wrong = f"wrong content: {wrong}"
+                if wrong:
                     new.unlink()
-                    raise
+                    raise ValueError(wrong)
                 new.replace(target)
                 shutil.rmtree(room, ignore_errors=True)
                 return
@@ -185,15 +189,6 @@ def fetch_whole(
         if not new.is_file() or not new.stat().st_size:
             shutil.rmtree(room, ignore_errors=True)
     raise NotFetched("; ".join(failures) or "no source is known")
-
-
-def _require_file(path: Path, sha256: str) -> None:
-    with path.open("rb") as file:
-        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
-    if problem := mismatch(path, sha256):
-        raise ValueError(f"wrong content: {problem}")
 
 
 def mismatch(path: Path, sha256: str) -> str:

@@ -300,19 +300,12 @@ def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty:
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     spread = torch.where(spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf)  # a constant says nothing
     z = (x - mean) / spread
-    if kind == "linear":
-        weight, bias = logistic(z, targets, classes, penalty)
-    else:  # divided by d, so that differences of logits are mean squared distances, whatever the width
+    if kind == "nearest-class":  # over d: differences of logits are mean squared distances, whatever the width
         member = functional.one_hot(targets, classes).to(z.dtype)
         means = (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
         weight, bias = means / z.shape[1], -means.square().sum(dim=1) / (2 * z.shape[1])
-    weight = weight / spread
-    return weight, bias - weight @ mean
-
-
-def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy + penalty/2 * |weight|^2 (the bias is free) by L-BFGS from zero: convex, so the start
-    decides nothing. z: [n, d] float64."""
+        return weight / spread, bias - (weight / spread) @ mean
+    # Convex, so the start decides nothing; the bias is free of the penalty.
     weight = torch.zeros(classes, z.shape[1], dtype=z.dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=z.dtype, requires_grad=True)
     search = torch.optim.LBFGS(
@@ -329,4 +322,5 @@ def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[
 
     with torch.enable_grad():
         search.step(loss)  # type: ignore[no-untyped-call]
-    return weight.detach(), bias.detach()
+    own = weight.detach() / spread
+    return own, bias.detach() - own @ mean

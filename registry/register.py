@@ -23,7 +23,6 @@ from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_
 from registry.known_states import known_check, remember
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
 from registry.model import LoadedModel
-from registry.own_transform import Transform
 from registry.preprocessing import Overrides, StatedInput
 from registry.transform_reading import read_transform
 from registry.user_errors import BenchError, CardError, WeightsError, shown, unknown_name
@@ -188,13 +187,6 @@ def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
         )
 
 
-def _stated_by(brought: Transform, draft: Draft) -> StatedInput:
-    stated = read_transform(brought, f"made by the transform that {draft.arch.rpartition('/')[2]} returns")
-    if draft.bare and stated.fields.get("resize_mode") == "own":
-        raise CardError("--probe cannot feed a network whose transform no card expresses: return it alone.")
-    return stated
-
-
 def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[Draft, ModelCard, list[Check]]:
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
     if (family := family_of(draft.arch)) is not None:
@@ -229,7 +221,9 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
             fields = {name: value for name, value in fields.items() if (name, value) != ("scale", 1.0)}
             draft = replace(draft, stated=StatedInput(fields, f"published for {known.name}, whose weights these are"))
     if (brought := brought_transform(card)) is not None:
-        trained = _stated_by(brought, draft)
+        trained = read_transform(brought, f"made by the transform that {draft.arch.rpartition('/')[2]} returns")
+        if draft.bare and trained.fields.get("resize_mode") == "own":
+            raise CardError("--probe cannot feed a network whose transform no card expresses: return it alone.")
     how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, drafted_card(draft, how), [*rows, *lines, *draft.rows]
 
