@@ -32,8 +32,7 @@ from registry.user_errors import BenchError, CardError, UnknownName, WeightsErro
 
 
 def whole_arch(arch: str) -> str:
-    """Return `arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every
-    folder. Raises CardError if there is no such file."""
+    """Return `arch` with the whole path of a .py file. Raises CardError if there is no such file."""
     place, _, function = arch.removeprefix("python:").rpartition(":")
     if not arch.startswith("python:") or not place.endswith(".py"):
         return arch

@@ -206,8 +206,7 @@ class ModelCard(BaseModel):
 
     @property
     def gradients(self) -> bool:
-        """Return whether gradients reach its input: not through a runtime, a function, an endpoint, a simulated person
-        or a transform of its own."""
+        """Return whether gradients reach its input, of which no runtime, function, endpoint or transform knows."""
         return not (self.simulated or self.own_transform or self.arch.startswith(("onnx", "predict:", "api:")))
 
     @property
@@ -440,16 +439,14 @@ def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
 
 
 def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
-    """Delete a registered card and return the files of its heads, which go with it where no other card names them;
-    weights and stored answers stay. Raises as `card_file`."""
+    """Delete a registered card and heads that no other card names, which are returned. Raises as `card_file`."""
     file, card = card_file(name, folder), read_cards(folder)[name]
     file.unlink()
     return remove_unnamed(heads_of(card), folder)
 
 
 def rename_card(name: str, new: str, folder: Path) -> ModelCard:
-    """Give a registered card another name and return it; it remembers the old one. Raises as `card_file`, and CardError
-    if the new name is taken or invalid."""
+    """Give a registered card another name; it keeps the old ones. Raises as `card_file`, CardError if it is taken."""
     old, shelf = card_file(name, folder), read_cards(folder)
     if new in shelf:
         raise CardError(f"a model called '{new}' exists already. Choose another name.")

@@ -131,8 +131,7 @@ def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
 
 
 def read_content(path: Path) -> Any:
-    """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects. Raises WeightsError: missing
-    file, unreadable, a refused pickle, or a program."""
+    """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects. Raises WeightsError."""
     refuse_onnx(path)
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
@@ -485,8 +484,7 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:
-    """Differences between weights and a network: names that the file lacks, names that the network lacks, and names
-    whose shapes differ: (in the file, in the network)."""
+    """Names that a file lacks, names that the network lacks, and shapes that differ: (in file, in network)."""
 
     missing: tuple[str, ...]
     strange: tuple[str, ...]

@@ -67,9 +67,8 @@ def _stated_in(file: Path) -> Statement | None:
 
 def read_class_list(labels: str, model: str) -> ClassList:
     """Read the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
-    names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not.
-
-    Raises LabelError for another kind of file, and for a repeated name."""
+    names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not. Raises
+    LabelError for another kind of file, and for a repeated name."""
     path = expanded(labels)
     if is_folder(path):
         listed = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
@@ -118,10 +117,9 @@ def match_name(name: str) -> str:
 
 
 def match_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the WordNet id or category of each name of a list, or "".
-
-    A word of two classes ("crane") that is listed twice stands for both, in WordNet's order. Of a thousand names each
-    stands for the class whose first word it is, even if it is another word of another class ("missile")."""
+    """Return the WordNet id or category of each name of a list, or "". A word of two classes ("crane") that is listed
+    twice stands for both, in WordNet's order. Of a thousand names each stands for the class whose first word it is,
+    even if it is another word of another class ("missile")."""
     counts, first = Counter(map(_plain, names)), dict[str, str]()
     rest = {spelling: iter(wnids) for spelling, wnids in _wnids_by_spelling().items() if counts[spelling] == len(wnids)}
     if len(names) == len(imagenet1k()[0]):
@@ -223,10 +221,8 @@ def classes_beside(weights: Path) -> Statement | None:
 
 def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder: Path) -> tuple[str, str, list[Path]]:
     """Return the label space of outputs with these names (a name or a mapping file), a text to report, and files
-    written.
-
-    labels: what the user asked for. Raises LabelError if it has other classes or another order, and if names mean
-    nothing and nothing was asked for."""
+    written. labels: what the user asked for. Raises LabelError if it has other classes or another order, and if names
+    mean nothing and nothing was asked for."""
     spaces = spaces_of_size(len(names))
     if len(names) == 1000 and {*names} == {str(i) for i in range(1000)}:  # folders of numbers, often sorted as text
         names = [imagenet1k()[0][int(name)] for name in names]

@@ -37,8 +37,7 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def source_file(module: str) -> Path | None:
-    """Return the file of a foreign module; None for the program's own, installed and missing modules. A plug-in of
-    gestaltbench counts by its files, however it was installed."""
+    """Return the file of a foreign module or any plug-in; None for the program's own, installed and missing ones."""
     top = module.partition(".")[0]
     if top in OWN_PACKAGES or top in sys.stdlib_module_names:
         return None
@@ -53,8 +52,7 @@ def source_file(module: str) -> Path | None:
 
 
 class _Executed(ast.NodeTransformer):
-    """Leaves what is executed of a file: no docstrings, annotations, or code for type checkers. Imports are taken out
-    as (bound name, module, name in it)."""
+    """Leave what is executed of a file; take imports out as (bound name, module, name in it)."""
 
     def __init__(self, package: str) -> None:
         self.package, self.imports = package, set[tuple[str, str, str]]()

@@ -30,8 +30,7 @@ _OTHERS = ("optimizer", "scheduler", "lr_scheduler", "sampler", "scaler", "callb
 
 
 def written(read: Read, path: Path) -> Path:
-    """Write what `read` returns beside `path`; return the new file. No file of other content is replaced. Raises
-    WeightsError for content without a tensor."""
+    """Write what `read` returns beside `path`, over no other content. Raises WeightsError without a tensor."""
     with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
         content = _plain(read(), ())
         flat = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
@@ -150,8 +149,7 @@ def npz_content(path: Path) -> dict[str, Any]:
 
 
 def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise WeightsError for a folder of training code: a distributed checkpoint, DeepSpeed, an adapter (PEFT), shards,
-    or plain files. arch, kwargs: the network that it is for."""
+    """Raise WeightsError for a folder of training code. arch, kwargs: the network that it is for."""
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
         # The libraries of both kinds unpickle freely: the user runs them, or not.
         if is_file(inside / ".metadata"):

@@ -263,8 +263,7 @@ def takes_only_its_size(model: LoadedModel) -> bool:
 
 
 def check_network(model: LoadedModel) -> list[Check]:
-    """Run all checks on fixed images. Failures are rows, not exceptions. A wrong class count or a failing forward pass
-    ends the list: nothing after it could be judged."""
+    """Run all checks on fixed images. Failures are rows; a wrong class count or a failing pass ends the list."""
     images = probe(model)
     pairs = (images[:2], images[2:])
     try:

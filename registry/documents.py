@@ -134,8 +134,7 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
 
 
 def field_problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
-    """Return one text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: name of
-    the data if the fault is not in a single field."""
+    """Return a text for each problem. known: names of the fields; whole: the data's name, of faults of no field."""
     clauses = []
     for problem in error.errors():
         field = shown(".".join(map(str, problem["loc"])) or whole)

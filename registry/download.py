@@ -233,8 +233,7 @@ def forget(path: Path) -> None:
 
 
 def local_path(url: str, folder: Path) -> Path:
-    """Return the path in `folder` of the file of `url`. Names without a digest carry one of their address:
-    "model.safetensors" is what half of all networks are called."""
+    """Return the path in `folder` of the file of `url`: many are called "model.safetensors" and get a digest."""
     name = Path(file_name(url))
     if _MARK.search(name.name):
         return folder / name
@@ -243,11 +242,10 @@ def local_path(url: str, folder: Path) -> Path:
 
 
 def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
-    """Return the file of `url` in `folder`, downloaded unless it exists.
-
-    sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), otherwise the one
-    that was recorded at first use (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its
-    reason), a page instead of the file, or another digest."""
+    """Return the file of `url` in `folder`, downloaded unless it exists. sha256: the expected digest; without it, the
+    one that the file's name carries (NAME-0676ba61.pth), otherwise the one that was recorded at first use
+    (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its reason), a page instead of the
+    file, or another digest."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
     digest = sha256 or (mark.group(1) if mark else "") or recorded_digest(target)
@@ -340,8 +338,7 @@ def weights_path(card: ModelCard, place: WeightSources) -> Path:
 
 
 def missing_weights(card: ModelCard, place: WeightSources) -> str:
-    """Return what keeps a card's weights off this machine ("downloads on use", "missing: PATH"), "" if nothing does.
-    Neither timm nor torchvision is imported."""
+    """Return what keeps a card's weights off this machine, "" if nothing does; neither timm nor torchvision loads."""
     weights, caches = card.weights or "", place.caches
     if (head := card.options.get("head")) and not is_file(Path(head)):
         return f"missing: {head}"

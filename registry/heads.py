@@ -119,8 +119,7 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
 
 
 def pooled_features(output: Any) -> Tensor:
-    """Return features [n, d] of a backbone's output: itself, or the mean over positions of a feature map [n, d, h, w].
-    Raises WeightsError for anything else."""
+    """Return [n, d]: features, or means of feature maps [n, d, h, w]. Raises WeightsError for anything else."""
     if isinstance(output, Tensor) and output.dim() == 2:
         return output
     if isinstance(output, Tensor) and output.dim() == 4:
@@ -198,8 +197,7 @@ def boxes_in_space(arch: str, labels: str, threshold: float | None) -> Boxes:
 
 
 def stated_by_detector(arch: str) -> StatedInput:
-    """A detector of torchvision takes images in [0,1] of any size, resizes and normalises them itself. The size is that
-    at which classifiers are shown the same images."""
+    """Return the size of classifiers for torchvision's detectors, which resize and normalise images themselves."""
     if not arch.startswith("torchvision:"):
         return StatedInput()
     fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
@@ -265,8 +263,7 @@ class Fitted:
 
 
 def held_out(targets: Tensor) -> Tensor:
-    """Return [n] bool: every fifth image of each class, from its fifth on, to choose the penalty and to estimate the
-    accuracy; targets: [n] class numbers."""
+    """Return [n] bool: every fifth image of each class, to choose the penalty and to estimate the accuracy."""
     counts: Counter[int] = Counter()
     flags = []
     for target in targets.tolist():

@@ -47,8 +47,7 @@ _NAMES = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebui
 
 
 def _built(place: str) -> Any:
-    """Return what makes an object of this name; None for a stand-in. Functions are wrapped anew, so that a pickle
-    that sets attributes on one changes no function of a library."""
+    """Return what makes an object of this name; None for a stand-in. Library functions are wrapped, not given."""
     module, _, name = place.rpartition(".")
     if module == "torch._utils" and name in _NAMES:
         rebuild = getattr(import_module(module), name)

@@ -96,8 +96,7 @@ def _is_chance(right: int, n: int, classes: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """right of n photographs as fed; findings, the surest first; divergence of the first batch norm (None: the network
-    has none that can be read)."""
+    """Right of n photographs as fed; findings, the surest first; divergence of the first batch norm, if any."""
 
     n: int
     right: int
@@ -117,8 +116,7 @@ class _Reached(Exception):
 
 
 def first_norm_input(module: nn.Module, x: Tensor) -> tuple[_BatchNorm, Tensor] | None:
-    """Return the first batch norm that a pass reaches, and its input; nothing of the network after it is computed. None
-    if the network has none with running statistics."""
+    """Return the first batch norm with running statistics that a pass reaches, where it ends, and its input."""
     found: list[tuple[_BatchNorm, Tensor]] = []
 
     def reach(norm: nn.Module, inputs: Any) -> None:
@@ -208,9 +206,8 @@ class FedPhotographs:
 
 def solve_input(module: nn.Module, x: Tensor) -> tuple[Triple, Triple] | None:
     """Return the mean and deviation per channel under which pixels x [n, 3, h, w] in [0, 1] have the running statistics
-    of the first batch norm; None unless that norm follows a convolution of the pixels.
-
-    The convolution is linear, so the moments of its output follow from those of each channel's part alone."""
+    of the first batch norm; None unless that norm follows a convolution of the pixels. The convolution is linear, so
+    the moments of its output follow from those of each channel's part alone."""
     conv = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
     reached = first_norm_input(module, x)
     if conv is None or reached is None or conv.in_channels != 3 or conv.groups != 1:
@@ -331,10 +328,9 @@ def _better_input(
     known: tuple[NDArray[np.float64], NDArray[np.bool_]],
     divergence: float | None,
 ) -> list[Finding]:
-    """Return the input, of a dozen, under which the right classes are significantly more probable.
-
-    The first photographs are a race: inputs that are behind after them are dropped. divergence: that of the first batch
-    norm as fed; other normalisations are tried unless it fits, and only those that fit it better."""
+    """Return the input, of a dozen, under which the right classes are significantly more probable. The first
+    photographs are a race: inputs that are behind after them are dropped. divergence: that of the first batch norm as
+    fed; other normalisations are tried unless it fits, and only those that fit it better."""
     as_fed, first, rest = shown.model.preprocess, slice(RACE), slice(RACE, None)
     others = {"BGR": as_fed.model_copy(update={"channels": "rgb" if as_fed.channels == "bgr" else "bgr"})}
     fits = divergence is not None and divergence <= ODD

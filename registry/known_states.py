@@ -20,8 +20,7 @@ from registry.user_errors import LabelError
 
 
 def state_key(state: Mapping[str, Tensor]) -> str:
-    """Return the digest of weights by which they are known again: names, shapes and bytes, without counters of batches
-    and without the modules that wrap the whole network."""
+    """Return the digest of names, shapes and bytes, without counters of batches and modules around the whole."""
     plain = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     while all("." in name for name in plain) and len({name.partition(".")[0] for name in plain}) == 1:
         plain = {name.partition(".")[2]: tensor for name, tensor in plain.items()}

@@ -59,11 +59,10 @@ class LabelSpace:
         return tuple(self.groupings)
 
     def grouping(self, space: str, categories: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Grouping:
-        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it.
-
-        categories: of a space that is not built in, category -> the classes (WordNet ids or names) that stand for it
-        beside the one of its name. Kinds of a WordNet id stand for it, too; of several categories the most special has
-        a class. A category without any class here is left out."""
+        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it. categories: of a space
+        that is not built in, category -> the classes (WordNet ids or names) that stand for it beside the one of its
+        name. Kinds of a WordNet id stand for it, too; of several categories the most special has a class. A category
+        without any class here is left out."""
         if space not in self.groupings:
             places = _places(self.words) | _places(self.classes)
             found = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}

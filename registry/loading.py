@@ -233,8 +233,7 @@ def forward_flops(card: ModelCard) -> int:
 
 
 def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
-    """Return what to do about a misfit: an argument of the architecture, another label space, a head of one's own, or
-    a changed file. choice: the weights of the file `path`."""
+    """Return what to do about a misfit of the weights `choice` of the file `path`."""
     text, words, given = "", tuple[str, ...](), dict(card.options.get("kwargs", {}))
     if options := dict(_options(module, misfit)):
         outputs = next((len(module.state_dict()[name]) for name in head_names(module)), 1000)
@@ -368,8 +367,7 @@ def _of_shapes(shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]
 
 
 def required_arch(file: Path | None) -> str:
-    """Return the architecture that a checkpoint states. Raises CardError, with the one that its name suggests, and
-    WeightsError for a file that is not there."""
+    """Return the architecture that a checkpoint states. Raises CardError, WeightsError for a missing file."""
     usual = "timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export"
     if file is None:
         raise CardError(f"--arch is needed: {usual}. Only a folder with timm's config.json contains its architecture.")

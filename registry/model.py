@@ -58,8 +58,7 @@ def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation
 
 
 def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -> NDArray[Plane]:
-    """Return the square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it,
-    or as the processors of transformers do ("down")."""
+    """Return the middle square of `side` px; odd margins split like torchvision's, or transformers' ("down")."""
     top, left = (rest // 2 if margin == "down" else round(rest / 2) for rest in (n - side for n in pixels.shape[:2]))
     return pixels[top : top + side, left : left + side]
 
@@ -158,9 +157,8 @@ class LoadedModel:
 
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Shown:
         """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry; a list of
-        single ones for a transform of its own that is shown different sizes.
-
-        The memory is laid out channels-last, as the pixels were."""
+        single ones for a transform of its own that is shown different sizes. The memory is laid out channels-last, as
+        the pixels were."""
         shown = present(images, self.preprocess, presentation, each)
         if len({image.shape for image in shown}) > 1:
             return [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in shown]

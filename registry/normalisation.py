@@ -101,8 +101,7 @@ def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
 
 
 def may_normalise(name: str, tensor: Tensor) -> bool:
-    """Return whether a tensor beside a network may belong to what changes its input: statistics, a batch norm of three
-    channels, or a layer from three channels to three."""
+    """Return whether a tensor may be of what changes an input: statistics, a batch norm or layer of 3 channels."""
     field = name.rpartition(".")[2]
     statistics = FIELD.fullmatch(field) and tensor.numel() in (1, 3)
     norm = field in ("running_mean", "running_var") and tensor.shape == (3,)

@@ -37,9 +37,8 @@ def _parts(output: Any) -> Iterable[tuple[Any, Any]]:
 
 def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *, space: str = "its labels") -> Tensor:
     """Return the logits [images, classes] of an output as float32: the only tensor of that shape, in the `chosen` part
-    if one is named.
-
-    space: the label space, for messages. Raises LabelError if there is none, or several that differ."""
+    if one is named. space: the label space, for messages. Raises LabelError if there is none, or several that
+    differ."""
     every = dict(named_outputs(output))
     fitting = {
         name: tensor

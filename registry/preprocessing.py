@@ -191,8 +191,7 @@ def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
 
 
 def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
-    """Return the input described by a training script's settings at `place` of the checkpoint `origin`. Raises
-    WeightsError for settings that a card cannot express."""
+    """Return the input of a script's settings at `place` of checkpoint `origin`. Raises WeightsError."""
     free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
         if not settings.keys() >= {*own_table("training_words")["timm"]}:

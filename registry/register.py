@@ -70,11 +70,10 @@ def admit(
     trial: Trial = _untried,
     verify: Verify | None = None,
 ) -> tuple[ModelCard, list[Check]]:
-    """Return the card as it was written, and `rows` with the checks that the network passed.
-
-    size_is_stated: whether it is known if the network accepts other sizes; otherwise it is tried; trial: reports more
-    on the loaded network; verify: compares it with other code. Raises WeightsError if a check fails, as
-    `load_network`, as `trial` and as `verify`; nothing is written then."""
+    """Return the card as it was written, and `rows` with the checks that the network passed. size_is_stated: whether it
+    is known if the network accepts other sizes; otherwise it is tried; trial: reports more on the loaded network;
+    verify: compares it with other code. Raises WeightsError if a check fails, as `load_network`, as `trial` and as
+    `verify`; nothing is written then."""
     model = load_network(draft, folder.place)
     model, checks = checked(model, rows, folder, size_is_stated=size_is_stated, trial=trial)
     certificate = None
@@ -92,8 +91,7 @@ def admit(
 def checked(
     model: LoadedModel, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool, trial: Trial = _untried
 ) -> tuple[LoadedModel, list[Check]]:
-    """Return a loaded network, whose card now says whether it takes other sizes, and `rows` with the checks that it
-    passed. Raises as `admit`."""
+    """Return a loaded network, its card with what was tried, and `rows` with its checks. Raises as `admit`."""
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
         model = replace(model, card=model.card.model_copy(update={"preprocess": how}))

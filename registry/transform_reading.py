@@ -33,8 +33,7 @@ def sample_images() -> list[Pixels]:
 
 
 def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
-    """Yield how far the pixels [h, w, 3] in [0,1] of each image are from what a card feeds; infinity for another
-    shape. fed: the network's input of each image."""
+    """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network, are from a card's; infinity for another shape."""
     for image, given in zip(images, fed, strict=True):
         theirs = np.moveaxis(np.asarray(given, dtype=np.float64), 0, -1) if isinstance(given, Tensor) else np.empty(0)
         shown = present([image], how, "card")[0][..., :: -1 if how.channels == "bgr" else 1]

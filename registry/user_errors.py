@@ -22,8 +22,7 @@ LONGEST = 3_000
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """What helps against a refusal: another command before the refused one, words that this lacks, or those that were
-    meant by a wrong one."""
+    """What helps against a refusal: a command before the refused one, words that it lacks, or that were meant."""
 
     before: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -103,8 +102,7 @@ def some_of(names: Collection[str], shown: int) -> str:
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", instead: tuple[str, ...] = ()
 ) -> UnknownName:
-    """Return the error for an unknown `kind` ("model", ...): close matches first, then what there is. instead: the
-    words that were meant, if these are known."""
+    """Return the error for an unknown `kind` ("model"), with close matches. instead: words that were meant."""
     names = sorted(set(known))
     close = [] if instead else get_close_matches(name, names, n=5, cutoff=0.5)
     parts = [f"no {kind} is called '{name}'."]
@@ -125,9 +123,8 @@ _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 @contextmanager
 def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
     """Guard the reading of a file from elsewhere: any failure in it becomes an `error` with the file, the reason, the
-    expected form or the next step.
-
-    Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
+    expected form or the next step. Errors for a person pass as they are, and so does a full disk, which is not the
+    file's fault."""
     try:
         yield
     except BenchError:

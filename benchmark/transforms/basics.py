@@ -18,10 +18,8 @@ _BITS, _GUIDE_BITS = 24, 10
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
     """Return Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability
-    exceeds the uniform.
-
-    Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: integers 0..255; uniform: int32 in
-    [0, 2**24), of the same shape."""
+    exceeds the uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: integers 0..255;
+    uniform: int32 in [0, 2**24), of the same shape."""
     # A guide table answers all but the few uniforms that share a bin with a threshold, in a fourth of the time of a
     # search.
     guide, thresholds = _tables(peak, levels.device)
@@ -122,8 +120,7 @@ Seeds = NDArray[np.uint64]
 def in_parts(
     images: torch.Tensor, seeds: Seeds, together: int, change: Callable[[torch.Tensor, Seeds], torch.Tensor]
 ) -> torch.Tensor:
-    """Apply `change` to `together` images at a time on the CPU; on other devices to the complete batch, or one by one
-    if `together` is 1."""
+    """Apply `change` to `together` images at a time on the CPU; elsewhere to all, or one by one if it is 1."""
     if not len(images):
         return images.clone()
     whole = images.device.type != "cpu" and together > 1
@@ -149,10 +146,9 @@ FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
 
 
 def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
-    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
-
-    As published, the shifts of the second half of the spectrum are those of the first, negated in the same order, not
-    in the mirrored order of a real image. The real part is used. So contrast also falls with the width."""
+    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W]. As published, the shifts of the second half of the
+    spectrum are those of the first, negated in the same order, not in the mirrored order of a real image. The real part
+    is used. So contrast also falls with the width."""
     height, side = grey.shape[-2:]
     count = (height - 1) * (side - 1)
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
@@ -243,8 +239,7 @@ def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0)
 
 
 def working(images: torch.Tensor) -> torch.Tensor:
-    """Convert images to the precision of the published code, float64, on the 1/255 grid of a decoded file. Devices
-    without float64 use float32."""
+    """Convert images to float64 (float32 on devices without it) on the 1/255 grid of a decoded file."""
     exact = images.device.type != "mps"
     return grey_levels(images).to(torch.float64 if exact else torch.float32) / 255
 

@@ -50,10 +50,9 @@ def opencv_module() -> Any:
 
 @lru_cache(maxsize=8)
 def disc_kernel(radius: int, softness: float) -> NDArray[np.float32]:
-    """Build the published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px.
-
-    If the disc touches the grid's edge, the blur mirrors weight back, so the kernels of radius 8 and 10 sum to 1.013
-    and 1.011: images become that much brighter, as in the published set."""
+    """Build the published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px. If the disc
+    touches the grid's edge, the blur mirrors weight back, so the kernels of radius 8 and 10 sum to 1.013 and 1.011:
+    images become that much brighter, as in the published set."""
     reach, taps = (8, 3) if radius <= 8 else (radius, 5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask: NDArray[np.float32] = (x**2 + y**2 <= radius**2).astype(np.float32)
@@ -168,10 +167,8 @@ def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draw
 
 
 def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
-    """Return the source of each pixel's value after one pass, [n, H * W].
-
-    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, for the visited pixels in raster order (rows
-    and columns delta + 1 to size - delta)."""
+    """Return the source of each pixel's value after one pass, [n, H * W]. steps [n, H - 2 delta, W - 2 delta, 2]:
+    columns and rows to move by, for the visited pixels in raster order (rows and columns delta + 1 to size - delta)."""
     count, total = len(steps), height * width
     own = torch.arange(total, device=steps.device).reshape(height, width)
     source = own.repeat(count, 1, 1)

@@ -49,10 +49,8 @@ def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
     """Set HSV saturation S to S * factor + rise within [0, 1] at constant hue and value. Grey pixels have hue 0, so a
-    rise makes them reddish, as published.
-
-    Many results are integers in exact arithmetic, and rounding errors store them one lower, so the published steps
-    through hue and its six sectors are repeated exactly."""
+    rise makes them reddish, as published. Many results are integers in exact arithmetic, and rounding errors store them
+    one lower, so the published steps through hue and its six sectors are repeated exactly."""
     images = images / 255
     red, green, blue = images.unbind(1)
     value, least = images.amax(dim=1), images.amin(dim=1)
@@ -192,11 +190,9 @@ def corruption(
     name: str, severity: int, frost: Sequence[weather.Texture] = (), jpeg85: bool = False, quantise: str = "truncate"
 ) -> Transform:
     """Build the transform of one corruption at severity 1 to 5. It returns uint8 for uint8, and float32 in [0,1] for
-    floating-point images in [0,1].
-
-    frost: the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for the corruption "frost"; jpeg85: store
-    the result as a JPEG of quality 85, as in the published folder; quantise: drop the fraction of a level ("truncate",
-    as published) or "round"."""
+    floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for the
+    corruption "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the
+    fraction of a level ("truncate", as published) or "round"."""
     what = CORRUPTIONS[name]
     constants = what.constants[severity - 1]
     params = dict(zip(what.units, constants, strict=True))
@@ -230,10 +226,8 @@ def corrupted(
     what: Corruption, levels: torch.Tensor, constants: Sequence[Any], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
     """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
-    fraction.
-
-    draws: for a random corruption; half: added before storing, 0.5 to round. Levels in float64 are processed in
-    float64."""
+    fraction. draws: for a random corruption; half: added before storing, 0.5 to round. Levels in float64 are processed
+    in float64."""
     extra = (draws,) if what.random else ()
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)

@@ -225,10 +225,9 @@ class DegradedExperiment:
 
 
 def degradation(experiment: str, condition: str, quantise: str = "round") -> Transform:
-    """Build the transform of one condition; some experiments need square images.
-
-    condition: the published string, or another spelling of its number ("0.1" for "0.10"); quantise: "round" as the
-    stimuli of the experiments were saved, "truncate" as in today's published code."""
+    """Build the transform of one condition; some experiments need square images. condition: the published string, or
+    another spelling of its number ("0.1" for "0.10"); quantise: "round" as the stimuli of the experiments were saved,
+    "truncate" as in today's published code."""
     what = GEIRHOS[experiment]
     name = spelled(experiment, condition)
     level, store = what.conditions[name], _STORES[quantise]

@@ -53,8 +53,7 @@ def _shrunk(pictures: TilePictures, side: int) -> Pixels:
 
 
 def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
-    """Build one of the six at intensity 1 to 5. Raises PluginError if glitches lack their library, or
-    mosaic and stickers the natural set."""
+    """Build one of the six at intensity 1 to 5. Raises PluginError without its library or natural set."""
     if name == "glitched" and find_spec("glitch_this") is None:
         raise PluginError("glitches need the package 'glitch_this': pip install 'gestaltbench[laion-c]'")
     params = {"level": level, "version": VERSION, "pictures": pictures.digest if pictures else ""}
@@ -90,8 +89,7 @@ def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
 
 
 def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
-    """Replace each tile by the small picture with the nearest mean colour. If tiles do not divide the side, the image
-    is scaled to the next multiple, then cropped."""
+    """Replace each tile by the small picture with the nearest mean colour, on the next multiple of the tile."""
     from scipy.spatial import KDTree
 
     side, height, width = TILES[level - 1], *image.shape[:2]

@@ -107,8 +107,7 @@ class Applied:
 
 
 def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
-    """Build the transform of an entry at one of its levels; options that it does not take are left out. Raises
-    PluginError if its function does not import."""
+    """Build an entry's transform at a level; options that it does not take are left out. Raises PluginError."""
     if entry.transform:
         taken = {name: value for name, value in options.items() if name in entry.options}
         transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
@@ -121,8 +120,7 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
 
 @cache
 def own_list(name: str) -> Entries:
-    """Read a built-in list: "imagenet-c", "human" (the experiments of Geirhos et al. 2018), "suppression" (removed
-    cues) or another of OWN."""
+    """Read a built-in list by its name in OWN."""
     text = files("benchmark.transforms").joinpath(OWN[name]).read_text(encoding="utf-8")
     return parse(text, OWN[name])
 

@@ -18,11 +18,10 @@ VERSION = 1
 
 
 def rearranged(name: str) -> Transform:
-    """Rearrange dark objects on a light background and show them black on white in the middle.
-
-    "whole"; "fragmented": the lower half is moved down from the cut; "frankenstein": the lower half is mirrored about
-    the middle of the cut, so that the outline is closed; "inverted": upside down. An object with an arrangement beyond
-    the frame is reduced in all of them."""
+    """Rearrange dark objects on a light background and show them black on white in the middle. "whole"; "fragmented":
+    the lower half is moved down from the cut; "frankenstein": the lower half is mirrored about the middle of the cut,
+    so that the outline is closed; "inverted": upside down. An object with an arrangement beyond the frame is reduced in
+    all of them."""
     return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
 
 
@@ -33,10 +32,9 @@ def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tenso
 
 
 def cut_of(mask: Mask) -> tuple[int, int, int]:
-    """Choose the cut: the last row of the upper half, the first and the last column of the object in it.
-
-    Among the middle half of the object's rows, it is the row nearest to the middle that has the object in one piece;
-    without such a row, the middle row."""
+    """Choose the cut: the last row of the upper half, the first and the last column of the object in it. Among the
+    middle half of the object's rows, it is the row nearest to the middle that has the object in one piece; without such
+    a row, the middle row."""
     rows = np.flatnonzero(mask.any(axis=1))
     middle, quarter = (rows[0] + rows[-1]) / 2, (rows[-1] - rows[0]) / 4
     rows = rows[np.abs(rows - middle) <= quarter] if (np.abs(rows - middle) <= quarter).any() else rows

@@ -70,8 +70,7 @@ def _scaled(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor:
-    """Average over a disc, with most weight on pixels near in colour and place (Tomasi and Manduchi 1998, as
-    in OpenCV: the distance of two colours is the sum over channels)."""
+    """Average over a disc, by nearness in colour and place (Tomasi and Manduchi 1998, distances as in OpenCV)."""
     radius, colour = diameter // 2, -0.5 / SIGMA_COLOUR[diameter] ** 2
 
     def smoothed(images: torch.Tensor, _seeds: Seeds) -> torch.Tensor:

@@ -24,10 +24,9 @@ def snow(
     kept: float,
     draws: Streams,
 ) -> torch.Tensor:
-    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees.
-
-    flakes: mean and sd of the normal field behind them; zoom: their size; threshold: lower values become 0; motion:
-    radius and sigma, px; kept: share of the image that is not whitened."""
+    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. flakes: mean and sd of the normal
+    field behind them; zoom: their size; threshold: lower values become 0; motion: radius and sigma, px; kept: share of
+    the image that is not whitened."""
     height, width = images.shape[-2:]
     field = draws.normal(1, height, width).to(images) * flakes[1] + flakes[0]
     layer = enlarged(field, zoom)
@@ -40,8 +39,7 @@ def snow(
 
 
 def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams) -> torch.Tensor:
-    """Mix `share` of the image with `ice` of a random crop of one of the first five textures. textures: HWC uint8 RGB,
-    unscaled, each larger than the images on both sides."""
+    """Mix `share` of the image with `ice` of a random crop of a texture (HWC uint8, larger than the images)."""
     height, width = images.shape[-2:]
     for number, texture in enumerate(textures[:FROST_USED], start=1):
         if texture.shape[0] <= height or texture.shape[1] <= width:
@@ -67,10 +65,9 @@ def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> 
 
 
 def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
-    """Generate clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid.
-
-    uniforms [n, side**2 - 1] in the order of the published loop: per level squares, then the two sets of diamonds. As
-    published, noise has the amplitude w**2, not w, so each level decays by decay**2."""
+    """Generate clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid. uniforms [n, side**2 -
+    1] in the order of the published loop: per level squares, then the two sets of diamonds. As published, noise has the
+    amplitude w**2, not w, so each level decays by decay**2."""
     grid = uniforms.new_zeros((len(uniforms), side, side))
     step, wobble, used = side, 100.0, 0
     while step >= 2:

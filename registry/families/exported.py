@@ -143,8 +143,7 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
 
 
 def checked_archive(path: Path) -> io.BytesIO:
-    """Return a copy of the archive, after a look at every member. Raises WeightsError if opening or running it would do
-    anything but compute with its tensors."""
+    """Return a copy of the archive. Raises WeightsError if a member would do anything but hold or compute numbers."""
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
@@ -217,9 +216,8 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool) -> tuple[nn.Module, str]:
     """Return the program as a module, for images of the card's size, and the digest of its file. It runs in the mode
-    that it was exported in: export it from `model.eval()`.
-
-    Raises WeightsError: missing, refused, unreadable, not for such images, or asking for too much memory or time."""
+    that it was exported in: export it from `model.eval()`. Raises WeightsError: missing, refused, unreadable, not for
+    such images, or asking for too much memory or time."""
     path, side = weights_path(card, place), card.preprocess.size if card.preprocess else 224
     refuse_onnx(path)
     content = (copy := checked_archive(path)).getbuffer()

@@ -64,8 +64,7 @@ def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
 
 
 def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
-    """Return architecture and weights if the given weights identify their architecture: a folder of open_clip or
-    transformers, an ONNX file, or an exported program."""
+    """Return architecture and weights where weights say their architecture: folders, ONNX, exported programs."""
     if weights is None or is_url(weights):
         return arch, weights
     folder = expanded(weights)

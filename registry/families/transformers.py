@@ -30,8 +30,7 @@ _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
-    """Read a folder's preprocessor_config.json, completed by its class's defaults; without that file, only
-    the size. Raises CardError for settings that a card cannot express."""
+    """Read a folder's preprocessor_config.json with its class's defaults, or only the size. Raises CardError."""
     file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
     if file is None:
         side = config.get("image_size")

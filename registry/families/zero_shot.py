@@ -70,8 +70,7 @@ def templates_of(choice: str) -> tuple[str, ...]:
 
 
 def for_each_template(name: str, choice: str) -> dict[str, str]:
-    """Return names of models -> the one template of each, of a choice of templates: "NAME.a-photo-of-a"; templates of
-    the same words are numbered. Raises CardError."""
+    """Return names of models -> the one template of each ("NAME.a-photo-of-a"), equal words numbered."""
     named: dict[str, str] = {}
     for template in dict.fromkeys(templates_of(choice)):
         words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
@@ -121,7 +120,6 @@ def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
     """Return the draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
-
     choice: of templates ("80"); model: both towers, with `logit_scale` and perhaps `logit_bias`; encode: maps texts to
     [n, d]. Raises CardError."""
     choice = choice or "80"

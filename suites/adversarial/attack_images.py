@@ -73,8 +73,7 @@ def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]
 
 
 def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return [n]: whether the network as it was loaded answers correctly; computed only if the run's precision moves
-    logits by more than rounding."""
+    """Return [n]: right as it was loaded; computed only if the run's precision moves logits beyond rounding."""
     forward, plain, _ = forward_functions(view)
     some = view.images[:FEW]
     with torch.no_grad():

@@ -12,8 +12,7 @@ from suites.adversarial.metrics import LISTED
 
 
 def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
-    """Plan RobustBench's images if configured, otherwise held-out images, otherwise images of ImageNet's training set,
-    shown as the card states."""
+    """Plan RobustBench's images, otherwise held-out ones, otherwise ones of ImageNet's training set."""
     for recipe in config.attacks:
         if isinstance(recipe, PluggedIn) and recipe.attack in BROKEN:
             raise PluginError(f"the attack '{recipe.attack}': {BROKEN[recipe.attack]}")

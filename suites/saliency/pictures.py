@@ -119,8 +119,7 @@ def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
 
 
 def map_picture(values: Array) -> Pixels:
-    """Return signed maps [3, h, w] as colour, see `gradient_picture`; maps [h, w] >= 0 as grey: white is their 99th
-    percentile."""
+    """Return signed maps [3, h, w] as colour, maps [h, w] >= 0 as grey: white is their 99th percentile."""
     if values.ndim == 3:
         return gradient_picture(values)
     top = float(np.percentile(values, 99)) if np.isfinite(values).all() else 0.0
@@ -129,8 +128,7 @@ def map_picture(values: Array) -> Pixels:
 
 
 def gradient_picture(gradient: Array) -> Pixels:
-    """Return [3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0,
-    255]."""
+    """Return [3, h, w] as [h, w, 3]: values clipped at mean +- 3 standard deviations, that range on [0, 255]."""
     values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
     mean, deviation = values.mean(), values.std()
     if not np.isfinite(deviation) or deviation == 0:
@@ -142,8 +140,7 @@ def gradient_picture(gradient: Array) -> Pixels:
 def draw_gallery(
     models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
-    """Return the figure of `models` on a few stimuli; random: a last row, the first architecture with random
-    weights; kind: a name of `PICTURES`."""
+    """Return the figure of `models`; random: a last row, the first one untrained; kind: a name of `PICTURES`."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
     (make, warning), index = PICTURES[kind], chosen_stimuli(stimuli, count)
@@ -168,8 +165,7 @@ def tile_strip(tiles: Sequence[Pixels]) -> Image.Image:
 
 
 def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:
-    """Return a network's maps, one image at a time; under each the answer where it is another than the right one, and
-    the right category's probability (summed over its outputs)."""
+    """Return a network's maps, one image at a time; under each its answer and the right one's probability."""
     grouping = model.labels.grouping(space)
     table = membership(grouping.indices, len(model.labels.classes))
     tiles, captions = [], []

@@ -116,8 +116,7 @@ class SparseRules:
         return nearest_inside(origin, draws, epsilon)
 
     def move(self, state: ApgdState, slope: Tensor) -> Tensor:
-        """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times the
-        step."""
+        """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times step."""
         flat = slope.flatten(1)
         count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
         ranked = flat.abs().sort(dim=1, descending=True).values

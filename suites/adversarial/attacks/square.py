@@ -91,8 +91,7 @@ def l2_side(share: float, height: int, width: int) -> int:
 
 
 def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) -> Tensor:
-    """Let one square take the other's part of the perturbation and the remaining budget of the ball, and turn towards a
-    new pattern (algorithm 3 of the paper)."""
+    """Let one square take the other's part and the remaining budget, and turn towards a new pattern (algorithm 3)."""
     here, there = (random_square(delta.shape, side, generator) for _ in range(2))
     both = torch.zeros_like(delta)
     both[here] = both[there] = 1.0

@@ -108,8 +108,7 @@ def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
-    """Yield images with better answers under another normalisation, and clean accuracy outside its float32 interval
-    because of low precision or compilation."""
+    """Yield better answers under another normalisation, and what low precision or compilation moved."""
     some = trials.where(trials["asked"].astype(bool))
     shown, otherwise = some["clean_correct"].astype(bool), some["otherwise"].astype(bool)
     for name, right in zip(READINGS, otherwise.T, strict=True):
@@ -172,8 +171,7 @@ def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
 
 
 def company(c: Trials) -> tuple[list[str], list[str]]:
-    """Return wrong and odd signs: equal largest outputs, two answers to one image, answers that depend on others; small
-    dependence is odd."""
+    """Return wrong and odd signs: equal largest outputs, and answers that differ or depend on other images."""
     tied = share_of(c["tied"])
     wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
     alone = c["alone_difference"] > REPEAT
@@ -190,8 +188,7 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
 
 
 def second_opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
-    """Yield second attacks on images with odd gradients that broke more than chance allows if a small share of the
-    unbroken images could still be broken."""
+    """Yield second attacks that broke more than chance allows if few images could still be broken."""
     for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
         broken, asked = int((opinion == 1).sum()), int((opinion >= 0).sum())
         missed = MISSED if recipe.sees_gradients else BLIND_WINS

@@ -22,8 +22,7 @@ def defined(maps: Array) -> Flags:
 
 
 def pixel_ranks(maps: Array, valid: Flags | None = None) -> Floats:
-    """Return [n, h * w] ranks from 1 upwards among the valid pixels, ties sharing their mean rank, 0 on the others; NaN
-    where the map is undefined."""
+    """Return [n, h * w] mean ranks from 1 upwards among valid pixels, 0 on others; NaN where a map is undefined."""
     flat = maps.reshape(len(maps), -1)
     ranks = np.full(flat.shape, np.nan)
     for row in np.flatnonzero(defined(maps)):
@@ -173,8 +172,7 @@ class MaskContext:
 
 
 def context_of(view: View, pool: int) -> MaskContext:
-    """Return the context of a chunk, with at most `pool` masks of the set to hold maps against, evenly spaced over
-    it."""
+    """Return the context of a chunk, with at most `pool` masks, evenly spaced over the set, to hold maps against."""
     stimuli = view.block.stimuli
     category = objects(stimuli)
     shape = category[view.index]

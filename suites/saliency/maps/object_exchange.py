@@ -79,8 +79,7 @@ def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
 
 
 def grounds(images: Tensor, holes: Flags) -> Tensor:
-    """Return [n, 3, h, w] images whose holes [n, h, w] are filled, each pixel by the nearest one outside; as they were
-    where nothing is outside."""
+    """Return images [n, 3, h, w] whose holes [n, h, w] are filled, each pixel by the nearest one outside, if any."""
     filled = images.flatten(2).clone()
     for image, hole in zip(filled, holes, strict=True):
         if hole.all() or not hole.any():
@@ -98,8 +97,7 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
 
 
 def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
-    """Return image -> the next one whose outline replaces its own: of a third category if possible, otherwise of
-    another category; missing if no image fits."""
+    """Return image -> the next one of a third, otherwise of another, category, whose outline replaces its own."""
     order, lent = list(pairs), {}
     for n, i in enumerate(order):
         others = order[n + 1 :] + order[:n]
@@ -129,8 +127,7 @@ def moved(outline: Flags, onto: Flags) -> Flags:
 
 
 def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:
-    """Return [5, rows] the object's, the background's and the position's part of the margin, the object's and the
-    position's part of the rank; NaN if all are missing."""
+    """Return [5, rows]: the margin's parts by object, background and position, the rank's by object and position."""
     here = [int(i) for i in view.index[rows]]
     there = [pairs[i] for i in here]
     forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))

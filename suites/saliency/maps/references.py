@@ -55,8 +55,7 @@ def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
 
 
 def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
-    """Return the areas of every reference map on a chunk, images [n, 3, h, w] in [0,1]: computed once in a process for
-    all networks that are shown the same pixels."""
+    """Return the areas of reference maps on images [n, 3, h, w] in [0,1], once in a process for equal pixels."""
     # sha256: processors have instructions for it, and pickle takes the arrays as they lie in memory.
     digest = sha256(pickle.dumps((np.ascontiguousarray(images), context)))
     columns = _remembered(digest.hexdigest())
