@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.api import load_model
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
 from benchmark.variables import read_settings
 from registry.cards import Preprocess, Triple

@@ -17,9 +17,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from registry.cards import ModelCard
 from registry.files import (
     WeightSources,
@@ -103,6 +100,8 @@ def send_request(
 
 def _why(error: Exception) -> str:
     """Return the reason in words of gestaltbench and the system: messages of libraries contain addresses."""
+    import requests
+
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
         return "cut short on the way"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

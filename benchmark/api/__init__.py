@@ -1,39 +1,59 @@
-"""The functions behind the command line and the Python API (`gestaltbench`)."""
+"""The functions behind the command line and the Python API (`gestaltbench`). A module is imported when one of its
+functions is first used, so that a command starts at once."""
 
-from benchmark.api.data_needs import data_needs, fetch_needs
-from benchmark.api.databases import check_db, db_status, merge
-from benchmark.api.execution import execute, run
-from benchmark.api.exports import badge, cite, consistency, document, export, scores, trials
-from benchmark.api.imports import ReferenceReport, import_trials, reference, rescore
-from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
-from benchmark.api.paired_comparisons import compare, compare_each, diff, discordant, power
-from benchmark.api.ranking import (
-    correlate,
-    import_scores,
-    is_run,
-    measures,
-    parameter_counts,
-    rank,
-    reported,
-    summary,
-    training_curves,
-    transfer,
-)
-from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes
-from benchmark.api.registration import (
-    entrances,
-    load_model,
-    models,
-    name_and_weights,
-    named_or_registered,
-    one_card,
-    register,
-    register_each_template,
-    rename_model,
-)
-from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
-from benchmark.api.slurm import array_script
-from benchmark.api.sweeps import run_name, sweep
-from benchmark.api.verdicts import verdict
+import ast
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.api.databases import check_db, db_status, merge
+    from benchmark.api.execution import execute, run
+    from benchmark.api.exports import badge, cite, consistency, document, export, scores, trials
+    from benchmark.api.imports import ReferenceReport, import_scores, import_trials, reference, rescore
+    from benchmark.api.leaderboard_import import import_leaderboard
+    from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
+    from benchmark.api.missing_sets import data_needs, fetch_needs
+    from benchmark.api.paired_comparisons import compare, compare_each, diff, discordant, power
+    from benchmark.api.ranking import (
+        correlate,
+        is_run,
+        measures,
+        parameter_counts,
+        rank,
+        reported,
+        summary,
+        training_curves,
+    )
+    from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes, transfer
+    from benchmark.api.registration import (
+        entrances,
+        load_model,
+        models,
+        name_and_weights,
+        named_or_registered,
+        one_card,
+        register,
+        register_each_template,
+        rename_model,
+    )
+    from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
+    from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
+    from benchmark.api.slurm import array_script
+    from benchmark.api.sweeps import run_name, sweep
+    from benchmark.api.verdicts import verdict
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Return name -> its module, as imported above for type checkers."""
+    block = next(part for part in ast.parse(Path(__file__).read_bytes()).body if isinstance(part, ast.If))
+    imports = [part for part in block.body if isinstance(part, ast.ImportFrom)]
+    return {alias.name: str(part.module) for part in imports for alias in part.names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _modules():
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(_modules()[name]), name)

@@ -38,7 +38,7 @@ from benchmark.leaderboard.submission_files import (
     read_trials,
 )
 from benchmark.leaderboard.table import format_interval
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.documents import read_json

@@ -15,7 +15,7 @@ from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.api.running import Silent
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.trial_import import ImportReport, put_reported_scores
+from benchmark.engine.trial_import import ImportReport, ScoresReport, put_reported_scores
 from benchmark.engine.trial_import import store_trials as read_in
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
@@ -25,7 +25,7 @@ from benchmark.stimuli.experiments import added_experiments, name_experiment, pu
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
-from benchmark.stimuli.score_tables import read_scores, shipped_scores
+from benchmark.stimuli.score_tables import check_names, read_scores, shipped_scores
 from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.trial_tables import TableHints, stated_answers, stated_columns
 from benchmark.store import Store, open_store
@@ -232,3 +232,37 @@ def _steps(name: str, reporter: Reporter) -> Callable[[int, int], None]:
         reporter.advance(name, 1)
 
     return step
+
+
+def import_scores(
+    path: Annotated[str | Path, Option("A CSV or JSON table, or a known folder.", kind="path")],
+    *,
+    source: Annotated[str | None, Option("Name the publisher (default: the file's name).", metavar="NAME")] = None,
+    same: Annotated[
+        Sequence[str], Option("Treat this metric as ours of that name (repeatable).", metavar="METRIC")
+    ] = (),
+    db: Db = None,
+) -> ScoresReport:
+    """Import published scores that have no trials.
+
+    PATH is a CSV or JSON file, or a published folder: critical-band-masking, RobustBench, timm's results, Gavrikov and
+    Keuper's table. A file needs columns observer, metric and value; low, high, level, n, condition, source, suite and
+    note are optional. JSON is a list of such records, or {observer: {metric: value}}.
+
+    Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
+    paired test. Repeating an import adds nothing; a changed value replaces the earlier one."""
+    path = Path(path)
+    stated = None if source is None else check_source(source)
+    plain = plugins.find_suites().suites
+    suites = {suite.name: suite for one in plain.values() for suite in (*one.variants.values(), one)}
+    metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
+    tables = read_scores(path, stated, metrics)
+    for name in {score.observer.source for score in tables.scores}:
+        check_source(name)
+    check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
+    settings = read_settings(db)
+    command = command_line(import_scores, "bench import scores", path=path.absolute(), source=source, same=same)
+    with open_store(settings.db) as store, recorded(store, command) as run:
+        report = put_reported_scores(tables.scores, store, run)
+    report.notes += tables.notes
+    return report

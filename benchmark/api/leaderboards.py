@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self
 from benchmark import plugins
 from benchmark.api.options import KINDS, Filters, Names, Option, joined
 from benchmark.contracts import Suite
+from benchmark.contracts.trials import PEOPLE
 from benchmark.display import counted
-from benchmark.engine.scoring import PEOPLE
 from benchmark.failures import UnknownName, unknown_name
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row

@@ -12,8 +12,9 @@ from benchmark.api.leaderboards import CardStatus, Selection, card_status, chose
 from benchmark.api.options import Option, SuiteName
 from benchmark.api.ranking import check_trials
 from benchmark.contracts import Suite, distrust_flags
+from benchmark.contracts.trials import PEOPLE
 from benchmark.display import counted
-from benchmark.engine.scoring import PEOPLE, Scorer, compare_observers, discordant_of
+from benchmark.engine.scoring import Scorer, compare_observers, discordant_of
 from benchmark.failures import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged
 from benchmark.stats.comparisons import (

@@ -16,7 +16,8 @@ from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import entry_of_folder
-from benchmark.stimuli.roles import ROLE, SECOND_SET, Resolver
+from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import ROLE, SECOND_SET
 
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli

@@ -1,12 +1,10 @@
 """Rank observers by stored scores; compare suites, measures and recipes."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from benchmark import plugins
-from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import (
     CardStatus,
     Filtered,
@@ -20,61 +18,20 @@ from benchmark.api.leaderboards import (
     shown_rows,
     suites_with_scores,
 )
-from benchmark.api.options import AmongShown, By, Db, Filters, FlaggedLast, Names, Option, Unseen, command_line, joined
+from benchmark.api.options import AmongShown, By, Filters, FlaggedLast, Option, Unseen
 from benchmark.contracts import Suite
-from benchmark.engine.scoring import PEOPLE
-from benchmark.engine.trial_import import ScoresReport, put_reported_scores
+from benchmark.contracts.trials import PEOPLE
 from benchmark.failures import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.board_model import REPORTED
-from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
-from benchmark.leaderboard.links import Link, experiment_values, links
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
-from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
-from benchmark.leaderboard.training_curves import curves_of_runs as curves_of
-from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
-from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools
-from benchmark.leaderboard.unseen_conditions import unseen_boards
-from benchmark.stimuli.published_sources import check_source
-from benchmark.stimuli.score_tables import check_names, read_scores
-from benchmark.store import ScoreRow, Store, open_store
-from benchmark.variables import read_settings
+from benchmark.store import ScoreRow, Store
 
-COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'."
-
-
-def import_scores(
-    path: Annotated[str | Path, Option("A CSV or JSON table, or a known folder.", kind="path")],
-    *,
-    source: Annotated[str | None, Option("Name the publisher (default: the file's name).", metavar="NAME")] = None,
-    same: Annotated[
-        Sequence[str], Option("Treat this metric as ours of that name (repeatable).", metavar="METRIC")
-    ] = (),
-    db: Db = None,
-) -> ScoresReport:
-    """Import published scores that have no trials.
-
-    PATH is a CSV or JSON file, or a published folder: critical-band-masking, RobustBench, timm's results, Gavrikov and
-    Keuper's table. A file needs columns observer, metric and value; low, high, level, n, condition, source, suite and
-    note are optional. JSON is a list of such records, or {observer: {metric: value}}.
-
-    Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
-    paired test. Repeating an import adds nothing; a changed value replaces the earlier one."""
-    path = Path(path)
-    stated = None if source is None else check_source(source)
-    plain = plugins.find_suites().suites
-    suites = {suite.name: suite for one in plain.values() for suite in (*one.variants.values(), one)}
-    metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
-    tables = read_scores(path, stated, metrics)
-    for name in {score.observer.source for score in tables.scores}:
-        check_source(name)
-    check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
-    settings = read_settings(db)
-    command = command_line(import_scores, "bench import scores", path=path.absolute(), source=source, same=same)
-    with open_store(settings.db) as store, recorded(store, command) as run:
-        report = put_reported_scores(tables.scores, store, run)
-    report.notes += tables.notes
-    return report
+# `bench rank` is typed most often: what only other verbs need is imported there.
+if TYPE_CHECKING:
+    from benchmark.leaderboard.cue_measures import CueMeasures
+    from benchmark.leaderboard.links import Link
+    from benchmark.leaderboard.training_curves import TrainingCurve
 
 
 def reported(
@@ -129,6 +86,8 @@ def rank(
             suites = [each for each in suites if each.seen is not None]
         sets, now = notes_of(store), card_status(store, leaderboard.settings)
         ranked: list[Board] = []
+        if unseen_only:
+            from benchmark.leaderboard.unseen_conditions import unseen_boards
         for each in suites:
             rows = _scores_of(store, each, by, now, filters, among_shown=among_shown)
             tables = unseen_boards(store, each, rows, sets, by) if unseen_only else boards(rows, each, sets, by=by)
@@ -156,35 +115,6 @@ def _scores_of(
     return rows
 
 
-def transfer(
-    leaderboard: Filtered,
-    suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
-    *,
-    conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
-) -> list[TransferMatrix]:
-    """Print accuracy by training recipe and degradation.
-
-    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
-    --training` for published networks); cells with a condition of the recipe are marked."""
-    ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
-    shelf = plugins.find_suites()
-    with leaderboard.reading() as store:
-        chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
-        if suite and not chosen:
-            raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
-        judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
-        pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
-    return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
-
-
-def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
-    """Return the pool's members that fit the filters; to people only `hide` and `kind` apply."""
-    people = {member.observer for member in pool.members if member.kind == "human"}
-    names = chosen_names(store, {member.observer for member in pool.members}, filters)
-    names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
-    return replace(pool, members=tuple(member for member in pool.members if member.observer in names))
-
-
 def summary(
     leaderboard: Filtered, *, flagged_last: FlaggedLast = False, among_shown: AmongShown = False
 ) -> list[Summary]:
@@ -197,6 +127,8 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
 
     The tables show the measures of all suites and variants, their rank correlations, and the networks that they order
     differently."""
+    from benchmark.leaderboard.cue_measures import cue_boards, measures_of
+
     with leaderboard.reading() as store:
         sets, now = notes_of(store), card_status(store, leaderboard.settings)
         observers = {row.name: row for row in store.observers()}
@@ -230,6 +162,8 @@ def correlate(
     Each pair has a rank correlation, a linear one, and the rank correlation given clean accuracy, with intervals over
     families of networks. Headlines that share answers are never correlated: one of them is computed without the
     experiment that they share."""
+    from benchmark.leaderboard.links import experiment_values, links
+
     tables = _reported(leaderboard) if reported else summary(leaderboard)
     with leaderboard.reading() as store:
         cards = {row.name: row.card for row in store.observers()}
@@ -245,16 +179,20 @@ def training_curves(
     leaderboard: Filtered, run: Annotated[str | None, Option("Show this training run.")] = None
 ) -> list[TrainingCurve]:
     """Return each headline over a training run, or over all. Raise UnknownName for an unknown run."""
+    from benchmark.leaderboard.training_curves import curves_of_runs, runs_of
+
     with leaderboard.reading() as store:
         rows = {row.name: row for row in store.observers()}
     runs = runs_of({name: row.card for name, row in rows.items()})
     if run is not None and run not in runs:
         raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-    return [curve for curve in curves_of(rank(leaderboard), rows) if run in (None, curve.run)]
+    return [curve for curve in curves_of_runs(rank(leaderboard), rows) if run in (None, curve.run)]
 
 
 def is_run(leaderboard: Selection, name: str) -> bool:
     """Return whether this is the name of a training run and not of an observer."""
+    from benchmark.leaderboard.training_curves import runs_of
+
     with leaderboard.reading() as store:
         if any(note.name == name for note in store.observers()):
             return False

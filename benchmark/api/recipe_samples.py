@@ -8,8 +8,9 @@ from typing import Annotated
 
 import numpy as np
 
-from benchmark.api.leaderboards import Filtered, Selection, fits, suites_with_scores
-from benchmark.api.options import Option, SuiteName
+from benchmark import plugins
+from benchmark.api.leaderboards import Filtered, Selection, chosen_names, chosen_suites, fits, suites_with_scores
+from benchmark.api.options import Filters, Names, Option, SuiteName, joined
 from benchmark.api.paired_comparisons import as_suites_write
 from benchmark.api.ranking import rank
 from benchmark.api.running import RunRequest, devices_and_policy, prepare
@@ -23,12 +24,15 @@ from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims,
 from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, compared_recipes, recipe_power_table
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
+from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
+from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools
 from benchmark.settings import Settings
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_pairs, sampled_ratio
 from benchmark.store import IMPORTED, Store
 
 Networks = Sequence[Observed]
+COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'."
 
 
 def recipes(
@@ -185,3 +189,32 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, cells:
     return HeadlineSample(
         suite=head.suite, space=space, metric=metric, networks=tuple(networks), answers=answers, over=over
     )
+
+
+def transfer(
+    leaderboard: Filtered,
+    suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
+    *,
+    conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
+) -> list[TransferMatrix]:
+    """Print accuracy by training recipe and degradation.
+
+    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
+    --training` for published networks); cells with a condition of the recipe are marked."""
+    ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
+    shelf = plugins.find_suites()
+    with leaderboard.reading() as store:
+        chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
+        if suite and not chosen:
+            raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
+        judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
+        pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
+    return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
+
+
+def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
+    """Return the pool's members that fit the filters; to people only `hide` and `kind` apply."""
+    people = {member.observer for member in pool.members if member.kind == "human"}
+    names = chosen_names(store, {member.observer for member in pool.members}, filters)
+    names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
+    return replace(pool, members=tuple(member for member in pool.members if member.observer in names))

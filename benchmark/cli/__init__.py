@@ -20,7 +20,7 @@ COMMANDS = {
     "run": ("run_commands", "Run suites on models, store trials, print the ranking."),
     "register": ("models", "Check a checkpoint and register it as a model card."),
     "models": ("models", "List, show, check, rename, retire and remove models."),
-    "rank": ("tables", "Print ranked tables with intervals and flags."),
+    "rank": ("ranked_boards", "Print ranked tables with intervals and flags."),
     "verdict": ("tables", "Say in a dozen lines what is known about a network."),
     "compare": ("tables", "Compare observers: paired tests, agreement, transfer."),
     "claims": ("tables", "Try claims on recipes: held, refuted or open."),

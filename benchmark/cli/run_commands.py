@@ -18,7 +18,8 @@ from benchmark.cli.derive import command
 from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
 from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
-from benchmark.cli.tables import print_boards, print_curves, print_summary
+from benchmark.cli.ranked_boards import print_boards, print_summary
+from benchmark.cli.tables import print_curves
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError, UsageError

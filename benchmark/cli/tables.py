@@ -1,9 +1,8 @@
-"""`bench rank`, `show` and `compare`: tables of the leaderboard."""
+"""`bench show`, `compare` and others: tables of the leaderboard."""
 
 import json
 import shlex
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,29 +10,11 @@ import click
 
 from benchmark import api
 from benchmark.api.leaderboards import COMMA, Selection
-from benchmark.api.options import Option, SuiteName
+from benchmark.api.options import Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import (
-    echo_data,
-    echo_line,
-    echo_lines,
-    print_tables,
-    prose_width,
-    table_console,
-    write_data,
-)
+from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
 from benchmark.failures import BenchError, UsageError
-from benchmark.leaderboard import Board
-from benchmark.leaderboard.board_tables import (
-    board_table,
-    card_line,
-    collapse_rows,
-    headline_board,
-    headline_table,
-    near_rows,
-    observer_tables,
-    reported_lines,
-)
+from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
 from benchmark.leaderboard.comparison import (
     comparison_tables,
     discordant_tables,
@@ -48,8 +29,7 @@ from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
 from benchmark.leaderboard.recipe_claims import claims_table
-from benchmark.leaderboard.recipe_effects import GroupedBy, recipe_comparison_table, recipe_table
-from benchmark.leaderboard.summary import leaders_sentence, summary_table
+from benchmark.leaderboard.recipe_effects import recipe_comparison_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
@@ -57,119 +37,8 @@ from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
 from registry.user_errors import Remedy
 
-LIMIT = 50  # rows of a table without --all
-#: What asks for a table of single networks.
-OF_NETWORKS = ("by", "unseen_only", "flagged_last", "among_shown", "summary", "explain", "wide")
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
 Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", kind="new file")]
-
-
-@command(api.rank)
-def rank(
-    leaderboard: Selection,
-    *,
-    suite: str | None = None,
-    also_suite: SuiteName = None,
-    all: Annotated[bool, Option("Show every row: each person, each published network.")] = False,
-    summary: Annotated[bool, Option("Show models by suites: every headline side by side.", "--summary")] = False,
-    explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
-    wide: Annotated[bool, Option("Show every table and column, also without room beside.", "--wide")] = False,
-    by_recipe: Annotated[bool, Option("Show means over the networks of a recipe.", without=OF_NETWORKS)] = False,
-    by_family: Annotated[bool, Option("Show means over families.", without=OF_NETWORKS)] = False,
-    by_architecture: Annotated[bool, Option("Show means over architectures.", without=OF_NETWORKS)] = False,
-    **asked: Any,
-) -> int:
-    if suite and also_suite and suite != also_suite:
-        raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
-    suite, limit = suite or also_suite, None if all else LIMIT
-    by: dict[GroupedBy, bool] = {"recipe": by_recipe, "family": by_family, "architecture": by_architecture}
-    if chosen := [name for name, wanted in by.items() if wanted]:
-        tables = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
-        print_tables(tables, limit, paged=True)
-        shown = len(tables)
-    elif not summary:
-        shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
-    elif suite or asked.pop("by") or asked.pop("unseen_only"):
-        raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
-    else:
-        shown = print_summary(leaderboard, limit=limit, explain=explain, **asked)
-    if shown:
-        return 0
-    if missing := api.suites_not_installed(leaderboard):
-        echo_line(f"not shown: scores of suites that are not installed: {', '.join(missing)}.", err=True)
-    if filters := [*filter(None, leaderboard.filters.lists.values())]:
-        echo_line(f"'{' '.join(filters)}' fits no observer with scores; `bench rank --summary` lists all.", err=True)
-    elif not missing:
-        echo_line(
-            "there are no scores yet: compute them with `bench run`, those of shards with `bench db merge`.", err=True
-        )
-    return 0
-
-
-def print_summary(
-    leaderboard: Selection, *, limit: int | None = LIMIT, explain: bool = False, leaders: bool = False, **asked: Any
-) -> int:
-    """Print models by suites, one table per label space; return the number of tables. leaders: also name them in a
-    sentence."""
-    summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
-    sentences = map(leaders_sentence, summaries if leaders else ())
-    for at, summary in enumerate(summaries):
-        table = summary_table(summary, sizes)
-        print_tables([table], limit, apart=at > 0, paged=not leaders)
-        if explain:
-            echo_line("\n".join(table.explained()))
-    echo_lines(filter(None, sentences), "seen: ", err=True)
-    return len(summaries)
-
-
-def print_boards(
-    leaderboard: Selection,
-    suite: str | None,
-    *,
-    limit: int | None = LIMIT,
-    explain: bool = False,
-    near: Collection[str] | None = None,
-    brief: bool = False,
-    wide: bool = False,
-    paged: bool = False,
-    **asked: Any,
-) -> int:
-    """Print every board of a suite, and published scores unless the order excludes them. Return the number of tables.
-    near: show only the neighbourhood of these observers; brief: show only headlines; wide: in a terminal, too, show
-    every column, and every table of all suites; paged: use the pager."""
-    boards = api.rank(leaderboard, suite, **asked)
-    if near is not None:
-        boards = [near_rows(board, near) for board in boards]
-        boards = [board for board in boards if board.rows or board.references]
-    if brief:
-        boards = [headline_board(board) for board in boards]
-    if not (near or brief or asked.get("by") or asked.get("unseen_only")):
-        boards = [*boards, *api.reported(leaderboard, suite)]
-    if limit is not None:
-        families = api.families(leaderboard)
-        ranked = any(board.rows for board in boards)
-        boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
-    below: list[str] = []
-    if paged and suite is None and limit is not None and not wide and table_console().is_terminal:
-        boards, below = _main_boards(boards)
-    tables = list(map(board_table, boards))
-    if tables:
-        print_tables(tables, limit, narrow=not wide, paged=paged, below=below)
-    if explain:
-        echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))
-    return len(tables)
-
-
-def _main_boards(boards: Sequence[Board]) -> tuple[list[Board], list[str]]:
-    """Return the board of each suite that ranks most of the user's networks, then most rows; and a line on others."""
-    ranked = [board for board in boards if any(row.rank is not None for row in board.rows)]
-    main: dict[str, Board] = {}
-    for board in sorted(ranked, key=lambda b: ([row.kind for row in b.rows].count("network"), len(b.rows))):
-        main[board.suite] = board
-    shown = [board for board in boards if board is main.get(board.suite)]
-    left = Counter(board.suite for board in boards) - Counter(board.suite for board in shown)
-    others = ", ".join(f"{suite} ({n})" for suite, n in left.items())
-    return (shown, [f"... more tables: bench rank {others}; all: --wide"]) if shown and others else ([*boards], [])
 
 
 @command(api.verdict)

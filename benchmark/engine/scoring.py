@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.suite import AT_CHANCE, ONE_ANSWER, TOO_FEW, is_guessing
-from benchmark.contracts.trials import Coded, Column, as_coded, coded
+from benchmark.contracts.trials import PEOPLE, Coded, Column, as_coded, coded
 from benchmark.identity import Codes, score_code
 from benchmark.observer_trials import (
     ObserverAnswers,
@@ -78,8 +78,6 @@ NO_CONTROLS: Mapping[str, str | None] = MappingProxyType({})
 LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
-#: The name of people as a group.
-PEOPLE = "people"
 
 
 @dataclass(frozen=True, kw_only=True)

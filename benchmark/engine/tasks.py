@@ -16,7 +16,7 @@ from benchmark.contracts import CHUNK, Block, Plan, Policy, Stimuli, Suite
 from benchmark.failures import MissingStimuli, UsageError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard
 from registry.files import digest_data
 from registry.labels import label_space

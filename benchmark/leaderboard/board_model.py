@@ -15,6 +15,8 @@ NOBODY = "no observer has a value"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
 _CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
+#: Ends the name of a suite whose images came in random order only until a verdict was clear.
+PAIRED = ":paired"
 #: The accuracy on images as they are, as a column of a summary.
 CLEAN = "clean"
 

@@ -34,7 +34,6 @@ from benchmark.leaderboard.table import (
     format_interval,
     rank_text,
 )
-from benchmark.stimuli.score_tables import known_metrics
 from benchmark.store.rows import ScoreRow
 
 NAMED = 5  # observers that a note names
@@ -218,6 +217,8 @@ def reported_boards(
 
 
 def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
+    from benchmark.stimuli.score_tables import known_metrics  # reads every form of published scores
+
     scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
     whole = {row.metric for row in rows if not row.condition}
     for row in rows:

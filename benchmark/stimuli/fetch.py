@@ -44,7 +44,7 @@ from benchmark.stimuli.items import (
 )
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.masked import annotated_layout, space_of
-from benchmark.stimuli.roles import read_textures
+from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths

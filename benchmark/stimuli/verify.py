@@ -15,7 +15,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, list_images, open_listing
 from benchmark.stimuli.image_files import reread, text_digest
 from benchmark.stimuli.items import Listing
-from benchmark.stimuli.roles import read_textures
+from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trial_tables import read_tables

@@ -73,6 +73,23 @@ def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
     return digest_of([table.name, *(row[column.name] for column in table.c if column.info.get("sealed", True))])
 
 
+def digest_texts(rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Return for each row what `digest_of` takes the digest of, for rows of texts and numbers."""
+    columns: list[Iterable[str]] = []
+    for values in zip(*rows, strict=True):  # by column, as in `fetched`
+        if str in set(map(type, values)):
+            known = {value: f"{len(part := json.dumps(value))}:{part}" for value in set(values)}
+            columns.append(map(known.__getitem__, values))
+        else:
+            columns.append([f"{len(part)}:{part}" for part in json.dumps(values)[1:-1].split(", ")])
+    return list(map("".join, zip(*columns, strict=True)))
+
+
+def text_digest(text: str) -> str:
+    """Return the digest of the values of a text of `digest_texts`, or of several in a row."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
 def seal_column(table: sa.Table) -> str | None:
     """Return the column that holds a row's digest: "id", "checksum", or None where rows have none."""
     return next((column.name for column in table.c if column.info.get("seal")), None)
@@ -108,7 +125,7 @@ def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collecti
         if kinds:
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
-        if wanted is int and any(value is not None and value < 0 for value in values):
+        if wanted is int and min(filter(None, values), default=0) < 0:
             raise ValueError(f"{column}: a number below 0")  # versions, counts and places
     return rows
 

@@ -15,7 +15,6 @@ from benchmark.failures import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import set_digest, text_digest
-from benchmark.stimuli.regenerate import cropped
 from benchmark.stimuli.roles import natural_images, stand_in_flags
 from suites.cue_conflict.shape_bias import follows_shape, follows_texture, fraction
 
@@ -36,6 +35,7 @@ class Hybrids:
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """Return the image."""
+        from benchmark.stimuli.regenerate import cropped
         from benchmark.transforms.frequencies import hybrid
 
         low, high = (self.source.decode(i) for i in (index, self.other[index]))

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 
 WORLD = ("--arch", "python:registry.world_networks:tiny_resnet", "--size", 64, "--resize", 64, "--labels", "world16")

@@ -39,7 +39,7 @@ from benchmark.stimuli.datasets import open_folder, read_names
 from benchmark.stimuli.fetch import add, unpack
 from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import trial_stimuli
-from benchmark.stimuli.roles import read_textures
+from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_trials
 from registry.cards import read_cards

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmark.api import load_model
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 from registry.cards import Preprocess
 from registry.input_diagnosis import FedPhotographs, divergence_of, first_norm_input, head_order, solve_input

@@ -9,7 +9,7 @@ from refusals import refused
 
 from benchmark.stimuli.datasets import open_set, restrict
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.verify import verify
 
 SIDE = 12

@@ -13,7 +13,7 @@ from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.set_folders import stimuli_folder
 
 

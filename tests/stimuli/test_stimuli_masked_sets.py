@@ -32,7 +32,7 @@ from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
 from benchmark.stimuli.masked.planes import fill_polygon, flags_of
 from benchmark.stimuli.masked.published import main_object, read_markup, values_of
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.verify import verify
 from registry.labels import label_space
 

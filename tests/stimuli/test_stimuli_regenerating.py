@@ -11,7 +11,7 @@ from refusals import missing
 from benchmark.cli.data import data
 from benchmark.failures import UnknownName
 from benchmark.stimuli.regenerate import cropped, make_set
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]

@@ -20,7 +20,7 @@ from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.image_names import GEIRHOS16, cues_of
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, manifest, textured
 from benchmark.variables import read_settings
 

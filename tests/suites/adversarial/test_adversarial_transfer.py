@@ -10,7 +10,7 @@ from benchmark.contracts import Policy
 from benchmark.failures import MissingStimuli
 from benchmark.identity import observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard, Preprocess, write_card
 from registry.world_networks import tiny_resnet
 from suites.adversarial import SUITE

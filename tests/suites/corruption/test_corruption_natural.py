@@ -15,7 +15,7 @@ from benchmark import api
 from benchmark.api import RunRequest, Silent, execute, prepare
 from benchmark.stats import wilson
 from benchmark.stimuli.catalogue import read_catalogue
-from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.score_tables import known_metrics, shipped_scores
 from benchmark.testing import check_suite
 from benchmark.testing.toys import ToyShelf

@@ -1,0 +1,140 @@
+"""The set of a role in a label space, and the textures and networks for which a suite asks."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import OtherNetwork, Stimuli
+from benchmark.failures import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, read_catalogue
+from benchmark.stimuli.datasets import open_cells, open_folder, sample
+from benchmark.stimuli.generated import PREFIX, SPACE, generated_set
+from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
+from benchmark.stimuli.items import images_below
+from benchmark.stimuli.set_folders import folder_of, is_fetchable, missing_set, remedy
+from benchmark.stimuli.world.sets import WORLD_SETS
+from registry.cards import read_cards
+from registry.labels import label_space
+
+if TYPE_CHECKING:
+    from registry.model import LoadedModel
+
+
+Textures = tuple[NDArray[np.uint8], ...]
+
+
+def read_textures(entry: Entry, folder: Path) -> Textures:
+    """Decode every texture of a set: images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8
+    RGB. Pixels depend on them: raises StimuliError if one is missing, no image, or not the published file."""
+    paths = [folder / name for name in entry.files] or list(images_below(folder))
+    if not paths:
+        raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
+    textures = []
+    for path in paths:
+        with whole_image(path, remedy(entry)):
+            data = read_plain(path)
+            if entry.files and hashlib.sha256(data).hexdigest() != (expected := entry.files[path.name]):
+                raise StimuliError(f"{path}: not the published file, of SHA-256 {expected}. {remedy(entry)}")
+            textures.append(decoded_rgb(data))
+    return tuple(textures)
+
+
+def _moved(model: "LoadedModel", device: str) -> "LoadedModel":
+    model.module.to(device)
+    return model
+
+
+class Resolver:
+    """The shelf of a label space: installed or generated stimulus sets by role. Sets are opened once; `limit` reduces
+    each to a sample; the sets in `wanted` come before all others, built-in ones before added ones."""
+
+    def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
+        self.space = space
+        self._settings = settings
+        self._limit = limit
+        self._wanted = frozenset(wanted)
+        self._opened: dict[str, Stimuli] = {}
+        self._parts: dict[str, Mapping[str, Stimuli]] = {}
+        self._textures: dict[str, Textures] = {}
+        #: Sets that were asked for and are not installed, the first of each role that can be fetched.
+        self.lacking: dict[str, Entry] = {}
+
+    def find(self, role: str) -> Stimuli:
+        """Open the set for a role. Raises MissingStimuli with the remedy, StimuliError if it is not usable."""
+        if role not in self._opened:
+            if self.space == SPACE and PREFIX + role in WORLD_SETS:
+                whole = generated_set(PREFIX + role)
+                self._opened[role] = whole if self._limit is None else sample(whole, self._limit)
+            else:
+                self._opened[role] = open_folder(*self._place(role), self._settings, self._limit)
+        return self._opened[role]
+
+    def parts(self, role: str) -> Mapping[str, Stimuli]:
+        """Open the cells of a role: "gaussian_noise/3" -> that cell's set, in canonical order, each on first use. With
+        a limit all show the same images. Raises as `find`."""
+        if role not in self._parts:
+            self._parts[role] = open_cells(*self._place(role, "cells"), self._settings, self._limit)
+        return self._parts[role]
+
+    def textures(self, role: str) -> Textures:
+        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, as published. Raises as `find`."""
+        if role not in self._textures:
+            self._textures[role] = read_textures(*self._place(role, "textures"))
+        return self._textures[role]
+
+    def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
+        """Load the named networks that answer in this label space and have installed weights, once each. Loading them
+        before the run lets results that depend on them name their weights. Raises MissingStimuli if one does not load.
+        """
+        from registry.download import missing_weights
+        from registry.loading import load_network  # imports torch, which ranking does not need
+
+        cards, place = read_cards(self._settings.cards), self._settings.place
+        networks = []
+        for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):
+            if self.space not in label_space(card.labels).answers or missing_weights(card, place):
+                continue
+            try:
+                model = load_network(card, place)
+            except (WeightsError, CardError, LabelError) as error:
+                raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
+            networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))
+        return tuple(networks)
+
+    def roles(self) -> tuple[str, ...]:
+        """Roles of all known sets of this label space, installed or not."""
+        drawn = [n.removeprefix(PREFIX) for n in WORLD_SETS] if self.space == SPACE else []
+        entries = read_catalogue(self._settings).values()
+        images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
+        return tuple(dict.fromkeys([*drawn, *images]))
+
+    def _place(self, role: str, layout: str = "") -> tuple[Entry, Path]:
+        """Find the first installed set of a role with a suitable layout and label space."""
+
+        def fits(entry: Entry) -> bool:
+            if layout == "textures":
+                return entry.kind == "textures"
+            as_asked = entry.kind in ("images", "names") and (entry.layout == "cells") == (layout == "cells")
+            return as_asked and entry.space in (self.space, "any")
+
+        entries = [entry for entry in read_catalogue(self._settings).values() if entry.role == role and fits(entry)]
+        entries.sort(key=lambda entry: entry.name not in self._wanted)
+        for entry in entries:
+            folder = folder_of(entry, self._settings)
+            if folder is not None:
+                return entry, folder
+        if entries:
+            best = next((entry for entry in entries if is_fetchable(entry)), entries[0])
+            self.lacking[best.name] = best
+            raise missing_set(entries[0])
+        options = f" --space {self.space}" * (layout != "textures") + f" --layout {layout}" * bool(layout)
+        raise MissingStimuli(
+            f"no stimulus set{f' in {layout}' if layout else ''} has the role '{role}' in the label space "
+            f"'{self.space}'. Add one with `bench data add NAME FOLDER --role {role}{options}`."
+        )
