@@ -65,6 +65,9 @@ def send_request(
     """Send a request, write the body of its answer block by block, and return its status. answered: gets the answer
     before its body; request: as requests has it (json, headers, auth, allow_redirects). Raises TransferError; errors
     of `write` pass."""
+    import requests  # costs more to import than a leaderboard to read
+    from urllib3.exceptions import HTTPError
+
     silence, began = min(limits.silence, limits.seconds), time.monotonic()
     received, status, fault, late = 0, 0, "", ""
     problem: Exception | None = None

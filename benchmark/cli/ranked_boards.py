@@ -17,7 +17,7 @@ from benchmark.leaderboard.summary import leaders_sentence, summary_table
 
 LIMIT = 50  # rows of a table without --all
 #: What asks for a table of single networks.
-OF_NETWORKS = ("by", "unseen_only", "flagged_last", "among_shown", "summary", "baseline", "explain", "wide")
+OF_NETWORKS = ("by", "unseen_only", "flagged_last", "among_shown", "summary", "explain", "wide")
 
 
 @command(api.rank)
@@ -28,9 +28,6 @@ def rank(
     also_suite: SuiteName = None,
     all: Annotated[bool, Option("Show every row: each person, each published network.")] = False,
     summary: Annotated[bool, Option("Show models by suites: every headline side by side.", "--summary")] = False,
-    baseline: Annotated[
-        str | None, Option("Mark better and worse than this observer; a summary.", metavar="NAME")
-    ] = None,
     explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
     wide: Annotated[bool, Option("Show every table and column, also without room beside.", "--wide")] = False,
     by_recipe: Annotated[bool, Option("Show means over the networks of a recipe.", without=OF_NETWORKS)] = False,
@@ -49,12 +46,12 @@ def rank(
         tables = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
         print_tables(tables, limit, paged=True)
         shown = len(tables)
-    elif not (summary or baseline):
+    elif not summary:
         shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
     else:
-        shown = print_summary(leaderboard, limit=limit, baseline=baseline, explain=explain, **asked)
+        shown = print_summary(leaderboard, limit=limit, explain=explain, **asked)
     if shown:
         return 0
     if missing := api.suites_not_installed(leaderboard):
@@ -69,23 +66,14 @@ def rank(
 
 
 def print_summary(
-    leaderboard: Selection,
-    *,
-    limit: int | None = LIMIT,
-    baseline: str | None = None,
-    explain: bool = False,
-    leaders: bool = False,
-    **asked: Any,
+    leaderboard: Selection, *, limit: int | None = LIMIT, explain: bool = False, leaders: bool = False, **asked: Any
 ) -> int:
     """Print models by suites, one table per label space; return the number of tables. leaders: also name them in a
     sentence."""
     summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
     sentences = map(leaders_sentence, summaries if leaders else ())
-    marks = api.against(leaderboard, summaries, baseline) if baseline else {}
     for at, summary in enumerate(summaries):
-        signs = marks.get(summary.space)
-        against = (baseline or "") if summary.space in marks else ""
-        table = summary_table(summary, baseline=against, signs=signs, parameters=sizes)
+        table = summary_table(summary, sizes)
         print_tables([table], limit, apart=at > 0, paged=not leaders)
         if explain:
             echo_line("\n".join(table.explained()))

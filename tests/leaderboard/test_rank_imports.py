@@ -11,7 +11,7 @@ from benchmark.store import ScoreSet, open_store
 pytestmark = pytest.mark.slow
 
 #: What costs more than a table, or leads to what does.
-HEAVY = ("torch", "timm", "pandas", "scipy")
+HEAVY = ("torch", "timm", "pandas", "scipy", "requests", "benchmark.engine", "benchmark.api.imports")
 OURS = ("suites.saliency", "suites.adversarial")
 ASK = """
 import sys
