@@ -11,8 +11,9 @@ from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
+from benchmark.engine.precision import precision_remark
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
-from benchmark.engine.scoring import Scorer, one_blas_thread
+from benchmark.engine.scoring import AGAINST, BEYOND, Scorer, one_blas_thread
 from benchmark.engine.stored_answers import changed_answers
 from benchmark.engine.tasks import Task, chunk_index, suites_of
 from benchmark.failures import FAILURES, failure_line
@@ -191,8 +192,29 @@ class _Run:
             if isinstance(network, TunedModel) and (remark := getattr(network.model.module, "remark", "")):
                 self.reporter.note(f"{observer.name}: {remark}")
         for observer, own in asked:
+            if own.worked and isinstance(observer.observer, TunedModel) and self.options.policy.precision != "fp32":
+                self._in_float32(observer, own)
             own.failure = observer.failure or observer.failures.get((own.task.suite.name, own.task.space), "")
         return [own for _, own in asked]
+
+    def _in_float32(self, observer: LoadedObserver, asked: _AskedTask) -> None:
+        """Answer a sample of a task in float32 also, and say and store what the precision of the run changes."""
+        task, rows = asked.task, asked.observations
+        stored = [(block, rows[i].key, frozenset(self.store.chunks(rows[i].key))) for i, block in task.shown.items()]
+        jobs = [
+            Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
+            for block, key, chunks in stored
+            if chunks
+        ]
+        if not jobs or (task.suite.name, task.space) in observer.failures or observer.failure:
+            return
+        precision = self.options.policy.precision
+        try:
+            remark = precision_remark(self.store, self.loop, jobs, precision)
+        except FAILURES as error:  # the boundary of one model's work
+            remark = f"{precision} {AGAINST} failed: {failure_line(error)}, {BEYOND}"
+        self.reporter.note(f"{observer.name} under {task.suite.name}: {remark}")
+        self.store.put_outcome(self.run, observer.row, task.work, "partial", remark, owed_text(rows, task.plan.missing))
 
     def _answer(self, jobs: Sequence[Job]) -> None:
         """Store every missing chunk."""

@@ -78,6 +78,8 @@ NO_CONTROLS: Mapping[str, str | None] = MappingProxyType({})
 LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
+#: How remarks on a run's precision begin, and what they say where it moves a headline.
+AGAINST, BEYOND = "against float32", "not within 0.002"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +129,30 @@ class Scorer:
         peers = self.peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
 
+        remarks = self._precision(name, first)
+        heads = {metric.name for metric in self.suite.metrics if metric.headline and remarks}
+
         def scores() -> list[Score]:
             trials = replace(self.store.trials(keys, missing), training=training)
-            return self._scores(trials, peers, first.space)
+            return [
+                replace(score, flags=(*score.flags, *remarks))
+                if score.metric in heads and score.value is not None and not score.condition
+                else score
+                for score in self._scores(trials, peers, first.space)
+            ]
 
         owned = (*keys, *_keys_of(peers))
         return self._store(first.observer, first.space, sets, owned, training, scores)
+
+    def _precision(self, name: str, first: Observation) -> list[str]:
+        """Return what a board says beside a headline of a precision that moves it, or that was not compared."""
+        precision = first.details.get("policy", {}).get("precision", "fp32")
+        if precision == "fp32":
+            return []
+        rows = self.store.outcomes(observer=name, latest=False)
+        own = [row.reason for row in rows if row.suite == self.suite.name and first.key in row.detail]
+        said = [text for text in own if text.startswith(f"{precision} {AGAINST}")]  # each shard of a run has its own
+        return [text for text in said if BEYOND in text][-1:] if said else [f"{precision}, not compared with float32"]
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
         """Score every imported observer on its own stimuli and on each collection that networks were shown, and return

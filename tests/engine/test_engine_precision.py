@@ -4,12 +4,13 @@ import engine_nets
 import numpy as np
 import pytest
 import torch
-from engine_toys import Bench, make_stimuli, network, toy_suite
+from engine_toys import Bench, Told, make_stimuli, network, toy_suite
 from tensors import assert_close
 
-from benchmark.contracts import Block, Policy
+from benchmark.contracts import Block, Metric, Policy, Score
 from benchmark.engine import devices
 from benchmark.engine.devices import numerics
+from benchmark.store import open_store
 from benchmark.transforms.corruptions import corruption
 from registry.labels import label_space
 from registry.model import LoadedModel
@@ -70,3 +71,35 @@ def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
         found = gradients(feed.run)
     for compiled, plain in zip(found, expected, strict=True):
         assert_close(compiled, plain, rtol=1e-4, atol=1e-6)
+
+
+def right(trials):
+    return (trials["response"] == trials["category"]).astype(float), np.ones(len(trials))
+
+
+ACCURACY = Metric(name="accuracy", title="accuracy", definition="share of right answers", headline=True, ratio=right)
+
+
+def test_a_run_in_bf16_is_compared_with_float32(leaderboard):
+    """Of a network that rounds in bf16, and of one that does not."""
+    told, stimuli = Told(), make_stimuli(2048)
+
+    def score(_config, trials):
+        return [Score(metric="accuracy", value=right(trials)[0].mean(), n=len(trials))]
+
+    suite = toy_suite(stimuli, metrics=(ACCURACY,), score=score)
+    cards = [network("rounded", "Coarse"), network("exact", "Pooled")]
+    assert not leaderboard.run(cards, [suite], batch=64, reporter=told, precision="bf16").failed
+    with open_store(leaderboard.settings.db, write=False) as store:
+        flags = {row.observer: row.flags[-1] for row in store.latest_scores()}
+    begun = "bf16 against float32 on 2,048 trials, "
+    exact = f"{begun}100.00 % of decisions agree; accuracy moves by +0.0000 [-0.0019, 0.0019]"
+    rounded, others = told.notes()
+    assert others == f"exact under toy: {exact}" and flags["exact"] == "trust: answers at chance"
+    shown = torch.from_numpy(np.stack([stimuli.decode(i) for i in range(2048)])).permute(0, 3, 1, 2) / 255
+    full = np.array(label_space("world16").classes)[engine_nets.Coarse()((shown - 0.5) / 0.5).argmax(1).numpy()]
+    low = leaderboard.trials("rounded")
+    same, moved = 100 * (low["response"] == full).mean(), np.mean((low["response"] == low["category"]) * 1.0)
+    moved -= (full == low["category"]).mean()
+    assert same < 100 and f"{begun}{same:.2f} % of decisions agree; accuracy moves by {moved:+.4f} [" in rounded
+    assert rounded == f"rounded under toy: {flags['rounded']}" and rounded.endswith("], not within 0.002")

@@ -1,0 +1,80 @@
+"""What a run's precision changes: a sample of its images is answered in float32 as well."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from benchmark.contracts import Metric, Trials
+from benchmark.contracts.trials import stacked
+from benchmark.engine.devices import full_precision
+from benchmark.engine.inference import InferenceLoop, Job, Reporter
+from benchmark.engine.scoring import AGAINST, BEYOND
+from benchmark.engine.tasks import chunk_index
+from benchmark.failures import ModelFailure
+from benchmark.stats import compare_ratio
+from benchmark.store import Store
+from registry.files import digest_data
+
+#: Images of a suite that are answered again, and of one that takes gradients, at least; the share of a long set. Of
+#: 2,048 equal answers the interval of a share is within 0.002.
+IMAGES, GRADIENTS, SHARE = 2048, 1, 0.02
+WITHIN = 0.002  # is how far a headline may move: `BEYOND` says otherwise
+
+
+def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], precision: str) -> str:
+    """Answer a sample of images in float32, and return a line on how many decisions agree and how much each headline
+    moves. jobs: of one observer and suite, with the chunks that are stored. Raises ModelFailure if it fails there."""
+    suite, quiet = jobs[0].suite, replace(loop, reporter=cast(Reporter, _Quiet()))
+    alone = replace(jobs[0].loaded, failures={})
+    least = GRADIENTS if suite.needs == "gradients" else IMAGES
+    some = [replace(job, loaded=alone, chunks=part) for job, part in _sampled(jobs, least)]
+    with full_precision(torch.device(loop.device).type):
+        again = [answer for _, _, answers in quiet.show(some) for answer in answers]
+    if failed := alone.failure or next(iter(alone.failures.values()), ""):
+        raise ModelFailure(failed)
+    tables = [_both(store, job, {a.index: a.columns for a in again if a.key == job.key}) for job in some]
+    ours, exact = (Trials(columns=stacked([pair[side].columns for pair in tables])) for side in (0, 1))
+    agreeing = np.asarray(ours["response"] == exact["response"], dtype=bool) if "response" in ours.columns else None
+    same = "" if agreeing is None else f", {100 * agreeing.mean():.2f} % of decisions agree"
+    moved = [_moved(metric, ours, exact) for metric in suite.metrics if metric.headline]
+    return f"{precision} {AGAINST} on {len(ours):,} trials{same}; {'; '.join(moved)}"
+
+
+def _sampled(jobs: Sequence[Job], least: int) -> list[tuple[Job, frozenset[int]]]:
+    """Choose chunks at random, always the same, until they have `least` images and the share of all."""
+    cells = [(job, chunk) for job in jobs for chunk in sorted(job.chunks)]
+    sizes = [len(chunk_index(job.block.stimuli, chunk)) for job, chunk in cells]
+    random = np.random.default_rng(int(digest_data([job.key for job in jobs])[:16], 16))
+    order = random.permutation(len(cells))
+    count = int(np.searchsorted(np.cumsum(np.array(sizes)[order]), max(least, SHARE * sum(sizes)))) + 1
+    chosen = [cells[i] for i in sorted(order[:count].tolist())]
+    return [(job, frozenset(c for other, c in chosen if other is job)) for job in dict.fromkeys(j for j, _ in chosen)]
+
+
+def _both(store: Store, job: Job, again: Mapping[int, Mapping[str, Any]]) -> tuple[Trials, Trials]:
+    """Return the stored trials of a job's chunks, and the same trials with the columns of `again`."""
+    ids = np.asarray(job.block.stimuli.ids)[np.concatenate([chunk_index(job.block.stimuli, i) for i in sorted(again)])]
+    columns = stacked([again[i] for i in sorted(again)])
+    stored = store.trials((job.key,))
+    ours = stored.where(np.isin(stored["stimulus"], ids))
+    place = {name: i for i, name in enumerate(ids.tolist())}
+    at = [place[name] for name in ours["stimulus"].tolist()]
+    return ours, replace(ours, columns={**ours.columns, **{name: column[at] for name, column in columns.items()}})
+
+
+def _moved(metric: Metric, ours: Trials, exact: Trials) -> str:
+    found = compare_ratio(metric, ours, exact)
+    if found.difference is None or found.low is None or found.high is None:
+        return f"{metric.title} cannot be compared ({found.reason}), {BEYOND}"
+    beyond = "" if found.low >= -WITHIN and found.high <= WITHIN else f", {BEYOND}"
+    return f"{metric.title} moves by {found.difference:+.4f} [{found.low:.4f}, {found.high:.4f}]{beyond}"
+
+
+class _Quiet:
+    """A reporter of work that no plan counts."""
+
+    def __getattr__(self, _method: str) -> Any:
+        return lambda *_: None
