@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
+from string import Template
 
 from benchmark.ask.answers import Answers, Row
 from benchmark.stimuli.trial_tables import CHECK, LATE, PRACTISED
@@ -11,15 +13,6 @@ from benchmark.stimuli.trial_tables import CHECK, LATE, PRACTISED
 GUESSING = 0.05
 #: Shares of late trials and of failed checks above which a person is named.
 MANY_LATE, MANY_FAILED = 0.1, 0.25
-HEADER = (
-    "person", "participant", "remarks", "images", "right", "checks failed", "late", "practice", "questions wrong",
-    "distance cm", "degrees", "screen",
-)  # fmt: skip
-STYLE = """
-:root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }
-div { overflow-x: auto; } table { border-collapse: collapse; } td, th { padding: .3rem .7rem; text-align: start; }
-tr { border-bottom: 1px solid #8888; } td { font-variant-numeric: tabular-nums; }
-"""
 
 
 def people_page(answers: Answers) -> str:
@@ -28,26 +21,17 @@ def people_page(answers: Answers) -> str:
     for (person, _), row in list(answers.known.items()):
         by_person[person].append(row)
     total, chance = answers.session.trials, 1 / len(answers.session.categories)
-    lines, seen = [], set[str]()
-    for number, participant in enumerate(list(answers.ids), start=1):
-        again = participant and participant in seen
-        seen.add(participant)
+    rows, seen = "", set[str]()
+    for number, participant in enumerate(ids := list(answers.ids), start=1):
         answered = by_person[f"subject-{number:02d}"]
-        cells = (str(number), participant, *_progress(answered, total, chance, bool(again)))
-        lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
-    head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
-    done = sum(answers.is_complete(number) for number in range(1, len(lines) + 1))
+        again = participant != "" and participant in seen
+        cells = (str(number), participant, *_progress(answered, total, chance, again))
+        rows += f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
+        seen.add(participant)
+    page = (files("benchmark.ask") / "static" / "people.html").read_text(encoding="utf-8")
+    done = sum(map(answers.is_complete, range(1, len(ids) + 1)))
     title = escape(f"{answers.session.stimuli.name}, session {answers.session.number}")
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    rows = "".join(f"<tr>{line}</tr>\n" for line in lines)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><link rel="icon" href="data:,">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{len(lines)} people have begun, {done} have "
-        f'answered all {total} trials.</p><div tabindex="0" role="region" aria-label="people"><table><thead><tr>{head}'
-        f"</tr></thead><tbody>\n{rows}</tbody></table></div></main></body></html>\n"
-    )
+    return Template(page).substitute(title=title, begun=len(ids), done=done, total=total, rows=rows)
 
 
 def _progress(rows: Sequence[Row], total: int, chance: float, again: bool) -> tuple[str, ...]:

@@ -298,7 +298,7 @@ def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:
 def published_experiments() -> Mapping[str, Experiment]:
     """Return the published experiments by name."""
     table = dict(package_table("experiments.yaml"))
-    shared = table.pop("shared")
+    shared, _ = table.pop("shared"), table.pop("world")
     return {name: experiment_from(name, {**shared, **row}) for name, row in table.items()}
 
 

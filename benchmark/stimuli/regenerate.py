@@ -22,7 +22,7 @@ from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_d
 from benchmark.stimuli.image_names import cues_of, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.set_folders import entry_and_folder
-from benchmark.stimuli.trial_tables import CUES, TrialFile, read_trials, trial_paths
+from benchmark.stimuli.trial_tables import CUES, TrialFile, read_tables, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import digest_data, expanded
 
@@ -135,7 +135,7 @@ def _photographs(shown: Sequence[Row], folder: Path) -> dict[Row, Path]:
 
 def _shown(experiment: str, folder: Path) -> list[Row]:
     """List what people were shown, from the experiment's own tables, each stimulus once."""
-    files = [x for path in trial_paths(folder) if experiment_of(path) == experiment for x in read_trials(path)]
+    files = [x for path in trial_paths(folder) if experiment_of(path) == experiment for x in read_tables(path).files]
     if not files:
         raise MissingStimuli(f"{folder}: no table of trials of '{experiment}'.")
     names = ("stimulus", "condition", "category")

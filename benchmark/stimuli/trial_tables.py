@@ -1,11 +1,5 @@
-"""Published tables of trials: answers of people and of other laboratories' networks.
-
-A table (see `text_tables`) has one row per trial, with columns in any case and order. Two layouts are known: that of
-model-vs-human and texture-vs-shape (Geirhos et al. 2018-2021), with every field in each row, and "image, response,
-pred_label" (Gavrikov et al. 2024), one file per observer and prompt, with the other fields in its names. A table of
-`bench ask` has the first layout and more columns (`ASKED`); one of `bench export --trials` has gestaltbench's names
-(`EXPORTED`). A file is accepted or refused as one; errors name the file, the row (the header is row 1) and the
-expectation."""
+"""Published tables of trials: answers of people and of other laboratories' networks, a row a trial. A file is taken or
+refused as one; errors name the file, the row (the header is row 1) and the expectation."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -187,10 +181,13 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
         try:
             observer, prompt = observer_of_path(source, table)
             rows = _parse(table, replace(hints, observer=hints.observer or observer))
-            if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:
-                rows, nameless = _of_export(table, rows)
-                if nameless:
+            if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:  # of `bench export --trials`
+                if nameless := int((rows["experiment"] == "").sum()):
                     others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
+                rows = rows[rows["experiment"] != ""]
+                pairs = zip(rows["imagename"], rows["condition"], strict=True)
+                names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
+                rows = rows.assign(imagename=names, digest="", status=IN_TIME, mask="none")
             hint = hints
             if added := hints.added(table):  # its people are of this experiment, whatever the folder is called
                 hint, source = replace(hints, experiment=added.name), hints.source or added.name
@@ -215,25 +212,6 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     return Read(files=tuple(files), unfit=unfit, others=others)
 
 
-def read_trials(path: Path) -> list[TrialFile]:
-    """Read tables as `read_tables`, but raise TrialsError if any file is invalid."""
-    tables = read_tables(path)
-    for error in tables.unfit.values():
-        raise error
-    return list(tables.files)
-
-
-def _of_export(path: Path, rows: "DataFrame") -> tuple["DataFrame", int]:
-    """Give a table of `bench export --trials` the columns of `bench ask`; count trials without an experiment."""
-    named = rows[rows["experiment"] != ""]
-    if named.empty:
-        raise TrialsError(f"{path}: its images belong to no experiment, as `bench import trials` needs them to.")
-    pairs = zip(named["imagename"], named["condition"], strict=True)
-    names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
-    # Images are known by name, as those of published tables.
-    return named.assign(imagename=names, digest="", status=IN_TIME, mask="none"), len(rows) - len(named)
-
-
 def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
     """Group rows by experiment and observer, in the file's order."""
     asked = {*ASKED} <= {*rows}
@@ -249,8 +227,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
     own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
     times: str | Series[str] = prompt
     if asked and DURATION in rows and rows[DURATION].nunique() > 1:
-        for i, text in rows[DURATION][~rows[DURATION].str.fullmatch(r"[0-9]{1,5}")].items():
-            raise TrialsError(f"{path}, row {i}: {DURATION} is '{text}'; expected whole milliseconds.")
+        _numbers(path, rows, DURATION, "milliseconds")
         times = rows[DURATION] + TIME_UNIT
     for keys, part in rows.assign(way=times).groupby([rows["condition"].map(own), "subj", "way"], sort=False):
         name, who, way = map(str, keys)
@@ -416,31 +393,24 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
         raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which {way} names; {columns}")
     own |= hints.columns
     names = [own.get(name, name) for name in header]
-    if {*SHOWN, *tuple(EXPORTED)[:3]} <= {*names}:
-        names = [EXPORTED.get(name, name) for name in names]
-    if not set(LABELLED.values()) & set(names):
-        names = [LABELLED.get(name, name) for name in names]
+    layouts = (EXPORTED, {*SHOWN, *tuple(EXPORTED)[:3]} <= {*names}), (LABELLED, not {*LABELLED.values()} & {*names})
+    for layout in (layout for layout, fits in layouts if fits):
+        names = [layout.get(name, name) for name in names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is duplicate.")
     known = {"subj"} if hints.observer is not None else set()  # columns that hints or names provide
-    if (hints.columns or "pred_label" in header) and "imagename" in names:
-        known |= {"condition", "category"}
+    if added is not None or ((hints.columns or "pred_label" in header) and "imagename" in names):
+        known |= {"condition", "category", *(["object_response"] if added and CHOICES in names else [])}
+    if not (lost := [name for name in REQUIRED if name not in names and name not in known]):
+        return names
     if added is not None:
-        known |= {"condition", "category", *(["object_response"] if CHOICES in names else [])}
-    for name in REQUIRED:
-        if name not in names and name not in known:
-            if added is not None:
-                called = {ours: theirs for theirs, ours in CALLED.items()}.get(name, name)
-                raise TrialsError(
-                    f"{path}, row 1: which column is the {called}? {added.where('trials.columns')}; {columns}"
-                )
-            more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
-            raise TrialsError(
-                f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
-                f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` translates "
-                f"others.{more}"
-            )
-    return names
+        called = {ours: theirs for theirs, ours in CALLED.items()}.get(lost[0], lost[0])
+        raise TrialsError(f"{path}, row 1: which column is the {called}? {added.where('trials.columns')}; {columns}")
+    more = " Or say who answered with `--observer NAME`." if lost[0] == "subj" else ""
+    raise TrialsError(
+        f"{path}, row 1: no column '{lost[0]}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
+        f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` translates others.{more}"
+    )
 
 
 def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experiment | None) -> "DataFrame":
@@ -469,17 +439,6 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experime
     return rows.assign(imagename=names, object_response=answers, category=categories)
 
 
-def _once(rows: "DataFrame", repeats: str) -> "DataFrame":
-    """Select one answer of a person to each image: the first, the last, or the first of the most frequent."""
-    key = ["imagename", "condition"]
-    if repeats == "majority":
-        counts = rows.groupby([*key, "object_response"])["object_response"].transform("size")
-        rows = rows.assign(n=-counts).sort_values("n", kind="stable").drop_duplicates(key).sort_index()
-    if repeats in ("first", "last"):
-        return rows.drop_duplicates(key, keep="last" if repeats == "last" else "first")
-    return rows
-
-
 def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: Experiment | None) -> dict[str, Array]:
     """Build the columns of a TrialFile. Raises TrialsError on an unfit name or a second answer to an image."""
     if added is None:
@@ -489,8 +448,13 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: 
         ].labels_of  # people's names of images begin with a prefix of their own
         images = rows["imagename"].map(lambda name: named(name).get("image", name))
         rows = rows.assign(imagename=images, condition=rows["condition"].map(spelt))
-    else:
-        rows = _once(rows, added.trials.repeats)
+    elif (repeats := added.trials.repeats) != "refuse":
+        if repeats == "majority":  # of a tie the first
+            same = rows.groupby(["imagename", "condition", "object_response"])["object_response"]
+            rows = rows.assign(n=-same.transform("size")).sort_values("n", kind="stable")
+        rows = rows.drop_duplicates(
+            ["imagename", "condition"], keep="last" if repeats == "last" else "first"
+        ).sort_index()
     if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE):
         for i, name, category in rows[["imagename", "category"]].itertuples():
             if (cues := cues_of(name)).get("shape") != category or "texture" not in cues:

@@ -1,10 +1,11 @@
 """The experiments that the suite shows, those of Geirhos et al. 2021 or an added one, and the built-in world's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.contracts import Block, Plan, Shelf
 from benchmark.failures import MissingStimuli
+from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.experiments import Experiment, published_experiments
 from benchmark.stimuli.roles import sets_of
@@ -20,16 +21,8 @@ UNDISTORTED = 0.865
 REGIMES = {"reference": 0.95, "near": 0.6, "far": 0.35, "extreme": 0.0}
 #: Stimulus set name -> role. People's tables call the silhouettes by their experiment, folders by their set.
 SET_ROLES = {**{own.name: role for role, own in BY_ROLE.items()}, "filled-silhouettes": "silhouettes"}
-#: Roles that the built-in world has a set of its own for.
-WORLD_ROLES = ("cue-conflict", "edges", "silhouettes", "stylised")
-#: Experiments that are made from its natural images. The levels are those of 224 px and so stronger at 64 px: blur
-#: beyond 5 px leaves nothing. c100 is the control of all four, grey and nothing else.
-WORLD_LEVELS = {
-    "contrast": ("c100", "c50", "c30", "c15", "c10"),
-    "low-pass": ("1", "3", "5"),
-    "phase-scrambling": ("30", "60", "90", "120"),
-    "uniform-noise": ("0.03", "0.1", "0.35"),
-}
+#: Role in the built-in world -> its conditions, if it is made from the natural images.
+WORLD_LEVELS: Mapping[str, Sequence[str]] = package_table("experiments.yaml")["world"]
 
 
 def shown(config: Experiment | None) -> Shown:
@@ -45,7 +38,7 @@ WORLD_IMAGES = 64
 def plan(config: Experiment | None, shelf: Shelf) -> Plan:
     """Plan one block per installed experiment, whole images, no transform; the others are missing with a reason."""
     world = config is None and shelf.space == WORLD
-    roles = WORLD_ROLES if world else tuple(shown(config))
+    roles = [role for role, levels in WORLD_LEVELS.items() if not levels] if world else list(shown(config))
     sets, missing = sets_of(shelf, roles)
     blocks = [Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]
     if world:

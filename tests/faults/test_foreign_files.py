@@ -41,7 +41,7 @@ from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.trial_tables import read_trials
+from benchmark.stimuli.trial_tables import read_tables
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
 from registry.class_lists import read_class_list
@@ -253,7 +253,7 @@ def _images(folder: Path, _settings: Settings) -> None:
 
 
 def _trials(folder: Path, _settings: Settings) -> None:
-    files = read_trials(folder)
+    files = read_tables(folder).files
     for experiment in {file.experiment for file in files}:
         trial_stimuli([file for file in files if file.experiment == experiment])
 

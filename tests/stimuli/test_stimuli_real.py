@@ -6,7 +6,7 @@ import pytest
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.set_folders import stimuli_folder
-from benchmark.stimuli.trial_tables import read_trials
+from benchmark.stimuli.trial_tables import read_tables
 from benchmark.stimuli.verify import verify
 
 #: experiment -> people, images, answers "na"
@@ -25,7 +25,7 @@ def people(real):
     folder = stimuli_folder("human-trials", real)
     if folder is None:
         pytest.skip("no real trials: 'human-trials' is not in the data folder")
-    return read_trials(folder)
+    return read_tables(folder).files
 
 
 @pytest.mark.slow

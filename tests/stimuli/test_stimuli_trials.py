@@ -8,15 +8,12 @@ from benchmark.failures import TrialsError
 from benchmark.stimuli import text_tables
 from benchmark.stimuli.published_sources import prompt_order
 from benchmark.stimuli.regenerate import trial_stimuli
-from benchmark.stimuli.trial_tables import (
-    COLUMNS,
-    MARGIN,
-    TableHints,
-    read_tables,
-    read_trials,
-    stated_answers,
-    stated_columns,
-)
+from benchmark.stimuli.trial_tables import COLUMNS, MARGIN, TableHints, read_tables, stated_answers, stated_columns
+
+
+def read_trials(path):
+    return list(read_tables(path).files)
+
 
 HEADER = "subj,Session,trial,rt,object_response,category,condition,imagename"
 ROW = "subject-01,1,{t},0.5,{r},{c},{k},0001_s5n_s01_0_{c}_00_{name}"

@@ -77,7 +77,7 @@ def segmented_roots(folder: Path) -> list[Path]:
 @cache
 def values_of(edition: int) -> Mapping[str, int]:
     """Map WordNet ids to the numbers in the masks of an edition (919, 300 or 50)."""
-    spans = [span.partition("-") for span in str(package_table("masked/imagenet_s.yaml")[edition]).split()]
+    spans = [span.partition("-") for span in str(package_table("masked/classes.yaml")[edition]).split()]
     outputs = [i for a, _, b in spans for i in range(int(a), int(b or a) + 1)]
     wnids = label_space("imagenet1k").classes
     return {wnids[output]: value for value, output in enumerate(outputs, start=1)}
@@ -98,12 +98,8 @@ def main_object(areas: Mapping[str, float]) -> str | LeftOut:
     return category if category in GEIRHOS16 else LeftOut("the largest object is of none of the 16 categories")
 
 
-#: The values 1 to 20 of a class image of VOC, in the order of the development kit; the sixteen under their own names.
-CLASSES = (
-    "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
+#: The values 1 to 20 of a class image of VOC.
+CLASSES = tuple(package_table("masked/classes.yaml")["voc"])
 VOC = (False, len(CLASSES), 255)  # 255: outlines and difficult objects
 
 

@@ -5,10 +5,12 @@ can be drawn in any order, alone or in parallel."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.world import objects
 from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
 from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
@@ -221,8 +223,9 @@ GENERATOR_VERSION = 1  # raised whenever any pixel of any set changes
 _COUNT = len(CATEGORIES)
 _PAIRS = tuple((s, t) for s in range(_COUNT) for t in range(_COUNT) if s != t)
 _LABELS = 3  # the random stream of a stimulus that chooses its texture and spill
-_NATURAL_SEED, _STYLISED_SEED, _CONFLICT_SEED = 101, 102, 103
 _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay below
+CONDITIONS: Mapping[str, Mapping[str, Any]] = package_table("world/sets.yaml")
+_DRAW: Mapping[str, Callable[[Scene], Image]] = {f.__name__: f for f in (painting, swatch, filled, drawn)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,47 +242,21 @@ class WorldSet:
     category: tuple[str, ...]  # what a right answer says: the shape, else the texture
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Condition:
-    """How a condition chooses textures, how it is drawn, and a fixed spill if any."""
-
-    pair: Callable[[tuple[int, int]], tuple[int, int]]  # from (seed, index)
-    draw: Callable[[Scene], Image]
-    spill: float | None = None
-    shown: tuple[bool, bool] = (True, True)  # whether shape and texture can be seen
-
-
-def _same(key: tuple[int, int]) -> tuple[int, int]:
-    return key[1] % _COUNT, key[1] % _COUNT
-
-
-def _conflict(key: tuple[int, int]) -> tuple[int, int]:
-    return _PAIRS[key[1] % len(_PAIRS)]
-
-
-CONDITIONS: Mapping[str, _Condition] = {
-    "natural": _Condition(pair=_same, draw=painting),
-    "stylised": _Condition(pair=lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), draw=painting),
-    "cue-conflict": _Condition(pair=_conflict, draw=painting),
-    "cue-conflict-alpha0": _Condition(pair=_conflict, draw=painting, spill=0.0),
-    "cue-conflict-alpha1": _Condition(pair=_conflict, draw=painting, spill=1.0),
-    "silhouettes": _Condition(pair=_same, draw=filled, shown=(True, False)),
-    "edges": _Condition(pair=_same, draw=drawn, shown=(True, False)),
-    "textures": _Condition(pair=_same, draw=swatch, shown=(False, True)),
-}
+def _pair(texture: str, seed: int, index: int) -> tuple[int, int]:
+    """Return the shape and the texture of a stimulus: the shape's "own", an "other" one, or a "random" one."""
+    if texture == "other":
+        return _PAIRS[index % len(_PAIRS)]
+    shape = index % _COUNT
+    return shape, Stream(seed, index, _LABELS, 1).pick(_COUNT) if texture == "random" else shape
 
 
 def _make(name: str, condition: str, size: int, seed: int) -> WorldSet:
     how = CONDITIONS[condition]
-    pairs = [how.pair((seed, i)) for i in range(size)]
-    shape = tuple(CATEGORIES[s] if how.shown[0] else "" for s, _ in pairs)
-    texture = tuple(CATEGORIES[t] if how.shown[1] else "" for _, t in pairs)
-    mixed = how.pair is not _same
-    ids = tuple(
-        f"{s}-{t}-{i:04d}" if mixed else f"{s or t}-{i:04d}"
-        for i, (s, t) in enumerate(zip(shape, texture, strict=True))
-    )
+    pairs = [_pair(how["texture"], seed, i) for i in range(size)]
+    shape, texture = (tuple(CATEGORIES[pair[at]] if how["shown"][at] else "" for pair in pairs) for at in (0, 1))
     category = tuple(s or t for s, t in zip(shape, texture, strict=True))
+    named = category if how["texture"] == "own" else map("-".join, zip(shape, texture, strict=True))
+    ids = tuple(f"{name}-{i:04d}" for i, name in enumerate(named))
     return WorldSet(
         name=name, condition=condition, seed=seed, size=size, ids=ids, shape=shape, texture=texture, category=category
     )
@@ -292,12 +269,12 @@ def training_set(condition: str, n: int, seed: int) -> WorldSet:
 
 def render(world_set: WorldSet, index: int) -> Image:
     """Return the image of one stimulus of a set, (64, 64, 3) uint8."""
-    return CONDITIONS[world_set.condition].draw(_scene(world_set, index))
+    return _DRAW[CONDITIONS[world_set.condition]["draw"]](_scene(world_set, index))
 
 
 def mask(world_set: WorldSet, index: int) -> NDArray[np.bool_]:
     """Return the mask of its object, (64, 64) bool: empty if none is shown."""
-    if not CONDITIONS[world_set.condition].shown[0]:
+    if not CONDITIONS[world_set.condition]["shown"][0]:
         return np.zeros((SIZE, SIZE), np.bool_)
     return np.asarray(coverage(raster(_scene(world_set, index))) >= 0.5)
 
@@ -305,22 +282,12 @@ def mask(world_set: WorldSet, index: int) -> NDArray[np.bool_]:
 def _scene(world_set: WorldSet, index: int) -> Scene:
     how = CONDITIONS[world_set.condition]
     key = (world_set.seed, index)
-    shape, texture = how.pair(key)
+    shape, texture = _pair(how["texture"], *key)
     # Ground texture contrast as a share of the figure's: uniform, a third of them full.
-    spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if how.spill is None else how.spill
+    spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if "spill" not in how else how["spill"]
     return Scene(key=key, shape=CATEGORIES[shape], family=TEXTURES[texture], spill=spill)
 
 
 WORLD_SETS: Mapping[str, WorldSet] = {
-    f"world-{condition}": _make(f"world-{condition}", condition, size, seed)
-    for condition, size, seed in (
-        ("natural", 480, _NATURAL_SEED),
-        ("stylised", 480, _STYLISED_SEED),
-        ("cue-conflict", 960, _CONFLICT_SEED),
-        ("cue-conflict-alpha0", 240, _CONFLICT_SEED),
-        ("cue-conflict-alpha1", 240, _CONFLICT_SEED),
-        ("silhouettes", 160, _NATURAL_SEED),
-        ("edges", 160, _NATURAL_SEED),
-        ("textures", 160, _NATURAL_SEED),
-    )
+    f"world-{name}": _make(f"world-{name}", name, how["size"], how["seed"]) for name, how in CONDITIONS.items()
 }

@@ -19,10 +19,10 @@ def data():
 
 
 def by_observer(folder):
-    from benchmark.stimuli.trial_tables import read_trials
+    from benchmark.stimuli.trial_tables import read_tables
 
     parts = {}
-    for file in read_trials(folder):
+    for file in read_tables(folder).files:
         if file.experiment in SET_ROLES:
             names = ("condition", "stimulus", "category", "response")
             columns = {name: file.columns[name] for name in names}
