@@ -117,7 +117,6 @@ def evaluate(
 
 
 def _evaluation(name: str, plan: api.RunPlan, report: RunReport) -> Evaluation:
-    """Return the stored scores of an observer under the suites of a plan."""
     suites, ended = suites_of(plan.tasks), report.counts
     every = api.show(api.Selection(plan.settings.db), name) if ended["done"] + ended["cached"] else ObserverScores()
     asked = {suite.name: suite.headline.name for suite in suites}

@@ -124,7 +124,6 @@ def gallery(
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:
-    """Return a set in whose label space all models can answer."""
     answers = [label_space(card.labels).answers for card in cards]
     for space, name in SETS.items():
         if all(space in spaces for spaces in answers):

@@ -33,7 +33,6 @@ def progress(given: Reporter | None = None) -> Iterator[Reporter]:
 
 
 def _notebook_display() -> Any:
-    """Return the notebook's function `display`, None outside of one."""
     python = sys.modules.get("IPython")
     if python is None or getattr(python.get_ipython(), "kernel", None) is None:
         return None

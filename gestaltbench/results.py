@@ -91,7 +91,6 @@ class Results(Sequence[T], Generic[T]):
         return f"{_text(tables)}{found}<{self.title}; .frame() for pandas>"
 
     def _repr_html_(self) -> str:
-        """Return the first tables for a notebook, with their first rows; names are escaped."""
         found = "".join(each._repr_html_() for each in self.verdicts)
         tables = list((self.shown or self.tables)(self.values)) if self.values else []
         return _in_cell(tables, found if tables else f"<p>{escape(self.title)}</p>{found}")

@@ -165,7 +165,6 @@ def _shown(
 
 
 def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
-    """Return a function that makes one table of these attributes of values."""
     return lambda values: [table_of([{name: getattr(value, name) for name in names} for value in values])]
 
 
@@ -192,7 +191,6 @@ def _run(*args: Any, **given: Any) -> Results[Record]:
 
 
 def _verdicts(report: RunReport, db: str | None) -> Iterator[Verdict]:
-    """Yield what is known of the networks of a small run."""
     answered = dict.fromkeys(work[0] for work, (status, _) in report.tasks.items() if status in ("done", "cached"))
     for name in answered if len(answered) <= VERDICTS else ():
         with suppress(BenchError):  # an observer that is no network
@@ -203,7 +201,6 @@ vars(_run)["__signature__"] = signature(api.run).replace(return_annotation=Resul
 
 
 def _registered(registered: tuple[ModelCard, list[Check]]) -> ModelCard:
-    """Print the checks of a registration; return the card."""
     print_checks(registered[1], err=True)
     return registered[0]
 
@@ -271,14 +268,12 @@ def _provenance_table(numbers: Sequence[Provenance]) -> list[Table]:
 
 
 def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
-    """Return the figure that was asked for, or a list of all."""
     every = _shown(Figure, "figure", _columns("name", "title", "caption"))
     return drawn[0] if len(drawn) == 1 else every(drawn)
 
 
 @wraps(api.consistency)
 def _consistency(leaderboard: Selection, *observers: Names, experiment: str | None = None) -> ExperimentTrials:
-    """Compute `api.consistency` of observers in a list or one by one."""
     listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
     return api.consistency(leaderboard, listed[0] if len(listed) == 1 else listed, experiment=experiment)
 

@@ -131,7 +131,6 @@ def budget_of(stated: float | str | None) -> tuple[float, float]:
 
 
 def _values(done: Evaluation) -> dict[str, float]:
-    """Return what is logged of an evaluation."""
     values: dict[str, float | None] = {}
     for suite, row in done.headlines.items():
         name = f"gestaltbench/{suite.replace(':', '-')}/{row.metric}"  # MLflow and TensorBoard refuse a colon

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         named_or_registered,
         one_card,
         register,
-        register_each_template,
         rename_model,
     )
     from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce

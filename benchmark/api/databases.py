@@ -103,7 +103,6 @@ class _Source:
 
 
 def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
-    """Yield one open leaderboard after another, in the plan's order."""
     for source in sorted(looked_at, key=lambda source: source.first_part):
         with open_store(source.url, write=False) as part:
             yield part

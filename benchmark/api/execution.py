@@ -93,8 +93,6 @@ def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Proce
 
 
 def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
-    """Return the function `run`, with the parameters of a request."""
-
     @wraps(make)
     def run(*args: P.args, **stated: P.kwargs) -> RunReport:
         request = make(*args, **stated)
@@ -155,7 +153,6 @@ class Processes:
                 sys.path.remove(PROGRAM)
 
     def _tell(self, shard: str, method: str, subject: str, *numbers: float) -> None:
-        """Pass a worker's call to the reporter."""
         with self._lock:
             getattr(self.reporter, method)(f"{shard}: {subject}", *numbers)
 
@@ -173,8 +170,6 @@ def _context(device: str) -> SpawnContext | ForkServerContext:
 
 @dataclass(kw_only=True)
 class _Process:
-    """One shard's process, started again if it is killed."""
-
     name: str
     context: SpawnContext | ForkServerContext
     work: ShardWork
@@ -261,8 +256,6 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class _ShardReporter:
-    """A reporter that sends every call to the parent."""
-
     send: Callable[..., None]
 
     def __getattr__(self, method: str) -> Callable[..., None]:

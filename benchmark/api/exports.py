@@ -232,7 +232,6 @@ def export(
 
 
 def _in_field_format(leaderboard: Selection, suite: str | None, form: str, output: str | Path | None) -> str:
-    """Return the scores of networks in another project's format; write them if there is an output."""
     if form == "every-eval-ever" and (output is None or Path(output).is_file()):
         raise UsageError(f"{form} writes several files: -o FOLDER.")
     with leaderboard.reading() as store:
@@ -253,7 +252,6 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
 
 
 def _written(text: str, output: str | Path | None) -> str:
-    """Return a text, or "" after writing it."""
     if output is None:
         return text
     write_whole(Path(output), text)
@@ -261,7 +259,6 @@ def _written(text: str, output: str | Path | None) -> str:
 
 
 def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[SuiteScores]:
-    """Yield the scores of each network under each suite that have a value."""
     own: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         if row.kind in ("network", "published") and row.suite != REPORTED and row.value is not None:
@@ -451,7 +448,6 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
 
 
 def _named_images(store: Store, digest: str) -> dict[str, Any]:
-    """Return the names and labels of a set's images, which its trials need."""
     shown = store.stimuli(digest)
     return {"ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
 

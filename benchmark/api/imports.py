@@ -203,7 +203,6 @@ def reference(
 
 
 def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: ReferenceReport, reporter: Reporter) -> None:
-    """Import tables of trials and scores (unreadable ones are reported), then score the trials."""
     for name, folder in folders.items():
         try:
             if find_entry(name, read_settings()).kind == "scores":

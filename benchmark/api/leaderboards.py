@@ -125,7 +125,6 @@ def card_status(store: Store, settings: Settings) -> CardStatus:
 
 
 def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
-    """Return why scores under a stored card are not those of today's card, or ""."""
     if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
         return f"outdated: of older weights ({stored['sha256'][:12]})"
     for name, now in today.model_dump(mode="json", include={"arch", "preprocess"}).items():
@@ -207,7 +206,6 @@ def fits(names: str | Iterable[str], patterns: str) -> bool:
 
 
 def _patterns(text: str) -> list[str]:
-    """Split at commas, except within parentheses."""
     return [part.strip() for part in COMMA.split(text) if part.strip()]
 
 
@@ -217,29 +215,14 @@ class ObserverScores(list["ScoreRow"]):
     observer: ObserverRow
     suites: list[Suite]
     stimuli: dict[str, StimuliNote]  # by digest
-    origins: list[str]  # a line per score set: command, policy, versions, code
 
 
 def show(leaderboard: Selection, observer: Annotated[str, Option("An observer.")]) -> ObserverScores:
-    """Return every current score of one observer, with intervals, reasons and origin."""
+    """Return every current score of one observer, with intervals and reasons."""
     with leaderboard.reading() as store:
         require_observer(store, observer)
         now = card_status(store, leaderboard.settings)
         rows = ObserverScores(now.marked(row) for row in store.latest_scores(observers=[observer]))
-        rows.origins = []
-        for facts in map(store.provenance, dict.fromkeys(row.set_id for row in rows)):
-            where = facts["environment"]
-            policy: Mapping[str, Any]
-            policy = next((p for o in facts["observations"] if (p := o["details"].get("policy"))), {})
-            code = where.get("code") or {}
-            revision = (
-                f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
-            )
-            versions = ", ".join(
-                f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("gestaltbench", "torch", "timm")
-            )
-            how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
-            rows.origins.append(f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]")
         (rows.observer,) = store.observers(names={observer})
         rows.suites, rows.stimuli = suites_with_scores(store), notes_of(store)
         return rows

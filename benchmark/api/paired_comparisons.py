@@ -174,14 +174,12 @@ def discordant(leaderboard: Selection, a: str, b: str, *, suite: str | None = No
 
 
 def _pair(a: str, b: str) -> tuple[str, str]:
-    """Return the two with people second."""
     if a == b:
         raise UnknownName(f"'{a}' cannot be compared with itself: name two observers.")
     return (b, a) if a == PEOPLE else (a, b)
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
-    """Return the suites to compare under: by name, otherwise those that the first observer has answered."""
     known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:

@@ -97,7 +97,6 @@ class RayCluster:
         self.reporter.done("Ray")
 
     def _stored(self, task: Any, part: str) -> RunReport:
-        """Merge a task's leaderboard into the plan's, and return the task's report."""
         try:
             report: RunReport
             report, answered = self.ray.get(task)

@@ -100,7 +100,6 @@ def claims(
 
 
 def _first(store: Store, suite: str, found: RecipeDifference) -> str:
-    """Return the moment of the first trial of these networks, "" if some are published."""
     names = {*found.a, *found.b}
     if any(each.kind == "published" for each in store.observers(names=names)):
         return ""
@@ -125,7 +124,6 @@ def recipe_power(
 
 
 def _hours(name: str, suite: str, settings: Settings) -> float | None:
-    """Return about how long the evaluation of a network takes on this machine; None if it cannot run here."""
     from benchmark.engine.costs import expected_seconds
 
     try:
@@ -213,7 +211,6 @@ def transfer(
 
 
 def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
-    """Return the pool's members that fit the filters; to people only `hide` and `kind` apply."""
     people = {member.observer for member in pool.members if member.kind == "human"}
     names = chosen_names(store, {member.observer for member in pool.members}, filters)
     names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))

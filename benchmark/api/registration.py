@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -131,23 +131,6 @@ def register_card(name: str, arch: str, weights: str | None = None, **options: A
 
     settings = read_settings()
     return admit_card(name, arch, weights, cards_folder=settings.cards, place=settings.place, **options)
-
-
-def register_each_template(
-    name: str, arch: str, *, templates: str | Path | None = None, replace: bool = False, **asked: Any
-) -> Iterator[tuple[ModelCard, list[Check]]]:
-    """Register a zero-shot model once per template, named after the template's words."""
-    from registry.families.zero_shot import for_each_template
-    from registry.register import CardFolder, require_free
-
-    if not arch.startswith(("open_clip:", "hf:")):
-        raise CardError("--each-template needs a model with templates: --arch open_clip:... or hf:...")
-    settings = read_settings()
-    chosen = for_each_template(name, str(templates or "80"))
-    for member in chosen:
-        require_free(member, CardFolder(cards=settings.cards, place=settings.place, replaces=replace))
-    for member, template in chosen.items():
-        yield register(member, arch, templates=template, replace=replace, **asked)
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
@@ -302,7 +285,6 @@ def _fit_probe(
 
 
 def _with_head(backbone: ModelCard, head: Head, file: Path) -> ModelCard:
-    """Return the card of a backbone with another classifier and without reported scores."""
     from registry.register import UNTRAINED
 
     tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]

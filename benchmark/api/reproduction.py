@@ -185,7 +185,6 @@ def reproduce(
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
-    """Return why the number could not be computed again."""
     if identity.get(origin.score.observer, origin.observer.identity) != origin.observer.identity:
         return "the model of that name now has other weights, preprocessing or code"
     if {row.version for row in rows} - {origin.score.version}:

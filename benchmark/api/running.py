@@ -256,7 +256,6 @@ def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
 
 
 def _lacks_parts(store: Store) -> bool:
-    """Return whether a leaderboard has some shards of a plan and lacks others."""
     ended = ended_parts(store.run_notes())
     return bool(lacking_parts(ended, ended))
 

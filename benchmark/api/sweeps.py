@@ -95,12 +95,10 @@ def run_name(folder: str | Path, name: str = "") -> str:
 
 
 def _plain(text: str) -> str:
-    """Replace characters that a card's name must not have."""
     return re.sub("[^A-Za-z0-9._+-]", "-", text)
 
 
 def _slept(seconds: float) -> bool:
-    """Wait between two looks; return False on Ctrl-C."""
     try:
         time.sleep(seconds)
     except KeyboardInterrupt:
@@ -238,7 +236,6 @@ class TrainingRun:
         return True
 
     def _foretell(self) -> None:
-        """Report before any checkpoint exists which suites lack stimuli, in the label space that was given."""
         labels = str(self._given().get("labels") or "imagenet1k")
         how = Preprocess(size=224, resize=224)
         card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
@@ -247,7 +244,6 @@ class TrainingRun:
         self._report_lacking(plan.planned().tasks)
 
     def _report_lacking(self, tasks: Sequence[Task]) -> None:
-        """Report, once each, suites that cannot run and roles that others lack, with the commands that help."""
         for task in tasks:
             lacks = task.plan.missing
             text = f"{task.suite.name} cannot run: {task.reason}"
@@ -290,7 +286,6 @@ class TrainingRun:
         return registered
 
     def _card(self, path: Path, cards: Mapping[str, ModelCard], given: Mapping[str, Any]) -> ModelCard:
-        """Return the checkpoint's card; register it again if the file or the options have changed."""
         from registry.architectures import whole_arch
 
         place = _whole(path, self.arch)
@@ -338,7 +333,6 @@ class TrainingRun:
         return candidate
 
     def _given(self) -> dict[str, Any]:
-        """Return the options of every registration. A list of classes becomes one label space of the whole run."""
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.given.items() if v is not None}
         if given.get("labels"):
             given["labels"] = given_labels(str(given["labels"]), self.run, self.settings.cards)[0]
@@ -351,7 +345,6 @@ class TrainingRun:
             self.say(f"left out: {inside}: {why}")
 
     def _inside(self, path: Path) -> str:
-        """Return a file's path within the folder."""
         return printable(str(path.relative_to(self.folder)))
 
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
@@ -372,7 +365,6 @@ class TrainingRun:
         )
 
     def _require_folder(self, *, waits: bool = False) -> None:
-        """Raise if there is no folder, or with `waits` something else in its place."""
         if not self.folder.is_dir() and not (waits and not self.folder.exists()):
             hint = "" if self.folder.exists() else " `--follow` waits for it."
             raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.{hint}")
@@ -380,7 +372,6 @@ class TrainingRun:
             raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
 
     def _require_arch(self) -> None:
-        """Raise one error for an unknown architecture instead of one for each checkpoint."""
         from registry.architectures import factory, require_known, whole_arch
         from registry.loading import required_arch
 
@@ -422,7 +413,6 @@ def _said(card: ModelCard) -> dict[str, Any]:
 
 
 def _thinned(order: Placed, every: int) -> Placed:
-    """Return each n-th checkpoint, and the last one."""
     paths = list(order.steps)
     kept = {*paths[::every], *paths[-1:]}
     return replace(order, steps={path: order.steps[path] for path in paths if path in kept})

@@ -101,7 +101,6 @@ def _measured(store: Store, suites: Sequence[Suite], observer: str, status: Card
 
 
 def _parts(suite: Suite, own: Sequence[ScoreRow], score: ScoreRow) -> list[ScoreRow]:
-    """Return the scores of the conditions, or experiments, that the headline is made of."""
     head = suite.headline
     parts = [row for row in own if row.set_id == score.set_id and row.condition and row.value is not None]
     if head.parts:
@@ -139,7 +138,6 @@ def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Seq
 def _lacking(
     store: Store, leaderboard: Selection, observer: str, measured: set[str], suites: Sequence[Suite]
 ) -> Iterator[Lacking]:
-    """Yield the installed suites that the network has no headline of, by reason."""
     ended = {row.suite: row for row in store.outcomes(observer=observer)}
     heads = {(suite.name, suite.headline.name) for suite in suites}
     rows = store.latest_scores(observers=[observer], conditions=("",), metrics={head for _, head in heads})

@@ -61,7 +61,6 @@ def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> 
 
 
 def _on_disk(entry: Entry, there: Path | None) -> str:
-    """Return "no", "yes", or for a partial set "320 of 1280"."""
     if there is None or entry.kind != "images" or entry.levels or not entry.count:
         return "no" if there is None else "yes"
     files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
@@ -134,7 +133,6 @@ def add(
 
 
 def _unpacked(file: Path, settings: Settings) -> Path:
-    """Return the YAML of an experiment, unpacked from its archive in the home folder if it is one."""
     if not file.name.endswith(".tar.gz"):
         return file
     folder = settings.home / "experiments" / file.name.removesuffix(".tar.gz")

@@ -127,8 +127,6 @@ def command(
 
 
 def _on_leaderboard(show: Callable[..., int]) -> Callable[..., int]:
-    """Pass --db and filters as one value, the leaderboard."""
-
     def called(db: str | None, **given: Any) -> int:
         filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
         return show(leaderboard=Selection(db).where(**filters), **given)
@@ -164,7 +162,6 @@ def parameter(field: VerbParameter) -> click.Parameter:
 
 
 def _comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:
-    """Join the names to one comma list."""
     if any(not name.strip(" ,") for name in names):
         raise click.BadParameter("expected a name or a pattern, got ''", context, option)
     return ",".join(names) or None
@@ -191,7 +188,6 @@ def _click_type(field: VerbParameter, kind: Any) -> Any:
 
 
 def _place(parameter: click.Parameter) -> int:
-    """Sort arguments first, the leaderboard last."""
     if isinstance(parameter, click.Argument):
         return 0
     return 2 if parameter.name == "db" else 1

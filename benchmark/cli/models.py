@@ -93,20 +93,10 @@ def register(
     file: Annotated[
         str | None, Option("Register this file; alone, it is named after itself.", without=("weights",))
     ] = None,
-    *,
-    each_template: Annotated[bool, Option("Register one model for each template.")] = False,
     **asked: Any,
 ) -> int:
     if file is not None:
         asked["name"], asked["weights"] = api.name_and_weights(asked["name"], file)
-    name = asked["name"]
-    if each_template:
-        names = []
-        for card, _ in api.register_each_template(**asked):
-            names.append(card.name)
-            echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
-        echo_line(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
-        return 0
     card, checks = api.register(**asked)
     code = print_checks(checks)
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")

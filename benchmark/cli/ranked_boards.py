@@ -13,7 +13,7 @@ from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_tables, table_console
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, collapse_rows, headline_board, near_rows
-from benchmark.leaderboard.summary import leaders_sentence, summary_table
+from benchmark.leaderboard.summary import summary_table
 
 LIMIT = 50  # rows of a table without --all
 #: What asks for a table of single networks.
@@ -66,18 +66,15 @@ def rank(
 
 
 def print_summary(
-    leaderboard: Selection, *, limit: int | None = LIMIT, explain: bool = False, leaders: bool = False, **asked: Any
+    leaderboard: Selection, *, limit: int | None = LIMIT, explain: bool = False, paged: bool = True, **asked: Any
 ) -> int:
-    """Print models by suites, one table per label space; return the number of tables. leaders: also name them in a
-    sentence."""
+    """Print models by suites, one table per label space; return the number of tables. paged: use the pager."""
     summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
-    sentences = map(leaders_sentence, summaries if leaders else ())
     for at, summary in enumerate(summaries):
         table = summary_table(summary, sizes)
-        print_tables([table], limit, apart=at > 0, paged=not leaders)
+        print_tables([table], limit, apart=at > 0, paged=paged)
         if explain:
             echo_line("\n".join(table.explained()))
-    echo_lines(filter(None, sentences), "seen: ", err=True)
     return len(summaries)
 
 

@@ -142,7 +142,6 @@ def _show_plan(prepared: api.RunPlan) -> None:
 
 
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
-    """Run the plan suite by suite, and print each headline board as soon as it is scored."""
     db, planned = prepared.settings.db, any(task.plan.blocks for task in prepared.tasks)
     if planned:
         echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
@@ -169,13 +168,12 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
 
 
 def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
-    """Print the boards of the run, its findings and the next steps."""
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
         print_boards(api.Selection(db), suites[0], near=near)
     elif near is None or len(near) > 1:
-        print_summary(api.Selection(db).where(models=sorted(near or ()) or None), leaders=near is None)
+        print_summary(api.Selection(db).where(models=sorted(near or ()) or None), paged=False)
     if near is not None:
         _show_verdicts(prepared)
         return
@@ -185,7 +183,6 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
 
 
 def _show_verdicts(prepared: api.RunPlan) -> None:
-    """Print what is known of the models that were named: of the user's own, if there are such among them."""
     own = [card.name for card in prepared.cards if card.name not in builtin_cards()]
     shown = own or [card.name for card in prepared.cards if card.source != "ideal" and not card.simulated]
     names = {task.card.name for task in prepared.tasks if task.plan.blocks}
@@ -217,7 +214,6 @@ def _say_failed(failed: Mapping[str, str]) -> None:
 
 
 def _say_skipped(skipped: Mapping[str, str], how: str = "not applicable", *, err: bool = True) -> None:
-    """Print a line per reason with its first examples. skipped: "MODEL under SUITE" -> reason."""
     for reason in dict.fromkeys(skipped.values()):
         names = [name for name, why in skipped.items() if why == reason]
         echo_line(f"{how}: {some_of(names, 3)}: {reason}", err=err)

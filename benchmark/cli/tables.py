@@ -65,7 +65,7 @@ def show(
 ) -> int:
     """Show one observer's scores, or a number's provenance.
 
-    Scores have intervals, reasons and their origin; a training run has curves.
+    Scores have intervals and reasons; a training run has curves.
 
     --provenance prints the weights, card, stimuli, seed, precision, device, versions, runs, n, method and interval of a
     number, and the command that reproduces it. Without METRIC, it prints headlines: of all suites, or of SUITE. Give
@@ -82,7 +82,7 @@ def show(
             print_tables([heads], apart=True)
             echo_line("")
         print_tables(observer_tables(rows, rows.stimuli, rows.suites))
-        echo_lines(rows.origins)
+        echo_line(f"runs, versions and commands behind them: bench show {shlex.quote(observer)} --provenance")
         return 0
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
@@ -97,7 +97,6 @@ def show(
 
 
 def _needs_provenance(suite: str | None) -> UsageError:
-    """Return the error for a suite or a metric beside a name, with the command that was meant."""
     meant: tuple[str, ...] = (suite, "--provenance") if suite else ("--json", "--provenance")
     if suite and suite not in suite_entries() and (owner := suite_of_metric(suite)):
         meant = (owner, suite.replace("-", "_"), "--provenance")
@@ -151,7 +150,6 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
 
 
 def _give(tables: Sequence[Table], form: str | None, output: Path | None) -> int:
-    """Print tables, or write them as text or to a file."""
     if form or output:
         write_data(rendered(tables, form or "csv"), output)
     else:

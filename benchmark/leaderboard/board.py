@@ -196,7 +196,6 @@ class _Scores:
         )
 
     def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
-        """Notes on the stimuli and the order of rows."""
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
             if known is not None and is_partial(known) and known.origin != "generated":
@@ -208,7 +207,6 @@ class _Scores:
 
 
 def _programs(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield which versions of this program made scores, where it is not this one alone."""
     made = {cell.source.program for row in rows for cell in row.cells.values() if cell.source} - {""}
     if made - {__version__}:
         yield f"made by gestaltbench {', '.join(sorted(made))}; this is {__version__} (`bench show` has each)"
@@ -233,7 +231,6 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
 
 
 def _is_reference(row: Row) -> bool:
-    """Return whether an observer is a reference row and not ranked. Scores without stored trials could be invented."""
     return UNTRAINED in row.training or row.kind in (*REFERENCE_KINDS, REPORTED)
 
 

@@ -80,7 +80,6 @@ def shown_name(observer: str, kind: str) -> str:
 
 
 def _brackets(board: Board) -> str:
-    """Explain the brackets; "" for a board without intervals."""
     cells = (cell for row in board.rows for cell in row.cells.values())
     levels = sorted({cell.source.level for cell in cells if cell.source is not None and cell.low is not None})
     if not levels:
@@ -94,7 +93,6 @@ def _brackets(board: Board) -> str:
 
 
 def _notes(board: Board) -> list[str]:
-    """Notes below a board: columns in which lower is better, and the board's own notes."""
     lines = []
     group = [cell for row in board.references if row.kind == "group" for cell in row.cells.values()]
     # a mean of people, or all of them pooled; agreement of people with one another is about images, too

@@ -306,7 +306,6 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
 
 
 def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
-    """Return the characters of each column."""
     sizes = dict(least)
     spare = width + GAP - sum(size + GAP for size in sizes.values())
     for at in sizes:

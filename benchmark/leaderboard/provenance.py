@@ -116,7 +116,6 @@ def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Stat
 
 
 def _card_of(observer: ObserverRow) -> Facts:
-    """Return its card; of an imported observer the card of the document, if it is one."""
     theirs = (observer.card.get("exported") or {}).get("card") or {}
     try:
         known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}

@@ -221,7 +221,6 @@ def _paired(
 
 
 def _second_opinion(one: RecipeDifference) -> Iterator[str]:
-    """Yield how a mixed model disagrees on a ratio."""
     answers, found = one.sample.answers, one.estimate
     if not len(answers.num) or found is None or not found.test.se:
         return

@@ -22,18 +22,7 @@ from benchmark.leaderboard.board_model import (
 )
 from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.table import (
-    ELSEWHERE,
-    NOT_MEASURED,
-    NOTHING,
-    PUBLISHED,
-    Field,
-    Table,
-    Value,
-    counts,
-    format_interval,
-    rank_text,
-)
+from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value, counts
 from benchmark.store.rows import ScoreRow
 
 NAMED = 5  # observers that a note names
@@ -61,7 +50,6 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
 
 
 def _summary(space: str, every: Sequence[Board]) -> Summary:
-    """every: the boards of the space; the first board of each suite is shown."""
     first: dict[str, Board] = {}
     for board in every:
         first.setdefault(board.suite, board)
@@ -114,20 +102,6 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
         first = next(iter(own.values()))
         who = Row(observer=name, kind=first.kind, training=first.training, cells=cells)
         yield who._replace(rank=mean.rank, rank_low=mean.low, rank_high=mean.high)
-
-
-def leaders_sentence(summary: Summary) -> str:
-    """Return the leaders of the suites in a sentence. "" without ranked observers."""
-    said: dict[str, list[str]] = {}
-    for head in summary.headlines:
-        for line in summary.lines:
-            cell = line.cells[head.suite]
-            if cell.rank.rank == 1:
-                place = rank_text(*cell.rank)  # an observer that may not be the first does not lead
-                number = format_interval(cell.value, cell.low, cell.high)
-                text = f"{'leads' if place == '1' else f'is {place}'} in {head.suite} ({head.title} {number})"
-                said.setdefault(line.observer, []).append(text)
-    return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
 
 def summary_table(summary: Summary, parameters: Mapping[str, int] | None = None) -> Table:

@@ -106,7 +106,6 @@ def _answers(row: TransferRow, column: TransferColumn) -> list[Trials]:
 
 
 def _place(row: TransferRow) -> tuple[int, int, int, str]:
-    """Order people first, then plain recipes, recipes by the conditions that they train on, and no recipe last."""
     if row.kind == "people":
         return 0, 0, 0, row.title
     if row.training in PLAIN:

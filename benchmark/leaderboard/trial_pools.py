@@ -81,7 +81,6 @@ def _shows_experiments(suite: Suite) -> bool:
 
 
 def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
-    """Return imported trials, and answers of networks under suites that show the published experiments."""
     keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
     for name, by_role in ImportedAnswers(store=store).main.items():
         keys[name] = {(role,): row.key for role, row in by_role.items()}
@@ -106,7 +105,6 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
-    """Yield one pool per label space and collection of stimulus sets that observers were scored on."""
     notes = {note.digest: note for note in store.stimuli_names()}
     groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
     for scored in scored_trials(store, suite):
@@ -215,7 +213,6 @@ def _present(pool: TrialPool) -> dict[str, list[str]]:
 
 
 def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the conditions of each column of one degradation."""
     if way == "levels":
         return [(condition,) for condition in levels]
     published: list[tuple[str, ...]] = [(condition,) for condition in levels if condition in PAPER]

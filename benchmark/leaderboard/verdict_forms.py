@@ -73,6 +73,5 @@ class Verdict:
         return self.to("text")
 
     def _repr_html_(self) -> str:
-        """Return the sentences as a list for a notebook or a page."""
         rows = (f"<dt>{escape(each.about)}</dt><dd>{escape(printable(each.text))}</dd>" for each in self.sentences)
         return f'<dl class="verdict">{"".join(rows)}</dl>'

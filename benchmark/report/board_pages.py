@@ -226,7 +226,6 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
 
 
 def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:
-    """Say what the numbers rest on, and who has a flag of distrust."""
     doubtful = [
         line.observer for line in summary.lines if any(distrust_flags(cell.flags) for cell in line.cells.values())
     ]
@@ -308,7 +307,6 @@ def links_page(site: Site, contents: Contents, recipes: Mapping[str, Table]) -> 
 
 
 def _space(site: Site, contents: Contents, summary: Summary, recipes: Table | None) -> dict[str, Any]:
-    """Return a label space as the page shows it: links with their figures, means of recipes, the tables of both."""
     name, pairs = summary.space, contents.links[summary.space]
     tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "recipes")]
     for place, table in zip(tables, (correlation_table(pairs, name), recipes or Table()), strict=True):

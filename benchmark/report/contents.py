@@ -425,7 +425,6 @@ def read_contents(settings: Settings) -> Contents:
 def _reference_boards(
     store: Store, suites: Sequence[Suite], rows: Mapping[str, Sequence[ScoreRow]], sets: Mapping[str, StimuliNote]
 ) -> dict[tuple[str, str], Board]:
-    """Return (suite, space) -> its headline with the scores that come with the package on the same images, if any."""
     boards: dict[tuple[str, str], Board] = {}
     for suite in suites:
         own = [row for row in rows[suite.name] if row.metric == suite.headline.name and not row.condition]

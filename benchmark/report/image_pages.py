@@ -186,7 +186,6 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
 
 
 def _gap(record: Mapping[str, Any], who: str) -> float | None:
-    """Return how far people are ahead of networks; None where one of the two was not shown the image."""
     theirs, ours = record[f"{who}_right"], record["networks_right"]
     return None if theirs is None or ours is None else float(theirs - ours)
 

@@ -102,7 +102,6 @@ def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, text, web address): first the preprocessing, then the training."""
     card = known.card
     steps = []  # shorter side to 256 px, bicubic, middle 224 px, rgb, mean .485 .456 .406, sd .229 .224 .225
     for name, words in PREPROCESSING.items():

@@ -120,7 +120,6 @@ def report(
 
 
 def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str, list[tuple[str, str]]]:
-    """Return the verdicts on own networks: (about, text) of each sentence, without paths of this machine."""
     own, leaderboard = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own), api.Selection(db)
     with leaderboard.reading() as store:
         said = {name: verdict_in(store, leaderboard, name).sentences for name in own}
@@ -128,7 +127,6 @@ def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str
 
 
 def _shared(contents: Contents) -> dict[str, Any]:
-    """Return the context of every page: the menu and the leaderboard's name."""
     linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed_networks(summary))
     pages = [
         ("index.html", "Leaderboard", True),

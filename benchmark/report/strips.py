@@ -162,7 +162,6 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
 
 
 def _beside(board: Board | None, suite: str) -> tuple[dict[str, Row], list[Row]]:
-    """Return the networks of a board by name and its other rows, each with the cell and the rank of the one suite."""
     if board is None:
         return {}, []
     rows, aside = (
@@ -173,13 +172,11 @@ def _beside(board: Board | None, suite: str) -> tuple[dict[str, Row], list[Row]]
 
 
 def _reference_people(rows: Sequence[Row], head: Column) -> PeopleScore | None:
-    """Return the people whose scores come with the package."""
     people = people_among(((row.observer, row.kind, row.cells[head.suite]) for row in rows), head.bounds, pooled=True)
     return people and people._replace(called=f"{people.called} (reference)")
 
 
 def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:
-    """Return the value that networks are held against, and its name."""
     if people is not None and people.cell.value is not None:
         return people.cell.value, f"{people.called} {short_number(people.cell.value)}"
     lower = head.direction == "lower"
@@ -205,7 +202,6 @@ def levelled(dots: Sequence[Dot], letter: float = LETTER) -> Iterator[Dot]:
 
 
 def _leader(lines: Sequence[Row], suite: str) -> str:
-    """Name the network of the first rank, with the ranks that the data do not rule out."""
     first = min(
         (line for line in lines if line.cells[suite].rank.rank is not None),
         key=lambda line: line.cells[suite].rank.rank or 0,

@@ -224,7 +224,6 @@ def _record(observer: str, words: Mapping[str, str], axes: Sequence[str], cell: 
 def _people_means(
     scene: FigureBoard, declared: SuiteFigure, held: Mapping[str, Sequence[tuple[dict[str, str], ScoreRow]]]
 ) -> tuple[PeopleScore | None, list[tuple[dict[str, str], Cell]]]:
-    """Return people in the last condition, and (groups, mean) of each condition."""
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
     bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
     conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
@@ -240,7 +239,6 @@ def _people_means(
 
 
 def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
-    """Return the values along the axis in order. Numbers become such in the records."""
     for group in {declared.across, "" if declared.order else declared.along} - {""}:
         try:
             values = [float(record[group]) for record in records]
@@ -282,7 +280,6 @@ def _curve(
 
 
 def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
-    """Return a row for each condition, in it a mark for each observer; tall lines: their values over all."""
     metric = declared.metrics[0]
     values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
     people = scene.contents.people(scene.board, metric)
@@ -308,7 +305,6 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
 
 
 def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
-    """Return the cells of one map, or of as many networks as fit side by side, as wide as possible."""
     across, (x_title, legend) = declared.across, made.titles
     columns = sorted({record[across] for record in made.records}) if across else list(made.shown)
     room, count = width - 150, len(made.shown) if across else 1
@@ -332,7 +328,6 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
 
 
 def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Yield a line for each network through two metrics under the same conditions, the first point larger."""
     pattern, along = re.compile(declared.conditions), declared.along
 
     def points(name: str, metrics: Sequence[str], observer: str) -> list[dict[str, Any]]:
@@ -458,7 +453,6 @@ def _agreement(records: Records, shown: Sequence[str], width: int) -> Spec:
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
-    """Return the observers of these kinds who answered nearly all images, by name."""
     seen = answers.shown.mean(axis=1)
     return [
         name

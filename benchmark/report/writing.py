@@ -123,7 +123,6 @@ def templates() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value as a template prints it: text without control characters; "" for None."""
     if value is None:
         return ""
     if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):

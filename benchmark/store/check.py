@@ -190,7 +190,6 @@ _JSON: dict[str, dict[str, type]] = {
 
 
 def _overlapping(connection: sa.Connection) -> Iterator[str]:
-    """Yield chunks that overlap, or exceed the trials of their observation."""
     table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
     query = sa.select(table.observation, table.position, table.start, table.n, observed.n)
     query = query.join(schema.OBSERVATIONS, observed.key == table.observation)

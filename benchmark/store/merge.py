@@ -172,7 +172,6 @@ def _insert(
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    """Raise StoreError on the first problem: damage is not spread from one leaderboard to another."""
     for line in problems:
         raise StoreError(f"nothing is merged, for a leaderboard is damaged: {line}. `bench db check` lists faults")
 

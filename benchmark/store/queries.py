@@ -381,7 +381,6 @@ def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Colle
 
 
 def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
-    """Return the ids of rows that do not match their digest."""
     sealed = [column for column in table.c if column.info.get("sealed", True)]
     rows = list(fetched_of(connection, sa.select(table.c.id, *sealed), table.c.id, ids))
     contents = digest_texts((table.name, *row[1:]) for row in rows)
@@ -409,7 +408,6 @@ def _first_key(score_set: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _policy(details: str) -> str:
-    """Describe how an observation was run; "" for imported ones."""
     how = parsed(details, dict).get("policy")
     if not how:
         return ""
@@ -418,7 +416,6 @@ def _policy(details: str) -> str:
 
 
 def _programs(connection: sa.Connection, runs: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return run -> the version of gestaltbench that ran, and that of the document that it imported."""
     table, environments = schema.RUNS.c, schema.ENVIRONMENTS.c
     query = sa.select(table.id, environments.content).join(schema.ENVIRONMENTS, environments.id == table.environment)
     made = {}
@@ -531,7 +528,6 @@ def stored_trials(connection: sa.Connection, keys: Sequence[str], missing: Mappi
 
 
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
-    """Yield the trials of each observation; {} where there are none."""
     table, chunks = schema.OBSERVATIONS.c, schema.CHUNKS.c
     query: sa.Select[Any] = sa.select(table.key, table.stimuli, table.role, table.condition)
     observed = {row.key: row for row in fetched_of(connection, query, table.key, keys)}

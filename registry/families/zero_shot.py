@@ -2,7 +2,6 @@
 tower made once and a file keeps, and logits of an image's vector with them."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,19 +66,6 @@ def templates_of(choice: str) -> tuple[str, ...]:
         if not lines or odd is not None:
             raise ValueError(f"{shown(odd or 'nothing')[:100]!r} is no template")
     return lines
-
-
-def for_each_template(name: str, choice: str) -> dict[str, str]:
-    """Return names of models -> the one template of each ("NAME.a-photo-of-a"), equal words numbered."""
-    named: dict[str, str] = {}
-    for template in dict.fromkeys(templates_of(choice)):
-        words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
-        label, number = f"{name}.{words or 1}", 1
-        while label in named:
-            number += 1
-            label = f"{name}.{words}-{number}" if words else f"{name}.{number}"
-        named[label] = template
-    return named
 
 
 def read_text_head(path: Path, digest: str) -> TextHead:

@@ -32,7 +32,6 @@ def mistake(ended, code, *words):
     ("data fetch cue-conflct", ("cue-conflict",)),
     ("register x --arch timm:resnet5", ("resnet50",)),
     ("register x --arch nonsense", ("timm:NAME",)),
-    ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
     ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
     ("register p --arch open_clip:ViT-B-32 --probe world --key ema", ("--key", "taken whole")),
 ])  # fmt: skip

@@ -7,7 +7,7 @@ from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.summary import leaders_sentence, summaries, summary_table
+from benchmark.leaderboard.summary import summaries, summary_table
 from benchmark.leaderboard.table import format_interval, number
 
 
@@ -77,14 +77,6 @@ def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
     ]
     (found,) = summaries([board for suite, *_ in shown for board in boards(rows, plain(suite, clean=True), {})])
     assert found.clean.suite == "many" and [line.cells["clean"].value for line in found.lines] == [0.9, 0.9]
-
-
-def test_only_who_must_be_the_first_leads(score):
-    suite = plain("noise")
-    for right, place in ((60, "leads"), (85, "is 1 (1-2)")):
-        rows = [score(name, n, 100, suite="noise", metric="head", role="") for name, n in (("a", 90), ("b", right))]
-        (ranked,) = summaries(boards(rows, suite, {}))
-        assert leaders_sentence(ranked) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
 
 
 def test_what_holds_for_every_row_is_said_once(summary):

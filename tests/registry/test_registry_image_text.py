@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
 from registry.download import missing_weights
-from registry.families.zero_shot import for_each_template
 from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import load_network
@@ -106,14 +105,6 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
             register("other", place, labels="geirhos16", options=options, **folders)
     with pytest.raises(CardError, match="'9' is no template"):
         register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
-
-
-def test_models_are_called_after_their_templates(tmp_path, open_clip):
-    file = tmp_path / "mine.txt"
-    file.write_text("itap of a {}.\na {}!\na {}.\n一张{}的照片\na {}!\n")
-    called = {"itap-of-a": "itap of a {}.", "a": "a {}!", "a-2": "a {}.", "1": "一张{}的照片"}
-    assert for_each_template("b32", str(file)) == {f"b32.{name}": text for name, text in called.items()}
-    assert len(for_each_template("b32", "80")) == 80
 
 
 @pytest.fixture
