@@ -29,8 +29,7 @@ def no_worse(
     net, base: what `evaluate` takes, or the name of an observer in the leaderboard.
     margin: in units of the headline: it must be shown that the network is at most this much worse. None: no change for
     the worse must be shown.
-    db: the leaderboard; answers stored there are not computed again.
-    how: preprocess, labels, limit and other parameters of `evaluate`."""
+    db, how: the leaderboard, preprocess, labels, limit and other parameters of `evaluate`."""
     names = []
     for each in (base, net):
         done = None if isinstance(each, str) else evaluate(each, suite, db=db, **{"progress": False, **how})

@@ -64,20 +64,19 @@ def evaluate(
 
         gb.evaluate(net, "cue-conflict", preprocess=transform, labels="imagenet1k")
 
-    The object is copied and never called, and a training around it stays as it is. Ctrl-C keeps what is stored; the
-    same call goes on from there. The same weights from a file and in memory are one observer.
+    A module is copied and never called; a training around it stays as it is. Ctrl-C keeps what is stored, and the same
+    call goes on from there. The same weights from a file and in memory are one observer.
 
     net: a torch module (plain, compiled, parallel, Lightning, timm, torchvision, transformers), any callable from
     images [n, 3, h, w] in [0,1] to logits, probabilities or labels, an object that predicts (scikit-learn, Keras), or a
     tuple (net, preprocess) or (net, preprocess, tokenizer) of open_clip.
-    suites: names, or "all".
     name: names the observer (default: its class and the first digits of its digest).
     preprocess: a callable from a PIL image to what the net takes of one image, torchvision's weights, a processor of
     transformers, or fields such as dict(size=224, mean=..., std=...).
     labels: a label space, a file, or the names of the outputs in their order (default: ImageNet's 1,000).
     output: the name of the output that classifies, of several.
     check: a folder of photographs to try it on (default: installed ones); False: none.
-    db, limit, seed, batch: as of `run`.
+    suites, db, limit, seed, batch: as of `run`.
     device: where it is evaluated (default: where it is).
     save: write weights and a card, so that it can be loaded and reproduced like any registered network.
     step: the step of the training run `name`; the observer is called NAME-STEP and is a point of its curves.

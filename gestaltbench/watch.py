@@ -3,18 +3,16 @@
 import logging
 import math
 from contextlib import suppress
-from functools import cache, partial
 from inspect import signature
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from benchmark import api
 from benchmark.api.options import Names
-from benchmark.api.process_group import ranks
+from benchmark.api.process_group import Ranks
 from benchmark.api.running import RunPlan, RunRequest, require_possible
 from benchmark.engine.inference import Reporter
-from benchmark.engine.score_shards import RunReport
+from benchmark.engine.score_shards import RunReport, Status
 from benchmark.failures import FAILURES, BenchError, failure_line
 from benchmark.variables import read_settings
 from gestaltbench.evaluation import Evaluation, evaluate
@@ -35,15 +33,13 @@ class Watch:
     logged under "gestaltbench" and never ends the training. In a distributed training all ranks call the watch: each
     answers its shard, and the first one scores and logs.
 
-    net: what `gestaltbench.evaluate` takes; the training around it is left as it was.
-    name: names the training run.
+    net, how: what `gestaltbench.evaluate` takes: preprocess, labels, limit, db, ...
     every: evaluate at multiples of this step; None: after epochs in a callback, otherwise when `evaluate` is called.
     suites: names, or "all"; the cheapest runs first.
     budget: seconds of each evaluation, or a share such as "5%" of the time since the watch was made. Suites that do not
     fit are left out until they do.
     log: receives gestaltbench/SUITE/METRIC, .../low and .../high: a SummaryWriter, a run of W&B, the module mlflow, a
     logger of Lightning, or a function of (values, step).
-    db, how: preprocess, labels, limit and further parameters of `gestaltbench.evaluate`.
 
     Raises BenchError for an unknown suite, a budget or a leaderboard that cannot be used, before the training."""
 
@@ -56,21 +52,20 @@ class Watch:
         suites: Names = "all",
         budget: float | str | None = None,
         log: Any = None,
-        db: str | Path | None = None,
         **how: Any,
     ) -> None:
         if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise BenchError(f"every={every!r}: expected a number of steps, at least 1.")
         # Photographs say nothing about a network that is not trained yet: none are shown unless asked for.
-        self._how = {"suites": suites, "db": db, "check": False, "progress": False, **how}
+        self._how = {"suites": suites, "check": False, "progress": False, **how}
         signature(evaluate).bind(net, **self._how)
-        require_possible(RunRequest(suites=suites), read_settings(None if db is None else str(db)))
+        require_possible(RunRequest(suites=suites), read_settings(how.get("db")))
         self.net, self.name, self.every = net, api.run_name("", name), every
         self.log = writer_of(log) if log is not None else None
         self._seconds, self._share = budget_of(budget)
         self._started, self.spent, self._last = monotonic(), 0.0, -1  # the last step
         self._paces: dict[str, float] = {}  # suite -> seconds of a forward pass, when it last ran
-        self._tell = cache(partial(LOG.warning, "%s"))  # each line once
+        self._told: set[str] = set()
 
     def __call__(self, step: int, *, ends_epoch: bool = False) -> Evaluation | None:
         """Evaluate the network if the step is a multiple of `every`, or at the end of an epoch if `every` is None."""
@@ -81,13 +76,13 @@ class Watch:
         """Evaluate the network now, once for each step; return None on other ranks, without time or on a failure."""
         if step == self._last:
             return None
-        self._last, group, begun = step, ranks(), monotonic()
+        self._last, group, begun = step, Ranks(), monotonic()
 
         def carry_out(part: RunPlan, reporter: Reporter, command: str) -> RunReport:
             suite, passes, start = part.only[0], sum(task.passes for task in part.tasks), monotonic()
             if not group.exchange(self._fits(begun, suite, passes))[0]:
-                self._tell(f"{self.name}: {suite} is left out as long as it does not fit the budget")
-                return RunReport()
+                why: tuple[Status, str] = "not applicable", "left out as long as it does not fit the budget"
+                return RunReport(tasks={task.work: why for task in part.tasks})
             report = group.execute(part, reporter, command)
             self._paces[suite] = (monotonic() - start) / (passes or 1)
             return report
@@ -100,8 +95,10 @@ class Watch:
                 done = evaluate(net, name=self.name, step=step, carry_out=carry_out, **self._how)
             if group.rank == 0:
                 for (_, suite, _), (status, why) in done.report.tasks.items():
-                    if status not in ("done", "cached"):
-                        self._tell(f"{self.name}: {suite}: {status}: {why}")
+                    line = f"{self.name}: {suite}: {status}: {why}"
+                    if status not in ("done", "cached") and line not in self._told:
+                        self._told.add(line)
+                        LOG.warning("%s", line)
                 if (values := _values(done)) and self.log is not None:
                     self.log(values, step)
                 return done

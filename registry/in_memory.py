@@ -64,9 +64,9 @@ def hold(
 ) -> tuple[LoadedModel, list[Check]]:
     """Return an object as a loaded network, with the checks of a registration that it has passed.
 
-    net: a module or a function, or a tuple of either, its preprocessing and perhaps a tokenizer; draft: its name,
-    output and place in a training; save: register it. Raises CardError for an input that nobody states, and for what no
-    card can load if it is to be saved, LabelError, and WeightsError as `checked`."""
+    net: a module or function, or a tuple of it, its preprocessing and perhaps a tokenizer; draft: its name, output and
+    place in a training; save: register it. Raises CardError (input that nobody states, network that no card can load if
+    it is to be saved), LabelError, and WeightsError as `checked`."""
     net, brought, tokenizer = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
     original = unwrapped(net)
     if not (callable(original) or hasattr(original, "predict")):
@@ -160,13 +160,9 @@ def _network(module: nn.Module) -> _Object:
         return _Object(module=module, arch=f"timm:{config['architecture']}", stated=stated)
     if kind.__module__.startswith("transformers.") and hasattr(settings, "to_json_string"):
         plain = json.loads(cast(Any, settings).to_json_string())
-        return _Object(
-            module=Classifier(module).eval(),
-            arch=f"hf:{plain.get('model_type')}",
-            names=names_in_order(plain.get("id2label")) or (),
-            code=configuration_digest(plain),
-            is_built=True,
-        )
+        names, code = names_in_order(plain.get("id2label")) or (), configuration_digest(plain)
+        arch = f"hf:{plain.get('model_type')}"
+        return _Object(module=Classifier(module).eval(), arch=arch, names=names, code=code, is_built=True)
     if kind.__module__.startswith("torchvision.models."):
         from torchvision import models
 
@@ -195,12 +191,10 @@ def _function(original: Any) -> _Object:
 
     kind = original if hasattr(original, "__qualname__") else type(original)
     keras = hasattr(original, "get_weights") and hasattr(original, "to_json")  # whose pickle has the time in it
-    return _Object(
-        module=Function(of_arrays, label_space("imagenet1k"), kind.__qualname__),
-        arch=f"{PREFIX}{kind.__module__}:{kind.__qualname__}",
-        names=tuple(classes.tolist()) if classes.dtype.kind == "U" else (),
-        code=code_digest(original.to_json(), original.get_weights()) if keras else code_digest(original),
-    )
+    code = code_digest(original.to_json(), original.get_weights()) if keras else code_digest(original)
+    names = tuple(classes.tolist()) if classes.dtype.kind == "U" else ()
+    module = Function(of_arrays, label_space("imagenet1k"), kind.__qualname__)
+    return _Object(module=module, arch=f"{PREFIX}{kind.__module__}:{kind.__qualname__}", names=names, code=code)
 
 
 def _fed(brought: Any) -> tuple[StatedInput, Transform | None]:
@@ -305,8 +299,8 @@ def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Obj
     """Write the weights and a card of a network, and return it as registered."""
     card = model.card
     if not own.is_built or card.own_transform:
-        needed = "a module's class that can be imported, with its arguments as attributes, and an input in fields"
-        raise CardError(f"save=True: no card can load '{card.name}' again: expected {needed}.")
+        expected = "expected an importable class with its arguments as attributes, and an input in fields"
+        raise CardError(f"save=True: no card can load '{card.name}' again: {expected}.")
     file = shelf.place.weights_folder / f"{card.name}-{model.digest[:12]}"
     if isinstance(model.module, Classifier):
         cast(Any, model.module.network).save_pretrained(file)
@@ -321,8 +315,7 @@ def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Obj
 def _known(
     module: nn.Module, digests: Sequence[str], draft: Draft, shelf: CardFolder
 ) -> tuple[ModelCard | None, Draft]:
-    """Return the card of a registered, or else of a published network with these weights, and the draft completed by
-    it. Raises CardError if nothing states the input."""
+    """Return the card of the registered or published network of these weights, and the draft that it completes."""
     cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in digests and card.source != "predict"]
     cards.sort(key=lambda card: card.name != draft.name)
     twin = cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
@@ -339,8 +332,7 @@ def _known(
 def _registered(
     model: LoadedModel, card: ModelCard | None, draft: Draft, checks: list[Check], shelf: CardFolder
 ) -> LoadedModel:
-    """Return the network of a card with the same weights if it is fed, labelled and answers alike, otherwise `model`.
-    Raises CardError if its name is taken."""
+    """Return the network of a card of the same weights if it is fed, labelled and answers alike; otherwise `model`."""
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):
             images = probe(model)

@@ -88,7 +88,10 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
     for path, counts in said.items():
         if chosen not in counts:
             left_out[path] = f"it says its {next(iter(counts))}, the others say their {chosen}"
-    order = sorted((counts[chosen], path) for path, counts in said.items() if chosen in counts)
+    # A file whose name has no step may be another once more, such as Lightning's last.ckpt.
+    named = {counts.get(chosen) for path, counts in said.items() if steps_in_name(path)}
+    known = ((counts[chosen], path) for path, counts in said.items() if chosen in counts)
+    order = sorted((step, path) for step, path in known if step not in named or steps_in_name(path))
     return Placed(unit=chosen, steps={path: step for step, path in order}, left_out=left_out)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from torch import distributed
@@ -21,12 +20,12 @@ class RankFailure(BenchError):
     """Another rank failed, so this one stops as well."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """The processes of a distributed training; one process otherwise."""
+    """The processes of a distributed training, which are those of torch's default group; one process otherwise."""
 
-    rank: int = 0
-    size: int = 1
+    def __init__(self) -> None:
+        is_there = distributed.is_available() and distributed.is_initialized()
+        self.rank, self.size = (distributed.get_rank(), distributed.get_world_size()) if is_there else (0, 1)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -77,10 +76,3 @@ class Ranks:
             return own
         with open_store(plan.settings.db) as store:
             return score_shards(plan.tasks, reports, store, command, whole_name(parts[0].part))
-
-
-def ranks() -> Ranks:
-    """Return the ranks of the default process group of torch.distributed, if there is one."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return Ranks()
-    return Ranks(rank=distributed.get_rank(), size=distributed.get_world_size())

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -67,15 +66,14 @@ def reporting(
     console = safe_console(stderr=True)
     if quiet:
         yield Silent()
-    elif console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):
+    elif console.is_terminal:
         bars = Bars(console)
         try:
             yield bars
         finally:
             bars.progress.stop()
     else:
-        every = 10.0 if console.is_jupyter else 60.0  # s; a notebook without ipywidgets shows lines
-        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {}, every=every)
+        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {})
 
 
 @contextmanager

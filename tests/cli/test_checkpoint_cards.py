@@ -136,6 +136,8 @@ def test_a_run_of_a_framework_is_its_checkpoints_without_the_rest(tmp_path, home
     run = tmp_path / "lit" / "lightning_logs" / "version_0"
     for step in (10, 20):
         save(run / "checkpoints" / f"epoch=1-step={step}.ckpt", step)
+    last = {"state_dict": tiny_resnet().state_dict(), "global_step": 20, "epoch": 1}
+    torch.save(last, run / "checkpoints" / "last.ckpt")  # the newest once more
     (run / "hparams.yaml").write_text("a: 1")
     cards, lines = swept(tmp_path / "lit", is_tried=False)
     assert steps(cards) == {"lit-epoch-1-step-10": 10, "lit-epoch-1-step-20": 20}
