@@ -120,7 +120,7 @@ def _evaluation(name: str, plan: api.RunPlan, report: RunReport) -> Evaluation:
     every = api.show(api.Selection(plan.settings.db), name) if ended["done"] + ended["cached"] else ObserverScores()
     asked = {suite.name: suite.headline.name for suite in suites}
     rows = tuple(row for row in every if row.suite in asked)
-    why = "".join(f"; {work}: {reason}" for work, reason in {**report.skipped, **report.failed}.items())
+    why = "".join(f"; {suite}: {reason}" for (_, suite, _), (_, reason) in report.tasks.items() if reason)
     return Evaluation(
         title=f"{counted(len(rows), 'score')} of {name}{why}",
         values=rows,

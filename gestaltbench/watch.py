@@ -91,8 +91,7 @@ class Watch:
             with group.together():
                 if not group.exchange(self._fits(begun))[0]:
                     return None
-                net = group.replica(self.net)
-                done = evaluate(net, name=self.name, step=step, carry_out=carry_out, **self._how)
+                done = evaluate(group.replica(self.net), name=self.name, step=step, carry_out=carry_out, **self._how)
             if group.rank == 0:
                 for (_, suite, _), (status, why) in done.report.tasks.items():
                     line = f"{self.name}: {suite}: {status}: {why}"

@@ -28,9 +28,9 @@ from registry.determinism_checks import Check, distance, pictures, probe
 from registry.download import missing_weights
 from registry.families.family import Draft
 from registry.families.predict import PREFIX, Function
-from registry.families.transformers import Classifier, configuration_digest, fields_of, require_same_pixels
+from registry.families.transformers import SILENT, Classifier, fields_of, require_same_pixels
 from registry.families.zero_shot import with_text_head, zero_shot
-from registry.files import digest_state, write_whole
+from registry.files import digest_data, digest_state, write_whole
 from registry.known_states import known_card, state_key
 from registry.labels import label_space
 from registry.loading import labels_of, load_network, require_once
@@ -160,8 +160,8 @@ def _network(module: nn.Module) -> _Object:
         return _Object(module=module, arch=f"timm:{config['architecture']}", stated=stated)
     if kind.__module__.startswith("transformers.") and hasattr(settings, "to_json_string"):
         plain = json.loads(cast(Any, settings).to_json_string())
-        names, code = names_in_order(plain.get("id2label")) or (), configuration_digest(plain)
-        arch = f"hf:{plain.get('model_type')}"
+        names, arch = names_in_order(plain.get("id2label")) or (), f"hf:{plain.get('model_type')}"
+        code = digest_data({name: value for name, value in plain.items() if name not in SILENT})
         return _Object(module=Classifier(module).eval(), arch=arch, names=names, code=code, is_built=True)
     if kind.__module__.startswith("torchvision.models."):
         from torchvision import models
@@ -286,13 +286,11 @@ def _code(module: nn.Module) -> str:
 
 def _rebuilds(module: nn.Module, arch: str, outputs: int, kwargs: Mapping[str, Any]) -> bool:
     """Return whether an architecture builds this network, apart from its weights."""
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            other = architectures.build_network(arch, outputs, dict(kwargs)).eval()
+    with suppress(Exception), torch.random.fork_rng(devices=[]), torch.device("meta"):  # the user's own constructor
+        other = architectures.build_network(arch, outputs, dict(kwargs)).eval()
         shapes, own = ({name: t.shape for name, t in each.state_dict().items()} for each in (other, module))
         return shapes == own and _code(other) == _code(module)
-    except Exception:  # noqa: BLE001 - a constructor of the user's
-        return False
+    return False
 
 
 def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Object) -> LoadedModel:

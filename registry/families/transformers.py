@@ -111,7 +111,7 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
 CONFIG = "config.json"
 _OPTIONAL = (*TOKENIZER, FILE, NESTED, "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 #: Entries of config.json that decide no answer.
-_SILENT = frozenset(
+SILENT = frozenset(
     {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
 )
 
@@ -181,7 +181,7 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
     """Return the network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
-    code = configuration_digest(config)
+    code = digest_data({name: value for name, value in config.items() if name not in SILENT})
     if _has_towers(config):
         tower = ImageTower(_loaded("AutoModel", folder, "towers")[0])
         return (tower if bare else zero_shot(tower, card)).eval(), code
@@ -189,11 +189,6 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
         module, lacking = _loaded("AutoModel", folder, "backbone")
         return Features(module, pooled=not lacking).eval(), code
     return Classifier(_loaded("AutoModelForImageClassification", folder, "classifier")[0]).eval(), code
-
-
-def configuration_digest(config: Mapping[str, Any]) -> str:
-    """Return the digest of what a configuration says of the answers."""
-    return digest_data({name: value for name, value in config.items() if name not in _SILENT})
 
 
 def _folder(named: str, place: WeightSources) -> Path:
