@@ -38,9 +38,9 @@ from benchmark.engine.devices import numerics
 from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
 from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import stimuli_folder
 from benchmark.stimuli.datasets import Picked
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest
-from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, read_cards

@@ -16,8 +16,8 @@ from ratios import ratio
 from benchmark.contracts import Block
 from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
+from benchmark.stimuli.catalogue import stimuli_folder
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.loading import load_network

@@ -40,8 +40,7 @@ from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
 from benchmark.stats.comparisons import Compared, SuiteComparison
-from benchmark.stimuli.catalogue import Entry, read_catalogue
-from benchmark.stimuli.set_folders import stimuli_folder
+from benchmark.stimuli.catalogue import Entry, read_catalogue, stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own

@@ -20,13 +20,12 @@ from benchmark.engine.trial_import import store_trials as read_in
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
-from benchmark.stimuli.catalogue import find_entry, group_members
+from benchmark.stimuli.catalogue import find_entry, group_members, stimuli_folder
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import check_names, read_scores, shipped_scores
-from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.trial_tables import TableHints, stated_answers, stated_columns
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from benchmark.api.imports import import_trials
 from benchmark.failures import BenchError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.catalogue import Entry, find_entry, is_fetchable, remedy, stimuli_folder
 from benchmark.stimuli.fetch import Report
 from benchmark.stimuli.fetch import fetch as install
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.roles import SECOND_LOSS, SECOND_SET
-from benchmark.stimuli.set_folders import is_fetchable, remedy, stimuli_folder
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from registry.user_errors import some_of

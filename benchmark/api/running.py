@@ -25,8 +25,7 @@ from benchmark.engine.tasks import (
 from benchmark.failures import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.set_folders import folder_of, missing_set
+from benchmark.stimuli.catalogue import Entry, find_entry, folder_of, missing_set
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
 from benchmark.variables import set_default

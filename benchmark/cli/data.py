@@ -16,7 +16,7 @@ from benchmark.failures import BenchError, MissingStimuli, StimuliError, StoreEr
 from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry, group_members, read_catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry, group_members, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.croissant import croissant as describe
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add as note
@@ -26,10 +26,8 @@ from benchmark.stimuli.generated import is_generated
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.manifests import stated_manifest
 from benchmark.stimuli.regenerate import make_set, parametric
-from benchmark.stimuli.set_folders import remedy, stimuli_folder
 from benchmark.stimuli.shards import unpack_shards
 from benchmark.stimuli.stylise import Order, load_style_network, make_stylised
-from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
@@ -176,7 +174,7 @@ def verify(
         return lambda: bars.advance(name, 1)
 
     try:
-        result = check(name, read_settings(), Depth(sample=sample, full=full, expect=expect))
+        result = check(name, read_settings(), sample, full, expect)
     finally:
         bars.progress.stop()
     echo_lines(result.lines)

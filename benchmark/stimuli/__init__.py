@@ -1,7 +1,7 @@
 """Stimulus sets: what exists, where it comes from, how it is read; and published tables of trials.
 
-catalogue          entries of sets            set_folders       where a set is installed
-experiment_names   names of experiments       image_names       what images' names contain
+catalogue          sets and their folders     image_names       what images' names contain
+experiments        experiments as data
 published_sources  published collections      trial_tables, score_tables   published answers
 fetch              download, add              verify            check against the publication
 items              images of a folder         datasets          a folder as `Stimuli`

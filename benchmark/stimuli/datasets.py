@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
+from benchmark.stimuli.catalogue import Entry, entry_and_folder, find_built_in, folder_of, read_catalogue, remedy
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import (
     FileImages,
@@ -25,6 +25,7 @@ from benchmark.stimuli.image_files import (
     seed_of,
     set_digest,
     silhouette_mask,
+    stimuli_of,
     text_digest,
 )
 from benchmark.stimuli.image_names import cues_of
@@ -44,7 +45,6 @@ from benchmark.stimuli.items import (
     subfolders,
 )
 from benchmark.stimuli.masked import READERS
-from benchmark.stimuli.set_folders import entry_and_folder, folder_of, remedy
 from registry.user_errors import foreign
 
 #: The manifest in the folder of a stylised set records the origin of its images.
@@ -140,19 +140,11 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     for kind in ("mask", "ignored", "importance"):
         if drawn and all(getattr(own, kind) is not None for own in drawn):  # shared by all images
             over[kind] = partial(_annotation, drawn, images, kind)
-    return Stimuli(
-        name=name or entry.name,
-        digest=set_digest(listing.ids, items, labels),
-        space=entry.space,
-        ids=listing.ids,
-        items=items,
-        labels=labels,
-        decode=images,
-        **{"mask": _masks(entry, images, settings), **over},
-        whole=whole,
-        origin=origin,
-        sampled=listing.sampled,
-    )
+    over = {"mask": _masks(entry, images, settings), **over}
+    return stimuli_of(
+        name=name or entry.name, space=entry.space, ids=listing.ids, items=items, labels=labels, decode=images,
+        whole=whole, origin=origin, sampled=listing.sampled, **over,
+    )  # fmt: skip
 
 
 def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[int], NDArray[np.bool_]] | None:

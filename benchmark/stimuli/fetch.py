@@ -23,6 +23,9 @@ from benchmark.stimuli.catalogue import (
     entry_from,
     find_built_in,
     find_entry,
+    folder_of,
+    member_folder,
+    remedy,
     save_entry,
 )
 from benchmark.stimuli.datasets import SEVERITY, find_cells, list_images, open_folder, read_names
@@ -46,7 +49,6 @@ from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trial_tables import trial_paths
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.files import expanded, public

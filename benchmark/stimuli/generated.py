@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.contracts import Stimuli
 from benchmark.failures import unknown_name
-from benchmark.stimuli.image_files import set_digest, text_digest
+from benchmark.stimuli.image_files import stimuli_of, text_digest
 from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, mask, render, training_set
 
 PREFIX = "world-"
@@ -38,12 +38,6 @@ def _stimuli(source: WorldSet) -> Stimuli:
     ids, items = tuple(source.ids), tuple(text_digest(f"{start}:{i}") for i in range(source.size))
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
     labels = {name: np.array(values) for name, values in columns.items() if any(values)}
-    return Stimuli(
-        name=source.name,
-        digest=set_digest(ids, items, labels),
-        space=SPACE,
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=partial(render, source),
+    return stimuli_of(
+        name=source.name, space=SPACE, ids=ids, items=items, labels=labels, decode=partial(render, source)
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array
+from benchmark.contracts import Array, Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from registry.files import replacing, write_whole
@@ -74,6 +74,11 @@ def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Ar
     columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
     table = {"ids": list(ids), "items": list(items), "labels": columns}
     return text_digest(json.dumps(table, separators=(",", ":")))
+
+
+def stimuli_of(ids: tuple[str, ...], items: tuple[str, ...], labels: Mapping[str, Array], **fields: Any) -> Stimuli:
+    """Return a set with its digest. fields: the other fields of `Stimuli`."""
+    return Stimuli(ids=ids, items=items, labels=labels, digest=set_digest(ids, items, labels), **fields)
 
 
 def text_digest(text: str) -> str:

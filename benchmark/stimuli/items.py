@@ -76,12 +76,6 @@ def images_below(folder: Path) -> Iterator[Path]:
         yield from (folder.joinpath(*parts, name) for name in sorted(images))
 
 
-def _require_target(path: Path, *, is_link: bool) -> None:
-    """Raise StimuliError for a link to nothing, which would fail a run hours later."""
-    if is_link and not path.name.startswith(".") and not path.exists():
-        raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target, or remove the link.")
-
-
 def _leads_back(folder: Path) -> bool:
     """Return whether a folder is a link to one of its parents, which would repeat its images forever."""
     whole = folder.resolve() if folder.is_symlink() else None
@@ -466,9 +460,14 @@ def _tree(
     place, names = folder.joinpath(*parts), list[tuple[str, bool]]()
     with foreign("folder", place, StimuliError), os.scandir(place) as items:
         for item in items:
-            _require_target(place / item.name, is_link=True) if item.is_symlink() else None
-            if not item.name.startswith("."):
-                names.append((item.name, item.is_dir()))
+            if item.name.startswith("."):
+                continue
+            path = place / item.name
+            if item.is_symlink() and not path.exists():  # would fail a run hours later
+                raise StimuliError(
+                    f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it."
+                )
+            names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
     images = [name for name, is_folder in names if not is_folder and _is_image(name)]
     rest = (Path(name).suffix.lower() for name, is_folder in names if not is_folder and not _is_image(name))

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Transform
 from benchmark.failures import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, save_entry
+from benchmark.stimuli.catalogue import Entry, entry_and_folder, save_entry
 from benchmark.stimuli.datasets import restrict, sample
 from benchmark.stimuli.experiments import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
-from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, set_digest, text_digest, write_png
+from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, stimuli_of, text_digest, write_png
 from benchmark.stimuli.image_names import cues_of, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trial_tables import CUES, TrialFile, read_tables, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import digest_data, expanded
@@ -72,7 +71,12 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     from benchmark.transforms.human import degradation
 
-    shown = _shown(experiment, entry_and_folder(TABLES, settings)[1])
+    trials = entry_and_folder(TABLES, settings)[1]
+    files = [x for path in trial_paths(trials) if experiment_of(path) == experiment for x in read_tables(path).files]
+    if not files:
+        raise MissingStimuli(f"{trials}: no table of trials of '{experiment}'.")
+    columns = ([file.columns[x].tolist() for x in ("stimulus", "condition", "category")] for file in files)
+    shown = sorted({row for own in columns for row in zip(*own, strict=True)})  # what people were shown, each once
     folder = entry_and_folder(PHOTOGRAPHS, settings)[1]
     there = _photographs(shown, folder)
     paths = tuple(dict.fromkeys(there.values()))
@@ -133,15 +137,6 @@ def _photographs(shown: Sequence[Row], folder: Path) -> dict[Row, Path]:
     return there
 
 
-def _shown(experiment: str, folder: Path) -> list[Row]:
-    """List what people were shown, from the experiment's own tables, each stimulus once."""
-    files = [x for path in trial_paths(folder) if experiment_of(path) == experiment for x in read_tables(path).files]
-    if not files:
-        raise MissingStimuli(f"{folder}: no table of trials of '{experiment}'.")
-    names = ("stimulus", "condition", "category")
-    return sorted({row for file in files for row in zip(*(file.columns[x].tolist() for x in names), strict=True)})
-
-
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     """Build the stimulus set of one experiment from its trials, without pixels: all images in `files`, by category,
     then name.
@@ -174,18 +169,10 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
             pairs = (zip(file.columns["stimulus"].tolist(), file.columns[cue].tolist(), strict=True) for file in files)
             shown = dict(chain.from_iterable(pairs))
             labels[cue] = np.array([shown[name] for name in ids])
-    digest, decode = set_digest(ids, items, labels), partial(_no_image, experiment)
-    return Stimuli(
-        name=experiment,
-        digest=digest,
-        space=files[0].space,
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=decode,
-        whole=len(ids),
-        origin="trial tables",
-    )
+    return stimuli_of(
+        name=experiment, space=files[0].space, ids=ids, items=items, labels=labels,
+        decode=partial(_no_image, experiment), whole=len(ids), origin="trial tables",
+    )  # fmt: skip
 
 
 def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:

@@ -157,7 +157,13 @@ def _read_wide(folder: Path, source: str) -> ScoreTables:
             observer = ObserverName(source, name + (f"@{row['img_size']}" if "img_size" in row else ""))
             for column, text in row.items():
                 for metric, known, condition in _measured(source, path.name, column) if text not in ("", None) else ():
-                    value = _number(text, 100 if known.percent else MOST, f"{where}, '{column}'")
+                    try:
+                        value = float(text)
+                    except (TypeError, ValueError):
+                        value = -1.0
+                    if not 0 <= value <= (100 if known.percent else MOST):
+                        expected = "percent" if known.percent else "a number"
+                        raise ScoresError(f"{where}, '{column}': expected {expected}, got {text!r:.40}.")
                     score = known.score(observer, metric, value / 100 if known.percent else value, condition)
                     scores.append(replace(score, remarks=(*score.remarks, *row.get("remarks", ()))))
     return ScoreTables(_once(folder, scores))
@@ -311,14 +317,3 @@ def _table(path: Path, kind: Any) -> Mapping[str, Any]:
     if wrong := next((name for name in table if not name.isprintable()), ""):
         raise ScoresError(f"{path}, '{printable(wrong)}': expected a name in plain text.")
     return dict(table)
-
-
-def _number(text: Any, most: float, where: str) -> float:
-    """Return a number from 0 to `most`. Raises ScoresError if it is none."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        value = -1.0
-    if not 0 <= value <= most:
-        raise ScoresError(f"{where}: expected {'percent' if most == 100 else 'a number'}, got {text!r:.40}.")
-    return value

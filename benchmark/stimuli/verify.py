@@ -11,13 +11,12 @@ import numpy as np
 from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.catalogue import Entry, entry_and_folder
 from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, list_images, open_listing
 from benchmark.stimuli.image_files import reread, text_digest
 from benchmark.stimuli.items import Listing
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.set_folders import entry_and_folder
 from benchmark.stimuli.trial_tables import read_tables
 from registry.labels import label_space
 from registry.user_errors import foreign
@@ -38,23 +37,17 @@ class Verification:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Depth:
-    """How many images to read."""
-
-    sample: int | None = None  # images to read in each folder
-    full: bool = False  # read every image
-    #: Receives the number of images to read; returns a function called after each.
-    expect: Callable[[int], Tick] = lambda _: lambda: None
-
-
-def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verification:
+def verify(
+    name: str, settings: Settings, sample: int | None = None, full: bool = False,
+    expect: Callable[[int], Tick] = lambda _: lambda: None,
+) -> Verification:  # fmt: skip
     """Check the files of a set: complete images and masks of the published size, the number of images and classes, and
     the digest if it is known.
 
     A partial set is reported, not an error; cells of one set must agree. Every image is read in sets of at most
-    READ_ALL images, otherwise a sample; names and empty files are always checked. Raises UnknownName, MissingStimuli.
-    """
+    READ_ALL images, or if `full`; otherwise a sample (of this size in each folder). Names and empty files are always
+    checked. expect: receives the number of images to read; returns a function called after each. Raises UnknownName,
+    MissingStimuli."""
     entry, folder = entry_and_folder(name, settings)
     problems: list[str] = []
     if entry.kind == "trials":
@@ -71,11 +64,13 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
         except StimuliError as error:
             lines, problems = [], [str(error)]
     else:
-        lines, problems = _verify_images(entry, folder, settings, depth or Depth())
+        lines, problems = _verify_images(entry, folder, settings, (sample, full), expect)
     return Verification(not problems, (f"{folder}", *lines, *problems))
 
 
-def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> tuple[list[str], list[str]]:
+def _verify_images(
+    entry: Entry, folder: Path, settings: Settings, depth: tuple[int | None, bool], expect: Callable[[int], Tick]
+) -> tuple[list[str], list[str]]:
     """Check a folder of images, or every cell; return the checks and the problems."""
     problems: dict[str, list[str]] = defaultdict(list)  # by cell or corruption
     cells = find_cells(entry, folder) if entry.layout == "cells" else ()
@@ -85,13 +80,16 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
         listings = {"": list_images(entry, folder, settings)}
     total = sum(map(len, listings.values()))
     standard = max(FEWEST, CELL_SAMPLES // max(1, len(listings))) if cells else SAMPLE
-    limit = None if depth.full or (depth.sample is None and total <= READ_ALL) else depth.sample or standard
+    sample, full = depth
+    limit = None if full or (sample is None and total <= READ_ALL) else sample or standard
     parts = {name: listing.sample(limit) for name, listing in listings.items()}
     read = sum(map(len, parts.values()))
-    tick, sizes, opened, notes = depth.expect(read), Counter[str](), dict[str, Stimuli](), Counter[str]()
+    tick, sizes, opened, notes = expect(read), Counter[str](), dict[str, Stimuli](), Counter[str]()
     for name, part in parts.items():
         try:
-            problems[name] += _empty(listings[name])
+            with foreign("files in", part.folder, StimuliError):
+                places = [part.folder / file for file in listings[name].files]
+                problems[name] += _some([f"{place}: an empty file" for place in places if not place.stat().st_size])
             altered = reread(part.folder, settings, part.files)
             opened[name] = open_listing(entry, part, settings, len(listings[name]) + listings[name].absent)
         except StimuliError as error:  # a file that is gone or locked
@@ -110,13 +108,6 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
         lines += _identity(entry, listings[""], opened.get(""), problems[""])
     wrong = [f"{name}: {problem}" if name else problem for name, several in problems.items() for problem in several]
     return [*lines, *([f"{seen} px"] if seen else [])], wrong
-
-
-def _empty(listing: Listing) -> list[str]:
-    """List the empty files of a folder."""
-    places = [listing.folder / file for file in listing.files]
-    with foreign("files in", listing.folder, StimuliError):
-        return _some([f"{place}: an empty file" for place in places if not place.stat().st_size])
 
 
 def _unread(entry: Entry, stimuli: Stimuli, tick: Tick, sizes: Counter[str], notes: Counter[str]) -> list[str]:

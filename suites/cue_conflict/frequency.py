@@ -3,7 +3,7 @@
 docs/suites/frequencies.md has the definition, numbers and deviations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
@@ -14,7 +14,7 @@ from benchmark.contracts.declarations import declared_suite
 from benchmark.failures import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import shape_or_texture
-from benchmark.stimuli.image_files import set_digest, text_digest
+from benchmark.stimuli.image_files import stimuli_of, text_digest
 from benchmark.stimuli.roles import natural_images, stand_in_flags
 from suites.cue_conflict.shape_bias import follows_shape, follows_texture, fraction
 
@@ -60,17 +60,11 @@ def hybrids(source: Stimuli, cycles: float) -> Stimuli:
     items = tuple(text_digest(f"{source.items[i]}|{source.items[other[i]]}|{cycles}|{VERSION}") for i in range(n))
     low, high = np.array(category), np.array([category[i] for i in other])
     labels = {"category": low, "shape": low, "texture": high}
-    decode, digest = Hybrids(source=source, other=tuple(other), cycles=cycles), set_digest(ids, items, labels)
-    mixed = Stimuli(
-        name=f"{source.name} hybrids",
-        digest=digest,
-        space=source.space,
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=decode,
-    )
-    return replace(mixed, whole=source.whole, origin="generated", sampled=source.sampled)
+    return stimuli_of(
+        name=f"{source.name} hybrids", space=source.space, ids=ids, items=items, labels=labels,
+        decode=Hybrids(source=source, other=tuple(other), cycles=cycles), whole=source.whole, origin="generated",
+        sampled=source.sampled,
+    )  # fmt: skip
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:

@@ -10,11 +10,10 @@ import pytest
 from refusals import refused
 
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.catalogue import Entry, find_entry, stimuli_folder
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.set_folders import stimuli_folder
 
 
 def silent(_line):

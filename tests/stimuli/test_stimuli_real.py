@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmark.stimuli.catalogue import stimuli_folder
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.regenerate import trial_stimuli
-from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.trial_tables import read_tables
 from benchmark.stimuli.verify import verify
 

@@ -12,12 +12,11 @@ from refusals import missing, refused
 
 from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, added_file, find_entry, read_catalogue
+from benchmark.stimuli.catalogue import Entry, added_file, find_entry, is_fetchable, read_catalogue, stimuli_folder
 from benchmark.stimuli.datasets import open_set, read_names
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.roles import natural_images, stand_in_flags
-from benchmark.stimuli.set_folders import is_fetchable, stimuli_folder
 from benchmark.stimuli.verify import verify
 
 

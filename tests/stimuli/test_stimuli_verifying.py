@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.datasets import open_set, sample
-from benchmark.stimuli.verify import Depth, verify
+from benchmark.stimuli.verify import verify
 
 WNIDS = ("n01440764", "n01443537", "n02102040")
 CELLS = ("fog/1", "fog/2", "snow/1", "snow/2", "blur/1", "blur/2")
@@ -124,15 +124,15 @@ def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
         counted.append(total)
         return lambda: counted.append(1)
 
-    found = verify("small-c", settings, Depth(sample=2, expect=expect))
+    found = verify("small-c", settings, sample=2, expect=expect)
     assert found.ok and "12 images were read, those of `--limit 2`; --full reads every one" in found.lines
     assert counted == [12] + 12 * [1]
     broken = next((tree / "fog" / "1").rglob("val_5.png"))
     broken.write_bytes(broken.read_bytes()[:60])
-    assert verify("small-c", settings, Depth(sample=2)).ok  # not among those read
-    assert not verify("small-c", settings, Depth(full=True)).ok
+    assert verify("small-c", settings, sample=2).ok  # not among those read
+    assert not verify("small-c", settings, full=True).ok
     broken.write_bytes(b"")  # an empty file is seen whatever the sample
-    assert not verify("small-c", settings, Depth(sample=2)).ok
+    assert not verify("small-c", settings, sample=2).ok
 
 
 def test_a_large_set_of_classes(tree, settings, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     assert found.ok and f"digest {whole.digest}" in found.lines
     assert "6 of 6 images" in found.lines and {"3 of 3 classes", "8 x 8 px"} <= set(found.lines)
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
-    found = verify("natural", settings, Depth(sample=2))
+    found = verify("natural", settings, sample=2)
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
     extra = tree.with_name("natural") / "n02106662" / "x.png"
     shutil.copytree(extra.parents[1] / WNIDS[0], extra.parent)
