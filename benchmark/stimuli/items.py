@@ -464,9 +464,7 @@ def _tree(
                 continue
             path = place / item.name
             if item.is_symlink() and not path.exists():  # would fail a run hours later
-                raise StimuliError(
-                    f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it."
-                )
+                raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it.")
             names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
     images = [name for name, is_folder in names if not is_folder and _is_image(name)]
