@@ -28,6 +28,7 @@ from PIL import Image
 from ratios import need_packages, needs, ratio
 
 from benchmark.contracts import Transform
+from benchmark.engine.devices import limit_malloc
 from benchmark.transforms.corruptions import CORRUPTIONS, corruption
 from benchmark.transforms.listing import own_list
 
@@ -139,6 +140,7 @@ def main() -> None:
     if options.imaug is None:
         needs("another implementation: --imaug FOLDER, or BENCH_IMAUG")
     need_packages("cv2")
+    limit_malloc()
     torch.set_num_threads(1)
     importlib.import_module("cv2").setNumThreads(1)
     files = sorted((options.data / "frost").glob("frost*.*"))

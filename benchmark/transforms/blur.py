@@ -170,31 +170,28 @@ def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.
     """Return the source of each pixel's value after one pass, [n, H * W]. steps [n, H - 2 delta, W - 2 delta, 2]:
     columns and rows to move by, for the visited pixels in raster order (rows and columns delta + 1 to size - delta)."""
     count, total = len(steps), height * width
-    own = torch.arange(total, device=steps.device).reshape(height, width)
-    source = own.repeat(count, 1, 1)
     inside = (slice(None), slice(delta + 1, height - delta + 1), slice(delta + 1, width - delta + 1))
-    moved = source[inside].add_(steps[..., 1] * width).add_(steps[..., 0])
-    visited = torch.zeros((height, width), dtype=torch.bool, device=steps.device)
-    visited[inside[1:]] = True
-    later = visited.reshape(-1)[moved] & (moved > own[inside[1:]])
-    waiting = torch.zeros_like(source, dtype=torch.bool)
-    waiting[inside] = later
-    base = torch.arange(count, device=steps.device)[:, None] * total
-    pointers = (source.reshape(count, total) + base).reshape(-1)
+    further = (steps[..., 1] * width).add_(steps[..., 0])
+    pointers = torch.arange(count * total, device=steps.device).reshape(count, height, width)
+    waiting = torch.zeros_like(pointers, dtype=torch.bool)
+    waiting[inside] = True
+    moved = pointers[inside].add_(further)
+    # Of a pixel that was visited before, its copy is read.
+    waiting[inside] = waiting.reshape(-1).index_select(0, moved.reshape(-1)).reshape(moved.shape) & (further > 0)
     # Let every waiting element point where its chain ends; chains halve in each round.
-    waiting = waiting.reshape(-1)
+    pointers, waiting = pointers.reshape(-1), waiting.reshape(-1)
     if steps.device.type != "cpu":  # as many rounds as the longest chain could need, so that none is waited for
         for _ in range(total.bit_length()):
             waiting, pointers = waiting & waiting[pointers], torch.where(waiting, pointers[pointers], pointers)
-        return pointers.reshape(count, total) - base
-    live = waiting.nonzero()[:, 0]
-    while len(live):
-        target = pointers[live]
-        further, still = pointers[target], waiting[target]
-        pointers[live] = further
-        waiting[live] = still
-        live = live[still]
-    return pointers.reshape(count, total) - base
+    else:  # numpy's search for places takes a tenth of the time of torch's
+        places, live = pointers.numpy(), np.flatnonzero(waiting.numpy())
+        target = places.take(live)
+        places[live] = ~target  # negative: it waits
+        while len(live):
+            places[live] = after = places.take(target)
+            still = np.flatnonzero(after < 0)
+            live, target = live.take(still), ~after.take(still)
+    return pointers.reshape(count, total).sub_(torch.arange(count, device=steps.device)[:, None] * total)
 
 
 def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Streams) -> torch.Tensor:
