@@ -29,7 +29,8 @@ from ratios import need_packages, needs, ratio
 
 from benchmark.contracts import Transform
 from benchmark.engine.devices import limit_malloc
-from benchmark.transforms.corruptions import CORRUPTIONS, corruption
+from benchmark.transforms.corruptions import CORRUPTIONS
+from benchmark.transforms.imagenet_c import corruption
 from benchmark.transforms.listing import own_list
 
 Pixels = NDArray[np.uint8]

@@ -1,25 +1,19 @@
-"""ImageNet-C's corruptions: functions, units and the published constants.
-
-Their names are those of `imagenet_c.yaml`, which has families and order and is read without torch."""
+"""ImageNet-C's corruptions: their functions. Planning them (`imagenet_c`) needs none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
-from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.contracts import Transform
-from benchmark.failures import StimuliError
 from benchmark.transforms import blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels
+from benchmark.transforms.imagenet_c import constants_of
 
 Pixels = NDArray[np.uint8]
 
@@ -168,58 +162,12 @@ class Corruption:
     together: int = 4
 
 
-def _corruptions() -> Mapping[str, Corruption]:
-    """Read the constants. A corruption has the name of its function."""
-    text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
-    functions, corruptions = {**vars(blur), **vars(weather), **globals()}, {}
-    for name, row in yaml.safe_load(text).items():
-        row["constants"] = [[tuple(x) if isinstance(x, list) else x for x in level] for level in row["constants"]]
-        dtype = getattr(torch, row.pop("dtype", "float32"))
-        corruptions[name] = Corruption(function=functions[name], dtype=dtype, **row)
-    return corruptions
-
-
-CORRUPTIONS = _corruptions()
-
-
-VERSION = 1  # raised whenever any pixel of any corruption changes
-SIZE = 224  # px that the constants were published for
-
-
-def corruption(
-    name: str, severity: int, frost: Sequence[weather.Texture] = (), jpeg85: bool = False, quantise: str = "truncate"
-) -> Transform:
-    """Build the transform of one corruption at severity 1 to 5. It returns uint8 for uint8, and float32 in [0,1] for
-    floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for the
-    corruption "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the
-    fraction of a level ("truncate", as published) or "round"."""
-    what = CORRUPTIONS[name]
-    constants = what.constants[severity - 1]
-    params = dict(zip(what.units, constants, strict=True))
-    params |= {"severity": severity, "version": VERSION, "jpeg85": jpeg85, "quantise": quantise}
-    if name == "frost":
-        textures = list(frost[: weather.FROST_USED])
-        if len(textures) < weather.FROST_USED:
-            raise StimuliError(f"'frost' needs {weather.FROST_USED} textures of ImageNet-C; {len(textures)} were given")
-        constants = (*constants, textures)
-        # The shape is included, as 2 x 8 and 4 x 4 px may have equal bytes.
-        texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
-        params["textures"] = [sha256(text).hexdigest()[:16] for text in texts]
-    levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
-
-    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
-        draws = Streams(seeds, f"{name}/{severity}", images.device) if what.random else None
-        stored = images.dtype == torch.uint8
-        levels = images if stored else levels_of(images)
-        out = corrupted(what, levels, constants, draws, half=0.5 * (quantise == "round"))
-        out = jpeg_compression(out, 85) if jpeg85 else out
-        return out if stored else out.float().div_(255)
-
-    def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
-        return in_parts(images, seeds, what.together, change)
-
-    here = jpeg85 or what.dtype == torch.uint8 or name == "spatter"
-    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True, on_processor=here)
+_FUNCTIONS = {**vars(blur), **vars(weather), **globals()}
+#: A corruption has the name of its function.
+CORRUPTIONS: Mapping[str, Corruption] = {
+    name: Corruption(**{"function": _FUNCTIONS[name], **row, "dtype": getattr(torch, row.get("dtype", "float32"))})
+    for name, row in constants_of().items()
+}
 
 
 def corrupted(
@@ -240,3 +188,21 @@ def corrupted(
         out.clamp_(0, 255)
         out = out.add_(half) if half else out
     return out.to(torch.uint8)  # which drops the fraction
+
+
+def changed(
+    images: torch.Tensor, seeds: Seeds, condition: str, constants: Sequence[Any], *, jpeg85: bool, half: float
+) -> torch.Tensor:
+    """Apply a corruption, NAME/SEVERITY, to images of grey levels (uint8) or in [0,1], which it returns alike. jpeg85,
+    half: as in `imagenet_c.corruption` and `corrupted`."""
+    what = CORRUPTIONS[condition.partition("/")[0]]
+    levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
+
+    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        draws = Streams(seeds, condition, images.device) if what.random else None
+        stored = images.dtype == torch.uint8
+        out = corrupted(what, images if stored else levels_of(images), constants, draws, half)
+        out = jpeg_compression(out, 85) if jpeg85 else out
+        return out if stored else out.float().div_(255)
+
+    return in_parts(images, seeds, what.together, change)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from benchmark.failures import StimuliError
 from benchmark.transforms.basics import Streams, blur
 from benchmark.transforms.blur import angles, enlarged, smeared
+from benchmark.transforms.imagenet_c import FROST_USED
 
 Texture = NDArray[np.uint8]
-FROST_USED = 5  # the published code draws from five of its six pictures
 
 
 def snow(

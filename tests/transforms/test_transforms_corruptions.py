@@ -15,7 +15,8 @@ from transform_samples import as_bytes, as_images, seeds, synthetic
 from benchmark.failures import StimuliError
 from benchmark.transforms import blur
 from benchmark.transforms.basics import Streams, invert
-from benchmark.transforms.corruptions import CORRUPTIONS, corruption, is_nearest, pixelate
+from benchmark.transforms.corruptions import CORRUPTIONS, is_nearest, pixelate
+from benchmark.transforms.imagenet_c import corruption
 from benchmark.transforms.listing import own_list
 
 ALL = tuple(CORRUPTIONS)
