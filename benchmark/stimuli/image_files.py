@@ -134,12 +134,17 @@ def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[
     """Return a file's name, path and state, and its digest if it is remembered for that state."""
     path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
     name = path.removeprefix(f"{folder}{os.sep}")
-    with foreign("file", path, StimuliError):
+    try:
         state = state_of(path)
-    match known.get(name):
-        case [*before, str(digest)] if before == state and re.fullmatch("[0-9a-f]{64}", digest):
-            return name, path, state, digest
-    return name, path, state, None
+    except OSError:
+        with foreign("file", path, StimuliError):
+            raise
+    before = known.get(name)
+    is_same = isinstance(before, list) and before[:-1] == state and _DIGEST.fullmatch(str(before[-1]))
+    return name, path, state, str(before[-1]) if is_same else None
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from registry.labels import label_space, subset_groups
 from registry.user_errors import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
+_ENDINGS = tuple(SUFFIXES)
 #: Label spaces with the sixteen categories.
 SIXTEEN = frozenset({"geirhos16", "world16"})
 Size = tuple[int, int]  # height, width
@@ -83,7 +84,7 @@ def _leads_back(folder: Path) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a million names
+    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
 
 
 def check_category(category: str, space: str, where: object) -> None:
@@ -467,9 +468,10 @@ def _tree(
                 raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it.")
             names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
-    images = [name for name, is_folder in names if not is_folder and _is_image(name)]
-    rest = (Path(name).suffix.lower() for name, is_folder in names if not is_folder and not _is_image(name))
-    yield parts, images, Counter(rest)
+    plain = [name for name, is_folder in names if not is_folder]
+    images = list(filter(_is_image, plain))
+    rest = {*plain}.difference(images)
+    yield parts, images, Counter(Path(name).suffix.lower() for name in rest)
     splits = [name for name in below if name.lower() in SPLITS]
     is_split = len(splits) > 1 or splits == below
     if split and splits and is_split and any(subfolders(place / name) for name in splits):
