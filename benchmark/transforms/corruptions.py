@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmark.transforms import blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels
-from benchmark.transforms.imagenet_c import constants_of
+from benchmark.transforms.listing import constants_of
 
 Pixels = NDArray[np.uint8]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 from hashlib import sha256
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from benchmark.contracts import Transform
 from benchmark.failures import StimuliError
+from benchmark.transforms.listing import FROST_USED, constants_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,17 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 1  # raised whenever any pixel of any corruption changes
-FROST_USED = 5  # the published code draws from five of its six pictures
-
-
-@cache
-def constants_of() -> Mapping[str, Mapping[str, Any]]:
-    """Read the fields of `corruptions.Corruption` by name: units, constants per severity, ..."""
-    text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    for row in rows.values():
-        row["constants"] = [[tuple(x) if isinstance(x, list) else x for x in level] for level in row["constants"]]
-    return rows
 
 
 def corruption(

@@ -15,6 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import yaml
+
 from benchmark.contracts import Transform
 from benchmark.failures import PluginError
 from benchmark.third_party import load_each
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
+FROST_USED = 5  # the published code draws from five of its six pictures
 #: Built-in lists: name -> file beside this module.
 OWN = {
     "imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml", "bands": "bands.yaml",
@@ -116,6 +119,16 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
     params = {"level": level, "unit": entry.unit, "function": entry.function, "version": entry.version}
     apply = Applied(func=_imported(entry, entry.function), level=level, condition=condition)
     return Transform(name=condition, params=params, apply=apply)
+
+
+@cache
+def constants_of() -> Mapping[str, Mapping[str, Any]]:
+    """Read the fields of ImageNet-C's corruptions (`corruptions.Corruption`) by name: units, constants per severity."""
+    text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
+    rows: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    for row in rows.values():
+        row["constants"] = [[tuple(x) if isinstance(x, list) else x for x in level] for level in row["constants"]]
+    return rows
 
 
 @cache

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.failures import StimuliError
 from benchmark.transforms.basics import Streams, blur
 from benchmark.transforms.blur import angles, enlarged, smeared
-from benchmark.transforms.imagenet_c import FROST_USED
+from benchmark.transforms.listing import FROST_USED
 
 Texture = NDArray[np.uint8]
 
