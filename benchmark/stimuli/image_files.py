@@ -140,8 +140,9 @@ def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[
         with foreign("file", path, StimuliError):
             raise
     before = known.get(name)
-    is_same = isinstance(before, list) and before[:-1] == state and _DIGEST.fullmatch(str(before[-1]))
-    return name, path, state, str(before[-1]) if is_same else None
+    if isinstance(before, list) and before[:-1] == state and _DIGEST.fullmatch(str(before[-1])):
+        return name, path, state, str(before[-1])
+    return name, path, state, None
 
 
 _DIGEST = re.compile("[0-9a-f]{64}")
