@@ -51,11 +51,21 @@ def source_file(module: str) -> Path | None:
     return None if is_installed or path.suffix != ".py" or not path.is_file() else path
 
 
-class _Executed(ast.NodeTransformer):
-    """Leave what is executed of a file; take imports out as (bound name, module, name in it)."""
+class _SourceCode(ast.NodeTransformer):
+    """What is executed of a file: text without imports, docstrings, annotations and code for type checkers; imports as
+    (bound name, module, name in it); whether importing it does more than define."""
 
-    def __init__(self, package: str) -> None:
-        self.package, self.imports = package, set[tuple[str, str, str]]()
+    def __init__(self, content: bytes, package: str = "") -> None:
+        self.package, self.imports, self.effects = package, set[tuple[str, str, str]](), False
+        defines = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.AnnAssign, ast.Assign)
+        try:
+            tree = self.visit(ast.parse(content))
+            self.text = ast.unparse(tree)
+            for node in tree.body:
+                plain = all(isinstance(to, ast.Name) for to in getattr(node, "targets", ()))
+                self.effects |= not (isinstance(node, defines) and plain)
+        except (SyntaxError, ValueError, ImportError, RecursionError, MemoryError):  # not for Python, or too deep
+            self.text, self.imports = sha256(content).hexdigest(), set()
 
     def visit_If(self, node: ast.If) -> Any:
         if ast.unparse(node.test).endswith("TYPE_CHECKING"):
@@ -86,39 +96,14 @@ class _Executed(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """A module as it counts."""
-
-    text: str  # without imports
-    imports: frozenset[tuple[str, str, str]] = frozenset()
-    effects: bool = False  # whether importing it does more than define
-
-
-def _read(module: str, path: Path) -> SourceFile:
-    executed = _Executed(module if path.name == "__init__.py" else module.rpartition(".")[0])
-    try:
-        tree = executed.visit(ast.parse(path.read_bytes()))
-        text = ast.unparse(tree)
-    except (SyntaxError, ValueError, ImportError, RecursionError, MemoryError):  # not for Python, or too deep
-        return SourceFile(text=digest_file(path))
-    names = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.AnnAssign, ast.Assign)
-    effects = not all(
-        isinstance(node, names) and all(isinstance(to, ast.Name) for to in getattr(node, "targets", ()))
-        for node in tree.body
-    )
-    return SourceFile(text=text, imports=frozenset(executed.imports), effects=effects)
-
-
 def module_digest(root: str) -> str:
     """Return the digest of a foreign module with everything foreign that it reaches; no name of a file or module."""
-    read = dict[str, SourceFile | None]()
 
-    def source(module: str) -> SourceFile | None:
-        if module not in read:
-            path = source_file(module)
-            read[module] = _read(module, path) if path else None
-        return read[module]
+    @cache
+    def source(module: str) -> _SourceCode | None:
+        if (path := source_file(module)) is None:
+            return None
+        return _SourceCode(path.read_bytes(), module if path.name == "__init__.py" else module.rpartition(".")[0])
 
     def target(module: str, name: str) -> tuple[str, str]:
         """Return the module that defines an imported name, behind packages that only pass it on."""
@@ -131,22 +116,20 @@ def module_digest(root: str) -> str:
                 return target(further, inner)
         return module, name
 
+    def label(module: str) -> str:
+        return digest_data(own.text) if (own := source(module)) else module
+
     edges = dict[str, list[tuple[str, str, str]]]()
     waiting = [root]
     while waiting:
         module = waiting.pop()
         if (own := source(module)) and module not in edges:
             # Everything that it imports, and packages around it whose import does more than define.
-            edges[module] = [(bound, *target(other, name)) for bound, other, name in own.imports]
-            parts = module.split(".")
-            above = [(".".join(parts[:n]), source(".".join(parts[:n]))) for n in range(1, len(parts))]
-            edges[module] += [("", name, "") for name, package in above if package and package.effects]
+            above = [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)]
+            around = [("", name, "") for name in above if (package := source(name)) and package.effects]
+            edges[module] = [*((bound, *target(other, name)) for bound, other, name in own.imports), *around]
             waiting += [to for _, to, _ in edges[module]]
-    texts = {name: digest_data(own.text) for name, own in read.items() if own}
-    labels = [
-        [texts[module], sorted([bound, name, texts.get(to, to)] for bound, to, name in ends)]
-        for module, ends in edges.items()
-    ]
+    labels = [[label(m), sorted([bound, name, label(to)] for bound, to, name in ends)] for m, ends in edges.items()]
     data = sorted(entry for top in {module.partition(".")[0] for module in edges} for entry in _data_of(top))
     return digest_data([labels[0], sorted(labels), data])
 
@@ -229,8 +212,8 @@ class Codes:
                 held["code"] = code
             if not place:  # no file says what it reaches
                 if "<" not in name:
-                    with suppress(OSError, TypeError, SyntaxError):  # typed in a notebook: its source counts
-                        held["code"] = ast.unparse(_Executed("").visit(ast.parse(dedent(getsource(value)))))
+                    with suppress(OSError, TypeError):  # typed in a notebook: its source counts
+                        held["code"] = _SourceCode(dedent(getsource(value)).encode()).text
                 held["names"] = {key: value.__globals__[key] for key in sorted(_names(code) & value.__globals__.keys())}
         elif not place:
             held = [value.__bases__, {key: own for key, own in vars(value).items() if key not in _MEMBERS}]
