@@ -24,7 +24,6 @@ from benchmark.transforms.basics import (
     rounded,
     scramble,
     stored_levels,
-    truncated,
     working,
 )
 from benchmark.transforms.listing import own_list
@@ -224,20 +223,20 @@ class DegradedExperiment:
     formula: str = ""
 
 
-def degradation(experiment: str, condition: str, quantise: str = "round") -> Transform:
-    """Build the transform of one condition; some experiments need square images. condition: the published string, or
-    another spelling of its number ("0.1" for "0.10"); quantise: "round" as the stimuli of the experiments were saved,
-    "truncate" as in today's published code."""
+def degradation(experiment: str, condition: str) -> Transform:
+    """Build the transform of one condition, rounded as the experiments' stimuli were saved; some need square images.
+
+    condition: the published string, or another spelling of its number ("0.1" for "0.10")."""
     what = GEIRHOS[experiment]
     name = spelled(experiment, condition)
-    level, store = what.conditions[name], _STORES[quantise]
-    params = {"level": level, "unit": what.unit, "quantise": quantise, "version": VERSION}
+    level = what.conditions[name]
+    params = {"level": level, "unit": what.unit, "quantise": "round", "version": VERSION}
     if what.formula:
         params[what.formula] = "formula"
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{experiment}/{name}", images.device)
-        levels = store(what.degrade(working(images), level, draws)).expand(-1, 3, -1, -1)
+        levels = rounded(what.degrade(working(images), level, draws)).expand(-1, 3, -1, -1)
         return stored_levels(levels) if images.dtype == torch.uint8 else levels
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
@@ -265,9 +264,6 @@ def spelled(experiment: str, condition: str) -> str:
 
 def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
     return lambda images, level, _draws: function(images, level)
-
-
-_STORES = {"round": rounded, "truncate": truncated}
 
 
 def _experiment(name: str, degrade: Degrade, words: Sequence[str] = (), **more: Any) -> DegradedExperiment:

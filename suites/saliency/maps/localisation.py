@@ -56,11 +56,6 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
     return _area(np.einsum("np,np->n", ranks, inside.astype(np.float64)), inside.sum(axis=1), _pixels(ranks, valid))
 
 
-def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """Return [n] AUC of each map against its own mask."""
-    return auc_of_own(pixel_ranks(maps, valid), masks, valid)
-
-
 def mean_auc_of_others(
     ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
 ) -> Floats:

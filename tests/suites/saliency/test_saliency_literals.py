@@ -11,7 +11,7 @@ from benchmark.stats import ratio_score
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE
 from suites.saliency.maps.gradients import input_gradients, saliency
-from suites.saliency.maps.localisation import object_auc
+from suites.saliency.maps.localisation import auc_of_own, pixel_ranks
 from suites.saliency.maps.references import centre, darkness, sobel
 
 
@@ -35,7 +35,7 @@ def test_each_image_of_smoothgrad_has_noise_of_its_own():
         odds = logits[:, target] - torch.cat([logits[:, :target], logits[:, target + 1 :]], 1).logsumexp(1)
         (slope,) = torch.autograd.grad(odds.sum(), x)
         mean = slope.mean(0, keepdim=True).numpy()
-        expected += object_auc(saliency(mean), view.mask(row)[None]).tolist()
+        expected += auc_of_own(pixel_ranks(saliency(mean)), view.mask(row)[None]).tolist()
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert np.ptp(expected) > 0.05
 

@@ -22,7 +22,7 @@ from registry.cards import read_cards
 from registry.loading import load_network
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
-from suites.saliency.maps.localisation import mean_auc_of_others, object_auc, objects, pixel_ranks
+from suites.saliency.maps.localisation import auc_of_own, mean_auc_of_others, objects, pixel_ranks
 from suites.saliency.maps.references import centre
 from suites.saliency.plan import plan
 from suites.saliency.saliency_columns import untrained
@@ -160,7 +160,7 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     masks = np.stack([stimuli.mask(i) for i in range(len(stimuli))])
     kinds, flat = objects(stimuli), masks.reshape(len(masks), -1)
     blob = centre(np.zeros((1, 3, 224, 224)))
-    own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
+    own = np.array([auc_of_own(pixel_ranks(blob), mask[None])[0] for mask in masks])
     ranks = np.repeat(pixel_ranks(blob), len(masks), axis=0)
     others = mean_auc_of_others(ranks, kinds, flat.astype(float), kinds)
     assert own.mean() == pytest.approx(0.806, abs=0.01)
