@@ -63,7 +63,6 @@ class Figure:
     drawn: Callable[..., Spec]  # the specification for a width in px
     records: Records  # one mark each, all with the same fields: the columns of the CSV
     half: bool = False  # two fit side by side on a wide page
-    panels: tuple[str, ...] = ()  # names of the figures that it combines
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""

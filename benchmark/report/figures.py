@@ -110,10 +110,8 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
     """Write every figure except links and training runs into the report, by suite."""
     by_suite: dict[str, list[PlacedFigure]] = {}
-    together: set[str] = set()
     for suite, figure in every_figure(contents):
-        together.update(figure.panels)
-        if suite not in (LINKS, TRAINING) and figure.name not in together:
+        if suite not in (LINKS, TRAINING):
             by_suite.setdefault(suite, []).append(put(site, figure))
     return by_suite
 

@@ -99,16 +99,12 @@ class FigureBoard:
 
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
-    """Yield the figures that a suite declares, as far as the board has scores for them, maps last; without any its
-    headline. Several curves come as the panels of one figure, too."""
+    """Yield the figures that a suite declares and the board has scores for, curves and maps last; without any its
+    headline."""
     scene = FigureBoard(contents, board)
-    figures = [(declared.kind, figure) for declared in suite.figures for figure in _declared(scene, declared)]
-    curves = [figure for kind, figure in figures if kind == "curve"]
-    yield from (figure for kind, figure in figures if kind not in ("curve", "matrix"))
-    if len(curves) > 1:
-        yield _together(scene, suite, curves)
-    yield from curves
-    yield from (figure for kind, figure in figures if kind == "matrix")
+    ordered = sorted(suite.figures, key=lambda declared: {"curve": 1, "matrix": 2}.get(declared.kind, 0))
+    figures = [figure for declared in ordered for figure in _declared(scene, declared)]
+    yield from figures
     if not figures:
         title = next(column.title for column in board.columns if column.metric == board.by)
         yield from metric_dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
@@ -128,34 +124,6 @@ def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         case "matrix":
             most = PANELS if declared.across else FEW + 1
             yield from _by_condition(scene, declared, _matrix, most, people=False, note=UNDRAWN)
-
-
-def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
-    """Return curves as panels with one legend and their captions."""
-    titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
-    heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
-    own = {title: figure.caption for title, figure in zip(titles, figures, strict=True)}
-    alike = len(set(own.values())) == 1
-    names = dict.fromkeys(name for figure in figures for name in ("panel", *figure.records[0]))
-    records = [
-        names | {"panel": title} | record
-        for title, figure in zip(titles, figures, strict=True)
-        for record in figure.records
-    ]
-    order = drawing.occurring(list(scene.hues), records, "observer")
-
-    def spec(width: int) -> Spec:
-        drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
-        return drawing.beside(list(zip(titles, drawn, strict=True)), width - drawing.legend_room(order, width))
-
-    return Figure(
-        name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
-        title=next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
-        caption=figures[0].caption if alike else " ".join(f"{title}: {text}" for title, text in own.items()),
-        drawn=spec,
-        records=records,
-        panels=tuple(figure.name for figure in figures),
-    )
 
 
 class Marks(NamedTuple):
@@ -213,6 +181,7 @@ def _by_condition(
             caption=" ".join(filter(None, caption)),
             drawn=partial(draw, scene, declared, made),
             records=records,
+            half=declared.kind == "curve",
         )
 
 
@@ -253,13 +222,10 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     return sorted(present, key=lambda name: place.get(name, len(place)))
 
 
-def _curve(
-    scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int, names: Sequence[str] = (), legend: int = 0
-) -> Spec:
-    """Return values with intervals against levels: a line for each observer, people as a band. names, legend: of all
-    observers, and the legend's width, if it is above several drawings."""
-    names = names or (*made.shown, *([PEOPLE] if made.people else []))
-    across = width - 70 - (0 if legend else drawing.legend_room(names, width))
+def _curve(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
+    """Return values with intervals against levels: a line for each observer, people as a band."""
+    names = (*made.shown, *([PEOPLE] if made.people else []))
+    across = width - 70 - drawing.legend_room(names, width)
     height = min(300, int(0.55 * width))
     levels = {"title": drawing.wrapped(made.titles[0], across), "labelAngle": 0, "labelOverlap": True}
     x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
@@ -267,7 +233,7 @@ def _curve(
     y = quantity_axis(
         "value", drawing.wrapped(made.titles[1], height), domain=[min(0, drawing.round_ends([*ends, 1])[0]), 1]
     )
-    hue, form = look("observer", names, legend or width, scene.hues)
+    hue, form = look("observer", names, width, scene.hues)
     at, between = {"x": x, "y": y, "color": hue}, interval_ends("y", x, y)
     layers = [
         *drawing.guides("y", declared.line[0] if declared.line else None),
