@@ -61,8 +61,7 @@ class MapGallery:
 
 
 def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
-    """Draw rows of pictures (name, tiles [h, w, 3], captions) as SVG with text. Small pictures are enlarged by a whole
-    number, without smoothing."""
+    """Draw rows of pictures (name, tiles [h, w, 3], captions) as SVG; small ones are enlarged without smoothing."""
     from PIL.Image import fromarray
 
     names = [_lines(name, 20) for name, _, _ in rows]
@@ -151,8 +150,7 @@ def gallery_command(
 
 
 def keep(picture: MapGallery, folder: Path) -> None:
-    """Write NAME.png for each model (texts: "identity" of the model, "captions" as a JSON list), _stimuli.png with the
-    correct answers, and _masks.png if there are masks."""
+    """Write NAME.png for each model (texts: identity, captions as JSON), _stimuli.png, and _masks.png if there are."""
     from PIL.PngImagePlugin import PngInfo
 
     from suites.saliency.pictures import tile_strip

@@ -52,8 +52,7 @@ class Need:
 
 
 def data_needs(prepared: RunPlan) -> list[Need]:
-    """Return what the plan's suites wait for, those that can be fetched first. People's answers count if a suite
-    compares with people and the leaderboard has none."""
+    """Return what the suites wait for, with people's answers if there are none; those that can be fetched first."""
     wanted: dict[str, tuple[Entry, list[str]]] = {}
     for task in prepared.tasks:
         people = task.suite.against is not None and (task.space == PUBLISHED_SPACE or bool(task.lacking))

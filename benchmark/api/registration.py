@@ -165,8 +165,7 @@ def entrances(card: ModelCard) -> dict[str, tuple[str, str]]:
 def named_or_registered(
     what: str, arch: str, labels: str | None, *, convert: bool = False
 ) -> tuple[str, Sequence[Check]]:
-    """Return the name or pattern of models in `what`, and checks. A path of a checkpoint or folder is registered under
-    its own name, unless that file is registered already."""
+    """Return the models' name or pattern, and checks; a path is registered unless that file is already."""
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in suite_entries() and what not in cards:

@@ -157,8 +157,7 @@ class RunPlan:
         return replace(self, request=replace(request, device="cpu,cpu")) if is_long else self
 
     def steps(self) -> list[RunPlan]:
-        """Return the parts in which the plan is carried out: its suites on this machine; the whole plan on a cluster,
-        as a shard, or if the leaderboard lacks shards."""
+        """Return the suites one by one; the whole plan on a cluster, as a shard, or if shards are lacking."""
         if self.part or self.request.executor == "ray":
             return [self]
         if is_there(self.settings.db):
@@ -296,8 +295,7 @@ def run_here(
 
 
 def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:
-    """Estimate each task's cost and stored trials. least: return [] for a plan of fewer seconds, and for a cluster,
-    whose time is unknown."""
+    """Estimate each task's cost and stored trials; [] for less than `least` seconds, and for a cluster."""
     from benchmark.engine import costs
 
     if least is not None and prepared.request.executor != "local":

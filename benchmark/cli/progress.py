@@ -184,8 +184,7 @@ class Heartbeat:
         self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
 
     def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
-        """Replace the planned work by what the observer owes. The time left is estimated from the first observer on,
-        after workers have started and networks are tuned."""
+        """Replace the planned work by what is owed. Time left is estimated from the first observer on."""
         if not self._done:
             self._begun = self._clock()
         self._left[observer] = passes

@@ -112,8 +112,7 @@ def run(
 
 
 def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str] | None:
-    """Say what the suites wait for, and fetch what may be fetched: with `fetch`, or if a terminal agrees. Return the
-    problems; None if nothing was fetched."""
+    """Fetch what may be fetched: with `fetch`, or if a terminal agrees. Return the problems; None: nothing fetched."""
     needs = api.data_needs(prepared)
     echo_lines(["waiting for data:", *(f"  {need}" for need in needs)] if needs else (), err=True)
     able = [need for need in needs if need.fetchable]

@@ -96,8 +96,7 @@ class _Scores:
         return groups
 
     def digests(self, metrics: Sequence[Metric], members: Collection[str]) -> dict[str, str]:
-        """Return role -> the stimuli that most members were measured on, "" without any; of two sets with as many
-        members the larger."""
+        """Return role -> the stimuli that most members were measured on, of as many the larger set; "" without any."""
         sizes = {digest: known.n for digest, known in self.sets.items()}
         votes: dict[str, Counter[str]] = {metric.role: Counter() for metric in metrics}
         for metric in metrics:
@@ -235,8 +234,7 @@ def _is_reference(row: Row) -> bool:
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Return the mean over two or more people who do not guess, with an interval over persons; nothing where some saw
-    one experiment and some all."""
+    """Return the mean over two or more people who do not guess, unless some saw one experiment and some all."""
     everybody = len(people)
     people = [row for row in people if not is_guessing(row.cells[columns[0].metric].flags)]
     heads = [row.cells[columns[0].metric] for row in people]
@@ -294,8 +292,7 @@ def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: in
 
 
 def flagged_last(board: Board) -> Board:
-    """Return the board with every row below the others whose ranking score carries a flag of distrust; the two parts
-    are ranked separately."""
+    """Return the board with rows whose score carries a flag of distrust below the others, ranked separately."""
     valued = [row for row in board.rows if row.cells[board.by].value is not None]
     flagged = [row for row in valued if distrust_flags(row.cells[board.by].flags)]
     if not flagged:
@@ -310,8 +307,7 @@ def flagged_last(board: Board) -> Board:
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
-    """Return the board with a note on rows that are one network under several names. identities: observer -> digest of
-    its weights, preprocessing and labels."""
+    """Return the board with a note on networks with several names. identities: observer -> its digest."""
     names: dict[str, list[str]] = defaultdict(list)
     for row in board.rows:
         if row.observer in identities:

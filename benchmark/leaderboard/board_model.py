@@ -113,8 +113,7 @@ def cell_of(score: ScoreRow) -> Cell:
 
 
 def interval_unit(over: str, cells: Iterable[Cell]) -> str:
-    """Return what the intervals of a column generalise over: `over`, or the parts that images share if the methods
-    name them ("clustered (160 shapes x 48 textures)")."""
+    """Return what intervals generalise over: `over`, or "160 shapes x 48 textures" if their methods name such parts."""
     if over != IMAGES:
         return over
     methods = (cell.source.method for cell in cells if cell.source is not None and cell.low is not None)

@@ -164,8 +164,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
 
 
 def likeness_table(board: Board) -> Table:
-    """Return the two published rankings of a board's networks: by the mean rank in the three human metrics, and by OOD
-    accuracy. Tied networks share the mean of their places."""
+    """Return the two published rankings of networks: by mean rank in three human metrics, and by OOD accuracy."""
     import pandas as pd
 
     metrics = (*HUMAN_METRICS, ACCURACY)

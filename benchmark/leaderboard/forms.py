@@ -203,8 +203,7 @@ def html(table: Table, pages: Mapping[str, str] | None = None) -> str:
 def terminal(
     tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all", *, narrow: bool = False
 ) -> Group:
-    """Return tables with their headings, in `width` characters; `limit` rows between two dividers (rest: the option
-    that shows the other rows)."""
+    """Return tables in `width` characters; `limit` rows between two dividers (rest: the option that shows others)."""
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)

@@ -185,8 +185,7 @@ class Provenance:
 def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
-    """Return the provenance of a score. facts: of the score's set (`Store.provenance`); builtin: whether the model's
-    card is part of the package."""
+    """Return the provenance of a score. facts: `Store.provenance`; builtin: whether the card is the package's."""
     own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {

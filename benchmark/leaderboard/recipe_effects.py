@@ -155,8 +155,7 @@ class RecipeDifference:
 def compared_recipes(
     samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]], *, mixed: bool = False
 ) -> list[RecipeDifference]:
-    """Return the difference of two sets of recipes in each headline; all are one family of tests. sides: name -> its
-    recipes, of two; mixed: ask a mixed model, too."""
+    """Test two sets of recipes (name -> recipes) in each headline, as one family; mixed: ask a mixed model, too."""
     rows = []
     for sample in samples:
         groups = sample.groups("recipe")

@@ -54,8 +54,7 @@ def _score(row: dict[str, str]) -> ScoreRow:
 
 
 def images_digest(store: Store, score: ScoreRow) -> str:
-    """Return the digest of the names of the images behind a score, by role: names identify published images, whose
-    files may differ between copies."""
+    """Digest the names of the images behind a score by role: their files may differ between copies."""
     sets = {score.role: score.stimuli}
     if not score.role:
         sets = next(dict(each.stimuli) for each in store.score_sets(score.suite) if each.id == score.set_id)
@@ -63,8 +62,7 @@ def images_digest(store: Store, score: ScoreRow) -> str:
 
 
 def references_of(store: Store, own: ScoreRow, known: Collection[str]) -> Iterator[ScoreRow]:
-    """Yield reference scores of the same metric, version of the suite and images, as if on the same board. known:
-    observers that the leaderboard has scores of, which are left out."""
+    """Yield reference scores of the same metric, version and images, of observers that are not `known` here."""
     same = [
         row
         for row in reference_rows()

@@ -42,8 +42,7 @@ class Summary:
 
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
-    """Return one summary per label space, the one with most observers first. boards: ranked by their headlines, in the
-    order of `boards`."""
+    """Return one summary per label space, that with most observers first. boards: ranked by headlines."""
     spaces = dict.fromkeys(board.space for board in boards)
     tables = [_summary(space, [board for board in boards if board.space == space]) for space in spaces]
     return sorted(tables, key=lambda summary: -len(summary.lines))
@@ -226,8 +225,7 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
 
 
 def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
-    """Return one per source: what most of its observers have a value of, side by side, for correlations within the
-    source. Values with a flag of distrust are left out."""
+    """Return for each source what most of its observers have a trusted value of, for correlations within it."""
     sources: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         sources[lineage(board.rows[0].observer).source].append(board)

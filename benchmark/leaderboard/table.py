@@ -161,8 +161,7 @@ def decimals(value: float, digits: int) -> str:
 
 
 def format_interval(value: float | None, low: float | None, high: float | None, digits: int | None = None) -> str:
-    """Return a number with its interval: "value [low, high]", the bounds with one decimal less than the value; with
-    `digits` decimals, all have so many."""
+    """Return "value [low, high]", the bounds with one decimal less; with `digits` decimals, all have so many."""
     shown = [number(value), number(low, 3), number(high, 3)]
     if digits is not None:
         shown = [NOTHING if end is None else decimals(end, digits) for end in (value, low, high)]
@@ -203,8 +202,7 @@ def remarks(cell: Cell) -> list[str]:
 
 
 def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = (), digits: int | None = None) -> str:
-    """Return a value as people read it. Remarks other than those in `unsaid` become footnotes, marked " *1 *2"; the
-    same remark keeps its number."""
+    """Return a value as people read it; remarks not in `unsaid` become footnotes " *1", each with one number."""
     if isinstance(value, Cell):
         said = [text for text in remarks(value) if text not in unsaid]
         marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
@@ -229,8 +227,7 @@ def shown_texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]
 
 
 def notes_below(table: Table, footnotes: Mapping[str, int], limit: int | None = None) -> list[str]:
-    """Return the lines below a table: the meaning of the brackets, notes, remarks that all rows of a column share, and
-    footnotes ("*1 text"); past `limit` only the number of footnotes."""
+    """Return the lines below a table: brackets, notes, remarks of all rows, and at most `limit` footnotes "*1 text"."""
     intervals = [table.intervals] if table.intervals else []
     common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
     lines = [f"*{at} {printable(text)}" for text, at in footnotes.items()][:limit]
@@ -240,8 +237,7 @@ def notes_below(table: Table, footnotes: Mapping[str, int], limit: int | None = 
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:
-    """Yield a table as data: a record for each number, with its interval and origin; for rows without such numbers, a
-    record for the row."""
+    """Yield a record for each number, with its interval and origin; for rows without numbers one for the row."""
     facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}
     blank = dict.fromkeys(name for column in table.fields for name in column.facts)
     for row in table.rows:
@@ -255,8 +251,7 @@ def records(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def wide_records(table: Table) -> Iterator[dict[str, Any]]:
-    """Yield a table as data with a record for each row: value, interval, n, rank and remarks of each number in a column
-    of their own."""
+    """Yield a record for each row: value, interval, n, rank and remarks of each number in columns of their own."""
     for row in table.rows:
         plain = row_facts(table, row)
         for at in table.numbers:

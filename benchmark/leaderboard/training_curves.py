@@ -137,8 +137,7 @@ def _places(curves: Sequence[TrainingCurve]) -> list[tuple[int, str]]:
 
 
 def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int, str]] | None = None) -> Table:
-    """Return the curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step,
-    observer) of the checkpoints that are shown (None: all)."""
+    """Return a row for each checkpoint, a column for each headline. places: (step, observer) shown (None: all)."""
     first, places = curves[0], _places(curves) if places is None else places
     cells = {(point.step, point.observer, at): point.cell for at, curve in enumerate(curves) for point in curve.points}
     fields = [Field("step", first.unit, right=True, who=True), Field("observer", "model", who=True)]

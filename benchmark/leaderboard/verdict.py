@@ -122,8 +122,7 @@ def neighbour_tests(
 
 
 def nearest_names(measured: Sequence[Measured], twins: Iterable[str] = ()) -> list[str]:
-    """Return other networks, the nearest first: most suites in common, then the smallest mean difference in units of
-    each board's range."""
+    """Return other networks: by most suites in common, then by mean difference in units of each board's range."""
     gaps: dict[str, list[float]] = defaultdict(list)
     for each in measured:
         rows = [row for _, row in each.neighbours(twins) if row.kind not in _KINDS]
@@ -235,8 +234,7 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def pair_sentence(rival: Rival) -> Sentence:
-    """Return where the network is better than its nearest neighbour, where it is worse, and how many images would show
-    a difference of the size that was seen."""
+    """Say where the network is better or worse than its neighbour, and how many images would show what was seen."""
     ways: dict[str, list[str]] = {"better in": [], "worse in": [], "higher in": [], "lower in": [], "same": [],
                                   "no difference seen in": []}  # fmt: skip
     for row in rival.tests:

@@ -138,8 +138,7 @@ def page_table(
     table: Table, contents: Contents, people: Sequence[PeopleScore | None], ranks: Mapping[str, str],
     plain: Sequence[str], *, summary: bool = False, **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return a table as the template draws it. people: by column of numbers; ranks: by observer; plain: columns of
-    facts; summary: whether each column is a suite's headline."""
+    """Return a table for the template. people: by column of numbers; ranks: by observer; plain: columns of facts."""
     at = {column.key: i for i, column in enumerate(table.fields) if column.key}
     lines: list[tuple[Any, ...]] = [row for row in table.rows if row[at["kind"]] != "group"]
     columns: list[dict[str, Any]] = []
@@ -255,8 +254,7 @@ def rank_range(best: float | None, worst: float | None) -> str:
 
 
 def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
-    """Write suites/NAME.html for every suite with scores: main figure, largest board, other figures, other boards; and
-    reported.html, if the leaderboard has published scores."""
+    """Write suites/NAME.html for every suite with scores, and reported.html if there are published scores."""
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name]
         gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)

@@ -75,8 +75,7 @@ def people_among(
 
 
 def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()) -> tuple[str, ...]:
-    """Return at most `most` names, evenly spaced over the ranks, with the first and the last; up to `OWN` names of
-    `always` come first."""
+    """Return at most `most` names, evenly spaced over the ranks; up to `OWN` names of `always` come first."""
     kept = some_evenly([name for name in names if name in always], OWN)
     others = [name for name in names if name not in always]
     room = max(most - len(kept), 0 if kept else 1)
@@ -219,8 +218,7 @@ def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]
 
 
 def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
-    """Return the images by how far people (`ImageAnswers.crowd`) are ahead of networks, both ends of the order; without
-    people the hardest ones."""
+    """Return the images by how far people are ahead of networks, both ends; without people the hardest ones."""
     human, _ = answers.share(answers.crowd[0])
     machine, _ = answers.share(answers.group(NETWORKS))
     gap = human - machine
@@ -291,8 +289,7 @@ class Contents:
         return f"suites/{slug(suite)}.html" if any(known.name == suite for known in self.suites) else ""
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
-        """Return (sets that a metric is usually measured on; image -> share of correct answers to the clean image, and
-        by whom: people or simulated people)."""
+        """Return (sets that a metric is usually measured on; image -> share right on the clean image, and by whom)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
@@ -338,8 +335,7 @@ class Contents:
 
     @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
-        """Return pairs of headlines that share an observer, or the reason why they are not correlated, by space:
-        computed once for figures and page."""
+        """Return by space the pairs of headlines that share an observer, or why they are not correlated."""
         rows = [row for rows in self.scores.values() for row in rows]
         return {
             summary.space: tuple(

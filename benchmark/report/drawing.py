@@ -135,8 +135,7 @@ def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
 
 
 def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
-    """Return colour and shape scales; more than eight values repeat them in another pairing. places: value -> its place
-    in the scale, so that a value looks the same in every figure."""
+    """Return colour and shape scales, repeated in other pairings after eight. places: value -> its fixed place."""
     at = [(places or {}).get(value, i) for i, value in enumerate(values)]
     colours = [COLOURS[i % len(COLOURS)] for i in at]
     shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in at]
@@ -200,8 +199,7 @@ def occurring(order: Sequence[str], records: Records, field: str) -> list[str]:
 
 
 def marks(kind: str, at: Spec, *, of: Records | None = None, only: str | Spec = "", **more: Any) -> Spec:
-    """Return a layer of marks. at: their channels; of: their own records; only: a filter of the drawing's records;
-    more: properties of the marks."""
+    """Return a layer of marks. at: channels; of: their own records; only: a filter; more: properties."""
     own = {} if of is None else {"data": {"values": list(of)}}
     chosen = {"transform": [{"filter": only}]} if only else {}
     return {**own, **chosen, "mark": {"type": kind, **more}, "encoding": at}
@@ -221,8 +219,7 @@ def interval_ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
 def guides(
     side: str, line: float | None = None, people: PeopleScore | None = None, scale: Mapping[str, Any] | None = None
 ) -> list[Spec]:
-    """Return what people have along an axis as a band with a named line in it, and a dashed line. scale: the axis' own,
-    if its ends are given."""
+    """Return people along an axis as a band with a named line, and a dashed line. scale: of the axis, if given."""
     once: Records = [{}]  # a record: otherwise they would be drawn once for each mark
     layers = []
     if people is not None:
@@ -337,8 +334,7 @@ def point_labels(
     records: Records, named: Collection[str], ends: Sequence[tuple[float, float]], size: tuple[int, int],
     people: Sequence[PeopleScore | None],
 ) -> Spec:  # fmt: skip
-    """Return a layer of the points' names, those of `named` first, as far as they have room beside points and people.
-    ends: of both axes."""
+    """Return a layer of the points' names, `named` first, where they have room. ends: of both axes."""
 
     def px(axis: int, value: float) -> float:
         low, high = ends[axis]
@@ -394,8 +390,7 @@ def scatter(
 
 
 def beside(drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int) -> Spec:
-    """Return several drawings of the same observers, by title, as panels with one legend above them; a drawing's own
-    title comes first."""
+    """Return several drawings of the same observers, by title, as panels with one legend above them."""
     columns = max(1, min(len(drawn), width // 290))
     parts = [{"title": title, **draw(width // columns - 12)} for title, draw in drawn]
     return {"concat": parts, "columns": columns, "spacing": 16}

@@ -63,8 +63,7 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    """Yield (suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for. A caption ends
-    in the publications that its numbers rest on."""
+    """Yield (suite, "", `LINKS` or `TRAINING`; figure) for all that has data; captions end in the publications."""
     works = [(board, works_of([board], contents.observers, contents.suites)) for board in contents.boards]
     theirs = [
         (board.title.partition(", ")[2], works_of([board], contents.observers, ())) for board in contents.reported
@@ -147,8 +146,7 @@ def plot(
 
 
 def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) -> Figure:
-    """Return a figure of chosen networks. Its caption says which are not drawn, and whether the stimuli are others than
-    in the figure of all."""
+    """Let the caption say which chosen networks are not drawn, and whether stimuli differ from the figure of all."""
     drawn = {record.get(name) for record in figure.records for name in ("observer", "a", "b")}
     absent = sorted(chosen.own - drawn)
     usual, shown = ({(board.suite, board.space): board for board in reversed(c.boards)} for c in (every, chosen))

@@ -97,8 +97,7 @@ def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
 
 
 def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return (set, its rows: images, objects, models by name) that are kept under the home folder, of models as they
-    are now: a strip of other weights is left out."""
+    """Return (set, its rows: images, objects, models) kept under the home folder, of models as they are now."""
     folder = site.settings.thumbnails
     kept = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -191,8 +190,7 @@ def _gap(record: Mapping[str, Any], who: str) -> float | None:
 
 
 def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
-    """Yield one record per image: for each group the share of correct answers (None if the image was not shown), n, and
-    the most frequent answers."""
+    """Yield a record per image: share right (None: not shown), n and most frequent answers of each group."""
     groups = {name: answers.group(kinds) for name, kinds in GROUPS.items()}
     shares = {name: answers.share(members) for name, members in groups.items()}
     for i, image in enumerate(answers.images.tolist()):

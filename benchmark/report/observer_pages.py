@@ -77,8 +77,7 @@ def observer_pages(
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (command, date and versions) of the runs behind an observer's scores, the newest first; for imported
-    scores, runs of the original leaderboard."""
+    """Yield (command, date and versions) of the runs behind an observer's scores, the newest first."""
     sets = dict.fromkeys(row.set_id for row in contents.scores.get(name, ()))
     behind = {run for key in sets for run in contents.origins.get(key, ())}
     for run in sorted(behind, key=lambda run: contents.runs[run]["started"], reverse=True):

@@ -51,8 +51,7 @@ def build(
     *,
     shared: Mapping[str, Any] = MappingProxyType({}),
 ) -> Site:
-    """Write the report of a leaderboard into a folder. wanted: pairs to compare (none: one for each space); shared:
-    more context of every page."""
+    """Write the report into a folder. wanted: pairs to compare (none: one a space); shared: context of every page."""
     contents = read_contents(settings)
     compared = []
     for a, b in wanted or usual(contents):
@@ -170,8 +169,7 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
 
 
 def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) -> str:
-    """Write compare/A-B.html and return its path: a forest plot, the tests, the images on which the two differ, first
-    those that most people get right."""
+    """Write compare/A-B.html and return its path. Images that most people get right come first."""
     tests, discordant = pair
     a, b, drawn = tests.a, tests.b, forest(tests)
     name = slug(f"{a} {b}")

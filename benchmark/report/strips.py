@@ -119,8 +119,7 @@ class Strip:
 
 
 def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Iterator[Strip]:
-    """Yield a strip for each headline in which an observer has a value. own: those that are labelled, with reference
-    observers."""
+    """Yield a strip for each headline with a value. own: those that are labelled, with reference observers."""
     for i, head in enumerate(summary.headlines):
         lines = (*summary.lines, *(line for line in summary.references if line.observer in own))
         held = {line.observer: line for line in lines if is_trusted(line.cells[head.suite])}
@@ -188,8 +187,7 @@ def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> 
 
 
 def levelled(dots: Sequence[Dot], letter: float = LETTER) -> Iterator[Dot]:
-    """Yield the dots, own ones last and with their labels in rows in which none covers another. letter: the share of
-    the strip that a letter takes."""
+    """Yield the dots, own ones last, with labels that cover none other. letter: the share of the strip of a letter."""
     free: list[float] = []  # where each row is free from
     yield from (dot for dot in dots if not dot.own)
     for dot in sorted((dot for dot in dots if dot.own), key=lambda dot: dot.at):
@@ -215,8 +213,7 @@ def _leader(lines: Sequence[Row], suite: str) -> str:
 
 
 def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row]) -> str:
-    """Return the headline as a sentence that needs no term: people, the best network and the median one of the standard
-    recipe, in 100 cases if the suite words it so."""
+    """Return the headline as a sentence without terms: people, the best network, the median standard one."""
     metric = next(suite.headline for suite in contents.suites if suite.name == head.suite)
     values = {line.observer: line.cells[head.suite].value or 0.0 for line in lines if line.kind != "ideal"}
     plain = sorted(values[line.observer] for line in lines if line.training == STANDARD and line.observer in values)

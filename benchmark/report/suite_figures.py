@@ -83,8 +83,7 @@ class FigureBoard:
         return featured(usual if len(usual) >= min(most, FEW) else names, most, self.contents.own)
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[tuple[dict[str, str], ScoreRow]]:
-        """Return the observer's scores of a metric under conditions of that pattern, each with the groups of its
-        condition: on this board's stimuli, or the newest if more sets came."""
+        """Return the scores under conditions of that pattern with its groups, on this board's stimuli or the newest."""
         board, shown = self.board, set(self.board.digests.values())
         held = [
             (match.groupdict("1"), row)
@@ -99,8 +98,7 @@ class FigureBoard:
 
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
-    """Yield the figures that a suite declares and the board has scores for, curves and maps last; without any its
-    headline."""
+    """Yield the figures that a suite declares, curves and maps last; without any its headline."""
     scene = FigureBoard(contents, board)
     ordered = sorted(suite.figures, key=lambda declared: {"curve": 1, "matrix": 2}.get(declared.kind, 0))
     figures = [figure for declared in ordered for figure in _declared(scene, declared)]

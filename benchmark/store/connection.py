@@ -29,8 +29,7 @@ CONNECT = 10  # seconds for a connection to a server, unless the URL says connec
 
 
 def connect(location: Location, *, write: bool, create: bool = True) -> Database:
-    """A data base at a place; nothing is created in it yet. create: whether a missing one will be. Raises StoreError
-    if it cannot be opened."""
+    """Return a data base at a place; nothing is created yet. Raises StoreError if it cannot be opened."""
     path = location.path
     if path is None:
         return Database(location, write)

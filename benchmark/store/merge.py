@@ -38,8 +38,7 @@ Row = Mapping[str, Any]
 
 @dataclass(kw_only=True)
 class Merged:
-    """The result of merging one leaderboard: new observations and trials, trials known before (`known`), unchanged
-    score sets."""
+    """The result of merging one leaderboard. known: trials that were here; scores: unchanged score sets."""
 
     place: str
     observations: int = 0
@@ -93,8 +92,7 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
 
 
 def merge_observations(target: sa.Connection, source: Database, keys: Collection[str], run: str) -> None:
-    """Copy the observations of these keys, with their observers and stimuli, as work of `run`. Imported ones count
-    beside those that do already."""
+    """Copy these observations with all they rest on as work of `run`; imported ones count beside the others."""
     observed, keys = schema.OBSERVATIONS, {*keys}
     with source.reading() as connection:
         rows = list(fetched_of(connection, sa.select(observed), observed.c.key, keys))

@@ -82,8 +82,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
 def observers(
     connection: sa.Connection, latest: bool = True, wanted: Mapping[str, Collection[str] | None] = MappingProxyType({})
 ) -> list[ObserverRow]:
-    """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. wanted:
-    values of columns."""
+    """Return each name's current observer, or (`latest=False`) all it ever had. wanted: values of columns."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     query = sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created)
     asked = (_OBSERVERS[name].in_(values) for name, values in wanted.items() if values is not None)
@@ -145,8 +144,7 @@ def newest_imports(connection: sa.Connection) -> dict[str, Any]:
 
 
 def imported_keys(connection: sa.Connection) -> dict[str, int]:
-    """Return the key of each imported observation that counts -> the place of its import among the newest of all
-    sources."""
+    """Return key of each imported observation that counts -> the place of its import among the newest."""
     newest = newest_imports(connection).values()
     return {key: place for place, row in enumerate(newest) for key in texts(row.observations)}
 
@@ -520,8 +518,7 @@ Sets = dict[str, dict[str, Coded]]
 
 
 def stored_trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
-    """Return the stored trials of the observations, in the order of the keys. known: sets that were read before, by
-    digest; those that are read are put there."""
+    """Return the trials of observations in the order of the keys. known: sets by digest, read before or now."""
     parts = [part for part in _parts(connection, keys, known) if part]
     nothing = {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}
     return Trials(columns=_union(parts) if parts else nothing, missing=dict(missing))

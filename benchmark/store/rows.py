@@ -168,8 +168,7 @@ def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def fault(score: Any) -> str:
-    """Return the fault in the numbers of a score (a `Score` or a row of `scores`); "" without one. Checked at writing
-    and at reading."""
+    """Return the fault in the numbers of a `Score` or a row of `scores`, "" without one."""
     ends = (score.value, score.low, score.high, score.level)
     if any(number is not None and number != number for number in ends):
         return "NaN is no score; undefined is None with a reason"

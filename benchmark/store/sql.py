@@ -146,8 +146,7 @@ def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 
 def storable(text: str) -> str:
-    """Return the text in which the bytes of a file's name that are no UTF-8 stand as \\udce9: no data base takes
-    them."""
+    """Replace bytes of a file's name that are no UTF-8 by \\udce9: no data base takes them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -145,8 +145,7 @@ class Store:
         self._database.change(write.put_chunks, run, encoded)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
-        """Copy all new contents of other leaderboards, or nothing; differences are named and skipped. others: opens
-        them, one after another."""
+        """Copy all new contents of other leaderboards, opened one by one, or nothing; differences are skipped."""
         return self._database.change(lambda here: merge.merge(here, (other._database for other in others())))
 
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
@@ -160,6 +159,5 @@ class Store:
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
-        """Return the stored trials of the observations as one table, in the order of the keys. missing: role -> reason
-        for missing trials; passed on."""
+        """Return the trials of the observations as one table. missing: role -> reason for missing trials; passed on."""
         return self._database.read(queries.stored_trials, keys, missing or {}, self._known_sets)

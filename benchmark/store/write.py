@@ -159,8 +159,7 @@ def settle(connection: sa.Connection, moment: str, run: str, key: str, n: int) -
 
 
 def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
-    """Store a score set and return its id, which is bound to its rows and to the chunks that they were made of. Raises
-    StoreError on numbers that no score has."""
+    """Store a score set, bound to its rows and its chunks, and return its id. Raises StoreError on faults."""
     rows = [_score_row(position, score) for position, score in enumerate(scores)]
     digest = scores_digest(rows)
     # Two processes that end at the same moment have made the same scores.
