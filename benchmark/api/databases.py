@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Annotated
 
 from benchmark.api.imports import recorded, score_again
@@ -96,14 +97,10 @@ class _Source:
     notes: list[str]  # of finished parts
     cut_short: Set[str]  # keys of observations that lack trials though no observer failed
 
-    @property
-    def first_part(self) -> int:
-        """Return the number of its first part of a plan."""
-        return min((int(note.split("/")[0].split()[1]) for note in self.notes), default=0)
-
 
 def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
-    for source in sorted(looked_at, key=lambda source: source.first_part):
+    parts = [min((int(note.split("/")[0].split()[1]) for note in one.notes), default=0) for one in looked_at]
+    for _, source in sorted(zip(parts, looked_at, strict=True), key=itemgetter(0)):
         with open_store(source.url, write=False) as part:
             yield part
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
 from benchmark.api.leaderboards import (
@@ -154,7 +154,6 @@ def parameter_counts(leaderboard: Selection) -> dict[str, int]:
 def correlate(
     leaderboard: Filtered,
     *,
-    method: Annotated[Literal["spearman", "pearson"], Option("Choose the partial correlation.")] = "spearman",
     reported: Annotated[bool, Option("Use published scores instead, within each source.", "--reported")] = False,
 ) -> list[tuple[Summary, tuple[Link, ...]]]:
     """Show how the suites' headlines correlate over networks.
@@ -168,7 +167,7 @@ def correlate(
     with leaderboard.reading() as store:
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
-    return [(table, links(table, cards, experiment_values(table, rows), method=method)) for table in tables]
+    return [(table, links(table, cards, experiment_values(table, rows))) for table in tables]
 
 
 def _reported(leaderboard: Selection) -> list[Summary]:

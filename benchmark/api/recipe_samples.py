@@ -41,8 +41,7 @@ def recipes(
 ) -> list[list[HeadlineSample]]:
     """Return each label space's headlines with their networks, for means over recipes, families or architectures."""
     with leaderboard.reading() as store:
-        spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite))]
-        made = [list(_samples(store, *space, suite)) for space in spaces]
+        made = [list(_samples(store, *space, suite)) for space in _spaces(leaderboard, store, suite)]
     return [samples for samples in made if samples]
 
 
@@ -60,19 +59,30 @@ def compare_recipes(
     Networks are paired by source, architecture and seed where all of the smaller recipe have a partner. by: another
     metric than the headlines."""
     with leaderboard.reading() as store:
-        spaces = [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
-        known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
-        bare = {name: (name, name.partition("(")[0]) for name in known}
-        sides = {asked: frozenset(name for name in known if fits(bare[name], asked)) for asked in (a, b)}
-        for name in (name for name, own in sides.items() if not own):
-            raise unknown_name("recipe", name, known, "`bench rank --by-recipe` lists those with scores.")
-        if len(sides) < 2 or sides[a] & sides[b]:
-            both = ", ".join(sorted(sides[a] & sides[b]))
-            raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
-        wanted = sides[a] | sides[b]
-        kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
-        samples = [sample for space in kept for sample in _samples(store, *space, suite)]
-    found = compared_recipes(samples, sides, mixed=mixed)
+        return _compared(store, _spaces(leaderboard, store, suite, by), (a, b), suite, mixed=mixed)
+
+
+def _spaces(
+    leaderboard: Selection, store: Store, suite: str | None, by: str | None = None
+) -> list[tuple[Summary, Networks]]:
+    return [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
+
+
+def _compared(
+    store: Store, spaces: Sequence[tuple[Summary, Networks]], pair: tuple[str, str], suite: str | None, *, mixed: bool
+) -> list[RecipeDifference]:
+    a, b = pair
+    known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
+    bare = {name: (name, name.partition("(")[0]) for name in known}
+    sides = {asked: frozenset(name for name in known if fits(bare[name], asked)) for asked in (a, b)}
+    for name in (name for name, own in sides.items() if not own):
+        raise unknown_name("recipe", name, known, "`bench rank --by-recipe` lists those with scores.")
+    if len(sides) < 2 or sides[a] & sides[b]:
+        both = ", ".join(sorted(sides[a] & sides[b]))
+        raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
+    wanted = sides[a] | sides[b]
+    kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
+    found = compared_recipes((one for space in kept for one in _samples(store, *space, suite)), sides, mixed=mixed)
     if not found:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
@@ -87,11 +97,14 @@ def claims(
     A claim names two recipes, a suite, a direction, a margin and the date at which it was stated. Each is tested over
     networks and images; all claims of a family are adjusted together (Holm). Without FILE, the claims of the papers
     behind this package are tried."""
-    rows = []
+    rows, ranked = [], dict[tuple[str, str | None], list[tuple[Summary, Networks]]]()
     with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
         for claim in read_claims(PAPERS if file is None else Path(file)):
+            key = claim.suite, claim.metric
             try:
-                found = compare_recipes(leaderboard, claim.over, claim.under, suite=claim.suite, by=claim.metric)
+                if key not in ranked:
+                    ranked[key] = _spaces(leaderboard, store, *key)
+                found = _compared(store, ranked[key], (claim.over, claim.under), claim.suite, mixed=False)
             except BenchError as error:
                 rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
             else:

@@ -286,7 +286,11 @@ def reproduce(
     **asked: Any,
 ) -> int:
     if submission is not None:
-        return _attested(attestations.attest(submission, by=by, model=model))
+        file = attestations.attest(submission, by=by, model=model)
+        found = attestations.Attestation.model_validate_json(file.read_bytes())
+        interval = f"[{found.low:.3f}, {found.high:.3f}]"
+        echo_line(f"{found.agreeing} of {found.n} answers are those stored {interval}: {file}")
+        return 0 if found.is_sure else 1
     if observer is None or suite is None:
         raise UsageError("`bench reproduce OBSERVER SUITE`, or --submission FOLDER.")
     asked |= {"observer": observer, "suite": suite}
@@ -314,12 +318,6 @@ def reproduce(
     if again.db:
         echo_line(f"the fresh leaderboard: {again.db}")
     return again.exit_code
-
-
-def _attested(file: Path) -> int:
-    found = attestations.Attestation.model_validate_json(file.read_bytes())
-    echo_line(f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]: {file}")
-    return 0 if found.is_sure else 1
 
 
 def _name(number: api.NumberAgain) -> str:

@@ -15,7 +15,7 @@ from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, Lineage, lineage
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, format_interval, number
-from benchmark.stats.rankings import FEW, Correlation, Method, correlation
+from benchmark.stats.rankings import FEW, Correlation, correlation
 from benchmark.store.rows import ScoreRow
 
 CAUTION = (
@@ -116,17 +116,15 @@ def experiment_values(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
     return parts
 
 
-def links(
-    summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD, *, method: Method = "spearman"
-) -> tuple[Link, ...]:
+def links(summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD) -> tuple[Link, ...]:
     """Return every headline against every other, then each against clean accuracy.
 
     Two variables are never correlated over the same answers: a mean over experiments (`parts`) leaves out those behind
-    the other variable. If none is left, the link has a reason instead of a number. cards: by observer, for its family;
-    method: of the partial correlation and of the correlation without each family."""
+    the other variable. If none is left, the link has a reason instead of a number. cards: by observer, for its
+    family."""
     networks = observed_networks(summary, cards)
     pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
-    return tuple(_link(networks, *pair, method) for pair in pairs)
+    return tuple(_link(networks, *pair) for pair in pairs)
 
 
 class Side(NamedTuple):
@@ -166,7 +164,7 @@ def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts)
         yield (side, fixed) if x.column.parts else (fixed, side)
 
 
-def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Link:
+def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     x, y = a.variable, b.variable
     both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
@@ -182,9 +180,8 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
     held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
     if held and CLEAN not in (x.name, y.name):
         given, first, second, of = zip(*held, strict=True)
-        partial = correlation(first, second, of, method=method, given=given)
-    without = (spearman if method == "spearman" else pearson).without
-    return replace(link, spearman=spearman, pearson=pearson, partial=partial, without=without)
+        partial = correlation(first, second, of, method="spearman", given=given)
+    return replace(link, spearman=spearman, pearson=pearson, partial=partial, without=spearman.without)
 
 
 def link_tables(links: Sequence[Link], space: str) -> list[Table]:

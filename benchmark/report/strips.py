@@ -127,7 +127,11 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             continue
         ranked, aside = _beside(contents.references.get((head.suite, summary.space)), head.suite)
         shown = [*(held | ranked).values()]
-        people = contents.people_at(summary, i) or _reference_people(aside, head)
+        people = contents.people_at(summary, i)
+        if people is None:
+            who = ((row.observer, row.kind, row.cells[head.suite]) for row in aside)
+            people = people_among(who, head.bounds, pooled=True)
+            people = people and people._replace(called=f"{people.called} (reference)")
         values = [line.cells[head.suite].value or 0.0 for line in shown]
         top, goal = _goal(head, people, values)
         chance = [] if head.chance is None else [head.chance]
@@ -168,11 +172,6 @@ def _beside(board: Board | None, suite: str) -> tuple[dict[str, Row], list[Row]]
         for part in (board.rows, board.references)
     )
     return {row.observer: row for row in rows if is_trusted(row.cells[suite])}, aside
-
-
-def _reference_people(rows: Sequence[Row], head: Column) -> PeopleScore | None:
-    people = people_among(((row.observer, row.kind, row.cells[head.suite]) for row in rows), head.bounds, pooled=True)
-    return people and people._replace(called=f"{people.called} (reference)")
 
 
 def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:

@@ -122,7 +122,8 @@ def create_tables(database: Database) -> None:
     """Make all tables in one transaction: of several processes that try, one makes them."""
     database.begin_log()
     with database.writing() as connection:
-        _one_at_a_time(connection)
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         if revision(connection, database.location) is not None:
             return
         for tables in (schema.REVISION.metadata, schema.METADATA):
@@ -130,8 +131,3 @@ def create_tables(database: Database) -> None:
         insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
         facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
         insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
-
-
-def _one_at_a_time(connection: sa.Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
