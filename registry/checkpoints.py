@@ -66,13 +66,6 @@ def _stand_ins() -> list[Any]:
 WRAPPERS: list[str] = own_table("training_words")["weights"]
 
 
-def _members(path: Path) -> dict[str, int]:
-    if not is_zipfile(path):
-        return {}
-    with ZipFile(path) as archive:
-        return {member.filename: member.file_size for member in archive.infolist()}
-
-
 def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
     with path.open("rb") as file:
         start = file.read(400)
@@ -136,7 +129,10 @@ def read_content(path: Path) -> Any:
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     with foreign("checkpoint", path, WeightsError):
-        held = _members(path)
+        held = dict[str, int]()  # names in a zip archive, and the bytes that each unpacks to
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                held = {member.filename: member.file_size for member in archive.infolist()}
         _refuse_other_formats(path, held)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

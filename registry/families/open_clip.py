@@ -35,7 +35,11 @@ class _Origin:
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """Return the draft of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
-    clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
+    clip, arch, weights = (
+        library("open_clip", "clip", "arch 'open_clip:...'"),
+        draft.arch.partition(":")[2],
+        draft.weights,
+    )
     origin = _origin(arch, weights, place, clip)
     model = _model(origin, weights, clip)
     local, of_file = is_folder(expanded(arch)), _is_path(weights)
@@ -62,7 +66,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """Return the image tower, with a card's frozen class vectors or alone, and the digest of its configuration."""
-    clip, arch = _open_clip(), card.arch.removeprefix("open_clip:")
+    clip, arch = library("open_clip", "clip", "arch 'open_clip:...'"), card.arch.removeprefix("open_clip:")
     named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
     origin = _origin(named, weights, place, clip)
     model = _model(origin, weights, clip)
@@ -71,10 +75,6 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
     if bare:
         return Tower(model.get_submodule("visual")).eval(), code
     return zero_shot(model.get_submodule("visual"), card).eval(), code
-
-
-def _open_clip() -> ModuleType:
-    return library("open_clip", "clip", "arch 'open_clip:...'")
 
 
 def _is_path(weights: str | None) -> bool:
