@@ -35,11 +35,8 @@ class _Origin:
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """Return the draft of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
-    clip, arch, weights = (
-        library("open_clip", "clip", "arch 'open_clip:...'"),
-        draft.arch.partition(":")[2],
-        draft.weights,
-    )
+    clip = library("open_clip", "clip", "arch 'open_clip:...'")
+    arch, weights = draft.arch.partition(":")[2], draft.weights
     origin = _origin(arch, weights, place, clip)
     model = _model(origin, weights, clip)
     local, of_file = is_folder(expanded(arch)), _is_path(weights)

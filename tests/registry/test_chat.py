@@ -15,7 +15,7 @@ from registry.families import chat
 from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import load_network
-from registry.register import _card, register
+from registry.register import drafted_card, register
 from registry.user_errors import AnswerError, CardError
 
 WORDS = label_space("world16").classes
@@ -42,7 +42,7 @@ def asking(model, tmp_path, monkeypatch):
             keys = {"BENCH_KEY_" + url.split("/")[2].replace(".", "_").replace(":", "___"): secret}
             place = WeightSources(weights_folder=tmp_path / "weights", secret=keys.get)
             draft = chat.describe(chat.Draft(name="vlm", arch=f"api:{file}", labels=labels), tmp_path, place)
-            card = _card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
+            card = drafted_card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
             return chat.network(card.model_copy(update={"sha256": sha256}), place, 17, bare=False)[0]
 
         yield make
