@@ -1,7 +1,6 @@
-"""The catalogue: the stimulus sets and the published tables that gestaltbench can name.
-
-Built-in entries are in `catalogue.yaml`; a user's entries are in `stimuli.yaml` in the home folder. An added entry with
-a built-in name only sets that entry's folder, and the list of images in it."""
+"""The catalogue: the sets and published tables that gestaltbench can name. Built-in entries are in `catalogue.yaml`,
+a user's in `stimuli.yaml` in the home folder; one with a built-in name only sets the folder, and the list of its
+images."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

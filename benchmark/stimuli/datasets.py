@@ -53,10 +53,9 @@ FORMAT = 1
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """Open a set by name or alias; sets of the built-in world are generated.
-
-    Images are ordered by category, then name. `whole` is the published count, so that a partial set is reported as
-    partial. Raises UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
+    """Open a set by name or alias; sets of the built-in world are generated. Images are ordered by category, then
+    name; `whole` is the published count. Raises UnknownName, MissingStimuli (with the command that gets the set) or
+    StimuliError."""
     return generated_set(name) if is_generated(name) else open_folder(*entry_and_folder(name, settings), settings)
 
 

@@ -10,10 +10,9 @@ SHAPE = "shape_exemplar"
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:
-    """Return the exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there are
-    any; otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others: "").
-
-    They are not labels of the published set, whose digest covers its labels."""
+    """Return the exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there
+    are any; otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others:
+    "")."""
     columns = exemplar_columns(trials)
     if columns or not len(trials):
         return columns

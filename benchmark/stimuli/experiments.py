@@ -1,7 +1,5 @@
-"""Experiments as data: what was shown under which conditions, who answered, and how files and tables say so.
-
-The published ones are in `experiments.yaml`, a user's each in a YAML beside its stimuli (docs/experiments.md). Both
-have the fields of `Experiment`."""
+"""Experiments as data, with the fields of `Experiment`: what was shown under which conditions, who answered, and how
+files and tables say so. The published ones are in `experiments.yaml`, a user's each in a YAML beside its stimuli."""
 
 import re
 from collections.abc import Mapping

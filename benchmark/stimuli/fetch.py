@@ -102,12 +102,11 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
 
 
 def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2**34, most_files: int = 500_000) -> int:
-    """Unpack the folder `member` below the archive's top folder (None: the complete archive) and return the number of
-    files.
+    """Unpack the folder `member` below the archive's top folder (None: everything) and return the number of files.
 
     Only plain files and folders are created, all below `target`; on any error everything unpacked is removed. Raises
-    StimuliError on paths that leave the archive, links or devices in that folder, an absent folder, more than the
-    limits (over all entries), or a damaged or truncated archive; OSError if the disk is full."""
+    StimuliError on an unsafe, damaged or truncated archive, an absent folder or more than the limits; OSError if the
+    disk is full."""
     there, files, wanted = target.exists(), 0, PurePosixPath(member or "")
     try:
         with foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."):
@@ -144,9 +143,9 @@ def make_folder(
 ) -> bool:  # fmt: skip
     """Make `target` unless it exists: `fill` writes everything into a hidden folder beside it, which is then moved.
 
-    note: the file in a finished folder with `text`, written last; fill: is called again after an interruption, and
-    keeps existing files; replace: a folder with another text is replaced. Returns whether the folder is new. Raises
-    StimuliError if `target` is something different."""
+    note: the file with `text` in a finished folder; fill: called again after an interruption, keeps files; replace:
+    also a folder with another text. Returns whether it is new. Raises StimuliError if `target` is something
+    different."""
     noted = (target / note).read_text(encoding="utf-8") if (target / note).is_file() else None
     if noted == text:
         return False
@@ -234,10 +233,9 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
 
 
 def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, wanted: Collection[str]) -> Path:
-    """Download and unpack missing archives; each finished one is kept if another fails.
-
-    staging: a folder on the same disk to unpack into; wanted: names of archives without suffix. An archive is deleted
-    after unpacking; its digest stays recorded, so that a later download must equal it. Raises StimuliError."""
+    """Download and unpack missing archives, each kept if another fails. staging: a folder on the same disk; wanted:
+    names of archives without suffix. A digest stays recorded, so that a later download must equal it. Raises
+    StimuliError."""
     target = settings.stimuli / entry.name
     for archive, url in entry.archives.items():
         name = archive.partition(".")[0]
@@ -278,11 +276,11 @@ def _unpacked(
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
-    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first; the set is checked,
-    then moved into place.
+    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first; the set is
+    checked.
 
-    report: receives a line for each step; only: for a set in several archives, the names of those wanted ("noise").
-    Raises UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
+    report: receives a line for each step; only: of a set in several archives those wanted ("noise"). Raises
+    UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
     entry = find_entry(name, settings)
     parts = [archive.partition(".")[0] for archive in entry.archives]
     if unknown := [part for part in only if part not in parts]:
@@ -341,10 +339,10 @@ def add(
     report: Report = lambda _line: None,
 ) -> Entry:
     """Add a folder, or a list of the images in its folder, as a set. A catalogue name keeps its own role, space and
-    layout; missing values are detected: layout from names, space from categories, role from the layout or the name.
+    layout; missing values are detected.
 
-    columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and each
-    omission. Raises StimuliError if the folder is not such a set."""
+    columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and
+    each omission. Raises StimuliError if the folder is not such a set."""
     place = expanded(folder).resolve()
     if not place.exists():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")

@@ -235,12 +235,11 @@ def evenly(n: int, limit: int) -> Sequence[int]:
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
-    """Return the first `limit` positions of a random order whose every front part is proportional.
+    """Return the first `limit` positions of a random order: each front part has its share of each level of each
+    column in STRATA to within one image, as far as the columns allow, and equal levels are shown equally often.
 
-    A front part of m images has m's share of each level of each column in STRATA to within one image, as far as the
-    columns allow. Equal levels are shown equally often; m images are contained in m + 1. Chance is the digest of each
-    image's name, not of its content: no file is read, and clean images have the order of their corrupted copies. Raises
-    StimuliError below 1."""
+    Chance is the digest of each image's name: no file is read, and clean images have the order of their corrupted
+    copies. Raises StimuliError below 1."""
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
@@ -298,13 +297,12 @@ _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """List a folder of class folders, which may have a million images; for ImageNet's validation images also the
-    published form with a separate file of labels.
+    """List a folder of class folders, which may have a million images, or ImageNet's validation images with their
+    list.
 
-    Class folders may be nested: the deepest that names a class counts; in an unknown label space the first, as in
-    torchvision. An image is called by its file name; if several classes share a name, all images are called
-    "CATEGORY/NAME". Raises StimuliError on no images, an unknown class, classes in several spellings, or splits (train,
-    val) in place of classes."""
+    The deepest folder that names a class counts; in an unknown label space the first, as in torchvision. An image is
+    called by its file name, or "CATEGORY/NAME" if classes share names. Raises StimuliError on no images, an unknown
+    class, several spellings of classes, or splits (train, val) in place of classes."""
     if entry.table and (folder / entry.table).is_file():
         return _listed_images(entry, folder)
     if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
@@ -349,11 +347,9 @@ def image_names(folder: Path) -> ImageNames:
 
 
 def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
-    """Find the list of a folder's images with their classes: `table`, or a text file in the folder or beside it; None
-    if there is none, or if class folders say the same.
-
-    Raises StimuliError with a command that works (`line` and what decides) if several tables or columns fit, or class
-    folders contradict the list."""
+    """Find the list of a folder's images with their classes: `table`, or a text file in the folder or beside it;
+    None if there is none, or if class folders say the same. Raises StimuliError with a command that works (`line`
+    and what decides) if several tables or columns fit, or class folders contradict the list."""
     tables = [table] if table else manifest_tables(folder)
     flat = validation_folder(folder)
     is_asked = bool(table or columns)

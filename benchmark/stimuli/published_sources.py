@@ -76,10 +76,8 @@ def published_network(observer: ObserverName) -> PublishedNetwork:
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """Name the source of each table below `root` (a folder, or a table itself).
-
-    The nearest folder named like a published collection decides; otherwise the one collection whose contents `root`
-    has; otherwise the source is named like `root`."""
+    """Name the source of each table below `root` (a folder, or a table itself): by the nearest folder named like a
+    published collection, otherwise by the one collection whose contents `root` has, otherwise by the name of `root`."""
     parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
     held = [name for name, known in known_sources().items() if any(part.startswith(known.holds) for part in parts)]
     place = root.resolve()

@@ -1,11 +1,5 @@
-"""Published scores: aggregates whose publishers give no trials.
-
-A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}.
-Four folders have a known layout: the tables of critical-band masking (ajaysub110/critical-band-masking,
-`data/network_data`), scores of 89 networks; RobustBench's entries for ImageNet (RobustBench/robustbench,
-`model_info/imagenet`); timm's tables of results; the table of Gavrikov and Keuper (2024). The meaning of their files
-follows the publishers' code; `reported_metrics.yaml` has the caveats of each metric, and where a table with a row per
-network has its values."""
+"""Published scores, whose publishers give no trials: CSV or JSON tables, and four published folders, whose metrics,
+tables and caveats are in `reported_metrics.yaml`. The meaning of their files follows the publishers' code."""
 
 import re
 from collections import defaultdict

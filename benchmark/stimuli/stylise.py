@@ -98,11 +98,8 @@ def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
 def manifest(
     order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
-    """Write as JSON everything that decides the images: equal text, equal images. It has no paths and no names of
-    source files.
-
-    generator: the painter by field (name, version, weights, ...); styles: all that could be chosen; whole: number of
-    images without a limit."""
+    """Write as JSON everything that decides the images: equal text, equal images. generator: the painter by field
+    (name, version, weights, ...); styles: all that could be chosen; whole: number of images without a limit."""
     digests = sorted(picture.digest for picture in styles)
     table = {
         "format": FORMAT,
@@ -122,10 +119,9 @@ def manifest(
 def conflicting(
     shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], limit: int | None = None, seed: int = 0
 ) -> list[Pairing]:
-    """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png".
-
-    At most `limit` pairs are spread evenly over pairs of categories, and for each of these over its pictures. A picture
-    is never paired with itself. Raises StimuliError if there is no pair."""
+    """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png". At most
+    `limit` pairs are spread evenly over pairs of categories and their pictures. Raises StimuliError if there is no
+    pair."""
 
     def shuffled(pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
         return sorted(pictures, key=lambda picture: seed_of(f"{seed}:{picture.digest}:{other}"))

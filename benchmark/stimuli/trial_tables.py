@@ -352,10 +352,9 @@ def _numbers(path: Path, rows: "DataFrame", name: str, what: str) -> Array:
 
 
 def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame", dict[str, tuple[str, ...]]]:
-    """Select the trials of `bench ask` that count, and write the remarks on each person.
-
-    Practice and attention checks do not count. A late frame also excludes a trial, whose image is then shown a second
-    time; with `keep_late` the first trial counts instead. Raises TrialsError if no trial is left."""
+    """Select the trials of `bench ask` that count, and write the remarks on each person. A late frame excludes a
+    trial, whose image is shown a second time; with `keep_late` the first counts instead. Raises TrialsError if no
+    trial is left."""
     for name in SHOWN:
         first = rows[name].iloc[0]
         _expect(path, rows, name, [first], f"'{first}', as in the first row")

@@ -41,13 +41,12 @@ def verify(
     name: str, settings: Settings, sample: int | None = None, full: bool = False,
     expect: Callable[[int], Tick] = lambda _: lambda: None,
 ) -> Verification:  # fmt: skip
-    """Check the files of a set: complete images and masks of the published size, the number of images and classes, and
-    the digest if it is known.
+    """Check the files of a set: complete images and masks of the published size, their number, classes and known
+    digest.
 
-    A partial set is reported, not an error; cells of one set must agree. Every image is read in sets of at most
-    READ_ALL images, or if `full`; otherwise a sample (of this size in each folder). Names and empty files are always
-    checked. expect: receives the number of images to read; returns a function called after each. Raises UnknownName,
-    MissingStimuli."""
+    A partial set is no error; cells of one set must agree. Every image is read in sets of at most READ_ALL images,
+    or if `full`; otherwise a sample (of this size in each folder). expect: receives the number of images to read;
+    returns a function called after each. Raises UnknownName, MissingStimuli."""
     entry, folder = entry_and_folder(name, settings)
     problems: list[str] = []
     if entry.kind == "trials":

@@ -1,7 +1,5 @@
-"""Configural shape: is an object named by its whole outline, or by parts that a wrong whole has as well? (Baker and
-Elder 2022)
-
-docs/suites/configural.md has the definition, numbers and deviations."""
+"""Configural shape (Baker and Elder 2022): is an object named by its whole outline, or by parts that a wrong whole
+has as well? docs/suites/configural.md has the definition, numbers and deviations."""
 
 from collections.abc import Sequence
 

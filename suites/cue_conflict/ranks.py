@@ -1,7 +1,5 @@
-"""How high does a network rank the shape among all classes, and how high the texture? (REFINED-BIAS, Kim et al. 2026)
-
-Reciprocal ranks over the full label space instead of answers among 16 categories. Definition and deviations:
-docs/suites/cue-conflict.md."""
+"""How high does a network rank the shape among all classes, and how high the texture? (REFINED-BIAS, Kim et al.
+2026) Definition and deviations: docs/suites/cue-conflict.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -243,11 +243,11 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 
 
 def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[Score]:
-    """Return the scores of people as a group: per experiment (condition "kept") and over experiments.
+    """Return the scores of people as a group: per experiment (condition "kept") and over experiments. trials: of
+    each person.
 
-    trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over conditions,
-    pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is the ceiling of
-    networks and given under that name too. People who did not see an experiment's common images are left out of it."""
+    Averages are over conditions, unordered pairs of people, experiments; OOD accuracy pools people. The pairs' error
+    consistency is also the ceiling. People who did not see an experiment's common images are left out of it."""
     experiments = shown(config)
     answered = {role for part in trials.values() for role in roles_of(part, experiments)}
     shared = (_group(own, trials) for role, own in experiments.items() if role in answered)

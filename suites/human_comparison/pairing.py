@@ -26,10 +26,8 @@ from suites.human_comparison.shown_experiments import BY_ROLE, Shown
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
-    """Return the values of one observer with each of k others [k], and n times the contribution of each image to them
-    [n, k].
-
-    one: [n], others: [n, k], bool: correct answers. The contributions sum to 0 over images."""
+    """Return the values of one observer with each of k others [k], and n times the contribution of each image to
+    them [n, k], which sum to 0 over images. one: [n], others: [n, k], bool: correct answers."""
     x, y = one.astype(float)[:, None], others.astype(float)
     p, q = x.mean(axis=0), y.mean(axis=0)
     if metric == "accuracy_difference":
@@ -73,10 +71,8 @@ Additions = tuple[float, float, Floats, Floats, Floats]
 def compare_pair(
     a: Trials, b: Trials | None, references: Mapping[str, Trials], experiments: Shown = BY_ROLE
 ) -> list[Comparison]:
-    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
-
-    Both are taken on their common images against the same people. b None: people as a group, whose value is their
-    agreement with one another (the ceiling)."""
+    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both
+    answered, on their common images against the same people. b None: people as a group, whose value is the ceiling."""
     shown = [experiments[role] for role in roles_of(a, experiments)]
     by_role = {own.role: parts for own in shown if (parts := _differences(own, a, b, references))}
     method = METHOD if _sampled(references) else FIXED

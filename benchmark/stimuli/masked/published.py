@@ -39,10 +39,8 @@ def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
 
 def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield the images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, or those of
-    train-semi.
-
-    A mask's classes are 1 to 919, 300 or 50 in the order of the edition's sorted WordNet ids, 0 for the background,
-    1000 for ignored pixels. Raises StimuliError if a mask is missing."""
+    train-semi. A mask's classes count from 1 in the order of the edition's WordNet ids; 1000 is ignored. Raises
+    StimuliError."""
     root = only_edition(segmented_roots(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
     # The folder's name, the set's name or the number of classes identifies the edition.
@@ -84,11 +82,8 @@ def values_of(edition: int) -> Mapping[str, int]:
 
 
 def main_object(areas: Mapping[str, float]) -> str | LeftOut:
-    """Choose the category of an image among the sixteen, or the reason for leaving it out.
-
-    areas: category -> pixels of all its objects, for every category of the data set. The main category has the largest
-    area. The image counts if that category is one of the sixteen and no other category has more than half of its area.
-    """
+    """Choose the category of an image among the sixteen, or the reason for leaving it out. areas: category -> pixels
+    of all its objects. The largest counts if it is one of the sixteen and no other has more than half of its area."""
     ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
     if not ranked:
         return LeftOut("no object")
@@ -142,10 +137,9 @@ LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 
 def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG.
-
-    The class is the image's folder if that is a WordNet id, otherwise the one in its XML. The mask is the union of the
-    boxes of that class, which include background. Raises StimuliError."""
+    """Yield the images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG. The class is the
+    image's folder if that is a WordNet id, otherwise the one in its XML; the mask is the union of its boxes. Raises
+    StimuliError."""
     markups, images = box_folders(folder)
     known = {path.stem: path for path in markups.rglob("*.xml")}
     if not known:
@@ -216,11 +210,9 @@ MOST_BYTES = 2**31  # instances_train2017.json has 450 MB
 
 
 def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images of COCO whose main object (by `area`) is in the sixteen categories, which are all COCO
-    categories.
-
-    The folder has annotations/instances_SPLIT.json and the images of that split. The mask has every object of the main
-    category; its crowds are ignored except below single objects. Raises StimuliError."""
+    """Yield the images of COCO whose main object (by `area`) is in the sixteen categories, with
+    annotations/instances_SPLIT.json. The mask has every object of the main category; its crowds are ignored except
+    below others. Raises StimuliError."""
     paths = sorted((folder / "annotations").glob("instances_*.json"))
     preferred = [path for path in paths if path.name == PREFERRED] or paths
     path = only_edition(preferred, folder, f"annotations/{PREFERRED} of COCO")

@@ -1,7 +1,5 @@
-"""The sixteen objects: five animals, six household things, five vehicles.
-
-Each function paints a `Drawing` in the frame [-1, 1] x [-1, 1], y down, from a stream of random numbers. Cuts show
-the ground: windows and wheel gaps, labels, dials and keys; those of a few hundredths are inner lines (eyes, ears)."""
+"""The sixteen objects: each function paints a `Drawing` in the frame [-1, 1] x [-1, 1], y down, from random numbers.
+Cuts show the ground: windows and wheel gaps, labels, dials and keys; the thinnest are inner lines (eyes, ears)."""
 
 import numpy as np
 

@@ -1,7 +1,5 @@
-"""Polygons, the pieces that silhouettes are cut from, and their exact rasterisation.
-
-A polygon is a float64 array (corners, 2) in a frame where x runs right and y runs down and an object fills about [-1,
-1]. A `Drawing` paints polygons in order: each one adds to the object or cuts a piece out of it again."""
+"""Polygons, the pieces of silhouettes, and their exact rasterisation: float64 (corners, 2), x to the right, y down,
+an object fills about [-1, 1]. A `Drawing` paints them in order: each adds to the object or cuts a piece out of it."""
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise

@@ -1,7 +1,5 @@
-"""The world's stimulus sets: which stimuli each one holds, and how to draw one of them.
-
-A set is a value: everything about stimulus `index` follows from the set's condition, seed and that index, so stimuli
-can be drawn in any order, alone or in parallel."""
+"""The world's stimulus sets: which stimuli each one holds, and how to draw one of them. Everything about stimulus
+`index` follows from the set's condition, seed and that index, so stimuli can be drawn in any order."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
