@@ -24,7 +24,8 @@ import torch
 from PIL import Image
 from ratios import need_packages, ratio
 
-from benchmark.engine.devices import Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards

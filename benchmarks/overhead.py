@@ -33,7 +33,7 @@ from torchvision import transforms
 
 from benchmark import api
 from benchmark.contracts import Array, Block, Plan, Policy, Stimuli, Suite, View
-from benchmark.engine import devices
+from benchmark.engine import device_choice, devices
 from benchmark.engine.devices import numerics
 from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
@@ -169,7 +169,7 @@ def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings
                 images = list(pool.map(decode, range(at, min(at + 256, many))))
                 model.present(images, "card", pool.map)
 
-    elsewhere, most = model.card.model_copy(update=idle), devices.cores()
+    elsewhere, most = model.card.model_copy(update=idle), device_choice.cores()
     torch._register_device_module("meta", SimpleNamespace())
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run

@@ -14,7 +14,8 @@ import torch
 from ratios import ratio
 
 from benchmark.contracts import Block
-from benchmark.engine.devices import TunedModel, Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import TunedModel, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.catalogue import stimuli_folder
 from benchmark.stimuli.resolver import Resolver

@@ -84,7 +84,8 @@ def evaluate(
     carry_out: runs the plan of one suite, the cheapest first.
 
     Raises BenchError of one line for an input that nobody states, and for a network that fails a check."""
-    from benchmark.engine.devices import check_tuned, choose_device
+    from benchmark.engine.device_choice import choose_device
+    from benchmark.engine.devices import check_tuned
     from benchmark.engine.untouched import training_untouched
     from registry.determinism_checks import probe
     from registry.families.family import Draft

@@ -113,7 +113,8 @@ def attest(path: Path, *, by: str | None = None, model: str | None = None) -> Pa
 
 def _answered(plan: RunPlan, wanted: Sequence[tuple[ExportedObservation, list[int]]]) -> list[bool]:
     """Return whether the planned network gives its stored answers at these positions of observations."""
-    from benchmark.engine.devices import TunedModel, Tuning, cores
+    from benchmark.engine.device_choice import Tuning, cores
+    from benchmark.engine.devices import TunedModel
     from benchmark.engine.inference import InferenceLoop, LoadedObserver
     from benchmark.engine.stored_answers import agreement_at
     from registry.loading import load_observer

@@ -124,7 +124,7 @@ class Processes:
         """Return an even share of threads and cores."""
         import torch
 
-        from benchmark.engine.devices import cores
+        from benchmark.engine.device_choice import cores
 
         decoders = self.plan.request.decoders or max(1, cores() // self.shards)
         threads = max(1, torch.get_num_threads() // self.shards)

@@ -18,7 +18,7 @@ import torch
 from benchmark.api.running import RunPlan, Silent
 from benchmark.api.shard_work import Result, ShardWork
 from benchmark.contracts import Policy
-from benchmark.engine.devices import make_policy
+from benchmark.engine.device_choice import make_policy
 from benchmark.engine.inference import Reporter
 from benchmark.engine.run import complete_observations
 from benchmark.engine.score_shards import RunReport

@@ -70,7 +70,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
 
 def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load a registered model: `model.forward(images NCHW in [0,1]) -> logits`."""
-    from benchmark.engine.devices import choose_device
+    from benchmark.engine.device_choice import choose_device
     from registry.loading import load_observer
 
     settings = read_settings()
@@ -235,7 +235,7 @@ def _fit_probe(
     """Fit a head to features of a frozen backbone (a name or an architecture) and register it; or write nothing."""
     import torch
 
-    from benchmark.engine.devices import choose_device
+    from benchmark.engine.device_choice import choose_device
     from registry.families.family import labels_of_folders, require_classes
     from registry.heads import Head, fit, write_head
     from registry.loading import load_network

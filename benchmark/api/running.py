@@ -146,7 +146,7 @@ class RunPlan:
         """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
 
         An endpoint's cap on requests holds for one process. Only commands call this: scripts would run in each."""
-        from benchmark.engine.devices import cores
+        from benchmark.engine.device_choice import cores
 
         request = self.request
         if request.device != "auto" or self.part or cores() < 2:
@@ -307,7 +307,7 @@ def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEsti
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     """Return the devices, and how numbers are computed on them."""
-    from benchmark.engine.devices import choose_devices, make_policy
+    from benchmark.engine.device_choice import choose_devices, make_policy
 
     devices = choose_devices(request.device)
     policy = make_policy(devices[0], request.precision, compile_model=request.compile, seed=request.seed)

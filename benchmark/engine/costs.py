@@ -1,5 +1,6 @@
 """What a plan costs: forward passes, times the price of one pass. Operations are the same on every machine, so they
-decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run."""
+decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run. A dry run
+imports torch only if a network is loaded."""
 
 import time
 from collections.abc import Sequence
@@ -8,12 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import torch
 
 from benchmark.contracts import Block, Policy
 from benchmark.display import duration
-from benchmark.engine import devices
-from benchmark.engine.model_view import unit_pixels
+from benchmark.engine.device_choice import remembered
 from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
@@ -24,8 +23,6 @@ from benchmark.store.versions import is_there
 from registry.cards import ModelCard
 from registry.download import missing_weights
 from registry.files import digest_data
-from registry.loading import forward_flops, load_observer
-from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite
 LONG = 300.0  # seconds of computing from which a run is announced before it starts
@@ -48,6 +45,8 @@ def operations(tasks: Sequence[Task]) -> Cost:
 
     @cache  # only networks that are shown something are counted, and each architecture once
     def flops(kind: str) -> int:
+        from registry.loading import forward_flops
+
         return forward_flops(cards[kind])
 
     def cost(task: Task, block: Block) -> int:
@@ -109,6 +108,8 @@ def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) ->
         known = {row.name for row in store.observers(latest=False)}
         for name, card in {task.card.name: task.card for task in tasks}.items():
             if name in known and not missing_weights(card, settings.place):
+                from registry.loading import load_observer
+
                 with suppress(*FAILURES):  # the run will report why the model does not load
                     identities[name] = load_observer(card, settings.place).identity
         for task in tasks:
@@ -135,6 +136,10 @@ def expected_seconds(
     for count, card in sorted(passes, key=lambda row: -row[0])[:TIMED]:
         if count > FEW_PASSES and card.name not in speeds and not missing_weights(card, settings.place):
             with suppress(*FAILURES):  # the run will report why the model does not load
+                from benchmark.engine import devices
+                from registry.loading import load_observer
+                from registry.model import LoadedModel
+
                 observer = load_observer(card, settings.place, device=device)
                 if isinstance(observer, LoadedModel) and card.source != "api":
                     devices.rough_seconds(observer, device, settings.tuning)
@@ -150,6 +155,10 @@ def expected_seconds(
 
 def _showing_seconds(tasks: Sequence[Task]) -> float:
     """Return about how long decoding and transforming all images takes, by a few of a few blocks."""
+    import torch
+
+    from benchmark.engine.model_view import unit_pixels
+
     blocks = {
         (block.stimuli.digest, block.condition, block.presentation): block
         for task in tasks
@@ -176,7 +185,7 @@ def _showing_seconds(tasks: Sequence[Task]) -> float:
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, tuple[float, int]]:
     """Return observer -> its seconds per image and threads, of those that were timed."""
     cards = {task.card.name: task.card for task in tasks}
-    known = {name: devices.remembered(card, device, settings.tuning) for name, card in cards.items()}
+    known = {name: remembered(card, device, settings.tuning) for name, card in cards.items()}
     return {name: (speed[1], speed[0].threads) for name, speed in known.items() if speed}
 
 

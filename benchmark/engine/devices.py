@@ -5,14 +5,12 @@ import contextlib
 import copy
 import ctypes
 import ctypes.util
-import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.contracts import Policy
-from benchmark.failures import BenchError, ModelFailure
-from registry.cards import ModelCard
+from benchmark.engine.device_choice import Tuning, remember, remembered, usual_tuning
+from benchmark.failures import ModelFailure
 from registry.determinism_checks import (
     FORWARD,
     TOLERANCE,
@@ -34,47 +32,8 @@ from registry.determinism_checks import (
     distance,
     probe,
 )
-from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm
 from registry.user_errors import reason
-
-Precision = Literal["fp32", "tf32", "bf16"]
-
-
-def choose_device(wanted: str) -> str:
-    """ "auto" -> "cuda", "mps" or "cpu", whichever is available first. Raises BenchError if a device is not."""
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if wanted == "auto":
-        return "cuda" if cuda else "mps" if mps else "cpu"
-    indexed = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if cuda else []
-    there = ["cpu", *(["mps"] if mps else []), *(["cuda"] if cuda else []), *indexed]
-    if wanted not in there:
-        have = ", ".join(there)
-        raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
-    return wanted
-
-
-def choose_devices(wanted: str) -> tuple[str, ...]:
-    """Return devices of one kind: "cuda:all", a comma list ("cuda:0,cuda:2"; a device that is named twice has two
-    workers), or that of `choose_device`. Raises BenchError."""
-    if wanted == "cuda:all" and torch.cuda.is_available():
-        return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
-    devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
-    if len({device.partition(":")[0] for device in devices}) > 1:
-        raise BenchError(f"--device {wanted}: numbers differ between kinds of devices. Run one kind after the other.")
-    return devices
-
-
-def make_policy(device: str, precision: str, *, compile_model: bool = False, seed: int = 0) -> Policy:
-    """Return the policy of a run; the index of a device ("cuda:1") is not part of it."""
-    kind = device.partition(":")[0]
-    if abs(seed) >= 2**63:
-        raise BenchError(f"a seed is a whole number of at most 64 bits, not {seed}.")
-    if precision not in ("fp32", "tf32", "bf16"):
-        raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
-    if precision == "tf32" and kind != "cuda":
-        raise BenchError(f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32.")
-    return Policy(device=kind, precision=cast(Precision, precision), compile=compile_model, seed=seed)
 
 
 @contextlib.contextmanager
@@ -130,11 +89,6 @@ def _repeatable() -> Iterator[None]:
         torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def pinned(pixels: Tensor, device: str) -> Tensor:
     """Return the pixels in memory that a GPU fetches while it computes."""
     return pixels.pin_memory() if device.startswith("cuda") else pixels
@@ -163,22 +117,10 @@ NEGLIGIBLE = 0.1  # by so much less for a smaller batch on a CPU: gradients are 
 _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
 #: Share of a run that tuning may take, and what it takes: so many seconds, or images of a slow network.
 TUNING_SHARE, TUNING_SECONDS, TUNING_IMAGES = 1 / 20, 3.0, 300
-#: Batches of networks that are not tuned (CPU, GPU); seconds per image from which several threads pay; batch that is
-#: timed before.
-UNTUNED_BATCH, SEVERAL_THREADS, TIMED_BATCH = (16, 64), 0.005, 4
+TIMED_BATCH = 4  # of a network that is not tuned
 
 Clock = Callable[[], float]
 Run = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """The batch and threads of a model, and whether channels come last in memory (on a CPU they always do). They are
-    not part of an observation's identity."""
-
-    batch: int
-    threads: int = field(default_factory=torch.get_num_threads)
-    channels_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,15 +237,8 @@ def tune(
     announce()
     with torch.inference_mode():
         best, seconds = _search(model, device)
-    _remember(model.card, device, notes, tuning=asdict(best), seconds=seconds)
+    remember(model.card, device, notes, tuning=asdict(best), seconds=seconds)
     return best
-
-
-def usual_tuning(device: str, seconds: float) -> Tuning:
-    """Return the setting of a network that is not tuned. seconds: per image."""
-    if device.startswith("cuda"):
-        return Tuning(UNTUNED_BATCH[1])
-    return Tuning(UNTUNED_BATCH[0], torch.get_num_threads() if seconds > SEVERAL_THREADS else 1)
 
 
 def rough_seconds(model: LoadedModel, device: str, notes: Path) -> float:
@@ -315,43 +250,8 @@ def rough_seconds(model: LoadedModel, device: str, notes: Path) -> float:
     with torch.inference_mode():
         seconds = _cost(model, _runner(model, torch.contiguous_format, device), Tuning(TIMED_BATCH, 1), clock)
     seconds /= 1 if gpu else usual_tuning(device, seconds).threads
-    _remember(model.card, device, notes, seconds=seconds)
+    remember(model.card, device, notes, seconds=seconds)
     return seconds
-
-
-def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float, bool] | None:
-    """Return the setting of this architecture on this device, its seconds per image, and whether it was tuned or only
-    timed; None if it was neither."""
-    known = _read(notes).get(_key(card, device))
-    if known is None:
-        return None
-    if "tuning" not in known:
-        return usual_tuning(device, known["seconds"]), float(known["seconds"]), False
-    threads = min(known["tuning"]["threads"], torch.get_num_threads())  # a process beside others has its share
-    return Tuning(**{**known["tuning"], "threads": threads}), float(known["seconds"]), True
-
-
-def _remember(card: ModelCard, device: str, notes: Path, **entry: Any) -> None:
-    with contextlib.suppress(OSError), locked(notes.parent):  # what is not kept costs seconds next time
-        write_whole(notes, json.dumps(_read(notes) | {_key(card, device): entry}, indent=1))
-
-
-def _key(card: ModelCard, device: str) -> str:
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} cores"
-    size = card.preprocess.size if card.preprocess else 0
-    options = {} if card.simulated else card.options  # two simulated people differ in their noise alone
-    # a file that is a network by itself is an architecture of its own
-    whole = [card.weights] if card.arch in ("export", "onnx") else []
-    arch = digest_data([card.source, card.arch, options, size, *whole])[:16]
-    return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
-
-
-def _read(notes: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = json.loads(notes.read_text())
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:

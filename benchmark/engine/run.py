@@ -9,6 +9,7 @@ import torch
 
 from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
+from benchmark.engine.device_choice import Tuning, cores, remembered
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.precision import precision_remark
@@ -51,7 +52,7 @@ class RunOptions:
     #: What else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), stored with the trials.
     asked: Mapping[str, Any] = field(default_factory=dict)
     known: Collection[str] = ()  # keys of observations that another leaderboard has complete: not made again
-    decoders: int = field(default_factory=devices.cores)  # threads that decode and resize images
+    decoders: int = field(default_factory=cores)  # threads that decode and resize images
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
 
 
@@ -159,9 +160,9 @@ class _Run:
             described["parameters"] = sum(weight.numel() for weight in weights)
             # Twice, because the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-            known = devices.remembered(card, self.options.device, self.settings.tuning)
+            known = remembered(card, self.options.device, self.settings.tuning)
             threads = known[0].threads if known else torch.get_num_threads()
-            answering = TunedModel(model=observer, tuning=devices.Tuning(1, threads), run=observer.forward)
+            answering = TunedModel(model=observer, tuning=Tuning(1, threads), run=observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
         row = self.store.put_observer(Observer(name=card.name, kind=kind, identity=observer.identity, card=described))
         return LoadedObserver(name=card.name, observer=answering, row=row, size=size, tasks=wanted)
@@ -245,7 +246,7 @@ class _Run:
         if jobs and isinstance(model, TunedModel):
             try:
                 announce = partial(self.reporter.tuning, loaded.name)
-                setting = devices.Tuning(batch) if batch else devices.tune(model.model, device, notes, announce, passes)
+                setting = Tuning(batch) if batch else devices.tune(model.model, device, notes, announce, passes)
                 compiled = self.options.policy.compile
                 with devices.working_threads(setting.threads):
                     tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)

@@ -73,7 +73,7 @@ class Task:
     def trials(self) -> int:
         """The number of stimuli that are shown."""
         shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.chunks(i))
-        return sum(len(chunk_index(block.stimuli, chunk)) for block, chunk in shown)
+        return sum(min(CHUNK, len(block.stimuli) - chunk * CHUNK) for block, chunk in shown)
 
     @property
     def passes(self) -> float:

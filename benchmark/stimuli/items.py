@@ -459,8 +459,7 @@ def _tree(
         for item in items:
             if item.name.startswith("."):
                 continue
-            path = place / item.name
-            if item.is_symlink() and not path.exists():  # would fail a run hours later
+            if item.is_symlink() and not (path := place / item.name).exists():  # would fail a run hours later
                 raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it.")
             names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))

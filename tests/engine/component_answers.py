@@ -18,7 +18,8 @@ from PIL import Image
 from benchmark import stats
 from benchmark.contracts import Block, Trials
 from benchmark.contracts.trials import stacked
-from benchmark.engine.devices import TunedModel, Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import TunedModel, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.scoring import pooled_score
 from benchmark.identity import VERSIONS

@@ -8,7 +8,7 @@ from engine_toys import Bench, Told, make_stimuli, network, toy_suite
 from tensors import assert_close
 
 from benchmark.contracts import Block, Metric, Policy, Score
-from benchmark.engine import devices
+from benchmark.engine import device_choice, devices
 from benchmark.engine.devices import numerics
 from benchmark.store import open_store
 from benchmark.transforms.imagenet_c import corruption
@@ -56,7 +56,7 @@ def test_bf16_is_the_networks(tmp_path):
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
     model = LoadedModel(card=network("net", "Normed"), module=net, digest="digest", labels=label_space("world16"))
-    feed = devices.feed(model, devices.Tuning(2), device="cpu", compile_model=True)
+    feed = devices.feed(model, device_choice.Tuning(2), device="cpu", compile_model=True)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def gradients(forward):

@@ -7,6 +7,7 @@ from engine_toys import Told, ideal, network, toy_suite
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Policy
 from benchmark.engine import costs, devices
+from benchmark.engine.device_choice import Tuning
 from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
 from benchmark.store import open_store
@@ -26,7 +27,7 @@ def test_progress_moves_with_every_device_batch(leaderboard):
 
 @pytest.mark.slow
 def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
-    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.01))
+    monkeypatch.setattr(devices, "_search", lambda model, device: (Tuning(16), 0.01))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=1e9)
     assert told(leaderboard, card, [suite], None)[0] == ("tuning", "net")
     other = toy_suite(toys.make_stimuli(20, "others"), "other")
@@ -43,10 +44,10 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
         return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
 
     monkeypatch.setattr(devices, "rough_seconds", lambda model, device, notes: None)
-    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: None)  # 3 ms a pass are assumed
+    monkeypatch.setattr(costs, "remembered", lambda card, device, notes: None)  # 3 ms a pass are assumed
     assert long_plan(9) == []
     assert long_plan(10) == [(10, 0, "not timed yet: its first run tunes it", None)]
-    monkeypatch.setattr(devices, "remembered", lambda card, device, notes: (devices.Tuning(1, 1), 0.0025, True))
+    monkeypatch.setattr(costs, "remembered", lambda card, device, notes: (Tuning(1, 1), 0.0025, True))
     assert long_plan(11) == []
     assert long_plan(40) == [(40, 0, "17 min", 1000.0)]
 

@@ -11,8 +11,9 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.contracts import Policy
-from benchmark.engine import devices
-from benchmark.engine.devices import Tuning, feed, numerics, tune, working_threads
+from benchmark.engine import device_choice, devices
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed, numerics, tune, working_threads
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network
@@ -78,10 +79,10 @@ def test_a_rough_speed_is_kept_and_gives_way_to_a_tuned_one(model, tmp_path, mon
     assert devices.rough_seconds(model, "cpu", notes) == 0.002
     monkeypatch.setattr(devices, "_cost", None)
     assert devices.rough_seconds(model, "cpu", notes) == 0.002
-    assert devices.remembered(model.card, "cpu", notes) == (Tuning(16, 1), 0.002, False)
+    assert device_choice.remembered(model.card, "cpu", notes) == (Tuning(16, 1), 0.002, False)
     monkeypatch.setattr(devices, "_search", lambda *_: (Tuning(4, 1), 0.001))
     tune(model, "cpu", notes)
-    assert devices.remembered(model.card, "cpu", notes) == (Tuning(4, 1), 0.001, True)
+    assert device_choice.remembered(model.card, "cpu", notes) == (Tuning(4, 1), 0.001, True)
 
 
 def test_a_smaller_batch_is_taken_where_it_is_worth_it_or_none_runs(model, monkeypatch):
@@ -149,4 +150,4 @@ def test_kernels_of_an_accelerator_give_the_same_twice():
 
 def test_files_that_are_networks_are_told_apart(model):
     cards = [model.card.model_copy(update={"arch": "onnx", "weights": f"{name}.onnx"}) for name in "ab"]
-    assert len({devices._key(card, "cpu") for card in cards}) == 2
+    assert len({device_choice._key(card, "cpu") for card in cards}) == 2

@@ -10,8 +10,9 @@ from engine_toys import HALF, make_stimuli, network
 from tensors import assert_close
 
 from benchmark.contracts import Block
-from benchmark.engine import devices
-from benchmark.engine.devices import make_policy, numerics
+from benchmark.engine import device_choice, devices
+from benchmark.engine.device_choice import make_policy
+from benchmark.engine.devices import numerics
 from benchmark.engine.model_view import NetworkView
 from registry.labels import label_space
 from registry.model import LoadedModel, present
@@ -21,7 +22,7 @@ def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card=card, module=Readout(3).eval(), digest="digest", labels=labels)
-    feed = devices.feed(model, devices.Tuning(batch), device="cpu")
+    feed = devices.feed(model, device_choice.Tuning(batch), device="cpu")
     stimuli = replace(make_stimuli(8), **changes)
     block = Block(stimuli=stimuli, presentation=presentation, role="toys")
     if pixels is None:

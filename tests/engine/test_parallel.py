@@ -14,8 +14,9 @@ from engine_toys import Told, content, network
 
 from benchmark import api
 from benchmark.api import running
-from benchmark.engine import devices
-from benchmark.engine.devices import choose_devices, working_threads
+from benchmark.engine import device_choice
+from benchmark.engine.device_choice import choose_devices
+from benchmark.engine.devices import working_threads
 from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.variables import read_settings
@@ -61,7 +62,7 @@ def test_two_processes_on_one_leaderboard_are_one_run(home, tmp_path):
 
 
 def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "cores", lambda: 2)
+    monkeypatch.setattr(device_choice, "cores", lambda: 2)
 
     def chosen(**asked):
         plan = api.prepare(api.RunRequest(**{**MIXED, "suites": "cue-conflict", **asked}), read_settings(str(db)))
@@ -73,7 +74,7 @@ def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypa
     assert [chosen(), chosen(device="cpu"), chosen(shard="1/2")] == ["cpu,cpu", "cpu", "auto"]
     api.run(db=str(db), suites="cue-conflict", **MIXED)
     assert chosen() == "auto"  # all is stored
-    monkeypatch.setattr(devices, "cores", lambda: 1)
+    monkeypatch.setattr(device_choice, "cores", lambda: 1)
     assert chosen(limit=5) == "auto"
 
 

@@ -48,3 +48,10 @@ def test_a_ranked_table_imports_nothing_heavy(board, how):
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "net-b" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_plan_of_corruptions_imports_no_torch(folder):
+    words = [sys.executable, "-c", ASK, "torch", "run", "-m", "world-standard-0", "-s", "corruption", "--dry-run"]
+    done = subprocess.run([*words, "--db", str(folder / "new.db")], capture_output=True, text=True, check=True)
+    assert "world-standard-0" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

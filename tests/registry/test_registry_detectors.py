@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from benchmark.contracts import Block
-from benchmark.engine.devices import Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess

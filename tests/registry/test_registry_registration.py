@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from benchmark.engine.devices import Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
 from registry.architectures import build_network, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check_network

@@ -8,10 +8,10 @@ import sys
 if not any(word.endswith(("agent.py", "agent/main.py", "dashboard.py", "monitor.py")) for word in sys.orig_argv):
     import pretend_device
 
-    from benchmark.engine import devices
+    from benchmark.engine import device_choice, devices
 
     form = devices._form
     devices._form = lambda model, _device, *last: form(model, pretend_device.NAME, *last)
     if os.environ.get("BENCH_TEST_DEVICE") == pretend_device.NAME:
         KEPT = pretend_device.install()
-        devices.choose_device = lambda _wanted: pretend_device.NAME
+        device_choice.choose_device = lambda _wanted: pretend_device.NAME

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from benchmark.contracts import Block, Trials
-from benchmark.engine.devices import TunedModel, Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import TunedModel, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set

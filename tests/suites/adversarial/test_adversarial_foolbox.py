@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.engine.devices import Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network

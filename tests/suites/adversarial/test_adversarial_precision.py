@@ -6,7 +6,8 @@ import torch
 from adversarial_world import BRIEF
 
 from benchmark.contracts import Trials
-from benchmark.engine.devices import make_policy, numerics
+from benchmark.engine.device_choice import make_policy
+from benchmark.engine.devices import numerics
 from suites.adversarial import SUITE
 from suites.adversarial.trust.report import READINGS, flags, preprocessing
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from benchmark.contracts import Block
-from benchmark.engine.devices import Tuning, feed
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, subset
