@@ -167,6 +167,8 @@ def entry_of_folder(
 ) -> Entry:
     """Build the entry of a folder, or of a list of the images in its folder; values that are not given are detected
     from names. A catalogue name keeps its own. columns: "image" and "label" -> the list's. Raises StimuliError."""
+    if not place.exists():
+        raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     known = find_built_in(name)
     folder = place if place.is_dir() else place.parent
     if known is None:
@@ -344,10 +346,8 @@ def add(
     columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and
     each omission. Raises StimuliError if the folder is not such a set."""
     place = expanded(folder).resolve()
-    if not place.exists():
-        raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
-    check_spelling(place.parent, [str(place)])
     entry = entry_of_folder(name, place, role, space, layout, columns)
+    check_spelling(place.parent, [str(place)])
     _check_readable(entry, member_folder(entry, Path(str(entry.folder))), settings, report)
     save_entry(entry, settings)
     return entry

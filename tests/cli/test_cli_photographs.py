@@ -46,6 +46,8 @@ def test_photographs_of_a_folder_are_used_and_others_refused(bench, weights, tmp
     Image.new("RGB", (64, 64)).save(tmp_path / "other" / "n01440764" / "a.png")
     refused = bench("register", "refused", *own, "--check", tmp_path / "other")
     assert refused.code == 1 and "its classes are not those of the label space" in refused.err
+    gone = bench("register", "refused", *own, "--check", tmp_path / "gone")  # and its parent is not searched
+    assert gone.code == 1 and f"{tmp_path / 'gone'}: not a folder" in gone.err
     assert "refused" not in bench("models").out
 
 

@@ -50,17 +50,17 @@ def biases(db, run):
 
 @pytest.mark.slow
 def test_a_loop_is_a_training_run_as_of_files(tmp_path, bench):
-    db, nets, stored = tmp_path / "r.db", {step: net(step) for step in (0, 10, 20)}, []
+    db, nets, stored = tmp_path / "r.db", {step: net(step) for step in (0, 10)}, []
     for _ in range(2):  # the second time as a training that is started again
         seen = {}
         log = lambda values, step, seen=seen: seen.__setitem__(step, values)  # noqa: E731
         watch = Watch(None, name="my run", every=10, log=log, db=db, **RUN)
-        for step in range(21):
+        for step in range(11):
             watch.net = nets.get(step)
             assert (watch(step) is not None) == (step in nets)
-        assert watch.evaluate(20) is None
+        assert watch.evaluate(10) is None
         stored.append(counts(db))
-    assert stored[0] == stored[1] and stored[0][0] == stored[0][3] == 3
+    assert stored[0] == stored[1] and stored[0][0] == stored[0][3] == 2
     folder = tmp_path / "files"
     folder.mkdir()
     for step, network in nets.items():
@@ -72,10 +72,8 @@ def test_a_loop_is_a_training_run_as_of_files(tmp_path, bench):
     assert [(step, *seen[step].values()) for step in seen] == bias
     assert list(seen[0]) == [BIAS, f"{BIAS}/low", f"{BIAS}/high"]
     shown = bench("show", "my-run", "--db", db)
-    assert "training run my-run" in shown.out and "my-run-20" in shown.out
-    assert bench("diff", "my-run-0", "my-run-20", "--db", db).code in (0, 1, 3)
-    gb.report(tmp_path / "site", db=db)
-    assert "my-run" in (tmp_path / "site" / "training.html").read_text()
+    assert "training run my-run" in shown.out and "my-run-10" in shown.out
+    assert bench("diff", "my-run-0", "my-run-10", "--db", db).code in (0, 1, 3)
 
 
 @pytest.mark.slow

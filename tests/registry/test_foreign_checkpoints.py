@@ -502,7 +502,9 @@ def assert_probed(asked, row, folder):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.release] * (name == "torch.export.save")) for name in ROWS]
+)
 def test_a_file_of_the_field(name, nine, folders, tmp_path):
     row, place = ROWS[name], tmp_path / "run"
     place.mkdir()
