@@ -157,27 +157,24 @@ class Answers:
         if {answer.object_response for answer in sent.answers} - {*self.session.categories, NO_ANSWER}:
             raise Refused("object_response: not an answer that the page offers.")
         with self._lock:
-            return self._add(sent)
-
-    def _add(self, sent: Sent) -> tuple[list[str], dict[str, str]]:
-        fresh: dict[tuple[str, str], Row] = {}
-        held, stored, refused = ChainMap(fresh, self.known), [], {}
-        for answer in sent.answers:
-            row = self._row(sent, answer)
-            at = row.get("subj", ""), answer.trial
-            first = held.get((at[0], answer.trial.removesuffix(AGAIN)), {})
-            if not at[0] or (answer.trial.endswith(AGAIN) and first.get("status") != LATE):
-                refused[answer.trial[:16]] = "no such trial."
-            elif any(held.setdefault(at, row)[name] != row[name] for name in ("object_response", "rt", "frames")):
-                refused[answer.trial] = "answered otherwise before."
-            else:
-                stored.append(answer.trial)
-        lines = io.StringIO(newline="")
-        csv.DictWriter(lines, self.session.plan["columns"], lineterminator="\n").writerows(fresh.values())
-        _append(self.table, lines.getvalue())
-        self.known.update(fresh)
-        self.answered.update(person for person, trial in fresh if trial.isdecimal())
-        return stored, refused
+            fresh: dict[tuple[str, str], Row] = {}
+            held, stored, refused = ChainMap(fresh, self.known), [], {}
+            for answer in sent.answers:
+                row = self._row(sent, answer)
+                at = row.get("subj", ""), answer.trial
+                first = held.get((at[0], answer.trial.removesuffix(AGAIN)), {})
+                if not at[0] or (answer.trial.endswith(AGAIN) and first.get("status") != LATE):
+                    refused[answer.trial[:16]] = "no such trial."
+                elif any(held.setdefault(at, row)[name] != row[name] for name in ("object_response", "rt", "frames")):
+                    refused[answer.trial] = "answered otherwise before."
+                else:
+                    stored.append(answer.trial)
+            lines = io.StringIO(newline="")
+            csv.DictWriter(lines, self.session.plan["columns"], lineterminator="\n").writerows(fresh.values())
+            _append(self.table, lines.getvalue())
+            self.known.update(fresh)
+            self.answered.update(person for person, trial in fresh if trial.isdecimal())
+            return stored, refused
 
     def is_complete(self, person: int) -> bool:
         """Return whether a person has answered every trial."""

@@ -308,31 +308,24 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is not None:
-        listings = _common_sample(entry, listings, limit)
+        distinct = {id(listing.ids): listing for listing in listings.values()}
+        first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
+        known = list(map(set, others))
+        common = [pair for pair in first if all(pair in pairs for pairs in known)]
+        if not common:
+            raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
+        names = [name for name, _ in common]
+        if limit < len(common):
+            order = sample_order(names, {"category": np.array([category for _, category in common])}, limit)
+            names = [names[i] for i in order]
+        positions = {key: {name: i for i, name in enumerate(x.ids)} for key, x in distinct.items()}
+        parts = {key: x.pick([positions[key][name] for name in names]) for key, x in distinct.items()}
+        listings = {name: replace(parts[id(x.ids)], folder=x.folder) for name, x in listings.items()}
 
     def open_cell(name: str) -> Stimuli:
         return open_listing(entry, listings[name], settings, whole[name], f"{entry.name} {name}")
 
     return Cells(tuple(listings), open_cell)
-
-
-def _common_sample(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[str, Listing]:
-    """Sample from the images that all cells have in the same class."""
-    distinct = {id(listing.ids): listing for listing in listings.values()}
-    first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
-    sets = [set(pairs) for pairs in others]
-    common = [pair for pair in first if all(pair in pairs for pairs in sets)]
-    if not common:
-        raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
-    names = [name for name, _ in common]
-    if limit < len(common):
-        order = sample_order(names, {"category": np.array([category for _, category in common])}, limit)
-        names = [names[i] for i in order]
-    parts = {}
-    for key, listing in distinct.items():
-        position = {name: i for i, name in enumerate(listing.ids)}
-        parts[key] = listing.pick([position[name] for name in names])
-    return {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
 
 
 def list_cells(

@@ -125,11 +125,6 @@ def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None 
     return altered
 
 
-def memory_file(folder: Path, settings: Settings) -> Path:
-    """Return the path of the remembered digests of a folder."""
-    return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
-
-
 def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[str, str, list[int], str | None]:
     """Return a file's name, path and state, and its digest if it is remembered for that state."""
     path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
@@ -151,7 +146,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 @contextmanager
 def _memory(folder: Path, settings: Settings) -> Iterator[dict[str, Any]]:
     """Open the remembered digests (name -> state, then digest); write them back if they changed."""
-    place = memory_file(folder, settings)
+    place = settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
     try:
         before = json.loads(read_plain(place))
     except (OSError, ValueError, RecursionError, MemoryError):

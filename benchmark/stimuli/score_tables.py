@@ -273,7 +273,18 @@ def _read_masking(folder: Path) -> ScoreTables:
             where = {"condition": f"eps {float(attack['eps']):.4g}"}
             rows += ((who, "accuracy_after_l2_on_normalised", x, where) for who, x in _table(path, Share).items())
         elif noise:
-            rows += ((noise["name"], "accuracy_in_band_noise", x, own) for x, own in _in_noise(path))
+            pools = defaultdict[str, list[int]](list)  # over all noise, without noise, and by band and strength
+            for key, answers in _table(path, Answers).items():
+                if (cell := _CELL.fullmatch(key)) is None:
+                    raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
+                band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
+                noisy = ("", band, strength, f"{band}, {strength}")
+                for place in noisy if float(cell["strength"]) else ("without noise",):
+                    pools[place] += answers
+            for place, pool in sorted(pools.items()):
+                low, high = wilson(sum(pool), len(pool))
+                counted = {"low": low, "high": high, "method": "wilson", "n": len(pool), "condition": place}
+                rows.append((noise["name"], "accuracy_in_band_noise", sum(pool) / len(pool), counted))
     rows += ((who, "accuracy_before_attack", value, {}) for who, value in clean.items())
     scores = []
     for who, metric, value, own in rows:
@@ -281,22 +292,6 @@ def _read_masking(folder: Path) -> ScoreTables:
         idle = clean.get(who, 1) < CHANCE
         scores.append(replace(score, remarks=(*score.remarks, GUESSES)) if idle else score)
     return ScoreTables(_once(folder, scores), notes)
-
-
-def _in_noise(path: Path) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Yield accuracy over all noise, without noise, and by band and strength, each with its Wilson interval."""
-    pools = defaultdict[str, list[int]](list)
-    for key, answers in _table(path, Answers).items():
-        if (cell := _CELL.fullmatch(key)) is None:
-            raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
-        band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
-        noisy = ("", band, strength, f"{band}, {strength}")
-        for where in noisy if float(cell["strength"]) else ("without noise",):
-            pools[where] += answers
-    for where, pool in sorted(pools.items()):
-        low, high = wilson(sum(pool), len(pool))
-        counted = {"low": low, "high": high, "method": "wilson", "n": len(pool), "condition": where}
-        yield sum(pool) / len(pool), counted
 
 
 def _table(path: Path, kind: Any) -> Mapping[str, Any]:

@@ -187,7 +187,11 @@ def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line
         if len(chosen) != 2:
             raise StimuliError(f"{path}: expected columns 'image' and 'label'; it has: {', '.join(schema.names)}.")
         image, label = chosen
-        names = _class_names(features.get(label, {}).get("names") or (), space)
+        names = features.get(label, {}).get("names") or ()
+        wnids, known = label_space("imagenet1k").classes, list(map(match_name, names))
+        fits = len(names) == len(wnids) and all(name in ("", wnid) for name, wnid in zip(known, wnids, strict=True))
+        if fits and known.count("") < 100 and space in (None, "imagenet1k"):
+            names = wnids  # two of its classes share a name ("crane")
         for batch in batches:
             for cell, value in zip(batch[image].to_pylist(), batch[label].to_pylist(), strict=True):
                 data, called = (cell["bytes"], cell.get("path")) if isinstance(cell, dict) else (cell, None)
@@ -195,13 +199,6 @@ def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line
                     raise StimuliError(f"{path}: '{called}' has only a name: the shard does not contain its image.")
                 text = "" if value is None else names[value] if names and value >= 0 else str(value)
                 yield (called or "").rpartition("/")[2], text, data
-
-
-def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
-    """Return the names of numbered classes; WordNet ids for ImageNet's, since two share a name ("crane")."""
-    wnids, known = label_space("imagenet1k").classes, list(map(match_name, names))
-    fits = len(names) == len(wnids) and all(name in ("", wnid) for name, wnid in zip(known, wnids, strict=True))
-    return wnids if fits and known.count("") < 100 and space in (None, "imagenet1k") else names
 
 
 def _webdataset(path: Path) -> Iterator[Packed]:

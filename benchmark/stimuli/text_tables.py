@@ -49,7 +49,13 @@ def read_frame(path: Path) -> "DataFrame":
     first = next(filter(str.strip, text.splitlines()), "")
     separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
     if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or first.startswith("{"):
-        rows = pd.DataFrame(_records(text, lines=path.suffix.lower() != ".json"), dtype=str)
+        whole = path.suffix.lower() == ".json"  # else an object a line
+        records = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
+        if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+            raise ValueError("expected a list of records")
+        names = list(dict.fromkeys(str(name) for row in records for name in row))
+        values = [["" if row.get(name) is None else str(row[name]) for name in names] for row in records]
+        rows = pd.DataFrame([names, *values], dtype=str)
     elif separator not in first and len(first.split()) > 1:
         pairs = ([*line.strip().rsplit(None, 1), "", ""] for line in text.splitlines())
         rows = pd.DataFrame([pair[:2] for pair in pairs], dtype=str)
@@ -62,16 +68,6 @@ def read_frame(path: Path) -> "DataFrame":
         rows = rows.replace(r"^(-?\d+),(\d+)$", r"\1.\2", regex=True)
     filled: DataFrame = rows[(rows != "").any(axis=1)]
     return filled
-
-
-def _records(text: str, *, lines: bool) -> list[list[str]]:
-    """Return a header and the values of objects, one a line or in a list."""
-    records = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
-    if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
-        raise ValueError("expected a list of records")
-    header = list(dict.fromkeys(str(name) for row in records for name in row))
-    values = [["" if row.get(name) is None else str(row[name]) for name in header] for row in records]
-    return [header, *values]
 
 
 def stated_pairs(text: str, option: str, known: Collection[str], example: str) -> dict[str, str]:
