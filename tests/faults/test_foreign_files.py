@@ -283,7 +283,8 @@ def _added(folder: Path, settings: Settings) -> None:
 
 def _memory(folder: Path, settings: Settings) -> None:
     """The program's own memory of digests, damaged."""
-    place = image_files.memory_file(folder / "set", settings)
+    name = image_files.text_digest(str((folder / "set").resolve()))[:32]
+    place = settings.home / "digests" / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     (folder / "set" / "memory.json").rename(place)
     _opened("class-folder", "geirhos16")(folder / "set", settings)
