@@ -124,7 +124,7 @@ def in_form(form):
 def test_for_a_terminal_and_a_pipe():
     # rich draws the rule under a title one character shorter before 14.3
     assert re.sub("─+", "─", text([TABLE], 200)) == re.sub("─+", "─", WIDE)
-    narrow = text([TABLE], 50).split("\n\nrank")
+    narrow = text([TABLE], 48).split("\n\nrank")
     assert len(narrow) == 3 and all("net_a|b" in block and "person" in block for block in narrow[1:])
     cut = text([TABLE, TABLE], 200, 1)
     assert cut.count("... 1 more, --all\n") == 2 and "=cmd()" not in cut and "person" in cut
