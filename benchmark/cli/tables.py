@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,55 +141,44 @@ def consistency(
     return 0
 
 
+def _give(tables: Iterable[Table], form: str | None, output: Path | None, empty: str = "") -> int:
+    shown = [table for table in tables if table.rows or table.notes]
+    if empty and not any(table.rows for table in shown):
+        raise BenchError(empty)
+    if form or output:
+        write_data(rendered(shown, form or "csv"), output)
+    else:
+        print_tables(shown)
+    return 0
+
+
 @command(api.transfer)
 def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
-    if tables := [matrix_table(matrix) for matrix in api.transfer(**asked)]:
-        _give(tables, form, output)
-    else:
-        echo_line("there are no trials under degradations yet: `bench run --suite corruption` computes them.", err=True)
-    return 0
-
-
-def _give(tables: Sequence[Table], form: str | None, output: Path | None) -> int:
-    if form or output:
-        write_data(rendered(tables, form or "csv"), output)
-    else:
-        print_tables(tables)
-    return 0
+    empty = "there are no trials under degradations yet: `bench run --suite corruption` computes them."
+    return _give(map(matrix_table, api.transfer(**asked)), form, output, empty)
 
 
 @command(api.correlate)
 def correlate(form: Form = None, output: Output = None, **asked: Any) -> int:
-    spaces = api.correlate(**asked)
-    if not any(links for _, links in spaces):
-        echo_line(
-            "a source needs two published scores: import them with `bench import scores`."
-            if asked["reported"]
-            else "two suites need scores: compute them with `bench run --suite all`.",
-            err=True,
-        )
-        return 0
+    empty = "two suites need scores: compute them with `bench run --suite all`."
+    if asked["reported"]:
+        empty = "a source needs two published scores: import them with `bench import scores`."
+    spaces = [(links, summary.space) for summary, links in api.correlate(**asked) if links]
     if form or output:
-        _give([correlation_table(links, summary.space) for summary, links in spaces], form, output)
-    else:
-        print_tables(table for summary, links in spaces for table in link_tables(links, summary.space))
-    return 0
+        return _give(starmap(correlation_table, spaces), form, output, empty)
+    return _give(chain.from_iterable(starmap(link_tables, spaces)), None, None, empty)
 
 
 @command(api.measures)
 def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
-    tables = [table for cue in api.measures(**asked) for table in measure_tables(cue)]
-    if not tables:
-        raise BenchError("measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them.")
-    return _give(tables, form, output)
+    empty = "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
+    return _give((table for cue in api.measures(**asked) for table in measure_tables(cue)), form, output, empty)
 
 
 @command(api.doses)
 def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
-    tables = [api.doses(**asked)]
-    if not tables[0].rows:
-        raise BenchError("no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one.")
-    return _give(tables, form, output)
+    empty = "no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one."
+    return _give([api.doses(**asked)], form, output, empty)
 
 
 @command(api.compare, parts=(consistency, transfer, correlate, measures, doses))
