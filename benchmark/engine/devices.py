@@ -282,10 +282,10 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
     with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
         images = example(model, tuning.batch)
         for i in range(_PASSES + 1):
-            _wait(images.device)
+            wait_for(images.device)
             start = clock()
             run(images)
-            _wait(images.device)
+            wait_for(images.device)
             taken = clock() - start
             if i:  # the first warms up
                 best, spent = min(best, taken), spent + taken
@@ -294,7 +294,7 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
     return best / tuning.batch
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until an accelerator has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)  # this one, which need not be the current one

@@ -71,7 +71,7 @@ TOLD = {
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
     (map_gallery, "gallery"), (suites, "write_package"), (attestations, "attest"), (bundles, "bundle"),
-    *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check")),
+    *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check", "_check_device")),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}
 ABOUT |= {"figure", "experiment", "output", "out", "db", "yes", "quiet"}

@@ -214,5 +214,6 @@ def install():
     torch.Tensor.new_tensor = new_tensor
     for name in ("tensor", "as_tensor", "arange"):
         setattr(torch, name, moving(getattr(torch, name)))
+    torch.accelerator.synchronize = lambda *_: CLOCK.wait()
     torch.inference_mode = lambda mode=True: torch.no_grad()
     return device, mixed

@@ -1,0 +1,180 @@
+"""What a device does with this program, in about two minutes: its numbers beside the processor's, speed and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmark.api.running import RunRequest, Silent, choose_cards, prepare, run_here
+from benchmark.contracts import CHUNK, Block, Plan, Suite, Transform
+from benchmark.engine import devices
+from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
+from benchmark.engine.model_view import unit_pixels
+from benchmark.failures import FAILURES, BenchError, failure_line
+from benchmark.identity import environment_record
+from benchmark.settings import Settings
+from benchmark.stimuli.datasets import subset
+from benchmark.stimuli.generated import generated_set
+from benchmark.store import open_store
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption
+from benchmark.variables import read_settings
+from registry.cards import ModelCard, Preprocess
+from registry.loading import load_network
+
+#: What is run on the device and on the processor, and how far scores may be apart.
+RUN = RunRequest(models="world-standard-0", suites="cue-conflict,corruption:quick,saliency", limit=8)
+APART = 1e-4
+UNTRAINED = ModelCard(
+    name="resnet50", source="torchvision", arch="torchvision:resnet50", weights="random:0", labels="imagenet1k",
+    preprocess=Preprocess(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+)  # fmt: skip
+#: Seconds of computing that a speed is measured over; cells at most; images of a corruption that are timed.
+SECONDS, CELLS, TIMED = 4.0, 40, 16
+#: In place of the published textures of frost, which have their own terms.
+FROST = [np.full((300, 300, 3), level, np.uint8) for level in (40, 80, 120, 160, 200)]
+
+
+class Figure(NamedTuple):
+    """One line of a check."""
+
+    figure: str
+    value: float | None
+    unit: str
+    verdict: Literal["ok", "FAIL", "-"] = "-"  # "-": nothing is required
+    note: str = ""
+
+
+def device_check(device: str, model: str, settings: Settings) -> dict[str, Any]:
+    """Return the facts of the machine and the figures of a device. model: the network that is timed; "": an untrained
+    ResNet-50."""
+    (place,) = devices.choose_devices(device)[:1]
+    card = choose_cards(model, settings)[0] if model else UNTRAINED
+    if card.source in ("ideal", "api"):
+        raise BenchError(f"'{card.name}' does not run on a device: --model takes a network.")
+    with TemporaryDirectory() as folder:
+        policy = devices.make_policy(place, "fp32")
+        figures = [*_agreement(place, Path(folder))]
+        with devices.numerics(policy), torch.no_grad():
+            figures += [*_corruptions(place), *_speed(place, card, settings, Path(folder) / "tuning.json")]
+    facts = environment_record(place, torch.get_num_threads())
+    return {"network": card.name, "environment": facts, "figures": [figure._asdict() for figure in figures]}
+
+
+def _agreement(device: str, folder: Path) -> Iterator[Figure]:
+    """Run suites on the processor once and on the device twice."""
+    found = []
+    for i, place in enumerate(("cpu", device, device)):
+        settings = read_settings(str(folder / f"{i}.db"))
+        report = run_here(prepare(replace(RUN, device=place, db=settings.db), settings), Silent())
+        with open_store(settings.db) as store:
+            columns = [store.trials((row.key,)).columns.items() for row in store.observations()]
+            answers = [repr(values.tolist()) for each in columns for _, values in each]
+            rows = store.latest_scores()
+        scores = {(row.suite, row.metric, row.role, row.condition): (row.value, row.low, row.high) for row in rows}
+        found.append((scores, answers, "; ".join(report.failed.values())))
+    (here, _, _), (there, first, failed), (_, second, _) = found
+    gap, alike = None, here.keys() == there.keys() and not failed
+    if alike and here:
+        ours, theirs = (np.array([one[name] for name in here], dtype=float) for one in (here, there))
+        gap = float(np.nanmax(np.abs(ours - theirs)))
+    close = gap is not None and gap <= APART
+    yield Figure("scores beside the processor's", gap, f"apart (<= {APART:g})", "ok" if close else "FAIL", failed)
+    differing = sum(a != b for a, b in zip(first, second, strict=True)) if len(first) == len(second) else len(first)
+    same = bool(first) and not differing
+    yield Figure("columns that differ in a second run", differing, f"of {len(first)}", "ok" if same else "FAIL")
+
+
+def _corruptions(device: str) -> Iterator[Figure]:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (TIMED, 3, 224, 224), dtype=np.uint8)).to(
+        device
+    )
+    seeds = np.arange(TIMED, dtype=np.uint64)
+    for name in CORRUPTIONS:
+        what = corruption(name, 3, FROST)
+        images = pixels.cpu() if what.on_processor else pixels
+        where = "by the processor" if what.on_processor else ""
+        try:
+            apply = partial(what.apply, images, seeds)
+            apply()  # tables are made once
+            seconds = _timed(apply, device)
+        except FAILURES as error:  # the boundary of an optional package
+            yield Figure(name, None, "ms an image", "-", failure_line(error))
+        else:
+            yield Figure(name, 1000 * seconds / TIMED, "ms an image", "-", where)
+
+
+def _speed(device: str, card: ModelCard, settings: Settings, notes: Path) -> Iterator[Figure]:
+    """Time a network in a bare loop, in the program's loop, and there with every cell corrupted."""
+    model = load_network(card, settings.place, device=device)
+    tuning = devices.tune(model, device, notes)
+    known = devices.remembered(card, device, notes)
+    assert known is not None
+    feed, price = devices.feed(model, tuning, device=device), known[1]
+    stimuli = subset(generated_set("world-natural"), int(min(CHUNK, max(tuning.batch, SECONDS / price))))
+    cells, n = int(min(CELLS, max(3, SECONDS / price / len(stimuli)))), len(stimuli)
+    images = model.present([stimuli.decode(i) for i in range(n)], "crop224")
+    assert isinstance(images, torch.Tensor)
+    batches = [*torch.split(model.fit(unit_pixels(images.to(device))), tuning.batch)] * cells
+    with devices.working_threads(tuning.threads):
+        feed.run(batches[0])
+        bare = _timed(lambda: [feed.run(batch) for batch in batches], device)
+    block = Block(stimuli=stimuli, presentation="crop224")
+    plain = [Transform(name=f"as it is {i}", params={"i": i}, apply=_same, stored=True) for i in range(cells)]
+    some = [name for name in CORRUPTIONS if name not in ("frost", "spatter")]
+    made = [corruption(some[i % len(some)], 1 + i // len(some) % 5) for i in range(cells)]
+    ours, corrupted = (_loop(device, feed, [replace(block, transform=one) for one in each]) for each in (plain, made))
+    yield Figure("a bare loop", n * cells / bare, "images a second", "-", f"batch {tuning.batch}")
+    yield Figure(
+        "a run, clean images", n * cells / ours, "images a second", "-", f"{ours / bare:.2f} of the bare loop's time"
+    )
+    yield Figure("busy, clean images", bare / ours, "of the time")
+    yield Figure("busy, corrupted images", bare / corrupted, "of the time")
+    yield _memory(device, feed)
+
+
+def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> float:
+    """Return the seconds that the program's loop takes to answer one chunk of each block."""
+    suite = Suite(
+        name="device", version=1, summary="", needs="decisions", metrics=(), plan=lambda *_: Plan(()),
+        observe=lambda _config, view: {"response": view.responses}, score=lambda *_: (),
+    )  # fmt: skip
+    loaded = LoadedObserver(name=feed.model.card.name, observer=feed, batch=feed.tuning.batch)
+    space = feed.model.labels.name
+    jobs = [
+        Job(loaded=loaded, suite=suite, space=space, block=block, key=str(i), chunks=frozenset([0]))
+        for i, block in enumerate(blocks)
+    ]
+    loop = InferenceLoop(seed=0, device=device, reporter=Silent(), decoders=devices.cores())
+    seconds = _timed(lambda: [*loop.show(jobs)], device)
+    if failed := loaded.failure or next(iter(loaded.failures.values()), ""):
+        raise BenchError(f"'{loaded.name}' fails on {device}: {failed}")
+    return seconds
+
+
+def _memory(device: str, feed: devices.TunedModel) -> Figure:
+    largest = devices.GPU_BATCHES[-1]
+    if not device.startswith("cuda"):
+        return Figure(f"memory at batch {largest}", None, "GB", "-", "is counted on CUDA alone")
+    torch.cuda.reset_peak_memory_stats(device)
+    feed.run(devices.example(feed.model, largest))
+    return Figure(f"memory at batch {largest}", torch.cuda.max_memory_allocated(device) / 1e9, "GB")
+
+
+def _same(images: torch.Tensor, _seeds: Any) -> torch.Tensor:
+    return images
+
+
+def _timed(work: Callable[[], object], device: str) -> float:
+    devices.wait_for(torch.device(device))
+    began = time.perf_counter()
+    work()
+    devices.wait_for(torch.device(device))
+    return time.perf_counter() - began
