@@ -16,6 +16,7 @@ import torch
 from benchmark.api.running import RunRequest, Silent, choose_cards, prepare, run_here
 from benchmark.contracts import CHUNK, Block, Plan, Suite, Transform
 from benchmark.engine import devices
+from benchmark.engine.device_choice import choose_devices, cores, make_policy, remembered
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
 from benchmark.engine.model_view import unit_pixels
 from benchmark.failures import FAILURES, BenchError, failure_line
@@ -24,7 +25,8 @@ from benchmark.settings import Settings
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.store import open_store
-from benchmark.transforms.corruptions import CORRUPTIONS, corruption
+from benchmark.transforms.corruptions import CORRUPTIONS
+from benchmark.transforms.imagenet_c import corruption
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
 from registry.loading import load_network
@@ -55,12 +57,12 @@ class Figure(NamedTuple):
 def device_check(device: str, model: str, settings: Settings) -> dict[str, Any]:
     """Return the facts of the machine and the figures of a device. model: the network that is timed; "": an untrained
     ResNet-50."""
-    (place,) = devices.choose_devices(device)[:1]
+    (place,) = choose_devices(device)[:1]
     card = choose_cards(model, settings)[0] if model else UNTRAINED
     if card.source in ("ideal", "api"):
         raise BenchError(f"'{card.name}' does not run on a device: --model takes a network.")
     with TemporaryDirectory() as folder:
-        policy = devices.make_policy(place, "fp32")
+        policy = make_policy(place, "fp32")
         figures = [*_agreement(place, Path(folder))]
         with devices.numerics(policy), torch.no_grad():
             figures += [*_corruptions(place), *_speed(place, card, settings, Path(folder) / "tuning.json")]
@@ -115,7 +117,7 @@ def _speed(device: str, card: ModelCard, settings: Settings, notes: Path) -> Ite
     """Time a network in a bare loop, in the program's loop, and there with every cell corrupted."""
     model = load_network(card, settings.place, device=device)
     tuning = devices.tune(model, device, notes)
-    known = devices.remembered(card, device, notes)
+    known = remembered(card, device, notes)
     assert known is not None
     feed, price = devices.feed(model, tuning, device=device), known[1]
     stimuli = subset(generated_set("world-natural"), int(min(CHUNK, max(tuning.batch, SECONDS / price))))
@@ -152,7 +154,7 @@ def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> flo
         Job(loaded=loaded, suite=suite, space=space, block=block, key=str(i), chunks=frozenset([0]))
         for i, block in enumerate(blocks)
     ]
-    loop = InferenceLoop(seed=0, device=device, reporter=Silent(), decoders=devices.cores())
+    loop = InferenceLoop(seed=0, device=device, reporter=Silent(), decoders=cores())
     seconds = _timed(lambda: [*loop.show(jobs)], device)
     if failed := loaded.failure or next(iter(loaded.failures.values()), ""):
         raise BenchError(f"'{loaded.name}' fails on {device}: {failed}")

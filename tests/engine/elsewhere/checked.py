@@ -6,7 +6,7 @@ import pretend_device
 
 from benchmark.api import device_check
 from benchmark.cli import main
-from benchmark.engine import devices
+from benchmark.engine import device_choice, devices
 
 
 def shorten(patch):
@@ -19,7 +19,7 @@ def shorten(patch):
 
 if __name__ == "__main__":
     kept = pretend_device.install()
-    devices.choose_device = lambda wanted: wanted
+    device_choice.choose_device = lambda wanted: wanted
     shorten(setattr)
     sys.argv = ["bench", "doctor", "--device", "pretend", "--model", "world-standard-0", "--json", sys.argv[1]]
     main()
