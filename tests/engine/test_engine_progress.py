@@ -2,15 +2,12 @@
 
 import engine_toys as toys
 import pytest
-from engine_toys import Told, ideal, network, toy_suite
+from engine_toys import Told, network, toy_suite
 
-from benchmark.api import Silent
-from benchmark.contracts import CHUNK, Policy
+from benchmark.contracts import Policy
 from benchmark.engine import costs, devices
 from benchmark.engine.device_choice import Tuning
-from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.tasks import Task
-from benchmark.store import open_store
 
 
 def told(leaderboard, card, suites, batch=16):
@@ -50,24 +47,3 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
     monkeypatch.setattr(costs, "remembered", lambda card, device, notes: (Tuning(1, 1), 0.0025, True))
     assert long_plan(11) == []
     assert long_plan(40) == [(40, 0, "17 min", 1000.0)]
-
-
-@pytest.mark.slow
-def test_a_run_ends_where_what_is_stored_is_enough(leaderboard):
-    suite, asked = toy_suite(toys.make_stimuli(3 * CHUNK)), []
-    tasks = [Task(card=ideal(), suite=suite, space="world16", plan=suite.plan(None, None))]
-
-    def enough(store):
-        asked.append(sum(len(store.chunks(o.key)) for o in store.observations(observer="reader")))
-        return asked[-1] == 2
-
-    options = RunOptions(device="cpu", policy=Policy(device="cpu"), enough=enough)
-    for before in ([0, 2], [0, 2, 2]):  # a second run asks before it shows anything
-        with open_store(leaderboard.settings.db) as store:
-            execute_tasks(tasks, store, leaderboard.settings, options, Silent())
-        assert asked == before
-    assert len(leaderboard.trials("reader")["stimulus"]) == 2 * CHUNK
-    assert leaderboard.scores("reader") == {}
-    leaderboard.run([ideal()], [suite])  # the rest, and the scores
-    assert len(leaderboard.trials("reader")["stimulus"]) == 3 * CHUNK
-    assert leaderboard.scores("reader") != {}
