@@ -258,7 +258,7 @@ def test_complete_runs_alone_are_scored_again(monkeypatch):
     monkeypatch.setattr(
         Scorer, "observer", lambda _, rows, missing: asked.append(([o.observer for o in rows], missing)) or True
     )
-    made = scorer(None, store=SimpleNamespace(complete=lambda key: key == "k"))
+    made = scorer(None, store=SimpleNamespace(incomplete=lambda: {"cut short": ""}))
     assert made.own("net", owner="new") == 2
     assert made.own() == 2
     whole.observations[0].details.clear()
