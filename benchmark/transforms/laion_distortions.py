@@ -37,19 +37,12 @@ class TilePictures:
 
     stimuli: Stimuli
 
+    @lru_cache(maxsize=len(TILES))  # noqa: B019 - the sets of a run are few
     def shrunk(self, side: int) -> Pixels:
         """Return [k, side, side, 3]: shorter side 256, centre crop 224, then shrunk (bilinear, antialiased)."""
-        return _shrunk(self, side)
-
-
-@lru_cache(maxsize=len(TILES))
-def _shrunk(pictures: TilePictures, side: int) -> Pixels:
-    stimuli = pictures.stimuli
-    decoded = (stimuli.decode(i) for i in range(len(stimuli))[:MOST_PICTURES])
-    crops = (centre_crop(shorter_side(image, 256, "bilinear"), 224) for image in decoded)
-    return np.stack(
-        [np.asarray(Image.fromarray(crop).resize((side, side), Image.Resampling.BILINEAR)) for crop in crops]
-    )
+        decoded = (self.stimuli.decode(i) for i in range(len(self.stimuli))[:MOST_PICTURES])
+        crops = (Image.fromarray(centre_crop(shorter_side(image, 256, "bilinear"), 224)) for image in decoded)
+        return np.stack([np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR)) for crop in crops])
 
 
 def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
