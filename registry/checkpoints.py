@@ -157,18 +157,10 @@ _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher
 _SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|encoder_k|momentum_encoder)(?:$|[._])")
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
 _WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
-#: Other networks of a training script beside the one that is taken.
-_OTHERS = re.compile(
-    r"(?:module\.)?(?:teacher|student|ema|swa|model_ema|ema_model|ema_net|online_model|averaged_model|swa_model"
-    r"|momentum_encoder|target_encoder)\."
-)
-#: What training code keeps in a state dict and no forward pass reads: counters of averages (torch, ema-pytorch,
-#: LitEma), of thop's profiler, of batch normalisation; losses, metrics and optimisers.
-_BOOKKEEPING = re.compile(
-    r"(?:.*\.)?(?:n_averaged|total_ops|total_params|num_batches_tracked|num_updates|initted|step|decay)"
-    r"|(?:(?:\w+_)?(?:criterions?|loss|losses)(?:_\w+)?|class_weights?|pos_weight|optimizers?|lr_scheduler|scheduler"
-    r"|(?:train|val|valid|test)_(?:acc|accuracy|metric|metrics|loss))(?:\..*)?"
-)
+_SAID: Mapping[str, list[str]] = own_table("training_words")
+#: Other networks of a training script, and what it keeps in a state dict and no forward pass reads.
+_OTHERS = re.compile(rf"(?:module\.)?(?:{'|'.join(_SAID['networks'])})\.")
+_BOOKKEEPING = re.compile(rf"(?:.*\.)?(?:{'|'.join(_SAID['counters'])})|(?:{'|'.join(_SAID['bookkeeping'])})(?:\..*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,14 +298,9 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
             yield each
 
 
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
-#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
-
-
 def unwrapped(key: str, more: frozenset[str] = frozenset()) -> str:
     """Return a key without the usual wrapping attributes and those in `more`."""
-    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
+    while "." in key and key.partition(".")[0] in more.union(_SAID["wrappers"]):
         key = key.partition(".")[2]
     return key
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Triple
+from registry.documents import own_table
 from registry.model import LoadedModel
 
 #: Symmetrised divergence of the first batch norm's input from its running statistics: networks that are fed as they
@@ -48,28 +49,10 @@ def fed_with(model: LoadedModel, how: Preprocess) -> LoadedModel:
     return replace(model, card=model.card.model_copy(update={"preprocess": how}))
 
 
-def _same(value: float) -> Triple:
-    return (value, value, value)
-
-
 #: Name -> the mean, deviation and scale of the normalisations that training code uses.
-NORMALISATIONS: Mapping[str, tuple[Sequence[float], Sequence[float], float]] = {
-    "ImageNet's mean and deviation": (IMAGENET_MEAN, IMAGENET_STD, 1.0),
-    "mean .5, deviation .5": (_same(0.5), _same(0.5), 1.0),
-    "mean .5, deviation .25 (the built-in world's)": (_same(0.5), _same(0.25), 1.0),
-    "CLIP's mean and deviation": (
-        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 1.0,
-    ),
-    "CIFAR's mean and deviation": ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616), 1.0),
-    "pixels in 0..1": (_same(0.0), _same(1.0), 1.0),
-    "pixels in 0..255": (_same(0.0), _same(1.0), 255.0),
-    "ImageNet's mean of 0..255 (Caffe)": ((123.68, 116.779, 103.939), _same(1.0), 255.0),
-    "ImageNet's mean alone": (IMAGENET_MEAN, _same(1.0), 1.0),
-    "ImageNet's deviation alone": (_same(0.0), IMAGENET_STD, 1.0),
-    "ImageNet's, twice": (
-        tuple(m + s * m for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)), [s * s for s in IMAGENET_STD], 1.0
-    ),
-}  # fmt: skip
+NORMALISATIONS: Mapping[str, tuple[list[float], list[float], float]] = {
+    name: (own["mean"], own["std"], own["scale"]) for name, own in own_table("normalisations").items()
+}
 
 
 def renormalised(

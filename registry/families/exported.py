@@ -33,16 +33,8 @@ OPERATORS, _FUNCTIONS = (frozenset(_ALLOWED[kind].split()) for kind in ("operato
 #: a block without gradients, whose own graph is looked at, too. `where` without values has a size that hangs on them.
 _BLOCK = "torch.ops.higher_order.wrap_with_set_grad_enabled"
 _ATEN = re.compile(r"torch\.ops\.aten\.(?!where\.default)(\w+?)_?\.(?!\w*out\b)\w+")
-_PYTHON = re.compile(
-    r"_operator\.(add|sub|mul|floordiv|truediv|mod|neg|pos|eq|ne|lt|le|gt|ge|getitem|and_|or_|not_)"
-    r"|math\.(ceil|floor|sqrt|trunc)|torch\.sym_(int|float|max|min|not|sqrt|ite)"
-)
-#: The kinds of their arguments, and the words among these: modes, and the equation of `einsum`.
-_KINDS = re.compile(r"as_(none|(optional_|nested_)?tensors?|(sym_)?(int|float|bool)s?|int_lists"
-                    r"|scalar_type|memory_format|layout|device)")  # fmt: skip
-_WORDS = re.compile(
-    r"none|tanh|constant|reflect|replicate|circular|floor|trunc|ij|xy|bilinear|bicubic|nearest|sum|mean|prod|amax|amin"
-    r"|backward|ortho|forward|fro|nuc|same|valid"
+_PYTHON, _KINDS, _WORDS, _MEMBERS = (
+    re.compile("|".join(_ALLOWED[kind].split())) for kind in ("python", "kinds", "words", "members")
 )
 _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range")
 _EQUATION = re.compile(r"[A-Za-z., >-]{1,200}")
@@ -53,12 +45,6 @@ _NODES = (
     ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow,
 )  # fmt: skip
 _TEXT = re.compile(r"(?!.*__)[\w.+-]{1,80}")
-
-#: Members of an archive of plain tensors.
-_MEMBERS = re.compile(
-    r"(data/(weights|constants|sample_inputs)/[\w.-]+|models/[\w.-]+\.json|extra/[\w./-]*"
-    r"|archive_format|archive_version|byteorder|\.data/[\w.-]+|\.format_version)"
-)
 
 _ADVICE = (
     "It was refused before it was run. Save it again with a current `torch.export.save`, from a model of plain tensors "
