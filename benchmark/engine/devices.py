@@ -158,16 +158,17 @@ def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedM
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
+    normed = any(isinstance(part, _BatchNorm) for part in parts)
     # Weights that a first pass casts would pass no gradient on if it were made in inference mode.
-    if model.card.gradients:
+    if model.card.gradients and not normed:
         with contextlib.suppress(RuntimeError), torch.inference_mode(mode=False), torch.no_grad():
             model.forward(example(model, 1))
     last = (channels_last or device.startswith("cpu")) and any(isinstance(part, nn.Conv2d) for part in parts)
-    if any(isinstance(part, _BatchNorm) for part in parts):
+    if normed:
         layouts = (torch.channels_last, layout) if last else (layout,)
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
         images = example(model, 2)
-        with full_precision(images.device.type):
+        with full_precision(images.device.type), torch.inference_mode(mode=False):
             plain = model  # its logits are found in whatever the network returns, folded or not
             folded = fold_batch_norm(
                 model.module, images, layouts, lambda module, x: replace(plain, module=module).forward(x)
