@@ -334,7 +334,7 @@ def _registered(
     with suppress(BenchError):  # a file that is gone, or another one now
         if card is not None and not missing_weights(card, shelf.place):
             images = probe(model)
-            twin = load_network(card, shelf.place, device=images.device.type)
+            twin = load_network(card, shelf.place, device=str(images.device))
             fed, theirs = (each.preprocess.model_dump(exclude={"fixed_size"}) for each in (model, twin))
             with torch.no_grad():
                 gap = distance(model.forward(images), twin.forward(images))
