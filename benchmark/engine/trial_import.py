@@ -157,8 +157,8 @@ def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes) ->
 
 
 def _described(observer: ObserverName) -> dict[str, object]:
-    known = published_network(observer)
-    card = {"source": observer.source, "named": observer.name, "family": known.family, "training": [*known.training]}
+    training, family = published_network(observer)
+    card = {"source": observer.source, "named": observer.name, "family": family, "training": [*training]}
     return {name: value for name, value in card.items() if value}
 
 

@@ -59,20 +59,12 @@ def known_source(name: str) -> Source:
     return known_sources().get(name, Source())
 
 
-class PublishedNetwork(NamedTuple):
-    """Recipe and family of a published network; both are empty if nothing is known."""
-
-    training: tuple[str, ...] = ()
-    family: str = ""
-
-
-def published_network(observer: ObserverName) -> PublishedNetwork:
-    """Look up the recipe and family of a published network."""
-    groups = package_table("published_observers.yaml").get(observer.source, ())
-    group = next((group for group in groups if observer.name in group["observers"]), None)
-    return (
-        PublishedNetwork(tuple(group["training"]), group["observers"][observer.name]) if group else PublishedNetwork()
-    )
+def published_network(observer: ObserverName) -> tuple[tuple[str, ...], str]:
+    """Look up the recipe and family of a published network; both are empty if nothing is known."""
+    for group in package_table("published_observers.yaml").get(observer.source, ()):
+        if observer.name in group["observers"]:
+            return tuple(group["training"]), group["observers"][observer.name]
+    return (), ""
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:

@@ -68,13 +68,9 @@ def answers_of(
     left_out = len(others) - len(inside)
     if not inside:
         reason = f"none of the {len(others)} people of '{role}' answered all of these images"
-        if not others:
-            reason = (
-                f"no answers of people to these images of '{role}': people's are imported with "
-                "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
-                "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
-            )
-        return ExperimentAnswers(role=role, observers=(name,), left_out=left_out, reason=reason)
+        return ExperimentAnswers(
+            role=role, observers=(name,), left_out=left_out, reason=reason if others else NEEDS_PEOPLE
+        )
     matched = match([own, *inside.values()])
     clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
     order = {condition: at for at, condition in enumerate(experiment.levels)}
@@ -94,6 +90,10 @@ def answered(trials: Trials) -> bool:
     return bool(len(trials)) and any_answer(trials["response"])
 
 
+NEEDS_PEOPLE = (
+    "no answers of people to these images: `bench data fetch human-trials`, then `bench import trials`; "
+    "in the built-in world `bench run -m 'world-reader-*'`"
+)
 RESAMPLES = 1000
 FEW = 5  # images
 

@@ -19,6 +19,7 @@ from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.experiments import observe
 from suites.human_comparison.against_people import Averages, people, scores_of
 from suites.human_comparison.bootstrap import (
+    NEEDS_PEOPLE,
     ConditionAnswers,
     ExperimentAnswers,
     answers_of,
@@ -29,7 +30,7 @@ from suites.human_comparison.bootstrap import (
 )
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
-from suites.human_comparison.score import NEEDS_PEOPLE, coverage_flag, ood_accuracy
+from suites.human_comparison.score import coverage_flag, ood_accuracy
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.shown_experiments import plan as plain_plan
 

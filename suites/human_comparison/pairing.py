@@ -137,10 +137,9 @@ def _on_own_images(
             conditions = np.unique(condition[saw[:, person]])
             for name in conditions if metric != ACCURACY else ():
                 rows = np.flatnonzero(saw[:, person] & (condition == name))
-                for side, sign in enumerate((1, -1)):
-                    value, each = with_each(metric, right[rows, side], right[rows][:, [2 + person]])
-                    values[side, at] += value[0] / len(conditions)
-                    adds[rows, at] += sign * each[:, 0] / (len(rows) * len(conditions) * k)
+                one, two, share, *_ = added(metric, right[rows][:, np.array([0, 1, 2 + person])], 1, [2])
+                values[:, at] += np.array([one, two]) / len(conditions)
+                adds[rows, at] += share / (len(conditions) * k)
         gap = values[0] - values[1]
         parts = values[0].mean(), values[1].mean(), adds.sum(axis=1), adds, (gap - gap.mean()) / k
         parts = _added_accuracy(right, 1, list(persons)) if metric == ACCURACY else parts

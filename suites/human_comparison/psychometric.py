@@ -38,8 +38,6 @@ class PsychometricCurve:
     threshold: float | None = None  # None: see `reason`
     low: float | None = None  # None: open
     high: float | None = None
-    slope: float | None = None  # per unit of x at the core's midpoint, signed
-    lapse: float | None = None  # share of wrong answers where nothing is distorted
     reason: str = ""  # why there is no threshold
     poor: bool = False  # whether the data are further from the curve than chance explains
 
@@ -81,12 +79,12 @@ def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
         return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
     from scipy.stats import chi2
 
-    deviance, (threshold, log_slope, lapse) = best
+    deviance, (threshold, *_) = best
     inside, free = points.x[np.isfinite(points.x)], len(points.x) - 3
     ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
     level, low, high = (x if x is None or not log else float(10**x) for x in ends)
-    poor, slope = bool(free > 0 and chi2.sf(deviance, free) < POOR), sign * float(np.exp(log_slope))
-    return PsychometricCurve(threshold=level, low=low, high=high, slope=slope, lapse=lapse, poor=poor)
+    poor = bool(free > 0 and chi2.sf(deviance, free) < POOR)
+    return PsychometricCurve(threshold=level, low=low, high=high, poor=poor)
 
 
 def _curve(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:

@@ -15,16 +15,12 @@ from benchmark.stimuli.experiments import Experiment, unanswerable
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
 from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
-from suites.human_comparison.bootstrap import accuracy_draws, interval
+from suites.human_comparison.bootstrap import NEEDS_PEOPLE, accuracy_draws, interval
 from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
 from suites.human_comparison.shown_experiments import BY_ROLE, Shown, shown
 
 METHOD = "bootstrap: images"  # within conditions
-NEEDS_PEOPLE = (
-    "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`; "
-    "in the built-in world `bench run -m 'world-reader-*'`"
-)
 SILENT = f"no answer but '{NO_ANSWER}'"
 
 
@@ -47,18 +43,14 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
 
 def roles_of(trials: Trials, experiments: Shown) -> list[str]:
     """Return the experiments that the observer answered, in the suite's order."""
-    return _among(trials.where(trials["response"] != NO_ANSWER) if len(trials) else trials, experiments)
+    said = set(trials.where(trials["response"] != NO_ANSWER).coded("role").used) if len(trials) else set()
+    return [role for role in experiments if role in said]
 
 
 def silent_roles(trials: Trials, experiments: Shown) -> list[str]:
     """Return the experiments in which every answer is "na": neither accuracy nor agreement was measured there."""
-    answered = roles_of(trials, experiments)
-    return [role for role in _among(trials, experiments) if role not in answered]
-
-
-def _among(trials: Trials, experiments: Shown) -> list[str]:
-    present = trials.coded("role").used if len(trials) else []
-    return [role for role in experiments if role in present]
+    present, answered = set(trials.coded("role").used) if len(trials) else set(), roles_of(trials, experiments)
+    return [role for role in experiments if role in present and role not in answered]
 
 
 def caveats(trials: Trials, experiment: Experiment | None = None) -> tuple[str, ...]:
@@ -86,11 +78,9 @@ def ood_accuracy(trials: Trials, experiments: Shown = BY_ROLE) -> Score:
         reason = "no trial of a condition that enters the average"
         return Score(metric="ood_accuracy", value=None, reason=reason, excluded=len(trials))
     mean = np.mean(draws, axis=0)
-    flags, excluded = (
-        (*coverage_flag(len(draws), len(experiments)), *caveats(own, next(iter(experiments.values())))),
-        len(trials) - len(own),
-    )
-    score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=excluded, flags=flags)
+    flags = (*coverage_flag(len(draws), len(experiments)), *caveats(own, next(iter(experiments.values()))))
+    left = len(trials) - len(own)
+    score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=left, flags=flags)
     bounds = interval(mean)
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 

@@ -92,7 +92,7 @@ def test_experiments_are_told_from_names(path, expected):
 
 
 def test_what_is_known_of_published_networks():
-    assert published_network(ObserverName("error-consistency", "resnet50-trained-on-SIN")).training == ("stylised",)
+    assert published_network(ObserverName("error-consistency", "resnet50-trained-on-SIN"))[0] == ("stylised",)
     assert published_network(ObserverName("vlm_shapebias", "RN50_openai")) == (("language-image",), "clip")
     assert published_network(ObserverName("elsewhere", "resnet50")) == ((), "")
 

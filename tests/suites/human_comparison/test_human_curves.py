@@ -48,7 +48,6 @@ def test_threshold_is_found(make, join, role, threshold):
     curve = fit_curve(BY_ROLE[role], simulate(make, join, role, threshold, rng, slope, n=2000))
     assert curve.threshold == pytest.approx(threshold, rel=0.06)
     assert curve.low < curve.threshold < curve.high and not curve.poor
-    assert (curve.slope, curve.lapse) == (pytest.approx(slope, rel=0.15), pytest.approx(0.05, abs=0.03))
 
 
 @pytest.mark.parametrize(
@@ -150,5 +149,4 @@ def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join
     n = 2000
     right = np.round(n * shares_of(levels(), np.log10(6.0), -6.0, 0.07))
     curve = fitted(make, join, right, n)
-    assert (curve.threshold, curve.lapse) == pytest.approx((6.0, 0.07), rel=0.01)
-    assert curve.slope == pytest.approx(-6.0, rel=0.01) and not curve.poor
+    assert curve.threshold == pytest.approx(6.0, rel=0.01) and not curve.poor
