@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Trials
-from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, shape_or_texture, share
 from benchmark.stimuli.exemplars import exemplars
-from benchmark.stimuli.experiments import Experiment, unanswerable
+from benchmark.stimuli.experiments import Experiment, observe, unanswerable
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, any_answer
 from benchmark.stimuli.roles import sets_of
 
@@ -78,8 +78,6 @@ RATIOS: Mapping[str, Ratio] = {
     **dict.fromkeys(("natural_accuracy", "edges_accuracy", "silhouettes_accuracy"), share(correct)),
     **dict.fromkeys(("shape_bias_alpha0", "shape_bias_alpha1"), shape_or_texture),
 }
-_DECLARED = package_data("suites.cue_conflict", "metrics")
-METRICS = declared_metrics(_DECLARED["metrics"], RATIOS, clusters=exemplars, bounds=(0.0, 1.0))
 
 
 def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
@@ -92,7 +90,6 @@ def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
     return tuple(replace(m, ratio=graded) if m.name == GRADED else m for m in metrics)
 
 
-FIGURES = declared_figures(_DECLARED["figures"])
 ANSWERS_ALONE = "answers alone, without probabilities"
 SILENT = f"no answer but '{NO_ANSWER}'"
 
@@ -102,14 +99,13 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     scores = []
     for metric in metrics_of(config):
         shown = trials.of(metric.role) if len(trials) else trials
-        if metric.role in trials.missing:
-            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
-        elif len(shown) and not any_answer(shown["response"]):
-            scores.append(Score(metric=metric.name, value=None, reason=SILENT, excluded=len(shown), role=metric.role))
-        elif len(shown) and metric.name == GRADED and "probability" not in shown.columns:
-            scores.append(
-                Score(metric=metric.name, value=None, reason=ANSWERS_ALONE, excluded=len(shown), role=metric.role)
-            )
+        reason = trials.missing.get(metric.role, "")
+        if not reason and len(shown):
+            bare = metric.name == GRADED and "probability" not in shown.columns
+            reason = SILENT if not any_answer(shown["response"]) else ANSWERS_ALONE if bare else ""
+        if reason:
+            blank = Score(metric=metric.name, value=None, reason=reason, excluded=len(shown), role=metric.role)
+            scores.append(blank)
         elif len(shown):
             scores.append(ratio_score(metric, shown, flags=unanswerable(config, shown)))
             for name in filter(None, shown.coded("condition").used if config else ()):
@@ -117,3 +113,7 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
             for category in np.unique(shown["shape"]).tolist() if metric.headline else ():
                 scores.append(ratio_score(metric, shown.where(shown["shape"] == category), condition=category))
     return scores
+
+
+DECLARED = declared_suite("suites.cue_conflict", "metrics", RATIOS, plan=plan, observe=observe, score=score)
+METRICS = tuple(replace(metric, clusters=exemplars) for metric in DECLARED.metrics)

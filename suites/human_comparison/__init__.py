@@ -5,6 +5,7 @@ Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 from functools import partial
 
 from benchmark.contracts import Against, Suite
+from benchmark.contracts.declarations import package_data
 from benchmark.stimuli.experiments import Experiment, observe, suite_on
 from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.low_pass import LOW_PASS
@@ -37,12 +38,7 @@ def suite_of(own: Experiment | None) -> Suite:
         averaged=partial(kept, experiments=experiments),
         controls={role: one.control for role, one in experiments.items() if one.control is not None},
         figures=figures_of(experiments),
-        citations=(
-            "Geirhos, Meding and Wichmann (2020). Beyond accuracy: quantifying trial-by-trial behaviour of CNNs and "
-            "humans by measuring error consistency. NeurIPS. arXiv:2006.16736",
-            "Geirhos et al. (2021). Partial success in closing the gap between human and machine vision. NeurIPS. "
-            "arXiv:2106.07411",
-        ),
+        citations=package_data("suites.human_comparison", "metrics")["citations"],
         variants={"low-pass": LOW_PASS},
         of_experiment=suite_of,
     )
