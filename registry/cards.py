@@ -39,7 +39,6 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SIMULATED = "simulated-person"
 TAKEN = ("chance", "people")  # names of reference rows
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
-_CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 #: Longer texts are no names or notes; paths and URLs stay far below.
 LONGEST = 4000
 
@@ -55,10 +54,12 @@ _LARGEST = 4096
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
 
-class Preprocess(BaseModel):
-    """How pixels in [0,1] become the network's input: `(channels(x) * scale - mean) / std`."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model_config = _CONFIG
+
+class Preprocess(_Part):
+    """How pixels in [0,1] become the network's input: `(channels(x) * scale - mean) / std`."""
 
     size: int = Field(gt=0, le=4096)  # side of the square input, in pixels
     resize: int = Field(gt=0, le=8192)  # side to which natural images are scaled before the centre crop
@@ -96,30 +97,24 @@ class Preprocess(BaseModel):
         return self
 
 
-class Reported(BaseModel):
+class Reported(_Part):
     """A score that the model's authors or a survey report. `where` names the table, page or repository."""
-
-    model_config = _CONFIG
 
     metric: str
     value: float
     where: str
 
 
-class Checkpoint(BaseModel):
+class Checkpoint(_Part):
     """The point of a training run at which a model was saved: the run's name, and the step or epoch."""
-
-    model_config = _CONFIG
 
     run: str = Field(min_length=1, max_length=200)
     step: int = Field(ge=0)
     unit: Literal["step", "epoch"] = "step"
 
 
-class Certificate(BaseModel):
+class Certificate(_Part):
     """What a comparison with the user's own code found: the same decisions on n photographs."""
-
-    model_config = _CONFIG
 
     script: str
     code: Digest  # of its network's and transform's code
@@ -137,10 +132,8 @@ class Certificate(BaseModel):
         )
 
 
-class InputCheck(BaseModel):
+class InputCheck(_Part):
     """How a network answered photographs of its classes when it was registered."""
-
-    model_config = _CONFIG
 
     photographs: str  # the set
     n: int = Field(ge=1)
@@ -149,10 +142,8 @@ class InputCheck(BaseModel):
     at_chance: bool = False  # under every usual input and order
 
 
-class ModelCard(BaseModel):
+class ModelCard(_Part):
     """A card describes a model: its origin, preprocessing, label space and authors."""
-
-    model_config = _CONFIG
 
     name: str
     source: Source

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 
 
 _FOLDER = Path(__file__).parent / "label_spaces"
-#: Larger ImageNets: label space -> the WordNet id list that timm ships for it, one id per output.
-_SYNSETS = {
-    "imagenet12k": "imagenet12k_synsets.txt",
-    "imagenet21k": "imagenet21k_goog_synsets.txt",
-    "imagenet21k-miil": "imagenet21k_miil_synsets.txt",
-    "imagenet22k": "imagenet22k_synsets.txt",
-    "imagenet22k-ms": "imagenet22k_ms_synsets.txt",
-}
+_SYNSETS: Mapping[str, str] = own_table("label_spaces/synsets")
 LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, "world16")
 
 

@@ -247,7 +247,7 @@ def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factorie
     state = import_module(factories).seeded().state_dict()
     path = with_statistics(tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma"))
     arch = f"python:{factories}:Net"
-    with pytest.raises(CardError, match="--size"):
+    with pytest.raises(CardError, match="Give size"):
         register("mine", arch, path, labels=nine, **folders)
     card, _ = register("mine", arch, path, labels=nine, size=32, **folders)
     assert card.preprocess.mean == (0.1, 0.2, 0.3)
