@@ -3,12 +3,13 @@
 are not qualities of a network and are not tested. N is every image shown, never only the clean-correct ones."""
 
 from collections.abc import Iterator
-from math import inf
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmark.contracts import Metric, Ratio
+from benchmark.contracts.declarations import package_data
 from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference_budget
@@ -17,27 +18,15 @@ from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat
 LISTED = "natural (RobustBench's list)"
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
-#: Budgets with a metric of their own, beside the headline's: name, norm, epsilon, title.
-BUDGETS: tuple[tuple[str, NormName, float, str], ...] = (
-    ("robust_linf_1", "linf", 1 / 255, "linf 1/255"),
-    ("robust_linf_8", "linf", 8 / 255, "linf 8/255"),
-    ("robust_l2_1", "l2", 1.0, "l2 1"),
-)
+#: Budgets with a metric of their own, beside the headline's.
+BUDGETS: tuple[tuple[str, NormName, float], ...] = (
+    ("robust_linf_1", "linf", 1 / 255), ("robust_linf_8", "linf", 8 / 255), ("robust_l2_1", "l2", 1.0),
+)  # fmt: skip
 
 
 def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
     """Return the metrics that a configuration can give."""
-    clean = "right answers without attack, on the same images"
-    passes = "gradient passes (forward and backward of one image) that the attacks needed, per image shown"
-    return (
-        *_budgets(config),
-        _metric(
-            "clean_accuracy", "clean", clean, share(lambda trials: trials["clean_correct"].astype(bool)), clean=True
-        ),
-        *(metric for threat in config.threats for metric in _of_threat(config, threat)),
-        *_of_linf(config),
-        _metric("gradient_passes", "passes", passes, direction="none", shown=False, span=(0.0, inf)),
-    )
+    return tuple(_metrics(config))
 
 
 def robust_at(norm: str, epsilon: float) -> Ratio:
@@ -66,53 +55,35 @@ def area(threat: Threat) -> Ratio:
     return share(lambda trials: (trials[f"{threat.norm}_epsilon"][:, None] > grid * CLOSE) @ weights)
 
 
-def _budgets(config: AdversarialConfig) -> Iterator[Metric]:
+def _metrics(config: AdversarialConfig) -> Iterator[Metric]:
     first = config.threats[0]
-    label = first.label(reference_budget(first))
-    text = f"images that no attack breaks within {label} (other budgets as conditions)"
-    ratio = robust_at(first.norm, reference_budget(first))
-    yield _metric(
-        "robust_accuracy",
-        f"robust {label}",
-        text,
-        ratio,
-        headline=True,
-        plain="recognise {} of 100 images under attack",
-    )
-    for name, norm, epsilon, title in BUDGETS:
+    budget = reference_budget(first)
+    yield _metric("robust_accuracy", robust_at(first.norm, budget), label=first.label(budget))
+    for name, norm, epsilon in BUDGETS:
         threat = config.threat(norm)
         if threat is None or not np.isclose(threat.epsilons, epsilon).any():
             continue
-        if threat is first and np.isclose(epsilon, reference_budget(first)):
-            continue
-        text = f"images that no attack breaks within {threat.label(epsilon)}"
-        shown = epsilon <= reference_budget(threat) * CLOSE or len(threat.epsilons) == 2
-        yield _metric(name, title, text, robust_at(norm, epsilon), shown=shown)
+        if threat is not first or not np.isclose(epsilon, budget):
+            shown = epsilon <= reference_budget(threat) * CLOSE or len(threat.epsilons) == 2
+            metric = _metric("budget", robust_at(norm, epsilon), label=threat.label(epsilon))
+            yield replace(metric, name=name, shown=shown)
+    yield _metric("clean_accuracy", share(lambda trials: trials["clean_correct"].astype(bool)))
+    for threat in config.threats:
+        norm, words = threat.norm, {"norm": threat.norm, "unit": f" in 1{threat.unit}" if threat.unit else ""}
+        if len(threat.epsilons) > 2:
+            yield replace(_metric("auc", area(threat), **words), name=f"auc_{norm}")
+        yield replace(_metric("median", **words), name=f"median_{norm}", shown=config.bisect > 0)
+        if config.stages:
+            yield replace(_metric("beyond_ce", **words), name=f"beyond_ce_{norm}")
+    if (linf := config.threat("linf")) is not None:
+        at = int(np.argmin(np.abs(np.array(linf.epsilons) - reference_budget(linf))))
+        yield _metric("fgsm_accuracy", stands("fgsm_broken", at), label=linf.label(linf.epsilons[at]))
+        if config.transfer:
+            yield _metric("transfer_accuracy", stands("transfer_broken", at), label=linf.label(linf.epsilons[at]))
+    yield _metric("gradient_passes")
 
 
-def _of_threat(config: AdversarialConfig, threat: Threat) -> Iterator[Metric]:
-    norm, unit = threat.norm, f" in 1{threat.unit}" if threat.unit else ""
-    if len(threat.epsilons) > 2:
-        text = f"area under robust accuracy over log2 epsilon, {norm}"
-        yield _metric(f"auc_{norm}", f"{norm} area", text, area(threat), bounds=(0.0, 1.0))
-    text = f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)"
-    yield _metric(f"median_{norm}", f"median {norm}", text, shown=config.bisect > 0, span=(0.0, inf))
-    if config.stages:
-        text = "images that a margin, a DLR or a search breaks and no cross entropy does, at the reference budget"
-        yield _metric(f"beyond_ce_{norm}", f"beyond CE {norm}", text, direction="none", shown=False)
-
-
-def _of_linf(config: AdversarialConfig) -> Iterator[Metric]:
-    if (threat := config.threat("linf")) is None:
-        return
-    at = int(np.argmin(np.abs(np.array(threat.epsilons) - reference_budget(threat))))
-    label = threat.label(threat.epsilons[at])
-    text = f"images that one sign step of {label} does not break; each epsilon on its own"
-    yield _metric("fgsm_accuracy", "FGSM", text, stands("fgsm_broken", at), shown=False)
-    if config.transfer:
-        text = f"images that no perturbation of {label} made on another network breaks; each epsilon on its own"
-        yield _metric("transfer_accuracy", "transfer", text, stands("transfer_broken", at))
-
-
-def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:
-    return Metric(name=name, title=title, definition=text, role=ROLE, ratio=ratio, **{"span": (0.0, 1.0), **more})
+def _metric(kind: str, ratio: Ratio | None = None, **words: str) -> Metric:
+    declared: dict[str, Any] = {"span": (0.0, 1.0), **package_data("suites.adversarial", "metrics")[kind]}
+    own = {field: value.format(**words) if isinstance(value, str) else value for field, value in declared.items()}
+    return Metric(name=kind, role=ROLE, ratio=ratio, **own)
