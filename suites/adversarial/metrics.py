@@ -84,6 +84,6 @@ def _metrics(config: AdversarialConfig) -> Iterator[Metric]:
 
 
 def _metric(kind: str, ratio: Ratio | None = None, **words: str) -> Metric:
-    declared: dict[str, Any] = {"span": (0.0, 1.0), **package_data("suites.adversarial", "metrics")[kind]}
-    own = {field: value.format(**words) if isinstance(value, str) else value for field, value in declared.items()}
+    own: dict[str, Any] = {"span": (0.0, 1.0), **package_data("suites.adversarial", "metrics")[kind]}
+    own |= {field: text.format(**words) for field, text in own.items() if isinstance(text, str)}
     return Metric(name=kind, role=ROLE, ratio=ratio, **own)
