@@ -72,9 +72,9 @@ def _metrics(config: AdversarialConfig) -> Iterator[Metric]:
         norm, words = threat.norm, {"norm": threat.norm, "unit": f" in 1{threat.unit}" if threat.unit else ""}
         if len(threat.epsilons) > 2:
             yield replace(_metric("auc", area(threat), **words), name=f"auc_{norm}")
-        yield replace(_metric("median", **words), name=f"median_{norm}", shown=config.bisect > 0)
+        yield replace(_metric("median", None, **words), name=f"median_{norm}", shown=config.bisect > 0)
         if config.stages:
-            yield replace(_metric("beyond_ce", **words), name=f"beyond_ce_{norm}")
+            yield replace(_metric("beyond_ce", None, **words), name=f"beyond_ce_{norm}")
     if (linf := config.threat("linf")) is not None:
         at = int(np.argmin(np.abs(np.array(linf.epsilons) - reference_budget(linf))))
         yield _metric("fgsm_accuracy", stands("fgsm_broken", at), label=linf.label(linf.epsilons[at]))
