@@ -171,6 +171,7 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
 Passed = Callable[[int], None]
 #: A label space, and what stands for its categories if it is an experiment's own (`Suite.categories`).
 Space = tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]
+Views = dict[Space, View]
 
 
 class Reporter(Protocol):
@@ -211,21 +212,12 @@ class _Cell:
 
     asked: Sequence[Job]
     chunk: int
+    block: Block
     making: Future[Shown] | None = None  # its images, made ahead
     pixels: Shown | None = None  # until the last network has them, if all see the same
     answers: list[Chunk] = field(default_factory=list)
     #: Networks, and images that they are to be shown again, with their logits.
     again: list[tuple[LoadedObserver, torch.Tensor, torch.Tensor]] = field(default_factory=list)
-
-    @property
-    def block(self) -> Block:
-        """What is shown."""
-        return self.asked[0].block
-
-    @property
-    def ahead(self) -> bool:
-        """Whether the processor makes the images."""
-        return self.block.transform is not None and self.block.transform.on_processor
 
 
 #: Yields whenever other work may be queued while the device computes.
@@ -284,10 +276,10 @@ class InferenceLoop:
                         job.fail(error)
             self.decoded += len(ready.images)
             asked = ([job for job in block_jobs if chunk in job.chunks] for block_jobs in blocks)
-            cells = [_Cell(asked=own, chunk=chunk) for own in asked if own]
+            cells = [_Cell(asked=own, chunk=chunk, block=own[0].block) for own in asked if own]
             index = chunk_index(jobs[0].block.stimuli, chunk)
             for i, cell in enumerate(cells):
-                coming = [other for other in cells[i:] if other.ahead and self.queue.ahead and ready.here is not None]
+                coming = [other for other in cells[i:] if self._made_here(other.block) and ready.here is not None]
                 for other in coming[:AHEAD]:
                     other.making = other.making or makers.submit(self._pixels, other.block, None, index, ready)
                 parts = [self._part(cell, own, ready) for own in grouped(cell.asked, lambda job: id(job.loaded))]
@@ -325,6 +317,10 @@ class InferenceLoop:
         here = devices.pinned(pixels, self.device)
         return _Decoded(images=images, each=each, pixels=self._there(here), here=here)
 
+    def _made_here(self, block: Block) -> bool:
+        """Return whether the processor makes images for a network that is elsewhere."""
+        return self.queue.ahead and block.transform is not None and block.transform.on_processor
+
     def _there(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return pixels on the device, where the second stream fetches them."""
         with self.queue.beside():
@@ -345,7 +341,7 @@ class InferenceLoop:
         for own, pixels in shown:
             ready = _Decoded(images=images, each=map, pixels=pixels, here=pixels)
             given = self._pixels(block, feed, index[own], ready)
-            yield own, self._view(feed, block, space, index[own], given, batch)
+            yield own, self._view(feed, block, space=space, index=index[own], pixels=given, batch=batch)
 
     def _part(self, cell: _Cell, jobs: Sequence[Job], ready: _Decoded) -> _Work:
         """Answer a cell for one observer."""
@@ -364,13 +360,14 @@ class InferenceLoop:
                 self.reporter.work(loaded.name, counted)
 
         try:
-            pixels, views = cell.pixels, dict[Space, View]()
+            pixels, views = cell.pixels, Views()
             if pixels is None and network:
                 pixels = cell.making.result() if cell.making else self._pixels(cell.block, network, index, ready)
                 cell.pixels = pixels if ready.pixels is not None else None
+            view = partial(self._view, loaded.observer, cell.block, index=index, pixels=pixels, passed=passed)
             if pixels is not None and self.queue.ahead:
-                views = yield from self._begun(cell, jobs, index, pixels, passed)
-            answers = self._answer(jobs, index, pixels, passed, views)
+                views = yield from self._begun(cell, jobs, pixels, view)
+            answers = self._answer(jobs, index, view, views)
         except FAILURES as error:  # the boundary of one observer's work
             for job in jobs:
                 job.fail(error)
@@ -382,20 +379,17 @@ class InferenceLoop:
         self.reporter.advance(loaded.name, len(index) * len(answers))
 
     def _begun(
-        self, cell: _Cell, jobs: Sequence[Job], index: NDArray[np.int64], pixels: Shown, passed: Passed
-    ) -> Generator[None, None, dict[Space, View]]:
+        self, cell: _Cell, jobs: Sequence[Job], pixels: Shown, make: Callable[..., View]
+    ) -> Generator[None, None, Views]:
         """Return the views of a chunk once their answers are on the processor, near-ties included."""
         views, loaded = dict[Space, NetworkView](), jobs[0].loaded
         for image in pixels if isinstance(pixels, list) else [pixels]:
             self.queue.hand_over(image)
         with suppress(*FAILURES):  # it comes again where a suite asks
-            for place in {(job.space, tuple(job.suite.categories.items())): None for job in jobs}:
-                view = self._view(loaded.observer, cell.block, place, index, pixels, loaded.batch, passed)
-                if not isinstance(view, NetworkView):
-                    continue
+            for space in dict.fromkeys(map(_space, jobs)):
+                view = views[space] = cast(NetworkView, make(space=space, batch=loaded.batch))
                 view.queue = self.queue
                 assert view.arriving is not None  # by the next copy
-                views[place] = view
                 if again := view.again():
                     cell.again.append((loaded, *again))
         yield
@@ -405,14 +399,13 @@ class InferenceLoop:
         if undecided:
             yield  # they come with the answers to the next cell,
             yield  # which are read while the one after it is computed
-        return cast("dict[Space, View]", views)
+        return cast(Views, views)
 
     def _proof(self, cells: Sequence[_Cell], done: deque[_Cell]) -> _Work:
         """Compare the parameters with those at the beginning, and images of a chunk with themselves shown again, in
         batches; then the cells of the chunk are `done`."""
-        asked = {id(job.loaded): job.loaded for cell in cells for job in cell.asked}
         arriving = list[tuple[LoadedObserver, TunedModel, Callable[[], Checksum], Arriving | None]]()
-        for loaded in asked.values():
+        for loaded in {id(job.loaded): job.loaded for cell in cells for job in cell.asked}.values():
             network = loaded.observer
             if isinstance(network, TunedModel) and network.module is not None and not loaded.failure:
                 gaps = gaps_again(network, [row[1:] for cell in cells for row in cell.again if row[0] is loaded])
@@ -435,8 +428,7 @@ class InferenceLoop:
     def _pixels(self, block: Block, feed: TunedModel | None, index: NDArray[np.int64], ready: _Decoded) -> Shown:
         """Return the images of a chunk as a network is shown them: resized, cropped and transformed. feed: None for
         images that the processor makes in another thread."""
-        transform = block.transform
-        here = self.queue.ahead and transform is not None and transform.on_processor
+        transform, here = block.transform, self._made_here(block)
         shown = ready.here if here else ready.pixels
         if shown is None:
             assert feed
@@ -459,12 +451,7 @@ class InferenceLoop:
         return changed if isinstance(shown, list) else changed[0]
 
     def _answer(
-        self,
-        jobs: Sequence[Job],
-        index: NDArray[np.int64],
-        pixels: Shown | None,
-        passed: Passed,
-        views: dict[Space, View],
+        self, jobs: Sequence[Job], index: NDArray[np.int64], make: Callable[..., View], views: Views
     ) -> dict[str, dict[str, Array]]:
         """Return one observer's answers under every suite that asks, by key, without failed work. views: begun ones."""
         loaded = jobs[0].loaded
@@ -472,7 +459,7 @@ class InferenceLoop:
         while True:
             try:
                 with working_threads(network.tuning.threads if network else torch.get_num_threads()):
-                    answers = self._columns(jobs, index, pixels, passed, views)
+                    answers = self._columns(jobs, index, make, views)
                 break
             except RuntimeError as error:  # out of memory: halve the device batch and continue
                 views = {}
@@ -489,12 +476,7 @@ class InferenceLoop:
         return answers
 
     def _columns(
-        self,
-        jobs: Sequence[Job],
-        index: NDArray[np.int64],
-        pixels: Shown | None,
-        passed: Passed,
-        views: dict[Space, View],
+        self, jobs: Sequence[Job], index: NDArray[np.int64], make: Callable[..., View], views: Views
     ) -> dict[str, dict[str, Array]]:
         """Return the answers to one chunk by observation key. Only running out of memory is raised."""
         answers = dict[str, dict[str, Array]]()
@@ -502,11 +484,10 @@ class InferenceLoop:
             if job.failed:
                 continue
             try:
-                place = job.space, tuple(job.suite.categories.items())
-                if place not in views:
-                    loaded = job.loaded
-                    views[place] = self._view(loaded.observer, job.block, place, index, pixels, loaded.batch, passed)
-                kept = job.suite.observe(job.suite.config, views[place])
+                space = _space(job)
+                if space not in views:
+                    views[space] = make(space=space, batch=job.loaded.batch)
+                kept = job.suite.observe(job.suite.config, views[space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}
                 for name, values in columns.items():
                     if values.shape[:1] != index.shape:
@@ -524,6 +505,7 @@ class InferenceLoop:
         self,
         observer: TunedModel | IdealObserver,
         block: Block,
+        *,
         space: Space,
         index: NDArray[np.int64],
         pixels: Shown | None,
@@ -546,6 +528,10 @@ class InferenceLoop:
             device=self.device,
             passed=passed,
         )
+
+
+def _space(job: Job) -> Space:
+    return job.space, tuple(job.suite.categories.items())
 
 
 def _sees_pixels(job: Job) -> bool:
