@@ -122,7 +122,7 @@ class NetworkView(_ChunkOfStimuli):
         step = 1 if isinstance(self.pixels, list) or self.device.startswith("cpu") else TIES
         for i in range(0, len(rows), step):
             some = rows[i : i + step]
-            filled = torch.from_numpy(np.resize(some, step)).to(self.device, non_blocking=True)
+            filled = torch.from_numpy(np.resize(some, step)).to(self.pixels[0].device, non_blocking=True)
             shown = self._input(slice(some[0], some[0] + 1) if step == 1 else filled)
             parts.append(decide(self.plain(shown), self._decided)[: len(some)])
         return (rows, self._carried(torch.cat(parts).float())) if parts else None

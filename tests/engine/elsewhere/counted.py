@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pretend_device
-from engine_toys import Bench, make_stimuli, network, toy_suite
+from engine_toys import HALF, Bench, make_stimuli, network, toy_suite
 
 from benchmark.contracts import Block
 from benchmark.engine import devices, inference, model_view
@@ -62,7 +62,10 @@ def counted(bench, shown, batch):
 def told(folder, device, kind):
     """How a run of a network ends, and its answers."""
     bench = Bench(Path(folder) / f"{device}-{kind}")
-    report = bench.run([network("net", kind)], [toy_suite(make_stimuli(300))], batch=16, device=device)
+    # The other network is shown other pixels, so that none are shared.
+    other = network("other", "Pooled").model_copy(update={"preprocess": HALF.model_copy(update={"resize": 40})})
+    shown = (Block(stimuli=make_stimuli(300), role="toys", presentation="card"),)
+    report = bench.run([network("net", kind), other], [toy_suite(shown)], batch=16, device=device)
     trials = bench.trials("net")
     return [*report.failed.values()], [trials[name].tolist() for name in ("response", "probability") if name in trials]
 

@@ -158,7 +158,8 @@ def carried_out(operation, *arguments, **options):
     )
     own = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
     strange = [tensor for tensor in tensors if tensor.dim() and not isinstance(tensor, Elsewhere)]
-    if own and strange and name not in CROSSING | INDEXING:
+    indexing = name in INDEXING and isinstance(arguments[0], Elsewhere)
+    if own and strange and not indexing and name not in CROSSING:
         raise RuntimeError(f"Expected all tensors to be on the same device: {operation} got {NAME}:0 and cpu")
     device = options.get("device")
     plain = {key: mapped(home, value) for key, value in options.items() if key not in ("device", "pin_memory")}
