@@ -292,14 +292,26 @@ def imports_by_space(store: Store, observer: str | None = None) -> list[Imported
 def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = None) -> Trials | None:
     """Return an observer's trials under a suite: imported ones, otherwise those of its newest scores; None without any.
     sets: the stimulus sets to prefer if there are several, so that two observers are compared on the same images."""
-    every = imports_by_space(store, who)
-    if imported := [(imports, by_role) for imports in every for by_role in imports.of(suite).values()]:
-        imports, by_role = max(imported, key=lambda pair: len(pair[0].covered(pair[1], sets or {})))
-        training = next(row.training for row in store.observers(names=(who,)))
-        return imports.trials(by_role, {role: row.stimuli for role, row in sorted(by_role.items())}, training)
-    own = [scored for scored in scored_trials(store, suite, who) if scored.observations]
-    preferred = [scored for scored in own if sets and dict(scored.scores.stimuli) == dict(sets)]
-    return (preferred[:1] or own[-1:])[0].read(store) if own else None
+    return trials_of_observers(store, suite, {who: sets or {}}).get(who)
+
+
+def trials_of_observers(store: Store, suite: Suite, wanted: Mapping[str, Sets]) -> dict[str, Trials]:
+    """Return the trials of several observers as `observer_trials` does. wanted: observer -> sets to prefer."""
+    one = next(iter(wanted)) if len(wanted) == 1 else None  # of several, what all of them answered is looked up once
+    found, own = {}, defaultdict[str, list[ScoredTrials]](list)
+    imported = [(imports, imports.of(suite)) for imports in imports_by_space(store, one)]
+    training = {row.name: row.training for row in store.observers()}
+    for scored in scored_trials(store, suite, one):
+        own[scored.observer.name] += [scored] if scored.observations else []
+    for who, sets in wanted.items():
+        if answered := [(imports, rows[who]) for imports, rows in imported if who in rows]:
+            imports, by_role = max(answered, key=lambda pair: len(pair[0].covered(pair[1], sets)))
+            digests = {role: row.stimuli for role, row in sorted(by_role.items())}
+            found[who] = imports.trials(by_role, digests, training[who])
+        elif own[who]:
+            preferred = [scored for scored in own[who] if sets and dict(scored.scores.stimuli) == dict(sets)]
+            found[who] = (preferred[:1] or own[who][-1:])[0].read(store)
+    return found
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ The document is not trusted: the store's own functions write the rows, and score
 
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.api.imports import recorded, score_again
+from benchmark import plugins
+from benchmark.api.imports import recorded
 from benchmark.contracts import CHUNK, Observer, Stimuli
 from benchmark.display import printable
-from benchmark.engine.score_shards import owed_text
-from benchmark.engine.scoring import same_score
+from benchmark.engine.scoring import Scorer, same_score
 from benchmark.failures import ScoresError, StoreError
+from benchmark.identity import Codes
 from benchmark.leaderboard.leaderboard_document import (
     Document,
     ExportedObserver,
@@ -27,7 +28,7 @@ from benchmark.leaderboard.leaderboard_document import (
 )
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, Store, open_store
 from benchmark.store.codec import decode
-from registry.user_errors import some_of
+from registry.user_errors import foreign, some_of
 
 Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 Sets = Mapping[int, ExportedScoreSet]
@@ -80,8 +81,9 @@ def write_trials(
         for row in document.observers
         if row.name in names and row.kind not in ("group", "reported")
     }
+    asked = {row.stimuli for row in observations.values()} - {note.digest for note in store.stimuli_names()}
     for shown in document.stimuli:
-        if shown.digest in {row.stimuli for row in observations.values()}:
+        if shown.digest in asked:
             store.put_stimuli(stimuli_of(shown))
     chunks = defaultdict(list)
     for chunk in document.chunks:
@@ -106,25 +108,29 @@ def write_trials(
     return ids
 
 
-def score_documented(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> int:
-    """Score the trials of these observers (name -> id) and what depends on them; return how many score sets are new."""
-    put_owed(store, run, document, sets, ids)
-    return score_again(store, run, ",".join(sorted({scored.suite for scored in sets.values()}))).new_sets
-
-
-def put_owed(store: Store, run: str, document: Document, sets: Sets, ids: Mapping[str, str]) -> None:
-    """Record which trials of these observers (name -> id) are scored together."""
+def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> Iterator[tuple[str, list[Observation]]]:
+    """Yield a suite and the observations that are scored together, for each score set of these observers (name -> id
+    in the store)."""
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():
-        if number not in sets or name not in ids:
-            continue
-        rows = [observed[key] for key in sets[number].observations]
-        own = [row for row in rows if row.suite != IMPORTED and kinds[row.observer] == kinds[name]]
-        if own:
-            observations = [Observation(**row.model_dump()) for row in own]
-            owed = owed_text(observations, own[0].details.get("missing", {}))
-            store.put_outcome(run, ids[name], (name, sets[number].suite, sets[number].space), "partial", detail=owed)
+        if number in sets and name in ids:
+            rows = [observed[key] for key in sets[number].observations]
+            own = [row for row in rows if row.suite != IMPORTED and kinds[row.observer] == kinds[name]]
+            if own:
+                named = {"observer": ids[name]}
+                yield sets[number].suite, [Observation(**row.model_dump() | named) for row in own]
+
+
+def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Observation]]]) -> int:
+    """Score observations of a suite that belong together, then imported ones; return how many score sets are new.
+    Raises ScoresError for trials that a suite cannot score."""
+    suites, codes = plugins.find_suites().suites, Codes()
+    scorers = {name: Scorer(store=store, run=run, suite=suite, codes=codes) for name, suite in suites.items()}
+    with foreign("trials", "", ScoresError, "The suite expects other columns."):
+        known = ((scorers[name], rows) for name, rows in parts if name in scorers)
+        own = sum(scorer.observer(rows, rows[0].details.get("missing", {})) for scorer, rows in known)
+        return own + sum(scorer.imported() for scorer in scorers.values())
 
 
 def subject_of(row: ScoreRow | ExportedScore) -> Subject:

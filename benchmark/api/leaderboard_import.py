@@ -16,12 +16,13 @@ from benchmark.api.document_trials import (
     bring_in,
     different_scores,
     score_documented,
+    scored_together,
     staged,
     stimuli_of,
     subject_of,
     with_trials,
 )
-from benchmark.api.imports import recorded
+from benchmark.api.imports import recorded, score_again
 from benchmark.api.options import Db, Option, command_line
 from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
@@ -110,7 +111,8 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
         report.trials, report.refused = bring_in(store, theirs, document, run)
         if report.trials:
             ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
-            report.scored = score_documented(store, run, document, answered, ids)
+            report.scored = score_documented(store, run, scored_together(document, answered, ids))
+            report.scored += score_again(store, run, ",".join(sorted({s.suite for s in answered.values()}))).new_sets
         made = [score for sets in by_observer.values() for key in sets.keys() & answered for score in sets[key]]
         older = {
             (score.suite, score.version)

@@ -26,6 +26,7 @@ from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
 from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools
+from benchmark.observer_trials import trials_of_observers
 from benchmark.settings import Settings
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_pairs, sampled_ratio
@@ -182,8 +183,8 @@ def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, cells:
     metric = scorer.suite.metric(head.metric)
     stored = {scored.id: scored.stimuli for scored in scorer.store.score_sets(scorer.suite.name)}
     sets = [stored.get(cell.source.set_id, {}) for cell in cells]
-    pairs = zip(networks, sets, strict=True)
-    trials = [one for n, own in pairs if (one := scorer.trials(n.name, frozenset(own.items()))) is not None]
+    wanted = {network.name: own for network, own in zip(networks, sets, strict=True)}
+    trials = [*trials_of_observers(scorer.store, scorer.suite, wanted).values()]
     values = np.array([network.values[head.suite] for network in networks])
     answers, over = NetworkAnswers(values, fixed_images, min(cell.n for cell in cells)), "networks (these images)"
     if len(trials) == len(networks):  # otherwise scores without trials

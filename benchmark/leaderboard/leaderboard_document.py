@@ -1,6 +1,8 @@
 """A whole leaderboard as one document: every score with its conditions, its provenance and its trials (version 1 has no
 trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the types below."""
 
+import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,7 +14,7 @@ from benchmark.contracts import CHUNK
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.failures import ScoresError
-from registry.documents import parse_json, read_json, texts_in
+from registry.documents import parse_json, read_json
 from registry.user_errors import foreign
 
 T = TypeVar("T")
@@ -133,6 +135,7 @@ class ExportedChunk(StrictModel):
     payload: str
 
 
+_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")  # in JSON
 #: The first fault is enough: a list of 300,000 empty objects has some million.
 Rows = Annotated[tuple[T, ...], FailFast()]
 
@@ -191,7 +194,8 @@ def checked_part(kind: type[Part], path: Path, plain: Any, expected: str = "") -
     """Return plain data from `path` as a document or a part of one; parts in it are taken as they are. Raises
     ScoresError."""
     with foreign("leaderboard document", path, ScoresError, expected):
-        if any(b"\0" in text.encode() for text in texts_in(plain)):  # no leaderboard holds it, nor halves of characters
+        # No leaderboard holds NUL characters or, which cannot be encoded, halves of characters.
+        if _NUL.search(json.dumps(plain, ensure_ascii=False, default=lambda _: None).encode()):
             raise ValueError("a text has a NUL character")
         try:
             return kind.model_validate(plain)

@@ -9,22 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-from benchmark import plugins
 from benchmark.api.attestations import read_attestations
-from benchmark.api.document_trials import put_owed, with_trials, write_trials
+from benchmark.api.document_trials import score_documented, scored_together, with_trials, write_trials
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboard_import import foreign_card, import_document
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
-from benchmark.engine.score_shards import complete_parts
-from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError
-from benchmark.identity import Codes
 from benchmark.leaderboard.leaderboard_document import ExportedObserver
 from benchmark.leaderboard.submission_files import RETRACTED, Submission, read_submission
 from benchmark.report.site import build
 from benchmark.report.writing import Site, slug
-from benchmark.store import Store, open_store
+from benchmark.store import Observation, Store, open_store
 from benchmark.store.sql import later
 from benchmark.variables import read_settings
 from registry.documents import read_json
@@ -94,7 +90,7 @@ def read_entries(board: BoardFolder) -> list[SubmissionEntry]:
 
 def _score(store: Store, board: BoardFolder, entries: list[SubmissionEntry]) -> None:
     """Write the trials of submissions into the board's leaderboard, and score all of them."""
-    suites, codes = plugins.find_suites().suites.values(), Codes()
+    parts: list[tuple[str, list[Observation]]] = []
     with store.together(), recorded(store, BUILD) as run:
         for entry in entries:
             path, shown = board.folder / entry.place, entry.shown
@@ -102,13 +98,10 @@ def _score(store: Store, board: BoardFolder, entries: list[SubmissionEntry]) -> 
             if sets := with_trials(document):
                 card_of = partial(foreign_card, program=document.program, source="board")
                 ids = write_trials(store, run, document, sets, card_of)
-                put_owed(store, run, document, sets, {shown.name: ids[shown.name]})
+                parts += scored_together(document, sets, {shown.name: ids[shown.name]})
             else:
                 import_document(store, path, document, "board", f"{BUILD} {entry.place}")
-        for error in complete_parts(store, run, [*suites], codes).failed.values():
-            raise error
-        for suite in suites:
-            Scorer(store=store, run=run, suite=suite, codes=codes).imported()
+        score_documented(store, run, parts)
 
 
 def build_board(
