@@ -89,7 +89,10 @@ PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "
 
 def environment_record(device: str, threads: int) -> dict[str, Any]:
     """Return versions of packages and components, machine, GPU and code revision, as plain data."""
-    torch = sys.modules.get("torch")
+    torch, packages = sys.modules.get("torch"), dict[str, str | None].fromkeys(PACKAGES)
+    for name in PACKAGES[1:]:  # an editable install of this one states the version at which it was installed
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -97,20 +100,10 @@ def environment_record(device: str, threads: int) -> dict[str, Any]:
         "device": device,
         "gpu": str(torch.cuda.get_device_name(device)) if torch and device.startswith("cuda") else None,
         "threads": threads,
-        "packages": _packages(),
+        "packages": {**packages, "gestaltbench": __version__},
         "components": dict(VERSIONS),
         "code": _revision(Path(__file__).resolve().parents[1]),
     }
-
-
-@cache
-def _packages() -> dict[str, str | None]:
-    packages: dict[str, str | None] = dict.fromkeys(PACKAGES)
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            packages[name] = version(name)
-    # An editable install states the version at which it was installed.
-    return {**packages, "gestaltbench": __version__}
 
 
 @cache  # the running code is what was imported, even if files are edited later

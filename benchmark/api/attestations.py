@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -20,16 +19,16 @@ from pydantic import Field
 from benchmark.api.leaderboards import Selection
 from benchmark.api.reproduction import provenance
 from benchmark.api.running import RunPlan, RunRequest, Silent, devices_and_policy, prepare
-from benchmark.api.submissions import OWNER, BoardFolder, git_user, rescored
+from benchmark.api.submissions import OWNER, BoardFolder, scored_again
 from benchmark.failures import BenchError, ScoresError, UsageError
 from benchmark.identity import environment_record
 from benchmark.leaderboard.leaderboard_document import Digest, ExportedObservation, StrictModel, Whole, checked_part
-from benchmark.leaderboard.submission_files import ATTESTATIONS, RUN, Submission, plain_json, read_submission, sha256
+from benchmark.leaderboard.submission_files import ATTESTATIONS, RUN, Submission, plain_json, read_submission
 from benchmark.stats.intervals import wilson
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.documents import read_json
-from registry.files import write_whole
+from registry.files import digest_file, write_whole
 from registry.user_errors import foreign
 
 SAMPLE = 64  # trials that are answered again
@@ -52,43 +51,32 @@ class Attestation(StrictModel):
     low: float
     high: float
 
-    @property
-    def is_sure(self) -> bool:
-        """Return whether the answers are those stored but for what rounding moves."""
-        return self.low >= SURE
 
-
-def sampled_trials(digest: str, observations: Sequence[ExportedObservation]) -> dict[str, list[int]]:
-    """Return observation -> positions of the trials that are answered again: always the same for a submission, whose
-    owner cannot choose them without changing its digest."""
-    rows = sorted(observations, key=lambda row: row.key)
-    trials = [(row.key, at) for row in rows for at in range(row.n)]
+def sampled_trials(digest: str, observations: Sequence[ExportedObservation]) -> list[tuple[ExportedObservation, int]]:
+    """Return observations and positions in them that are answered again: always the same for a submission, whose owner
+    cannot choose them without changing its digest."""
+    trials = [(row, at) for row in sorted(observations, key=attrgetter("key")) for at in range(row.n)]
     chosen = np.random.default_rng(int(digest[:16], 16)).choice(len(trials), min(SAMPLE, len(trials)), replace=False)
-    found: dict[str, list[int]] = defaultdict(list)
-    for key, at in map(trials.__getitem__, sorted(chosen.tolist())):
-        found[key].append(at)
-    return dict(found)
+    return [trials[i] for i in sorted(chosen.tolist())]
 
 
-def attest(path: Path, *, by: str | None = None, model: str | None = None) -> Path:
-    """Answer a seeded sample of a submission's trials again from its weights; return the attestation's file.
-
-    by: who does (default: git's user.name); model: the local name of the network, if it is another."""
-    path, by = Path(path).resolve(), by or git_user()
+def attest(path: Path, by: str) -> Attestation:
+    """Answer a seeded sample of a submission's trials again from the weights of the network of its name here, and write
+    an attestation beside it. by: who does."""
+    path = Path(path).resolve()
     if not OWNER.fullmatch(by):
         raise UsageError(f"'{by}' names an attestation: letters, digits, '.', '-' (--by NAME).")
-    stated, observer = read_submission(path)
-    digest, name, same = sha256((path / RUN).read_bytes()), model or observer.name, list[bool]()
-    wanted = sampled_trials(digest, stated.observations) if observer.kind == "network" and stated.observations else {}
-    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        settings = replace(read_settings(), db=str(Path(scratch) / "again.db"))
-        rescored(path, BoardFolder(path.parents[2]).document(path, stated, observer), settings.db)
-        for origin in provenance(Selection(settings.db), observer.name) if wanted else ():
-            plan = prepare(RunRequest(**{**origin.rerun.arguments, "models": name, "device": "auto"}), settings)
-            if any(card.sha256 != observer.card.get("sha256") for card in plan.cards):
-                raise BenchError(f"'{name}' has other weights than {path.parent.name}: --model NAME.")
-            rows = [row for row in stated.observations if row.key in origin.keys]
-            same += _answered(plan, [(row, wanted.pop(row.key)) for row in rows if row.key in wanted])
+    stated = read_submission(path)
+    digest, name, same = digest_file(path / RUN), stated.observers[0].name, list[bool]()
+    wanted = sampled_trials(digest, stated.observations) if stated.observers[0].kind == "network" else []
+    with scored_again(path, BoardFolder(path.parents[2]).document(path, stated)) as (db, _):
+        for origin in provenance(Selection(db), name) if wanted else ():
+            request = RunRequest(**{**origin.rerun.arguments, "models": name, "device": "auto"})
+            plan = prepare(request, replace(read_settings(), db=db))
+            if any(card.sha256 != stated.observers[0].card.get("sha256") for card in plan.cards):
+                raise BenchError(f"'{name}' has other weights than {path.parent.name}: `bench register` takes these.")
+            same += _answered(plan, [(row, at) for row, at in wanted if row.key in origin.keys])
+            wanted = [(row, at) for row, at in wanted if row.key not in origin.keys]
     if not same:
         raise BenchError(f"{path.name[:12]} has no trials of a network to answer again.")
     low, high = wilson(sum(same), len(same))
@@ -108,11 +96,11 @@ def attest(path: Path, *, by: str | None = None, model: str | None = None) -> Pa
         words = [sys.executable, "-m", "sigstore", "sign", "--overwrite", "--bundle", f"{target}{SIGNED}", str(target)]
         if subprocess.run(words, check=False).returncode:  # noqa: S603 - the extra `sign`
             raise BenchError(f"{target} is written and not signed: sigstore failed.")
-    return target
+    return found
 
 
-def _answered(plan: RunPlan, wanted: Sequence[tuple[ExportedObservation, list[int]]]) -> list[bool]:
-    """Return whether the planned network gives its stored answers at these positions of observations."""
+def _answered(plan: RunPlan, wanted: Sequence[tuple[ExportedObservation, int]]) -> list[bool]:
+    """Return whether the planned network gives its stored answer at each position of an observation."""
     from benchmark.engine.device_choice import Tuning, cores
     from benchmark.engine.devices import TunedModel
     from benchmark.engine.inference import InferenceLoop, LoadedObserver
@@ -135,12 +123,12 @@ def _answered(plan: RunPlan, wanted: Sequence[tuple[ExportedObservation, list[in
     }
     found = []
     with open_store(plan.settings.db, write=False) as store:
-        for row, index in wanted:
+        for row, at in wanted:
             shown = (row.role, row.condition, row.stimuli, row.space)
             if shown not in blocks:
                 raise BenchError(f"{row.suite} does not show '{row.role} {row.condition}' ({row.stimuli[:12]}) here.")
             task, block = blocks[shown]
-            asked = row.key, block, np.array(index, dtype=np.int64)
+            asked = row.key, block, np.array([at])
             found += agreement_at(store, loop, task, loaded, asked, policy.precision)[:, 0].tolist()
     return found
 
@@ -148,7 +136,7 @@ def _answered(plan: RunPlan, wanted: Sequence[tuple[ExportedObservation, list[in
 def read_attestations(path: Path, stated: Submission) -> list[Attestation]:
     """Return the attestations of a submission. Raises ScoresError for one that does not fit it, or itself; whose a
     signature is, `sigstore verify` says."""
-    digest, found = sha256((path / RUN).read_bytes()), []
+    digest, found = digest_file(path / RUN), []
     total = min(SAMPLE, sum(row.n for row in stated.observations))
     for file in sorted((path / ATTESTATIONS).glob("*.json")):
         if file.name.endswith(SIGNED):
@@ -164,7 +152,7 @@ def read_attestations(path: Path, stated: Submission) -> list[Attestation]:
         with foreign("signature", bundle, ScoresError, "Expected a bundle of sigstore."):
             signed = read_json(bundle, "signature", ScoresError)["messageSignature"] if bundle.exists() else {}
             of = base64.b64decode(signed["messageDigest"]["digest"]).hex() if signed else ""
-        if of not in ("", sha256(file.read_bytes())):
+        if of not in ("", digest_file(file)):
             raise ScoresError(f"{bundle.name}: signs other bytes.")
         found.append(each)
     return found

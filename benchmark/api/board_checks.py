@@ -12,52 +12,45 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from textwrap import TextWrapper
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from benchmark import plugins
 from benchmark.api.attestations import read_attestations
+from benchmark.api.document_trials import with_trials
 from benchmark.api.options import Option
-from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, place_of, rescored, verdict_of_scores
+from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, place_of, scored_again, verdict_of_scores
 from benchmark.contracts import Array, Suite
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
+from benchmark.leaderboard import submission_files as form
 from benchmark.leaderboard.forms import markdown_code, markdown_text
-from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver
-from benchmark.leaderboard.submission_files import (
-    ATTESTATIONS,
-    RETRACTED,
-    RUN,
-    SCORES,
-    VERDICT,
-    Submission,
-    read_submission,
-    read_trials,
-)
+from benchmark.leaderboard.leaderboard_document import Document
 from benchmark.leaderboard.table import format_interval
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 from benchmark.version import __version__
-from registry.documents import read_json
 from registry.user_errors import some_of
 
-#: refused: something is false; person: nothing is false, but a maintainer decides; note: nothing to do.
-Weight = Literal["refused", "person", "note"]
 #: Two networks with equal answers: trials that tell, wrong ones among them, the share at which a person looks.
 ENOUGH, WRONG, ALIKE = 20, 5, 0.98
+_LINES = TextWrapper(80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # is shown by its beginning
 _PLACE = re.compile(rf"({RESULTS}/([^/]+?)__[^/]+/[^/]+)(/.*)?")
 Block = tuple[str, str, str]  # digest of the stimulus set, role, condition
 
 
-@dataclass(frozen=True, kw_only=True)
-class BoardFinding:
-    """What the check found at a path of the board."""
+class BoardFinding(NamedTuple):
+    """What the check found at a path of the board. weight: "refused", something is false; "person", a maintainer
+    decides; or "note"."""
 
     path: str
-    weight: Weight
+    weight: str
     text: str
 
 
@@ -80,8 +73,9 @@ class BoardReport:
         said = {0: "sound", 1: "refused", 3: "a maintainer decides"}[self.exit_code]
         lines = [f"### Board check: {said}", "", f"{counted(len(self.submissions), 'submission')} checked.", ""]
         for weight in ("refused", "person", "note"):
-            found = [each for each in self.findings if each.weight == weight]
-            lines += [f"- **{weight}** {markdown_code(each.path)}: {markdown_text(each.text)}" for each in found]
+            for each in (each for each in self.findings if each.weight == weight):
+                line = f"- **{weight}** {markdown_code(each.path)}: {markdown_text(each.text)}"
+                lines += _LINES.wrap(_DIGEST.sub(r"\1", line))
         if self.placed:
             lines += ["", "| network | suite | metric | value | rank |", "|---|---|---|---|---|"]
             lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in self.placed]
@@ -123,66 +117,55 @@ def _planned(suite: Suite | None, space: str) -> set[tuple[str, str]]:
 @dataclass(kw_only=True)
 class _Checker:
     board: BoardFolder
-    before: BoardFolder | None  # the board as it was accepted
+    before: BoardFolder  # the board as it was accepted, or an empty folder
     report: BoardReport
 
-    def found(self, path: str, weight: Weight, *texts: str) -> None:
-        self.report.findings += [BoardFinding(path=path, weight=weight, text=printable(text)[:1000]) for text in texts]
+    def found(self, path: str, weight: str, *texts: str) -> None:
+        self.report.findings += [BoardFinding(path, weight, printable(text)[:1000]) for text in texts]
 
     def had(self, path: str) -> bool:
         """Return whether the board had a file before the change."""
-        return self.before is not None and (self.before.folder / path).is_file()
+        return (self.before.folder / path).is_file()
 
     @cached_property
-    def others(self) -> dict[str, tuple[Submission, ExportedObserver]]:
-        """Path -> run and card of every submission that can be read; another one is named where it is checked."""
+    def others(self) -> dict[str, form.Submission]:
+        """Path -> every submission that can be read; another one is named where it is checked."""
         known = {}
         for path in self.board.submissions():
-            try:
-                known[path.relative_to(self.board.folder).as_posix()] = read_submission(path)
-            except ScoresError:
-                continue
+            with suppress(ScoresError):
+                known[path.relative_to(self.board.folder).as_posix()] = form.read_submission(path)
         return known
-
-    @cached_property
-    def stated(self) -> list[tuple[str, dict[str, Any]]]:
-        """The scores over all conditions that the submissions state, with their paths."""
-        read = ((path, read_json(self.board.folder / path / SCORES, "scores", ScoresError)) for path in self.others)
-        return [
-            (path, row) for path, rows in read for row in rows if row["condition"] == "" and row["value"] is not None
-        ]
 
     def submission(self, place: str) -> None:
         """Check one submission."""
         folder = self.board.folder / place
         self.report.submissions.append(place)
-        if self.had(f"{place}/{RUN}") and not (folder / RUN).is_file():
+        if self.had(f"{place}/{form.RUN}") and not (folder / form.RUN).is_file():
             self.found(place, "refused", "it is removed: `bench submit --retract REASON` retracts it")
             return
         try:
-            stated, observer = read_submission(folder)
-            if (own := place_of(stated.owner, observer)) != place:
+            stated = form.read_submission(folder)
+            if (own := place_of(stated.owner, stated.observers[0])) != place:
                 self.found(place, "refused", f"its files are of {own}")
-            document = self.board.document(folder, stated, observer)
+            document = self.board.document(folder, stated)
             self._complete(place, stated, document)
-            with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                made = rescored(folder, document, db := str(Path(scratch) / "board.db"))
+            with scored_again(folder, document, strict=False) as (db, made):
                 # Another program, or one with other suites, may say other things of the same scores.
                 same = stated.program == __version__ and document.observations and not made.left_out
-                words = (folder / VERDICT).read_bytes() if same and VERDICT in stated.seals else None
-                if words is not None and verdict_of_scores(db, observer).encode() != words:
+                words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
+                if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
                     self.found(place, "refused", "its verdict is not what the scores give")
             self.found(place, "refused", *made.different, *made.refused, *made.conflicts)
             self.found(place, "person", *made.left_out)
             self.found(place, "note", *made.notes)
             read_attestations(folder, stated)
             self._earlier(place, document)
-            self._elsewhere(place, observer)
+            self._elsewhere(place, stated)
             self._place(place, document)
         except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
             self.found(place, "refused", failure_line(error))
 
-    def _complete(self, place: str, stated: Submission, document: Document) -> None:
+    def _complete(self, place: str, stated: form.Submission, document: Document) -> None:
         """Find missing trials: of a block, or whole blocks that the suite shows or that others answered."""
         counts, sizes = Counter[str](), {each.digest: each.n for each in document.stimuli}
         for chunk in document.chunks:
@@ -192,41 +175,32 @@ class _Checker:
             suite = plugins.find_suites().suites.get(name)
             wanted = _planned(suite, space) | {
                 (row.role, row.condition)
-                for path, (other, _) in self.others.items()
+                for other in self.others.values()
                 for row in other.observations
-                if (row.suite, row.version, row.space) == (name, own[0].version, space) and path != place
+                if (row.suite, row.version, row.space) == (name, own[0].version, space)
             }
-            if suite is None or suite.stopping.settled is None:  # else a block may end early
-                whole = [row for row in own if counts[row.key] == sizes[row.stimuli]]
-            else:
-                whole = own
+            ends_early = suite is not None and suite.stopping.settled is not None
+            whole = [row for row in own if ends_early or counts[row.key] == sizes[row.stimuli]]
             excused = {role for row in own for role in row.details.get("missing") or ()}
-            lost = sorted(
-                (wanted | {(row.role, row.condition) for row in own}) - {(r.role, r.condition) for r in whole}
-            )
-            for told in (True, False):
+            lost = sorted(wanted - {(row.role, row.condition) for row in whole})
+            for weight, told in (("person", True), ("refused", False)):
                 if blocks := [" ".join(block).strip() for block in lost if (block[0] in excused) == told]:
-                    self.found(
-                        place, "person" if told else "refused", f"{name}: trials are missing: {some_of(blocks, 3)}"
-                    )
-        keys = {row.key for row in document.observations}
-        if any(not keys.issuperset(row.observations) for row in document.score_sets):
-            self.found(place, "refused", "scores rest on trials that are missing")
-        if alone := sum(not row.observations for row in document.score_sets):
+                    self.found(place, weight, f"{name}: trials are missing: {some_of(blocks, 3)}")
+        if alone := len(document.score_sets) - len(with_trials(document)):
             self.found(place, "person", f"{counted(alone, 'score set')} without trials would be shown as reported")
 
-    def _elsewhere(self, place: str, observer: ExportedObserver) -> None:
+    def _elsewhere(self, place: str, stated: form.Submission) -> None:
         """Find the same network, or the same answers, under another name."""
-        own = {block: answers for block, answers, _ in self._answers(place)}
-        for path, (_, theirs) in self.others.items():
+        own = {block: answers for block, answers, _ in self._answers(place, stated)}
+        for path, theirs in self.others.items():
             if path == place:
                 continue
-            if theirs.identity == observer.identity or PurePosixPath(path).name == PurePosixPath(place).name:
-                gone = ", retracted" * (self.board.folder / path / RETRACTED).exists()
+            if theirs.observers[0].identity == stated.observers[0].identity or path.endswith(PurePosixPath(place).name):
+                gone = ", retracted" * (self.board.folder / path / form.RETRACTED).exists()
                 self.found(place, "refused", f"these weights are on the board already{gone}: {path}")
                 continue
             equal, n, wrong = 0, 0, 0
-            for block, answers, truth in self._answers(path):
+            for block, answers, truth in self._answers(path, theirs):
                 mine = own.get(block, np.empty(0, dtype=str))
                 m = min(len(mine), len(answers), len(truth))
                 equal, n = equal + int((mine[:m] == answers[:m]).sum()), n + m
@@ -234,61 +208,49 @@ class _Checker:
                 if n >= ENOUGH and equal < ALIKE * n:
                     break  # most networks differ in their first block: nothing more of them is read
             if n >= ENOUGH and wrong >= WRONG and equal >= ALIKE * n:
-                weight: Weight = "refused" if equal == n else "person"
-                self.found(place, weight, f"{equal} of {n} answers, {wrong} of them wrong, are those of {path}")
+                said = f"{equal} of {n} answers, {wrong} of them wrong, are those of {path}"
+                self.found(place, "refused" if equal == n else "person", said)
 
-    def _answers(self, place: str) -> Iterator[tuple[Block, Array, Array]]:
+    def _answers(self, place: str, stated: form.Submission) -> Iterator[tuple[Block, Array, Array]]:
         """Yield each block of a submission with its answers [n] and the right ones."""
-        stated, _ = self.others[place]
-        for row in stated.stimuli:
-            known = self.board.known(row)
-            if known is None or row.digest not in stated.trials:
-                continue
-            shown = {each.key: each for each in stated.observations if each.stimuli == row.digest}
-            truth = np.array(known.labels.get("category", ()), dtype=str)
-            file = self.board.folder / place / stated.trials[row.digest]
-            for each, columns in read_trials(file, shown, known.ids):
-                if "response" in columns:
-                    yield (row.digest, each.role, each.condition), columns["response"], truth
+        sets = {row.digest: known for row in stated.stimuli if (known := self.board.known(row))}
+        for row, columns in form.read_trials(self.board.folder / place, stated, sets):
+            truth = sets[row.stimuli].labels.get("category", ())
+            if "response" in columns:
+                yield (row.stimuli, row.role, row.condition), columns["response"], np.array(truth, dtype=str)
 
     def _earlier(self, place: str, document: Document) -> None:
         """Find what a change undoes of a submission that was accepted: a retraction, trials."""
-        if self.had(f"{place}/{RETRACTED}") and not (self.board.folder / place / RETRACTED).is_file():
+        if self.had(f"{place}/{form.RETRACTED}") and not (self.board.folder / place / form.RETRACTED).is_file():
             self.found(place, "refused", "its retraction is undone")
-        if self.before is None or not self.had(f"{place}/{RUN}"):
-            return
-        try:
-            folder = self.before.folder / place
-            was = self.before.document(folder, *read_submission(folder))
-        except ScoresError:
-            return  # what was not sound has nothing to keep
-        now = {(chunk.observation, chunk.index): chunk.payload for chunk in document.chunks}
-        if any(now.get((chunk.observation, chunk.index)) != chunk.payload for chunk in was.chunks):
-            self.found(place, "refused", "trials that were accepted are altered or removed")
+        folder = self.before.folder / place
+        with suppress(ScoresError):  # what was not there or not sound has nothing to keep
+            if {*self.before.document(folder, form.read_submission(folder)).chunks} - {*document.chunks}:
+                self.found(place, "refused", "trials that were accepted are altered or removed")
 
     def _place(self, place: str, document: Document) -> None:
         """Place its headlines among those of the board on the same stimuli."""
         heads = {suite.name: suite.headline for suite in plugins.find_suites().suites.values()}
-        same = ("suite", "space", "metric", "stimuli")
+        same = attrgetter("suite", "space", "metric", "stimuli")
         for score in document.scores:
             head = heads.get(score.suite)
             if head is None or (score.metric, score.condition) != (head.name, "") or score.value is None:
                 continue
             values = [
-                float(row["value"])
-                for path, row in self.stated
-                if path != place and all(row[name] == getattr(score, name) for name in same)
+                row.value
+                for other in self.others.values()
+                for row in other.scores
+                if row.value is not None and not row.condition and same(row) == same(score)
             ]
             sign = -1 if head.direction == "lower" else 1
             rank = 1 + sum(sign * value > sign * score.value for value in values)
             value = format_interval(score.value, score.low, score.high)
             name = PurePosixPath(place).parts[1].replace("__", " / ")
-            self.report.placed.append((name, score.suite, head.title, value, f"{rank} of {len(values) + 1}"))
+            self.report.placed.append((name, score.suite, head.title, value, f"{rank} of {len(values)}"))
 
     def outside(self, path: str) -> None:
         """Judge a changed file that belongs to no submission."""
-        target = self.board.folder / path
-        if target.is_symlink() or ".." in PurePosixPath(path).parts or not path.isprintable():
+        if (self.board.folder / path).is_symlink() or not path.isprintable():
             self.found(path, "refused", "a link, or a name that no file of a board has")
         elif path.startswith(f"{RESULTS}/"):
             self.found(path, "refused", f"no place of a submission: {RESULTS}/OWNER__NAME/WEIGHTS/")
@@ -319,14 +281,14 @@ def check_board(
         if base:
             with tarfile.open(fileobj=io.BytesIO(_git(board.folder, "archive", base))) as packed:
                 packed.extractall(scratch, filter="data")
-        before = BoardFolder(Path(scratch)) if base else None
-        checker, places = _Checker(board=board, before=before, report=BoardReport()), dict[str, None]()
+        checker = _Checker(board=board, before=BoardFolder(Path(scratch)), report=BoardReport())
+        places: dict[str, None] = {}
         for path in asked:
             found = _PLACE.fullmatch(path)
-            if found is None or ".." in PurePosixPath(path).parts:
+            if found is None:
                 checker.outside(path)
                 continue
-            by = (found[3] or "").removeprefix(f"/{ATTESTATIONS}/").partition(".json")[0]
+            by = (found[3] or "").removeprefix(f"/{form.ATTESTATIONS}/").partition(".json")[0]
             if owner and owner.lower() not in (found[2].lower(), by.lower()):
                 checker.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
             places[found[1]] = None

@@ -36,7 +36,7 @@ from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.citations import bibliography, works_of
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
-from benchmark.leaderboard.field_formats import SuiteScores, model_index
+from benchmark.leaderboard.field_formats import SuiteScores
 from benchmark.leaderboard.forms import rendered
 from benchmark.leaderboard.leaderboard_document import (
     Document,
@@ -232,23 +232,22 @@ def export(
 
 
 def _in_field_format(leaderboard: Selection, suite: str | None, form: str, output: str | Path | None) -> str:
-    if form == "every-eval-ever" and (output is None or Path(output).is_file()):
+    """Return the scores of networks in another project's format; write them if there is an output."""
+    several = form == "every-eval-ever"
+    if several and (output is None or Path(output).is_file()):
         raise UsageError(f"{form} writes several files: -o FOLDER.")
     with leaderboard.reading() as store:
         every = _current_scores(store, suite, leaderboard.filters)
         parts = [part for rows in every for part in _suite_scores(store, rows)]
         if not parts:
             raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
-        for part in parts if form == "every-eval-ever" else ():
+        if form == "eval-results" and len(names := {part.observer.name for part in parts}) > 1:
+            raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
+        for part in parts if several else ():
             answers = _named_trials(store, part.suite, part.observer.name)
             for path, text in field_formats.every_eval_ever(part, answers):
                 write_whole(Path(str(output)) / path, text)
-    if form == "every-eval-ever":
-        return ""
-    names = {part.observer.name for part in parts}
-    if form == "eval-results" and len(names) > 1:
-        raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
-    return _written(field_formats.eval_results(parts) if form == "eval-results" else model_index(parts), output)
+    return "" if several else _written(field_formats.headlines(parts, form), output)
 
 
 def _written(text: str, output: str | Path | None) -> str:
@@ -286,21 +285,18 @@ def badge(
     Returns the text, or "" if it was written to an output file."""
     with leaderboard.reading() as store:
         require_observer(store, observer)
-        every = store.latest_scores(observers=[observer], conditions=("",))
-        held = list(_suite_scores(store, [row for row in every if suite in (None, row.suite)]))
+        held = list(_suite_scores(store, store.latest_scores(suite=suite, observers=[observer], conditions=("",))))
     if len(held) != 1:
         names = ", ".join(part.suite.name for part in held)
         raise UsageError(
             f"'{observer}' needs the name of one suite: as a network, it has scores under {names or 'none'}."
         )
     part, name = held[0], metric or held[0].suite.headline.name
-    titles = {each.name: each.title for each in part.suite.metrics}
-    found = [row for row in part.rows if row.metric == name and name in titles]
+    found = [row for row in part.rows if row.metric == name]
     if not found:
         raise unknown_name("metric", name, {row.metric for row in part.rows})
     # of several stimulus sets, the one with most trials
-    row = max(found, key=lambda row: row.n)
-    return _written(field_formats.badge_svg(part, titles[name], row), output)
+    return _written(field_formats.badge_svg(part, max(found, key=lambda row: row.n)), output)
 
 
 def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:

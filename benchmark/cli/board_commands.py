@@ -1,25 +1,18 @@
 """`bench submit` and `bench board`: results that many share."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import click
 
 from benchmark.api import board_checks, submissions
-from benchmark.api.options import Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines
-from benchmark.display import counted
 from benchmark.report import board_site
-from benchmark.templates import write_board
 
 
 @command(submissions.submit)
 def submit(**asked: Any) -> int:
-    done = submissions.submit(**asked)
-    echo_line(f"{done.path}: {counted(done.files, 'file')}, {done.size / 1e6:.2f} MB")
-    if done.new:
-        echo_line(f"it rests on {counted(len(done.new), 'file')} beside it (sets, references)", err=True)
+    echo_line(str(submissions.submit(**asked)))
     return 0
 
 
@@ -37,15 +30,9 @@ def build(**asked: Any) -> int:
     return 0
 
 
-@command()
-def init(
-    folder: Annotated[Path, Option("A new folder, or one of a git repository.", kind="new folder")] = Path(),
-) -> int:
-    """Write the files of a new board into a folder.
-
-    They are a check of pull requests, pages after each change, a weekly re-run, a form for those without a fork, and
-    the rules."""
-    echo_lines(f"{folder}/{path}" for path in write_board(folder))
+@command(submissions.write_board, name="init")
+def init(**asked: Any) -> int:
+    echo_lines(f"{asked['folder']}/{path}" for path in submissions.write_board(**asked))
     return 0
 
 

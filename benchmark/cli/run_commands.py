@@ -274,23 +274,18 @@ def reproduce(
     suite: Annotated[str | None, Option("A suite.")] = None,
     *,
     submission: Annotated[
-        Path | None,
-        Option(
-            "Answer a sample of a submission's trials again.", metavar="FOLDER", kind="folder", without=("observer",)
-        ),
+        Path | None, Option("Answer a sample of a submission's trials again.", kind="folder", without=("observer",))
     ] = None,
-    model: Annotated[str | None, Option("Use this network's weights (with --submission).")] = None,
     by: Annotated[str | None, Option("Attest as NAME (with --submission).", metavar="NAME")] = None,
     yes: Yes = False,
     quiet: Quiet = False,
     **asked: Any,
 ) -> int:
     if submission is not None:
-        file = attestations.attest(submission, by=by, model=model)
-        found = attestations.Attestation.model_validate_json(file.read_bytes())
-        interval = f"[{found.low:.3f}, {found.high:.3f}]"
-        echo_line(f"{found.agreeing} of {found.n} answers are those stored {interval}: {file}")
-        return 0 if found.is_sure else 1
+        found = attestations.attest(submission, by or "")
+        shares = f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]"
+        echo_line(f"{shares}: {submission / 'attestations' / found.by}.json")
+        return 0 if found.low >= attestations.SURE else 1
     if observer is None or suite is None:
         raise UsageError("`bench reproduce OBSERVER SUITE`, or --submission FOLDER.")
     asked |= {"observer": observer, "suite": suite}

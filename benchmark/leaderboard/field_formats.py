@@ -1,5 +1,5 @@
-"""Scores and answers in other projects' formats: Every Eval Ever 0.3.0, Hugging Face's `.eval_results` and model
-index, a badge."""
+"""Scores and answers in other projects' formats: Every Eval Ever, Hugging Face's `.eval_results` and model index, a
+badge. `field_formats.yaml` has their fields."""
 
 import json
 import re
@@ -16,15 +16,17 @@ from uuid import UUID
 import yaml
 
 from benchmark.contracts import Metric, Suite, Trials
+from benchmark.contracts.declarations import package_data
 from benchmark.display import printable, published
 from benchmark.leaderboard.table import format_interval
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 from registry.labels import LABEL_SPACES, label_space
 
 FORMS = ("every-eval-ever", "eval-results", "model-index")
-SCHEMA = "0.3.0"  # of Every Eval Ever
 CHOICES = 100  # a sample lists the answers to choose from if there are at most so many
 UNBOUNDED = {-inf: "-Infinity", inf: "Infinity"}
+CARD = ("arch", "sha256", "weights", "training")  # fields of a card that an aggregate states
+_FACT = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,55 +39,62 @@ class SuiteScores:
     sets: Mapping[str, StimuliNote]  # by digest
     environment: Mapping[str, Any]  # of the run that made them
 
-    def images(self, row: ScoreRow) -> str:
-        """Return the name of a score's stimulus set."""
-        return printable(self.sets[row.stimuli].name if row.stimuli in self.sets else self.suite.name)
-
-    def facts(self, row: ScoreRow) -> dict[str, str]:
-        """Return what belongs beside a number, in words."""
+    def filled(self, form: str, row: ScoreRow) -> Any:
+        """Return a form with the facts of a score."""
+        other = Metric(name=row.metric, title=row.metric, definition="")  # a score that is no metric of its own
+        metric = next((metric for metric in self.suite.metrics if metric.name == row.metric), other)
+        least, most = metric.span or metric.bounds or (-inf, inf)
         note = self.sets.get(row.stimuli)
-        images = f"{note.name}, {note.n} images, digest {note.digest}" if note else ""
-        interval = "" if row.low is None else f"[{row.low:.6g}, {row.high:.6g}], {100 * row.level:g} %, {row.method}"
-        known = {
-            "interval": interval,
-            "n": f"{row.n} trials count, {row.excluded} do not",
-            "stimuli": images,
-            "suite": f"{row.suite} version {row.version}",
-            "program": f"gestaltbench {row.program}",
-            "policy": row.policy,
-            "flags": "; ".join(row.flags),
+        images = printable(note.name if note else self.suite.name)
+        ends = "" if row.low is None else f"[{row.low:.6g}, {row.high:.6g}], {100 * row.level:g} %, {row.method}"
+        facts = {
+            **row._asdict(),
+            **_named(row),
+            "images": images,
+            "images_plain": plain_name(images),
+            "title": metric.title,
+            "definition": metric.definition,
+            "lower": metric.direction == "lower",
+            "least": UNBOUNDED.get(least, least),
+            "most": UNBOUNDED.get(most, most),
+            "interval": None if row.low is None else filled("interval", row._asdict()),
+            "ends": ends,
+            "set": f"{note.name}, {note.n} images, digest {note.digest}" if note else "",
+            "remarks": "; ".join(row.flags),
+            "day": row.created[:10],
         }
-        return {name: published(printable(text)) for name, text in known.items() if text}
+        said = {name: published(printable(text)) for name, text in filled("facts", facts).items() if text}
+        facts |= {"facts": said, "notes": "; ".join(f"{name}: {text}" for name, text in said.items())}
+        return filled(form, facts)
 
 
-def eval_results(held: Sequence[SuiteScores]) -> str:
-    """Return the headlines of one network as YAML for `.eval_results/` in its repository on Hugging Face."""
-    rows = []
-    for part, metric, row in _headlines(held):
-        notes = "; ".join(f"{name}: {text}" for name, text in part.facts(row).items())
-        where = {"id": f"gestaltbench/{part.suite.name}", "task_id": metric.name}
-        rows.append({"dataset": where, "value": row.value, "date": row.created[:10], "notes": notes})
-    return _yaml(rows)
+def filled(form: str, facts: Mapping[str, Any]) -> Any:
+    """Return a form of `field_formats.yaml` with these facts; fields whose fact is None are left out."""
+    return _filled(package_data("benchmark.leaderboard", "field_formats")[form], facts)
 
 
-def model_index(held: Sequence[SuiteScores]) -> str:
-    """Return the headlines of networks as the front matter of a model card."""
+def _filled(form: Any, facts: Mapping[str, Any]) -> Any:
+    if isinstance(form, Mapping):
+        parts = ((name, _filled(part, facts)) for name, part in form.items())
+        return {name: part for name, part in parts if part is not None}
+    if isinstance(form, tuple):
+        return [_filled(part, facts) for part in form]
+    if isinstance(form, str):
+        whole = _FACT.fullmatch(form)
+        return facts[whole[1]] if whole else form.format_map(facts)
+    return form
+
+
+def headlines(held: Sequence[SuiteScores], form: str) -> str:
+    """Return the headlines that have a value, once for each stimulus set: as YAML for `.eval_results/` in the
+    repository of one network on Hugging Face, or as the front matter of a model card ("model-index")."""
     results: dict[str, list[Any]] = defaultdict(list)
-    for part, metric, row in _headlines(held):
-        name = part.images(row)
-        number = {"type": metric.name, "value": row.value, "name": metric.title, "args": part.facts(row)}
-        dataset = {"name": name, "type": plain_name(name), "revision": row.stimuli}
-        task = {"type": "image-classification"}
-        results[printable(part.observer.name)].append({"task": task, "dataset": dataset, "metrics": [number]})
-    index = [{"name": name, "results": own} for name, own in results.items()]
-    return f"---\n{_yaml({'model-index': index})}---\n"
-
-
-def _headlines(held: Sequence[SuiteScores]) -> Iterator[tuple[SuiteScores, Metric, ScoreRow]]:
-    """Yield each headline that has a value, once for each stimulus set."""
     for part in held:
-        head = part.suite.headline
-        yield from ((part, head, row) for row in part.rows if row.metric == head.name and not row.condition)
+        for row in (row for row in part.rows if row.metric == part.suite.headline.name and not row.condition):
+            results[printable(part.observer.name)].append(part.filled(form, row))
+    if form == "eval-results":
+        return _yaml([row for rows in results.values() for row in rows])
+    return f"---\n{_yaml({form: [{'name': name, 'results': own} for name, own in results.items()]})}---\n"
 
 
 def _yaml(data: Any) -> str:
@@ -101,76 +110,38 @@ def every_eval_ever(part: SuiteScores, trials: Trials | None) -> Iterator[tuple[
     """Yield (path, text) of a network's samples and of its aggregate under a suite. The same scores give the same
     paths and texts."""
     newest, card = max(part.rows, key=lambda row: row.created), part.observer.card
-    moment = str(datetime.fromisoformat(newest.created).timestamp())
     # the organisation, where the address of the architecture or the weights has it
     found = re.search(r"hf(?:_hub)?:([\w.-]+)/", f"{card.get('arch')} {card.get('weights')}")
-    owner, name = plain_name(found[1] if found else "unknown"), plain_name(part.observer.name)
-    collection = plain_name(f"gestaltbench-{part.suite.name}")
-    digest = sha256("".join(sorted({row.set_id for row in part.rows})).encode()).digest()
-    place = f"data/{collection}/{owner}/{name}/{UUID(bytes=digest[:16], version=4)}"
-    run = {"schema_version": SCHEMA, "evaluation_id": f"{collection}/{owner}/{name}/{moment}"}
-    stated = {key: published(str(card[key])) for key in ("arch", "sha256", "weights", "training") if card.get(key)}
-    stated |= {"identity": part.observer.identity, "deployment_type": "self_deployed", "model_availability": "unknown"}
-    source = {"source_name": "gestaltbench", "source_type": "evaluation_run"}
-    aggregate: dict[str, Any] = {
-        **run,
-        "retrieved_timestamp": moment,
-        "evaluation_timestamp": moment,
-        "source_metadata": {**source, "source_organization_name": "unknown", "evaluator_relationship": "other"},
-        "eval_library": {"name": "gestaltbench", "version": newest.program or "unknown"},
-        "model_info": {
-            "name": printable(part.observer.name),
-            "id": f"{owner}/{name}",
-            "developer": owner,
-            "inference_engine": {"name": "torch", "version": str(part.environment.get("packages", {}).get("torch"))},
-            "additional_details": stated,
-        },
-        "evaluation_results": [_result(part, row) for row in part.rows],
+    facts: dict[str, Any] = {
+        **{name: published(str(card[name])) if card.get(name) else None for name in CARD},
+        "observer": printable(part.observer.name),
+        "identity": part.observer.identity,
+        "owner": plain_name(found[1] if found else "unknown"),
+        "name": plain_name(part.observer.name),
+        "collection": plain_name(f"gestaltbench-{part.suite.name}"),
+        "moment": str(datetime.fromisoformat(newest.created).timestamp()),
+        "program": newest.program or "unknown",
+        "torch": str(part.environment.get("packages", {}).get("torch")),
+        "results": [part.filled("result", row) for row in part.rows],
+        "detailed": None,
     }
-    samples = _samples(part, trials, {**run, "model_id": f"{owner}/{name}"})
-    if lines := [json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples]:
+    digest = sha256("".join(sorted({row.set_id for row in part.rows})).encode()).digest()
+    place = "data/{collection}/{owner}/{name}/".format_map(facts) + str(UUID(bytes=digest[:16], version=4))
+    if lines := [json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(part, trials, facts)]:
         text, path = "".join(lines), f"{place}_samples.jsonl"
-        sealed = {"hash_algorithm": "sha256", "checksum": sha256(text.encode()).hexdigest(), "total_rows": len(lines)}
-        aggregate["detailed_evaluation_results"] = {"format": "jsonl", "file_path": path, **sealed}
+        sealed = {"path": path, "checksum": sha256(text.encode()).hexdigest(), "total": len(lines)}
+        facts["detailed"] = filled("detailed", sealed)
         yield path, text
-    yield f"{place}.json", json.dumps(aggregate, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    yield f"{place}.json", json.dumps(filled("aggregate", facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _named(row: ScoreRow) -> dict[str, str]:
-    """Return the fields that name a result in aggregate and samples."""
+    """Return what names a result in aggregate and samples."""
     parts = [part for part in (row.suite, row.metric, row.condition) if part]
-    return {"evaluation_name": " ".join(parts), "evaluation_result_id": "/".join([*parts, row.stimuli[:12]])}
+    return {"evaluation": " ".join(parts), "result": "/".join([*parts, row.stimuli[:12]])}
 
 
-def _result(part: SuiteScores, row: ScoreRow) -> dict[str, Any]:
-    other = Metric(name=row.metric, title=row.metric, definition="")  # a score that is no metric of its own
-    metric = next((metric for metric in part.suite.metrics if metric.name == row.metric), other)
-    low, high = metric.span or metric.bounds or (-inf, inf)
-    uncertainty: dict[str, Any] = {"num_samples": row.n}
-    if row.low is not None:
-        ends = {"lower": row.low, "upper": row.high, "confidence_level": row.level, "method": row.method}
-        uncertainty["confidence_interval"] = ends
-    return {
-        **_named(row),
-        "source_data": {
-            "dataset_name": part.images(row),
-            "source_type": "other",
-            "additional_details": {"digest": row.stimuli},
-        },
-        "metric_config": {
-            "evaluation_description": metric.definition,
-            "metric_id": f"gestaltbench.{row.suite}.{row.metric}",
-            "metric_name": metric.title,
-            "lower_is_better": metric.direction == "lower",
-            "score_type": "continuous",
-            "min_score": UNBOUNDED.get(low, low),
-            "max_score": UNBOUNDED.get(high, high),
-        },
-        "score_details": {"score": row.value, "uncertainty": uncertainty, "details": part.facts(row)},
-    }
-
-
-def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the answers one by one, each beside the first score of its role."""
     if trials is None or "response" not in trials.columns:
         return
@@ -178,28 +149,19 @@ def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, str]
     beside = {row.role: _named(row) for row in reversed(heads)}
     space = heads[0].space
     choices = list(label_space(space).classes) if space in LABEL_SPACES else []
-    choices = choices if len(choices) <= CHOICES else []
-    columns = (trials[name].tolist() for name in ("role", "condition", "stimulus", "category", "response"))
-    for role, condition, stimulus, category, response in zip(*columns, strict=True):
-        answer = {"turn_idx": 0, "source": "output.raw", "extracted_value": response, "is_terminal": True}
-        yield {
-            **shared,
-            **beside.get(role, _named(heads[0])),
-            "sample_id": "/".join(filter(None, (role, condition, stimulus))),
-            "interaction_type": "single_turn",
-            "input": {"raw": f"image {stimulus}", "reference": [category], "choices": choices or None},
-            "output": {"raw": [response]},
-            "answer_attribution": [{**answer, "extraction_method": "exact_match"}],
-            "evaluation": {"score": float(response == category), "is_correct": response == category},
-            "metadata": {"role": role, "condition": condition, "space": space},
-        }
+    names = ("role", "condition", "stimulus", "category", "response")
+    for answer in zip(*(trials[name].tolist() for name in names), strict=True):
+        facts = {**shared, **beside.get(answer[0], _named(heads[0])), **dict(zip(names, answer, strict=True))}
+        facts["correct"] = facts["response"] == facts["category"]
+        facts |= {"right": float(facts["correct"]), "sample": "/".join(filter(None, answer[:3])), "space": space}
+        yield filled("sample", facts | {"choices": choices if 0 < len(choices) <= CHOICES else None})
 
 
-def badge_svg(part: SuiteScores, title: str, row: ScoreRow) -> str:
+def badge_svg(part: SuiteScores, row: ScoreRow) -> str:
     """Return a badge: suite and metric on the left, value and interval on the right; the rest under the pointer."""
-    texts = printable(f"{part.suite.name}: {title}"), format_interval(row.value, row.low, row.high)
+    texts = printable(part.filled("badge", row)), format_interval(row.value, row.low, row.high)
     left, right = (round(6.3 * len(text)) + 12 for text in texts)
-    about = escape(printable("; ".join([f"{part.observer.name}, {' '.join(texts)}", *part.facts(row).values()])))
+    about = escape(printable(f"{part.observer.name}, {' '.join(texts)}; {part.filled('notes', row)}"))
     drawn = "".join(
         f'<rect x="{x}" width="{width}" height="20" fill="{fill}"/>'
         f'<text x="{x + width / 2}" y="14" fill="#fff" text-anchor="middle">{escape(text)}</text>'

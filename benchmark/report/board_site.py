@@ -3,104 +3,73 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
-from benchmark.api.attestations import read_attestations
+from benchmark.api.attestations import SURE, read_attestations
 from benchmark.api.document_trials import score_documented, scored_together, with_trials, write_trials
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboard_import import foreign_card, import_document
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
 from benchmark.failures import BenchError
-from benchmark.leaderboard.leaderboard_document import ExportedObserver
-from benchmark.leaderboard.submission_files import RETRACTED, Submission, read_submission
+from benchmark.leaderboard.submission_files import RETRACTED, read_submission
 from benchmark.report.site import build
-from benchmark.report.writing import Site, slug
+from benchmark.report.writing import Site
 from benchmark.store import Observation, Store, open_store
-from benchmark.store.sql import later
 from benchmark.variables import read_settings
 from registry.documents import read_json
 
-BUILD = "bench board build"
+BUILD, ANSWERS = "bench board build", ("scores", "observations")
 
 
-@dataclass(kw_only=True)
-class SubmissionEntry:
-    """A submission on the site. tier: "reported", "rescored" or "re-run"; nth, tries: of its owner."""
-
-    place: str
-    stated: Submission
-    observer: ExportedObserver
-    name: str
-    retracted: str
-    tier: str
-    moment: str
-    nth: int = 0
-    tries: int = 0
-
-    @property
-    def page(self) -> str:
-        """Return the page of its network; "" where it is retracted, or has numbers alone."""
-        return "" if self.retracted or self.tier == "reported" else f"observers/{slug(self.name)}.html"
-
-    @property
-    def again(self) -> str:
-        """Return the command that answers a sample of its trials again."""
-        return f"bench reproduce --submission {self.place}"
-
-    @property
-    def shown(self) -> ExportedObserver:
-        """Return its network under the name that it has on the site, with the facts of the submission on its card."""
-        facts = f"{self.tier}; try {self.nth} of {self.tries} by {self.stated.owner}; again: {self.again}"
-        told = "; ".join(filter(None, [facts, str(self.observer.card.get("description", ""))[:500]]))
-        card = {**self.observer.card, "description": told}
-        return self.observer.model_copy(update={"name": self.name, "card": card})
-
-
-def read_entries(board: BoardFolder) -> list[SubmissionEntry]:
-    """Return all submissions in the order of their runs. Raises ScoresError for one that cannot be read."""
-    entries, tries = [], Counter[str]()
+def read_entries(board: BoardFolder) -> list[dict[str, Any]]:
+    """Return the rows of the page of submissions, in the order of their runs. "stated" is under its name on the site,
+    "tier" is "reported", "rescored" or "re-run". Raises ScoresError for a submission that cannot be read."""
+    entries, seen, read = [], Counter[str](), []
     for path in board.submissions():
-        stated, observer = read_submission(path)
-        again = bool(stated.trials) and any(each.is_sure for each in read_attestations(path, stated))
+        stated = read_submission(path)
+        read.append((max((run.ended or run.started for run in stated.runs), default=""), path, stated))
+    tries = Counter(stated.owner for *_, stated in read)
+    for moment, path, stated in sorted(read, key=itemgetter(0, 1)):
+        seen[stated.owner] += 1
+        place, who = path.relative_to(board.folder).as_posix(), stated.observers[0]
+        sure = bool(stated.observations) and any(each.low >= SURE for each in read_attestations(path, stated))
         note = read_json(path / RETRACTED, "retraction", BenchError) if (path / RETRACTED).exists() else {}
-        entries.append(
-            SubmissionEntry(
-                place=path.relative_to(board.folder).as_posix(),
-                stated=stated,
-                observer=observer,
-                name=f"{observer.name} ({stated.owner}, {path.name[:8]})",
-                retracted=str(note.get("reason", ""))[:300] if isinstance(note, dict) else "",
-                tier="reported" if not stated.trials else "re-run" if again else "rescored",
-                moment=max((run.ended or run.started for run in stated.runs), default=""),
-            )
-        )
-    entries.sort(key=lambda entry: (entry.moment, entry.place))
-    for entry in entries:
-        tries[entry.stated.owner] += 1
-        entry.nth = tries[entry.stated.owner]
-    for entry in entries:
-        entry.tries = tries[entry.stated.owner]
+        row: dict[str, Any] = {"place": place, "title": who.name, "owner": stated.owner, "moment": moment}
+        row |= {
+            "nth": seen[stated.owner],
+            "tries": tries[stated.owner],
+            "again": f"bench reproduce --submission {place}",
+        }
+        row["tier"] = "reported" if not stated.observations else "re-run" if sure else "rescored"
+        row["retracted"] = str(note.get("reason", ""))[:300] if isinstance(note, dict) else ""
+        told = "{tier}; try {nth} of {tries} by {owner}; again: {again}; ".format_map(row)
+        named = {"observer": f"{who.name} ({stated.owner}, {path.name[:8]})"}
+        card = {**who.card, "description": (told + str(who.card.get("description", ""))[:500]).removesuffix("; ")}
+        answers = {name: tuple(each.model_copy(update=named) for each in getattr(stated, name)) for name in ANSWERS}
+        renamed = who.model_copy(update={"name": named["observer"], "card": card})
+        entries.append(row | {"stated": stated.model_copy(update={**answers, "observers": (renamed,)})})
     return entries
 
 
-def _score(store: Store, board: BoardFolder, entries: list[SubmissionEntry]) -> None:
+def _score(store: Store, board: BoardFolder, entries: list[dict[str, Any]]) -> None:
     """Write the trials of submissions into the board's leaderboard, and score all of them."""
     parts: list[tuple[str, list[Observation]]] = []
     with store.together(), recorded(store, BUILD) as run:
         for entry in entries:
-            path, shown = board.folder / entry.place, entry.shown
-            document = board.document(path, entry.stated, shown)
+            path, stated = board.folder / entry["place"], entry["stated"]
+            document, name = board.document(path, stated), stated.observers[0].name
             if sets := with_trials(document):
                 card_of = partial(foreign_card, program=document.program, source="board")
                 ids = write_trials(store, run, document, sets, card_of)
-                parts += scored_together(document, sets, {shown.name: ids[shown.name]})
+                parts += scored_together(document, sets, {name: ids[name]})
             else:
-                import_document(store, path, document, "board", f"{BUILD} {entry.place}")
+                import_document(store, path, document, "board", f"{BUILD} {entry['place']}")
         score_documented(store, run, parts)
 
 
@@ -115,21 +84,16 @@ def build_board(
     The same board gives the same bytes."""
     board = BoardFolder(Path(folder))
     entries = read_entries(board)
-    shown = [entry for entry in entries if not entry.retracted]
+    shown = [entry for entry in entries if not entry["retracted"]]
     if not shown:
         raise BenchError(f"{folder} has no submissions: `bench submit NAME --to FOLDER` writes one.")
-    moments = [max(entry.moment for entry in entries)]
-
-    def clock() -> str:
-        moments.append(later(moments[0], moments[-1]))
-        return moments[-1]
-
-    more = {"place": board.folder.resolve().name, "moment": moments[0][:16].replace("T", " ") + " UTC"}
+    moment = max(entry["moment"] for entry in entries)
+    more = {"place": board.folder.resolve().name, "moment": moment[:16].replace("T", " ") + " UTC"}
     menu = [{"path": "submissions.html", "title": "Submissions"}]
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         settings = replace(read_settings(), db=str(Path(scratch) / "board.db"))
         with open_store(settings.db) as store:
-            store.clock = clock
+            store.clock = lambda: moment  # the same pages whenever they are built
             _score(store, board, shown)
         site = build(settings, Path(out), shared={**more, "more": menu})
     site.page("submissions.html", "submissions.html", title="Submissions", entries=entries)

@@ -6,22 +6,15 @@ from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from benchmark import api
-from benchmark.api.leaderboard_import import import_document
 from benchmark.api.leaderboards import Selection
+from benchmark.api.submissions import scored_again
 from benchmark.failures import BenchError
 from benchmark.leaderboard.leaderboard_document import BUNDLED, Document
 from benchmark.report.single_page import one_page
 from benchmark.report.site import build
-from benchmark.report.writing import slug
-from benchmark.store import open_store
+from benchmark.report.writing import slug, templates
 from registry.files import replacing
 
-README = """\
-index.html opens in a browser. leaderboard.json has its scores with every answer, cards/ the networks' cards.
-
-    bench import leaderboard FILE.zip   computes every score again
-    bench reproduce NAME SUITE          answers again with the weights; it names the command that registers the network
-"""
 LIKE_A_FILE = 0o644 << 16  # of a member, for programs that unpack
 
 
@@ -33,16 +26,10 @@ def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Docu
     if not document.scores:
         raise BenchError("no observer with scores is chosen: `bench rank` lists them.")
     plain = document.model_dump(mode="json")
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        db = str(Path(folder, "bundle.db"))
-        with open_store(db) as store:
-            report = import_document(store, Path(BUNDLED), document, "bundle", "bench export --bundle")
-        if faults := (*report.different, *report.conflicts, *report.refused):
-            raise BenchError(f"these scores are not what their trials give here; `bench db rescore` first: {faults[0]}")
+    with scored_again(Path(BUNDLED), document) as (db, _), TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         site = build(Selection(db).settings, Path(folder, "site"))
-        pages = [*site.kept, *(f"observers/{slug(row.name)}.html" for row in document.observers)]
-        pages = [page for page in dict.fromkeys(pages) if (site.folder / page).is_file()]
-        members = {"index.html": one_page(site.folder, pages), "README.txt": README}
+        members = {"index.html": one_page(site.folder, site.kept)}
+    members["README.txt"] = templates().get_template("bundle.txt").render()
     members[BUNDLED] = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     for row in plain["observers"]:
         members |= {f"cards/{slug(row['name'])}.json": json.dumps(row["card"], indent=1) + "\n"} if row["card"] else {}

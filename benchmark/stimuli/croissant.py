@@ -31,19 +31,17 @@ def croissant(stimuli: Stimuli, entry: Entry | None) -> dict[str, str]:
         }
         for name in names
     ]
-    title, license, url = "Images of the built-in world", "Apache-2.0", "https://pypi.org/project/gestaltbench/"
-    citation, year = f"The gestaltbench developers ({RELEASED[:4]}). gestaltbench {__version__}", RELEASED[:4]
-    if entry is not None:
-        title, license, url, citation = entry.title, entry.license, entry.source, entry.citation
-        year = "".join(re.findall(r"\((\d{4})\)", citation)[:1])
-    about = f"{title or stimuli.name}: {len(stimuli)} images, labels of {stimuli.space}, digest {stimuli.digest}"
+    world = plain.pop("world")
+    about = entry or Entry(**world | {"citation": world["citation"].format(RELEASED[:4], __version__)})
+    year = "".join(re.findall(r"\((\d{4})\)", about.citation)[:1])
+    what = f"{len(stimuli)} images, labels of {stimuli.space}, digest {stimuli.digest}"
     stated = {
         "name": stimuli.name,
-        "description": about,
-        "license": license,
-        "url": url,
-        "citeAs": citation,
-        "creator": {"@type": "Organization", "name": citation.partition(" (")[0]} if citation else "",
+        "description": f"{about.title or stimuli.name}: {what}",
+        "license": about.license,
+        "url": about.source,
+        "citeAs": about.citation,
+        "creator": {"@type": "Organization", "name": about.citation.partition(" (")[0]} if about.citation else "",
         "datePublished": f"{year}-01-01" if year else "",
     }
     plain |= {name: value for name, value in stated.items() if value}

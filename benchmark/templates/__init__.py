@@ -42,16 +42,3 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         (target / place).write_text(text, encoding="utf-8")
         written.append(place)
     return sorted(written)
-
-
-def write_board(folder: Path) -> list[Path]:
-    """Write the files of a new board: workflows, form, rules. Returns them, relative to the folder.
-
-    Raises BenchError where one is there already."""
-    files = sorted(path.relative_to(BOARD) for path in BOARD.rglob("*") if path.is_file())
-    if there := [path for path in files if (folder / path).exists()]:
-        raise BenchError(f"{folder} has a file {there[0]} already, and nothing was written. Name a new folder.")
-    for path in files:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes((BOARD / path).read_bytes())
-    return files
