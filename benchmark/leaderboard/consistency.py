@@ -13,7 +13,7 @@ from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
 from benchmark.stats.comparisons import holm
-from benchmark.stimuli.exemplars import shared_exemplars
+from benchmark.stimuli.image_names import shared_exemplars
 
 #: experiment -> observer -> trials
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]

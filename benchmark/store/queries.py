@@ -278,7 +278,8 @@ def newest_scores(connection: sa.Connection, target: ScoreSet) -> list[Score]:
 def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the digest of the rows of a score set, wherever they are stored."""
     names = [column.name for column in schema.SCORES.c if column.name != "score_set"]
-    return digest_of(row[name] for row in sorted(rows, key=itemgetter("position")) for name in names)
+    texts = digest_texts([row[name] for name in names] for row in sorted(rows, key=itemgetter("position")))
+    return text_digest("".join(texts))
 
 
 def suites(connection: sa.Connection) -> list[str]:

@@ -11,8 +11,8 @@ from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Stimuli
 from benchmark.contracts.declarations import declared_suite, package_data
 from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.stats import ratio_score
-from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.image_files import set_digest
+from benchmark.stimuli.image_names import exemplars
 from benchmark.stimuli.roles import sets_of
 
 CUES = ("shape", "texture")

@@ -11,9 +11,8 @@ from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf,
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, shape_or_texture, share
-from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.experiments import Experiment, observe, unanswerable
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, any_answer
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, any_answer, exemplars
 from benchmark.stimuli.roles import sets_of
 
 #: Shown beside the conflict set wherever they are on disk.

@@ -21,9 +21,8 @@ from benchmark.stats.agreement import (
 )
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
-from benchmark.stimuli.exemplars import SHAPE, shared_exemplars
 from benchmark.stimuli.experiments import Experiment
-from benchmark.stimuli.image_names import any_answer
+from benchmark.stimuli.image_names import SHAPE, any_answer, shared_exemplars
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer
 # that is scored is column 0, the reference observers ("people") follow in the order of their names.

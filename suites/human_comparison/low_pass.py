@@ -15,8 +15,8 @@ from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import shape_or_texture
-from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.experiments import observe
+from benchmark.stimuli.image_names import exemplars
 from suites.human_comparison.against_people import Averages, people, scores_of
 from suites.human_comparison.bootstrap import (
     NEEDS_PEOPLE,

@@ -13,8 +13,8 @@ from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
-from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.image_names import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
 from suites.human_comparison.shown_experiments import BY_ROLE, Shown
 

@@ -15,8 +15,8 @@ from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mea
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
-from benchmark.stimuli.exemplars import SHAPE, exemplars
 from benchmark.stimuli.experiments import Experiment
+from benchmark.stimuli.image_names import SHAPE, exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
 from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of

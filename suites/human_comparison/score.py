@@ -10,9 +10,8 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
-from benchmark.stimuli.exemplars import shared_exemplars
 from benchmark.stimuli.experiments import Experiment, unanswerable
-from benchmark.stimuli.image_names import NO_ANSWER
+from benchmark.stimuli.image_names import NO_ANSWER, shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED
 from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
 from suites.human_comparison.bootstrap import NEEDS_PEOPLE, accuracy_draws, interval

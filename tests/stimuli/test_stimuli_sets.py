@@ -14,10 +14,10 @@ from benchmark.contracts import Stimuli, Trials
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import find_cells, open_folder, open_set, restrict, sample, seeds_of, shuffled, subset
-from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.image_files import set_digest
+from benchmark.stimuli.image_names import exemplars
 from benchmark.stimuli.items import images_below, sample_order
 from benchmark.stimuli.resolver import Resolver
 from benchmark.testing import toy_stimuli
