@@ -119,10 +119,14 @@ def _schema(connection: sa.Connection) -> Iterator[str]:
         for name in ("application_id", "user_version"):
             if number := connection.exec_driver_sql(f"PRAGMA {name}").scalar_one():
                 yield f"SQLite: {name} is {number}; this program leaves 0"
-    found, dialect = sa.inspect(connection), connection.dialect
+    found = sa.inspect(connection)
+
+    def kind(of: sa.types.TypeEngine[Any]) -> str:
+        return "none" if isinstance(of, sa.types.NullType) else of.compile(connection.dialect)
+
     for table in schema.METADATA.sorted_tables:
-        held = {one["name"]: (one["type"].compile(dialect), one["nullable"]) for one in found.get_columns(table.name)}
-        made = {column.name: (column.type.compile(dialect), column.nullable) for column in table.c}
+        held = {one["name"]: (kind(one["type"]), one["nullable"]) for one in found.get_columns(table.name)}
+        made = {column.name: (kind(column.type), column.nullable) for column in table.c}
         for name in sorted(held.keys() | made.keys()):
             if held.get(name) != made.get(name):
                 yield f"schema: the column '{table.name}.{name}' is not as this program makes it"
