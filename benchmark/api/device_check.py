@@ -95,10 +95,8 @@ def _agreement(device: str, folder: Path) -> Iterator[Figure]:
 
 
 def _corruptions(device: str) -> Iterator[Figure]:
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (TIMED, 3, 224, 224), dtype=np.uint8)).to(
-        device
-    )
-    seeds = np.arange(TIMED, dtype=np.uint64)
+    drawn, seeds = np.random.default_rng(0).integers(0, 256, (TIMED, 3, 224, 224)), np.arange(TIMED, dtype=np.uint64)
+    pixels = torch.from_numpy(drawn.astype(np.uint8)).to(device)
     for name in CORRUPTIONS:
         what = corruption(name, 3, FROST)
         images = pixels.cpu() if what.on_processor else pixels
@@ -162,12 +160,15 @@ def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> flo
 
 
 def _memory(device: str, feed: devices.TunedModel) -> Figure:
-    largest = devices.GPU_BATCHES[-1]
-    if not device.startswith("cuda"):
-        return Figure(f"memory at batch {largest}", None, "GB", "-", "is counted on CUDA alone")
-    torch.cuda.reset_peak_memory_stats(device)
-    feed.run(devices.example(feed.model, largest))
-    return Figure(f"memory at batch {largest}", torch.cuda.max_memory_allocated(device) / 1e9, "GB")
+    name, why = f"memory at batch {devices.GPU_BATCHES[-1]}", "is counted on CUDA alone"
+    if device.startswith("cuda"):
+        try:
+            torch.cuda.reset_peak_memory_stats(device)
+            feed.run(devices.example(feed.model, devices.GPU_BATCHES[-1]))
+            return Figure(name, torch.cuda.max_memory_allocated(device) / 1e9, "GB")
+        except torch.OutOfMemoryError:
+            why = "it does not fit"
+    return Figure(name, None, "GB", "-", why)
 
 
 def _same(images: torch.Tensor, _seeds: Any) -> torch.Tensor:
