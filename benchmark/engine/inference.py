@@ -82,35 +82,24 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[int], Image]:
 
     def read(position: int) -> Image:
         place = folder / f"{picked.index[position] if picked else position:06d}.npy"
-        image = _stored(place)
-        if image is None:
-            image = stimuli.decode(position)
+        with suppress(StimuliError, OSError), foreign("decoded image", place, StimuliError):
+            content = memoryview(place.read_bytes())
+            if zlib.crc32(content[:-SUM]) == int.from_bytes(content[-SUM:], "big"):
+                kept: Image = np.load(BytesIO(content), allow_pickle=False)
+                return kept
+        image = stimuli.decode(position)
+        if image.nbytes * len(stimuli) <= SET_BYTES:
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
-                if image.nbytes * len(stimuli) <= SET_BYTES:
-                    _store(place, image, look=position % CHUNK == 0)  # looking takes time
+                written = BytesIO()
+                np.save(written, image, allow_pickle=False)
+                size = len(written.getbuffer())
+                # Looking whether the cache is full takes time.
+                if position % CHUNK == 0 and size + sum(p.stat().st_size for p in cache.glob("*/*.npy")) > ALL_BYTES:
+                    shutil.rmtree(cache, ignore_errors=True)
+                write_whole(place, written.getvalue() + zlib.crc32(written.getbuffer()).to_bytes(SUM, "big"))
         return image
 
     return read
-
-
-def _stored(place: Path) -> Image | None:
-    """Read an image from the cache, checked against the sum at the file's end; None if it is missing or damaged."""
-    with suppress(StimuliError, OSError), foreign("decoded image", place, StimuliError):
-        content = memoryview(place.read_bytes())
-        if zlib.crc32(content[:-SUM]) == int.from_bytes(content[-SUM:], "big"):
-            image: Image = np.load(BytesIO(content), allow_pickle=False)
-            return image
-    return None
-
-
-def _store(place: Path, image: Image, *, look: bool) -> None:
-    """Keep an image. look: empty the cache first if it is full. Raises OSError."""
-    written, cache = BytesIO(), place.parents[1]
-    np.save(written, image, allow_pickle=False)
-    content = written.getvalue()
-    if look and len(content) + sum(path.stat().st_size for path in cache.glob("*/*.npy")) > ALL_BYTES:
-        shutil.rmtree(cache, ignore_errors=True)
-    write_whole(place, content + zlib.crc32(content).to_bytes(SUM, "big"))
 
 
 @dataclass(kw_only=True)
