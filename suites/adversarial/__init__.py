@@ -5,7 +5,7 @@ docs/suites/adversarial.md has the definitions, attacks, trust report and deviat
 from dataclasses import replace
 
 from benchmark.contracts import Suite
-from benchmark.contracts.declarations import declared_figures, package_data
+from benchmark.contracts.declarations import declared_figures, declared_suite, package_data
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
 from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, NormName, PluggedIn, Threat
@@ -38,25 +38,7 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     return variants
 
 
-PLAIN = Suite(
-    name="adversarial",
-    version=9,
-    trial_version=4,
-    summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
-    needs="gradients",
-    metrics=metrics_of(QUICK),
-    plan=plan,
-    observe=observe,
-    score=score,
-    config=QUICK,
-    spaces=("world16", "imagenet1k", "geirhos16"),
-    own_space=True,
-    passes=90.0,
-    figures=declared_figures(package_data(__name__, "figures")),
-    citations=(
-        "Croce and Hein (2020). Reliable evaluation of adversarial robustness with an ensemble of diverse "
-        "parameter-free attacks. ICML. arXiv:2003.01690",
-    ),
-)
-
+_DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
+FIGURES = declared_figures(package_data(__name__, "figures"))
+PLAIN = replace(_DECLARED, metrics=metrics_of(QUICK), figures=FIGURES)
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))
