@@ -29,6 +29,7 @@ def test_a_leaderboard_is_there_once_it_is_made(url):
     assert is_there(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), (
     ("ALTER TABLE runs ADD COLUMN more TEXT", "the column 'runs.more' is not as this program makes it"),
     ("ALTER TABLE runs DROP COLUMN command", "the column 'runs.command' is not as this program makes it"),
