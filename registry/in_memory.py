@@ -73,7 +73,7 @@ def hold(
         raise CardError(f"expected a network or a function from images to answers, not a {type(original).__name__}.")
     stated, transform = _fed(brought if feed is None else feed)
     if isinstance(original, nn.Module):
-        whole = copied(original).to(device or next(original.parameters(), torch.empty(0)).device)
+        whole = original = copied(original).to(device or next(original.parameters(), torch.empty(0)).device)
         own = _network(_without_wrappers(whole, stated.fields.get("size", 224)))
     else:
         own = _function(original)
