@@ -87,14 +87,6 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
     return list(pairings.values())
 
 
-def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
-    """Sample at most `limit` pairings (`items.sample_order`) and keep their order."""
-    if limit is None or limit >= len(pairings):
-        return list(pairings)
-    labels = {"category": np.array([pair.content.category for pair in pairings])}
-    return [pairings[i] for i in sorted(sample_order([pair.place for pair in pairings], labels, limit))]
-
-
 def manifest(
     order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
@@ -193,7 +185,11 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
         whole = len(pairings)
     else:
         planned = textured(contents, styles, order.seed)
-        pairings, whole = spread(planned, order.limit), len(planned)
+        pairings, whole = planned, len(planned)
+        if order.limit is not None and order.limit < whole:
+            labels = {"category": np.array([pair.content.category for pair in planned])}
+            chosen = sample_order([pair.place for pair in planned], labels, order.limit)
+            pairings = [planned[i] for i in sorted(chosen)]
     for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
         size_of(path, FIX)  # a damaged file is reported before hours of work
     text = manifest(order, painter.generator, pairings, styles, whole)
