@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.contracts import Against, Array, Plan, Score, Shelf, Suite, Transform, Trials
-from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
+from benchmark.contracts import Against, Array, Plan, Score, Shelf, Transform, Trials
+from benchmark.contracts.declarations import declared_suite
 from benchmark.contracts.trials import Coded, Columns, as_coded
 from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
@@ -250,27 +250,22 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
 
 _plain = {metric.name: metric for metric in PLAIN}
 _HIDDEN = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
-_DECLARED = package_data("suites.human_comparison", "low_pass")
-_own = declared_metrics(_DECLARED["metrics"], {"shape_bias": shape_or_texture})
-SHAPE_BIAS = replace(_own[-1], clusters=exemplars)
+_DECLARED = declared_suite(
+    "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, plan=plan, observe=observe, score=score
+)
+_metrics = {metric.name: metric for metric in _DECLARED.metrics}
+SHAPE_BIAS = _metrics["shape_bias"] = replace(_metrics["shape_bias"], clusters=exemplars)
+_own = list(_metrics.values())
 METRICS = (
     replace(_plain[KAPPA], parts=""),
-    *_own[:-1],
-    SHAPE_BIAS,
+    *_own[:-2],
     *(replace(_plain[name], parts="", shown=False) for name in _HIDDEN),
-    *declared_metrics(_DECLARED["beside"], {}),
+    *_own[-2:],  # what is attainable
 )
-LOW_PASS = Suite(
-    name="human-comparison:low-pass",
-    version=2,
-    summary="Human, or just blurred? Every experiment behind a Gaussian of 0 to 5 px: six times the images",
-    needs="decisions",
+LOW_PASS = replace(
+    _DECLARED,
     metrics=METRICS,
-    plan=plan,
-    observe=observe,
-    score=score,
     config=LowPassConfig(),
     against=Against(scores=compare, group=lambda _config, trials: people(None, trials)),
     experiments=SET_ROLES,
-    figures=declared_figures(_DECLARED["figures"]),
 )
