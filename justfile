@@ -107,6 +107,12 @@ release-check: ci dear lowest (python "3.13") wheel
 fuzz *words:
     pytest -m slow -k fuzz -s {{words}}
 
+# the figures of docs/performance.md and docs/costs.md: five more runs of the benchmarks, hours on two cores
+figures *scripts:
+    python benchmarks/ratios.py --runs 5 {{scripts}}
+    python benchmarks/suite_costs.py
+    python docs/measured_tables.py
+
 # look for new counterexamples; each that is found becomes an @example of its test
 search *words:
     pytest -m hypothesis --hypothesis-profile=search {{words}}

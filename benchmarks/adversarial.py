@@ -1,28 +1,22 @@
 """What attacks cost here: against the bare passes, against the libraries, and the whole curve against the naive sweep.
 
-Process CPU time of one thread, the variants alternating in one process, medians over rounds. Prints RATIO lines.
+Process CPU time of one thread, the variants by turns in one process.
 
     python benchmarks/adversarial.py                                          # built-in world
     python benchmarks/adversarial.py --model efficientnet-lite0 --images-folder IMAGENET_SAMPLE
-
-torchattacks pins packages that we need newer. Where BENCH_TORCHATTACKS names a folder made by
-`pip install --no-deps --target FOLDER torchattacks`, it takes part; else it is left out, and that is said.
 """
 
 import argparse
 import copy
 import importlib
-import os
-import statistics
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from ratios import need_packages, ratio
+from ratios import by_turns, cpu, need_packages, ratio
 
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import feed
@@ -97,45 +91,21 @@ def foolbox_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
     return lambda x, y: pgd(wrapped, x, y, epsilons=[epsilon])[2][0].numpy()
 
 
-def torchattacks_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
-    """torchattacks' PGD without random start; broken [n]. It returns images, which are judged afterwards."""
-    torchattacks = importlib.import_module("torchattacks")
-    pgd = torchattacks.PGD(network, epsilon, 2.5 * epsilon / steps, steps, random_start=False)
-
-    def run(x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
-        point = pgd(x, y)
-        with torch.no_grad():
-            return (network(point).argmax(1) != y).numpy()
-
-    return run
-
-
 def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, Callable[[], np.ndarray]]:
-    """Other implementations: on the network as a user has it, and on the one tuned here; each gives verdicts [n]."""
-    makers = {"foolbox": foolbox_pgd}
-    folder = os.environ.get("BENCH_TORCHATTACKS", "")
-    if Path(folder, "torchattacks").is_dir():
-        sys.path.append(folder)
-        makers["torchattacks"] = torchattacks_pgd
-    else:
-        print("torchattacks left out: BENCH_TORCHATTACKS names no folder that holds it")
+    """foolbox on the network as a user has it, and on the one tuned here; each gives verdicts [n]."""
 
-    def judge(other: Attack, batch: int) -> Callable[[], np.ndarray]:
+    def judge(network: torch.nn.Module, batch: int) -> Callable[[], np.ndarray]:
+        other = foolbox_pgd(network, epsilon, 10)
         parts = list(zip(work.images.split(batch), work.labels.split(batch), strict=True))
         return lambda: np.concatenate([other(x.contiguous(), y) for x, y in parts])
 
-    networks = {
-        "as-a-user-has-it": (as_a_user_has_it(model), USERS_BATCH),
-        "on-the-network-tuned-here": (Module(work.forward, model.module), work.batch),
-    }
     return {
-        f"{name}-{where}": judge(make(network, epsilon, 10), batch)
-        for name, make in makers.items()
-        for where, (network, batch) in networks.items()
+        "foolbox-as-a-user-has-it": judge(as_a_user_has_it(model), USERS_BATCH),
+        "foolbox-on-the-network-tuned-here": judge(Module(work.forward, model.module), work.batch),
     }
 
 
-def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> None:
+def speed(work: Problem, model: LoadedModel, epsilon: float) -> None:
     steps = schedule([(Stage(loss="ce", steps=10, start="clean"), epsilon)])
     pool = Ascent(work, "linf", steps)
     passes, n = int(pool.passes.sum()), len(work.images)
@@ -144,19 +114,10 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
     for name, other in others.items():
         apart = int((other() != pool.broken).sum())
         print(f"verdicts of {name} that differ: {apart} of {n}")
-    variants: dict[str, Callable[[], object]] = {
-        "here": lambda: Ascent(work, "linf", steps), "bare-passes": lambda: bare(work, passes), **others
-    }  # fmt: skip
-    taken: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, variant in variants.items():
-            start = time.process_time()
-            variant()
-            taken[name].append(time.process_time() - start)
-    for name in list(variants)[1:]:
-        ratios = [a / b for a, b in zip(taken["here"], taken[name], strict=True)]
-        words = f"{name}; {min(ratios):.3f} ... {max(ratios):.3f} in {rounds} rounds; lower is faster"
-        ratio(f"adversarial_pgd10/{name}", statistics.median(ratios), words)
+    variants: dict[str, Callable[[], object]] = {"bare-passes": lambda: bare(work, passes), **others}
+    rounds = by_turns([partial(cpu, one) for one in (lambda: Ascent(work, "linf", steps), *variants.values())])
+    for name, taken in zip(variants, rounds.T[1:], strict=True):
+        ratio(f"adversarial_pgd10/{name}", float(np.median(rounds[:, 0] / taken)), f"{name}; lower is faster")
 
 
 def curve(work: Problem, images: int) -> None:
@@ -185,13 +146,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=28)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epsilon", type=float, default=1.0, help="in 1/255")
-    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     need_packages("foolbox")
     torch.set_num_threads(1)
     model = load_network(builtin_cards()[args.model], WeightSources(weights_folder=Path("weights")))
     work = problem(args, model)
-    speed(work, model, args.epsilon / 255, args.rounds)
+    speed(work, model, args.epsilon / 255)
     curve(work, args.images)
 
 

@@ -1,32 +1,29 @@
 """What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores.
 
 Baselines: a Python that only imports SQLAlchemy, rich and numpy, and, for `bench --help`, one that does nothing.
-Commands and baselines alternate as fresh processes; medians of CPU time (user + system) and of wall time; the highest
-resident memory. `--report` also draws the whole report once.
+Fresh processes by turns; CPU time (user + system) and the highest resident memory.
 
-    python benchmarks/board.py [--models 10000] [--scores 30] [--rounds 5] [--report]
+    python benchmarks/board.py [--models 10000] [--scores 30]
 """
 
 import argparse
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from ratios import ratio
+from ratios import by_turns, ratio
 
 from benchmark.contracts import Observer, Score, Stimuli
 from benchmark.store import Observation, ScoreSet, open_store
 from registry.files import digest_data
 from suites.cue_conflict import SUITE
 
-Seconds = tuple[float, float, float]  # (CPU, wall, highest resident memory in MB)
 SPACE = "geirhos16"
 CATEGORIES = (
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
@@ -103,45 +100,25 @@ def bench(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "import sys; from benchmark.cli import main; sys.exit(main())", *arguments]
 
 
-def timed(command: Sequence[str], folder: str) -> Seconds:
+def timed(command: Sequence[str], folder: str) -> tuple[float, float]:
+    """(processor seconds, highest resident memory in MB) of a process."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     environment |= {"BENCH_HOME": folder, "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     log = Path(folder) / "log"
-    started = time.perf_counter()
     with log.open("w") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=folder)
         _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}:\n{log.read_text()}")
-    return used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1e3
-
-
-def medians(commands: dict[str, list[str]], rounds: int, folder: str) -> dict[str, Seconds]:
-    seen: dict[str, list[Seconds]] = {name: [] for name in commands}
-    for turn in range(rounds + 1):
-        for name, command in commands.items():
-            spent = timed(command, folder)
-            if turn:  # the first one warms the disk cache and the byte code
-                seen[name].append(spent)
-    return {name: tuple(statistics.median(column) for column in zip(*runs, strict=True)) for name, runs in seen.items()}
-
-
-def report(name: str, command: Seconds, base: Seconds, baseline: str) -> None:
-    ratio(f"board_{name}_cpu", command[0] / base[0], baseline)
-    ratio(f"board_{name}_wall", command[1] / base[1], baseline)
-    for label, one in ((name, command), (f"{name} baseline", base)):
-        print(f"{label}: {one[0]:.3f} s CPU, {one[1]:.3f} s wall, {one[2]:.0f} MB")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--scores", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.db"
@@ -156,14 +133,22 @@ def main() -> None:
             "help": bench("--help"),
             "pass": [sys.executable, "-c", "pass"],
         }
-        found = medians(commands, options.rounds, folder)
+        for command in commands.values():
+            timed(command, folder)  # the disk cache and the byte code are warm
+        most: dict[str, float] = {}
+
+        def spent(name: str) -> float:
+            seconds, memory = timed(commands[name], folder)
+            most[name] = max(memory, most.get(name, 0.0))
+            return seconds
+
+        found = dict(zip(commands, by_turns([partial(spent, name) for name in commands]).T, strict=True))
+        for name, base in (("rank", "imports"), ("summary", "imports"), ("help", "pass")):
+            baseline = f'python -c "{commands[base][-1]}"'
+            ratio(f"board_{name}_cpu", float(np.median(found[name] / found[base])), baseline)
+            print(f"{name}: {np.median(found[name]):.3f} s CPU, {most[name]:.0f} MB")
         for name in ("rank", "summary"):
-            report(name, found[name], found["imports"], f'python -c "{IMPORTS}"')
-            ratio(f"board_{name}_memory", found[name][2] / 500, "500 MB resident")
-        report("help", found["help"], found["pass"], 'python -c "pass"')
-        if options.report:
-            drawn = timed(bench("report", *there, "-o", str(Path(folder) / "report")), folder)
-            report("report", drawn, found["imports"], f'python -c "{IMPORTS}"')
+            ratio(f"board_{name}_memory", most[name] / 500, "500 MB resident")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The same photographs, process CPU time, one thread, both sides alternating in on
 decoded uint8 pixels and ends at the float batch in [0, 1] that a network takes. Ratios are baseline / ours:
 larger is faster.
 
-    python benchmarks/corruptions.py --data FOLDER [--imaug FOLDER] [--count 8] [--rounds 40] [--only NAME,...]
+    python benchmarks/corruptions.py --data FOLDER [--imaug FOLDER] [--count 8] [--longest 4] [--only NAME,...]
 
 --data has imagenet-sample/ and frost/. --imaug is a folder made with `pip install --no-deps --target FOLDER
 imagecorruptions-imaug numba llvmlite` (or BENCH_IMAUG names it); it stays apart since both packages call themselves
@@ -14,18 +14,17 @@ imagecorruptions-imaug numba llvmlite` (or BENCH_IMAUG names it); it stays apart
 import argparse
 import importlib
 import importlib.util
-import math
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from ratios import need_packages, needs, ratio
+from ratios import by_turns, cpu, need_packages, needs, ratio
 
 from benchmark.contracts import Transform
 from benchmark.engine.devices import limit_malloc
@@ -36,8 +35,8 @@ from benchmark.transforms.listing import own_list
 Pixels = NDArray[np.uint8]
 Corrupt = Callable[..., Pixels]
 PEER = "imagecorruptions-imaug"
-#: Rounds at least, and the standard error of a median ratio at which a corruption is not repeated any more.
-LEAST, STEADY = 5, 0.01
+LEVELS = (1, 2, 3, 4, 5)
+COMMON = own_list("imagenet-c")
 
 
 def fastest(folder: Path) -> Corrupt:
@@ -85,55 +84,12 @@ def by_batch(transform: Transform, pixels: Pixels) -> torch.Tensor:
     return out.float().div_(255)
 
 
-def cpu(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def measure(
-    pixels: Pixels, other: Corrupt, frost: Sequence[Pixels], rounds: int, names: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
-    """Corruption -> CPU ms per image here and there [rounds, 2], summed over the severities. A corruption is repeated
-    until the middle of its ratios is known to `STEADY`, in `rounds` rounds at most."""
-    table = {}
-    for name in names:
-        cells = [(corruption(name, severity, frost=frost), severity) for severity in (1, 2, 3, 4, 5)]
-        for transform, severity in cells:  # tables and kernels are made once
-            by_batch(transform, pixels), by_loop(other, pixels[:1], name, severity)
-        turns: list[list[float]] = []
-        while len(turns) < LEAST or (len(turns) < rounds and spread(np.array(turns)) > STEADY):
-            here = sum(cpu(lambda t=transform: by_batch(t, pixels)) for transform, _ in cells)
-            there = sum(cpu(lambda n=name, s=severity: by_loop(other, pixels, n, s)) for _, severity in cells)
-            turns.append([side * 1000 / len(pixels) for side in (here, there)])
-        table[name] = np.array(turns)
-    return table
-
-
-def spread(turns: NDArray[np.float64]) -> float:
-    """The standard error of the median ratio, relative to it."""
-    low, middle, high = np.quantile(turns[:, 1] / turns[:, 0], [0.25, 0.5, 0.75])
-    return float(0.93 * (high - low) / math.sqrt(len(turns)) / middle)
-
-
-def report(table: dict[str, NDArray[np.float64]]) -> None:
-    common = [name for name, entry in own_list("imagenet-c").items() if entry.family != "extra" and name in table]
-    ours, theirs = (sum(float(np.median(table[name][:, side])) for name in common) for side in (0, 1))
-    ratio(f"corruptions_{len(common)}x5", theirs / ours, f"{PEER}; higher is faster here")
-    for name, turns in table.items():
-        low, middle, high = np.quantile(turns[:, 1] / turns[:, 0], [0, 0.5, 1])
-        rounds = f"median of {len(turns)} rounds from {low:.2f} to {high:.2f}"
-        ratio(f"corruption_{name}", middle, f"{PEER}; {rounds}; higher is faster here")
-        here, there = np.median(turns, axis=0) / 5
-        print(f"{name:20s} CPU ms per image and severity: {here:.2f}, {PEER} {there:.2f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=os.environ.get("BENCH_TEST_DATA"))
     parser.add_argument("--imaug", type=Path, default=os.environ.get("BENCH_IMAUG"))
     parser.add_argument("--count", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--longest", type=float, default=4, help="seconds for a corruption")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(CORRUPTIONS))
     options = parser.parse_args()
     if options.data is None:
@@ -148,7 +104,23 @@ def main() -> None:
     frost = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     sample = options.data / "imagenet-sample"
     pixels, peer = photographs(sample, options.count), fastest(options.imaug)
-    report(measure(pixels, peer, frost, options.rounds, options.only))
+    ours = theirs = 0.0
+    for name in options.only:
+        transforms = [corruption(name, severity, frost=frost) for severity in LEVELS]
+        for severity, transform in zip(LEVELS, transforms, strict=True):  # tables and kernels are made once
+            by_batch(transform, pixels), by_loop(peer, pixels[:1], name, severity)
+        here = partial(cpu, lambda t=transforms: [by_batch(one, pixels) for one in t])
+        there = partial(cpu, lambda n=name: [by_loop(peer, pixels, n, severity) for severity in LEVELS])
+        rounds = by_turns([here, there], options.longest)
+        ratio(f"corruption_{name}", float(np.median(rounds[:, 1] / rounds[:, 0])), f"{PEER}; higher is faster here")
+        middle = np.median(rounds, axis=0) * 1000 / len(LEVELS) / len(pixels)
+        print(
+            f"{name:20s} CPU ms per image and severity: {middle[0]:.2f}, {PEER} {middle[1]:.2f}; {len(rounds)} rounds"
+        )
+        if COMMON[name].family != "extra":
+            ours, theirs = ours + middle[0], theirs + middle[1]
+    if set(options.only) == set(CORRUPTIONS):
+        ratio("corruptions_15x5", theirs / ours, f"{PEER}; higher is faster here")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from ratios import ratio, slug
+from ratios import ratio
 
 from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import pooled_score
@@ -462,6 +462,10 @@ def keep(path: Path, name: str, setting: str, shares: Mapping[str, float], studi
     rows += [[name, setting, word, f"{value:.4f}", str(studies)] for word, value in shares.items()]
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("what", "setting", "by", "share", "studies"), *sorted(rows)])
+
+
+def slug(*parts: str) -> str:
+    return "_".join(" ".join(parts).replace(",", "").replace("=", "").split())
 
 
 def main() -> None:

@@ -2,16 +2,15 @@
 
     python benchmarks/saliency.py [--model NAME ...] [--images 32]
 
-One torch thread; processor time, the fastest of a few rounds.
+One torch thread; processor time.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
-from ratios import ratio
+from ratios import by_turns, cpu, ratio
 
 from benchmark.contracts import Block
 from benchmark.engine.device_choice import Tuning
@@ -28,7 +27,6 @@ from suites.saliency.config import BOARDS, has_board
 from suites.saliency.maps.gradients import input_gradients, membership, target_rows
 
 BATCH = 16
-REPEATS = 3
 
 
 def loaded(name: str) -> LoadedModel:
@@ -73,23 +71,12 @@ def block_cost(name: str, model: LoadedModel, block: Block, images: int) -> None
             for _ in range(draws):
                 input_gradients(inlet.run, first.images[at], [rows[at]])
 
-    fresh = iter([view_of(model, inlet, block, index) for _ in range(REPEATS)])
-    needed, suite = fastest(passes, lambda: SUITE.observe(SUITE.config, next(fresh)))
-    print(f"{name}, {block.role}: {1e3 * suite / len(index):.2f} ms an image")
-    ratio(f"saliency_{name}/{block.role}", suite / needed, "the bare passes that it needs")
+    def suite() -> float:
+        view = view_of(model, inlet, block, index)
+        return cpu(lambda: SUITE.observe(SUITE.config, view))
 
-
-def fastest(*calls: Callable[[], object]) -> Iterator[float]:
-    """Processor seconds of each call, the fastest of a few rounds in which they take turns."""
-    rounds = []
-    for _ in range(REPEATS):
-        turn = []
-        for call in calls:
-            start = time.process_time()
-            call()
-            turn.append(time.process_time() - start)
-        rounds.append(turn)
-    return map(min, zip(*rounds, strict=True))
+    rounds = by_turns([partial(cpu, passes), suite])
+    ratio(f"saliency_{name}/{block.role}", float(np.median(rounds[:, 1] / rounds[:, 0])), "the passes that it needs")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
@@ -32,6 +33,23 @@ DIAGNOSED = {
     ("world-transformer", ""): "world, transformer",
     ("world-uniform-noise-0", ""): "world, noise-trained",
     ("world", ""): "world, 3 networks",
+}
+#: What benchmarks/ratios.py keeps: ratio -> what it is of and its baseline; what benchmarks/suite_costs.py writes.
+SPEEDS, COSTS = ROOT / "performance.csv", ROOT / "costs.csv"
+MEASURED = {
+    "overhead_cpu": ("`bench run`, a warm folder", "a bare loop over images in memory"),
+    "overhead_loop_cpu": ("the same, each further image", "the same loop"),
+    "board_rank_cpu": ("`bench rank`, 1,000 models", "its bare imports"),
+    "board_summary_cpu": ("`bench rank --summary`", "its bare imports"),
+    "board_rank_memory": ("memory of `bench rank`", "500 MB"),
+    "adversarial_pgd10/foolbox-as-a-user-has-it": ("PGD, 10 steps", "foolbox"),
+    "adversarial_pgd10/foolbox-on-the-network-tuned-here": ("the same", "foolbox on the network as tuned here"),
+    "adversarial_curve_passes": ("passes of the whole adversarial curve", "a naive sweep over all epsilons"),
+    "corruptions_15x5": ("75 common corruptions, times as fast", "imagecorruptions-imaug"),
+    "corruption_pixelate": ("pixelate, times as fast", "imagecorruptions-imaug"),
+    "corruption_jpeg_compression": ("JPEG, times as fast", "imagecorruptions-imaug"),
+    "corruption_defocus_blur": ("defocus blur, times as fast", "imagecorruptions-imaug"),
+    "corruption_glass_blur": ("glass blur, times as fast", "imagecorruptions-imaug"),
 }
 HEAD = ("block", "observer", "suite", "metric", "n", "value", "low", "high")
 WORLD = tuple(f"world-{name}-0" for name in ("standard", "stylised", "adversarial", "salt-and-pepper", "uniform-noise"))
@@ -215,10 +233,9 @@ def table(name: str, block: Block, rows: Mapping[tuple[str, str, str], Mapping[s
 def shares(*, size: bool) -> str:
     """Sizes of tests or coverage of intervals as Markdown: the least and the most of the settings of each kind."""
     kinds: dict[str, dict[str, list[str]]] = {}
-    with COVERAGE.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if (row["by"] == "size") == size:
-                kinds.setdefault(row["what"], {}).setdefault(row["by"], []).append(number(row["share"]))
+    for row in rows_of(COVERAGE):
+        if (row["by"] == "size") == size:
+            kinds.setdefault(row["what"], {}).setdefault(row["by"], []).append(number(row["share"]))
     lines = ["| test | size |", "|---|---|"] if size else ["| number | coverage of each interval |", "|---|---|"]
     for what, each in kinds.items():
         ends = (f"{'' if size else by + ' '}{' to '.join(dict.fromkeys((min(n), max(n))))}" for by, n in each.items())
@@ -249,12 +266,65 @@ def named_faults() -> str:
     return "\n".join(lines)
 
 
+def speeds() -> str:
+    """Ratios of speed as Markdown: the median and the range of the last five runs, and how many days they are of."""
+    runs: dict[str, list[dict[str, str]]] = {}
+    for row in rows_of(SPEEDS):
+        runs.setdefault(row["ratio"], []).append(row)
+    lines = ["| what | median | range | runs, days | baseline |", "|---|---|---|---|---|"]
+    for name, (what, baseline) in MEASURED.items():
+        if last := runs.get(name, [])[-5:]:
+            values, days = [float(row["value"]) for row in last], len({row["day"] for row in last})
+            ends = f"{min(values):.2f} to {max(values):.2f}"
+            lines.append(f"| {what} | {median(values):.2f} | {ends} | {len(last)}, {days} | {baseline} |")
+    return "\n".join(lines)
+
+
+def checked_costs() -> str:
+    """Predicted and measured processor seconds of small runs as Markdown."""
+    lines = ["| network | suite | images | predicted s | measured s |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row['network']} | {row['suite']} | {row['images']} | {row['predicted']} | {row['measured']} |"
+        for row in rows_of(COSTS)
+        if row["what"] == "checked"
+    ]
+    return "\n".join(lines)
+
+
+def whole_costs() -> str:
+    """Hours and dollars of each suite in full as Markdown, and of all."""
+    rows = [row for row in rows_of(COSTS) if row["what"] == "whole"]
+    networks, devices = (list(dict.fromkeys(row[key] for row in rows)) for key in ("network", "device"))
+    columns = [(network, device) for network in networks for device in devices]
+    titles = (f"{network.removeprefix('timm:').split('_patch')[0]}, {device}" for network, device in columns)
+    lines = [f"| suite | images | {' | '.join(titles)} |", "|---" * (2 + len(columns)) + "|"]
+    for suite in (*dict.fromkeys(row["suite"] for row in rows), "all"):
+        own = [row for row in rows if suite in ("all", row["suite"])]
+        cells = []
+        for column in columns:
+            of = [row for row in own if (row["network"], row["device"]) == column]
+            hours, price = (sum(float(row[key]) for row in of) for key in ("predicted", "price"))
+            taken = f"{3600 * hours:.0f} s" if hours < 0.1 else f"{hours:,.1f} h"
+            cells.append(f"{taken}, ${price:,.2f}")
+        images = sum({row["suite"]: int(row["images"]) for row in own}.values())
+        lines.append(f"| {suite} | {images:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def pages() -> dict[Path, str]:
     """Each page as its blocks should be."""
     rows, texts = read(), dict[Path, str]()
     tables = {name: (ROOT / block.page, table(name, block, rows)) for name, block in BLOCKS.items()}
     tables["diagnosis"] = (DIAGNOSES.with_suffix(".md"), named_faults())
     tables |= {name: (STATISTICS, shares(size=name == "size")) for name in ("coverage", "size")}
+    tables["speeds"] = (SPEEDS.with_suffix(".md"), speeds())
+    tables["costs-checked"] = (COSTS.with_suffix(".md"), checked_costs())
+    tables["costs"] = (COSTS.with_suffix(".md"), whole_costs())
     for name, (path, drawn) in tables.items():
         start, end = marks(name)
         text = texts.get(path) or path.read_text(encoding="utf-8")

@@ -13,21 +13,36 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 ROOMS = ("benchmark", "gestaltbench", "registry", "suites")
 
 
-def test_ratios_are_kept_by_script_and_names_have_no_blanks(monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def ratios(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    lines = SimpleNamespace(**runpy.run_path(str(FOLDER / "ratios.py")))
-    lines.ratio(lines.slug("size", "of clean", "n=160 x 5, clean 0.9"), 1.0, "nominal")
+    return SimpleNamespace(**runpy.run_path(str(FOLDER / "ratios.py")))
+
+
+def test_each_run_is_kept_with_its_day_and_processor_and_names_have_no_blanks(ratios, capsys, tmp_path):
+    ratios.ratio("size_n160", 1.0, "nominal")
     printed = capsys.readouterr().out
-    assert printed == "RATIO size_of_clean_n160_x_5_clean_0.9 1.000 (nominal)\n"
+    assert printed == "RATIO size_n160 1.000 (nominal)\n"
     kept = tmp_path / "kept.csv"
-    kept.write_text("ratio,value,baseline,script\nold,2,a,this\nother,3,b,that\n")
-    lines.keep("this", ["a line", printed], kept)
-    assert kept.read_text().splitlines()[1:] == [
-        "other,3,b,that",
-        "size_of_clean_n160_x_5_clean_0.9,1.000,nominal,this",
-    ]
+    kept.write_text("ratio,value,day,processor,baseline,script\nother,3,2026-11-29,p,b,that\n")
+    for day in ("2026-11-29", *["2026-11-30"] * 10):
+        ratios.keep("this", ["a line", printed], day, kept)
+    rows = [line.split(",") for line in kept.read_text().splitlines()[1:]]
+    assert rows[0] == ["other", "3", "2026-11-29", "p", "b", "that"]
+    assert [(row[0], row[2]) for row in rows[1:]] == [("size_n160", "2026-11-30")] * 10
     with pytest.raises(ValueError, match="no blanks"):
-        lines.ratio("of clean", 1.0, "nominal")
+        ratios.ratio("of clean", 1.0, "nominal")
+
+
+def test_calls_take_turns_until_the_median_ratio_is_known(ratios):
+    """Equal seconds end after three rounds; seconds that never settle, when the time is up."""
+    steady = ratios.by_turns([lambda: 2.0, lambda: 3.0])
+    assert steady.tolist() == [[2.0, 3.0]] * 3
+    seconds = iter([1.0, 5.0, 2.0] + [3.0] * 200)
+    rounds = ratios.by_turns([lambda: 3.0, lambda: next(seconds)])
+    assert 100 > len(rounds) > 4 and ratios.spread(rounds) <= 0.01 < ratios.spread(rounds[:-1])
+    wild = iter(range(1, 10**6))
+    assert len(ratios.by_turns([lambda: 1.0, lambda: float(next(wild))], longest=0.0)) == 3
 
 
 def test_no_script_hides_a_package_that_others_import():

@@ -118,8 +118,8 @@ def elastic_transform(
     across, down = (blur(2 * u.to(images) - 1, sigma, "reflect", truncate=3.0).mul_(strength) for u in field)
     rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
     columns = torch.arange(width, dtype=images.dtype, device=images.device)
-    grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=-1)
-    return F.grid_sample(tilted, grid, padding_mode="reflection", align_corners=False)
+    grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=1)
+    return F.grid_sample(tilted, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=False)
 
 
 def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
@@ -140,8 +140,11 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     theta[:, :, 2] += inverse[:, :, 2]
     theta *= scale[:, None]
     theta[:, :, 2] -= 1
-    grid = F.affine_grid(torch.from_numpy(theta).to(images, non_blocking=True), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
+    # The sums of F.affine_grid, row by column: its product of matrices takes twenty times as long.
+    across, down, shift = torch.from_numpy(theta).to(images, non_blocking=True)[..., None, None].unbind(2)
+    x, y = (torch.linspace(-1, 1, length, dtype=images.dtype, device=images.device) for length in (width, height))
+    grid = across * x + down * y[:, None] + shift
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
 
 
 # Glass blur: the published loop as index arithmetic, exactly.
