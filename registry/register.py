@@ -40,10 +40,6 @@ Trial = Callable[[LoadedModel], Sequence[Check]]
 Verify = Callable[[LoadedModel], tuple[Certificate, Check]]
 
 
-def _untried(_model: LoadedModel) -> Sequence[Check]:
-    return ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class CardFolder:
     """Folder of cards and sources of weights."""
@@ -67,7 +63,7 @@ def admit(
     folder: CardFolder,
     *,
     size_is_stated: bool,
-    trial: Trial = _untried,
+    trial: Trial = lambda _model: (),
     verify: Verify | None = None,
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card as it was written, and `rows` with the checks that the network passed. size_is_stated: whether it
@@ -89,7 +85,12 @@ def admit(
 
 
 def checked(
-    model: LoadedModel, rows: Iterable[Check], folder: CardFolder, *, size_is_stated: bool, trial: Trial = _untried
+    model: LoadedModel,
+    rows: Iterable[Check],
+    folder: CardFolder,
+    *,
+    size_is_stated: bool,
+    trial: Trial = lambda _model: (),
 ) -> tuple[LoadedModel, list[Check]]:
     """Return a loaded network, its card with what was tried, and `rows` with its checks. Raises as `admit`."""
     if not size_is_stated and takes_only_its_size(model):
@@ -309,7 +310,7 @@ def register(
     convert: bool = False,
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
-    trial: Trial = _untried,
+    trial: Trial = lambda _model: (),
     verify: Verify | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:

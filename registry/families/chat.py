@@ -57,8 +57,7 @@ class Endpoint:
     # Of one request, after status 408, 429 or 5xx, or `timeout` seconds without a whole answer; pauses double.
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60
-    # The cap on all requests of this question, retries and those of earlier runs among them.
-    most_requests: Annotated[int, Field(ge=0)]
+    most_requests: Annotated[int, Field(ge=0)]  # for this question: retries and those of earlier runs count
 
     def __post_init__(self) -> None:
         if not _URL.fullmatch(self.url):
