@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,14 +44,14 @@ class MapGallery:
 
     drawn: Gallery
     stimuli: str
-    models: tuple[str, ...]
+    identities: Mapping[str, str]  # by model
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write the figure as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
         write_whole(Path(path), self._drawn(Path(path).suffix.removeprefix(".").lower(), column))
 
     def __repr__(self) -> str:
-        return f"<gallery of {', '.join(self.models)} on {self.stimuli}; .save('FILE.pdf')>"
+        return f"<gallery of {', '.join(self.identities)} on {self.stimuli}; .save('FILE.pdf')>"
 
     def _repr_png_(self) -> bytes:
         return self._drawn("png", "double")
@@ -103,7 +104,7 @@ def gallery(
     """Draw signed input gradients of models as colour.
 
     They are clipped at mean +- 3 sigma and not smoothed (Tsipras et al. 2019). The images are the first of evenly
-    spaced categories."""
+    spaced categories. A strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports."""
     from registry.model import LoadedModel
     from suites.saliency.pictures import draw_gallery
 
@@ -116,7 +117,9 @@ def gallery(
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]
     drawn = draw_gallery(networks, shown, count, random=random, kind=map)
-    return MapGallery(drawn=drawn, stimuli=shown.name, models=tuple(model.card.name for model in networks))
+    return MapGallery(
+        drawn=drawn, stimuli=shown.name, identities={model.card.name: model.identity for model in networks}
+    )
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:
@@ -138,7 +141,28 @@ def gallery_command(
 ) -> int:
     picture = gallery(**asked)
     picture.save(out, column)
-    echo_line(f"{out}: {counted(len(picture.models), 'model')} on {picture.stimuli}")
+    echo_line(f"{out}: {counted(len(picture.identities), 'model')} on {picture.stimuli}")
+    if asked["map"] == GRADIENT:
+        keep(picture, read_settings().thumbnails / picture.stimuli)
     if picture.drawn.warning:
         echo_line(f"This is a picture, not a score: {picture.drawn.warning}.")
     return 0
+
+
+def keep(picture: MapGallery, folder: Path) -> None:
+    """Write NAME.png for each model (texts: identity, captions as JSON), _stimuli.png, and _masks.png if there are."""
+    from PIL.PngImagePlugin import PngInfo
+
+    from suites.saliency.pictures import tile_strip
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_masks.png").unlink(missing_ok=True)
+    images, *models = picture.drawn.rows
+    strips = {"_stimuli": (images.tiles, images.captions), "_masks": (picture.drawn.masks, ())}
+    strips |= {row.name: (row.tiles, row.captions) for row in models if row.name in picture.identities}
+    for name, (tiles, captions) in strips.items():
+        note = PngInfo()
+        note.add_text("identity", picture.identities.get(name, ""))
+        note.add_text("captions", json.dumps(list(captions)))
+        if tiles:
+            tile_strip(tiles).save(folder / f"{name}.png", pnginfo=note)

@@ -188,7 +188,7 @@ class View(Protocol):
 
 
 Needs = Literal["decisions", "logits", "gradients"]
-FigureKind = Literal["dots", "curve", "strip", "matrix", "path", "agreement"]
+FigureKind = Literal["dots", "curve", "strip", "matrix", "path", "agreement", "gallery"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,8 @@ class SuiteFigure:
     #: against levels, a line for each network and a band for people; "strip": a row for each condition with a mark for
     #: each network and one for people; "path": the second metric against the first, a line for each network through its
     #: conditions, and one through a third and a fourth that all share; "matrix": a cell for each condition, coloured by
-    #: the first metric; "agreement": error consistency of all pairs of observers, from their trials.
+    #: the first metric; "agreement": error consistency of all pairs of observers, from their trials; "gallery":
+    #: pictures kept by `bench plot gallery`.
     kind: FigureKind
     #: Stem of its files.
     name: str

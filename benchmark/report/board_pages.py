@@ -20,6 +20,7 @@ from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
 from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
+from benchmark.report.image_pages import galleries
 from benchmark.report.strips import strips_of
 from benchmark.report.writing import Site, slug
 
@@ -256,11 +257,13 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
     """Write suites/NAME.html for every suite with scores, and reported.html if there are published scores."""
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name]
+        gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
         site.page(
             f"suites/{slug(suite.name)}.html", "suite.html", title=suite.name, summary=suite.summary,
             tables=_board_tables(site, contents, [board for board in boards if board.rows] or boards),
             figures=figures.get(suite.name, ()),
             terms=[(m.title, m.definition) for m in suite.metrics if m.shown and m.definition],
+            galleries=galleries(site, contents.observers) if gallery else (), gallery=gallery,
         )  # fmt: skip
     if contents.reported:
         columns = [column for board in contents.reported for column in board.columns]
@@ -270,6 +273,7 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
             tables=_board_tables(site, contents, contents.reported),
             figures=[one for part in figures.values() for one in part if one.figure.name.startswith("reported-")],
             terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),
+            galleries=(), gallery=None,
         )  # fmt: skip
 
 

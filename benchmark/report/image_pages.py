@@ -1,8 +1,9 @@
-"""Pages of images: thumbnails of stimuli, and the answers of all observers."""
+"""Pages of images: thumbnails of stimuli, the gallery of gradients, and the answers of all observers."""
 
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from benchmark.report.contents import (
     most_apart,
 )
 from benchmark.report.writing import Site, slug
+from benchmark.store import ObserverRow
 
 #: Longest side of a small picture in pixels.
 SIDE = 64
@@ -30,6 +32,8 @@ OWN = "drawn by this program"
 #: Whose answers a page of images tells apart.
 GROUPS = {"people": ONE_PERSON, "simulated": SIMULATED, "networks": NETWORKS}
 IDEAL = "ideal observers"
+#: Files of a gallery that are no model's, and what they show.
+BESIDE = {"_stimuli": "image", "_masks": "object"}
 
 
 class Pictures:
@@ -90,6 +94,39 @@ def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
     out = io.BytesIO()
     image.save(out, format="WEBP", quality=72)
     return out.getvalue()
+
+
+def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return (set, its rows: images, objects, models) kept under the home folder, of models as they are now."""
+    folder = site.settings.thumbnails
+    kept = []
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        files = {path.stem: path for path in place.glob("*.png")}
+        strips = {name: _strip(site, path, observers.get(name)) for name, path in files.items()}
+        models = [strip for name in observers if (strip := strips.get(name))]
+        beside = [strip | {"name": title} for name, title in BESIDE.items() if (strip := strips.get(name))]
+        if models:
+            kept.append((place.name, [*beside, *models]))
+    return kept
+
+
+def _strip(site: Site, path: Path, observer: ObserverRow | None) -> dict[str, Any] | None:
+    """Copy a stored row of tiles into the report; None if it shows other weights, or was left by a killed process."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            (width, height), notes = image.size, dict(image.info)
+    except OSError:
+        return None
+    if observer and notes.get("identity") != observer.identity:
+        return None
+    target = f"gallery/{slug(path.parent.name)}/{slug(path.stem.lstrip('_'))}.png"
+    site.file(target, path.read_bytes())
+    page, captions = f"observers/{slug(path.stem)}.html" if observer else "", json.loads(notes.get("captions", "[]"))
+    return {
+        "name": path.stem, "page": page, "image": target, "width": width, "height": height, "captions": captions,
+    }  # fmt: skip
 
 
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:

@@ -109,7 +109,7 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
 
 
 def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Yield nothing for agreement, which is about answers, not about a board."""
+    """Yield nothing for agreement and galleries: they are about answers and files, and not of a board."""
     match declared.kind:
         case "dots":
             yield from metric_dots(scene, declared.name, declared.title, declared.metrics, declared.caption)

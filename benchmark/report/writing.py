@@ -32,7 +32,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 class Site:
     """A report being written, as files under `folder`."""
 
-    settings: Settings  # they give leaderboard and stimuli
+    settings: Settings  # they give leaderboard, stimuli and gallery
     folder: Path
     shared: Mapping[str, Any] = field(default_factory=dict)  # the context of every page
     written: int = 0  # bytes

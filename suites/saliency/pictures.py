@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -87,6 +88,7 @@ PICTURES: Mapping[str, tuple[Make, str]] = {
 # Stimuli are chosen by a rule, never by looks, and nothing is smoothed.
 
 Pixels = NDArray[np.uint8]
+SMALL = 112
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,7 @@ class Gallery:
     """Pictures of the maps of several models."""
 
     rows: tuple[GalleryRow, ...]  # the figure, images first
+    masks: tuple[Pixels, ...]  # the objects as white on black; none if the set has no masks
     warning: str  # why such a map is not a score ("" if it is one)
 
 
@@ -144,13 +147,21 @@ def draw_gallery(
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
     rows = [GalleryRow(name="image", tiles=tuple(images), captions=tuple(map(str, names)))]
-    if stimuli.mask is not None:  # white on black
-        masks = tuple(255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index)
-        rows.append(GalleryRow(name="object", tiles=masks, captions=("",) * len(masks)))
     rows += [_row(model, stimuli.space, images, names, make) for model in models]
     if random:
         rows.append(replace(_row(untrained(models[0]), stimuli.space, images, names, make), name="random weights"))
-    return Gallery(rows=tuple(rows), warning=warning)
+    masks = () if stimuli.mask is None else (stimuli.mask(i)[..., None].repeat(3, axis=2) for i in index)
+    return Gallery(rows=tuple(rows), masks=tuple(255 * mask.astype(np.uint8) for mask in masks), warning=warning)
+
+
+def tile_strip(tiles: Sequence[Pixels]) -> Image.Image:
+    """Return a row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
+    steps = [-(-max(tile.shape[:2]) // SMALL) for tile in tiles]
+    small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]
+    height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
+    room = [((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0)) for tile in small]
+    padded = [np.pad(tile, free, constant_values=255) for tile, free in zip(small, room, strict=True)]
+    return Image.fromarray(np.hstack(padded))
 
 
 def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:

@@ -10,6 +10,7 @@ from benchmark import api
 from benchmark.report.single_page import one_page
 from benchmark.report.site import build
 from benchmark.variables import read_settings
+from gestaltbench.map_gallery import gallery, keep
 from tests.report.conftest import dead_links
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -34,6 +35,8 @@ def site(tmp_path_factory):
         db = str(folder / "results.db")
         done = api.run(db=db, models=MODELS, suites="cue-conflict,human-comparison,saliency", limit=12, batch=12)
         assert done.exit_code == 0
+        drawn = gallery(f"{A},{B}", count=4)
+        keep(drawn, read_settings(db).thumbnails / drawn.stimuli)
         build(read_settings(db), folder / "report", [(A, B)])
     assert list(dead_links(folder / "report")) == []
     text = one_page(folder / "report", ["index.html", "suites/saliency.html", f"observers/{A}.html"])
@@ -166,6 +169,15 @@ def test_a_comparison_has_its_forest_plot_and_images(visit, site):
     page.get_by_role("link", name=f"{A} against {B}").click()
     assert page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
     assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
+
+
+def test_the_gallery_shows_images_objects_and_gradients(visit):
+    page = visit("suites/saliency.html")
+    rows = page.locator(".gallery h3").all_inner_texts()
+    assert rows == ["image", "object", B, A]
+    assert page.locator(".gallery ol").first.locator("li").count() == 4
+    for image in page.locator(".gallery img").all():
+        assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") == 4 * 64
 
 
 def test_an_image_tells_everybodys_answer(visit):
