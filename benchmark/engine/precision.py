@@ -39,18 +39,22 @@ def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], pre
     ours, exact = (Trials(columns=stacked([pair[side].columns for pair in tables])) for side in (0, 1))
     agreeing = np.asarray(ours["response"] == exact["response"], dtype=bool) if "response" in ours.columns else None
     same = "" if agreeing is None else f", {100 * agreeing.mean():.2f} % of decisions agree"
-    moved = [_moved(metric, ours, exact) for metric in suite.metrics if metric.headline]
-    return f"{precision} {AGAINST} on {len(ours):,} trials{same}; {'; '.join(moved)}"
+    # A shard of a run may have no trials of a headline.
+    moved = [_moved(metric, ours, exact) for metric in suite.metrics if metric.headline and len(metric.own(ours))]
+    return f"{precision} {AGAINST} on {len(ours):,} trials{same}; {'; '.join(moved) or 'no headline is among them'}"
 
 
 def _sampled(jobs: Sequence[Job], least: int) -> list[tuple[Job, frozenset[int]]]:
-    """Choose chunks at random, always the same, until they have `least` images and the share of all."""
+    """Choose chunks at random, always the same: one of each role, and more until they have `least` images and the share
+    of all."""
     cells = [(job, chunk) for job in jobs for chunk in sorted(job.chunks)]
     sizes = [len(chunk_index(job.block.stimuli, chunk)) for job, chunk in cells]
     random = np.random.default_rng(int(digest_data([job.key for job in jobs])[:16], 16))
-    order = random.permutation(len(cells))
+    drawn = random.permutation(len(cells)).tolist()
+    firsts = [*{cells[i][0].block.role: i for i in drawn[::-1]}.values()]
+    order = [*firsts, *(i for i in drawn if i not in firsts)]
     count = int(np.searchsorted(np.cumsum(np.array(sizes)[order]), max(least, SHARE * sum(sizes)))) + 1
-    chosen = [cells[i] for i in sorted(order[:count].tolist())]
+    chosen = [cells[i] for i in sorted(order[: max(count, len(firsts))])]
     return [(job, frozenset(c for other, c in chosen if other is job)) for job in dict.fromkeys(j for j, _ in chosen)]
 
 
