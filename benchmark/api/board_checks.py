@@ -250,10 +250,8 @@ class _Checker:
 
     def outside(self, path: str) -> None:
         """Judge a changed file that belongs to no submission."""
-        if (self.board.folder / path).is_symlink() or not path.isprintable():
-            self.found(path, "refused", "a link, or a name that no file of a board has")
-        elif path.startswith(f"{RESULTS}/"):
-            self.found(path, "refused", f"no place of a submission: {RESULTS}/OWNER__NAME/WEIGHTS/")
+        if (self.board.folder / path).is_symlink() or path.startswith(f"{RESULTS}/"):
+            self.found(path, "refused", f"a link, or no place of a submission: {RESULTS}/OWNER__NAME/WEIGHTS/")
         elif path.startswith((f"{SETS}/", f"{REFERENCES}/")) and self.had(path):
             self.found(path, "refused", "stimuli or reference answers of the board are altered or removed")
         else:

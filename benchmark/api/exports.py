@@ -268,7 +268,6 @@ def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[SuiteScore
             suite=named_suite(name, plugins.find_suites(name)),
             rows=tuple(scores),
             sets=notes_of(store),
-            environment=store.provenance(scores[0].set_id)["environment"],
         )
 
 

@@ -44,13 +44,10 @@ NETWORK = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 def place_of(owner: str, who: ExportedObserver) -> str:
     """Return the path of an observer's submission on a board: its last part is the digest of the weights, or of the
     code where it has none. Raises UsageError for what has no place there."""
-    if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(who.name):
-        raise UsageError(
-            f"'{owner}' and '{who.name}' name a folder: letters, digits, '.', '-' (--owner NAME; "
-            "`bench models rename` renames a network)."
-        )
     if who.kind != "network":
         raise UsageError(f"'{who.name}' is no network that was run here: `bench rank` lists them.")
+    if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(who.name):
+        raise UsageError(f"'{owner}__{who.name}' cannot name a folder: expected letters, digits, '.' and '-'.")
     return f"{RESULTS}/{owner}__{who.name}/{who.card.get('sha256') or who.identity}"
 
 

@@ -37,7 +37,6 @@ class SuiteScores:
     suite: Suite
     rows: tuple[ScoreRow, ...]  # that have a value
     sets: Mapping[str, StimuliNote]  # by digest
-    environment: Mapping[str, Any]  # of the run that made them
 
     def filled(self, form: str, row: ScoreRow) -> Any:
         """Return a form with the facts of a score."""
@@ -121,7 +120,6 @@ def every_eval_ever(part: SuiteScores, trials: Trials | None) -> Iterator[tuple[
         "collection": plain_name(f"gestaltbench-{part.suite.name}"),
         "moment": str(datetime.fromisoformat(newest.created).timestamp()),
         "program": newest.program or "unknown",
-        "torch": str(part.environment.get("packages", {}).get("torch")),
         "results": [part.filled("result", row) for row in part.rows],
         "detailed": None,
     }

@@ -15,8 +15,6 @@ from benchmark.report.site import build
 from benchmark.report.writing import slug, templates
 from registry.files import replacing
 
-LIKE_A_FILE = 0o644 << 16  # of a member, for programs that unpack
-
 
 def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Document:
     """Write a zip with the chosen observers' page (index.html), document of scores and trials, and cards; the same
@@ -37,6 +35,6 @@ def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Docu
     with replacing(path) as file, ZipFile(file, "w", ZIP_DEFLATED) as packed:
         for name, text in members.items():
             entry = ZipInfo(name)  # of 1980: the same members give the same bytes
-            entry.external_attr, entry.compress_type = LIKE_A_FILE, ZIP_DEFLATED
+            entry.external_attr, entry.compress_type = 0o644 << 16, ZIP_DEFLATED  # may be read where it is unpacked
             packed.writestr(entry, text.encode())
     return document
