@@ -399,6 +399,7 @@ def test_a_hostile_submission_is_refused_and_does_nothing(kind, shared, board, b
     assert {path for path in board.parent.rglob("*") if ".git" not in path.parts} == before
 
 
+@pytest.mark.release
 def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_retractions(shared, tmp_path, monkeypatch):
     git(tmp_path, "clone", "-q", "--bare", str(shared[1]), "bare.git")
     sites = []
