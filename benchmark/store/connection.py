@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -20,11 +21,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from benchmark.failures import StoreError
 from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
-from benchmark.store.location import Location
+from benchmark.store.location import Location, network_disk
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+log = logging.getLogger(__name__)
 CONNECT = 10  # seconds for a connection to a server, unless the URL says connect_timeout
 
 
@@ -49,6 +51,9 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
             raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
     if write and not all(os.access(place, os.W_OK) for place in (path, path.parent) if place.exists()):
         raise read_only(location.shown)
+    if write and (kind := network_disk(path)):
+        why = "processes will wait for one another; put it on a local disk, or use PostgreSQL for several machines"
+        log.warning("the leaderboard %s lies on a network disk (%s): %s", location.shown, kind, why)
     return Database(location, write)
 
 
@@ -138,8 +143,8 @@ class Database:
 
     def begin_log(self) -> None:
         """Give a fresh SQLite file a write-ahead log: readers go on while one process writes. The file remembers it."""
-        if self.location.path is None:
-            return
+        if self.location.path is None or network_disk(self.location.path):
+            return  # the log's shared memory is one machine's
         deadline = time.monotonic() + LOCK_TIMEOUT
         with closing(_open_file(self.location.path, write=True)) as connection:
             while True:
