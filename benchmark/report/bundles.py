@@ -26,7 +26,9 @@ def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Docu
     plain = document.model_dump(mode="json")
     with scored_again(Path(BUNDLED), document) as (db, _), TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         site = build(Selection(db).settings, Path(folder, "site"))
-        members = {"index.html": one_page(site.folder, site.kept)}
+        pages = [*site.kept, *(f"observers/{slug(row.name)}.html" for row in document.observers)]
+        pages = [page for page in dict.fromkeys(pages) if (site.folder / page).is_file()]
+        members = {"index.html": one_page(site.folder, pages)}
     members["README.txt"] = templates().get_template("bundle.txt").render()
     members[BUNDLED] = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     for row in plain["observers"]:
