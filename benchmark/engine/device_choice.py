@@ -38,7 +38,7 @@ def choose_device(wanted: str) -> str:
 def _gpus() -> int:
     """Return how many GPUs torch finds."""
     # Without a driver there is none, and importing torch takes longer than a plan.
-    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    drivers = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/dxg", "/dev/kfd")
     if "torch" not in sys.modules and sys.platform == "linux" and not any(map(os.path.exists, drivers)):
         return 0
     import torch
