@@ -123,7 +123,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     (("world-standard-0", "{}"), "exists already"),
     (("world-standard-0", "{}", "--size", "32"), "registered with its input"),
     (("python:os:getcwd", "{}"), "returned str, not a module"),
-    (("python:registry.world_networks:tiny_resnet", "{}"), "--size, --mean, --std"),
+    (("python:registry.world_networks:tiny_resnet", "{}"), "size, mean, std"),
 ])  # fmt: skip
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
     monkeypatch.setattr(registration, "_features", None)  # all of it is said before
