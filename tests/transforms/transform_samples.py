@@ -62,7 +62,7 @@ class Given:
         """The next array."""
         return next(self._arrays).reshape(-1, *shape)
 
-    normal = uniform
+    normal = uniform_here = uniform
 
     def uniform_and_coin(self, *shape):
         """The next two arrays; the second, uniform, makes the coins."""
