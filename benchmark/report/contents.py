@@ -169,8 +169,9 @@ def _gathered(
     kinds: Mapping[str, str],
     names: Mapping[str, str],
 ) -> ImageAnswers:
-    tables_of = ((name, store.trials((observations[name].key,))) for name in sorted(observations))
-    tables = {name: table for name, table in tables_of if len(table) and "response" in table.columns}
+    by_key = store.trials_apart([row.key for row in observations.values()])
+    tables_of = ((name, by_key.get(observations[name].key)) for name in sorted(observations))
+    tables = {name: table for name, table in tables_of if table and "response" in table.columns}
     labels: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
     for table in tables.values():
         for name in labels.keys() & table.columns.keys():

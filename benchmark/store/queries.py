@@ -525,6 +525,12 @@ def stored_trials(connection: sa.Connection, keys: Sequence[str], missing: Mappi
     return Trials(columns=_union(parts) if parts else nothing, missing=dict(missing))
 
 
+def trials_apart(connection: sa.Connection, keys: Sequence[str], known: Sets) -> dict[str, Trials]:
+    """Return the stored trials of each observation that has any. known: as in `stored_trials`."""
+    parts = zip(keys, _parts(connection, keys, known), strict=True)
+    return {key: Trials(columns=_union([part])) for key, part in parts if part}
+
+
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
     table, chunks = schema.OBSERVATIONS.c, schema.CHUNKS.c
     query: sa.Select[Any] = sa.select(table.key, table.stimuli, table.role, table.condition)

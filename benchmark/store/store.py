@@ -161,3 +161,7 @@ class Store:
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """Return the trials of the observations as one table. missing: role -> reason for missing trials; passed on."""
         return self._database.read(queries.stored_trials, keys, missing or {}, self._known_sets)
+
+    def trials_apart(self, keys: Sequence[str]) -> dict[str, Trials]:
+        """Return the stored trials of each observation that has any."""
+        return self._database.read(queries.trials_apart, keys, self._known_sets)
