@@ -30,7 +30,6 @@ VARIABLES = ("BENCH_DB", "BENCH_MIRROR", "BENCH_DATA")
 #: at the end (xdist begins with the files of most tests, which are the small ones).
 FIRST = (
     "test_watch",
-    "test_docs_tutorial",
     "test_report_browser",
     "test_evaluation",
     "test_packaging",

@@ -18,6 +18,7 @@ def commands(block: str) -> list[str]:
     return [match[1] for match in re.finditer(r"^\$ (.*<<END\n(?:.*\n)*?END|.*)$", block, flags=re.M)]
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_the_commands_of_the_tutorial_print_what_it_shows(tmp_path):
     page = PAGE.read_text(encoding="utf-8")

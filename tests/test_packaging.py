@@ -45,6 +45,7 @@ def built(tmp_path_factory):
     return path
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_the_wheel_is_small_and_holds_what_runs_need_alone(built):
     with zipfile.ZipFile(built) as archive:

@@ -51,6 +51,7 @@ def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
     assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 49))
 
 
+@pytest.mark.release
 def test_a_server_that_is_killed_and_a_lost_connection_lose_no_answer(visit, tmp_path, session):
     folder = tmp_path / "asked"
     process, port = started(folder, trials=64)

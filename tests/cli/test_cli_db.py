@@ -36,6 +36,7 @@ def whole(bench, folder, words):
     return scores(folder / "whole.db")
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path):
     paths = shards(bench, tmp_path, MIXED, 2)

@@ -179,6 +179,7 @@ def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own)
     assert (cell.n, cell.value) == (shape + texture, pytest.approx(shape / (shape + texture)))
 
 
+@pytest.mark.release
 def test_its_gradients_are_open_clips(answered, open_clips_own):
     _, logits = open_clips_own
     table = answered.trials("sixteen", "saliency", "natural")
@@ -303,6 +304,7 @@ def test_detectors_answer_with_their_best_box(name, detected, networks):
     assert table["response"].tolist() == best_boxes(found, 0.05) and len(table) == SHOWN
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", DETECTORS)
 def test_gradients_are_those_of_the_boxes_that_decide(name, detected, networks):
     def logits(images):

@@ -50,6 +50,7 @@ def flags(row):
     return [flag for cell in row.cells.values() for flag in cell.flags]
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_a_model_is_replaced_renamed_retired_and_removed(home):
     first = said(registered(home, "mine"))

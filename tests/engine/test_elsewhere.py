@@ -110,6 +110,7 @@ def test_every_variant_of_the_attacks(both):
     assert {name[1] for name in found} == {f"adversarial:{name}" for name in variants}
 
 
+@pytest.mark.release
 def test_every_variant_of_cue_conflict(both):
     names = [f"cue-conflict:{name}" for name in VARIANTS["cue-conflict"]]
     found = both({**ONE, "batch": None, "suites": ",".join(names)})  # the batch is tuned

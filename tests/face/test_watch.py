@@ -152,6 +152,7 @@ def examples():
     return torch.rand(8, 3, 64, 64), torch.arange(8)
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_lightning_logs_to_its_own_loggers(tmp_path):
     lightning = pytest.importorskip("pytorch_lightning")
@@ -192,6 +193,7 @@ def test_lightning_logs_to_its_own_loggers(tmp_path):
     assert points == written
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_trainer_logs_to_its_own_loggers(tmp_path):
     transformers = pytest.importorskip("transformers")

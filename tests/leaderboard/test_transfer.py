@@ -77,6 +77,7 @@ def test_the_published_matrix_comes_out(told):
     assert ((cell.low, cell.high), cell.n) == (wilson(102, N), N)
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_the_command(published, bench):
     ended = bench("compare", "transfer", "--db", published)

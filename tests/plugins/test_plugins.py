@@ -141,6 +141,7 @@ def ended(tmp_path_factory):
     return dict(zip(COMMANDS, bench_beside(path, tmp_path_factory.mktemp("place"), *COMMANDS), strict=True))
 
 
+@pytest.mark.release
 def test_a_suite_runs_and_ranks_beside_ours(ended):
     ran, ranked = ended[RUN_SUITE], ended["rank -s third-party --by hits"]
     assert ran.returncode == 0, ran.stderr

@@ -85,6 +85,7 @@ def test_a_type_checker_of_a_third_party_sees_templates_and_verbs(tmp_path):
     assert said[2].startswith("wrong.py:6") and 'expected "Tensor"' in said[2]
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_templates_pass_their_own_tests(tmp_path):
     """All four in one process, from a folder where nothing of ours lies; each has tests that were run."""

@@ -98,6 +98,7 @@ def require_known(count):
     assert len(answers) == count and "na" in answers.values()
 
 
+@pytest.mark.release
 def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, classifiers, bench):
     suites = ",".join(DECIDING)
     run = ("run", "-m", "vlm,net,sklearn", "-s", f"{suites},saliency,adversarial", "--limit", 8)

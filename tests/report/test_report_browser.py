@@ -246,6 +246,7 @@ def test_people_stay_the_first_row_whatever_is_sorted(visit):
     assert band.count() >= 6 and page.locator("tbody td.s5").count() >= 1
 
 
+@pytest.mark.release
 def test_every_page_fits_its_screen_and_is_accessible(visit, site):
     """No wider than the screen; tables at most two screens down; figures in sight. Dark: only colours differ."""
     for path in pages(site):

@@ -9,6 +9,7 @@ from suites.human_comparison import SUITE
 from suites.human_comparison.shown_experiments import WORLD_LEVELS
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatch):
     """On 160 images: ceiling well above chance, accuracy falling to the last level, and by each but for what the images

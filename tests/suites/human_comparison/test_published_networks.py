@@ -97,6 +97,7 @@ def by_hand(a: pd.Series, b: pd.Series) -> list[float]:
     return [measure(a.to_numpy(), b.to_numpy()) for measure in MEASURES.values()]
 
 
+@pytest.mark.release
 def test_agreement_with_people_is_an_independent_computation(unpacked):
     """Mean over conditions of the mean over people (the same as people first: all saw the same)."""
     files = read_tables(unpacked("model-vs-human-dmc", rf"subject-|[_/]{NETWORK}_session")).files
