@@ -92,6 +92,7 @@ def pasted(line, bench):
     return ended
 
 
+@pytest.mark.release
 @pytest.mark.slow
 @pytest.mark.parametrize("words", LINES)
 def test_a_registration(words, bench, files):

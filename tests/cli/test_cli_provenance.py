@@ -46,6 +46,7 @@ def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
     assert again.code == 1 and "'again.db' exists" in again.err
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     """In a fresh place and from another folder: the model is registered with all that decides its answers."""

@@ -111,6 +111,7 @@ def rows(folder, change, at=0):
     reseal(folder)
 
 
+@pytest.mark.release
 def test_a_submission_has_the_same_bytes_each_time_and_nothing_of_the_machine(shared, tmp_path, bench):
     db, board = shared
     said = bench("submit", "net-0", "--to", tmp_path / "other", "--owner", "anna", "--db", db)

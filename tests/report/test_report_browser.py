@@ -104,6 +104,7 @@ def test_a_column_sorts_and_the_address_keeps_it(visit):
     assert head.get_attribute("aria-sort") == "descending"  # the keyboard reaches what the mouse does
 
 
+@pytest.mark.release
 def test_rows_without_a_value_come_last_either_way(visit):
     page = visit("index.html")
     head = page.locator("th[data-key='human-comparison']")

@@ -14,7 +14,7 @@ from suites.adversarial.config import Apgd, Finish, Square, linf
 from suites.adversarial.metrics import robust_at
 from suites.adversarial.trust.report import CONFIRMED, flags
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 #: The default at two budgets.
 BRIEF = replace(SUITE.config, threats=(linf(1.0, 4.0),))
