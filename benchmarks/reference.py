@@ -169,7 +169,7 @@ def findings(board: Board, db: str, tests: Tests, links: Sequence[Link], ladder:
 
 def links_of(db: str) -> list[Link]:
     """Shape bias against error consistency, on other images than those of shape bias."""
-    (_, links, _), *_ = api.correlate(api.Selection(db))
+    (_, links), *_ = api.correlate(api.Selection(db))
     return [link for link in links if link.x.column.metric == "shape_bias" and link.spearman.n]
 
 
