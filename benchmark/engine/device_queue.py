@@ -23,9 +23,8 @@ class DeviceQueue:
         self._module: Any = module if hasattr(module, "Stream") and hasattr(module, "Event") else None
         self._side = self._module.Stream(device=self._device) if self._module else None
         self._waiting: list[Tensor] = []
-        self._parcel: dict[
-            str, Any
-        ] = {}  # of what waits; once it is sent, its "bits" and, until they came, the "event"
+        #: Of what waits; once it is sent, its "bits" and, until they came, the "event".
+        self._parcel: dict[str, Any] = {}
 
     @property
     def ahead(self) -> bool:

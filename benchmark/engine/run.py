@@ -33,8 +33,7 @@ GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
 def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
     """Return the keys of the complete observations of observers."""
-    keys = (row.key for name in observers for row in store.observations(observer=name))
-    return {key for key in keys if store.complete(key)}
+    return {row.key for name in observers for row in store.observations(observer=name)} - store.incomplete().keys()
 
 
 @dataclass(frozen=True, kw_only=True)
