@@ -1,4 +1,4 @@
-"""What attacks cost here: against the bare passes, against the libraries, and the whole curve against the naive sweep.
+"""What attacks cost here: against the libraries, and the whole curve against the naive sweep.
 
 Process CPU time of one thread, the variants by turns in one process.
 
@@ -75,14 +75,6 @@ def problem(args: argparse.Namespace, model: LoadedModel) -> Problem:
     return Problem(forward=run, images=kept, labels=y, seeds=seeds, targets=y[:, None], batch=args.batch)
 
 
-def bare(work: Problem, passes: int) -> None:
-    for start in range(0, passes, work.batch):
-        rows = (torch.arange(start, min(start + work.batch, passes))) % len(work.images)
-        x = work.images[rows].requires_grad_()
-        loss = torch.nn.functional.cross_entropy(work.forward(x), work.labels[rows], reduction="sum")
-        torch.autograd.grad(loss, x)
-
-
 def foolbox_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
     """foolbox's PGD without random start; broken [n]."""
     foolbox = importlib.import_module("foolbox")
@@ -111,32 +103,20 @@ def speed(work: Problem, model: LoadedModel, epsilon: float) -> None:
     passes, n = int(pool.passes.sum()), len(work.images)
     print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
     others = peers(work, model, epsilon)
-    for name, other in others.items():
-        apart = int((other() != pool.broken).sum())
-        print(f"verdicts of {name} that differ: {apart} of {n}")
-    variants: dict[str, Callable[[], object]] = {"bare-passes": lambda: bare(work, passes), **others}
-    rounds = by_turns([partial(cpu, one) for one in (lambda: Ascent(work, "linf", steps), *variants.values())])
-    for name, taken in zip(variants, rounds.T[1:], strict=True):
+    rounds = by_turns([partial(cpu, one) for one in (lambda: Ascent(work, "linf", steps), *others.values())])
+    for name, taken in zip(others, rounds.T[1:], strict=True):
         ratio(f"adversarial_pgd10/{name}", float(np.median(rounds[:, 0] / taken)), f"{name}; lower is faster")
 
 
-def curve(work: Problem, images: int) -> None:
+def curve(work: Problem) -> None:
     """Six epsilons with PGD-40, chained from small to large, against every epsilon on its own for all images."""
     threat, stage = Threat(norm="linf", epsilons=LINF.epsilons), Stage(loss="ce", steps=40, start="clean")
     steps = threat_schedule(threat, AdversarialConfig(threats=(threat,), stages=(stage,)))
     pool = Ascent(work, "linf", steps)
-    chained = np.where(pool.broken, steps["epsilon"][pool.fell], np.inf)
-    alone = np.full(len(work.images), np.inf)
-    for epsilon in reversed(threat.epsilons):
-        alone[Ascent(work, "linf", schedule([(stage, epsilon)])).broken] = epsilon
     each = len(threat.epsilons) * stage.steps
     passes, n = int(pool.passes.sum()), len(work.images)
     print(f"PGD-40 at six epsilons, {n} images: {passes} passes; naive {each * n}")
-    for name, smallest in (("here", chained), ("naive", alone)):
-        left = [int((smallest > epsilon).sum()) for epsilon in threat.epsilons]
-        print(f"standing ({name}): {' '.join(map(str, left))}")
     ratio("adversarial_curve_passes", passes / (each * n), "naive sweep of the clean-correct images")
-    ratio("adversarial_curve_passes_all", passes / (each * images), f"naive sweep of all {images} images")
 
 
 def main() -> None:
@@ -152,7 +132,7 @@ def main() -> None:
     model = load_network(builtin_cards()[args.model], WeightSources(weights_folder=Path("weights")))
     work = problem(args, model)
     speed(work, model, args.epsilon / 255)
-    curve(work, args.images)
+    curve(work)
 
 
 if __name__ == "__main__":

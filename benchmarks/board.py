@@ -1,6 +1,6 @@
 """What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores.
 
-Baselines: a Python that only imports SQLAlchemy, rich and numpy, and, for `bench --help`, one that does nothing.
+Baseline: a Python that only imports SQLAlchemy, rich and numpy.
 Fresh processes by turns; CPU time (user + system) and the highest resident memory.
 
     python benchmarks/board.py [--models 10000] [--scores 30]
@@ -130,8 +130,6 @@ def main() -> None:
             "rank": bench("rank", "--suite", SUITE.name, *there),
             "summary": bench("rank", "--summary", *there),
             "imports": [sys.executable, "-c", IMPORTS],
-            "help": bench("--help"),
-            "pass": [sys.executable, "-c", "pass"],
         }
         for command in commands.values():
             timed(command, folder)  # the disk cache and the byte code are warm
@@ -143,11 +141,9 @@ def main() -> None:
             return seconds
 
         found = dict(zip(commands, by_turns([partial(spent, name) for name in commands]).T, strict=True))
-        for name, base in (("rank", "imports"), ("summary", "imports"), ("help", "pass")):
-            baseline = f'python -c "{commands[base][-1]}"'
-            ratio(f"board_{name}_cpu", float(np.median(found[name] / found[base])), baseline)
-            print(f"{name}: {np.median(found[name]):.3f} s CPU, {most[name]:.0f} MB")
         for name in ("rank", "summary"):
+            ratio(f"board_{name}_cpu", float(np.median(found[name] / found["imports"])), f'python -c "{IMPORTS}"')
+            print(f"{name}: {np.median(found[name]):.3f} s CPU, {most[name]:.0f} MB")
             ratio(f"board_{name}_memory", most[name] / 500, "500 MB resident")
 
 

@@ -18,7 +18,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from ratios import ratio
 
 from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import pooled_score
@@ -464,10 +463,6 @@ def keep(path: Path, name: str, setting: str, shares: Mapping[str, float], studi
         csv.writer(file, lineterminator="\n").writerows([("what", "setting", "by", "share", "studies"), *sorted(rows)])
 
 
-def slug(*parts: str) -> str:
-    return "_".join(" ".join(parts).replace(",", "").replace("=", "").split())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--studies", type=int, default=100, help="simulated studies of each kind")
@@ -476,7 +471,6 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a file that keeps the shares")
     args = parser.parse_args()
     print("| what | setting | interval or size | share | a simpler one |\n|---|---|---|---|---|")
-    rows = []
     for name, setting, study in kinds():
         if args.only not in name:
             continue
@@ -490,11 +484,6 @@ def main() -> None:
         (word, value), *rest = shares.items()
         other = "; ".join(f"{plain}: {kept:.3f}" for plain, kept in rest)
         print(f"| {name} | {setting} | {word} | {value:.3f} | {other} |", flush=True)
-        size = word == "size"
-        nominal = 0.05 if size else 0.95
-        rows.append((slug("size" if size else "coverage", name, setting), value / nominal, f"nominal {nominal}"))
-    for row in rows:
-        ratio(*row)
 
 
 if __name__ == "__main__":

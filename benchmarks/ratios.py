@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT = Path(__file__).resolve().parent.parent / "docs" / "performance.csv"
-SCRIPTS = ("overhead", "board", "adversarial", "saliency", "corruptions")
+SCRIPTS = ("overhead", "board", "adversarial", "corruptions")
 HEAD = ("ratio", "value", "day", "processor", "baseline", "script")
 RUNS = 10
 #: Rounds at least, the standard error of the median ratios at which no more follow, and the seconds that end them too.
