@@ -280,7 +280,7 @@ class Suite:
     own_space: bool = False
     #: Stimulus set name -> role, for trials of people and published networks.
     experiments: Mapping[str, str] = field(default_factory=dict)
-    #: Whether people saw different images of an experiment: two observers are then compared on what both saw.
+    #: Whether people's answers to a part of an experiment's images count, for what both they and a network saw.
     partial: bool = False
     #: Trials [n] -> whether their condition enters an experiment's averages (None: all do).
     averaged: Callable[[Trials], Array] | None = None

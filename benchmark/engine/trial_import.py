@@ -84,7 +84,7 @@ def store_trials(
             advance(sum(map(len, brought.values())), sum(map(len, groups)))
     for source, new in brought.items():
         _replace_earlier(source, new, counting, store, run, report)
-    report.notes += left_out(store, report.observers.keys() - wholes.keys())
+    report.notes += left_out(store, {file.experiment for file in tables.files if not file.added})
     return report
 
 

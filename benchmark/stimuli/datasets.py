@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import (
     FileImages,
     file_digests,
-    read_text,
+    read_plain,
     seed_of,
     set_digest,
     silhouette_mask,
@@ -35,7 +37,6 @@ from benchmark.stimuli.items import (
     LeftOut,
     Listing,
     check_spelling,
-    check_unique,
     evenly,
     images_below,
     labelled_images,
@@ -77,14 +78,10 @@ def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
         return _named_images(entry, folder, settings)
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
-    if entry.layout == "trials":
-        raise StimuliError(
-            f"'{entry.name}' holds tables of trials, not images: "
-            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
-        )
     readers: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {**_PLAIN, **READERS}
     if entry.layout not in readers:
-        raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
+        hint = ": `bench import trials` reads its tables" if entry.layout == "trials" else ""
+        raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images{hint}.")
     rows = list(readers[entry.layout](entry, folder))
     left = Counter(row for row in rows if isinstance(row, LeftOut))
     notes = sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
@@ -92,7 +89,9 @@ def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
     if not items:
         lines = "; ".join([f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'", *notes])
         raise StimuliError(f"{lines}.")
-    check_unique(items)
+    for item, other in pairwise(sorted(items, key=attrgetter("id"))):
+        if item.id == other.id:
+            raise StimuliError(f"{item.path} and {other.path} are both called '{item.id}': image names must be unique.")
     names = dict.fromkeys(name for item in items for name in item.labels)
     return Listing(
         folder=folder,
@@ -112,7 +111,6 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
     digests = items = file_digests(listing.files, listing.folder, settings)
-    over: dict[str, Any] = {}
     if drawn := listing.annotations:
         beside = tuple(dict.fromkeys(path for own in drawn for path in own.files))
         known = dict(zip(beside, file_digests(beside, listing.folder, settings), strict=True))
@@ -123,10 +121,8 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     place = listing.folder / MANIFEST
     if place.is_file():
         with foreign("manifest", place, StimuliError, "Expected that of a stylised set: make the set again."):
-            text = read_text(place)
+            text = read_plain(place).decode()
             table = json.loads(text)
-            if table["format"] != FORMAT:
-                raise StimuliError(f"{place}: made by another version of this program, in format {table['format']}.")
             by, strength, whole = table["generator"], float(table["strength"]), int(table["whole"])
             origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
             # This label makes the manifest part of the set's digest.
@@ -136,10 +132,10 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     images = FileImages(
         files=listing.files, remedy=remedy(entry), digests=digests, folder=listing.folder, border=entry.border
     )
+    over: dict[str, Any] = {"mask": _masks(entry, images, settings)}
     for kind in ("mask", "ignored", "importance"):
         if drawn and all(getattr(own, kind) is not None for own in drawn):  # shared by all images
             over[kind] = partial(_annotation, drawn, images, kind)
-    over = {"mask": _masks(entry, images, settings), **over}
     return stimuli_of(
         name=name or entry.name, space=entry.space, ids=listing.ids, items=items, labels=labels, decode=images,
         whole=whole, origin=origin, sampled=listing.sampled, **over,
@@ -152,22 +148,21 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
     folder = folder_of(source, settings) if source else None
     if folder is None:
         return None
-    silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
-    paths = [images.path(i) for i in range(len(images.files))]
-    # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
-    fitting = [
-        silhouettes.get((path.parent.name, cues_of(path.name).get("shape_exemplar", path.stem))) for path in paths
-    ]
-    return None if None in fitting else partial(silhouette_mask, images, tuple(filter(None, fitting)))
+    silhouettes, fitting = {(path.parent.name, path.stem): path for path in images_below(folder)}, []
+    for path in map(images.path, range(len(images.files))):
+        # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
+        place = path.parent.name, cues_of(path.name).get("shape_exemplar", path.stem)
+        if place not in silhouettes:
+            return None
+        fitting.append(silhouettes[place])
+    return partial(silhouette_mask, images, tuple(fitting))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     """Select at most `limit` stimuli for a protocol, evenly spaced over the order (floor(i * n / limit)); for a sample,
     the first. The subset has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
-    index = evenly(len(stimuli), limit)
-    if len(index) == len(stimuli):
-        return stimuli
-    return _pick(stimuli, range(limit) if stimuli.sampled else index)
+    index = range(min(limit, len(stimuli))) if stimuli.sampled else evenly(len(stimuli), limit)
+    return stimuli if len(index) == len(stimuli) else _pick(stimuli, index)
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -190,11 +185,11 @@ def shuffled(stimuli: Stimuli) -> Stimuli:
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
     """Select stimuli by name, in the order given. Raises StimuliError on unknown or repeated names."""
     position = {name: i for i, name in enumerate(stimuli.ids)}
+    name, times = Counter(ids).most_common(1)[0] if ids else ("", 1)
     if unknown := [name for name in ids if name not in position]:
         raise StimuliError(f"'{stimuli.name}' has no image '{unknown[0]}' and {len(unknown) - 1} others of {len(ids)}.")
-    if len(set(ids)) != len(ids):
-        twice = Counter(ids).most_common(1)[0][0]
-        raise StimuliError(f"the image '{twice}' of '{stimuli.name}' occurs twice in the list.")
+    if times > 1:
+        raise StimuliError(f"the image '{name}' of '{stimuli.name}' occurs twice in the list.")
     index = [position[name] for name in ids]
     return stimuli if index == list(range(len(stimuli))) else _pick(stimuli, index)
 
@@ -372,7 +367,7 @@ def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")
     with foreign("list of names", paths[0], StimuliError):
-        lines = read_text(paths[0]).splitlines()
+        lines = read_plain(paths[0]).decode().splitlines()
     names = tuple(line.strip().rpartition("/")[2] for line in lines if line.strip())
     if not names or len(set(names)) < len(names):
         raise StimuliError(f"{paths[0]}: expected image names, one a line, each once.")

@@ -50,11 +50,6 @@ def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
     return data
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """Read a plain file's text. Raises OSError and UnicodeDecodeError."""
-    return read_plain(path).decode(encoding)
-
-
 def state_of(path: str | os.PathLike[str]) -> list[int]:
     """Return size, mtime, ctime and inode, which show a change of a plain file without reading it. Tools may restore
     size and mtime, but not ctime, nor the inode of a replaced file. Raises OSError."""
@@ -86,9 +81,9 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes. Raises StimuliError if it is not readable."""
-    with foreign("file", path, StimuliError), open_plain(path) as file:
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a plain file's bytes. Raises OSError."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -99,65 +94,47 @@ def seed_of(text: str) -> int:
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
     """Return the SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or
-    paths. Digests are remembered in one table per folder in the home folder, if that is writable."""
-    digests = []
-    with _memory(folder, settings) as known:
-        for file in files:
-            name, path, state, digest = _look_up(known, folder, file)
-            if digest is None:
-                digest = file_digest(path)
-                if time.time_ns() - max(state[1:3]) > SETTLED:
-                    known[name] = [*state, digest]
-            digests.append(digest)
-    return tuple(digests)
+    paths. Digests are remembered in one table per folder in the home folder, if that is writable. Raises
+    StimuliError."""
+    with _remembered(folder, settings) as known:
+        return tuple(_digest(known, folder, file)[0] for file in files)
 
 
-def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None = None) -> list[str]:
-    """Read remembered files of a folder again (None: all that exist) and correct their digests. Returns the files whose
-    content changed behind an unchanged state. Raises StimuliError."""
-    altered = []
-    with _memory(folder, settings) as known:
-        for file in files or [name for name in known if (folder / name).is_file()]:
-            name, path, state, digest = _look_up(known, folder, file)
-            if digest is not None and (now := file_digest(path)) != digest:
-                known[name] = [*state, now]
-                altered.append(name)
-    return altered
+def reread(folder: Path, settings: Settings, files: Sequence[str | Path]) -> list[str]:
+    """Read files of a folder again and correct their remembered digests. Returns the files whose content changed behind
+    an unchanged state. Raises StimuliError."""
+    with _remembered(folder, settings) as known:
+        return [str(file) for file in files if _digest(known, folder, file, again=True)[1]]
 
 
-def _look_up(known: Mapping[str, Any], folder: Path, file: str | Path) -> tuple[str, str, list[int], str | None]:
-    """Return a file's name, path and state, and its digest if it is remembered for that state."""
+def _digest(known: dict[str, str], folder: Path, file: str | Path, *, again: bool = False) -> tuple[str, bool]:
+    """Return a file's digest, and whether another one was remembered. again: read a remembered file again."""
     path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
-    name = path.removeprefix(f"{folder}{os.sep}")
-    try:
+    with foreign("file", path, StimuliError):
         state = state_of(path)
-    except OSError:
-        with foreign("file", path, StimuliError):
-            raise
-    before = known.get(name)
-    if isinstance(before, list) and before[:-1] == state and _DIGEST.fullmatch(str(before[-1])):
-        return name, path, state, str(before[-1])
-    return name, path, state, None
-
-
-_DIGEST = re.compile("[0-9a-f]{64}")
+        key = f"{path.removeprefix(f'{folder}{os.sep}')} {state}"
+        before = known.get(key, "")
+        if before and not again:
+            return before, False
+        digest = file_digest(path)
+    if time.time_ns() - max(state[1:3]) > SETTLED:
+        known[key] = digest
+    return digest, before not in ("", digest)
 
 
 @contextmanager
-def _memory(folder: Path, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Open the remembered digests (name -> state, then digest); write them back if they changed."""
+def _remembered(folder: Path, settings: Settings) -> Iterator[dict[str, str]]:
+    """Open the remembered digests (name and state -> digest); write them back if they changed."""
     place = settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
-    try:
+    before: Any = {}
+    with suppress(OSError, ValueError, RecursionError, MemoryError):
         before = json.loads(read_plain(place))
-    except (OSError, ValueError, RecursionError, MemoryError):
-        before = {}
     known = dict(before) if isinstance(before, dict) else {}
     try:
         yield known
     finally:
-        with suppress(OSError):
-            if known != before:
-                place.parent.mkdir(parents=True, exist_ok=True)
+        if known != before:
+            with suppress(OSError):
                 write_whole(place, json.dumps(known))
 
 

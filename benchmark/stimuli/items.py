@@ -101,14 +101,6 @@ def check_spelling(folder: Path, names: Sequence[str]) -> None:
         "".join(names).encode()
 
 
-def check_unique(items: Iterable[Item]) -> None:
-    """Raise StimuliError if two images share a name."""
-    seen: dict[str, Item] = {}
-    for item in items:
-        if (first := seen.setdefault(item.id, item)) is not item:
-            raise StimuliError(f"{item.path} and {first.path} are both called '{item.id}': image names must be unique.")
-
-
 def label_table(folder: Path) -> dict[str, list[str]]:
     """Read the columns of a folder's `labels.csv`; {} if there is none that can be read."""
     with suppress(OSError, ValueError, csv.Error), (folder / "labels.csv").open(encoding="utf-8-sig") as file:

@@ -49,7 +49,7 @@ def suite_of(own: Experiment | None) -> Suite:
         own,
         "Error consistency with people",
         experiments={own.name: own.role},
-        partial=own.partial,
+        partial=True,
         citations=(own.citation,) if own.citation else (),
     )
 

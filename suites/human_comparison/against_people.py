@@ -104,6 +104,7 @@ def _experiment(
     """Return the values of each condition (where there are several), and the averages over the kept ones, if any."""
     role, out, people = answers.role, answers.left_out, len(answers.observers) - 1
     absent = (f"{out} people did not see all images of {role}",) if out else ()
+    absent += (f"people answered {len(trials) - answers.unseen} of {len(trials)} images",) if answers.unseen else ()
     flags = (*simulated(answers.observers), *caveats(trials, experiment), *absent)
     single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
     for part in answers.conditions:
@@ -114,7 +115,7 @@ def _experiment(
             values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
             single.append(Averages(blank=own, values=values, people=people))
     if answers.kept:
-        n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
+        n, total = sum(len(part.right) for part in answers.kept), len(trials)
         values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
         values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials, answers)}
         own = replace(blank, n=n, excluded=total - n, condition=KEPT)

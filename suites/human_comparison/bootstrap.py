@@ -4,7 +4,7 @@ Row 0 of every array is the sample, rows 1..B are the resamples. docs/statistics
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,7 @@ from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import SHAPE, any_answer, shared_exemplars
+from benchmark.stimuli.trial_tables import PEOPLE
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer
 # that is scored is column 0, the reference observers ("people") follow in the order of their names.
@@ -47,6 +48,7 @@ class ExperimentAnswers:
     observers: tuple[str, ...]  # the scored one, then the people who saw all its images
     conditions: tuple[ConditionAnswers, ...] = ()
     left_out: int = 0  # people who answered this experiment but not all of the images
+    unseen: int = 0  # images that no person answered, which are not compared
     reason: str = ""  # for missing answers
 
     @property
@@ -58,18 +60,20 @@ class ExperimentAnswers:
 def answers_of(
     experiment: Experiment, name: str, trials: Trials, references: Mapping[str, Trials]
 ) -> ExperimentAnswers:
-    """Return the answers to one experiment, with the people who answered all images that the observer answered."""
+    """Return the answers to one experiment, with the people who answered all images that the observer answered and any
+    of them did."""
     role = experiment.role
     own = trials.of(role)
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
-    keys = set(own.keys.tolist())
-    inside = {who: part for who, part in others.items() if keys <= set(part.keys.tolist())}
-    left_out = len(others) - len(inside)
+    keys, known = set(own.keys.tolist()), {who: set(part.keys.tolist()) for who, part in others.items()}
+    shown = keys & set().union(*(seen for who, seen in known.items() if who.startswith(PEOPLE))) or keys
+    inside = {who: part for who, part in others.items() if shown <= known[who]}
+    start = ExperimentAnswers(
+        role=role, observers=(name, *inside), left_out=len(others) - len(inside), unseen=len(keys) - len(shown)
+    )
     if not inside:
         reason = f"none of the {len(others)} people of '{role}' answered all of these images"
-        return ExperimentAnswers(
-            role=role, observers=(name,), left_out=left_out, reason=reason if others else NEEDS_PEOPLE
-        )
+        return replace(start, reason=reason if others else NEEDS_PEOPLE)
     matched = match([own, *inside.values()])
     clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
     order = {condition: at for at, condition in enumerate(experiment.levels)}
@@ -81,7 +85,7 @@ def answers_of(
             clusters={factor: column[at] for factor, column in clusters.items()}, stimuli=matched.stimulus[at],
         )  # fmt: skip
         parts.append(answers)
-    return ExperimentAnswers(role=role, observers=(name, *inside), conditions=tuple(parts), left_out=left_out)
+    return replace(start, conditions=tuple(parts))
 
 
 def answered(trials: Trials) -> bool:

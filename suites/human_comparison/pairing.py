@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
-from benchmark.stats.agreement import expected_consistency, kappa_of, match
+from benchmark.stats.agreement import Matched, expected_consistency, kappa_of, match
 from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mean
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
@@ -107,7 +107,7 @@ def _differences(
         return None
     if experiment.partial:
         shown = [references[name].of(experiment.role) for name in sorted(references) if name != OTHER]
-        return None if b is None else _on_own_images(experiment, own, other, [x for x in shown if len(x)], sampled)
+        return _on_own_images(experiment, own, b and other, [x for x in shown if len(x)], sampled)
     answers = answers_of(experiment, "", own, references)
     second = answers.observers.index(OTHER) if OTHER in answers.observers else None
     people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
@@ -120,31 +120,70 @@ def _differences(
 
 
 def _on_own_images(
-    experiment: Experiment, own: Trials, other: Trials, people: Sequence[Trials], who: slice
+    experiment: Experiment, own: Trials, other: Trials | None, people: Sequence[Trials], who: slice
 ) -> dict[str, Difference] | None:
-    """Return metric -> difference of two observers who answered the same images, each person on the images that they
-    saw of these: means over the person's kept conditions, then over people; None where nobody saw any."""
-    matched = match([own, other, *people], every=False)
+    """Return metric -> difference of two observers who answered the same images, or of one from people (other: None).
+    Each person, and each pair of people, counts on the images that they saw of these: means over kept conditions, then
+    over people or pairs. None where nobody saw any, or one person is in every pair of people."""
+    matched = match([own, *([] if other is None else [other]), *people], every=False)
     shown = matched.present[:, 0] & (experiment.single | np.isin(matched.condition, experiment.averaged))
-    right, saw, condition = matched.right[shown], matched.present[shown, 2:], matched.condition[shown]
-    persons = np.flatnonzero(saw.any(axis=0))
-    n, k, differences = len(right), len(persons), dict[str, Difference]()
+    columns = {name: getattr(matched, name)[shown] for name in ("right", "present", "role", "condition", "stimulus")}
+    answers = replace(matched, **columns)
+    persons = [
+        at for at in range(2 - (other is None), len(people) + 2 - (other is None)) if answers.present[:, at].any()
+    ]
     labels = own.where(np.isin(own.keys, own.keys[own.by_key][shown[matched.present[:, 0]]]))
     images = _factors(Trials(columns={name: column[labels.by_key] for name, column in labels.columns.items()}))
-    for metric in (*AGREEMENT, ACCURACY) if k else ():
-        values, adds = np.zeros((2, k)), np.zeros((n, k))
-        for at, person in enumerate(persons):
-            conditions = np.unique(condition[saw[:, person]])
-            for name in conditions if metric != ACCURACY else ():
-                rows = np.flatnonzero(saw[:, person] & (condition == name))
-                one, two, share, *_ = added(metric, right[rows][:, np.array([0, 1, 2 + person])], 1, [2])
-                values[:, at] += np.array([one, two]) / len(conditions)
-                adds[rows, at] += share / (len(conditions) * k)
-        gap = values[0] - values[1]
-        parts = values[0].mean(), values[1].mean(), adds.sum(axis=1), adds, (gap - gap.mean()) / k
-        parts = _added_accuracy(right, 1, list(persons)) if metric == ACCURACY else parts
+    differences = {}
+    for metric in (*AGREEMENT, ACCURACY) if persons else ():
+        if metric == ACCURACY:
+            parts = _added_accuracy(answers.right, None if other is None else 1, persons, answers.present)
+        else:
+            each, adds = _with_own(metric, answers, 0, persons)
+            second = _among(metric, answers, persons) if other is None else _second(metric, answers, persons)
+            if second is None:
+                return None
+            value, shares, through, gap = second
+            k = len(persons)
+            parts = each.mean(), value, adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
         differences[metric] = _mean([parts], images, who)
     return differences or None
+
+
+def _with_own(metric: str, answers: Matched, one: int, others: Sequence[int]) -> tuple[Floats, Floats]:
+    """Return the value of one observer with each of k others on the images that both saw, NaN without any, and what
+    each image adds to it [n, k]."""
+    values, adds = np.full(len(others), np.nan), np.zeros((len(answers.right), len(others)))
+    for at, second in enumerate(others):
+        both = answers.present[:, one] & answers.present[:, second]
+        rows = [np.flatnonzero(both & (answers.condition == name)) for name in np.unique(answers.condition[both])]
+        found = [with_each(metric, answers.right[own, one], answers.right[own][:, [second]]) for own in rows]
+        values[at] = np.mean([value[0] for value, _ in found]) if found else np.nan
+        for own, (_, share) in zip(rows, found, strict=True):
+            adds[own, at] = share[:, 0] / (len(own) * len(rows))
+    return values, adds
+
+
+#: The value of the second, what images [n], images through persons [n, k], and people [k] add to it.
+Second = tuple[float, Floats, Floats, Floats]
+
+
+def _second(metric: str, answers: Matched, persons: Sequence[int]) -> Second:
+    """Return the agreement of the second observer with people."""
+    each, adds = _with_own(metric, answers, 1, persons)
+    return float(each.mean()), adds.mean(axis=1), adds, each - each.mean()
+
+
+def _among(metric: str, answers: Matched, persons: Sequence[int]) -> Second | None:
+    """Return the agreement of people with one another; None where no pair is left without one of them."""
+    k = len(persons)
+    pairs = [_with_own(metric, answers, at, [other for other in persons if other != at]) for at in persons]
+    sums, counts = (np.array([by(values) for values, _ in pairs]) for by in (np.nansum, lambda x: np.isfinite(x).sum()))
+    shares = np.stack([adds.sum(axis=1) for _, adds in pairs], axis=1)
+    if (rest := counts.sum() / 2 - counts).min() <= 0:
+        return None
+    value, leverage = float(sums.sum() / counts.sum()), (k - 1) / rest  # the jackknife of a mean over pairs
+    return value, shares.sum(axis=1) / counts.sum(), shares * leverage, (sums - counts * value) * leverage
 
 
 def compare_all(
@@ -185,7 +224,7 @@ def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
     """Return the shared components of the images of the kept conditions, in the order of the answers."""
     parts = []
     for part in answers.kept:
-        shown = own.where(own["condition"] == part.condition)
+        shown = own.where((own["condition"] == part.condition) & np.isin(own["stimulus"], part.stimuli))
         order = np.argsort(shown["stimulus"], kind="stable")
         parts.append({name: column[order] for name, column in shown.columns.items()})
     return _factors(Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]}))
@@ -210,16 +249,18 @@ def _mean(parts: Sequence[Additions], shared: SharedImages, who: slice) -> Diffe
     return Difference(a=a, b=b, variance=variance, n=len(images), shapes=known)
 
 
-def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Additions:
-    """Return as `added`, of the share of right answers; second None: people's mean share."""
+def _added_accuracy(right: Array, second: int | None, people: list[int], saw: Array | None = None) -> Additions:
+    """Return as `added`, of the share of right answers; second None: people's mean share, each person's of the images
+    that they saw."""
     n, k = len(right), len(people)
     own = right[:, 0].astype(float)
     if second is not None:
         other, persons, each = right[:, second].astype(float), np.zeros((n, k)), np.zeros(k)
     else:
-        theirs = right[:, people].astype(float)
-        other, each = theirs.mean(axis=1), theirs.mean(axis=0)
-        persons = -(theirs - each) / (n * k)
+        theirs, seen = right[:, people].astype(float), np.ones((n, k)) if saw is None else saw[:, people]
+        each = theirs.sum(axis=0) / seen.sum(axis=0)
+        persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
+        other = theirs.mean(axis=1) if saw is None else each.mean() - n * persons.sum(axis=1)
     a, b = float(own.mean()), float(other.mean())
     return a, b, ((own - a) - (other - b)) / n, persons, -(each - each.mean()) / k
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.failures import StimuliError
 from benchmark.stimuli.catalogue import Entry, package_table
-from benchmark.stimuli.image_files import read_plain, read_text
+from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import GEIRHOS16, WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
 from benchmark.stimuli.masked.planes import ClassImages, Segmentation, class_numbers, flags_of, of_class
@@ -108,7 +108,7 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     stems = sorted(path.stem for path in drawn.glob("*.png"))
     if place := next(filter(Path.is_file, lists), None):
         with foreign("list of images", place, StimuliError):
-            stems = [Path(stem).name for stem in read_text(place).split()]
+            stems = [Path(stem).name for stem in read_plain(place).decode().split()]
     for stem in stems:
         path, image = drawn / f"{stem}.png", root / "JPEGImages" / f"{stem}.jpg"
         if not is_file(path):

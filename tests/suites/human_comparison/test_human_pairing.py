@@ -10,6 +10,9 @@ from scipy import stats
 from straight import MEASURES, kappa
 
 from benchmark.stats.differences import power_of
+from benchmark.stimuli.experiments import experiment_from
+from suites.human_comparison import suite_of
+from suites.human_comparison.against_people import compare
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 from suites.human_comparison.shown_experiments import BY_ROLE
 
@@ -180,10 +183,11 @@ def test_people_who_saw_other_images_are_compared_on_their_own(make):
     """With all images each person gives the test of everybody; with parts of them the means over people."""
     own = {"contrast": replace(BY_ROLE["contrast"], partial=True)}
     a, b, *others = observers(make, 5, 60)
-    whole, apart = (compare_pair(a, b, people_of(others), *given) for given in ((), (own,)))
-    for one, other in zip(whole, apart, strict=True):
-        for name in ("a", "b", "difference", "p", "low", "high", "n"):
-            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12), name
+    for second in (b, None):  # another observer, or people as a group
+        whole, apart = (compare_pair(a, second, people_of(others), *given) for given in ((), (own,)))
+        for one, other in zip(whole, apart, strict=True):
+            for name in ("a", "b", "difference", "p", "low", "high", "n"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12), name
     parts = [one.where(np.arange(60) % 3 != i) for i, one in enumerate(others)]
     found = overall(compare_pair(a, b, people_of(parts), own))
     right = [t["response"] == t["category"] for t in (a, b, *others)]
@@ -192,8 +196,29 @@ def test_people_who_saw_other_images_are_compared_on_their_own(make):
         np.mean([kappa(one[at], other[at]) for other, at in zip(right[2:], seen, strict=True)]) for one in right[:2]
     )
     assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 60) and 0 < found.p < 1
+    pairs = combinations(zip(right[2:], seen, strict=True), 2)
+    ceiling = np.mean([kappa(x[s & t], y[s & t]) for (x, s), (y, t) in pairs])
+    alone = compare_pair(a, None, people_of(parts), own)
+    assert (overall(alone).a, overall(alone).b) == (pytest.approx(first), pytest.approx(ceiling))
+    assert overall(alone, "ood_accuracy").b == pytest.approx(
+        np.mean([x[s].mean() for x, s in zip(right[2:], seen, strict=True)])
+    )
+    ends = [one.where(np.arange(60) % 4 == i) for i, one in enumerate((*others[:2], others[2]))]
+    assert "fewer than three" in overall(compare_pair(a, None, people_of(ends), own)).reason
     ((*_, pair),) = compare_all({"a": a, "b": b}, people_of(parts), own)
     assert (pair.difference, pair.p) == (pytest.approx(found.difference), pytest.approx(found.p))
+
+
+def test_images_that_no_person_answered_are_not_compared(make):
+    a, b, *others = observers(make, 5, 60)
+    parts = people_of([one.where(np.arange(60) < 40) for one in others])
+    shown = [one.where(np.arange(60) < 40) for one in (a, b)]
+    for second, same in ((b, shown[1]), (None, None)):
+        found, alone = (overall(compare_pair(x, y, parts)) for x, y in ((a, second), (shown[0], same)))
+        assert found == alone and found.n == 40 and found.p is not None
+    row = next(row for row in compare(None, a, parts) if (row.metric, row.condition) == ("error_consistency", "kept"))
+    assert (row.n, row.excluded) == (40, 20) and "people answered 40 of 60 images" in row.flags
+    assert suite_of(experiment_from("own", {"categories": ["a", "b"]})).partial
 
 
 def crowd(make, rng, images, people):
