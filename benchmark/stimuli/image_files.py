@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -103,9 +103,13 @@ def _experiment(
 ) -> tuple[list[Averages], list[Averages]]:
     """Return the values of each condition (where there are several), and the averages over the kept ones, if any."""
     role, out, people = answers.role, answers.left_out, len(answers.observers) - 1
-    absent = (f"{out} people did not see all images of {role}",) if out else ()
-    absent += (f"people answered {len(trials) - answers.unseen} of {len(trials)} images",) if answers.unseen else ()
-    flags = (*simulated(answers.observers), *caveats(trials, experiment), *absent)
+    seen = len(trials) - answers.unseen
+    absent = {
+        f"{out} people did not see all images of {role}": out,
+        f"people answered {seen} of {len(trials)} images": answers.unseen,
+    }
+    absences = (text for text, number in absent.items() if number)
+    flags = (*simulated(answers.observers), *caveats(trials, experiment), *absences)
     single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
     for part in answers.conditions:
         if part.condition:
