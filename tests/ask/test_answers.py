@@ -146,13 +146,3 @@ def test_a_folder_is_of_one_plan_and_one_server(tmp_path, session):
     (tmp_path / "plan-session-1.json").write_text("[")
     with pytest.raises(BenchError, match="cannot be read"), open_answers(tmp_path, session()):
         pass
-
-
-def test_a_person_comes_back_for_the_next_session(tmp_path, session):
-    with open_answers(tmp_path, session()) as first:
-        person, key = first.begin()
-        first.add(sent(first, person, key, said()))
-    with open_answers(tmp_path, session(number=2)) as second:
-        assert second.add(sent(second, person, key, said()))[0] == ["1"]
-    files = read_tables(tmp_path).files
-    assert [(file.observer, len(file)) for file in files] == [("subject-01", 1), ("subject-01", 1)]

@@ -81,13 +81,6 @@ def test_it_is_scored_there(suite, home):
     assert board.space == "photos" and board.rows[0].cells[board.by].n > 0
 
 
-def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
-    (tmp_path / "mine.txt").write_text("goldfish\nGreat_White-Shark\ncrane\nairplane\nwidget\n")
-    found = read_class_list(str(tmp_path / "mine.txt"), "net")
-    assert found.matched == ("n01443537", "n01484850", "", "airplane", "")  # two cranes: neither
-    assert str(found) == "5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget"
-
-
 def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"2": "cup", "10": "k", **{str(i): f"c{i}" for i in (9, 0, 1)}}))

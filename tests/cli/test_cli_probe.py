@@ -47,13 +47,6 @@ def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
     assert np.mean(np.equal(answers, truth)) > 0.9
 
 
-def test_training_images_of_the_world_are_no_stimuli():
-    shown = {item for name in ("natural", "stylised") for item in generated_set(f"world-{name}").items}
-    drawn = training_stimuli(320)
-    assert not shown & set(drawn.items)
-    assert sorted(set(np.unique(drawn.labels["category"], return_counts=True)[1])) == [20]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [21, 0])
 def test_a_file_with_and_without_a_classifier(classes, bench, pictures, tmp_path):

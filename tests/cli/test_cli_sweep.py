@@ -216,10 +216,3 @@ def test_a_last_step_that_does_not_load_ends_the_watch(tmp_path):
     done, pauses, lines = broken_last(tmp_path / "run")
     assert pauses == 2 and done.exit_code == 1  # new, whole and refused, the same
     assert lines[-1] == f"left out: step_9.pt: {done.left_out['step_9.pt']}"
-
-
-def test_a_last_step_that_is_being_written_is_waited_for(tmp_path):
-    """It is refused while its writer rests, goes on, and is refused only once it rests again."""
-    writes = (None, b"more", None, b"and more")
-    _, pauses, _ = broken_last(tmp_path / "run", writes)
-    assert pauses == 6

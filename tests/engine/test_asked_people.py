@@ -1,7 +1,6 @@
 """Tables of `bench ask`: which trials count, what is said of them, and people on the board of the built-in world."""
 
 import csv
-import json
 import shutil
 
 import pytest
@@ -73,21 +72,6 @@ def test_presentation_times_are_kept_as_ways_of_asking(tmp_path):
     slow[3]["duration_ms"] = "a while"
     with pytest.raises(TrialsError, match="row 5: duration_ms is 'a while'; expected milliseconds"):
         read_tables(table(tmp_path / "asked.csv", slow))
-
-
-def test_json_is_read_like_csv(tmp_path):
-    person = rows("subject-01")
-    (tmp_path / "asked.json").write_text(json.dumps(person))
-    places = (tmp_path / "asked.json", table(tmp_path / "asked.csv", person))
-    one, other = (
-        {name: column.tolist() for name, column in file.columns.items() if name != "rt"}
-        for place in places
-        for file in read_tables(place).files
-    )
-    assert one == other
-    (tmp_path / "asked.json").write_text('{"subj": 1}')
-    with pytest.raises(TrialsError, match="list of records"):
-        read_tables(tmp_path / "asked.json")
 
 
 @pytest.mark.parametrize(("change", "message"), [

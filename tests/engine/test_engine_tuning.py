@@ -85,13 +85,6 @@ def test_a_rough_speed_is_kept_and_gives_way_to_a_tuned_one(model, tmp_path, mon
     assert device_choice.remembered(model.card, "cpu", notes) == (Tuning(4, 1), 0.001, True)
 
 
-def test_a_smaller_batch_is_taken_where_it_is_worth_it_or_none_runs(model, monkeypatch):
-    for batch, costs in ((32, (9, 5.1, 5, 5.4)), (16, (9, 5, 5.1, 5.6)), (4, (4, 5, 5, 5)), (4, [float("inf")] * 4)):
-        seconds = dict(zip((4, 8, 16, 32), costs, strict=True))
-        monkeypatch.setattr(devices, "_cost", lambda _model, _run, tuning, _clock, s=seconds: s[tuning.batch])
-        assert devices._search(model, "cpu")[0].batch == batch
-
-
 @pytest.mark.parametrize("faster", [True, False])
 def test_channels_come_last_on_an_accelerator_where_that_is_faster(model, monkeypatch, faster):
     monkeypatch.setattr(devices, "_runner", lambda _model, layout, _device: layout)
@@ -146,8 +139,3 @@ def test_kernels_of_an_accelerator_give_the_same_twice():
             assert now() == inside
             assert kind == "cpu" or torch.is_deterministic_algorithms_warn_only_enabled()
         assert now() == before
-
-
-def test_files_that_are_networks_are_told_apart(model):
-    cards = [model.card.model_copy(update={"arch": "onnx", "weights": f"{name}.onnx"}) for name in "ab"]
-    assert len({device_choice._key(card, "cpu") for card in cards}) == 2

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.contracts.suite import TOO_FEW
@@ -361,13 +360,3 @@ def test_a_suites_own_pair_test_is_called_the_same_only_for_equal_answers_withou
         assert [(r.suite, r.metric.name, r.comparison.difference, r.comparison.same) for r in rows] == [
             ("toy", "bias", 0.0, same), ("toy", "bias", 0.1, False),
         ]  # fmt: skip
-
-
-def test_scoring_uses_one_thread_of_numpys_blas():
-    def threads():
-        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
-
-    with threadpool_limits(2, user_api="blas"):
-        with scoring.one_blas_thread():
-            assert threads() == {1}
-        assert threads() == {2}

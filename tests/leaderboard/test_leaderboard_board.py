@@ -51,23 +51,6 @@ def test_painted_stimuli_are_named_and_never_mixed_with_published_ones(suite, se
     assert note in mine.notes and note not in published.notes
 
 
-def test_rows_that_were_run_otherwise_are_marked(suite, sets, score):
-    plain, half, seeded = "cpu fp32, seed 0", "cuda bf16, seed 0", "cpu fp32, seed 3"
-    how = {"a": plain, "b": half, "c": plain, "d": seeded, "e": ""}
-    rows = [score(name, 60 + i, 220, policy=policy) for i, (name, policy) in enumerate(how.items())]
-    rows += [score("b", 90, 160, metric="edges", role="edges", policy=half)]
-
-    def marked(some, metric="bias"):
-        (board,) = boards(some, suite, sets)
-        return {row.observer: flags for row in board.rows if (flags := row.cells[metric].flags)}
-
-    odd = {"b": (f"run as {half}; most here as {plain}",), "d": (f"run as {seeded}; most here as {plain}",)}
-    assert marked(rows) == odd
-    assert marked(rows, "edges") == {}
-    assert list(marked(rows[:2])) == ["b"]  # one each: the plain way is not the odd one
-    assert marked([rows[1], rows[4]]) == {}
-
-
 def test_another_stimulus_set_is_another_board(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 50, 220)]
     rows += [score(name, right, 900, stimuli=FULL) for name, right in (("c", 300), ("a", 310), ("d", 310))]

@@ -31,13 +31,6 @@ def test_on_request_flagged_rows_rank_below_all_others(board):
     assert last.references == board.references
 
 
-def test_where_lower_is_better_either_part_is_ranked_so(suite, sets, score):
-    wrong = {"a": 40, "b": 200, "c": 20, "d": 300}
-    rows = [score(n, k, 320, metric="error", flags=(f"{DISTRUST}odd",) * (n in "cd")) for n, k in wrong.items()]
-    last = flagged_last(boards(rows, suite, sets, "error")[0])
-    assert [(row.rank, row.observer) for row in last.rows] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
-
-
 @pytest.mark.parametrize("flag", ["answers at chance", "one answer ('dog') for nearly all images"])
 def test_an_observer_that_guesses_is_below_the_others_without_a_rank(flag, suite, sets, score):
     rows = [score("guess", 310, 320, flags=(f"{DISTRUST}{flag}",)), score("a", 200, 320), score("b", 100, 320)]

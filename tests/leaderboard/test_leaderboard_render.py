@@ -4,7 +4,7 @@ import pytest
 from plain_suites import text
 
 from benchmark.leaderboard import boards
-from benchmark.leaderboard.board_tables import board_table, observer_tables
+from benchmark.leaderboard.board_tables import board_table
 
 EDGES = {"metric": "edges", "role": "edges"}
 
@@ -68,26 +68,3 @@ def test_names_stay_whole_and_cannot_steer_the_terminal_or_the_markup(suite, set
     assert "[bold]x[/bold]?[2J " in shown
     assert "*1 [red]?" in shown
     assert "\x1b" not in shown
-
-
-@pytest.mark.parametrize("width", [80, 140])
-def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
-    rows = [
-        score("net", 60, 220, excluded=100, flags=("near ties: 3",)), score("net", 3, 14, condition="cat"),
-        score("net", condition="dog", reason="no trial counts"), score("net", 90, 160, **EDGES),
-        score("net", 5, 220, metric="hidden"), score("net", 7, 9, suite="zz", metric="unheard", version=5),
-    ]  # fmt: skip
-    shown = text(observer_tables(rows, sets, [suite]), width)
-    flat = [" ".join(line.split()) for line in shown.splitlines()]
-    assert max(map(len, shown.splitlines())) <= width
-    assert "net: cue-conflict (version 2), geirhos16" in flat
-    assert "net: zz (version 5), geirhos16" in flat
-    assert "shape bias 0.2727 [0.218, 0.335] *1 220 100 a wilson" in flat
-    assert "shape bias cat 0.2143 [0.076, 0.476] 14 a wilson" in flat
-    assert "shape bias dog - *2 0 a" in flat
-    assert "edges 0.5625 [0.485, 0.637] 160 b wilson" in flat
-    assert "*2 no trial counts" in flat
-    starts = [line.split()[0] for line in flat if line]
-    assert starts.index("hidden") < starts.index("shape") < starts.index("edges")  # suite's order
-    assert any(line.startswith("unheard 0.7778") for line in flat)
-    assert "a: cue-conflict 320 of 1280 images (c1c1c1c1); b: edges 160" in " ".join(flat)

@@ -79,16 +79,6 @@ def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
     assert found.clean.suite == "many" and [line.cells["clean"].value for line in found.lines] == [0.9, 0.9]
 
 
-def test_what_holds_for_every_row_is_said_once(summary):
-    shown = drawn(summary, 200)
-    assert shown.count("few shapes") == 1
-    assert "bias shape bias, every row: few shapes" in shown
-    assert "*1 trust: masked" in shown
-    assert "0.5000 [0.404, 0.596] *1" in shown
-    assert "Lower is better: noise error." in shown
-    assert "theirs +" in shown
-
-
 @pytest.mark.parametrize(("width", "blocks"), [(200, 1), (80, 3), (52, 5)])
 def test_what_has_no_room_goes_on_below(summary, width, blocks):
     table = drawn(summary, width, parameters={"good": 1_200_000})

@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64encode
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -137,13 +136,6 @@ def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
         with pytest.raises(AnswerError, match=r"reached its cap, 5 requests: 5 replies kept.*Nothing is asked twice"):
             asking(most_requests=5)(IMAGES)
     assert answers(asking()) == EXPECTED and len(model.asked) == 24
-
-
-def test_two_processes_that_ask_the_same_ask_it_once(asking, model):
-    networks = [asking(concurrency=2) for _ in range(3)]
-    with ThreadPoolExecutor() as pool:
-        assert list(pool.map(answers, networks)) == [EXPECTED] * 3
-    assert len(model.asked) == 24
 
 
 def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(asking, model):

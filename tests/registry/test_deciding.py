@@ -1,6 +1,5 @@
 """Observers that only decide: functions of Python, and ONNX files."""
 
-import importlib
 import sys
 
 import numpy as np
@@ -107,23 +106,6 @@ def test_answers_that_change_their_kind_later_are_refused(function, code, nine, 
         load_network(card, folders["place"], bare=True)
     with pytest.raises(CardError, match="--weights is not for"):
         register("other", code("predict"), "net.pt", labels=nine, **folders)
-
-
-def test_the_identity_is_that_of_the_code_and_not_of_its_place(code, nine, folders, tmp_path):
-    card, _ = register("mine", code("predict"), labels=nine, size=32, **folders)
-    before = load_network(card, folders["place"]).identity
-    file = next(tmp_path.glob("zz_deciding*.py"))
-    file.write_text(CODE.replace("axis=(2, 3)", "axis=(3, 2)"))
-    sys.modules.pop(file.stem)
-    assert load_network(card, folders["place"]).identity != before
-    moved = tmp_path / "elsewhere" / file.name
-    moved.parent.mkdir()
-    moved.write_text(CODE)
-    file.unlink()
-    importlib.invalidate_caches()
-    sys.modules.pop(file.stem)
-    there = card.model_copy(update={"arch": f"{PREFIX}{moved}:predict"})
-    assert load_network(there, folders["place"]).identity == before
 
 
 class Net(nn.Module):

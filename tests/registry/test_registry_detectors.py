@@ -10,7 +10,7 @@ from benchmark.engine.devices import feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
-from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_in_space, is_detector
+from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_in_space
 from registry.labels import label_space, with_nothing
 from registry.loading import load_network
 from registry.model import LoadedModel
@@ -44,15 +44,6 @@ def test_the_best_box_of_each_class_decides_and_nothing_where_there_is_none():
     assert answers((3, 0.99), (2, 0.4)) == pytest.approx([FLOOR, 0.4, FLOOR, 0.05])  # 3 is not asked for
     assert answers() == pytest.approx([FLOOR] * 3 + [0.05])
     assert answers((1, 0.3), threshold=0.5) == pytest.approx([0.3, FLOOR, FLOOR, 0.5])
-
-
-def test_what_is_a_detector():
-    from torchvision import models
-
-    every = [f"torchvision:{name}" for name in models.list_models()]
-    theirs = {f"torchvision:{name}" for name in models.list_models(module=models.detection)}
-    assert {arch for arch in [*every, "timm:resnet50"] if is_detector(arch)} == theirs
-    assert is_detector("detector:python:a:b") and not is_detector("python:a:b")
 
 
 def test_the_gradient_is_that_of_the_score_that_decides():

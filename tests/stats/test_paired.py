@@ -289,18 +289,6 @@ def test_images_that_one_of_the_people_did_not_see_count_for_the_others(accuracy
     assert (short.a, short.n, short.only_a) == (1.0, 10, 30)
 
 
-def test_people_who_never_depart_from_their_own_value_add_no_noise(accuracy, make):
-    """Shares of .3 and .6 of whatever an image weighs: images say all of it, so images and people share no variance."""
-    weights = np.arange(1.0, 13.0)
-
-    def whose(share):
-        return Trials(columns={**make("s" * 12).columns, "num": np.broadcast_to(share * weights, 12), "den": weights})
-
-    by_weight = replace(accuracy, ratio=lambda t: (t["num"], t["den"]))
-    found = compare_people(by_weight, whose(np.arange(12) % 2), [whose(0.3), whose(0.6)])
-    assert found.test.people > 0 and found.test.crossed == pytest.approx(0, abs=1e-15)
-
-
 def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
     rng = np.random.default_rng(2)
     shape, texture = np.arange(96) % 8, np.arange(96) // 8

@@ -96,12 +96,6 @@ def test_a_variance_by_hand():
     assert clustered_variance(influence, [texture]).df == 2
 
 
-def test_the_variance_is_never_below_that_of_single_stimuli():
-    influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
-    found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
-    assert found.value == pytest.approx(4 * 4 / 3)
-
-
 def test_where_nothing_varies_few_clusters_have_the_degrees_of_the_fewest():
     found = few_clusters_variance(np.zeros(6), [np.arange(6) // 2, np.arange(6) % 2])
     assert (found.value, found.df) == (0, 1)

@@ -192,17 +192,6 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
 # Boxes.
 
 
-def test_boxes_of_the_class_make_the_mask(tmp_path, settings):
-    folder = boxes_folder(tmp_path / "boxes")
-    two = loc_xml(WNIDS[1], [(1, 1, 2, 3), (15, 10, 16, 12)], others=[(WNIDS[0], (4, 4, 9, 9))])
-    write(folder / "Annotations" / "val" / "ILSVRC2012_val_00000001.xml", two)
-    stimuli = opened("mine", folder, settings)
-    assert stimuli.space == "imagenet1k" and stimuli.ignored is None
-    # Counted from 1, the last pixel included: columns 3 to 8 are 2:8 here.
-    assert np.array_equal(stimuli.mask(0), box(1, 5, 2, 8))
-    assert np.array_equal(stimuli.mask(1), box(0, 3, 0, 2) | box(9, 12, 14, 16))
-
-
 def test_boxes_are_scaled_and_cut_to_the_image(tmp_path, settings):
     folder = boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
@@ -407,13 +396,6 @@ def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     change(table)
     path.write_text(json.dumps(table))
     assert str(path) in refused(message, add, "mine", tmp_path, settings)
-
-
-@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "\xff"])
-def test_json_that_is_none_is_said(text, tmp_path, settings):
-    table = coco(tmp_path) / "annotations" / "instances_val2017.json"
-    table.write_bytes(text.encode("latin-1"))
-    refused("Expected images, annotations", add, "mine", tmp_path, settings)
 
 
 def runs_of(mask):

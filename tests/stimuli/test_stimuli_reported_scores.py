@@ -10,7 +10,7 @@ from benchmark import plugins
 from benchmark.failures import ScoresError, UnknownName
 from benchmark.stats import wilson
 from benchmark.stimuli.published_sources import ObserverName
-from benchmark.stimuli.score_tables import ReportedScore, check_names, known_metrics, read_scores
+from benchmark.stimuli.score_tables import ReportedScore, check_names, read_scores
 
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
 
@@ -124,13 +124,6 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking):
     assert found.notes == [
         "waccs_eps0.05.json: a second run of waccs_eps0.05_all.json on some of its networks: left out"
     ]
-
-
-def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking):
-    for score in read_scores(masking).scores:
-        assert known_metrics()[score.observer.source, score.metric].caveat == score.remarks[0]
-        idle = score.observer.name == "idle"
-        assert any(text.startswith("trust: ") for text in score.remarks) == idle
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [

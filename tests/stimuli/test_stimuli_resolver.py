@@ -194,15 +194,6 @@ def test_every_entry_says_what_it_is_and_where_from(settings):
     )
 
 
-def test_masks_and_aliases_lead_to_entries_and_are_unique(settings):
-    entries = read_catalogue(settings)
-    assert {entry.mask for entry in entries.values() if entry.mask} <= set(entries)
-    aliases = [alias for entry in entries.values() for alias in entry.aliases]
-    assert len(set(aliases)) == len(aliases)
-    assert not set(aliases) & set(entries)
-    assert find_entry("silhouettes", settings).name == "filled-silhouettes"
-
-
 def test_unknown_name_gives_close_ones(settings):
     with pytest.raises(UnknownName, match="Did you mean: cue-conflict"):
         find_entry("cue-conflcit", settings)

@@ -13,7 +13,7 @@ from refusals import missing, refused
 from benchmark.contracts import Stimuli, Trials
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.datasets import find_cells, open_folder, open_set, restrict, sample, seeds_of, shuffled, subset
+from benchmark.stimuli.datasets import find_cells, open_folder, open_set, sample, shuffled, subset
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.image_files import set_digest
@@ -119,20 +119,6 @@ def test_a_subset_is_evenly_spaced_and_keeps_the_full_count(n, limit):
     assert [int(part.decode(i)[0, 0, 0]) for i in range(m)] == [i * n // m for i in range(m)]
 
 
-@given(st.data())
-def test_seeds_follow_the_item_not_its_place(data):
-    whole = made_up(30)
-    order = data.draw(st.lists(st.sampled_from(whole.ids), min_size=1, unique=True))
-    seed = data.draw(st.integers(0, 2**40))
-    part = restrict(whole, order)
-    of_whole = dict(zip(whole.ids, seeds_of(whole, np.arange(30), seed), strict=True))
-    of_part = seeds_of(part, np.arange(len(part)), seed)
-    assert of_part.dtype == np.uint64
-    assert of_part.tolist() == [int(of_whole[name]) for name in order]
-    assert len(set(of_whole.values())) == 30
-    assert of_part.tolist() != seeds_of(part, np.arange(len(part)), seed + 1).tolist()
-
-
 @pytest.fixture
 def natural(settings, draw):
     """Nine images in three classes, as imagenet-val."""
@@ -221,21 +207,6 @@ def test_cells_come_in_the_published_order_with_or_without_groups(tree, settings
     assert len(find_cells(find_entry("imagenet-c", settings), tmp_path / "deeper")) == 6
 
 
-def test_each_cell_is_a_set_of_its_own(tree, settings):
-    folder = tree("fog/1", "fog/2")
-    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
-    first, second = parts["fog/1"], parts["fog/2"]
-    assert (first.name, first.space, first.whole) == ("imagenet-c fog/1", "imagenet1k", 50000)
-    assert first.digest != second.digest and first.ids is second.ids
-    assert first.labels["category"] is second.labels["category"]
-    assert parts["fog/1"] is first
-    for stimuli, cell in ((first, "fog/1"), (second, "fog/2")):
-        for i, (name, category) in enumerate(zip(stimuli.ids, stimuli.labels["category"], strict=True)):
-            assert np.array_equal(stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name)))
-    with pytest.raises(KeyError):
-        parts["fog/3"]
-
-
 def test_a_limit_shows_the_same_images_in_every_cell(tree, settings, draw):
     folder = tree("fog/1", "fog/2", "snow/1")
     next((folder / "fog" / "2").rglob("*00000003.png")).unlink()
@@ -295,14 +266,6 @@ def test_n_images_are_contained_in_more_and_in_what_a_protocol_shows_of_them():
         assert set(subset(part, 64).ids) == set(part.ids[:64])
         before = set(part.ids)
     assert sample(whole, 480) is whole
-
-
-def test_levels_of_unequal_size_are_shown_in_proportion():
-    """Few images of 900 and 100 must not become half and half: a mean over them would be of another set."""
-    labels = {"category": np.array(["a"] * 900 + ["b"] * 100)}
-    order = sample_order([f"{i}.png" for i in range(1000)], labels, 1000)
-    rare = np.cumsum(np.array(order) >= 900)
-    assert np.abs(rare - np.arange(1, 1001) / 10).max() <= 1
 
 
 def test_the_order_follows_names_not_places():

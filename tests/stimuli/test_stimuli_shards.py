@@ -278,12 +278,6 @@ def test_cut_short_or_too_much(images, tmp_path, settings, monkeypatch):
     assert not list(settings.home.rglob("*.png"))
 
 
-def test_names_that_repeat_are_both_kept(images, tmp_path, settings):
-    members = [(f"{part}/n01440764/x.png", data) for part, data in zip("ab", images, strict=False)]
-    stimuli, _ = added(tar(tmp_path / "t/0.tar", members), settings)
-    assert stimuli.ids == ("00000001-x.png", "x.png") and len(set(stimuli.items)) == 2
-
-
 def test_without_pyarrow_the_extra_is_named(tmp_path, settings, monkeypatch):
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub/a.parquet").write_bytes(b"PAR1")

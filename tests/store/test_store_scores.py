@@ -134,18 +134,6 @@ def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said)
             assert row.value is None and row.reason == "altered since it was stored"
 
 
-def test_has_scores(store, made):
-    run, observer = made.world(store)
-    first = made.score_set(observer, keys=("k1", "k2"))
-    assert not store.has_scores(first)
-    store.put_scores(run, first, [made.score()])
-    assert store.has_scores(first)
-    assert not store.has_scores(made.score_set(observer, keys=("k1",)))
-    assert not store.has_scores(made.score_set(observer, version=2, keys=("k1", "k2")))
-    store.put_scores(run, made.score_set(observer, keys=("k3",)), [made.score()])
-    assert not store.has_scores(first)  # no longer the one that is shown
-
-
 def test_outcomes(store, made):
     run, observer = made.world(store)
     store.put_outcome(run, observer, ("net", "cue", "geirhos16"), "failed", "NaN logits", "Traceback")
@@ -250,19 +238,6 @@ def _rows(url):
             name: {tuple(row) for row in connection.execute(sa.select(table))}
             for name, table in schema.METADATA.tables.items()
         }
-
-
-def test_rows_say_how_their_observer_was_run(store, made):
-    run, observer = made.world(store)
-    keys = [f"{i:064d}" for i in range(4)]
-    policy = {"device": "cuda", "precision": "bf16", "compile": False, "seed": 3}
-    for key, how in ((keys[0], policy), (keys[1], {**policy, "compile": True}), (keys[2], None)):
-        details = {"policy": how} if how else {}
-        store.put_observation(run, made.observation(key, observer, details=details))
-    for number, some in enumerate(((keys[0], keys[1]), (keys[1],), (keys[2],), (keys[3],), ()), 1):
-        put(store, made, observer, 0.1, suite=f"suite-{number}", keys=some)
-    shown = ["cuda bf16, seed 3", "cuda bf16 compiled, seed 3", "", "", ""]
-    assert [row.policy for row in store.latest_scores()] == shown
 
 
 def test_rows_say_what_other_runs_they_replace(store, made):

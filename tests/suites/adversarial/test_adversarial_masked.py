@@ -55,9 +55,7 @@ def test_gradients_of_what_falls_at_the_smallest_budget_are_no_sign():
     assert judged(rippled, replace(SUITE.config, threats=(linf(0.25, 4.0),))) == (0, ())
 
 
-@pytest.mark.parametrize(  # CI takes every sixth
-    "name", [pytest.param(name, marks=[pytest.mark.release] * (i % 6 > 0)) for i, name in enumerate(masks.WRONG)]
-)
+@pytest.mark.parametrize("name", masks.WRONG)
 def test_wrong_numbers_sink(name):
     mask, kinds = masks.WRONG[name]
     said = judged(mask, SHORT, count=16)[1]
@@ -80,7 +78,6 @@ def test_probabilities_are_attacked_like_the_logits_they_come_from():
     assert judged(masks.ODD["sigmoid of twice the logits"][0], SWEEP)[0] <= plain + 3 / 24
 
 
-@pytest.mark.release
 @pytest.mark.parametrize("name", masks.HONEST)
 def test_honest_networks_raise_no_flag(name):
     assert judged(masks.HONEST[name])[1] == ()
@@ -91,13 +88,11 @@ def test_other_networks_of_the_world_raise_no_flag(name):
     assert judged(AS_IT_IS, name=name)[1] == ()
 
 
-@pytest.mark.release
 @pytest.mark.parametrize("name", masks.ROUNDED)
 def test_honest_networks_with_odd_gradients_do_not_sink(name):
     assert not any(flag.startswith(DISTRUST) for flag in judged(masks.ROUNDED[name])[1])
 
 
-@pytest.mark.release
 def test_a_saturated_cross_entropy_does_not_hide_the_margin():
     """At two budgets the margin's steps were left out: .79 stood."""
     value, said = judged(masks.outputs(lambda z: 30 * z))
@@ -105,9 +100,7 @@ def test_a_saturated_cross_entropy_does_not_hide_the_margin():
     assert said and all(flag.startswith(CONFIRMED) for flag in said)
 
 
-@pytest.mark.release
-@pytest.mark.parametrize("name", masks.SATURATED)
-def test_saturated_outputs_are_attacked_through_their_logits(name):
-    value, said = judged(masks.SATURATED[name])
+def test_saturated_outputs_are_attacked_through_their_logits():
+    value, said = judged(masks.outputs(torch.tanh))
     assert value < judged(AS_IT_IS)[0] + 3.5 / 24
     assert CONFIRMED + "outputs lie between two ends: attacked through the logits of a sigmoid" in said

@@ -62,14 +62,6 @@ def test_what_was_not_kept_has_its_reason(kept):
         assert row.reason == ("" if name in known else NOT_KEPT)
 
 
-def test_nothing_wrong_is_no_certainty():
-    sure = np.tile(np.array([[1, 0, 0]], np.float32), (40, 1))
-    found = scored(answered(clean=sure)[1])
-    assert (found["clean_ece", ""].value, found["clean_nll", ""].value) == (0, 0)
-    assert found["clean_ece", ""].high > 0.08
-    assert found["clean_selective_accuracy", "most confident 0.1"].low < 0.61
-
-
 def test_bare_decisions_have_no_confidence():
     """Stored as certain, whatever is answered."""
     bare = {cell: np.eye(3, dtype=np.float32)[np.arange(40) % 3] for cell in CELLS}

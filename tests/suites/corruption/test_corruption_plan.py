@@ -13,7 +13,7 @@ from benchmark.testing import ToyShelf, toy_stimuli
 from suites.corruption import SUITE, protocols
 from suites.corruption.cells import cells_of
 from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.plan import plan, plan_folders, presentation
+from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import conditions_digest, versioned, world_list
 
 
@@ -159,17 +159,6 @@ def test_parts_are_sets_of_their_own_and_the_clean_images_are_the_same_ones():
     assert conditions(common) == ["clean", "fog/5", "gaussian_noise/1"]
     with pytest.raises(MissingStimuli, match="snow"):
         plan_folders(Folders(role="imagenet-c", corruptions=("snow",)), Disk("imagenet1k"))
-
-
-def test_images_of_224_px_are_shown_as_they_are():
-    """A second resize to 256 and crop would show another image."""
-    stimuli = toy_stimuli("natural", "imagenet1k")
-    assert presentation(replace(stimuli, decode=sized(224))) == "whole"
-    assert presentation(replace(stimuli, decode=sized(256))) == "crop224"
-    mixed = replace(stimuli, decode=lambda i: sized(224 + i)(i))
-    assert presentation(mixed) == "crop224"
-    made = plan_folders(Folders(role="imagenet-c"), Disk("imagenet1k"))
-    assert [b.presentation for b in made.blocks] == ["crop224", *["whole"] * 4]
 
 
 def test_the_variants():

@@ -79,13 +79,6 @@ def test_no_trials_and_no_clean_images():
         assert found[name, ""].value is None and "not shown" in found[name, ""].reason
 
 
-def test_cells_count_alike_whatever_their_images():
-    cells = {"clean": [1, 1, 1, 1], "fog/1": [1, 1, 1, 1], "fog/2": [0, -1, -1, -1]}
-    found = scored(cells)
-    assert (found["corruption_accuracy", ""].value, found["corruption_accuracy", ""].n) == (0.5, 5)
-    assert found["flip_consistency", ""].value == 0.0 and found["flip_consistency", ""].n == 1
-
-
 def test_seen_cells_are_flagged_and_left_out_of_unseen():
     found = scored(HAND, training=("noise(gaussian)",))
     assert found["corruption_accuracy", "gaussian_noise/1"].flags == ("seen in training",)

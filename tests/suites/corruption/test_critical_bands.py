@@ -63,16 +63,6 @@ def masked_trials(height, centre, spread, n=400, seed=0):
     return table(right)
 
 
-def test_a_known_channel_is_measured():
-    scores = by_name(score(None, masked_trials(3.2, 4.0, 0.9)))
-    assert scores["channel_width", ""].low < 2.3548 * 0.9 < scores["channel_width", ""].high
-    assert scores["channel_width", ""].value == pytest.approx(2.3548 * 0.9, rel=0.1)
-    assert scores["channel_centre", ""].value == pytest.approx(28, rel=0.05)
-    assert scores["threshold", "band-3"].value == pytest.approx(0.16 / 2**1.726, rel=0.15)
-    assert scores["unmasked_accuracy", ""].value == pytest.approx(0.9, abs=0.05)
-    assert scores["masked_accuracy", "band-4/0.16"].n == 400
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("height", [3.2, 4.0, 4.5])
 def test_the_interval_of_a_width_of_three_octaves_covers_below_the_weakest_noise_too(height):

@@ -12,8 +12,6 @@ from benchmark.transforms.listing import own_list, transform
 from suites.corruption import SUITE
 from suites.corruption.feature_reliance import MATCHED, PAIRS, SUPPRESSION, left, score
 
-NAN = float("nan")
-
 
 def hand(**columns):
     """Ten images: 8 right as they are, 2 of these and 1 other when shuffled, 6 filtered, 8 grey."""
@@ -79,15 +77,6 @@ def test_two_networks_are_compared_image_by_image():
     columns["response"] = np.where(columns["condition"] == "patch-shuffle/8", columns["category"], columns["response"])
     row = compare_ratio(metric, hand(), Trials(columns=columns))
     assert isinstance(row, Comparison) and row.difference == pytest.approx(5 / 8 - (1 - 10 / 8))
-
-
-def test_what_is_left_is_averaged_over_measured_images():
-    values = {"clean": [NAN] * 10, "bilateral/10": [0.5, 0.7] + [NAN] * 8}
-    rest = {name: [NAN] * 10 for name in ("patch-shuffle/8", "grey/1")}
-    scores = by_name(score(None, hand(variance_kept={**values, **rest})))
-    assert scores["variance_kept", "bilateral/10"].value == pytest.approx(0.6)
-    assert scores["variance_kept", "bilateral/10"].n == 2
-    assert ("variance_kept", "patch-shuffle/8") not in scores
 
 
 def test_what_a_filter_leaves_against_other_libraries():

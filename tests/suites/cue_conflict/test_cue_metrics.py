@@ -74,14 +74,6 @@ def test_answers_without_probabilities_have_no_graded_shape_bias():
     assert score.value is None and "without probabilities" in score.reason
 
 
-def test_the_interval_is_wilson_given_s_and_t():
-    scores = scored(trials(BY_HAND))["shape_bias", ""]
-    z, n, p = 1.959963984540054, 7, 5 / 7
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert (scores.low, scores.high) == pytest.approx((centre - half, centre + half))
-
-
 @pytest.mark.parametrize(
     "rows",
     [[("bear", "cat", "dog")] * 5, [("na", "cat", "dog")] * 5, [("cat", "cat", "cat")] * 5],

@@ -82,10 +82,6 @@ def test_a_curve_that_does_not_fit_is_called_poor(make, join):
     assert fitted(make, join, 160 * np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06]), 160).poor
 
 
-def test_step_observer_has_a_finite_threshold(make, join):
-    assert 5 <= fitted(make, join, [160] * 4 + [0] * 4, 160).threshold <= 7
-
-
 @pytest.mark.slow
 def test_interval_covers(make, join):
     rng, hits = np.random.default_rng(2), 0

@@ -73,19 +73,6 @@ def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, fi
     assert score.flags == ("2 of 17 experiments",)
 
 
-def test_no_answer_is_wrong_and_stays_in_the_count(make, find):
-    trials = make([1, 1, 0, 0], role="edges", condition="")
-    trials = replace(trials, columns={**trials.columns, "response": np.array(["cat", "cat", "na", "dog"])})
-    scores = SUITE.score(None, trials)
-    score = find(scores, "edges_accuracy", "edges")
-    assert (score.value, score.n, score.excluded) == (0.5, 4, 0)
-    entropy = find(scores, "response_entropy", "edges", "all")
-    assert (entropy.n, entropy.excluded) == (3, 1)
-    assert entropy.value == pytest.approx(-(2 / 3) * np.log2(2 / 3) - (1 / 3) * np.log2(1 / 3))
-    share = find(scores, "largest_share", "edges", "all")
-    assert share.value == pytest.approx(2 / 3) and share.flags == ("largest: cat",)
-
-
 def test_averages_go_over_conditions_then_people_then_experiments(make, join, find):
     """Unequal numbers everywhere: any other order of averaging gives another number."""
     mine, first, second = (
@@ -168,15 +155,6 @@ def test_a_ceiling_below_zero_gives_no_fraction(make, find):
     assert find(scores, "human_error_consistency").value == pytest.approx(-1)
     fraction = find(scores, "ceiling_fraction")
     assert fraction.value is None and fraction.reason == "no ceiling above 0"
-
-
-def test_people_who_saw_other_images_take_no_part(make, find):
-    people_ = {"subject-1": make(bits(1, 40)), "subject-2": make(bits(2, 39)), "subject-3": make(bits(3, 60))}
-    scores = SUITE.against.scores(None, make(bits(0, 40)), people_)
-    score = find(scores, "error_consistency")
-    alone = SUITE.against.scores(None, make(bits(0, 40)), {n: people_[n] for n in ("subject-1", "subject-3")})
-    assert score.value == find(alone, "error_consistency").value
-    assert "1 people did not see all images of contrast" in score.flags
 
 
 @pytest.mark.parametrize("references", [{}, {"subject-1": None}])
@@ -382,16 +360,6 @@ def test_reliability_is_cronbachs_alpha():
     twice = np.repeat(right, 2, axis=0)
     assert reliability(np.ones((1, 100)), twice) == pytest.approx(reliability(np.full((1, 50), 2.0), right))
     assert reliability(np.ones((1, 50)), right[:, :1]) == [0]
-
-
-def test_corrected_for_noise_a_network_that_knows_how_hard_images_are_reaches_one():
-    rng = np.random.default_rng(6)
-    ease = rng.random(2000)
-    people = [trials(rng.random(2000) < ease) for _ in range(4)]
-    network = trials(ease > 0.5, ease)
-    plain, corrected = (scored(network, people, name)["", ""] for name in ("margin_consistency", "margin_corrected"))
-    assert plain.value < 0.85 and corrected.low < 1 < corrected.high
-    assert corrected.value == pytest.approx(1, abs=0.03)
 
 
 def test_one_person_tells_nothing_of_the_noise():

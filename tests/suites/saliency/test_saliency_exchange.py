@@ -107,7 +107,6 @@ def red_on_blue(index):
 
 
 BARS = replace(STIMULI, decode=red_on_blue, mask=bar, digest="bars")
-DISK = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) < 11
 
 
 def counted(index=None, **how):
@@ -116,17 +115,6 @@ def counted(index=None, **how):
     vars(view).update(how)
     trials = Trials(columns=evidence_columns(view, context_of(view, 0)))
     return reliance(trials), split(trials), trials
-
-
-def test_a_place_is_no_object():
-    """A window in front of a network that reads object and ground alike: the object's share is far off what it is
-    without the window (a disk hides the ground: from -0.63 to 0.13), the reliance is 0 in both."""
-    open_, all_of_it, _ = counted()
-    behind, of_disk, _ = counted(window=DISK)
-    np.testing.assert_allclose(open_, 0, atol=1e-9)
-    np.testing.assert_allclose(behind, 0, atol=1e-9)
-    assert all_of_it.mean() == pytest.approx(2 * 192 / 1024 - 1, abs=1e-6)
-    assert of_disk.mean() == pytest.approx(2 * (DISK & bar(1)).sum() / DISK.sum() - 1, abs=1e-6)
 
 
 def test_who_reads_the_object_relies_on_it_and_who_reads_the_ground_does_not():

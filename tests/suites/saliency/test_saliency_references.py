@@ -90,12 +90,6 @@ def noise(n=2, size=224, seed=0):
     return np.random.default_rng(seed).standard_normal((n, 3, size, size))
 
 
-def test_the_centroid_of_white_noise():
-    expected = (np.sqrt(2) + np.arcsinh(1)) / 6
-    assert expected == pytest.approx(0.3826, abs=1e-4)
-    np.testing.assert_allclose(grad_centroid(noise()), expected, atol=1e-3)
-
-
 def test_high_frequencies_and_steps_of_white_noise():
     np.testing.assert_allclose(frequencies(noise())[1], 1 - np.pi / 16, atol=2e-3)
     np.testing.assert_allclose(total_variation(noise()), 2 * np.sqrt(2), atol=5e-3)
