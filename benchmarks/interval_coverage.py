@@ -24,8 +24,8 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
-from benchmark.stats.clusters import bounded_interval
-from benchmark.stats.intervals import bootstrap_ratio, percentiles
+from benchmark.stats.clusters import robust_interval
+from benchmark.stats.intervals import percentiles
 from benchmark.stats.network_samples import from_pairs, over_networks, sampled_ratio
 from benchmark.stats.paired import compare_people
 from benchmark.stats.rankings import correlation
@@ -129,7 +129,8 @@ def pooled(rng: Rng, people: int, mean: float, sd: float) -> dict[str, bool]:
     score = pooled_score(replace(METRIC, role="x"), parts)
     assert score is not None
     sums = np.array([[part["num"].sum(), part["den"].sum()] for part in parts])
-    plain = bootstrap_ratio(sums[:, 0], sums[:, 1], np.arange(people), resamples=1000)
+    drawn = rng.multinomial(people, np.full(people, 1 / people), size=1000) @ sums
+    plain = percentiles(drawn[:, 0] / drawn[:, 1], 0.95)
     return {"t over people": holds(score.low, score.high, mean), "bootstrap": holds(*plain, mean)}
 
 
@@ -259,7 +260,7 @@ def two_recipes(
     first, second = each[: sizes[0]], each[sizes[0] :]
     test = over_networks([(1.0, first - second)] if lines else [(1.0, first), (-1.0, second)], seen.values, seen.images)
     mean = over_networks([(1.0, second)], seen.values, seen.images)
-    half = bounded_interval(mean.value, mean.spread, (0.0, 1.0))
+    half = robust_interval(mean.value, mean.spread, (0.0, 1.0))
     low, high = test.test.interval(0.95)
     alone = (first.mean(axis=0) - second.mean(axis=0)) if not lines else (first - second).mean(axis=0)
     fixed = 1.96 * np.sqrt(seen.images(alone).value)

@@ -26,7 +26,7 @@ from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.reference_scores import images_digest
 from benchmark.stats import Comparison
-from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
+from benchmark.stats.clusters import clustered_variance, ratio_influence, robust_interval, shared_clusters
 from benchmark.stats.comparisons import adjusted
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stimuli.published_sources import ObserverName, published_network
@@ -121,7 +121,7 @@ def below_half(rows: Sequence[Row], db: str) -> int:
             num, den, _ = ratio_arrays(metric, trials)
             factors = [*shared_clusters(metric, trials).values()]
             spread = clustered_variance(ratio_influence(num, den), factors)
-            found += bounded_interval(num.sum() / den.sum(), spread, (0.0, 1.0), level)[1] < 0.5
+            found += robust_interval(num.sum() / den.sum(), spread, (0.0, 1.0), level)[1] < 0.5
     return found
 
 

@@ -2,13 +2,10 @@
 decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run. A dry run
 imports torch only if a network is loaded."""
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-
-import numpy as np
 
 from benchmark.contracts import Block, Policy
 from benchmark.display import duration
@@ -17,7 +14,6 @@ from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
@@ -30,8 +26,7 @@ LONG = 300.0  # seconds of computing from which a run is announced before it sta
 USUAL, FEW_PASSES = 0.003, 100
 TIMED = 40  # tasks with most to do whose networks are timed
 SCORING = 1.0  # seconds to load, check and score for one task
-SAMPLED, SIDE = 6, 224  # blocks whose images are timed; side of an image that is shown
-SHOWING = 100_000_000  # operations: about the cost of decoding and transforming one image
+SHOWING, SHOWN = 100_000_000, 0.005  # operations, and seconds, of decoding and transforming one image, roughly
 GUESSING = 1_000_000  # operations of an ideal observer's answer
 
 
@@ -148,38 +143,16 @@ def expected_seconds(
     own = {name: seconds * (threads if processes > 1 else 1) for name, (seconds, threads) in speeds.items()}
     usual = sum(own.values()) / len(own) if own else USUAL
     answering = sum(own.get(card.name, usual) * count for count, card in passes)
-    share = sum(trials) / max(1, sum(task.trials for task in tasks))
-    scoring = SCORING * sum(n > 0 for n in trials)
-    return (answering + share * _showing_seconds(tasks)) / processes + scoring
-
-
-def _showing_seconds(tasks: Sequence[Task]) -> float:
-    """Return about how long decoding and transforming all images takes, by a few of a few blocks."""
-    import torch
-
-    from benchmark.engine.model_view import unit_pixels
-
+    # Equal blocks are shown once for all networks.
     blocks = {
-        (block.stimuli.digest, block.condition, block.presentation): block
+        (block.stimuli.digest, block.condition, block.presentation): len(block.stimuli)
         for task in tasks
         if task.card.source != "ideal"
         for block in task.plan.blocks
     }
-    every = [block for block in blocks.values() if len(block.stimuli)]
-    spent = images = 0.0
-    for block in every[:: max(1, len(every) // SAMPLED)]:
-        n = min(2, len(block.stimuli))
-        with suppress(*FAILURES):  # the run will report why the images cannot be shown
-            for _ in range(2):  # the first warms up
-                began = time.perf_counter()
-                shown = [block.stimuli.decode(i)[:SIDE, :SIDE] for i in range(n)]
-                if block.transform and len({image.shape for image in shown}) == 1:
-                    pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
-                    seeds = seeds_of(block.stimuli, np.arange(n), 0)
-                    block.transform.apply(pixels if block.transform.stored else unit_pixels(pixels), seeds)
-                taken = time.perf_counter() - began
-            spent, images = spent + taken, images + n
-    return spent / images * sum(len(block.stimuli) for block in every) if images else 0.0
+    share = sum(trials) / max(1, sum(task.trials for task in tasks))
+    scoring = SCORING * sum(n > 0 for n in trials)
+    return (answering + share * SHOWN * sum(blocks.values())) / processes + scoring
 
 
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, tuple[float, int]]:

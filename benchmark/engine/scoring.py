@@ -26,7 +26,7 @@ from benchmark.observer_trials import (
     scored_trials,
 )
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
-from benchmark.stats.clusters import bounded_interval, t_interval
+from benchmark.stats.clusters import robust_interval
 from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.intervals import wilson
 from benchmark.stats.paired import compare_people, differing
@@ -60,8 +60,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
         return replace(score, value=value, flags=("one person: no interval",))
     # The variance of the ratio over people to first order, and Student's quantile.
     over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
-    limits = (0.0, 1.0) if all(indicators(*pair) for pair in arrays) else metric.bounds
-    low, high = t_interval(value, over) if limits is None else bounded_interval(value, over, limits)
+    low, high = robust_interval(value, over, (0.0, 1.0) if all(indicators(*pair) for pair in arrays) else metric.bounds)
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")
 
 

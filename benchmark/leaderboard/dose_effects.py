@@ -12,7 +12,7 @@ from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, line_of
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
-from benchmark.stats.clusters import t_interval
+from benchmark.stats.clusters import robust_interval
 from benchmark.stats.network_samples import slope_over_networks
 from benchmark.stats.rankings import correlation
 
@@ -58,7 +58,7 @@ def _row(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tupl
         cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
     else:
         slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
-        start, end = t_interval(slope.value, slope.spread)
+        start, end = robust_interval(slope.value, slope.spread)
         cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
     held = {
         key: column

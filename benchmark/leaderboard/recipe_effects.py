@@ -18,7 +18,7 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
-from benchmark.stats.clusters import bounded_interval, t_interval
+from benchmark.stats.clusters import robust_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
@@ -72,16 +72,15 @@ class HeadlineSample:
 
     def mean(self, at: Sequence[int], by: GroupedBy) -> Cell:
         """Return the mean over networks at these positions, with an interval over networks and images."""
-        units, limits = self.units(at, by), self.answers.limits
+        units = self.units(at, by)
         if len(units) < 2:
             return Cell(n=len(at), reason=ONE.format(by))
         if len(units) < LEAST_PAIRS:
             value = float(units.mean(axis=0) @ self.answers.values)
             return Cell(value=value, n=len(at), flags=("two alone: no interval",))
         found = over_networks([(1.0, units)], self.answers.values, self.answers.images)
-        value, spread = found.value, found.spread
-        low, high = bounded_interval(value, spread, limits) if limits else t_interval(value, spread)
-        return Cell(value=value, low=low, high=high, n=len(at), source=found)
+        low, high = robust_interval(found.value, found.spread, self.answers.limits)
+        return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
 
 
 def line_of(network: Observed) -> str:

@@ -8,14 +8,14 @@ from benchmark.stats.clusters import (
     shared_clusters,
 )
 from benchmark.stats.comparisons import Comparison, adjust, holm
-from benchmark.stats.intervals import bootstrap_ratio, mcnemar_exact, paired_difference, wilson
+from benchmark.stats.intervals import mcnemar_exact, paired_difference, wilson
 from benchmark.stats.paired import compare_ratio
 from benchmark.stats.rankings import rank_intervals
 from benchmark.stats.ratios import ratio_score
 from benchmark.stats.sequences import confidence_sequence
 
 __all__ = [
-    "Comparison", "adjust", "bootstrap_ratio", "clustered_variance", "clustered_wilson",
+    "Comparison", "adjust", "clustered_variance", "clustered_wilson",
     "compare_ratio", "confidence_sequence", "holm", "mcnemar_exact", "mean_interval",
     "paired_difference", "rank_intervals", "ratio_influence", "ratio_score", "shared_clusters",
     "wilson",

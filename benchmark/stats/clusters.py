@@ -33,7 +33,7 @@ class Variance:
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
     """Return the factors by which a metric's intervals are clustered on these trials (those that count, of its role):
-    name -> level of each trial [n]. They are `Metric.clusters`, or label columns that end in "_exemplar"."""
+    name -> level of each trial [n]."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
@@ -54,8 +54,7 @@ def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
 
 def exemplar_columns(trials: Trials) -> dict[str, Array]:
     """Return the label columns that name an image's components: `shape_exemplar`, `texture_exemplar` or any other."""
-    named = {name: trials[name] for name in trials.columns if name.endswith(EXEMPLAR)}
-    return {name: values for name, values in named.items() if (values != "").any()}
+    return {name: trials[name] for name in trials.columns if name.endswith(EXEMPLAR) and (trials[name] != "").any()}
 
 
 def ratio_influence(num: Floats, den: Floats) -> Floats:
@@ -95,7 +94,7 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
     each factor. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its
     estimate, at least those of the factor with fewest levels: if textures matter little, three of them must not stretch
     the interval by the t quantile of two."""
-    *_, (_, crossed) = overlaps(clusters)
+    *_, (_, crossed) = overlaps(clusters)  # the combination of all factors
     single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
     wide = [factor.value * (1 + sqrt(2 / factor.df)) for factor in each]
@@ -162,31 +161,21 @@ def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tup
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def bounded_interval(
-    value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
+def robust_interval(
+    value: float, spread: Variance, bounds: tuple[float, float] | None = None, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of a number within the `bounds`: `clustered_wilson` on its place between them."""
+    """Return value +- the t quantile times the standard error (Student 1908, Biometrika 6:1); of a number within
+    `bounds`, `clustered_wilson` on its place between them, which stays within."""
+    if bounds is None:
+        half = t_quantile(level, spread.df) * sqrt(spread.value)
+        return value - half, value + half
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
     low, high = clustered_wilson(share, Variance(value=spread.value / size**2, df=spread.df), level)
     return start + size * low, start + size * high
 
 
-def t_interval(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
-    """Return value +- the t quantile times the standard error; not clipped."""
-    half = t_quantile(level, spread.df) * sqrt(spread.value)
-    return value - half, value + half
-
-
-def mean_interval(
-    values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
-) -> tuple[float, float]:
-    """Return the interval of a mean over observers: t (Student 1908, Biometrika 6:1), or, with `bounds` on the values
-    of the mean, a form like `clustered_wilson`, which remains within them. values: [k] finite, k >= 2, within the
-    bounds."""
+def mean_interval(values: Floats | Sequence[float], bounds: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Return the interval of a mean over observers. values: [k] finite, k >= 2, within the bounds of the mean."""
     x = np.asarray(values, dtype=float)
-    spread = Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1)
-    mean = float(x.mean())
-    if bounds is None:
-        return t_interval(mean, spread, level)
-    return bounded_interval(mean, spread, bounds, level)
+    return robust_interval(float(x.mean()), Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1), bounds)

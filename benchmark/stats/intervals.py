@@ -1,4 +1,4 @@
-"""Intervals of proportions, Student's t, and the bootstrap over stimuli."""
+"""Intervals of proportions, Student's t, and percentiles of resamples."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -6,9 +6,7 @@ from math import copysign, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from benchmark.contracts import Array
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
@@ -88,44 +86,6 @@ def t_quantile(level: float, df: float) -> float:
 
 
 CELLS = 2_000_000  # numbers held at once while resampling (16 MB)
-
-
-def bootstrap_ratio(
-    num: ArrayLike,
-    den: ArrayLike,
-    clusters: Array | None = None,
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1). num, den:
-    [n] finite, sum(den) > 0; clusters: [n] the stimulus of each trial, two at least: all trials
-    of one are drawn together (None: every trial is its own). Resamples whose denominator is 0 are left out."""
-    sums = np.column_stack([num, den]).astype(float)
-    if clusters is not None:
-        names, at = np.unique(clusters, return_inverse=True)
-        sums = np.column_stack([np.bincount(at, column, len(names)) for column in sums.T])
-    sums = sums[np.lexsort(sums.T)]  # whatever the order of the trials
-    totals = resampled_sums(sums, resamples, seed)
-    totals = totals[totals[:, 1] != 0]
-    return percentiles(totals[:, 0] / totals[:, 1], level)
-
-
-def resampled_sums(rows: Floats, resamples: int, seed: int) -> Floats:
-    """Return column sums of `resamples` draws with replacement of all rows: [rows, m] -> [resamples, m]. Equal rows are
-    drawn as one multinomial count (the same distribution, far fewer numbers)."""
-    rng = np.random.default_rng(seed)
-    kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    merge = len(kinds) * 8 <= len(rows)
-    parts = []
-    for size in chunk_sizes(resamples, len(kinds) if merge else len(rows)):
-        if merge:
-            parts.append(rng.multinomial(len(rows), counts / len(rows), size=size) @ kinds)
-        else:
-            drawn = rng.integers(0, len(rows), size=(size, len(rows)))
-            parts.append(np.column_stack([column[drawn].sum(axis=1) for column in rows.T]))
-    return np.concatenate(parts)
 
 
 def chunk_sizes(total: int, width: int) -> Iterator[int]:

@@ -10,12 +10,11 @@ from benchmark.stats.clusters import (
     EXEMPLAR,
     FEW_CLUSTERS,
     Clusters,
-    bounded_interval,
     clustered_variance,
     few_clusters_variance,
     ratio_influence,
+    robust_interval,
     shared_clusters,
-    t_interval,
 )
 from benchmark.stats.intervals import Floats, wilson
 
@@ -117,8 +116,5 @@ def _robust(score: Score, num: Floats, den: Floats, clusters: Clusters, metric: 
         score = replace(score, flags=(*score.flags, flag))
     spread = (few_clusters_variance if few else clustered_variance)(influence, [*clusters.values()])
     limits = (0.0, 1.0) if indicators(num, den) else metric.bounds
-    if limits is not None:
-        low, high = bounded_interval(value, spread, limits, score.level)
-        return replace(score, value=value, low=low, high=high, method=f"wilson{how}")
-    low, high = t_interval(value, spread, score.level)
-    return replace(score, value=value, low=low, high=high, method=f"t{how}")
+    low, high = robust_interval(value, spread, limits, score.level)
+    return replace(score, value=value, low=low, high=high, method=f"{'wilson' if limits else 't'}{how}")

@@ -36,7 +36,8 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
     if path is None:
         return Database(location, write)
     try:
-        mode = path.stat().st_mode
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
     except (FileNotFoundError, NotADirectoryError):
         if not path.parent.is_dir():
             wrong = f"the folder {path.parent} does not exist: create it, or name another file with `--db`"
@@ -44,11 +45,7 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
         if not create:
             raise no_leaderboard(location.shown) from None
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise StoreError(f"{location.shown} cannot be used: {why}. Name another file with `--db`") from error
-    else:
-        if not stat.S_ISREG(mode):
-            raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
+        raise StoreError(f"{location.shown} cannot be used: {error.strerror}. Name another file with `--db`") from error
     if write and not all(os.access(place, os.W_OK) for place in (path, path.parent) if place.exists()):
         raise read_only(location.shown)
     if write and (kind := network_disk(path)):

@@ -170,7 +170,6 @@ def _statistics() -> Numbers:
         "wilson": [*stats.wilson(3, 17), *stats.wilson(0, 5), *stats.wilson(90, 100, 0.99)],
         "difference": [float(x) for x in np.ravel(stats.paired_difference(9, 4, 60))],
         "mcnemar": [stats.mcnemar_exact(9, 4), stats.mcnemar_exact(0, 3)],
-        "bootstrap": [float(x) for x in stats.bootstrap_ratio(a, np.ones(60))],
         "mean": [float(x) for x in stats.mean_interval(b + 0.1 * a)],
         "holm": [float(x) for x in stats.holm([0.01, 0.04, 0.03])],
     }

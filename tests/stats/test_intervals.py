@@ -1,4 +1,4 @@
-"""Intervals and tests of proportions, Student's t and the bootstrap: against scipy and a numerical likelihood."""
+"""Intervals and tests of proportions, and Student's t: against scipy and a numerical likelihood."""
 
 import numpy as np
 import pytest
@@ -7,41 +7,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from benchmark.stats.clusters import mean_interval
-from benchmark.stats.intervals import bootstrap_ratio, mcnemar_exact, paired_difference, t_quantile, t_tail, wilson
-
-
-def test_bootstrap_agrees_with_scipy():
-    rng = np.random.default_rng(1)
-    num, den = rng.gamma(2, size=150), rng.gamma(5, size=150)
-    how = {"paired": True, "vectorized": True, "method": "percentile", "n_resamples": 20_000, "rng": rng}
-    ratio = stats.bootstrap((num, den), lambda a, b, axis: a.sum(axis) / b.sum(axis), **how)
-    reference = ratio.confidence_interval
-    low, high = bootstrap_ratio(num, den, resamples=20_000)
-    assert (low, high) == pytest.approx((reference.low, reference.high), abs=0.004)
-    assert high - low > 0.03
-
-
-@pytest.mark.slow
-@given(st.lists(st.integers(0, 4), min_size=3, max_size=60), st.randoms())
-def test_the_interval_depends_on_the_trials_not_on_their_order(values, random):
-    order = list(range(len(values)))
-    random.shuffle(order)
-    num = np.array(values, dtype=float)
-    names = np.array([f"image{i % 7}" for i in range(len(num))])
-    first = bootstrap_ratio(num, num + 1, names, resamples=200)
-    assert first == bootstrap_ratio(num[order], num[order] + 1, names[order], resamples=200)
-    loose = bootstrap_ratio(num, num + 1, resamples=200)
-    assert loose == bootstrap_ratio(num[order], num[order] + 1, resamples=200)
-
-
-def test_repeated_stimuli_do_not_count_as_more_evidence():
-    num = np.random.default_rng(4).integers(0, 2, 80).astype(float)
-    names = np.array([f"image{i}" for i in range(80)])
-    once = bootstrap_ratio(num, np.ones(80), names)
-    tenfold = bootstrap_ratio(np.tile(num, 10), np.ones(800), np.tile(names, 10))
-    blind = bootstrap_ratio(np.tile(num, 10), np.ones(800))
-    assert tenfold == once
-    assert blind[1] - blind[0] < 0.5 * (once[1] - once[0])
+from benchmark.stats.intervals import mcnemar_exact, paired_difference, t_quantile, t_tail, wilson
 
 
 def test_the_mean_interval_equals_scipy():
