@@ -1,5 +1,5 @@
 """Auto-PGD (Croce & Hein 2020, ICML, algorithm 1; in L1: 2021, "Mind the box"): projected ascent that chooses its own
-step sizes. Every image has its own state and iteration, and the next image takes its place as soon as it is broken."""
+step sizes. A batch takes its steps together, without the images that are broken already."""
 
 from itertools import accumulate
 from typing import NamedTuple
@@ -7,7 +7,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import BALLS, LOSSES, Ball, Problem, Verdicts, gradient_of, seeded, wide
+from suites.adversarial.attacks.problem import (
+    BALLS,
+    LOSSES,
+    Ball,
+    Problem,
+    Rows,
+    Verdicts,
+    device_batches,
+    gradient_of,
+    seeded,
+    wide,
+)
 from suites.adversarial.config import Apgd, NormName
 
 SEED = 1_000_003  # starts other than those of PGD's stages
@@ -27,8 +38,6 @@ class ApgdState(NamedTuple):
     """The images in the device batch; each field has one entry per image."""
 
     row: Tensor  # position in the problem
-    run: Tensor  # index of the target
-    at: Tensor  # iterations done
     epsilon: Tensor
     origin: Tensor  # the image
     point: Tensor  # the current one
@@ -43,14 +52,6 @@ class ApgdState(NamedTuple):
     halved: Tensor  # the last checkpoint halved the step
     share: Tensor  # L1: of entries that a step moves
     support: Tensor  # L1: how many entries the best point had changed at the last checkpoint
-
-    def only(self, keep: Tensor) -> "ApgdState":
-        """Return the images at which `keep` is true."""
-        return self if bool(keep.all()) else ApgdState._make(part[keep] for part in self)
-
-    def joined(self, other: "ApgdState") -> "ApgdState":
-        """Return these images and those."""
-        return ApgdState._make(map(torch.cat, zip(self, other, strict=True)))
 
 
 class DenseRules:
@@ -73,26 +74,22 @@ class DenseRules:
         draws = seeded(self._ball.draw, origin, seeds)
         return (origin + draws * wide(epsilon / self._ball.size(draws))).clamp_(0.0, 1.0)
 
-    def move(self, state: ApgdState, slope: Tensor) -> Tensor:
-        """Return the next points, given the gradient at the present ones."""
+    def move(self, state: ApgdState, slope: Tensor, carried: float) -> Tensor:
+        """Return the next points, given the gradient at the present ones and the share of the last move to carry on."""
         plain = self._inside(state, state.point + self._ball.direction(slope) * wide(state.step))
-        carried = wide(torch.where(state.at > 0, CARRIED, 0.0))
         ahead, on = plain - state.point, state.point - state.before
         return self._inside(state, state.point + ahead * (1 - carried) + on * carried)
 
-    def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
-        """At a checkpoint, halve the step and return to the best point if the ascent falters. window: [n], the length
-        of the window that ends now, 0 between checkpoints. Return the state and the gradient at its points."""
-        due = window > 0
-        falters = state.rises <= RISING * window
-        stuck = ~state.halved & (state.noted >= state.top)
-        halve = due & (falters | stuck)
+    def retake(self, state: ApgdState, slope: Tensor, window: int) -> tuple[ApgdState, Tensor]:
+        """At a checkpoint, halve the step and return to the best point if the ascent falters. window: the steps since
+        the last one. Return the state and the gradient at its points."""
+        halve = (state.rises <= RISING * window) | (~state.halved & (state.noted >= state.top))
         changed = state._replace(
             point=torch.where(wide(halve), state.best, state.point),
             step=torch.where(halve, state.step / 2, state.step),
-            halved=torch.where(due, halve, state.halved),
-            noted=torch.where(due, state.top, state.noted),
-            rises=torch.where(due, 0, state.rises),
+            halved=halve,
+            noted=state.top,
+            rises=torch.zeros_like(state.rises),
         )
         return changed, torch.where(wide(halve), state.slope, slope)
 
@@ -115,7 +112,7 @@ class SparseRules:
         draws = seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds)
         return nearest_inside(origin, draws, epsilon)
 
-    def move(self, state: ApgdState, slope: Tensor) -> Tensor:
+    def move(self, state: ApgdState, slope: Tensor, carried: float) -> Tensor:  # noqa: ARG002
         """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times step."""
         flat = slope.flatten(1)
         count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
@@ -126,18 +123,15 @@ class SparseRules:
         delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
         return nearest_inside(state.origin, delta, state.epsilon)
 
-    def retake(self, state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
+    def retake(self, state: ApgdState, slope: Tensor, window: int) -> tuple[ApgdState, Tensor]:  # noqa: ARG002
         """At a checkpoint, match the sparsity of the best point."""
-        due = window > 0
         support = (state.best != state.origin).flatten(1).sum(dim=1)
-        sparser = due & (support < SPARSER * state.support)
-        whole = self.stride * state.epsilon
-        shorter = (state.step / SHORTER).maximum(whole / SHORTEST)
+        sparser, whole = support < SPARSER * state.support, self.stride * state.epsilon
         changed = state._replace(
             point=torch.where(wide(sparser), state.best, state.point),
-            step=torch.where(due, torch.where(sparser, whole, shorter), state.step),
-            share=torch.where(due, support / state.origin[0].numel() / THINNER, state.share),
-            support=torch.where(due, support.to(state.support.dtype), state.support),
+            step=torch.where(sparser, whole, (state.step / SHORTER).maximum(whole / SHORTEST)),
+            share=support / state.origin[0].numel() / THINNER,
+            support=support.to(state.support.dtype),
         )
         return changed, torch.where(wide(sparser), state.slope, slope)
 
@@ -173,52 +167,38 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
     """Attack every image of a problem, within epsilon [n], one for each."""
     verdicts = Verdicts.none(len(problem.images))
     rules = SparseRules() if norm == "l1" else DenseRules(BALLS[norm])
-    # the length of the window that ends at an iteration, 0 where none does
-    lengths = torch.tensor(rules.windows(recipe.steps), dtype=torch.int64)
-    ends = torch.zeros(recipe.steps + 1, dtype=torch.int64)
-    ends[lengths.cumsum(0)] = lengths
-    ends = ends.to(problem.images.device)
-    waiting = [(row, 0) for row in reversed(range(len(problem.images)))]
-    state = _begun(problem, rules, epsilon, [])
-    while len(state.row) or waiting:
-        fresh = [waiting.pop() for _ in range(min(problem.batch - len(state.row), len(waiting)))]
-        if fresh:
-            state = state.joined(_begun(problem, rules, epsilon, fresh))
-        rows = state.row.cpu().numpy()
-        point = state.point.detach().requires_grad_()
-        z = problem.forward(point)
-        targets = None
-        if recipe.targets:
-            rank = state.run.clamp_max(problem.targets.shape[1] - 1)
-            targets = problem.targets[state.row].gather(1, rank[:, None])[:, 0]
-        loss = LOSSES[recipe.loss](z, problem.labels[rows], targets)
-        slope = gradient_of(loss, point)
-        loss = loss.detach()
-        verdicts.passes[rows] += 1
-        gone = verdicts.judge(problem, norm, rows, state.point, z.detach())
-        gone |= verdicts.drop(problem, rows, slope, state.epsilon.cpu().numpy())
-        fell = torch.from_numpy(gone).to(loss.device)
-        over = ~fell & (state.at == recipe.steps)
-        ended = zip(state.row[over].tolist(), (state.run[over] + 1).tolist(), strict=True)
-        waiting += [(row, run) for row, run in ended if run < recipe.targets]  # the next target, if there is one
-        stays = ~(fell | over)
-        state = state.only(stays)
-        if len(state.row):
-            state = _advanced(rules, state, loss[stays], slope[stays], ends)
+    windows = rules.windows(recipe.steps)
+    ends = dict(zip(accumulate(windows), windows, strict=True))  # checkpoint -> steps since the last one
+    for rows in device_batches(problem):
+        for run in range(max(1, recipe.targets)):
+            rows = rows[~verdicts.broken[rows]]
+            if not len(rows):
+                break
+            state = _begun(problem, rules, rows, epsilon[rows], run)
+            for number in range(recipe.steps + 1):
+                point, left = state.point.detach().requires_grad_(), state.row.cpu().numpy()
+                z = problem.forward(point)
+                targets = problem.targets[left][:, min(run, problem.targets.shape[1] - 1)] if recipe.targets else None
+                loss = LOSSES[recipe.loss](z, problem.labels[left], targets)
+                slope, loss = gradient_of(loss, point), loss.detach()
+                verdicts.passes[left] += 1
+                gone = verdicts.judge(problem, norm, left, state.point, z.detach())
+                gone |= verdicts.drop(problem, left, slope, state.epsilon.cpu().numpy())
+                stays = torch.from_numpy(~gone).to(loss.device)
+                if number == recipe.steps or not bool(stays.any()):
+                    break
+                state = ApgdState._make(part[stays] for part in state) if gone.any() else state
+                state = _advanced(rules, state, loss[stays], slope[stays], number, ends.get(number, 0))
     return verdicts
 
 
-def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int, int]]) -> ApgdState:
-    """Return images at the start of a run; runs: (position, number of the run)."""
-    row, run = torch.tensor(runs, dtype=torch.int64, device=problem.images.device).reshape(-1, 2).T
-    origin, bound = problem.images[row], epsilon[row]
-    seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row, run in runs]
-    point = rules.start(origin, bound, seeds) if runs else origin
-    lowest, zero = torch.full_like(bound, float("-inf")), torch.zeros_like(row)
+def _begun(problem: Problem, rules: Rules, rows: Rows, bound: Tensor, run: int) -> ApgdState:
+    origin = problem.images[rows]
+    seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row in rows]
+    point = rules.start(origin, bound, seeds)
+    lowest, zero = torch.full_like(bound, float("-inf")), torch.zeros(len(rows), dtype=torch.int64, device=bound.device)
     return ApgdState(
-        row=row,
-        run=run,
-        at=zero,
+        row=torch.from_numpy(rows).to(bound.device),
         epsilon=bound,
         origin=origin,
         point=point,
@@ -230,23 +210,21 @@ def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int
         top=lowest,
         noted=lowest,
         rises=zero,
-        halved=torch.ones_like(row, dtype=torch.bool),
+        halved=torch.ones_like(zero, dtype=torch.bool),
         share=torch.full_like(bound, AT_FIRST),
         support=torch.full_like(bound, problem.images[0].numel()),
     )
 
 
-def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends: Tensor) -> ApgdState:
+def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, number: int, window: int) -> ApgdState:
     better = loss > state.top
     state = state._replace(
         best=torch.where(wide(better), state.point, state.best),
         slope=torch.where(wide(better), slope, state.slope),
         top=torch.where(better, loss, state.top),
-        rises=state.rises + ((loss > state.last) & (state.at > 0)),
+        rises=state.rises + (loss > state.last) * (number > 0),
         last=loss,
     )
-    window = ends[state.at]
-    if bool((window > 0).any()):
+    if window:
         state, slope = rules.retake(state, slope, window)
-    moved = rules.move(state, slope)
-    return state._replace(before=state.point, point=moved, at=state.at + 1)
+    return state._replace(before=state.point, point=rules.move(state, slope, CARRIED * (number > 0)))
