@@ -1,7 +1,7 @@
 """Measure from stored trials whether confidence matches correctness, on clean and on corrupted images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, log
 
 import numpy as np
@@ -64,39 +64,14 @@ def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> 
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cells:
-    """The trials of some cells, cell by cell: each a list of arrays [n]."""
-
-    images: list[Array]
-    right: list[Array]
-    confidence: list[Array]
-    brier: list[Array]
-    nats: list[Array]  # NaN if the true category is absent
-
-    @classmethod
-    def of(cls, trials: Trials, image: Array, right: Array, places: Sequence[Array], *, bare: bool) -> "_Cells":
-        blank = np.full(len(trials), np.nan)
-        names = ("confidence", "brier", "probability") if not bare else ("", "", "")
-        confidence, brier, probability = (np.asarray(trials.columns.get(name, blank), dtype=float) for name in names)
-        nats = -np.log(np.where(probability < LEAST, LEAST, probability))
-        columns = {"images": image, "right": right, "confidence": confidence, "brier": brier, "nats": nats}
-        return cls(**{name: [values[place] for place in places] for name, values in columns.items()})
-
-
-def _bare(trials: Trials) -> bool:
-    """Return whether all answers are bare decisions, stored as certain."""
-    return "confidence" in trials.columns and bool(np.isin(trials["confidence"], (0, 1)).all())
-
-
 def calibration(table: CellTable) -> Iterator[Score]:
     """Yield all scores of one observer: over the corrupted cells, each counting alike, and on the clean images."""
     right = table.hits["right"][table.row, table.column]
-    at, clean, bare = table.columns(table.impaired), [0] if table.clean else [], _bare(table.trials)
+    at, clean = table.columns(table.impaired), [0] if table.clean else []
     for prefix, columns, flags in (("", at, table.flags_of(table.impaired)), ("clean_", clean, table.flags)):
         places = [np.flatnonzero(table.column == column) for column in columns]
         if places:
-            yield from _scores(prefix, _Cells.of(table.trials, table.row, right, places, bare=bare), flags)
+            yield from _scores(prefix, _columns(table.trials, table.row, right), places, flags)
 
 
 def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterator[Score]:
@@ -105,49 +80,62 @@ def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterat
         part = trials.of(own)
         if len(part):
             right = alike(part.coded("response"), part.coded("category"))
-            images, whole = part.coded("stimulus").codes, [np.arange(len(part))]
-            cells = _Cells.of(part, images, right, whole, bare=_bare(trials))
-            yield from (replace(row, role=own) for row in _scores(prefix, cells, more))
+            columns = _columns(part, part.coded("stimulus").codes, right)
+            yield from (replace(row, role=own) for row in _scores(prefix, columns, [np.arange(len(part))], more))
 
 
-def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Score]:
+def _columns(trials: Trials, images: Array, right: Array) -> list[Array]:
+    """Return images, right answers, confidence, Brier loss and likelihood in nats, [n] each, NaN where unknown."""
+    bare = bool(np.isin(trials.columns.get("confidence", np.nan), (0, 1)).all())  # decisions, stored as certain
+    kept, blank, names = (
+        {} if bare else trials.columns,
+        np.full(len(trials), np.nan),
+        ("confidence", "brier", "probability"),
+    )
+    confidence, brier, own = (np.asarray(kept.get(name, blank), dtype=float) for name in names)
+    return [images, right, confidence, brier, -np.log(np.where(own < LEAST, LEAST, own))]
+
+
+def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flags: tuple[str, ...]) -> Iterator[Score]:
+    everything, right, confidence, brier, nats = ([values[place] for place in places] for values in columns)
+
     def score(name: str, parts: Sequence[Estimate], images: Sequence[Array], most: float, condition: str = "") -> Score:
         value, low, high = pooled_estimate(parts, images, (0.0, most))
         more = (*flags, *([] if low is not None else ["one image: no interval"]))
-        n, left = sum(map(len, images)), sum(map(len, cells.images)) - sum(map(len, images))
+        n, left = sum(map(len, images)), sum(map(len, everything)) - sum(map(len, images))
         blank = Score(metric=prefix + name, value=value, n=n, excluded=left, condition=condition, flags=more)
         return replace(blank, low=low, high=high, method="t, over images")
 
-    for name, losses, most in (("nll", cells.nats, inf), ("brier", cells.brier, 2.0)):
-        known = [~np.isnan(part) for part in losses]
-        if not all(part.any() for part in known):
+    for name, losses, most in (("nll", nats, inf), ("brier", brier, 2.0)):
+        there = [~np.isnan(part) for part in losses]
+        if not all(part.any() for part in there):
             yield Score(metric=prefix + name, value=None, reason=NOT_KEPT)
             continue
-        images = [image[part] for image, part in zip(cells.images, known, strict=True)]
-        row = score(name, [mean_loss(loss[part]) for loss, part in zip(losses, known, strict=True)], images, most)
+        images = [image[part] for image, part in zip(everything, there, strict=True)]
+        row = score(name, [mean_loss(loss[part]) for loss, part in zip(losses, there, strict=True)], images, most)
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
         note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
         yield replace(row, flags=(*row.flags, *note))
-    selective, whole = SELECTIVE_NAME, len(np.unique(np.concatenate(cells.images)))
-    if any(np.isnan(part).any() for part in cells.confidence):
+    selective, whole = SELECTIVE_NAME, len(np.unique(np.concatenate(everything)))
+    if any(np.isnan(part).any() for part in confidence):
         yield from (Score(metric=prefix + name, value=None, reason=NOT_KEPT) for name in ("ece", selective))
         return
-    pairs = list(zip(cells.confidence, cells.right, strict=True))
+    pairs = list(zip(confidence, right, strict=True))
     errors = [calibration_error(*pair) for pair in pairs]
-    row = score("ece", errors, cells.images, 1.0)
+    row = score("ece", errors, everything, 1.0)
     chance = float(np.mean([part.calibrated for part in errors]))
     row = replace(row, flags=(*row.flags, f"of a calibrated network it would be {chance:.3f}"))
-    if row.high is not None and len(np.unique(np.concatenate(cells.right))) == 1:  # no spread is seen in all right
+    if row.high is not None and len(np.unique(np.concatenate(right))) == 1:  # no spread is seen in all right
         row = replace(row, high=min(1.0, max(row.high, float(row.value or 0) + 1 - wilson(whole, whole)[0])))
     yield row
-    if min(map(len, cells.images)) < FEWEST:
+    if min(map(len, everything)) < FEWEST:
         yield Score(metric=prefix + selective, value=None, reason=f"needs {FEWEST} images under each condition")
         return
     curves = [selective_accuracy(*pair, COVERAGES) for pair in pairs]
-    yield _spread(score(selective, [mean_estimate(curve) for curve in curves], cells.images, 1.0), whole // 2)
+    yield _spread(score(selective, [mean_estimate(curve) for curve in curves], everything, 1.0), whole // 2)
     for at, coverage in enumerate(COVERAGES):
         where = f"most confident {coverage:g}"
-        row = score(selective, [curve[at] for curve in curves], cells.images, 1.0, where)
+        row = score(selective, [curve[at] for curve in curves], everything, 1.0, where)
         yield _spread(row, int(coverage * whole))
 
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from suites.corruption.protocols import COMMON, listed, world_list
 
 #: Condition of the images as they are.
 CLEAN = "clean"
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 FAMILIES = ("noise", "blur", "weather", "digital")
 SEEN = "seen in training"
 RESAMPLES, SEED = 1000, 0
@@ -27,6 +30,7 @@ Flags = NDArray[np.bool_]
 #: What is counted of a trial: its answer is right, is among the five best, is right among 16 categories, is the same as
 #: that to the same image one level milder.
 What = Literal["right", "top5", "right16", "same"]
+_WHAT: tuple[What, ...] = get_args(What)
 #: Shares of what is counted, [b, c + 1] of b versions of a table (1: the data; else resamples); NaN where nothing was.
 Shares = Mapping[What, Floats]
 
@@ -73,7 +77,7 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
                 condition=f"{corruption}/{level}",
                 corruption=corruption,
                 family=entry.family if entry else "",
-                place=places[level] if entry else _number(level),
+                place=places[level] if entry else float(level) if _NUMBER.fullmatch(level) else 0.0,
                 ordered=entry.ordered if entry else True,
                 plain=level in map(str, entry.plain) if entry else False,
             )
@@ -84,18 +88,8 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
 
 
 def by_corruption(cells: Iterable[SweepCell]) -> dict[str, list[SweepCell]]:
-    """Return the cells of each corruption, by its name."""
-    parts: dict[str, list[SweepCell]] = {}
-    for cell in cells:
-        parts.setdefault(cell.corruption, []).append(cell)
-    return parts
-
-
-def _number(level: str) -> float:
-    try:
-        return float(level)
-    except ValueError:
-        return 0.0
+    """Return the cells of each corruption, by its name; in the order of `cells_of`, where they lie together."""
+    return {name: list(part) for name, part in groupby(cells, attrgetter("corruption"))}
 
 
 class CellTable:
@@ -139,6 +133,8 @@ class CellTable:
         np.maximum.at(planned, self.column, _optional(trials, "of", 0))
         self.of = np.maximum(planned, self.n)
         self.clean = bool(shown[:, 0].any())
+        self.no_clean = trials.missing.get(ROLE, "the images as they are were not shown")  # the reason, if so
+        self.flags = stand_in_flags(trials.missing)  # of every score
 
     @cached_property
     def impaired(self) -> list[SweepCell]:
@@ -155,16 +151,6 @@ class CellTable:
         """Return the corruptions that were planned and could not be shown, with the reason."""
         whole = (*STAND_INS, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
         return {name: reason for name, reason in self.trials.missing.items() if name not in whole}
-
-    @property
-    def no_clean(self) -> str:
-        """Return the reason for a missing clean accuracy."""
-        return self.trials.missing.get(ROLE, "the images as they are were not shown")
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Return the flags that every score carries."""
-        return stand_in_flags(self.trials.missing)
 
     def flags_of(self, cells: Sequence[SweepCell]) -> tuple[str, ...]:
         """Return the flags of a mean over some cells."""
@@ -209,9 +195,6 @@ class CellTable:
             parts.append(_share(weights @ hits, weights @ counts))  # whole numbers: exact below 2**24
         split = np.split(np.concatenate(parts), len(_WHAT), axis=1)
         return dict(zip(_WHAT, split, strict=True))
-
-
-_WHAT: tuple[What, ...] = ("right", "top5", "right16", "same")
 
 
 def _share(hits: Array, counts: Array) -> Floats:

@@ -74,12 +74,12 @@ def _right(trials: Trials, sixteen: bool) -> Array:
 
 
 def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
-    """Return the fall from one condition to another as a part of the right answers to the images as they are: both are
-    of the same images, so that their difference is taken image by image."""
+    """Return the fall from one condition ("": none) to another as a part of the right answers to the images as they
+    are: both are of the same images, so that their difference is taken image by image."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         condition, right = trials["condition"], _right(trials, sixteen)
-        there = bool(np.isin([CLEAN, gone, kept], condition).all())
+        there = bool(np.isin([CLEAN, gone or kept, kept], condition).all())
         fall = (condition == kept).astype(int) - (condition == gone)
         return fall * right * there, (condition == CLEAN) & right & there
 
@@ -90,16 +90,6 @@ def _mean(column: str) -> Ratio:
     def ratio(trials: Trials) -> tuple[Array, Array]:
         values = np.asarray(trials.columns.get(column, np.full(len(trials), np.nan)), dtype=float)
         return np.nan_to_num(values), np.isfinite(values)
-
-    return ratio
-
-
-def _kept(condition: str, sixteen: bool) -> Ratio:
-    """Return the right answers under a condition as a part of those to the same images as they are."""
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        right = _right(trials, sixteen)
-        return (trials["condition"] == condition) & right, (trials["condition"] == CLEAN) & right
 
     return ratio
 
@@ -131,8 +121,8 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     for cell in (name for name in order if name in shown):
         part = trials.where(np.isin(trials["condition"], [cell, CLEAN]))
         own = part.where(part["condition"] == cell)
-        by_cell = [("suppressed_accuracy", share(correct), own), ("accuracy_kept", _kept(cell, False), part)]
-        by_cell += [("accuracy_kept16", _kept(cell, True), part)] if sixteen else []
+        by_cell = [("suppressed_accuracy", share(correct), own), ("accuracy_kept", _change("", cell), part)]
+        by_cell += [("accuracy_kept16", _change("", cell, sixteen=True), part)] if sixteen else []
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:
             metric = replace(SUPPRESSION.metric(name), ratio=ratio)

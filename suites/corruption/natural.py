@@ -3,13 +3,13 @@ classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
+from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials, View
 from benchmark.contracts.declarations import package_data
 from benchmark.failures import MissingStimuli
+from benchmark.stats.ratios import share
 from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
@@ -75,11 +75,10 @@ def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:
     return score_each_set(_metrics(config), trials)
 
 
-def _right(rule: str, trials: Trials) -> tuple[Array, Array]:
-    return np.asarray(trials[rule] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
-
-
 def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
+    def right(rule: str) -> Ratio:
+        return share(lambda trials: np.asarray(trials[rule] == 1, dtype=bool))
+
     rule, n, other = config.rule, config.classes, "of_all" if config.rule == "among" else "among"
     said = {
         "among": f"the best of the outputs of its {n} classes is right",
@@ -91,7 +90,7 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
         ("validation_accuracy", "validation", "as top-1, validation images of these classes", ROLE, rule),
     ]
     metrics = [
-        Metric(name=name, title=title, definition=text, role=role, span=(0.0, 1.0), ratio=partial(_right, way))
+        Metric(name=name, title=title, definition=text, role=role, span=(0.0, 1.0), ratio=right(way))
         for name, title, text, role, way in rows
         if way == rule or n < 1000
     ]
@@ -99,11 +98,11 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
     return (*metrics, *calibration_metrics(config.role, "by the rule of its authors"))
 
 
-def _suite(title: str, config: NaturalSet) -> Suite:
-    return Suite(
-        name=f"corruption:{config.role}",
+NATURAL = {
+    role: Suite(
+        name=f"corruption:{role}",
         version=2,
-        summary=f"Accuracy on {title}",
+        summary=f"Accuracy on {own['title']}",
         needs="decisions",
         metrics=_metrics(config),
         plan=plan,
@@ -112,11 +111,8 @@ def _suite(title: str, config: NaturalSet) -> Suite:
         config=config,
         controls={"imagenet-a": None},
         spaces=("imagenet1k",),
-        questions={"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"},
+        questions={"corruption": f"does robustness to corruptions carry over to {own['title'].partition(':')[0]}?"},
     )
-
-
-NATURAL = {
-    role: _suite(own["title"], NaturalSet(role=role, rule=own["rule"], classes=own.get("classes", 1000)))
     for role, own in package_data("suites.corruption", "natural").items()
+    for config in [NaturalSet(role=role, rule=own["rule"], classes=own.get("classes", 1000))]
 }
