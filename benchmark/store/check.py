@@ -15,10 +15,10 @@ from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, no_leaderboard, retry
-from benchmark.store.location import Location, parse_location
-from benchmark.store.queries import chunk_columns, imported_keys, incomplete, scores_digest, trials_digest
+from benchmark.store.location import parse_location
+from benchmark.store.queries import chunk_columns, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
-from benchmark.store.sql import fetched, fetched_of, parsed, row_digest, seal_column, texts
+from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
 from benchmark.store.versions import revision
 
 _PAGE = 200  # rows that are in memory at once: chunks are large
@@ -42,31 +42,30 @@ class Status:
 def status(url_or_path: str) -> Status:
     """Describe a leaderboard of any version without changing it. Raises StoreError."""
     location = parse_location(url_or_path)
+
+    def described(connection: sa.Connection) -> Status:
+        stored = revision(connection, location)
+        if stored is None:
+            raise no_leaderboard(location.shown)
+        names, count = set(sa.inspect(connection).get_table_names()), sa.select(sa.func.count())
+        tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
+        counts = {table.name: int(connection.execute(count.select_from(table)).scalar_one()) for table in tables}
+        trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
+        counts["trials"] = int(connection.execute(trials).scalar_one())
+        program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
+        return Status(
+            place=location.shown,
+            server=f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}",
+            revision=stored,
+            newest=schema.HEAD,
+            size=_size(connection),
+            counts=counts,
+            open_runs=counts["runs"] - counts["run_ends"],
+            incomplete=len(incomplete(connection)) if stored == schema.HEAD else 0,
+        )
+
     with closing(connect(location, write=False, create=False)) as database:
-        return database.look(partial(_status, location))
-
-
-def _status(location: Location, connection: sa.Connection) -> Status:
-    stored, shown = revision(connection, location), location.shown
-    if stored is None:
-        raise no_leaderboard(shown)
-    names = set(sa.inspect(connection).get_table_names())
-    tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
-    count = sa.select(sa.func.count())
-    counts = {table.name: int(connection.execute(count.select_from(table)).scalar_one()) for table in tables}
-    trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
-    counts["trials"] = int(connection.execute(trials).scalar_one())
-    program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
-    return Status(
-        place=shown,
-        server=f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}",
-        revision=stored,
-        newest=schema.HEAD,
-        size=_size(connection),
-        counts=counts,
-        open_runs=counts["runs"] - counts["run_ends"],
-        incomplete=len(incomplete(connection)) if stored == schema.HEAD else 0,
-    )
+        return database.look(described)
 
 
 def _size(connection: sa.Connection) -> int:
@@ -104,8 +103,7 @@ def problems(connection: sa.Connection) -> list[str]:
         if table is not schema.SCORES:  # what a score set's digest binds
             rows = map(partial(row_problems, table), all_rows(connection, table))
             kinds[table.name] = chain.from_iterable(rows)
-    kinds |= {"chunk": _overlapping(connection), "score set": _score_sets(connection)}
-    kinds |= {"trials without scores": _unscored(connection), "import": _imports(connection)}
+    kinds |= {"score set": _score_sets(connection), "trials without scores": iter(dict.fromkeys(_unscored(connection)))}
     for what, lines in kinds.items():
         faults += islice(lines, _SHOWN)
         if more := sum(1 for _ in lines):
@@ -114,11 +112,7 @@ def problems(connection: sa.Connection) -> list[str]:
 
 
 def _schema(connection: sa.Connection) -> Iterator[str]:
-    """Yield how columns and indexes differ from this program's, and numbers in SQLite that it never sets."""
-    if connection.dialect.name == "sqlite":
-        for name in ("application_id", "user_version"):
-            if number := connection.exec_driver_sql(f"PRAGMA {name}").scalar_one():
-                yield f"SQLite: {name} is {number}; this program leaves 0"
+    """Yield how columns and indexes differ from this program's."""
     found = sa.inspect(connection)
 
     def kind(of: sa.types.TypeEngine[Any]) -> str:
@@ -193,18 +187,6 @@ _JSON: dict[str, dict[str, type]] = {
 }
 
 
-def _overlapping(connection: sa.Connection) -> Iterator[str]:
-    table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
-    query = sa.select(table.observation, table.position, table.start, table.n, observed.n)
-    query = query.join(schema.OBSERVATIONS, observed.key == table.observation)
-    last, end = "", 0
-    for key, position, start, n, whole in connection.execute(query.order_by(table.observation, table.position)):
-        end = end if key == last else 0
-        if start < end or start + n > whole:
-            yield f"chunk {position} of observation {key}: trials {start} to {start + n} of {whole}, after {end}"
-        end, last = start + n, key
-
-
 def _score_sets(connection: sa.Connection) -> Iterator[str]:
     """Yield score sets whose scores or trials are not those that were stored with them."""
     for row in all_rows(connection, schema.SCORE_SETS):
@@ -221,33 +203,13 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _unscored(connection: sa.Connection) -> Iterator[str]:
-    """Yield observers whose trials lack the scores that a finished run, or others of the same answers, have."""
-    sets, outcomes, observed, owner = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c, schema.OBSERVERS.c
-    scored: dict[str, list[tuple[str, str, set[str]]]] = defaultdict(list)
+    """Yield observers whose trials lack the scores of a run that finished."""
+    sets, outcomes = schema.SCORE_SETS.c, schema.OUTCOMES.c
+    scored: dict[tuple[str, ...], list[set[str]]] = defaultdict(list)
     for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):
-        scored[row.observer].append((row.suite, row.space, {*texts(row.observations)}))
-    known = {*connection.scalars(sa.select(observed.key))} - incomplete(connection).keys()
-    lost = {}
+        scored[row.observer, row.suite, row.space].append({*texts(row.observations)})
+    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))} - incomplete(connection).keys()
     for row in fetched(connection, sa.select(schema.OUTCOMES).where(outcomes.status == "done", outcomes.detail != "")):
-        keys = {*parsed(row.detail, dict).get("observations", ())}
-        own = (made for suite, space, made in scored[row.observer] if (suite, space) == (row.suite, row.space))
-        if keys <= known and not any(keys <= made for made in own):  # what a merge left out has none
-            lost[row.observer_name, row.suite] = "`bench run` makes them again"
-    query = sa.select(observed.key, observed.observer, observed.role, observed.stimuli, owner.name, owner.kind)
-    query = query.join(schema.OBSERVERS, owner.id == observed.observer)
-    counting = list(fetched_of(connection, query, observed.key, imported_keys(connection)))
-    usual: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    under = {row.key: {suite for suite, _, keys in scored[row.observer] if row.key in keys} for row in counting}
-    for row in counting:
-        usual[row.kind, row.role, row.stimuli] |= under[row.key]
-    for row in counting:
-        for suite in usual[row.kind, row.role, row.stimuli] - under[row.key]:
-            lost[row.name, suite] = "`bench import trials` makes them again"
-    yield from (f"'{name}' under {suite}: trials without their scores ({how})" for (name, suite), how in lost.items())
-
-
-def _imports(connection: sa.Connection) -> Iterator[str]:
-    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
-    for row in fetched(connection, sa.select(schema.IMPORTS)):
-        if lost := len({*texts(row.observations)} - known):
-            yield f"import {row.id} of {row.source}: {lost} of its observations are not there"
+        keys = {*parsed(row.detail, dict).get("observations", ())}  # what a merge left out has none
+        if keys <= known and not any(keys <= made for made in scored[row.observer, row.suite, row.space]):
+            yield f"'{row.observer_name}' under {row.suite}: trials without their scores (`bench run` makes them again)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import stat
@@ -21,12 +20,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from benchmark.failures import StoreError
 from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
-from benchmark.store.location import Location, network_disk
+from benchmark.store.location import Location
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
-log = logging.getLogger(__name__)
 CONNECT = 10  # seconds for a connection to a server, unless the URL says connect_timeout
 
 
@@ -48,9 +46,6 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
         raise StoreError(f"{location.shown} cannot be used: {error.strerror}. Name another file with `--db`") from error
     if write and not all(os.access(place, os.W_OK) for place in (path, path.parent) if place.exists()):
         raise read_only(location.shown)
-    if write and (kind := network_disk(path)):
-        why = "processes will wait for one another; put it on a local disk, or use PostgreSQL for several machines"
-        log.warning("the leaderboard %s lies on a network disk (%s): %s", location.shown, kind, why)
     return Database(location, write)
 
 
@@ -140,8 +135,8 @@ class Database:
 
     def begin_log(self) -> None:
         """Give a fresh SQLite file a write-ahead log: readers go on while one process writes. The file remembers it."""
-        if self.location.path is None or network_disk(self.location.path):
-            return  # the log's shared memory is one machine's
+        if self.location.path is None:
+            return
         deadline = time.monotonic() + LOCK_TIMEOUT
         with closing(_open_file(self.location.path, write=True)) as connection:
             while True:

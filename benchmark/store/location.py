@@ -10,9 +10,6 @@ import sqlalchemy as sa
 from benchmark.failures import StoreError
 from registry.files import expanded, redacted
 
-#: File systems of other machines, where a write-ahead log's shared memory does not work.
-_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
@@ -53,15 +50,3 @@ def same_place(a: Location, b: Location) -> bool:
     with contextlib.suppress(OSError):
         return a.path.samefile(b.path)
     return os.path.realpath(a.path) == os.path.realpath(b.path)  # of links in a ring, too
-
-
-def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
-    """Return the network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-        folders = path.absolute().resolve().parents
-    except (OSError, RuntimeError):  # a link to itself
-        return None
-    kinds = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
-    kind = next((kinds[str(folder)] for folder in folders if str(folder) in kinds), None)
-    return kind if kind in _NETWORK else None

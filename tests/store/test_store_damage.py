@@ -93,8 +93,6 @@ DAMAGES = {
     "deep JSON": (lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
         r"observations \w+: JSON that is nested too deeply"),
     "a dropped index": ("DROP INDEX ix_observers_name", "schema: the index 'ix_observers_name' is not there"),
-    "another application's number": ("PRAGMA application_id = 7", "SQLite: application_id is 7"),
-    "another user's number": ("PRAGMA user_version = 7", "SQLite: user_version is 7"),
     "a schema that it is not": ("UPDATE alembic_version SET version_num = '0003'", "another gestaltbench .schema 0003"),
     "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),
@@ -190,19 +188,6 @@ def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_a
         "ideal-shape under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 1.0 computed",
         "ideal-texture under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 0.0 computed",
     ]
-
-
-def test_chunks_over_one_another_are_named(store, made):
-    _, observer = made.world(store)
-    made.answers(store, "k1", observer)
-    chunk = schema.CHUNKS
-    with store._database.writing() as connection:
-        row = dict(connection.execute(chunk.select().where(chunk.c.position == 1)).one()._mapping)
-        row["start"] = 2
-        connection.execute(
-            chunk.update().where(chunk.c.position == 1).values(**row | {"checksum": row_digest(chunk, row)})
-        )
-    assert store.problems() == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
 
 
 @pytest.mark.slow

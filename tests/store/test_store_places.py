@@ -11,7 +11,6 @@ import pytest
 
 from benchmark.failures import StoreError
 from benchmark.store import open_store
-from benchmark.store.location import network_disk
 from benchmark.store.versions import is_there
 from benchmark.variables import read_settings
 
@@ -121,17 +120,6 @@ def test_a_read_only_leaderboard_is_read_and_not_written(shared, python):
     assert "--db" in told
     shared.parent.chmod(0o555)
     assert as_nobody(python, shared, "read") == "1 scores, 10 trials"
-
-
-def test_network_disks_are_recognised(tmp_path):
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
-        f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away nfs4 rw 0 0\nx {tmp_path}/s fuse.sshfs rw 0 0\n"
-    )
-    assert network_disk(tmp_path / "results.db", mounts) is None
-    assert network_disk(tmp_path / "far away" / "deep" / "results.db", mounts) == "nfs4"
-    assert network_disk(tmp_path / "s" / "results.db", mounts) == "fuse.sshfs"
-    assert network_disk(tmp_path / "results.db", tmp_path / "none") is None
 
 
 def test_no_password_is_stored(path):
