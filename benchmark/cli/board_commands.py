@@ -5,35 +5,23 @@ from typing import Any
 import click
 
 from benchmark.api import board_checks, submissions
-from benchmark.cli.derive import command
+from benchmark.cli.derive import command, result_of
 from benchmark.cli.printing import echo_data, echo_line, echo_lines
 from benchmark.report import board_site
 
-
-@command(submissions.submit)
-def submit(**asked: Any) -> int:
-    echo_line(str(submissions.submit(**asked)))
-    return 0
+submit = result_of(submissions.submit)(echo_line)
+build = result_of(board_site.build_board, "build")(lambda site: echo_line(f"{site.start}: {site.size}"))
 
 
-@command(board_checks.check_board, name="check")
-def check(**asked: Any) -> int:
-    report = board_checks.check_board(**asked)
+@result_of(board_checks.check_board, "check")
+def check(report: board_checks.BoardReport) -> int:
     echo_data(report.markdown())
     return report.exit_code
 
 
-@command(board_site.build_board, name="build")
-def build(**asked: Any) -> int:
-    site = board_site.build_board(**asked)
-    echo_line(f"{site.start}: {site.size}")
-    return 0
-
-
 @command(submissions.write_board, name="init")
-def init(**asked: Any) -> int:
+def init(**asked: Any) -> None:
     echo_lines(f"{asked['folder']}/{path}" for path in submissions.write_board(**asked))
-    return 0
 
 
 @click.group(commands=[init, check, build])

@@ -3,7 +3,7 @@
 import fnmatch
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,21 +43,20 @@ Folder = Annotated[Path | None, Option("Create the set's folder in this folder."
 
 
 @command(name="list")
-def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> int:
+def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> None:
     """List known sets, their licences, and which are on disk."""
     settings, rows = read_settings(), []
     known = read_catalogue(settings)
     chosen = fnmatch.filter(known, pattern)
     if not chosen:
         raise unknown_name("stimulus set", pattern, known)
-    for name, entry in ((name, known[name]) for name in chosen):
+    for name in chosen:
+        entry = known[name]
         cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
         count = f"{cells} x {entry.count}" if cells else str(entry.count or "")
-        rows.append(
-            (name, _on_disk(entry, stimuli_folder(name, settings)), entry.kind, count, entry.license, entry.title)
-        )
+        is_here = _on_disk(entry, stimuli_folder(name, settings))
+        rows.append((name, is_here, entry.kind, count, entry.license, entry.title))
     print_rows(("set", "on disk", "kind", "count", "licence", "what"), rows)
-    return 0
 
 
 def _on_disk(entry: Entry, there: Path | None) -> str:
@@ -105,7 +104,7 @@ def add(
     space: Annotated[str | None, Option("Give its categories this label space: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("Expect this layout: class-folder, masks, coco, ...")] = None,
     columns: Annotated[str, Option("Name the list's columns: image=file,label=cls.", metavar="OURS=THEIRS,...")] = "",
-) -> int:
+) -> None:
     """Add a folder that is already on disk.
 
     Nothing is copied, except that images in archives (zip, Parquet or save_to_disk of Hugging Face, tars of WebDataset)
@@ -121,7 +120,7 @@ def add(
             echo_line(f"people's answers: bench import trials {file.with_name('trials')}")
         boards = [own for own in find_suites().suites if own.endswith(f":{entry.name}")]
         echo_line(f"added '{entry.name}' from {name}; it is on the boards of {', '.join(boards)}")
-        return 0
+        return
     place = expanded(folder or name).resolve()
     name = name if folder else place.name
     stated: Mapping[str, str] = stated_manifest(columns)
@@ -129,7 +128,6 @@ def add(
         place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
     entry = note(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
     echo_line(f"added '{entry.name}' from {folder or place}")
-    return 0
 
 
 def _unpacked(file: Path, settings: Settings) -> Path:
@@ -144,7 +142,7 @@ def _unpacked(file: Path, settings: Settings) -> Path:
 
 
 @command()
-def regenerate(experiment: Annotated[str, Option("One of twelve sets, or all.")], *, output: Folder = None) -> int:
+def regenerate(experiment: Annotated[str, Option("One of twelve sets, or all.")], *, output: Folder = None) -> None:
     """Make an experiment's stimuli from ImageNet photographs.
 
     Use it if you have ImageNet but not the published files of EXPERIMENT (or of all twelve: "all"). The set plays the
@@ -153,7 +151,6 @@ def regenerate(experiment: Annotated[str, Option("One of twelve sets, or all.")]
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
         make_set(name, settings, echo_line, output)
-    return 0
 
 
 @command()
@@ -185,7 +182,7 @@ def verify(
 
 
 @command()
-def path(name: Name) -> int:
+def path(name: Name) -> None:
     """Print the folder of a set."""
     settings = read_settings()
     known = read_catalogue(settings)
@@ -195,7 +192,6 @@ def path(name: Name) -> int:
     if place is None:
         raise MissingStimuli(f"'{name}' is not on disk: get it with `bench data fetch {name}`.")
     echo_line(place)
-    return 0
 
 
 @command()
@@ -203,7 +199,7 @@ def croissant(
     name: Name,
     *,
     output: Annotated[Path, Option("Write croissant.json and labels.csv here.", "--output", "-o", kind="new folder")],
-) -> int:
+) -> None:
     """Describe a set in Croissant 1.1, with its labels.
 
     The images themselves are not copied."""
@@ -213,7 +209,6 @@ def croissant(
     for file, text in describe(stimuli, entry).items():
         write_whole(output / file, text)
     echo_line(f"{output / 'croissant.json'}: {len(stimuli)} images of '{stimuli.name}'")
-    return 0
 
 
 @command()
@@ -236,7 +231,7 @@ def stylize(
     space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None,
     output: Folder = None,
     workers: Annotated[int | None, Option("Make this many images at a time (default: one per core).", least=1)] = None,
-) -> int:
+) -> None:
     """Make a new set: images in the style of others.
 
     Without --cue-conflict every image keeps its label and takes the texture of one style, as in Stylized-ImageNet. The
@@ -261,7 +256,6 @@ def stylize(
         workers=workers or os.cpu_count() or 1,
     )
     make_stylised(order, read_settings(), load_style_network(), echo_line)
-    return 0
 
 
 @click.group(commands=[list_sets, fetch, add, stylize, regenerate, verify, croissant, path])
@@ -283,38 +277,40 @@ def doctor(
 
     --device cuda (cpu, mps) takes about two minutes: scores beside the processor's, the same bits twice, each
     corruption's time, a network's speed beside a bare loop, and memory."""
-    import torch
-
+    settings = read_settings(db)
     if device:
-        return _check_device(device, model, json_file, read_settings(db))
+        return _check_device(device, model, json_file, settings)
+    marks = set()
+    for mark, text in _installed(settings):
+        marks.add(mark)
+        echo_line(f"{mark:<5} {text}")
+    return 1 if "FAIL" in marks else 0
+
+
+def _installed(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield a mark ("ok", "-", "FAIL") and a line on each part of the installation."""
+    import torch
 
     from registry.download import missing_weights
 
-    settings, marks = read_settings(db), set()
-
-    def tell(mark: str, text: str) -> None:
-        marks.add(mark)
-        echo_line(f"{mark:<5} {text}")
-
-    tell("ok", f"home      {settings.home}")
-    tell("ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}")
+    yield "ok", f"home      {settings.home}"
+    yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = environment_record(device, torch.get_num_threads())
-    tell("ok", f"python    {facts['python']} on {facts['platform']}")
-    tell("ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}")
-    tell("ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads")
+    yield "ok", f"python    {facts['python']} on {facts['platform']}"
+    yield "ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}"
+    yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
     try:
         if is_there(settings.db):
             with open_store(settings.db, write=False) as store:
-                tell("ok", f"database  {settings.db}, {len(store.observers())} observers")
+                yield "ok", f"database  {settings.db}, {len(store.observers())} observers"
         else:
-            tell("ok", f"database  {settings.db} (the first run creates it)")
+            yield "ok", f"database  {settings.db} (the first run creates it)"
     except StoreError as error:
-        tell("FAIL", f"database  {error}")
+        yield "FAIL", f"database  {error}"
     suites = find_suites()
-    tell("ok", f"suites    {', '.join(suites.suites)}")
-    for name, reason in suites.broken.items():
-        tell("FAIL", f"suite     '{name}': {reason}")
+    yield "ok", f"suites    {', '.join(suites.suites)}"
+    yield from (("FAIL", f"suite     '{name}': {reason}") for name, reason in suites.broken.items())
     known, here = read_catalogue(settings), []
     absent: dict[str, list[str]] = {}
     for name, entry in known.items():
@@ -322,16 +318,13 @@ def doctor(
             here.append(name)
         else:
             absent.setdefault(remedy(entry).replace(name, "NAME").partition(" (")[0], []).append(name)
-    tell("ok" if here else "-", f"data      {len(here)} of {len(known)} sets on disk: {some_of(here, 6) or '-'}")
-    for way, names in absent.items():
-        tell("-", f"data      {way}: {some_of(names, 6)}")
-    tell("-", "data      `bench data list` has every set, its terms and its folder")
+    yield "ok" if here else "-", f"data      {len(here)} of {len(known)} sets on disk: {some_of(here, 6) or '-'}"
+    yield from (("-", f"data      {way}: {some_of(names, 6)}") for way, names in absent.items())
+    yield "-", "data      `bench data list` has every set, its terms and its folder"
     cards = read_cards(settings.cards)
-    ready = [name for name, card in cards.items() if not missing_weights(card, settings.place)]
-    tell("ok", f"models    {len(ready)} of {len(cards)} have their weights on disk")
-    for file, broken in cards.broken.items():
-        tell("FAIL", f"card      {file}: {broken}")
-    return 1 if "FAIL" in marks else 0
+    ready = sum(not missing_weights(card, settings.place) for card in cards.values())
+    yield "ok", f"models    {ready} of {len(cards)} have their weights on disk"
+    yield from (("FAIL", f"card      {file}: {broken}") for file, broken in cards.broken.items())
 
 
 def _check_device(device: str, model: str, json_file: Path | None, settings: Settings) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Filters, Names, Option, Triple, VerbParameter, fields
 
+R = TypeVar("R")
 _NEEDS = re.compile(r"\(with (--[\w-]+)\)")
 #: Paths of a command line by `Option.kind`.
 PATHS = {
@@ -107,11 +108,12 @@ class Command(click.Command):
 
 def command(
     *verbs: Callable[..., Any], name: str = "", parts: Sequence[click.Command] = ()
-) -> Callable[[Callable[..., int]], Command]:
-    """Make a command from the function that prints a verb's result. It takes the parameters of the verbs and those of
-    its own signature that have an `Option`; its help is its docstring or the first verb's."""
+) -> Callable[[Callable[..., int | None]], Command]:
+    """Make a command from the function that calls verbs, prints their results and returns the exit code (None: 0). It
+    takes the parameters of the verbs and those of its own signature that have an `Option`; its help is its docstring or
+    the first verb's."""
 
-    def derived(show: Callable[..., int]) -> Command:
+    def derived(show: Callable[..., int | None]) -> Command:
         known = {field.name: field for verb in verbs for field in fields(verb)}
         known |= {field.name: field for field in fields(show)}
         parameters = sorted(map(parameter, known.values()), key=_place)
@@ -126,8 +128,18 @@ def command(
     return derived
 
 
-def _on_leaderboard(show: Callable[..., int]) -> Callable[..., int]:
-    def called(db: str | None, **given: Any) -> int:
+def result_of(verb: Callable[..., R], name: str = "") -> Callable[[Callable[[R], int | None]], Command]:
+    """Make a command from the function that prints a verb's result."""
+    return lambda show: command(verb, name=name or verb.__name__)(lambda **asked: show(result(verb, asked)))
+
+
+def result(verb: Callable[..., R], asked: Mapping[str, Any]) -> R:
+    """Return a verb's result. Tests of options put another function in its place."""
+    return verb(**asked)
+
+
+def _on_leaderboard(show: Callable[..., int | None]) -> Callable[..., int | None]:
+    def called(db: str | None, **given: Any) -> int | None:
         filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
         return show(leaderboard=Selection(db).where(**filters), **given)
 

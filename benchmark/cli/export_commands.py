@@ -8,12 +8,15 @@ import click
 from rich.filesize import decimal
 
 from benchmark import api
+from benchmark.api.databases import MergeReport
+from benchmark.api.leaderboard_import import LeaderboardReport
 from benchmark.api.options import Db, Option
-from benchmark.cli.derive import command
+from benchmark.cli.derive import command, result_of
 from benchmark.cli.printing import echo_data, echo_line, echo_lines
 from benchmark.display import counted
+from benchmark.engine.trial_import import ImportReport, ScoresReport
 from benchmark.failures import UsageError
-from benchmark.store import open_store
+from benchmark.store import Status, open_store
 from benchmark.variables import read_settings
 
 _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", "score_sets", "scores", "outcomes")
@@ -34,7 +37,7 @@ def export(
         str | None, Option("Write an experiment's YAML, images and answers to the .tar.gz of --output.", metavar="NAME")
     ] = None,
     **asked: Any,
-) -> int:
+) -> None:
     if experiment is not None:
         from benchmark.api.experiment_archives import export_experiment
 
@@ -42,33 +45,23 @@ def export(
             raise UsageError(f"--experiment needs a file: -o {experiment}.tar.gz.")
         images, answers = export_experiment(asked["leaderboard"], experiment, Path(asked["output"]))
         echo_line(f"{asked['output']}: {counted(images, 'image')}, {counted(answers, 'trial')} of {experiment}")
-        return 0
-    if bundle is None:
+    elif bundle is None:
         echo_data(api.export(**asked))
-        return 0
-    from benchmark.report.bundles import bundle as write
+    else:
+        from benchmark.report.bundles import bundle as write
 
-    held = write(asked["leaderboard"], bundle, asked["suite"])
-    trials = counted(sum(row.n for row in held.observations), "trial")
-    echo_line(f"{bundle}: {counted(len(held.observers), 'observer')}, {counted(len(held.scores), 'score')}, {trials}")
-    return 0
-
-
-@command(api.badge)
-def badge(**asked: Any) -> int:
-    echo_data(api.badge(**asked))
-    return 0
+        held = write(asked["leaderboard"], bundle, asked["suite"])
+        trials = counted(sum(row.n for row in held.observations), "trial")
+        contents = f"{counted(len(held.observers), 'observer')}, {counted(len(held.scores), 'score')}, {trials}"
+        echo_line(f"{bundle}: {contents}")
 
 
-@command(api.cite)
-def cite(**asked: Any) -> int:
-    echo_data(api.cite(**asked))
-    return 0
+badge = result_of(api.badge)(echo_data)
+cite = result_of(api.cite)(echo_data)
 
 
-@command(api.import_trials, name="trials")
-def import_trials(**asked: Any) -> int:
-    report = api.import_trials(**asked)
+@result_of(api.import_trials, "trials")
+def import_trials(report: ImportReport) -> int:
     echo_line(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
         echo_line(f"{experiment}: {counted(len(observers), 'observer')}")
@@ -78,21 +71,18 @@ def import_trials(**asked: Any) -> int:
     return 3 if report.unfit else 0
 
 
-@command(api.import_scores, name="scores")
-def import_scores(**asked: Any) -> int:
-    report = api.import_scores(**asked)
+@result_of(api.import_scores, "scores")
+def import_scores(report: ScoresReport) -> None:
     echo_lines(report.notes)
     changed = f", {report.changed} have another value now" if report.changed else ""
     echo_line(
         f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'observer')} imported "
         f"from {', '.join(report.sources)}, {report.known} were already there{changed}"
     )
-    return 0
 
 
-@command(api.import_leaderboard, name="leaderboard")
-def import_leaderboard(**asked: Any) -> int:
-    report = api.import_leaderboard(**asked)
+@result_of(api.import_leaderboard, "leaderboard")
+def import_leaderboard(report: LeaderboardReport) -> int:
     echo_lines(report.notes)
     echo_lines(report.left_out, "left out: ", err=True)
     echo_lines(report.different, "differs: ", err=True)
@@ -119,9 +109,8 @@ def import_group() -> None:
     """Import trials of people and networks, or scores."""
 
 
-@command(api.merge)
-def merge(**asked: Any) -> int:
-    report = api.merge(**asked)
+@result_of(api.merge)
+def merge(report: MergeReport) -> int:
     for merged in report.merged:
         echo_line(
             f"{merged.place}: {merged.observations} new observations with {merged.trials} new trials, "
@@ -136,9 +125,8 @@ def merge(**asked: Any) -> int:
     return report.exit_code
 
 
-@command(api.db_status)
-def status(**asked: Any) -> int:
-    state = api.db_status(**asked)
+@result_of(api.db_status, "status")
+def status(state: Status) -> None:
     echo_line(f"{state.place}: {state.server}, {decimal(state.size)}")
     other = f", this program's is {state.newest}"
     echo_line(f"schema {state.revision}{'' if state.revision == state.newest else other}")
@@ -149,32 +137,26 @@ def status(**asked: Any) -> int:
         echo_line(f"unfinished runs, still running or killed: {state.open_runs}")
     if state.incomplete:
         echo_line(f"{state.incomplete} observations lack trials: repeat the run's command to resume")
-    return 0
 
 
-@command(api.check_db)
-def check(**asked: Any) -> int:
-    problems = api.check_db(**asked)
+@result_of(api.check_db, "check")
+def check(problems: list[str]) -> int:
     echo_lines(problems, err=True)
     echo_line(f"{len(problems)} problems" if problems else "sound: every row was read")
     return 1 if problems else 0
 
 
 @command()
-def vacuum(*, db: Db = None) -> int:
+def vacuum(*, db: Db = None) -> None:
     """Return unused space to the disk; update query statistics.
 
     No other process may be writing."""
     with open_store(read_settings(db).db, create=False) as store:
         before, after = store.vacuum()
     echo_line(f"{decimal(before)} -> {decimal(after)}")
-    return 0
 
 
-@command(api.rescore)
-def rescore(**asked: Any) -> int:
-    echo_line(f"{api.rescore(**asked)} score sets written")
-    return 0
+rescore = result_of(api.rescore)(lambda sets: echo_line(f"{sets} score sets written"))
 
 
 @command(api.reference)

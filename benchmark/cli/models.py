@@ -19,13 +19,12 @@ Name = Annotated[str, Option("A model.")]
 
 
 @command(name="show")
-def show_model(name: Name) -> int:
+def show_model(name: Name) -> None:
     """Print one card in full, as YAML."""
     import yaml
 
     plain = api.one_card(name, read_settings()).model_dump(mode="json", exclude_none=True)
     echo_data(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
-    return 0
 
 
 @command(name="check")
@@ -42,38 +41,35 @@ def check_model(name: Name, *, device: Annotated[str, Option("Test on this devic
 
 
 @command(name="remove")
-def remove_model(name: Name) -> int:
+def remove_model(name: Name) -> None:
     """Delete a registered card and the head made for it.
 
     Weights, stored answers and scores stay."""
     heads = "".join(f" and its head {file.name}" for file in remove_card(name, read_settings().cards))
     echo_line(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` hides them.")
-    return 0
 
 
 @command(name="rename")
-def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db: Db = None) -> int:
+def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db: Db = None) -> None:
     """Rename a registered model.
 
     Stored trials are scored again under the new name."""
     api.rename_model(name, new, db=db)
     echo_line(f"'{name}' is now '{new}', with all its stored trials.")
-    return 0
 
 
 @command(name="retire")
-def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = False) -> int:
+def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = False) -> None:
     """Hide a registered model from boards and patterns.
 
     It can still be run and shown by its full name."""
     retire_card(name, read_settings().cards, retired=not undo)
     back = f" `bench rank -m {name}` still shows it; `bench models retire {name} --undo` restores it."
     echo_line(f"'{name}' is {'restored' if undo else 'retired'}.{'' if undo else back}")
-    return 0
 
 
 @command(api.models, parts=(show_model, check_model, rename_model, retire_model, remove_model))
-def models(pattern: str | None) -> int:
+def models(pattern: str | None) -> None:
     from registry.download import missing_weights
 
     settings = read_settings()
@@ -85,7 +81,6 @@ def models(pattern: str | None) -> int:
     print_rows(("model", "on disk", "labels", "training", "source"), rows)
     for path, reason in read_cards(settings.cards).broken.items():
         echo_line(f"warning: card {path} is skipped: {reason}", err=True)
-    return 0
 
 
 @command(api.register)

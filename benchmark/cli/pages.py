@@ -9,18 +9,13 @@ import click
 from benchmark.api.options import Option
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
-from benchmark.cli.derive import command
+from benchmark.cli.derive import command, result_of
 from benchmark.cli.printing import echo_data, echo_line
 from benchmark.failures import UsageError
 from benchmark.loopback import LOOPBACK, open_server
 from benchmark.report import figures, site
 
-
-@command(site.report)
-def report(**asked: Any) -> int:
-    built = site.report(**asked)
-    echo_line(f"{built.start}: {built.size}")
-    return 0
+report = result_of(site.report)(lambda built: echo_line(f"{built.start}: {built.size}"))
 
 
 @command(figures.plot)
@@ -33,7 +28,7 @@ def plot(
         Literal["single", "double"], Option("Choose a width of one or two columns: 85 or 180 mm.")
     ] = "double",
     **asked: Any,
-) -> int:
+) -> None:
     """Draw one figure for a paper, as SVG, PDF or PNG.
 
     Without a name, the figures of this leaderboard are listed. The caption, with stimuli, n and intervals, is
@@ -41,12 +36,11 @@ def plot(
     drawn = figures.plot(**asked)
     if asked["figure"] is None:
         echo_data("\n".join(f"{known.name}  {known.title}" for known in drawn))
-        return 0
+        return
     if out is None:
         raise click.UsageError("--out is missing: give --out figure.svg, .pdf or .png.")
     drawn[0].save(out, column)
     echo_line(f"{out}: {drawn[0].title}. {drawn[0].caption}")
-    return 0
 
 
 @command(serving.ask)
@@ -62,7 +56,7 @@ def ask(
     ] = "127.0.0.1",
     port: Annotated[int, Option("Listen on this port; 0 is any free one (with --serve).", least=0, most=65535)] = 8000,
     **asked: Any,
-) -> int:
+) -> None:
     if served and out is not None:
         raise UsageError("--out and --serve exclude each other: give one.")
     if not served and answers is not None:
@@ -78,11 +72,11 @@ def ask(
     if out is not None:
         echo_line(f"{out}: {len(experiment.html) / 1e6:.1f} MB, open it in a browser, which saves the answers; then:")
         echo_line("bench import trials FOLDER-OF-ANSWERS --source NAME")
-        return 0
+        return
     if asked["jatos"]:
         echo_line(f"{asked['jatos']}: import it in JATOS (Import study), export the results as plain text; then:")
         echo_line("bench import trials RESULTS.txt --source NAME")
-        return 0
+        return
     with open_answers(answers or Path(f"asked-{session.stimuli.name}"), session) as kept:
         token = "" if host in LOOPBACK else kept.token
         html, flood = experiment.html.encode(), serving.Flood()
@@ -97,4 +91,3 @@ def ask(
             server.serve_forever()
         except KeyboardInterrupt:
             echo_line("ended", err=True)
-    return 0

@@ -34,7 +34,7 @@ def rank(
     by_family: Annotated[bool, Option("Show means over families.", without=OF_NETWORKS)] = False,
     by_architecture: Annotated[bool, Option("Show means over architectures.", without=OF_NETWORKS)] = False,
     **asked: Any,
-) -> int:
+) -> None:
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
     suite, limit = suite or also_suite, None if all else LIMIT
@@ -53,7 +53,7 @@ def rank(
     else:
         shown = print_summary(leaderboard, limit=limit, explain=explain, **asked)
     if shown:
-        return 0
+        return
     if missing := api.suites_not_installed(leaderboard):
         echo_line(f"not shown: scores of suites that are not installed: {', '.join(missing)}.", err=True)
     if filters := [*filter(None, leaderboard.filters.lists.values())]:
@@ -62,7 +62,6 @@ def rank(
         echo_line(
             "there are no scores yet: compute them with `bench run`, those of shards with `bench db merge`.", err=True
         )
-    return 0
 
 
 def print_summary(

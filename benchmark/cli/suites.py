@@ -13,7 +13,7 @@ Name = Annotated[str, Option("Suites, separated by commas, or all.")]
 
 
 @command(name="show")
-def show_suite(name: Name) -> int:
+def show_suite(name: Name) -> None:
     """Show a suite's metrics with definition and chance level."""
     for suite in select_suites(name, find_suites(name)):
         echo_line(f"{suite.name} v{suite.version}: {suite.summary}")
@@ -29,7 +29,6 @@ def show_suite(name: Name) -> int:
             echo_line(f"variant {variant.name}: {variant.summary}")
         if suite.stopping.within is not None:
             echo_line("stops early with --precision-target X")
-    return 0
 
 
 @command(name="check")
@@ -53,14 +52,13 @@ def new_package(
     out: Annotated[
         Path, Option("Write NAME/ into this folder (default: the working folder).", kind="new folder")
     ] = Path(),
-) -> int:
+) -> None:
     """Write a plug-in package that passes its own tests.
 
     The package contains a suite, a corruption, a map or an attack."""
     for path in write_package(name, kind, out):
         echo_line(str(out / name / path))
     echo_line(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")
-    return 0
 
 
 @command(parts=(show_suite, check_suite, new_package))

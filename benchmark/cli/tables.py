@@ -2,17 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import click
 
 from benchmark import api
 from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option
-from benchmark.cli.derive import command
+from benchmark.cli.derive import Command, command, result
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
@@ -38,6 +39,7 @@ from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
 from registry.user_errors import Remedy
 
+R = TypeVar("R")
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
 Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", kind="new file")]
 
@@ -48,9 +50,8 @@ def verdict(
     observer: str,
     form: Annotated[VerdictForm, Option("Print in this format.", "--format")] = "text",
     output: Output = None,
-) -> int:
+) -> None:
     write_data([api.verdict(leaderboard, observer).to(form, prose_width())], output)
-    return 0
 
 
 @command(api.provenance)
@@ -63,7 +64,7 @@ def show(
     *,
     provenance: Annotated[bool, Option("Show the provenance of its headlines, or of one number.")] = False,
     as_json: Annotated[bool, Option("Print a JSON list, one object per number (with --provenance).", "--json")] = False,
-) -> int:
+) -> None:
     """Show one observer's scores, or a number's provenance.
 
     Scores have intervals and reasons; a training run has curves.
@@ -76,7 +77,7 @@ def show(
             raise _needs_provenance(suite)
         if api.is_run(leaderboard, observer):
             print_curves(leaderboard, observer)
-            return 0
+            return
         rows = api.show(leaderboard, observer)
         echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
         if (heads := headline_table(rows, rows.suites)).rows:
@@ -84,17 +85,16 @@ def show(
             echo_line("")
         print_tables(observer_tables(rows, rows.stimuli, rows.suites))
         echo_line(f"runs, versions and commands behind them: bench show {shlex.quote(observer)} --provenance")
-        return 0
+        return
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
         echo_data(json.dumps([provenance_record(number) for number in behind], indent=1))
-        return 0
+        return
     for at, number in enumerate(behind):
         echo_line("\n".join([*([""] if at else []), *provenance_text(number)]))
     if not behind:
         hint = f"`bench show {shlex.quote(observer)}` lists all."
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
-    return 0
 
 
 def _needs_provenance(suite: str | None) -> UsageError:
@@ -124,13 +124,11 @@ def consistency(
         bool,
         Option("Show the published rankings by human-likeness and OOD accuracy.", without=("observers", "experiment")),
     ] = False,
-) -> int:
+) -> None:
     if ranks:
         boards = [b for b in api.rank(leaderboard) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
-        if not boards:
-            raise BenchError("this leaderboard does not compare networks with people yet: `bench run` does.")
-        print_tables(map(likeness_table, boards))
-        return 0
+        _give(map(likeness_table, boards), empty="no networks are compared with people here yet: `bench run` does.")
+        return
     if not matrix and len(observers) != 2:
         raise click.UsageError("name two observers, or use --matrix.")
     answered = api.consistency(leaderboard, observers, experiment=experiment)
@@ -138,10 +136,9 @@ def consistency(
         print_tables(kappa_table(role, who) for role, who in answered.items())
     else:
         print_tables([comparison_of(observers[0], observers[1], answered)])
-    return 0
 
 
-def _give(tables: Iterable[Table], form: str | None, output: Path | None, empty: str = "") -> int:
+def _give(tables: Iterable[Table], form: str | None = None, output: Path | None = None, empty: str = "") -> None:
     shown = [table for table in tables if table.rows or table.notes]
     if empty and not any(table.rows for table in shown):
         raise BenchError(empty)
@@ -149,36 +146,40 @@ def _give(tables: Iterable[Table], form: str | None, output: Path | None, empty:
         write_data(rendered(shown, form or "csv"), output)
     else:
         print_tables(shown)
-    return 0
 
 
-@command(api.transfer)
-def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
-    empty = "there are no trials under degradations yet: `bench run --suite corruption` computes them."
-    return _give(map(matrix_table, api.transfer(**asked)), form, output, empty)
+def _tables_of(verb: Callable[..., R], empty: str = "") -> Callable[[Callable[[R], Iterable[Table]]], Command]:
+    """Make a command from the function that returns the tables of a verb's result. empty: the error without rows."""
+
+    def derived(draw: Callable[[R], Iterable[Table]]) -> Command:
+        def show(form: Form = None, output: Output = None, **asked: Any) -> None:
+            _give(draw(result(verb, asked)), form, output, empty)
+
+        return command(verb, name=verb.__name__)(show)
+
+    return derived
+
+
+transfer = _tables_of(
+    api.transfer, "there are no trials under degradations yet: `bench run --suite corruption` computes them."
+)(partial(map, matrix_table))
+measures = _tables_of(
+    api.measures, "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
+)(lambda cues: chain.from_iterable(map(measure_tables, cues)))
+doses = _tables_of(
+    api.doses, "no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one."
+)(lambda table: [table])
+claims = _tables_of(api.claims)(lambda rows: [claims_table(rows)])
 
 
 @command(api.correlate)
-def correlate(form: Form = None, output: Output = None, **asked: Any) -> int:
+def correlate(form: Form = None, output: Output = None, **asked: Any) -> None:
     empty = "two suites need scores: compute them with `bench run --suite all`."
     if asked["reported"]:
         empty = "a source needs two published scores: import them with `bench import scores`."
     spaces = [(links, summary.space) for summary, links in api.correlate(**asked) if links]
-    if form or output:
-        return _give(starmap(correlation_table, spaces), form, output, empty)
-    return _give(chain.from_iterable(starmap(link_tables, spaces)), None, None, empty)
-
-
-@command(api.measures)
-def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
-    empty = "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
-    return _give((table for cue in api.measures(**asked) for table in measure_tables(cue)), form, output, empty)
-
-
-@command(api.doses)
-def doses(form: Form = None, output: Output = None, **asked: Any) -> int:
-    empty = "no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one."
-    return _give([api.doses(**asked)], form, output, empty)
+    drawn = starmap(correlation_table, spaces) if form or output else chain.from_iterable(starmap(link_tables, spaces))
+    _give(drawn, form, output, empty)
 
 
 @command(api.compare, parts=(consistency, transfer, correlate, measures, doses))
@@ -194,11 +195,10 @@ def compare(
         bool, Option("Compare recipes A and B over networks and images.", without=("images", "measures"))
     ] = False,
     mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
-) -> int:
+) -> None:
     if recipes:
-        found = api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite, mixed=mixed)
-        print_tables([recipe_comparison_table(found)])
-        return 0
+        _give([recipe_comparison_table(api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite, mixed=mixed))])
+        return
     if not b:
         both = tuple(part.strip() for part in COMMA.split(a) if part.strip())
         text = f"compare '{a}' with a second observer, with people, or with a pattern such as '*'."
@@ -207,13 +207,12 @@ def compare(
         if images or measures:
             raise click.UsageError("--images and --measures need two observers: name one as B.")
         print_tables(each_tables(api.compare_each(leaderboard, a, b, suite=suite)))
-        return 0
+        return
     tests = api.compare(leaderboard, a, b, suite=suite)
     print_tables([measure_comparison(tests)] if measures else comparison_tables(tests))
     if images:
         differing = api.discordant(leaderboard, a, b, suite=suite)
         print_tables(discordant_tables(differing, tests.a, tests.b), apart=True)
-    return 0
 
 
 @command(api.power, api.recipe_power)
@@ -224,15 +223,11 @@ def power(
     train_hours: float = 0.0,
     networks: Annotated[bool, Option("Plan networks of two recipes, A and B.", without=("discordant",))] = False,
     **asked: Any,
-) -> int:
-    if networks and not (asked["a"] and asked["b"]):
+) -> None:
+    if not networks:
+        _give([power_table(api.power(**asked))], form, output)
+        return
+    if not (asked["a"] and asked["b"]):
         raise UsageError("--networks plans two recipes: bench power stylised standard --networks.")
-    if networks:
-        del asked["discordant"]
-        return _give([api.recipe_power(**asked, train_hours=train_hours)], form, output)
-    return _give([power_table(api.power(**asked))], form, output)
-
-
-@command(api.claims)
-def claims(leaderboard: Selection, file: Path | None, form: Form = None, output: Output = None) -> int:
-    return _give([claims_table(api.claims(leaderboard, file))], form, output)
+    del asked["discordant"]
+    _give([api.recipe_power(**asked, train_hours=train_hours)], form, output)
