@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmark.api.databases import check_db, db_status, merge
     from benchmark.api.execution import execute, run
-    from benchmark.api.exports import badge, cite, consistency, document, export, scores, trials
+    from benchmark.api.exports import badge, cite, consistency, document, export, trials
     from benchmark.api.imports import ReferenceReport, import_scores, import_trials, reference, rescore
     from benchmark.api.leaderboard_import import import_leaderboard
     from benchmark.api.leaderboards import Selection, families, show, suites_not_installed

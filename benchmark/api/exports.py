@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain, product
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -52,7 +53,7 @@ from benchmark.leaderboard.table import Table, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trial_tables import SHOWN
-from benchmark.store import IMPORTED, ScoreRow, Store
+from benchmark.store import IMPORTED, ScoreRow, Store, StoredObservation
 from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.files import write_whole
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 #: Label spaces whose categories name the columns of probabilities.
 NAMED_SPACES = ("geirhos16", "world16")
+SEVERAL = "every-eval-ever"  # the form that is a folder of files
 #: Ending of a file -> form; every other file is written as CSV.
 ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".html": "html"}
 ENDINGS |= {".parquet": "parquet"}
@@ -98,14 +100,12 @@ def consistency(
     with leaderboard.reading() as store:
         every = observers or [note.name for note in store.observers() if note.kind != "reported"]
         shown = chosen_names(store, every, leaderboard.filters)
-        for name in [name for name in every if name in shown]:
-            for suite in suites:
-                trials = _named_trials(store, suite, name)
-                if trials is not None:
-                    counts = np.ones(len(trials), bool) if suite.averaged is None else suite.averaged(trials)
-                    trials = replace(trials, columns=Columns({**columns_of(trials.columns), AVERAGED: counts}))
-                    for role in dict.fromkeys(trials["role"].tolist()):
-                        answers.setdefault(role, {}).setdefault(name, trials.of(role))
+        for name, suite in product([name for name in every if name in shown], suites):
+            if (trials := _named_trials(store, suite, name)) is not None:
+                counts = np.ones(len(trials), bool) if suite.averaged is None else suite.averaged(trials)
+                trials = replace(trials, columns=Columns({**columns_of(trials.columns), AVERAGED: counts}))
+                for role in dict.fromkeys(trials["role"].tolist()):
+                    answers.setdefault(role, {}).setdefault(name, trials.of(role))
     return shared(answers, experiment)
 
 
@@ -177,65 +177,57 @@ def export(
 
     Returns the text, or "" if it was written to an output file."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
-    if output is not None and form != "every-eval-ever" and Path(output).is_dir():
-        raise UsageError(f"{output} is a folder: name a file with --output.")
+    whole = {"scores": every_score, "trials": bool(trials_of)}
+    said = {"by": by, "unseen-only": unseen_only, "among-shown": among_shown, "columns": columns, "digits": digits}
+    named = [f"--{name}" for name, value in {**whole, **said}.items() if value is not None and value is not False]
+    if named and (form in field_formats.FORMS or (any(whole.values()) and len(named) > 1)):
+        named += [form] * (form in field_formats.FORMS)
+        raise UsageError(f"{', '.join(named)} cannot be combined: each of them decides what is exported.")
+    if trials_of and (leaderboard.filters or form not in ("csv", "parquet")):
+        raise UsageError("--trials OBSERVER writes csv or parquet and takes no filters.")
+    if output is None and form in (SEVERAL, "parquet"):
+        raise UsageError(f"{form} is not printed: give -o {'FOLDER' if form == SEVERAL else 'FILE.parquet'}.")
+    if output is not None and (Path(output).is_file() if form == SEVERAL else Path(output).is_dir()):
+        raise UsageError(f"{output} is {'a file' if form == SEVERAL else 'a folder'}: name another with --output.")
     if form in field_formats.FORMS:
-        if every_score or trials_of or by or unseen_only or among_shown or columns or digits is not None:
-            raise UsageError(f"{form} has its own contents: leave out options but --suite and filters.")
         return _in_field_format(leaderboard, suite, form, output)
-    if trials_of and leaderboard.filters:
-        raise UsageError("--trials OBSERVER cannot be combined with filters.")
-    if (every_score or trials_of) and (by or unseen_only or among_shown or columns or digits is not None):
-        raise UsageError(
-            "--scores and --trials export all: leave out --by, --unseen-only, --among-shown, --columns, --digits."
-        )
-    if trials_of and (every_score or form not in ("csv", "parquet")):
-        raise UsageError("--trials OBSERVER writes csv or parquet and excludes --scores.")
-    if form == "parquet" and output is None:
-        raise UsageError("Parquet needs a file: -o FILE.parquet.")
-    frame = _trials_of(leaderboard, trials_of, suite) if trials_of else None
-    if every_score or trials_of:
-        tables: Iterable[Table] = score_tables(leaderboard, suite) if every_score else ()
-    else:  # published scores have no metric of --by, and their conditions are not known
-        more = [] if by or unseen_only else reported(leaderboard, suite)
-        ranked = rank(leaderboard, suite, by=by, unseen_only=unseen_only, among_shown=among_shown)
-        tables = map(board_table, (*ranked, *more))
+    tables: Iterable[Table] = ()
+    if every_score:
+        tables = score_tables(leaderboard, suite)
+    elif not trials_of:
+        tables = map(board_table, rank(leaderboard, suite, by=by, unseen_only=unseen_only, among_shown=among_shown))
+        if not by and not unseen_only:  # published scores have no metric of --by, and their conditions are not known
+            tables = chain(tables, map(board_table, reported(leaderboard, suite)))
         if columns:
             tables = _of_columns([*tables], [name.strip() for name in joined(columns).split(",")])
-    if digits is not None:
-        tables = (table.rounded(digits) for table in tables)
-    if form == "parquet":
-        import pandas as pd
-
-        if frame is None:
-            frame = pd.DataFrame([record for table in tables for record in records(table)])
-        try:
-            frame.to_parquet(output, index=False)
-        except ImportError as error:
-            raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
-        return ""
-    if frame is not None:
-        text = frame.to_csv(index=False)
-        if "\r" in text:  # is quoted only if it is part of the line's end
-            text = frame.to_csv(index=False, lineterminator="\r\n")
-        pieces: Iterable[str] = [text]
-    elif every_score and form == "json":
+        if digits is not None:
+            tables = (table.rounded(digits) for table in tables)
+    if form == "parquet" or trials_of:
+        return _framed(_trials_of(leaderboard, trials_of, suite) if trials_of else tables, form, output)
+    if every_score and form == "json":
         plain = document(leaderboard, suite).model_dump(mode="json")
-        pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
-    else:
-        pieces = rendered(tables, form)
-    if output is None:
-        return "".join(pieces)
-    with Path(output).open("w", encoding="utf-8", newline="") as file:
-        file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
+        return _written([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"], output)
+    return _written(rendered(tables, form), output)
+
+
+def _framed(rows: pd.DataFrame | Iterable[Table], form: str, output: str | Path | None) -> str:
+    """Write trials or tables with pandas."""
+    import pandas as pd
+
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame([r for table in rows for r in records(table)])
+    if form == "csv":
+        text = frame.to_csv(index=False)
+        # "\r" is quoted only if it is part of the line's end.
+        return _written([frame.to_csv(index=False, lineterminator="\r\n") if "\r" in text else text], output)
+    try:
+        frame.to_parquet(output, index=False)
+    except ImportError as error:
+        raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
     return ""
 
 
 def _in_field_format(leaderboard: Selection, suite: str | None, form: str, output: str | Path | None) -> str:
     """Return the scores of networks in another project's format; write them if there is an output."""
-    several = form == "every-eval-ever"
-    if several and (output is None or Path(output).is_file()):
-        raise UsageError(f"{form} writes several files: -o FOLDER.")
     with leaderboard.reading() as store:
         every = _current_scores(store, suite, leaderboard.filters)
         parts = [part for rows in every for part in _suite_scores(store, rows)]
@@ -243,17 +235,20 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
             raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
         if form == "eval-results" and len(names := {part.observer.name for part in parts}) > 1:
             raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
-        for part in parts if several else ():
+        if form != SEVERAL:
+            return _written([field_formats.headlines(parts, form)], output)
+        for part in parts:
             answers = _named_trials(store, part.suite, part.observer.name)
             for path, text in field_formats.every_eval_ever(part, answers):
                 write_whole(Path(str(output)) / path, text)
-    return "" if several else _written(field_formats.headlines(parts, form), output)
+    return ""
 
 
-def _written(text: str, output: str | Path | None) -> str:
+def _written(pieces: Iterable[str], output: str | Path | None) -> str:
     if output is None:
-        return text
-    write_whole(Path(output), text)
+        return "".join(pieces)
+    with Path(output).open("w", encoding="utf-8", newline="") as file:
+        file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
     return ""
 
 
@@ -295,7 +290,7 @@ def badge(
     if not found:
         raise unknown_name("metric", name, {row.metric for row in part.rows})
     # of several stimulus sets, the one with most trials
-    return _written(field_formats.badge_svg(part, max(found, key=lambda row: row.n)), output)
+    return _written([field_formats.badge_svg(part, max(found, key=lambda row: row.n))], output)
 
 
 def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:
@@ -358,13 +353,6 @@ def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[s
     return {name: [facts[name] for facts in known] for name in SHOWN}
 
 
-def scores(leaderboard: Filtered, suite: SuiteName = None) -> list[ScoreRow]:
-    """Return every current score, single conditions included; scores of older weights are flagged."""
-    with leaderboard.reading() as store:
-        now = card_status(store, leaderboard.settings)
-        return [now.marked(row) for rows in _current_scores(store, suite, leaderboard.filters) for row in rows]
-
-
 def score_tables(leaderboard: Selection, suite: str | None = None) -> Iterator[Table]:
     """Yield a table of each suite's current scores, single conditions included; scores of older weights are flagged."""
     texts = ("observer", "condition", "reason", "flags", "method")
@@ -398,53 +386,41 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         # A document numbers its runs and score sets: their digests mean nothing elsewhere.
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
         run_numbers, set_numbers = ({key: i for i, key in enumerate(keys, 1)} for keys in (order, origins))
+        numbers = [published(row._asdict()) | {"score_set": set_numbers[row.set_id]} for row in rows]
+        # Scores that were not finite have no value.
+        scores = [_part(ExportedScore, plain, value=_finite(plain["value"])) for plain in numbers]
+        sets = []
+        for set_id, facts in origins.items():
+            own = {"id": set_numbers[set_id], "runs": tuple(sorted(run_numbers[run] for run in facts["runs"]))}
+            sets.append(_part(ExportedScoreSet, facts, **own, observations=tuple(facts["keys"])))
+        stimuli = []
+        for note in (note for digest, note in notes_of(store).items() if digest in used):
+            images = dict[str, Any]()
+            if note.digest in asked:
+                shown = store.stimuli(note.digest)
+                images = {"ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
+            stimuli.append(_part(ExportedStimuli, note._asdict(), **images))
+        observers = store.observers(names=names)
         return Document(
             program=__version__,
-            observers=tuple(
-                _part(ExportedObserver, row._asdict(), card=published(row.card)) for row in store.observers(names=names)
-            ),
-            stimuli=tuple(
-                _part(ExportedStimuli, note._asdict(), **(_named_images(store, digest) if digest in asked else {}))
-                for digest, note in notes_of(store).items()
-                if digest in used
-            ),
+            observers=tuple(_part(ExportedObserver, row._asdict(), card=published(row.card)) for row in observers),
+            stimuli=tuple(stimuli),
             runs=tuple(_part(ExportedRun, published(runs[run]), run=run_numbers[run]) for run in order),
-            score_sets=tuple(
-                _part(
-                    ExportedScoreSet,
-                    facts,
-                    id=set_numbers[set_id],
-                    observations=tuple(facts["keys"]),
-                    runs=tuple(sorted(run_numbers[run] for run in facts["runs"])),
-                )
-                for set_id, facts in origins.items()
-            ),
-            scores=tuple(
-                _part(
-                    ExportedScore, published(row._asdict()), score_set=set_numbers[row.set_id], value=_finite(row.value)
-                )
-                for row in rows
-            ),
+            score_sets=tuple(sets),
+            scores=tuple(scores),
             observations=tuple(
                 _part(ExportedObservation, asdict(row), observer=row.observer_name, details=published(row.details))
                 for row in observations
             ),
-            chunks=tuple(
-                ExportedChunk(
-                    observation=row.key,
-                    index=chunk.index,
-                    n=len(next(iter(chunk.columns.values()))),
-                    payload=b64encode(encode(chunk.columns)).decode(),
-                )
-                for row in observations
-                for chunk in store.stored_chunks(row.key)
-            ),
+            chunks=tuple(_chunks(store, observations)),
         )
 
 
-def _named_images(store: Store, digest: str) -> dict[str, Any]:
-    shown = store.stimuli(digest)
-    return {"ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
+def _chunks(store: Store, observations: Iterable[StoredObservation]) -> Iterator[ExportedChunk]:
+    for row in observations:
+        for chunk in store.stored_chunks(row.key):
+            n, payload = len(next(iter(chunk.columns.values()))), b64encode(encode(chunk.columns)).decode()
+            yield ExportedChunk(observation=row.key, index=chunk.index, n=n, payload=payload)
 
 
 def _part(kind: type[Part], facts: Mapping[str, Any], **own: Any) -> Part:

@@ -42,7 +42,7 @@ def board(tmp_path, monkeypatch):
 def shape_bias(db):
     return {
         row.observer: row.value
-        for row in api.scores(api.Selection(db))
+        for row in open_store(db, write=False).latest_scores()
         if (row.metric, row.condition) == ("shape_bias", "")
     }
 

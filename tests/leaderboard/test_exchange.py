@@ -8,6 +8,7 @@ import pytest
 
 from benchmark import api
 from benchmark.leaderboard.leaderboard_document import Document, json_schema
+from benchmark.store import open_store
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-2.schema.json"
 
@@ -29,7 +30,7 @@ def test_a_document_has_every_score_and_fits_the_schema(db):
     plain = api.document(api.Selection(db)).model_dump(mode="json")
     jsonschema.validate(plain, json.loads(SCHEMA.read_text()))
     assert (plain["form"], plain["version"]) == ("gestaltbench-leaderboard", 2)
-    rows = api.scores(api.Selection(db))
+    rows = open_store(db, write=False).latest_scores()
     assert len(plain["scores"]) == len(rows) > 10
     assert Document.model_validate(plain) == api.document(api.Selection(db))
     stored = {(r.observer, r.metric, r.condition, r.role): r for r in rows}
@@ -53,4 +54,4 @@ def test_the_ending_chooses_the_form(db, bench, tmp_path):
     assert bench("export", "--db", db, "-o", tmp_path / "b.tex").code == 0
     assert (tmp_path / "b.tex").read_text().startswith("\\begin{table}")
     with (tmp_path / "a.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(api.scores(api.Selection(db)))
+        assert len(list(csv.DictReader(file))) == len(open_store(db, write=False).latest_scores())

@@ -11,6 +11,7 @@ from benchmark import api
 from benchmark.contracts import Block, Trials
 from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.stimuli.datasets import _pick
+from benchmark.store import open_store
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from registry.labels import built_in_space
 from suites.cue_conflict import SUITE
@@ -120,7 +121,11 @@ def test_the_worlds_observers_lean_as_they_are_known_to(tmp_path, monkeypatch):
     db = str(tmp_path / "results.db")
     names = ["ideal-shape", "ideal-texture", "world-standard-0", "world-stylised-0"]
     api.run(db=db, models=names, suites="cue-conflict:ranks", limit=64)
-    found = {(row.observer, row.metric): row.value for row in api.scores(api.Selection(db)) if not row.condition}
+    found = {
+        (row.observer, row.metric): row.value
+        for row in open_store(db, write=False).latest_scores()
+        if not row.condition
+    }
     assert found["ideal-shape", "shape_mrr"] == found["ideal-texture", "texture_mrr"] == 1
     assert found["ideal-shape", "texture_mrr"] == pytest.approx(1 / 9)  # fifteen share the places 2 to 16
     leaning = {name: found[name, "relative_shape_mrr"] for name in names}
