@@ -94,9 +94,7 @@ def _text(x: float, y: float, text: str) -> str:
 def gallery(
     models: Annotated[Names, Option("Draw one row per model.", "--models", "-m", metavar="A,B,C")],
     *,
-    stimuli: Annotated[
-        str | None, Option("Use this set (default: by the models' labels).", "--set", metavar="NAME")
-    ] = None,
+    stimuli: Annotated[str | None, Option("Use this set (default: by their labels).", "--set", metavar="NAME")] = None,
     count: Annotated[int, Option("Draw this many images.", least=1)] = 8,
     map: Annotated[str, Option(MAPS, metavar="MAP")] = GRADIENT,
     random: Annotated[bool, Option("Add a row of the first architecture, untrained.")] = False,
@@ -133,10 +131,8 @@ def _default_set(cards: Sequence[ModelCard]) -> str:
 @command(gallery, name="gallery")
 def gallery_command(
     *,
-    out: Annotated[Path, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")],
-    column: Annotated[
-        Literal["single", "double"], Option("Choose a width of one or two columns: 85 or 180 mm.")
-    ] = "double",
+    out: Annotated[Path, Option("Write this .svg, .pdf or .png file.", "--out", "-o", kind="new file")],
+    column: Annotated[Literal["single", "double"], Option("Choose a width of 85 or 180 mm.")] = "double",
     **asked: Any,
 ) -> int:
     picture = gallery(**asked)

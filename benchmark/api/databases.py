@@ -42,9 +42,7 @@ class MergeReport:
 
 
 def merge(
-    sources: Annotated[
-        Sequence[str], Option("Files or URLs of leaderboards.", metavar="[FILE|URL]...", kind="place")
-    ] = (),
+    sources: Annotated[Sequence[str], Option("Files or URLs to merge.", metavar="[FILE|URL]...", kind="place")] = (),
     into: Annotated[str | None, Option(LEADERBOARD, "--into", metavar="FILE|URL", kind="place")] = None,
 ) -> MergeReport:
     """Merge leaderboards and score complete observations.

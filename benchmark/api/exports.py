@@ -83,9 +83,7 @@ def consistency(
     leaderboard: Filtered,
     observers: Annotated[Sequence[str], Option("Two or more observers (default: all).")] = (),
     *,
-    experiment: Annotated[
-        str | None, Option("Use only this experiment (edges, contrast, ...).", "--experiment", "-e")
-    ] = None,
+    experiment: Annotated[str | None, Option("Use only this experiment: edges, ...", "--experiment", "-e")] = None,
 ) -> ExperimentTrials:
     """Compute error consistency (kappa) between observers.
 
@@ -158,15 +156,9 @@ def export(
         | None,
         Option("Choose the format (default: by the ending of --output)."),
     ] = None,
-    every_score: Annotated[
-        bool, Option("Export every score; json adds provenance (docs/export.md).", "--scores")
-    ] = False,
-    trials_of: Annotated[
-        str | None, Option("Export every trial under --suite.", "--trials", metavar="OBSERVER")
-    ] = None,
-    output: Annotated[
-        str | Path | None, Option("Write to this file, or folder (every-eval-ever).", "--output", "-o", kind="new path")
-    ] = None,
+    every_score: Annotated[bool, Option("Export every score (json: with provenance).", "--scores")] = False,
+    trials_of: Annotated[str | None, Option("Export all trials under --suite.", "--trials", metavar="OBSERVER")] = None,
+    output: Annotated[str | Path | None, Option("Write to this path.", "--output", "-o", kind="new path")] = None,
 ) -> str:
     """Export ranked tables, scores or trials.
 

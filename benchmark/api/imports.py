@@ -86,12 +86,8 @@ def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
 def import_trials(
     path: Annotated[str | Path, Option("A table, or a folder of tables.", kind="path")],
     *,
-    training: Annotated[
-        Sequence[str], Option("Give a network its recipe (repeatable).", metavar="OBSERVER=RECIPE")
-    ] = (),
-    source: Annotated[
-        str | None, Option("Name the tables' source (default: their folder's name).", metavar="NAME")
-    ] = None,
+    training: Annotated[Sequence[str], Option("Give networks recipes (repeatable).", metavar="OBSERVER=RECIPE")] = (),
+    source: Annotated[str | None, Option("Name the source (default: the folder's name).", metavar="NAME")] = None,
     experiment: Annotated[str | None, Option("Name the experiment if no file name does.", metavar="NAME")] = None,
     observer: Annotated[str | None, Option("Name the observer if the table does not.", metavar="NAME")] = None,
     columns: Annotated[str, Option("Map our columns to the tables' column names.", metavar="THEIRS=OURS,...")] = "",
@@ -160,9 +156,7 @@ class ReferenceReport:
 
 
 def reference(
-    sources: Annotated[
-        Sequence[str], Option("Import only this collection (repeatable).", "--source", metavar="NAME")
-    ] = (),
+    sources: Annotated[Sequence[str], Option("Import this collection (repeatable).", "--source", metavar="NAME")] = (),
     *,
     db: Annotated[
         str | None,
@@ -236,9 +230,7 @@ def import_scores(
     path: Annotated[str | Path, Option("A CSV or JSON table, or a known folder.", kind="path")],
     *,
     source: Annotated[str | None, Option("Name the publisher (default: the file's name).", metavar="NAME")] = None,
-    same: Annotated[
-        Sequence[str], Option("Treat this metric as ours of that name (repeatable).", metavar="METRIC")
-    ] = (),
+    same: Annotated[Sequence[str], Option("Treat a metric as ours of that name (repeatable).", metavar="METRIC")] = (),
     db: Db = None,
 ) -> ScoresReport:
     """Import published scores that have no trials.

@@ -71,9 +71,7 @@ class LeaderboardReport:
 def import_leaderboard(
     path: Annotated[str | Path, Option("The JSON document, or a bundle.", kind="file")],
     *,
-    source: Annotated[
-        str | None, Option("Name the document's source (default: the file's name).", metavar="NAME")
-    ] = None,
+    source: Annotated[str | None, Option("Name its source (default: the file's name).", metavar="NAME")] = None,
     db: Db = None,
 ) -> LeaderboardReport:
     """Import another laboratory's leaderboard.

@@ -183,23 +183,14 @@ class CheckpointOptions(TypedDict, total=False):
     key: Annotated[str | None, Option("Choose one of several networks in a file: state_dict, ema, ...", metavar="NAME")]
     ignore: Annotated[Names | None, Option("Leave out these keys of the file, such as 'decoder.*'.", metavar="PATTERN")]
     output: Annotated[str | None, Option("Take this of several outputs of a network.", metavar="NAME|INDEX")]
-    arch_option: Annotated[
-        Sequence[str],
-        Option("Give the architecture an option, such as img_size=384 (repeatable).", metavar="NAME=VALUE"),
-    ]
-    training: Annotated[
-        Sequence[str], Option("Add a recipe tag: stylised, 'noise(uniform)' (repeatable).", metavar="TAG")
-    ]
+    arch_option: Annotated[Sequence[str], Option("Set an option: img_size=384 (repeatable).", metavar="NAME=VALUE")]
+    training: Annotated[Sequence[str], Option("Add a recipe tag, as 'noise(uniform)' (repeatable).", metavar="TAG")]
     convert: Annotated[bool, Option("Write a readable file beside one of another format.")]
     mean: Annotated[Triple | None, Option("Use this mean: three numbers, comma separated.")]
     std: Annotated[Triple | None, Option("Use this standard deviation: three numbers, comma separated.")]
     size: Annotated[int | None, Option("Use this input side in pixels.")]
     resize: Annotated[int | None, Option("Resize the shorter side to this before the centre crop.")]
     interpolation: Annotated[Literal["nearest", "bilinear", "bicubic"] | None, Option("Choose the filter of --resize.")]
-    resize_mode: Annotated[
-        Literal["shortest", "longest", "squash"] | None, Option("Choose the side that --resize sets.")
-    ]
+    resize_mode: Annotated[Literal["shortest", "longest", "squash"] | None, Option("Choose the side of --resize.")]
     channels: Annotated[Literal["rgb", "bgr"] | None, Option("Choose the order of the channels.")]
-    scale: Annotated[
-        float | None, Option("Apply this factor to pixels in [0,1] before mean and std (255: Caffe).", above=0)
-    ]
+    scale: Annotated[float | None, Option("Multiply pixels in [0,1] before mean and std (255: Caffe).", above=0)]

@@ -107,9 +107,7 @@ def power(
     power: Annotated[float, Option("Find it with this probability.", above=0.05, most=1)] = 0.8,
     discordant: Annotated[
         float | None,
-        Option(
-            "Suppose that only one of the two is correct on this share of images.", above=0, most=1, without=("db",)
-        ),
+        Option("Suppose that one alone is right on this share of images.", above=0, most=1, without=("db",)),
     ] = None,
 ) -> list[PowerRow]:
     """Estimate the images and people a comparison needs.

@@ -83,9 +83,7 @@ def register(
     arch: Arch = "",
     weights: Annotated[str | Path | None, Option(WEIGHTS, "--weights", metavar="FILE|FOLDER")] = None,
     *,
-    threshold: Annotated[
-        float | None, Option("Ignore a detector's boxes below this score (0.05).", least=0, most=1)
-    ] = None,
+    threshold: Annotated[float | None, Option("Ignore a detector's boxes below this (0.05).", least=0, most=1)] = None,
     templates: Annotated[str | Path | None, Option(TEMPLATES, metavar="single|7|80|FILE|TEXT")] = None,
     probe: Annotated[str | Path | None, Option(PROBE, metavar="FOLDER|world")] = None,
     head: Annotated[Literal["linear", "nearest-class"], Option("Choose the classifier (with --probe).")] = "linear",

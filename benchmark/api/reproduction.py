@@ -124,9 +124,7 @@ def reproduce(
     metric: Annotated[str | None, Option("Use this metric (default: every number of the suite).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
     *,
-    into: Annotated[
-        str | None, Option("Keep the fresh leaderboard in this file.", metavar="FILE", kind="place")
-    ] = None,
+    into: Annotated[str | None, Option("Keep the new leaderboard in this file.", metavar="FILE", kind="place")] = None,
     db: Db = None,
     reporter: Reporter | None = None,
     agreed: Callable[[RunPlan], bool] = lambda _prepared: True,

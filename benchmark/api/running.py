@@ -54,16 +54,10 @@ class RunRequest:
     suites: SuiteNames = "all"
     _: KW_ONLY
     limit: Limit = None
-    device: Annotated[
-        str, Option("Use auto, cpu, cuda, cuda:1, mps, or several: cuda:all, cuda:0,cuda:2, cpu,cpu.")
-    ] = "auto"
+    device: Annotated[str, Option("Use auto, cpu, cuda, cuda:1, mps, or several: cuda:all, cuda:0,cuda:2.")] = "auto"
     precision: Precision = "fp32"
-    batch: Annotated[
-        int | None, Option("Use batches of this many images.", "--batch-size", least=1, most=9_999_999)
-    ] = None
-    decoders: Annotated[
-        int | None, Option("Decode and resize with this many threads (one per core).", least=1, most=999)
-    ] = None
+    batch: Annotated[int | None, Option("Use batches of this size.", "--batch-size", least=1, most=9_999_999)] = None
+    decoders: Annotated[int | None, Option("Decode with this many threads (one per core).", least=1, most=999)] = None
     compile: Annotated[bool, Option("Apply torch.compile to the networks.")] = False
     seed: Seed = 0
     precision_target: Target = None
@@ -73,9 +67,7 @@ class RunRequest:
     )
     executor: Annotated[str, Option("Run on this machine or on a Ray cluster.", metavar="local|ray")] = "local"
     address: Annotated[str | None, Option("Join the Ray cluster at this address (default: this machine).")] = None
-    gpus_per_task: Annotated[
-        float, Option("Give each Ray task this share of a GPU; 0.5 puts two on one.", above=0, most=65)
-    ] = 1.0
+    gpus_per_task: Annotated[float, Option("Give a Ray task this share of a GPU (0.5: half).", above=0, most=65)] = 1.0
     db: Db = None
     reporter: Reporter | None = None
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -40,9 +39,7 @@ def sweep(
     arch: Arch = "",
     *,
     pattern: Annotated[str, Option("Use files like '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
-    every: Annotated[
-        int, Option("Use each N-th checkpoint, and the last.", metavar="N", least=1, without=("follow",))
-    ] = 1,
+    every: Annotated[int, Option("Use each N-th, and the last.", metavar="N", least=1, without=("follow",))] = 1,
     name: Annotated[str, Option("Name the training run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
     limit: Limit = None,
@@ -50,9 +47,7 @@ def sweep(
     precision: Precision = "fp32",
     seed: Seed = 0,
     follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
-    poll: Annotated[
-        float, Option("Look for checkpoints every N seconds.", metavar="SECONDS", least=0.1, most=86_400)
-    ] = 10.0,
+    poll: Annotated[float, Option("Look for files every N seconds.", metavar="SECONDS", least=0.1, most=86_400)] = 10.0,
     until: Annotated[int | None, Option("Stop after this step (with --follow).", metavar="STEP", least=0)] = None,
     db: Db = None,
     reporter: Reporter | None = None,
@@ -82,11 +77,17 @@ def sweep(
         say=say,
         command=command,
     )
-    if follow:
-        return swept.follow(lambda: _slept(poll), until)
-    if until is not None:
+    if not follow and until is not None:
         raise BenchError("--until needs --follow.")
-    return swept.once(agreed)
+
+    def pause() -> bool:
+        try:
+            time.sleep(poll)
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    return swept.follow(pause, until) if follow else swept.once(agreed)
 
 
 def run_name(folder: str | Path, name: str = "") -> str:
@@ -96,14 +97,6 @@ def run_name(folder: str | Path, name: str = "") -> str:
 
 def _plain(text: str) -> str:
     return re.sub("[^A-Za-z0-9._+-]", "-", text)
-
-
-def _slept(seconds: float) -> bool:
-    try:
-        time.sleep(seconds)
-    except KeyboardInterrupt:
-        return False
-    return True
 
 
 @dataclass(kw_only=True)
@@ -160,11 +153,12 @@ class TrainingRun:
                 "--pattern '*.pt', and name them like step_1000.pt or epoch_3.pt."
             )
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
-        whole = {path: _whole(path, self.arch) for path in order.steps}
-        if not all(place != path or _files_of(path) & known for path, place in whole.items()):
+        if not all(_whole(path, self.arch) != path or _files_of(path) & known for path in order.steps):
             self._require_arch()
         self.report.unit = order.unit
-        cards = self.register(_thinned(order, self.every))
+        paths = list(order.steps)
+        steps = {path: order.steps[path] for path in dict.fromkeys([*paths[:: self.every], paths[-1]])}
+        cards = self.register(replace(order, steps=steps))
         return self.report if self.run_cheapest_first(cards, agreed) else None
 
     def follow(self, pause: Callable[[], bool], until: int | None = None) -> SweepReport:
@@ -320,17 +314,17 @@ class TrainingRun:
         return card
 
     def _name(self, path: Path, cards: Mapping[str, ModelCard]) -> str:
-        """Return the run's name with the file's; if another file has it, with a number."""
+        """Return the run's name with the file's. Raise BenchError if a card of another file has it."""
         inside = self._inside(path).rpartition("checkpoints/")[2]  # without the folders of Lightning
         name = f"{self.run}-{_plain(inside.removesuffix(path.suffix))}"[:180]
-        for candidate in chain((name,), (f"{name}-{n}" for n in count(2))):
-            card = cards.get(candidate)
-            own = card is not None and card.checkpoint is not None and card.checkpoint.run == self.run
-            if card is None or (not own and card.weights in _files_of(_whole(path, self.arch))):
-                break
-            if own and not Path(card.weights or "").exists():  # the file was moved
-                break
-        return candidate
+        card = cards.get(name)
+        own = card is not None and card.checkpoint is not None and card.checkpoint.run == self.run
+        # The run may have been moved, and a card may have been made of this file before.
+        if card is None or (own and not Path(card.weights or "").exists()):
+            return name
+        if own or card.weights not in _files_of(_whole(path, self.arch)):
+            raise BenchError(f"the model '{name}' is of {card.weights}: rename the file, or name the run with --name")
+        return name
 
     def _given(self) -> dict[str, Any]:
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.given.items() if v is not None}
@@ -410,12 +404,6 @@ def _said(card: ModelCard) -> dict[str, Any]:
     kwargs = tuple(f"{name}={value}" for name, value in card.options.get("kwargs", {}).items())
     kept = {name: card.options.get(name) for name in ("key", "ignore", "output")}
     return said | kept | {"arch_option": kwargs} | fields
-
-
-def _thinned(order: Placed, every: int) -> Placed:
-    paths = list(order.steps)
-    kept = {*paths[::every], *paths[-1:]}
-    return replace(order, steps={path: order.steps[path] for path in paths if path in kept})
 
 
 def _stamp(path: Path) -> Stamp | None:

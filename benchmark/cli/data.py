@@ -218,13 +218,9 @@ def stylize(
     style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")],
     name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
     cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False,
-    strength: Annotated[
-        float, Option("Apply the style with this strength.", "--strength", "--alpha", least=0, most=1)
-    ] = 1.0,
+    strength: Annotated[float, Option("Apply styles this strongly.", "--strength", "--alpha", least=0, most=1)] = 1.0,
     size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224,
-    crop: Annotated[
-        float, Option("Crop to this share of the shorter side; 1 suits square images.", least=0.01, most=1)
-    ] = 0.875,
+    crop: Annotated[float, Option("Crop to this share of the shorter side (1: no crop).", least=0.01, most=1)] = 0.875,
     seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0,
     limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None,
     role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None,
@@ -268,9 +264,7 @@ def doctor(
     *,
     device: Annotated[str, Option("Check this device instead: numbers, speed, memory.", metavar="DEVICE")] = "",
     model: Annotated[str, Option("Time this network (with --device).", metavar="MODEL")] = "",
-    json_file: Annotated[
-        Path | None, Option("Write the figures to this file (with --device).", "--json", kind="new file")
-    ] = None,
+    json_file: Annotated[Path | None, Option("Write figures here (with --device).", "--json", kind="new file")] = None,
     db: Db = None,
 ) -> int:
     """Show what is installed, where it is, what is missing.

@@ -33,9 +33,7 @@ def export(
             without=("by", "unseen_only", "format", "every_score", "trials_of", "output"),
         ),
     ] = None,
-    experiment: Annotated[
-        str | None, Option("Write an experiment's YAML, images and answers to the .tar.gz of --output.", metavar="NAME")
-    ] = None,
+    experiment: Annotated[str | None, Option("Write an experiment to the .tar.gz of --output.", metavar="NAME")] = None,
     **asked: Any,
 ) -> None:
     if experiment is not None:

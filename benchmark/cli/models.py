@@ -85,9 +85,7 @@ def models(pattern: str | None) -> None:
 
 @command(api.register)
 def register(
-    file: Annotated[
-        str | None, Option("Register this file; alone, it is named after itself.", without=("weights",))
-    ] = None,
+    file: Annotated[str | None, Option("Register this file (alone: under its own name).", without=("weights",))] = None,
     **asked: Any,
 ) -> int:
     if file is not None:

@@ -21,12 +21,8 @@ report = result_of(site.report)(lambda built: echo_line(f"{built.start}: {built.
 @command(figures.plot)
 def plot(
     *,
-    out: Annotated[
-        Path | None, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")
-    ] = None,
-    column: Annotated[
-        Literal["single", "double"], Option("Choose a width of one or two columns: 85 or 180 mm.")
-    ] = "double",
+    out: Annotated[Path | None, Option("Write this .svg, .pdf or .png file.", "--out", "-o", kind="new file")] = None,
+    column: Annotated[Literal["single", "double"], Option("Choose a width of 85 or 180 mm.")] = "double",
     **asked: Any,
 ) -> None:
     """Draw one figure for a paper, as SVG, PDF or PNG.
@@ -48,12 +44,8 @@ def ask(
     *,
     out: Path | None,
     served: bool,
-    answers: Annotated[
-        Path | None, Option("Keep the answers in this folder (with --serve).", kind="new folder")
-    ] = None,
-    host: Annotated[
-        str, Option("Listen on this host; 0.0.0.0 admits holders of the token (with --serve).")
-    ] = "127.0.0.1",
+    answers: Annotated[Path | None, Option("Keep answers in this folder (with --serve).", kind="new folder")] = None,
+    host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits others by token (with --serve).")] = "127.0.0.1",
     port: Annotated[int, Option("Listen on this port; 0 is any free one (with --serve).", least=0, most=65535)] = 8000,
     **asked: Any,
 ) -> None:

@@ -36,23 +36,15 @@ Quiet = Annotated[bool, Option("Show no progress.", "--quiet", "-q")]
 
 @command(api.run)
 def run(
-    what: Annotated[
-        Sequence[str], Option("Models by name, checkpoints, or folders of timm.", metavar="[PATH_OR_NAME]...")
-    ] = (),
+    what: Annotated[Sequence[str], Option("Names, checkpoints, or folders of timm.", metavar="[PATH_OR_NAME]...")] = (),
     *,
     models: str,
-    arch: Annotated[
-        str, Option("Use this architecture for a checkpoint given by path.", "--arch", metavar="SOURCE:NAME")
-    ] = "",
-    labels: Annotated[
-        str | None, Option("Use these labels for a checkpoint given by path.", "--labels", metavar="SPACE|FILE")
-    ] = None,
+    arch: Annotated[str, Option("Use this architecture for a path.", "--arch", metavar="SOURCE:NAME")] = "",
+    labels: Annotated[str | None, Option("Use these labels for a path.", "--labels", metavar="SPACE|FILE")] = None,
     convert: Annotated[bool, Option("Write a readable file beside one of another format.")] = False,
     dry_run: Annotated[bool, Option("Show the plan and its cost; run nothing.")] = False,
     print_array: Annotated[Literal["slurm"] | None, Option("Print a script that submits the plan.")] = None,
-    tasks: Annotated[
-        int, Option("Split the plan into this many tasks (with --print-array).", least=1, most=10_000)
-    ] = 8,
+    tasks: Annotated[int, Option("Split it into this many tasks (with --print-array).", least=1, most=10_000)] = 8,
     fetch: Annotated[bool, Option("Fetch missing stimuli that may be fetched, without asking.")] = False,
     strict: Annotated[bool, Option("End with exit code 3 if a suite does not apply to a model.")] = False,
     yes: Yes = False,

@@ -49,9 +49,7 @@ def new_package(
     name: Annotated[str, Option("Name the package.")],
     *,
     kind: Annotated[Kind, Option("Choose what the package contains.")] = "suite",
-    out: Annotated[
-        Path, Option("Write NAME/ into this folder (default: the working folder).", kind="new folder")
-    ] = Path(),
+    out: Annotated[Path, Option("Write NAME/ into this folder (default: here).", kind="new folder")] = Path(),
 ) -> None:
     """Write a plug-in package that passes its own tests.
 

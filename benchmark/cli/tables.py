@@ -117,13 +117,8 @@ def consistency(
     observers: tuple[str, ...],
     experiment: str | None,
     *,
-    matrix: Annotated[
-        bool, Option("Show all pairs of the observers named, or of all observers.", without=("ranks",))
-    ] = False,
-    ranks: Annotated[
-        bool,
-        Option("Show the published rankings by human-likeness and OOD accuracy.", without=("observers", "experiment")),
-    ] = False,
+    matrix: Annotated[bool, Option("Show all pairs of those named, or of all.", without=("ranks",))] = False,
+    ranks: Annotated[bool, Option("Rank by likeness and OOD accuracy.", without=("observers", "experiment"))] = False,
 ) -> None:
     if ranks:
         boards = [b for b in api.rank(leaderboard) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
@@ -191,9 +186,7 @@ def compare(
     *,
     images: Annotated[bool, Option("Print the images that only one of them answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
-    recipes: Annotated[
-        bool, Option("Compare recipes A and B over networks and images.", without=("images", "measures"))
-    ] = False,
+    recipes: Annotated[bool, Option("Compare recipes A and B over networks.", without=("images", "measures"))] = False,
     mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> None:
     if recipes:
