@@ -18,7 +18,6 @@ from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
 from benchmark.failures import CardError, StimuliError, unknown_name
-from benchmark.identity import environment_record
 from benchmark.plugins import find_suites, suite_entries
 from benchmark.settings import Settings
 from benchmark.stats import wilson
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from registry.determinism_checks import Check
-    from registry.heads import Fitted, Head, Kind
+    from registry.heads import Head, Kind
     from registry.model import LoadedModel
     from registry.simulated import IdealObserver
 
@@ -50,9 +49,7 @@ WORLD, WORLD_COUNT = "world", 1600
 _BATCH = 64  # fixed: the features of an image do not depend on what the user's machine takes at once
 
 
-def models(
-    pattern: Annotated[Names | None, Option("Show these models: names or globs (default: all).")] = None,
-) -> list[ModelCard]:
+def models(pattern: Annotated[Names | None, Option("Names or globs (default: all).")] = None) -> list[ModelCard]:
     """List model cards with their weights and recipes.
 
     The list shows built-in and registered cards, and whether their weights are on disk."""
@@ -106,21 +103,20 @@ def register(
     known = stated(**said)
     name, path = name_and_weights(name, None if weights is None else str(weights), arch)
     training = tuple(known.pop("training", ()))
-    if probe is None:
-        if (head, limit, device) != ("linear", None, "auto"):
-            raise CardError("--head, --limit and --device need --probe.")
-        shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
-        trial = partial(registration_checks, **shown)
-        asked = {"replaces": replace, "options": own, "training": training, "trial": trial, **known}
-        if verify is not None:
-            from benchmark.api.verification import verify as compare
+    if probe is not None:
+        if own or training or (check, verify) != (None, None) or "output" in known:
+            names = "--training, --templates, --threshold, --check, --verify or --output"
+            raise CardError(f"--probe cannot be combined with {names}.")
+        return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
+    if (head, limit, device) != ("linear", None, "auto"):
+        raise CardError("--head, --limit and --device need --probe.")
+    shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
+    known |= {"trial": partial(registration_checks, **shown)}
+    if verify is not None:
+        from benchmark.api.verification import verify as compare
 
-            asked["verify"] = partial(compare, script=str(verify), **shown)
-        return register_card(name, arch, path, **asked)
-    if own or training or (check, verify) != (None, None) or "output" in known:
-        names = "--training, --templates, --threshold, --check, --verify or --output"
-        raise CardError(f"--probe cannot be combined with {names}.")
-    return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
+        known["verify"] = partial(compare, script=str(verify), **shown)
+    return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
 
 
 def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
@@ -133,19 +129,17 @@ def register_card(name: str, arch: str, weights: str | None = None, **options: A
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
     """Rename a registered model and score its stored trials under the new name."""
+    from benchmark.api.imports import recorded
+
     settings = read_settings(db)
     card = rename_card(name, new, settings.cards)
     with open_store(settings.db) as store:
-        rows = [row for row in store.observers(names={name}) if row.kind == "network"]
-        if not rows:
-            return card
-        (known,) = rows
-        run = store.begin_run(f"bench models rename {name} {new}", environment_record("none", 1))
-        who = Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
-        row = store.put_observer(who)
-        for suite in suites_with_scores(store):
-            Scorer(store=store, run=run, suite=suite).own(name, owner=row)
-        store.end_run(run, "done")
+        for known in (row for row in store.observers(names={name}) if row.kind == "network"):
+            with recorded(store, f"bench models rename {name} {new}") as run:
+                who = Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
+                row = store.put_observer(who)
+                for suite in suites_with_scores(store):
+                    Scorer(store=store, run=run, suite=suite).own(name, owner=row)
     return card
 
 
@@ -178,8 +172,7 @@ def named_or_registered(
     whole = path.resolve()
     inside = {str(whole), *conversions(whole), *(str(file) for file in whole.glob("*") if whole.is_dir())}
     for card in cards.values():
-        alike = kind in FAMILIES and card.arch.startswith(f"{kind}:")
-        fits = alike or wanted in ("", card.arch)
+        fits = wanted in ("", card.arch) or (kind in FAMILIES and card.arch.startswith(f"{kind}:"))
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
     trial = partial(registration_checks, folder=None, settings=settings)
@@ -187,12 +180,12 @@ def named_or_registered(
     try:
         card, checks = register_card(name, arch, str(path), labels=labels, convert=convert, trial=trial)
     except BenchError as error:
-        remedy, given = error.remedy, {"--arch": arch, "--labels": labels, "--weights": str(path)}
-        if not {*remedy.lacking} & {"--arch", "--labels", "--convert"} and remedy.lacking and not remedy.before:
+        lacking = error.remedy.lacking
+        if lacking and not {*lacking} & {"--arch", "--labels", "--convert"} and not error.remedy.before:
             # `bench run` takes no other option of a registration; what is registered it finds by its file.
+            given = {"--arch": arch, "--labels": labels or "", "--weights": str(path)}
             words = [word for pair in given.items() if pair[1] for word in pair]
-            line = completed(["bench", "register", name, *map(str, words)], remedy.lacking)
-            error.remedy = Remedy(before=tuple(line))
+            error.remedy = Remedy(before=tuple(completed(["bench", "register", name, *words], lacking)))
         raise
     return card.name, checks
 
@@ -231,63 +224,49 @@ def _fit_probe(
     **given: Any,
 ) -> tuple[ModelCard, list[Check]]:
     """Fit a head to features of a frozen backbone (a name or an architecture) and register it; or write nothing."""
-    import torch
-
     from benchmark.engine.device_choice import choose_device
     from registry.families.family import labels_of_folders, require_classes
-    from registry.heads import Head, fit, write_head
+    from registry.heads import write_head
     from registry.loading import load_network
-    from registry.register import CardFolder, admit, backbone_card, require_free
+    from registry.register import UNTRAINED, CardFolder, admit, backbone_card, require_free
 
     settings = read_settings()
     folder = CardFolder(cards=settings.cards, place=settings.place, replaces=replaces)
     require_free(name, folder)
     if ":" in backbone or weights is not None:
-        arch = backbone if ":" in backbone else ""
-        own, rows = backbone_card(name, arch, weights, shelf=folder, **given)
+        own, rows = backbone_card(name, backbone if ":" in backbone else "", weights, shelf=folder, **given)
     elif given:
         raise CardError(f"'{backbone}' is registered with its input and weights: leave out options of an architecture.")
     else:
         own, rows = one_card(backbone, settings), []
     stimuli = _training_set(train, limit, settings)
-    categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
-    classes = tuple(categories.tolist())
     if labels:
-        require_classes(set(classes), str(labels))
+        require_classes({*stimuli.labels["category"].tolist()}, str(labels))
     model = load_network(own, settings.place, device=choose_device(device), bare=True)
-    fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(classes))
-    head = Head(
-        weight=fitted.weight,
-        bias=fitted.bias,
-        kind=kind,
-        classes=classes,
-        trained_on=stimuli.digest,
-        backbone=model.digest,
-        images=len(stimuli),
-    )
+    head, findings = _head(model, stimuli, kind, settings)
     # Classes outside the known label spaces get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
-    known, order, _ = labels_of_folders(classes, space, expanded(train), settings.cards)
+    known, order, _ = labels_of_folders(head.classes, space, expanded(train), settings.cards)
     head = head.ordered(order)
     file = head_file(name, head.digest, settings.cards)
     write_head(head, file)
-    about = f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}"
-    draft = _with_head(own, head, file).model_copy(update={"name": name, "labels": known, "description": about})
+    tags = ["random-features" if tag == UNTRAINED else tag for tag in own.training]
+    new = {
+        "name": name,
+        "labels": known,
+        "description": f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}",
+        "sha256": None,
+        "training": tuple(dict.fromkeys([*tags, f"probe({kind})"])),
+        "reported": (),
+        "options": {**own.options, "head": str(file), "trained_on": head.trained_on},
+    }
+    draft = own.model_copy(update=new)
     try:
         is_stated = name != own.name or draft.preprocess is None or draft.preprocess.fixed_size
-        return admit(draft, [*rows, *_findings(stimuli, head, fitted)], folder, size_is_stated=is_stated)
+        return admit(draft, [*rows, *findings], folder, size_is_stated=is_stated)
     except BaseException:
         remove_unnamed([file], settings.cards)
         raise
-
-
-def _with_head(backbone: ModelCard, head: Head, file: Path) -> ModelCard:
-    from registry.register import UNTRAINED
-
-    tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
-    training = tuple(dict.fromkeys([*tags, f"probe({head.kind})"]))
-    options = {**backbone.options, "head": str(file), "trained_on": head.trained_on}
-    return backbone.model_copy(update={"sha256": None, "training": training, "reported": (), "options": options})
 
 
 def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
@@ -298,6 +277,34 @@ def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
         raise StimuliError(f"--probe {train}: folder not found. Expected a folder per class inside it, or '{WORLD}'.")
     entry = Entry(name=folder.resolve().name, role="training", space="probe", layout="class-folder")
     return open_folder(entry, folder.resolve(), settings, limit)
+
+
+def _head(model: LoadedModel, stimuli: Stimuli, kind: Kind, settings: Settings) -> tuple[Head, list[Check]]:
+    """Return a head for the categories of the stimuli, and lines on how it was fitted."""
+    import torch
+
+    from registry.determinism_checks import Check
+    from registry.heads import Head, fit
+
+    categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
+    fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(categories))
+    head = Head(
+        weight=fitted.weight,
+        bias=fitted.bias,
+        kind=kind,
+        classes=tuple(categories.tolist()),
+        trained_on=stimuli.digest,
+        backbone=model.digest,
+        images=len(stimuli),
+    )
+    held = "none: every class has fewer than five images"
+    if fitted.held:
+        low, high = wilson(fitted.right, fitted.held)
+        held = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images correct"
+        held += f", penalty {fitted.penalty:g} chosen on them" if fitted.penalty else ""
+    known = f"{len(stimuli)} images of {len(categories)} classes, {stimuli.digest[:12]}"
+    said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}
+    return head, [Check(name=name, ok=True, detail=text) for name, text in said.items()]
 
 
 def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:
@@ -322,16 +329,3 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
     features = torch.cat(parts)
     write_whole(path, save({"features": features}))
     return features
-
-
-def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
-    from registry.determinism_checks import Check
-
-    held = "none: every class has fewer than five images"
-    if fitted.held:
-        low, high = wilson(fitted.right, fitted.held)
-        held = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images correct"
-        held += f", penalty {fitted.penalty:g} chosen on them" if fitted.penalty else ""
-    known = f"{len(stimuli)} images of {len(head.classes)} classes, {stimuli.digest[:12]}"
-    said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}
-    return [Check(name=name, ok=True, detail=text) for name, text in said.items()]
