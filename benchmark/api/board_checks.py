@@ -155,7 +155,7 @@ class _Checker:
                 words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
                 if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
                     self.found(place, "refused", "its verdict is not what the scores give")
-            self.found(place, "refused", *made.different, *made.refused, *made.conflicts)
+            self.found(place, "refused", *made.different, *made.refused)
             self.found(place, "person", *made.left_out)
             self.found(place, "note", *made.notes)
             read_attestations(folder, stated)

@@ -1,31 +1,28 @@
 """Import another laboratory's leaderboard. Scores whose trials are in the document are computed again; scores without
-trials are stored as reported, under names of their own."""
+trials are stored as reported."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.document_trials import (
-    Subject,
     bring_in,
     different_scores,
     score_documented,
     scored_together,
     staged,
     stimuli_of,
-    subject_of,
     with_trials,
 )
 from benchmark.api.imports import recorded, score_again
 from benchmark.api.options import Db, Option, command_line
-from benchmark.contracts import Observer, Score, Suite
+from benchmark.contracts import Suite
 from benchmark.display import printable
+from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.failures import ScoresError
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.leaderboard_document import (
@@ -35,20 +32,17 @@ from benchmark.leaderboard.leaderboard_document import (
     read_leaderboard_document,
 )
 from benchmark.leaderboard.lineage import NETWORKS
-from benchmark.stimuli.published_sources import check_source
-from benchmark.store import IMPORTED_KINDS, ScoreRow, ScoreSet, StimuliNote, Store, open_store
+from benchmark.stimuli.published_sources import ObserverName, check_source
+from benchmark.stimuli.score_tables import ReportedScore
+from benchmark.store import IMPORTED_KINDS, Store, open_store
 from benchmark.store.rows import fault
 from benchmark.variables import read_settings
-from registry.files import digest_data
+from registry.user_errors import foreign
 
-#: Beginning of the flag of a score without trials in this leaderboard.
-FLAG = "imported: "
 #: Fields of a foreign card that are shown; the whole card is kept beside them, for the words that register it.
 TEXTS = ("arch", "family", "license", "paper", "description")
 NUMBERS = ("parameters", "year")
 TAGS = 40  # of a recipe
-
-ScoresBySet = Mapping[int, Sequence[ExportedScore]]
 
 
 @dataclass(kw_only=True)
@@ -56,16 +50,13 @@ class LeaderboardReport:
     """The outcome of an import."""
 
     source: str
-    observers: list[str] = field(default_factory=list)  # names of observers with new reported scores
-    scores: int = 0  # new scores without trials
-    known: int = 0  # scores without trials that were stored already
     trials: dict[str, int] = field(default_factory=dict)  # observer -> new trials
     scored: int = 0  # score sets computed from these trials
     different: list[str] = field(default_factory=list)  # scores of the document that its trials do not give
     refused: list[str] = field(default_factory=list)  # observers whose trials were refused
-    conflicts: list[str] = field(default_factory=list)  # with any, nothing is imported
     left_out: list[str] = field(default_factory=list)  # scores of suites that are not installed
     notes: list[str] = field(default_factory=list)
+    reported: ScoresReport = field(default_factory=ScoresReport)  # scores without trials
 
 
 def import_leaderboard(
@@ -78,9 +69,8 @@ def import_leaderboard(
 
     `bench export --scores -o FILE.json` writes the document, `bench export --bundle FILE.zip` one with a page. Its
     trials are scored again, and scores that they do not give are listed. An observer with the name or identity of one
-    of yours is refused unless its answers are equal. Scores without trials are stored as reported scores of "NAME
-    (SOURCE)"; if one contradicts a stored number, nothing is imported. Exit code 3 means that something differs, was
-    refused or was left out."""
+    of yours is refused unless its answers are equal. Scores without trials are stored as `bench import scores` stores
+    them: reported by SOURCE. Exit code 3 means that something differs, was refused or was left out."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
@@ -95,12 +85,12 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
     # Everything is looked at before anything is written.
     _check_numbers(path, document, suites)
     _check_stimuli(store, document)
-    by_observer = _scores_by_observer(document, suites, report)
-    placed = {*chain(*by_observer.values())}
+    scores = _scores_for(document, suites, report)
+    placed = {score.score_set for score in scores}
     answered = {key: scored for key, scored in with_trials(document).items() if key in placed}
-    alone = {name: {key: sets[key] for key in sets.keys() - answered.keys()} for name, sets in by_observer.items()}
-    new = list(_new_scores(store, document, alone, report))
-    if report.conflicts or not (new or answered):
+    with foreign("leaderboard document", path, ScoresError, "A name or a remark is not plain text."):
+        alone = list(_without_trials(document, (s for s in scores if s.score_set not in answered), known_as))
+    if not (alone or answered):
         return report
     runs = [run.model_dump(mode="json") for run in document.runs]
     origin = {"source": known_as, "program": document.program, "runs": runs}
@@ -111,20 +101,16 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
             ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
             report.scored = score_documented(store, run, scored_together(document, answered, ids))
             report.scored += score_again(store, run, ",".join(sorted({s.suite for s in answered.values()}))).new_sets
-        made = [score for sets in by_observer.values() for key in sets.keys() & answered for score in sets[key]]
-        older = {
-            (score.suite, score.version)
-            for score in made
-            if score.suite in suites and score.version < suites[score.suite].version
-        }
+        made = [score for score in scores if score.score_set in answered]
+        newest = {name: suite.version for name, suite in suites.items()}
+        older = {(s.suite, s.version) for s in made if s.version < newest.get(s.suite, 0)}
         report.notes += [
-            f"{suite}: scored by version {version} there, made again from the trials by version "
-            f"{suites[suite].version} here"
+            f"{suite}: scored by version {version} there, made again from the trials by version {newest[suite]} here"
             for suite, version in sorted(older)
         ]
         current = [score for score in made if (score.suite, score.version) not in older]
         report.different += different_scores(store, current, answered)
-        _write(store, run, document, new, report)
+        report.reported = put_reported_scores(alone, store, run)
     return report
 
 
@@ -154,11 +140,9 @@ def _check_stimuli(store: Store, document: Document) -> None:
             )
 
 
-def _scores_by_observer(
-    document: Document, suites: Mapping[str, Suite], report: LeaderboardReport
-) -> Mapping[str, ScoresBySet]:
-    """Return observer -> score set -> the scores that this leaderboard can hold; report the others."""
-    kept: dict[str, dict[int, list[ExportedScore]]] = defaultdict(lambda: defaultdict(list))
+def _scores_for(document: Document, suites: Mapping[str, Suite], report: LeaderboardReport) -> list[ExportedScore]:
+    """Return the scores that this leaderboard can hold; report the others."""
+    kept: list[ExportedScore] = []
     dropped: Counter[str] = Counter()
     of_maps = 0
     for score in document.scores:
@@ -166,14 +150,12 @@ def _scores_by_observer(
         if score.suite != REPORTED and suite is None:
             dropped[f"the suite '{score.suite}' is not installed"] += 1
         elif suite is not None and score.version > suite.version:
-            dropped[
-                f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed: update "
-                "gestaltbench"
-            ] += 1
+            what = f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed"
+            dropped[f"{what}: update gestaltbench"] += 1
         elif suite is not None and score.condition in suite.references:
             of_maps += 1  # of no observer: they depend on the stimuli alone
         else:
-            kept[score.observer][score.score_set].append(score)
+            kept.append(score)
     report.left_out += [f"{count} scores: {why}" for why, count in dropped.items()]
     if of_maps:
         report.notes.append(f"skipped {of_maps} scores of reference maps: each leaderboard computes its own")
@@ -189,72 +171,18 @@ def _scores_by_observer(
     return kept
 
 
-def _new_scores(
-    store: Store, document: Document, by_observer: Mapping[str, ScoresBySet], report: LeaderboardReport
-) -> Iterator[tuple[ExportedObserver, ScoresBySet]]:
-    """Yield networks with their score sets that are not yet stored completely; report conflicts."""
-    here = {row.name: row for row in store.observers()}
-    stored: dict[str, dict[Subject, ScoreRow]] = defaultdict(dict)
-    for row in store.latest_scores():
-        stored[row.observer][subject_of(row)] = row
-    for observer in document.observers:
-        if observer.kind not in NETWORKS or observer.name not in by_observer:
-            continue
-        own, name = here.get(observer.name), joined_name(observer.name, report.source)
-        same = own is not None and (own.kind, own.identity) == (observer.kind, observer.identity)
-        before = here.get(name)
-        if before is not None and before.identity != _identity(observer, report.source):
-            theirs = before.card.get("exported", {}).get("identity") or before.identity
-            report.conflicts.append(
-                f"{name} is another network in this leaderboard (identity {theirs[:12]}, in the document "
-                f"{observer.identity[:12]})"
-            )
-            continue
-        held = [stored[name], *([stored[observer.name]] if same else [])]
-        sets = by_observer[observer.name]
-        answers = {key: [[_known(score, rows) for rows in held] for score in sets[key]] for key in sets}
-        clashes = (known for each in answers.values() for known in chain(*each) if isinstance(known, str))
-        if clash := next(clashes, ""):
-            report.conflicts.append(f"{observer.name}: {clash}")
-            continue
-        known = {key: sum(True in each for each in answers[key]) for key in sets}
-        new = {key: scores for key, scores in sets.items() if known[key] < len(scores)}
-        report.known += sum(known.values())
-        report.scores += sum(len(scores) - known[key] for key, scores in new.items())
-        if new:
-            if own is not None and not same:
-                report.notes.append(f"{observer.name} differs from your network of that name; it is stored as {name}")
-            yield observer, new
-
-
-def _write(
-    store: Store,
-    run: str,
-    document: Document,
-    new: Sequence[tuple[ExportedObserver, ScoresBySet]],
-    report: LeaderboardReport,
-) -> None:
-    notes = {one.digest: one.model_dump(mode="json", include={*StimuliNote._fields}) for one in document.stimuli}
-    sets = {one.id: one.model_dump() for one in document.score_sets}
-    numbers = {field.name for field in fields(Score)} - {"flags"}
-    own = ("suite", "version", "space", "code", "stimuli")
-    for observer, scores_of in new:
-        name = joined_name(observer.name, report.source)
-        used = sorted({score.stimuli for scores in scores_of.values() for score in scores})
-        card = foreign_card(observer, document.program, report.source)
-        card |= {"source": report.source, "named": observer.name}
-        card["exported"] |= {"stimuli": [notes[digest] for digest in used if digest in notes]}
-        who = Observer(name=name, kind=REPORTED, identity=_identity(observer, report.source), card=card)
-        row = store.put_observer(who)
-        report.observers.append(name)
-        for key, scores in scores_of.items():
-            target = ScoreSet(observer=row, keys=sets[key]["observations"], **{name: sets[key][name] for name in own})
-            marked = []
-            for score in scores:
-                how = f", run as {score.policy}" if score.policy else ""
-                flags = (*score.flags, f"{FLAG}scores of {report.source}{how}, no trials here")
-                marked.append(Score(**score.model_dump(include=numbers), flags=flags))
-            store.put_scores(run, target, marked)
+def _without_trials(document: Document, scores: Iterable[ExportedScore], source: str) -> Iterator[ReportedScore]:
+    """Yield the numbers of networks as scores that `source` reports."""
+    networks = {row.name: row for row in document.observers if row.kind in NETWORKS}
+    for score in scores:
+        if score.value is not None and score.observer in networks:
+            card, name = networks[score.observer].card, score.observer
+            if score.suite == REPORTED:  # there, too: "vit (robustbench, reported)"
+                name = f"{card.get('named', name)} of {card.get('source', 'others')}"
+            plain = score.model_dump(include={"metric", "value", "low", "high", "level", "method", "n", "condition"})
+            remarks = (*score.flags, *([f"run as {score.policy}"] if score.policy else ()))
+            suite = score.role if score.suite == REPORTED else score.suite
+            yield ReportedScore(observer=ObserverName(source, name), suite=suite, remarks=remarks, **plain)
 
 
 def foreign_card(observer: ExportedObserver, program: str, source: str) -> dict[str, Any]:
@@ -268,25 +196,3 @@ def foreign_card(observer: ExportedObserver, program: str, source: str) -> dict[
         card["training"] = tags[:TAGS]
     origin = {"kind": observer.kind, "identity": observer.identity, "program": program}
     return {**card, "exported": {**origin, "card": dict(theirs)}}
-
-
-def joined_name(name: str, source: str) -> str:
-    """Return "net (lab)" for "net", and "net (tables; lab)" for "net (tables)"."""
-    return f"{name[:-1]}; {source})" if name.endswith(")") and " (" in name else f"{name} ({source})"
-
-
-def _identity(observer: ExportedObserver, source: str) -> str:
-    return digest_data([REPORTED, source, observer.name, observer.kind, observer.identity])
-
-
-def _known(score: ExportedScore, held: Mapping[Subject, ScoreRow]) -> bool | str:
-    """Return whether a score is stored already; a text if another number is stored for the same subject and policy."""
-    row = held.get(subject_of(score))
-    if row is None or (row.policy and score.policy and row.policy != score.policy):
-        return False
-    same = attrgetter("value", "low", "high", "level", "method", "n", "excluded", "reason")
-    flags = (tuple(flag for flag in one.flags if not flag.startswith(FLAG)) for one in (row, score))
-    if same(row) == same(score) and next(flags) == next(flags):
-        return True
-    where = f" ({score.condition})" if score.condition else ""
-    return f"{score.suite} {score.metric}{where} is {score.value} in the document and {row.value} here"

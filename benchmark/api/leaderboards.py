@@ -87,13 +87,8 @@ def require_observer(store: Store, observer: str) -> None:
 
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
-    """Return notes on the stimulus sets of the leaderboard and of imported leaderboards, by digest."""
-    theirs = {
-        note["digest"]: StimuliNote(**note)
-        for row in store.observers(kinds=("reported",))
-        for note in row.card.get("exported", {}).get("stimuli", ())
-    }
-    return theirs | {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
+    """Return notes on the stimulus sets of the leaderboard, by digest."""
+    return {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,7 @@ def import_trials(report: ImportReport) -> int:
     return 3 if report.unfit else 0
 
 
-@result_of(api.import_scores, "scores")
-def import_scores(report: ScoresReport) -> None:
+def _say_scores(report: ScoresReport) -> None:
     echo_lines(report.notes)
     changed = f", {report.changed} have another value now" if report.changed else ""
     echo_line(
@@ -79,26 +78,20 @@ def import_scores(report: ScoresReport) -> None:
     )
 
 
+import_scores = result_of(api.import_scores, "scores")(_say_scores)
+
+
 @result_of(api.import_leaderboard, "leaderboard")
 def import_leaderboard(report: LeaderboardReport) -> int:
     echo_lines(report.notes)
     echo_lines(report.left_out, "left out: ", err=True)
     echo_lines(report.different, "differs: ", err=True)
     echo_lines(report.refused, "refused: ", err=True)
-    echo_lines(report.conflicts, "conflict: ", err=True)
-    if report.conflicts:
-        echo_line(
-            "nothing was imported: find out which number is correct, or keep both with another --source NAME", err=True
-        )
-        return 3
-    if report.trials or not (report.observers or report.known):
+    if report.trials or not report.reported.observers:
         trials, sets = counted(sum(report.trials.values()), "trial"), counted(report.scored, "score set")
         echo_line(f"{trials} of {counted(len(report.trials), 'observer')} imported and scored: {sets}")
-    if report.observers or report.known:
-        echo_line(
-            f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'network')} imported as reported "
-            f"from {report.source} (another name: --source NAME), {report.known} were already here"
-        )
+    if report.reported.observers:
+        _say_scores(report.reported)
     return 3 if report.left_out or report.different or report.refused else 0
 
 

@@ -242,7 +242,9 @@ def put_reported_scores(scores: Iterable[ReportedScore], store: Store, run: str)
         report.observers.append(name)
         held = before.get(name, {})
         report.known += sum(held.get(key) == score for key, score in new.items())
-        report.changed += sum(key in held and held[key] != score for key, score in new.items())
+        changed = [key for key, score in new.items() if key in held and held[key] != score]
+        report.changed += len(changed)
+        report.notes += [f"{name}: {key[1]} was {held[key].value}, is {new[key].value} now" for key in changed[:3]]
         report.scores += len(new.keys() - held.keys())
         merged = [score for _, score in sorted({**held, **new}.items())]
         card, identity = _described(observer), digest_data([REPORTED, *observer])

@@ -71,7 +71,7 @@ def test_there_and_back_every_score_is_made_again_once_and_the_same(document, bo
     report = board(document)
     assert len(scored) == 4  # two outcomes, and a look at the stored trials of each
     assert report.trials == {"ideal-shape": 48, "ideal-texture": 48} and report.scored == 2
-    assert not (report.different or report.refused or report.left_out or report.observers)
+    assert not (report.different or report.refused or report.left_out or report.reported.observers)
     after = api.document(api.Selection("mine.db")).model_dump(mode="json")
     for part, key in (("scores", "metric"), ("observations", "key"), ("chunks", "payload"), ("stimuli", "digest")):
         rows = [[{**row, "score_set": 0} for row in plain[part]] for plain in (document, after)]

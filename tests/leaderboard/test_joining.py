@@ -62,67 +62,44 @@ def changed(path, change):
     return path
 
 
-def numbers(document, rename=lambda name: name):
-    """Every score without what an import adds: names, the remark, ids."""
-    return sorted(
-        (
-            rename(one.observer), one.suite, one.version, one.space, one.metric, one.condition, one.role, one.stimuli,
-            str((one.value, one.low, one.high, one.level, one.method, one.n, one.excluded, one.reason)),
-            tuple(flag for flag in one.flags if not flag.startswith("imported: ")),
-        )
-        for one in document.scores
-    )  # fmt: skip
+def numbers(db, suite="cue-conflict"):
+    """Observer -> its reported shape bias, or another headline."""
+    (board,) = api.reported(api.Selection(db), suite)
+    return {row.observer: row.cells["shape_bias" if suite == "cue-conflict" else board.by].value for row in board.rows}
 
 
 @pytest.mark.slow
-def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
-    report = api.import_leaderboard(lab, db="mine.db")
-    before, after = api.document(api.Selection("lab.db")), api.document(api.Selection("mine.db"))
-    assert (report.scores, report.known, report.conflicts) == (len(before.scores), 0, [])
-    assert numbers(after, lambda name: name.removesuffix(" (lab)")) == numbers(before)
-    assert {one.kind for one in after.observers} == {"reported"}
-    for rows, names in (("score_sets", "suite version code stimuli observations"), ("stimuli", "digest name n")):
-        theirs, ours = ([[getattr(row, n) for n in names.split()] for row in getattr(d, rows)] for d in (before, after))
-        assert sorted(theirs, key=str) == sorted(ours, key=str)
-    with open_store("mine.db", write=False) as store:
-        facts = store.provenance(store.latest_scores()[0].set_id)
-    (run,) = facts["environment"]["imported"]["runs"]
-    assert (run["command"], run["environment"]["packages"]) == ("bench run -m theirs", {"torch": "2"})
-    again = api.import_leaderboard(lab, db="mine.db")
-    assert (again.scores, again.known, again.observers) == (0, report.scores, [])
-    assert api.document(api.Selection("mine.db")) == after
-
-
-@pytest.mark.slow
-def test_what_is_imported_stands_beside_ones_own_with_a_remark(lab):
+def test_numbers_without_trials_are_reported_ones_with_their_provenance(lab):
     write("mine.db", ["net-0"], 7)
-    report = api.import_leaderboard(lab, db="mine.db")
-    assert report.observers == ["net-0 (lab)", "net-1 (lab)"] and not report.conflicts
-    assert "net-0 differs from your network of that name; it is stored as net-0 (lab)" in report.notes
+    report = api.import_leaderboard(lab, db="mine.db").reported
+    stated = [one for one in api.document(api.Selection("lab.db")).scores if one.value is not None]
+    assert (report.scores, report.known, report.changed) == (len(stated), 0, 0)
+    own = {one.observer: one.value for one in stated if (one.metric, one.condition) == ("shape_bias", "")}
+    assert numbers("mine.db") == {f"{name} (lab, reported)": value for name, value in own.items()}
     (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
     assert [row.observer for row in board.rows] == ["net-0"]  # a number without trials here was ranked second
-    kinds = {row.observer: row.kind for row in (*board.rows, *board.references) if row.kind != "chance"}
-    assert kinds == {"net-0": "network", "net-0 (lab)": "reported", "net-1 (lab)": "reported"}
-    remark = "imported: scores of lab, no trials here"
-    for row in (row for row in (*board.rows, *board.references) if row.observer in kinds):
-        assert (remark in row.cells["shape_bias"].flags) == (row.kind == "reported")
+    with open_store("mine.db", write=False) as store:
+        facts = store.provenance(store.latest_scores(suite="reported")[0].set_id)
+    (run,) = facts["environment"]["imported"]["runs"]
+    assert (run["command"], run["environment"]["packages"]) == ("bench run -m theirs", {"torch": "2"})
+    before = api.document(api.Selection("mine.db"))
+    assert api.import_leaderboard(lab, db="mine.db").reported.known == len(stated)
+    assert api.document(api.Selection("mine.db")) == before
+    (home := lab.with_name("mine.json")).write_text(before.model_dump_json())
+    api.import_leaderboard(home, db="third.db")
+    assert "net-1 of lab (mine, reported)" in numbers("third.db")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("db", ["lab.db", "mine.db"])
-def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench, db):
+def test_another_number_of_one_thing_is_shown(lab, bench):
     api.import_leaderboard(lab, db="mine.db")
-    before = api.document(api.Selection(db))
 
     def lower(plain):
         one = next(s for s in plain["scores"] if s["observer"] == "net-1" and s["metric"] == "shape_bias")
         one["value"], one["low"] = 0.0, 0.0
 
-    said = bench("import", "leaderboard", changed(lab, lower), "--source", "lab", "--db", db)
-    assert said.code == 3
-    assert "conflict: net-1: cue-conflict shape_bias is 0.0 in the document and 0.39" in said.err
-    assert "nothing was imported" in said.err
-    assert api.document(api.Selection(db)) == before
+    said = bench("import", "leaderboard", changed(lab, lower), "--source", "lab", "--db", "mine.db").out
+    assert "net-1 (lab, reported): shape_bias was 0.39" in said and "1 have another value now" in said
 
 
 @pytest.mark.slow
@@ -146,11 +123,9 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
     assert "version 1000000 of the suite 'cue-conflict'" in said.err
     assert "the suite 'their-own' is not installed" in said.err
     assert "skipped 1 scores of reference maps" in said.out
-    (board,) = api.rank(api.Selection("mine.db"), "cue-conflict")
-    assert [row.observer for row in board.rows] == ["mine"]  # not hidden by a card, nor by a higher version
-    (other,) = api.rank(api.Selection("mine.db"), "saliency")
-    assert {row.observer for row in other.rows} == {"mine"}
-    assert "net-1 (lab)" in {row.observer for row in other.references}
+    for suite in SUITES:
+        assert [row.observer for row in api.rank(api.Selection("mine.db"), suite)[0].rows] == ["mine"]
+    assert numbers("mine.db", "saliency").keys() == {"net-1 (lab, reported)"}
 
 
 HOSTILE = {
@@ -259,8 +234,9 @@ def test_fuzzed_documents_are_taken_or_refused_whole(theirs, home, part):
             assert scores_in(db) == 0, seed
             ended["refused"] += 1
             continue
-        ended["taken" if report.scores else "left out"] += 1
+        ended["taken" if report.reported.scores else "left out"] += 1
         api.rank(api.Selection(db))
-        assert len(api.document(api.Selection(db)).scores) == scores_in(db) >= report.scores, seed
+        api.reported(api.Selection(db))
+        assert len(api.document(api.Selection(db)).scores) == scores_in(db) >= report.reported.scores, seed
     print(f"200 documents: {dict(ended)}")
     assert ended["refused"] > 200 / 3 and ended["taken"] > 0
