@@ -34,9 +34,9 @@ from benchmark.store.rows import (
     fault,
 )
 from benchmark.store.sql import (
+    DigestTexts,
     batches,
     digest_of,
-    digest_texts,
     dump,
     fetched,
     fetched_of,
@@ -277,8 +277,14 @@ def newest_scores(connection: sa.Connection, target: ScoreSet) -> list[Score]:
 
 def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the digest of the rows of a score set, wherever they are stored."""
-    names = [column.name for column in schema.SCORES.c if column.name != "score_set"]
-    texts = digest_texts([row[name] for name in names] for row in sorted(rows, key=itemgetter("position")))
+    stated = itemgetter(*(column.name for column in schema.SCORES.c if column.name != "score_set"))
+    return _digest_of_scores([("", *stated(row)) for row in sorted(rows, key=itemgetter("position"))], DigestTexts())
+
+
+def _digest_of_scores(rows: Iterable[tuple[Any, ...]], known: DigestTexts) -> str:
+    number, texts = known.number, []
+    for row in rows:  # what surrounds the numbers is the same in all sets of a suite
+        texts += [known[row[1:5]], number(row[5]), known[row[6:7]], number(row[7]), number(row[8]), known[row[9:]]]
     return text_digest("".join(texts))
 
 
@@ -381,21 +387,19 @@ def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Colle
 
 def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
     sealed = [column for column in table.c if column.info.get("sealed", True)]
-    rows = list(fetched_of(connection, sa.select(table.c.id, *sealed), table.c.id, ids))
-    contents = digest_texts((table.name, *row[1:]) for row in rows)
-    return {row.id for row, text in zip(rows, contents, strict=True) if text_digest(text) != row.id}
+    rows, known = fetched_of(connection, sa.select(table.c.id, *sealed), table.c.id, ids), DigestTexts()
+    name = known[(table.name,)]
+    return {row.id for row in rows if text_digest("".join([name, *(known[(text,)] for text in row[1:])])) != row.id}
 
 
 def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:
     """Return the rows of each score set's scores, in their order, and the sets whose contents were altered."""
     query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids)).order_by(_SCORES.score_set, _SCORES.position)
-    by_set, sealed = defaultdict[str, list[Any]](list), defaultdict[str, list[str]](list)
-    rows = fetched(connection, query)
-    for row, text in zip(rows, digest_texts(row[1:] for row in rows), strict=True):
+    by_set, known = defaultdict[str, list[Any]](list), DigestTexts()
+    for row in map(tuple, fetched(connection, query)):
         by_set[row[0]].append(row)
-        sealed[row[0]].append(text)
     stored = fetched_of(connection, sa.select(_SETS.id, _SETS.scores), _SETS.id, ids)
-    altered = {number for number, digest in stored if text_digest("".join(sealed[number])) != digest}
+    altered = {number for number, digest in stored if _digest_of_scores(by_set[number], known) != digest}
     return by_set, altered | _broken(connection, schema.SCORE_SETS, ids)
 
 

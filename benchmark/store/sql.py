@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from math import isfinite
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -60,20 +61,23 @@ def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
     return digest_of([table.name, *(row[column.name] for column in table.c if column.info.get("sealed", True))])
 
 
-def digest_texts(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Return for each row what `digest_of` takes the digest of, for rows of texts and numbers."""
-    columns: list[Iterable[str]] = []
-    for values in zip(*rows, strict=True):  # by column, as in `fetched`
-        if str in set(map(type, values)):
-            known = {value: f"{len(part := json.dumps(value))}:{part}" for value in set(values)}
-            columns.append(map(known.__getitem__, values))
-        else:
-            columns.append([f"{len(part)}:{part}" for part in json.dumps(values)[1:-1].split(", ")])
-    return list(map("".join, zip(*columns, strict=True)))
+class DigestTexts(dict[tuple[Any, ...], str]):
+    """Values of a row -> what `digest_of` takes the digest of. Most texts of a table are those of other rows, too."""
+
+    def __missing__(self, values: tuple[Any, ...]) -> str:
+        self[values] = text = "".join(f"{len(part := json.dumps(value))}:{part}" for value in values)
+        return text
+
+    def number(self, value: float | None) -> str:
+        """Return the text of a number that hardly another row has."""
+        if type(value) is float and isfinite(value):
+            text = repr(value)  # as JSON has it, in a third of the time
+            return f"{len(text)}:{text}"
+        return self[(value,)]
 
 
 def text_digest(text: str) -> str:
-    """Return the digest of the values of a text of `digest_texts`, or of several in a row."""
+    """Return the digest of the values of a text of `DigestTexts`, or of several in a row."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
