@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
+from registry.card_files import BUILTIN_FOLDER, card_entries
 from registry.documents import field_problems, own_table, read_document, texts_in
 from registry.files import file_name, is_url, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
@@ -50,8 +51,6 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
 #: Of a number that shapes a network: depth, width, pixels.
 _LARGEST = 4096
-
-BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
 
 class _Part(BaseModel):
@@ -296,25 +295,6 @@ class CardShelf(dict[str, ModelCard]):
         self.broken: dict[str, CardError] = {}
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
-    """Return the fields of each card of a file, with its defaults; relative paths are relative to the card file."""
-    data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
-    entries, defaults = data.get("cards", [data]), data.get("defaults", {})
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in (*entries, defaults)):
-        raise CardError(f"{where}: expected 'cards': a list of cards, and 'defaults': a mapping of fields.")
-    every = [{**defaults, **entry} for entry in entries]
-    for fields in every:
-        weights, labels = fields.get("weights"), fields.get("labels")
-        with suppress(OSError, ValueError, RuntimeError):  # a NUL, a ring of links: the card's check says so
-            if isinstance(weights, str) and Path(weights).suffix and ":" not in weights:
-                fields["weights"] = str((path.parent / weights).resolve())
-            if isinstance(labels, str) and labels.endswith((".yaml", ".yml")):
-                fields["labels"] = str((path.parent / labels).resolve())
-    return every
-
-
 def _called(path: Path, fields: Mapping[str, Any]) -> str:
     """Return a name for a card that may be unusable: its own if that is valid, otherwise its file's."""
     name = fields.get("name")
@@ -332,7 +312,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
 @cache
 def builtin_cards() -> Mapping[str, ModelCard]:
     """Return the cards that come with the package, by name, in the order of their files."""
-    cards = [_card(path, fields) for path in sorted(BUILTIN_FOLDER.glob("*.yaml")) for fields in _entries(path)]
+    cards = [_card(path, fields) for path in sorted(BUILTIN_FOLDER.glob("*.yaml")) for fields in card_entries(path)]
     return {card.name: card for card in cards}
 
 
@@ -343,7 +323,7 @@ def read_cards(user_folder: Path | None) -> CardShelf:
     places = dict.fromkeys(shelf, "the built-in cards")
     for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
         try:
-            entries = _entries(path)
+            entries = card_entries(path)
         except CardError as error:
             shelf.broken.setdefault(shown(path.stem), error)
             continue

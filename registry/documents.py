@@ -8,16 +8,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from registry.files import absence, is_file, public
 from registry.user_errors import BenchError, foreign, shown
 
+if TYPE_CHECKING:  # pydantic takes as long to import as a ranked table to print
+    from pydantic import TypeAdapter, ValidationError
+
 T = TypeVar("T")
-_adapter = cache(TypeAdapter[Any])  # to build one costs as much as hundreds of values
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
@@ -122,9 +123,19 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
         return value
 
 
+@cache
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
+    """Return what reads a dataclass: to build it costs as much as hundreds of values."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
     """Return plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
     Raises that error for the first field that does not fit its type, is missing, or is unknown."""
+    from pydantic import ValidationError
+
     try:
         value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
         return value
@@ -133,7 +144,7 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
         raise wrong(field_problems(error, known)[0]) from error
 
 
-def field_problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
+def field_problems(error: "ValidationError", known: Iterable[str], whole: str = "") -> list[str]:
     """Return a text for each problem. known: names of the fields; whole: the data's name, of faults of no field."""
     clauses = []
     for problem in error.errors():

@@ -1,12 +1,14 @@
 """Open a leaderboard for reading, and choose the rows that a table shows."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from benchmark import plugins
 from benchmark.api.options import KINDS, Filters, Names, Option, joined
@@ -22,7 +24,10 @@ from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
 from benchmark.variables import read_settings
-from registry.cards import ModelCard, read_cards
+from registry.card_files import stated_cards
+
+if TYPE_CHECKING:
+    from registry.cards import ModelCard
 
 #: Between two names: "adversarial(l2,3.0)" is one.
 COMMA = re.compile(r",(?![^(]*\))")
@@ -80,7 +85,7 @@ def require_observer(store: Store, observer: str) -> None:
     """Raise UnknownName, with close matches, for an unknown observer; a registered model may not have run yet."""
     known = {note.name for note in store.observers()}
     if observer not in known:
-        cards = read_cards(read_settings().cards)
+        cards = stated_cards(read_settings().cards)
         if observer in cards:
             raise UnknownName(f"'{observer}' has no scores here yet: `bench run --model {shlex.quote(observer)}`.")
         raise unknown_name("observer", observer, known | {*cards}, "`bench rank` lists those with scores.")
@@ -106,17 +111,23 @@ class CardStatus:
 
 def card_status(store: Store, settings: Settings) -> CardStatus:
     """Compare the names of a leaderboard with the cards of today: retired, renamed, or other weights."""
-    cards = read_cards(settings.cards)
-    observers = store.observers()
-    former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
-    former |= {name for card in cards.values() for name in card.formerly}
-    retired = {card.name for card in cards.values() if card.retired}
+    cards, observers = stated_cards(settings.cards), store.observers()
+    names = [card.get("formerly") for card in (*(row.card for row in observers), *cards.values())]
+    former = {str(name) for each in names if isinstance(each, list) for name in each}
+    retired = {name for name, card in cards.items() if card.get("retired")}
     stored = [row for row in observers if row.kind == "network" and row.name in cards]
-    remarks = {row.name: _remark(row.card, cards[row.name]) for row in stored}
+    remarks = _remarks(stored, settings) if stored else {}
     in_memory = [row.name for row in observers if row.card.get("source") == "memory" and row.name not in cards]
     remarks |= dict.fromkeys(in_memory, "evaluated in memory: no card loads it again")
     outdated = {name: remark for name, remark in remarks.items() if remark}
     return CardStatus(frozenset(retired | (former - cards.keys())), outdated)
+
+
+def _remarks(stored: Iterable[ObserverRow], settings: Settings) -> dict[str, str]:
+    from registry.cards import read_cards  # pydantic is slow to import, and a board of others' networks has no cards
+
+    cards = read_cards(settings.cards)
+    return {row.name: _remark(row.card, cards[row.name]) for row in stored if row.name in cards}
 
 
 def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:

@@ -40,11 +40,12 @@ def reported(
 ) -> list[Board]:
     """Return tables of published scores without trials; they are ordered by value, not ranked."""
     with leaderboard.reading() as store:
-        now = card_status(store, leaderboard.settings)
-        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), now, leaderboard.filters)
+        if not (rows := store.latest_scores(suite=REPORTED)):
+            return []
+        rows = chosen_rows(store, rows, card_status(store, leaderboard.settings), leaderboard.filters)
         sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
-    return reported_boards(rows, sources, suites) if rows else []
+    return reported_boards(rows, sources, suites)
 
 
 def check_trials(store: Store, *names: str) -> None:

@@ -1,5 +1,6 @@
 """The command `bench`, which imports a command when it is used."""
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -122,6 +123,7 @@ def main() -> None:
     from benchmark.variables import set_default
 
     set_default("OMP_WAIT_POLICY")
+    gc.set_threshold(50_000, 10, 10)  # a table of 1,000 rows is no reason to look for cycles a hundred times
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -148,6 +150,7 @@ def main() -> None:
         _fail(f"the code of a model or a plug-in called sys.exit({error.code!r}).", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
+    gc.freeze()  # the process ends: no cycle needs to be found
     code = code if isinstance(code, int) else 0
     sys.exit(code or (3 if altered.shown else 0))
 

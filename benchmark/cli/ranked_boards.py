@@ -12,7 +12,7 @@ from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_tables, table_console
 from benchmark.leaderboard import Board
-from benchmark.leaderboard.board_tables import board_table, collapse_rows, headline_board, near_rows
+from benchmark.leaderboard.board_tables import OTHERS, board_table, collapse_rows, headline_board, near_rows
 from benchmark.leaderboard.summary import summary_table
 
 LIMIT = 50  # rows of a table without --all
@@ -101,7 +101,7 @@ def print_boards(
     if not (near or brief or asked.get("by") or asked.get("unseen_only")):
         boards = [*boards, *api.reported(leaderboard, suite)]
     if limit is not None:
-        families = api.families(leaderboard)
+        families = api.families(leaderboard) if any(r.kind in OTHERS for each in boards for r in each.rows) else {}
         ranked = any(board.rows for board in boards)
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
     below: list[str] = []

@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.contracts import Array, Suite, Trials, View
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import package_table, read_catalogue
+from benchmark.stimuli.catalogue import added_file, package_table, read_catalogue
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.documents import read_document, validated
 from registry.labels import LABEL_SPACES, label_space
@@ -315,6 +315,8 @@ def read_experiment(file: Path) -> Experiment:
 
 def added_experiments(settings: Settings) -> dict[str, Experiment]:
     """Read the experiments that a user added, by name. Raises StimuliError."""
+    if not added_file(settings).exists():  # none, then: the built-in entries are many
+        return {}
     entries = read_catalogue(settings).values()
     return {entry.name: read_experiment(Path(entry.experiment)) for entry in entries if entry.experiment}
 

@@ -21,7 +21,7 @@ from benchmark.api import Silent
 from benchmark.engine.untouched import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
-from registry.cards import BUILTIN_FOLDER
+from registry.card_files import BUILTIN_FOLDER
 from registry.code import code_digest
 from registry.families.family import Draft
 from registry.in_memory import copied, hold
