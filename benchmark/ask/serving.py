@@ -7,19 +7,14 @@ import json
 import math
 import re
 import secrets
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
-
-from pydantic import Field
 
 from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
@@ -27,27 +22,21 @@ from benchmark.ask.jatos_study import jatos_study
 from benchmark.ask.people_page import people_page
 from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture
 from benchmark.display import counted
-from benchmark.failures import BenchError, StimuliError, UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.experiments import Experiment, added_experiments
+from benchmark.stimuli.experiments import MOST_TIMES, Presentation, added_experiments
 from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.variables import read_settings
-from registry.documents import read_document, validated
+from registry.documents import read_document
 from registry.files import write_whole
 from registry.user_errors import foreign
 
 #: Limits of a request: bytes, and seconds to arrive.
 LARGEST, PATIENCE = 65_536, 10.0
-#: Requests of one address in this many seconds; a class behind one address sends 25 answers a second.
-MOST, WINDOW = 600, 10.0
-#: A new person counts as this many requests.
-START = 5
-#: Times of --durations.
-MOST_TIMES = 8
 #: Options of text -> their form, and what a user is told of it.
 EXPECTED = {
     "--completion": (r"https://[^\s\"<>]+|[\w-]{1,64}", "a code of letters and digits, or an https link"),
@@ -58,7 +47,6 @@ PIPE = "https://pipe.jspsych.org"
 #: Default of --trials, about ten minutes.
 TRIALS = 240
 ABOUT = ("age", "eyesight")
-Time = Annotated[int, Field(ge=1, le=60_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +123,7 @@ def ask(
     if unknown := [name for name in about if name not in ABOUT]:
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
     limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
-    times = presentation_times("--durations", durations) if durations else ()
+    times = presentation_times(durations) if durations else ()
     for option, text in (("--completion", completion), ("--datapipe", datapipe)):
         form, expected = EXPECTED[option]
         if text and not re.fullmatch(form, text):
@@ -146,9 +134,10 @@ def ask(
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
     added = added_experiments(settings).get(experiment)
-    answers, stated = added.answers if added and added.categories else (), presentation_of(added)
+    answers = added.answers if added and added.categories else ()
+    stated = added.presentation if added else Presentation()
     procedure = Procedure(
-        durations=times or stated.durations,
+        durations=times or stated.duration,
         mask=mask or stated.mask,
         answer=limit,
         degrees=degrees or stated.size,
@@ -170,37 +159,11 @@ def ask(
     return done
 
 
-@dataclass(frozen=True, kw_only=True)
-class Presentation:
-    """How an experiment's YAML states that its images are shown; as published by default."""
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
-    size: Annotated[float, Field(gt=0, lt=60)] = 3.0  # degrees of an image's side
-    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#808080"
-    duration: Time | Annotated[tuple[Time, ...], Field(min_length=1, max_length=MOST_TIMES)] = 200  # ms
-    mask: Literal["noise", "none"] = "noise"
-
-    @property
-    def durations(self) -> tuple[int, ...]:
-        """The presentation times, which are crossed with the images."""
-        return self.duration if isinstance(self.duration, tuple) else (self.duration,)
-
-
-def presentation_of(experiment: Experiment | None) -> Presentation:
-    """Return how an added experiment is shown. Raises StimuliError that names the line of its YAML."""
-
-    def wrong(text: str) -> BenchError:
-        return StimuliError(f"{experiment.where('presentation') if experiment else ''}: {text}")
-
-    return validated(Presentation, experiment.presentation if experiment else {}, wrong)
-
-
-def presentation_times(named: str, text: str) -> tuple[int, ...]:
-    """Parse presentation times, "50,200" in ms or "50ms,0.2s". Raises UsageError."""
-    parts = [part.strip() for part in text.split(",")]
-    times = [milliseconds(named, f"{part}ms" if part.isdecimal() else part) for part in parts]
+def presentation_times(text: str) -> tuple[int, ...]:
+    """Parse presentation times in ms, "50,200". Raises UsageError."""
+    times = [milliseconds("--durations", f"{part.strip()}ms") for part in text.split(",")]
     if len(set(times)) < len(times) or len(times) > MOST_TIMES:
-        raise UsageError(f"{named} '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
+        raise UsageError(f"--durations '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
     return tuple(times)
 
 
@@ -217,23 +180,6 @@ def milliseconds(option: str, text: str) -> int:
     return value
 
 
-@dataclass(kw_only=True)
-class Flood:
-    """Requests of each address in the current window of time."""
-
-    _window: int = 0
-    _asked: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def allow(self, address: str, cost: int = 1) -> bool:
-        """Count a request and return whether it may be answered. cost: more than 1 for a new person."""
-        with self._lock:
-            if (window := int(time.monotonic() / WINDOW)) != self._window:
-                self._window, self._asked = window, Counter()
-            self._asked[address] += cost
-            return self._asked[address] <= MOST
-
-
 class AskHandler(GuardedHandler):
     """Serves the page, numbers for people, the storage of answers, and the experimenter's page. token: secret of a
     request, "" on loopback; completion: what those who have finished are shown."""
@@ -242,10 +188,9 @@ class AskHandler(GuardedHandler):
     policy = "frame-ancestors 'none'"  # the page itself contains the rest of the policy
 
     def __init__(
-        self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, completion: str = "", **more: Any
+        self, *args: Any, html: bytes, answers: Answers, token: str, completion: str = "", **more: Any
     ) -> None:
-        self._html, self._answers, self._flood, self._token = html, answers, flood, token
-        self._completion = completion
+        self._html, self._answers, self._token, self._completion = html, answers, token, completion
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
@@ -264,13 +209,9 @@ class AskHandler(GuardedHandler):
     def _answer(self, make: Callable[[], bytes], kind: str) -> None:
         status = HTTPStatus.OK
         try:
-            if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
-                status = HTTPStatus.TOO_MANY_REQUESTS
-                raise Refused("too many requests.")
             data = make()
         except (Refused, OSError) as error:
-            full = isinstance(error, OSError)
-            status = HTTPStatus.INSUFFICIENT_STORAGE if full else max(status, HTTPStatus.FORBIDDEN)
+            status = HTTPStatus.FORBIDDEN if isinstance(error, Refused) else HTTPStatus.INSUFFICIENT_STORAGE
             data, kind = json.dumps({"error": str(error)}).encode(), "application/json"
         self.send_response(status)
         self.send_header("Content-Type", kind)

@@ -154,12 +154,7 @@ def regenerate(experiment: Annotated[str, Option("One of twelve sets, or all.")]
 
 
 @command()
-def verify(
-    name: Name,
-    *,
-    sample: Annotated[int | None, Option("Read this many images of each folder (default: enough).", least=1)] = None,
-    full: Annotated[bool, Option("Read every image.")] = False,
-) -> int:
+def verify(name: Name, *, full: Annotated[bool, Option("Read every image.")] = False) -> int:
     """Verify a set's files against the catalogue.
 
     Names, classes and empty files are checked for all images; a large set is decoded in part. Exit code 1 means that
@@ -173,7 +168,7 @@ def verify(
         return lambda: bars.advance(name, 1)
 
     try:
-        result = check(name, read_settings(), sample, full, expect)
+        result = check(name, read_settings(), full, expect)
     finally:
         bars.progress.stop()
     echo_lines(result.lines)

@@ -71,9 +71,8 @@ def ask(
         return
     with open_answers(answers or Path(f"asked-{session.stimuli.name}"), session) as kept:
         token = "" if host in LOOPBACK else kept.token
-        html, flood = experiment.html.encode(), serving.Flood()
-        completion = asked["completion"]
-        handler = partial(serving.AskHandler, html=html, answers=kept, flood=flood, token=token, completion=completion)
+        html, completion = experiment.html.encode(), asked["completion"]
+        handler = partial(serving.AskHandler, html=html, answers=kept, token=token, completion=completion)
         server = open_server(host, port, handler)
         home = f"http://{host}:{server.server_address[1]}/"
         echo_data(f"{home}{token and f'?token={token}'} (Ctrl-C ends it); then:")

@@ -52,78 +52,60 @@ def store_trials(
     training: recipes of published networks by name; they precede the stored recipe, then the
     recipe in a name. advance: called with how many of how many pieces are stored."""
     tables = read_tables(path, stated)
-    report = ImportReport(sources=tuple(sorted({file.who.source for file in tables.files})))
-    report.unfit += map(str, tables.unfit.values())
-    report.notes += [f"{place.name}: {what}" for place, what in tables.others.items()]
+    report = ImportReport(
+        sources=tuple(sorted({file.who.source for file in tables.files})),
+        unfit=list(map(str, tables.unfit.values())),
+        notes=[f"{place.name}: {what}" for place, what in tables.others.items()],
+    )
     rows = _put_observers(tables.files, store, training or {})
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
-    brought: dict[str, dict[str, tuple[str, str]]] = {}  # source -> key -> experiment and label space
-    groups, wholes = _by_images(tables.files), dict[str, Stimuli]()
-    for name in {file.experiment for file in tables.files if file.added and file.added.partial}:
-        every = [file for group in groups for file in group if file.experiment == name]
-        wholes[name] = _with_conditions(trial_stimuli(every), every)
-        store.put_stimuli(wholes[name])
+    brought = defaultdict[str, dict[str, tuple[str, str]]](dict)  # source -> key -> experiment and label space
+    groups = _by_images(tables.files)
+    files, wholes = [file for group in groups for file in group], dict[str, str]()
+    for name in {file.experiment for file in files if file.added and file.added.partial}:
+        whole = _stimuli([file for file in files if file.experiment == name])
+        store.put_stimuli(whole)
+        wholes[name] = whole.digest
     for group in groups:
-        stimuli = _with_conditions(trial_stimuli(group), group)
+        stimuli = _stimuli(group)
         store.put_stimuli(stimuli)
         for file in group:
-            who = report.observers.setdefault(file.experiment, [])
-            if str(file.who) not in who:
-                who.append(str(file.who))
-            observation, columns = _observation(file, stimuli, rows[str(file.who)])
-            if file.experiment in wholes:
-                details = {**observation.details, "whole": wholes[file.experiment].digest}
-                observation = replace(observation, details=details)
+            observation, columns = _observation(file, stimuli, rows[str(file.who)], wholes.get(file.experiment, ""))
             if observation.key in counting:
                 report.known += 1
             else:
                 report.trials += len(file)
-                _put_answers(store, run, observation, columns)
+                store.put_observation(run, observation)
+                store.put_chunks(run, _chunks(observation, columns))
             report.notes += [f"{file.who}: {remark}" for remark in file.remarks]
-            brought.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
-            advance(sum(map(len, brought.values())), sum(map(len, groups)))
+            brought[file.source][observation.key] = (observation.role, observation.space)
+            advance(sum(map(len, brought.values())), len(files))
+    for file in files:
+        names = report.observers.setdefault(file.experiment, [])
+        names += [str(file.who)] * (str(file.who) not in names)
     for source, new in brought.items():
-        _replace_earlier(source, new, counting, store, run, report)
+        # Experiments of the source that these tables do not have stay.
+        earlier = (row for row in counting.values() if row.details.get("source") == source)
+        others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
+        if gone := store.put_import(run, source, {*new, *others}):
+            report.replaced += gone
+            experiments = ", ".join(sorted({role for role, _ in new.values()}))
+            report.notes.append(
+                f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
+                "answers do not count any more; import all tables of an experiment together"
+            )
     report.notes += left_out(store, {file.experiment for file in tables.files if not file.added})
     return report
 
 
-def _replace_earlier(
-    source: str,
-    new: Mapping[str, tuple[str, str]],
-    counting: Mapping[str, Observation],
-    store: Store,
-    run: str,
-    report: ImportReport,
-) -> None:
-    # Experiments of the source that these tables do not have stay.
-    earlier = (row for row in counting.values() if row.details.get("source") == source)
-    others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
-    if gone := store.put_import(run, source, {*new, *others}):
-        report.replaced += gone
-        experiments = ", ".join(sorted({role for role, _ in new.values()}))
-        report.notes.append(
-            f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
-            "answers do not count any more; import all tables of an experiment together"
-        )
-
-
-def _put_answers(store: Store, run: str, observation: Observation, columns: Mapping[str, Array]) -> None:
-    store.put_observation(run, observation)
-    chunks: list[Chunk] = []
-    for i, start in enumerate(range(0, observation.n, CHUNK)):
-        part = {name: column[start : start + CHUNK] for name, column in columns.items()}
-        chunks.append(Chunk(key=observation.key, index=i, start=start, columns=part))
-    store.put_chunks(run, chunks)
-
-
-def _with_conditions(stimuli: Stimuli, files: Sequence[TrialFile]) -> Stimuli:
+def _stimuli(files: Sequence[TrialFile]) -> Stimuli:
+    """Return the images of an experiment's files, labelled with their conditions."""
+    stimuli = trial_stimuli(files)
     columns = [[file.columns[name].tolist() for name in ("stimulus", "condition")] for file in files]
     shown = {image: condition for pair in columns for image, condition in zip(*pair, strict=True)}
     if not any(shown.values()):
         return stimuli
-    conditions = np.array([shown[name] for name in stimuli.ids])
-    return replace(stimuli, labels={**stimuli.labels, "condition": conditions})
+    return replace(stimuli, labels={**stimuli.labels, "condition": np.array([shown[name] for name in stimuli.ids])})
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
@@ -175,14 +157,15 @@ def joined_files(files: Sequence[TrialFile]) -> TrialFile:
     return replace(files[0], columns=columns, remarks=tuple(remark for file in files for remark in file.remarks))
 
 
-def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
-    """Return one observer's answers to all images of a set, and their columns, in the set's order."""
+def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -> tuple[Observation, dict[str, Array]]:
+    """Return one observer's answers to all images of a set, and their columns, in the set's order. whole: the digest of
+    all images that the people of a partial experiment answered."""
     order = np.argsort(file.columns["stimulus"])
     rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}
     details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
-    if file.remarks:
-        details["remarks"] = list(file.remarks)
+    details |= {"remarks": list(file.remarks)} if file.remarks else {}
+    details |= {"whole": whole} if whole else {}
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # an import without margins is another observation
         answers.append(columns[MARGIN].tobytes().hex())
@@ -202,6 +185,12 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
         details=details,
     )
     return observation, columns
+
+
+def _chunks(observation: Observation, columns: Mapping[str, Array]) -> list[Chunk]:
+    parts = enumerate(range(0, observation.n, CHUNK))
+    cut = ((i, at, {name: column[at : at + CHUNK] for name, column in columns.items()}) for i, at in parts)
+    return [Chunk(key=observation.key, index=i, start=at, columns=part) for i, at, part in cut]
 
 
 #: The kind of observer, and the suite of its scores as the store knows it.

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from benchmark.contracts import Array, Suite, Trials, View
 from benchmark.failures import StimuliError, TrialsError
@@ -59,6 +60,23 @@ class PeopleTables:
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
 
+MOST_TIMES = 8
+Time = Annotated[int, Field(ge=1, le=60_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presentation:
+    """How `bench ask` shows an experiment's images; by default as the published ones were."""
+
+    size: Annotated[float, Field(gt=0, lt=60)] = 3.0  # degrees of an image's side
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#808080"
+    #: Presentation times in ms, which are crossed with the images.
+    duration: Annotated[tuple[Time, ...], Field(min_length=1, max_length=MOST_TIMES)] = (200,)
+    mask: Literal["noise", "none"] = "noise"
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """An experiment."""
@@ -84,7 +102,7 @@ class Experiment:
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Factor -> the two values whose accuracies are compared at each level: the first minus the second.
     compared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    presentation: Mapping[str, Any] = field(default_factory=dict)  # size, background, duration, mask
+    presentation: Presentation = Presentation()
     partial: bool = False  # whether people saw different images: two observers are compared on what both saw
     stimuli: ShownImages | None = None
     trials: PeopleTables = PeopleTables()
@@ -129,8 +147,8 @@ class Experiment:
     @property
     def rule(self) -> "Experiment":
         """What decides numbers: the experiment without its texts."""
-        plain = replace(self, title="", citation="", license="", source="", aliases=(), presentation={}, file="")
-        return replace(plain, stimuli=None, trials=PeopleTables())
+        plain = replace(self, title="", citation="", license="", source="", aliases=(), file="", stimuli=None)
+        return replace(plain, presentation=Presentation(), trials=PeopleTables())
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -231,6 +249,8 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
         out = tables.get("left_out") or {}
         texts = {k: [str(v) for v in (values if isinstance(values, list) else [values])] for k, values in out.items()}
         ready["trials"] = {**tables, "left_out": texts}
+    if isinstance(shown := ready.get("presentation"), dict) and isinstance(shown.get("duration"), int):
+        ready["presentation"] = {**shown, "duration": [shown["duration"]]}
     experiment = validated(Experiment, ready, wrong)
     if not experiment.categories and experiment.space not in LABEL_SPACES:
         raise wrong(f"field 'categories': expected: a list, as '{experiment.space}' is no built-in label space")

@@ -4,8 +4,8 @@ import re
 import shlex
 import shutil
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -51,7 +51,7 @@ from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import trial_paths
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
-from registry.files import expanded, public
+from registry.files import expanded
 from registry.user_errors import foreign
 
 NONE: Mapping[str, str] = {}
@@ -70,12 +70,10 @@ def get(
     try:
         fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"), shown)
     except OSError as error:
-        mirror = "not set" if settings.mirror is None else f"'{public(settings.mirror)}'"
         raise StimuliError(
-            f"the stimulus set '{entry.name}' could not be downloaded. Tried {error}. "
-            f"Without a connection: set BENCH_MIRROR ({mirror} now) to a folder or URL that holds "
-            f"{file}, or to a folder that holds {entry.name}/; or give a copy that you have "
-            f"with `bench data add {entry.name} FOLDER`."
+            f"the stimulus set '{entry.name}' could not be downloaded. Tried {error}. Without a connection: set "
+            f"BENCH_MIRROR to a folder or URL that holds {file}, or to a folder that holds {entry.name}/; or give a "
+            f"copy that you have with `bench data add {entry.name} FOLDER`."
         ) from error
 
 
@@ -107,8 +105,10 @@ def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2*
     Only plain files and folders are created, all below `target`; on any error everything unpacked is removed. Raises
     StimuliError on an unsafe, damaged or truncated archive, an absent folder or more than the limits; OSError if the
     disk is full."""
-    there, files, wanted = target.exists(), 0, PurePosixPath(member or "")
-    try:
+    files, wanted = 0, PurePosixPath(member or "")
+    with ExitStack() as undo:
+        if not target.exists():
+            undo.callback(shutil.rmtree, target, ignore_errors=True)
         with foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."):
             for tar, info in entries_of(archive, most_bytes, most_files):
                 inside = PurePosixPath(*PurePosixPath(info.name).parts[member is not None :])
@@ -118,11 +118,8 @@ def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2*
                     files += 1
         if not files:
             raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
-        return files
-    except BaseException:
-        if not there:
-            shutil.rmtree(target, ignore_errors=True)
-        raise
+        undo.pop_all()
+    return files
 
 
 def require_inside(archive: Path, name: str) -> None:
@@ -234,49 +231,6 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     return "cue-conflict" if conflict else "class-folder", space
 
 
-def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, wanted: Collection[str]) -> Path:
-    """Download and unpack missing archives, each kept if another fails. staging: a folder on the same disk; wanted:
-    names of archives without suffix. A digest stays recorded, so that a later download must equal it. Raises
-    StimuliError."""
-    target = settings.stimuli / entry.name
-    for archive, url in entry.archives.items():
-        name = archive.partition(".")[0]
-        if name in wanted and (target / name).is_dir():
-            report(f"{entry.name}: {name} is already there")
-        elif name in wanted:
-            part, place = replace(entry, archive=archive, url=url), staging / name
-            with _unpacked(part, None, place, settings, report, most_bytes=200 * 2**30, most_files=4_000_000) as files:
-                cells = find_cells(part, place)
-            report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
-            (settings.home / "archives" / archive).unlink()
-            target.mkdir(parents=True, exist_ok=True)
-            place.replace(target / name)
-            report(f"{entry.name}: {name} at {target / name}")
-    return target
-
-
-@contextmanager
-def _unpacked(
-    entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
-) -> Iterator[int]:
-    """Download and unpack an entry's archive; the value is the number of files. Its digest is recorded if the block
-    succeeds; the archive is removed if it is not the set."""
-    archive = settings.home / "archives" / str(entry.archive)
-    expected = entry.sha256 or recorded_digest(archive)
-    if not archive.is_file() or mismatch(archive, expected):
-        get(entry, archive.name, entry.url, archive, expected, settings, report)
-    try:
-        yield unpack(archive, member, place, **most)
-    except StimuliError:
-        shutil.rmtree(place, ignore_errors=True)
-        forget(archive)
-        raise
-    # If the catalogue pins no digest, that of the first complete download is recorded.
-    if not expected:
-        digest = record(archive, entry.url)
-        report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
-
-
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
     """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first; the set is
     checked.
@@ -284,38 +238,45 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     report: receives a line for each step; only: of a set in several archives those wanted ("noise"). Raises
     UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
     entry = find_entry(name, settings)
-    parts = [archive.partition(".")[0] for archive in entry.archives]
+    parts = {archive.partition(".")[0]: (archive, url) for archive, url in entry.archives.items()}
     if unknown := [part for part in only if part not in parts]:
         raise unknown_name(f"part of '{entry.name}'", unknown[0], parts)
     here, target = folder_of(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not parts):
         report(f"{entry.name}: already at {here}")
         return here
-    mirrored = None  # the set in a mirror that is a folder: the set's folder, or an archive of published tables
+    # The set in a mirror that is a folder: the set's folder, or an archive of published tables.
+    there, root = list[Path](), expanded(settings.mirror or "")
     if settings.mirror and "://" not in settings.mirror:
-        root, tables = expanded(settings.mirror), f"published-trials/{entry.name}.tar.xz"
-        folders = (root / place for place in (entry.name, f"published-scores/{entry.name}"))
-        there = [*filter(Path.is_dir, folders), *filter(Path.is_file, [root / tables])]
-        mirrored = there[0] if there else None
+        there += filter(Path.is_dir, (root / entry.name, root / "published-scores" / entry.name))
+        there += filter(Path.is_file, [root / "published-trials" / f"{entry.name}.tar.xz"])
     settings.stimuli.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".fetching-", dir=settings.stimuli, ignore_cleanup_errors=True) as room:
-        staging = Path(room)
-        if parts and mirrored is None:
-            return fetch_archives(entry, settings, staging, report, only or parts)
-        _obtain(entry, staging / entry.name, mirrored, settings, report)
-        (staging / entry.name).replace(target)
+        place = Path(room) / entry.name
+        for part, (archive, url) in parts.items() if not there else ():  # each is kept if another fails
+            if only and part not in only:
+                continue
+            if (target / part).is_dir():
+                report(f"{entry.name}: {part} is already there")
+                continue
+            own = replace(entry, archive=archive, url=url)
+            with _unpacked(own, None, place / part, settings, report, most_bytes=200 * 2**30, most_files=4_000_000):
+                report(f"{entry.name}: unpacked {len(find_cells(own, place / part))} cells")
+            (settings.home / "archives" / archive).unlink()
+            target.mkdir(parents=True, exist_ok=True)
+            (place / part).replace(target / part)
+        if there or not parts:
+            _obtain(entry, place, there, settings, report)
+            place.replace(target)
     report(f"{entry.name}: at {target}")
     return target
 
 
-def _obtain(entry: Entry, place: Path, mirrored: Path | None, settings: Settings, report: Report) -> None:
+def _obtain(entry: Entry, place: Path, mirrored: Sequence[Path], settings: Settings, report: Report) -> None:
     """Copy, unpack or download a set into `place` and check it."""
-    if mirrored is not None:
-        report(f"{entry.name}: taking {mirrored}")
-        if mirrored.is_dir():
-            shutil.copytree(mirrored, place)
-        else:
-            unpack(mirrored, None, place)
+    if mirrored:
+        report(f"{entry.name}: taking {mirrored[0]}")
+        shutil.copytree(mirrored[0], place) if mirrored[0].is_dir() else unpack(mirrored[0], None, place)
         _check(entry, place, settings, report, whole=False)
     elif entry.url is None:
         raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
@@ -324,9 +285,30 @@ def _obtain(entry: Entry, place: Path, mirrored: Path | None, settings: Settings
             get(entry, f"{entry.name}/{file}", f"{entry.url}/{file}", place / file, digest, settings, report)
         _check(entry, place, settings, report)
     else:
-        with _unpacked(entry, entry.member, place, settings, report) as files:
-            report(f"{entry.name}: unpacked {files} files")
+        with _unpacked(entry, entry.member, place, settings, report):
             _check(entry, place, settings, report)
+
+
+@contextmanager
+def _unpacked(
+    entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
+) -> Iterator[None]:
+    """Download and unpack an entry's archive. Its digest is recorded if the block succeeds, so that a later download
+    must equal it; the archive is removed if it is not the set."""
+    archive = settings.home / "archives" / str(entry.archive)
+    expected = entry.sha256 or recorded_digest(archive)
+    if not archive.is_file() or mismatch(archive, expected):
+        get(entry, archive.name, entry.url, archive, expected, settings, report)
+    try:
+        report(f"{entry.name}: unpacked {unpack(archive, member, place, **most)} files")
+        yield
+    except StimuliError:
+        shutil.rmtree(place, ignore_errors=True)
+        forget(archive)
+        raise
+    if not expected:
+        digest = record(archive, entry.url)
+        report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 
 def add(
@@ -373,33 +355,31 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
 
 def _check_readable(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """Raise StimuliError if the folder cannot be such a set; report its content and omissions."""
-    if entry.layout == "cells":
+    counts: dict[str, Callable[[], str]] = {
+        "names": lambda: f"{len(read_names(entry, place))} names of images in {entry.of}",
+        "textures": lambda: f"{len(read_textures(entry, place))} textures{', as published' if entry.files else ''}",
+        "scores": lambda: f"{len(read_scores(place).scores)} scores",
+        "trials": lambda: f"{len(trial_paths(place))} tables",
+    }
+    if entry.kind in counts:
+        report(f"{entry.name}: {counts[entry.kind]()}")
+    elif entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
-    elif entry.kind == "images":
+    else:
         for line in list_images(entry, place, settings).notes:
             report(line)
-    else:
-        counts: dict[str, Callable[[], str]] = {
-            "names": lambda: f"{len(read_names(entry, place))} names of images in {entry.of}",
-            "textures": lambda: f"{len(read_textures(entry, place))} textures{', as published' if entry.files else ''}",
-            "scores": lambda: f"{len(read_scores(place).scores)} scores",
-            "trials": lambda: f"{len(trial_paths(place))} tables",
-        }
-        report(f"{entry.name}: {counts[entry.kind]()}")
 
 
 def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
     """Check that the content is the published set; whole: all of it. A partial mirror is accepted and reported."""
+    place = member_folder(entry, place)
     if entry.kind != "images" or entry.layout == "cells":
-        _check_readable(entry, member_folder(entry, place), settings, report)
+        _check_readable(entry, place, settings, report)
         return
-    stimuli = open_folder(entry, member_folder(entry, place), settings)
-    if not whole:
-        report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
-        return
-    if entry.count is not None and len(stimuli) != entry.count:
+    stimuli = open_folder(entry, place, settings)
+    if whole and entry.count is not None and len(stimuli) != entry.count:
         raise StimuliError(f"the download has {len(stimuli)} images; expected {entry.count}. It was not kept.")
-    if entry.digest is not None and stimuli.digest != entry.digest:
+    if whole and entry.digest is not None and stimuli.digest != entry.digest:
         raise StimuliError(f"the download is not the published set, of digest {entry.digest}. It was not kept.")
-    known = "digest as published" if entry.digest else "the set's digest is not pinned"
-    report(f"{entry.name}: {len(stimuli)} images, as published; {known}")
+    known = "" if not whole else ", digest as published" if entry.digest else ", the set's digest is not pinned"
+    report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images{known}")

@@ -339,40 +339,27 @@ def image_names(folder: Path) -> ImageNames:
 
 
 def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
-    """Find the list of a folder's images with their classes: `table`, or a text file in the folder or beside it;
-    None if there is none, or if class folders say the same. Raises StimuliError with a command that works (`line`
-    and what decides) if several tables or columns fit, or class folders contradict the list."""
-    tables = [table] if table else manifest_tables(folder)
-    flat = validation_folder(folder)
-    is_asked = bool(table or columns)
-    if not is_asked and (not tables or (flat and _solution(folder, flat))):
+    """Find the list of a folder's images with their classes: `table`, or, where there are no class folders, a text file
+    in the folder or beside it; None if there is none. Raises StimuliError with a command that works (`line` and what
+    decides) if several tables or columns fit."""
+    flat, names, found = validation_folder(folder), image_names(folder), list[Manifest]()
+    is_asked, tops = bool(table or columns), {path.partition("/")[0] for path in names.paths if "/" in path}
+    if not is_asked and (len(tops) > 1 or (flat and _solution(folder, flat))):
         return None
-    names, found, unread = image_names(folder), list[Manifest](), list[StimuliError]()
-    for path in tables:
+    for path in [table] if table else manifest_tables(folder):
         try:
             rows = manifest_rows(path)
-        except StimuliError as error:  # another text, or the list
-            unread.append(error)
+        except StimuliError:  # another text, or the list
+            if table:
+                raise
             continue
         found += filter(None, [match_manifest(path, rows, names, columns, line)])
-    if unread and not found and (is_asked or len({path.rpartition("/")[0] for path in names.paths}) == 1):
-        raise unread[0]
     if is_asked and not found:
         raise StimuliError(f"{table or folder}: no list of the images below {folder}: none of its columns names them.")
     if len(found) > 1:
         lists = ", ".join(each.table for each in found)
         raise StimuliError(f"{folder}: several lists of its images: {lists}. Name one: `{line}/{found[-1].table}`.")
-    if not found or is_asked or not any("/" in path for path in names.paths):
-        return found[0] if found else None
-    pairs = {(path.partition("/")[0], label) for path, label, _ in read_manifest(found[0], names)[0]}
-    if all(top == label for top, label in pairs):
-        return None
-    if len({top for top, _ in pairs}) > 1:
-        raise StimuliError(
-            f"{folder}: the classes of {found[0].table} are not those of the folders. Name what counts: "
-            f"`{line}/{found[0].table}`, or `{line} --layout class-folder`."
-        )
-    return found[0]
+    return found[0] if found else None
 
 
 def _listed_images(entry: Entry, folder: Path) -> Listing:

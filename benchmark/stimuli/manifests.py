@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.failures import StimuliError
-from benchmark.stimuli.image_names import GEIRHOS16, wnid_of
 from benchmark.stimuli.text_tables import read_frame, stated_pairs
 from registry.user_errors import foreign, some_of
 
@@ -111,7 +110,7 @@ def match_manifest(
     if not image:
         return None
     others = [str(name) for name in rows if name not in (*images, image)]
-    label = columns.get("label") or _same_classes(rows, others) or one_of("label", others, LABELS, table, line)
+    label = columns.get("label") or one_of("label", others, LABELS, table, line)
     return Manifest(table=place.as_posix(), columns={"image": image, "label": label}) if label else None
 
 
@@ -130,14 +129,6 @@ def one_of(kind: str, names: Sequence[str], usual: re.Pattern[str], where: Path,
         f"{where}: {some_of(named or names, 5)} could each be the column of the {kind}. Name it, such as "
         f"`{line} --columns {shlex.quote(f'{kind}={(named or names)[0]}')}`."
     )
-
-
-def _same_classes(rows: "DataFrame", names: Sequence[str]) -> str:
-    """Return the one column of WordNet ids or of the 16 categories whose classes all label columns have, too."""
-    named = [name for name in names if LABELS.fullmatch(plain_column(name))]
-    known = [name for name in named if all(wnid_of(word) or word in GEIRHOS16 for word in rows[name].unique())]
-    pairs = [len(rows[[known[0], name]].drop_duplicates()) for name in named] if len(known) == 1 else []
-    return known[0] if pairs and all(n == rows[known[0]].nunique() for n in pairs) else ""
 
 
 def read_manifest(manifest: Manifest, names: ImageNames) -> tuple[list[tuple[str, str, str]], list[str]]:

@@ -54,58 +54,49 @@ def unpack_shards(
 
     space: of the set `name`, if the catalogue does not know it; columns: "image" and "label" -> those of a table. Of
     several splits the validation images are read. An interrupted call starts again. Raises StimuliError."""
-    known, shards = find_built_in(name), _archives(place)
+    known, shards = find_built_in(name), [place] if place.suffix.lower() in KINDS and not place.is_dir() else []
+    for kind in KINDS if place.is_dir() else ():
+        found = sorted(path for below in ("*", "*/*") for path in place.glob(below + kind))
+        shards = shards or [path for path in found if not path.name.startswith((".", "cache-"))]
     is_images = known is not None and known.layout != "class-folder"
     if not shards or is_images or (place.is_dir() and next(images_below(place), None)):
         return place, columns
     if known is None:
         check_name(name)
-    shards, part = _one_split(name, shards, place, report)
+    splits = {path: (_SPLIT.findall(path.relative_to(place.parent).as_posix()) or [""])[-1] for path in shards}
+    parts = sorted(set(splits.values()))
+    part = next((split for split in ("validation", "valid", "val", "test") if split in parts), parts[0])
+    if len(parts) > 1:
+        report(f"{name}: of the splits {', '.join(filter(None, parts))} that of '{part}' is read")
+    shards = [path for path in shards if splits[path] == part]
     with foreign("archives in", place, StimuliError):
         target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
         text = json.dumps([*([str(path), *state_of(path)] for path in shards), *([dict(columns)] if columns else [])])
     report(f"{name}: {size / 2**20:,.0f} MiB in {len(shards)} shards, unpacked into class folders at {target}")
+    if shards[0].suffix.lower() == ".zip":
+        # The list of a zip's images may lie beside it.
+        near = (
+            path for path in manifest_tables(shards[0].parent) if path.stem.startswith(place.stem) or place.is_dir()
+        )
+        beside = [path for path in near if (_SPLIT.findall(path.name) or [part])[-1] == part]
+        read: Callable[[Path], Iterator[Packed]] = partial(_zipped, within=len(shards) > 1)
+        make_folder(target, NOTE, text, partial(_fill, shards, read, beside), replace=True)
+        return _without_top(target), columns
     line = shlex.join(["bench", "data", "add", name, str(place)])
     rows = partial(_hub_rows, space=known.space if known else space, columns=columns, line=line)
-    if shards[0].suffix.lower() != ".zip":
-        read = _webdataset if shards[0].suffix.lower() == ".tar" else rows
-        make_folder(target, NOTE, text, partial(_fill, shards, read, ()), replace=True)
-        return target, NONE
-    # The list of a zip's images may lie beside it.
-    near = (path for path in manifest_tables(shards[0].parent) if path.stem.startswith(place.stem) or place.is_dir())
-    beside = [path for path in near if (_SPLIT.findall(path.name) or [part])[-1] == part]
-    entries = partial(_zipped, within=len(shards) > 1)
-    make_folder(target, NOTE, text, partial(_fill, shards, entries, beside), replace=True)
-    return _without_top(target), columns
-
-
-def _archives(place: Path) -> list[Path]:
-    """Return the archive `place`, or those of the first kind in a folder and the folders in it."""
-    if not place.is_dir():
-        return [place] if place.suffix.lower() in KINDS else []
-    found = ([path for below in ("*", "*/*") for path in place.glob(below + kind)] for kind in KINDS)
-    usable = (sorted(x for x in paths if not x.name.startswith((".", "cache-"))) for paths in found)
-    return next(filter(None, usable), [])
-
-
-def _one_split(name: str, shards: Sequence[Path], place: Path, report: Callable[[str], None]) -> tuple[list[Path], str]:
-    """Return the shards of the validation images, otherwise of the next best split, and its name."""
-    splits = {path: (_SPLIT.findall(path.relative_to(place.parent).as_posix()) or [""])[-1] for path in shards}
-    parts = sorted(set(splits.values()))
-    part = next((known for known in ("validation", "valid", "val", "test") if known in parts), parts[0])
-    if len(parts) > 1:
-        report(f"{name}: of the splits {', '.join(filter(None, parts))} that of '{part}' is read")
-    return [path for path in shards if splits[path] == part], part
+    read = _webdataset if shards[0].suffix.lower() == ".tar" else rows
+    make_folder(target, NOTE, text, partial(_fill, shards, read, ()), replace=True)
+    return target, NONE
 
 
 def _without_top(folder: Path) -> Path:
-    """Return the folder below an archive's top folder, if nothing else is there and it is no class folder."""
-    below = subfolders(folder)
-    inner = folder / below[0] if len(below) == 1 else folder
-    is_alone = {path.name for path in folder.iterdir()} <= {NOTE, *below}
-    if inner == folder or not is_alone or not (subfolders(inner) or manifest_tables(inner)):
-        return folder
-    return _without_top(inner)
+    """Return the folder below an archive's top folders, in which nothing else is, unless they are class folders."""
+    while len(below := subfolders(folder)) == 1 and {path.name for path in folder.iterdir()} <= {NOTE, *below}:
+        inner = folder / below[0]
+        if not (subfolders(inner) or manifest_tables(inner)):
+            break
+        folder = inner
+    return folder
 
 
 def _fill(
@@ -121,12 +112,11 @@ def _fill(
                 for name, label, data in read(path):
                     number = f"{len(taken):08d}"
                     label, name = ("", name) if label is None else _named(path, name, label, data, number)
-                    place = f"{label}/{name}" if f"{label}/{name}" not in taken else f"{label}/{number}-{name}"
-                    taken.add(place)
+                    file = target / label / (f"{number}-{name}" if f"{label}/{name}" in taken else name)
+                    taken.add(f"{label}/{name}")
                     size += len(data)
                     if size > most or len(taken) > MOST[1]:
                         raise StimuliError(f"{path}: more than {most} bytes or {MOST[1]} images; refused.")
-                    file = target / place.lstrip("/")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(data)
         for table in lists:

