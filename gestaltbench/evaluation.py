@@ -28,7 +28,7 @@ from registry.cards import Checkpoint
 from registry.files import expanded
 
 if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
+    from benchmark.engine.reporters import Reporter
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

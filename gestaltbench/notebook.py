@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.cli.printing import safe_console
 from benchmark.cli.progress import Heartbeat, reporting
-from benchmark.engine.inference import Reporter
+from benchmark.engine.reporters import Reporter
 
 
 @contextmanager

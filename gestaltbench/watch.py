@@ -11,7 +11,7 @@ from benchmark import api
 from benchmark.api.options import Names
 from benchmark.api.process_group import Ranks
 from benchmark.api.running import RunPlan, RunRequest, require_possible
-from benchmark.engine.inference import Reporter
+from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport, Status
 from benchmark.failures import FAILURES, BenchError, failure_line
 from benchmark.variables import read_settings

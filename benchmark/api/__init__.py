@@ -38,10 +38,11 @@ if TYPE_CHECKING:
         rename_model,
     )
     from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-    from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, Silent, estimates, prepare
+    from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, estimates, prepare
     from benchmark.api.slurm import array_script
     from benchmark.api.sweeps import run_name, sweep
     from benchmark.api.verdicts import verdict
+    from benchmark.engine.reporters import Silent
 
 
 @cache

@@ -18,8 +18,9 @@ from pydantic import Field
 
 from benchmark.api.leaderboards import Selection
 from benchmark.api.reproduction import provenance
-from benchmark.api.running import RunPlan, RunRequest, Silent, devices_and_policy, prepare
+from benchmark.api.running import RunPlan, RunRequest, devices_and_policy, prepare
 from benchmark.api.submissions import OWNER, BoardFolder, scored_again
+from benchmark.engine.reporters import Silent
 from benchmark.failures import BenchError, ScoresError, UsageError
 from benchmark.identity import environment_record
 from benchmark.leaderboard.leaderboard_document import Digest, ExportedObservation, StrictModel, Whole, checked_part

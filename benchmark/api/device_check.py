@@ -13,12 +13,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from benchmark.api.running import RunRequest, Silent, choose_cards, prepare, run_here
+from benchmark.api.running import RunRequest, choose_cards, prepare, run_here
 from benchmark.contracts import CHUNK, Block, Plan, Suite, Transform
 from benchmark.engine import devices
 from benchmark.engine.device_choice import choose_devices, cores, make_policy, remembered
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
 from benchmark.engine.model_view import unit_pixels
+from benchmark.engine.reporters import Silent
 from benchmark.failures import FAILURES, BenchError, failure_line
 from benchmark.identity import environment_record
 from benchmark.settings import Settings

@@ -20,8 +20,9 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
-from benchmark.api.running import RunPlan, RunRequest, Silent, cut_plan, devices_and_policy, prepare, run_here
+from benchmark.api.running import RunPlan, RunRequest, cut_plan, devices_and_policy, prepare, run_here
 from benchmark.api.shard_work import Result, ShardWork
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
 from benchmark.failures import BenchError
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from benchmark.api.ray_cluster import RayCluster
     from benchmark.contracts import Policy
-    from benchmark.engine.inference import Reporter
 
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed

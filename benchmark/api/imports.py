@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.leaderboards import chosen_suites, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, command_line
-from benchmark.api.running import Silent
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.trial_import import ImportReport, ScoresReport, put_reported_scores
@@ -29,9 +29,6 @@ from benchmark.stimuli.score_tables import check_names, read_scores, shipped_sco
 from benchmark.stimuli.trial_tables import TableHints, stated_answers, stated_columns
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
 
 
 def rescore(suite: SuiteName = None, *, db: Db = None) -> int:

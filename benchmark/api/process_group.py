@@ -8,7 +8,7 @@ from torch import distributed
 
 from benchmark.api.execution import execute
 from benchmark.api.running import RunPlan, cut_plan, devices_and_policy, run_here
-from benchmark.engine.inference import Reporter
+from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import whole_name
 from benchmark.failures import FAILURES, BenchError, failure_line

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from benchmark.api.running import RunPlan, Silent
+from benchmark.api.running import RunPlan
 from benchmark.api.shard_work import Result, ShardWork
 from benchmark.contracts import Policy
 from benchmark.engine.device_choice import make_policy
-from benchmark.engine.inference import Reporter
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.run import complete_observations
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from benchmark import plugins
 from benchmark.api.execution import execute
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import Selection, notes_of, require_observer
 from benchmark.api.options import Db, Option
-from benchmark.api.running import RunPlan, RunRequest, Silent, prepare
+from benchmark.api.running import RunPlan, RunRequest, prepare
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
 from benchmark.leaderboard.provenance import Provenance, provenance_of
@@ -24,9 +25,6 @@ from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
-
-if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
 
 
 def provenance(

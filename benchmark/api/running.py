@@ -10,6 +10,7 @@ from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
 from benchmark.display import counted, duration
+from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport
 from benchmark.engine.tasks import (
     Shard,
@@ -33,7 +34,6 @@ from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
-    from benchmark.engine.inference import Reporter
     from registry.model import LoadedModel
 
 
@@ -304,12 +304,3 @@ def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     devices = choose_devices(request.device)
     policy = make_policy(devices[0], request.precision, compile_model=request.compile, seed=request.seed)
     return devices, policy
-
-
-class Silent:
-    """A reporter without output."""
-
-    def note(self, *_: object, **__: object) -> None:
-        """Ignore the report."""
-
-    tuning = expect = advance = work = done = note

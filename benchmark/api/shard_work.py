@@ -13,7 +13,7 @@ from benchmark.failures import BenchError
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
-    from benchmark.engine.inference import Reporter
+    from benchmark.engine.reporters import Reporter
     from benchmark.store.rows import Work
 
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import Annotated, Any, Unpack
 
 from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
 from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.registration import register_card
-from benchmark.api.running import RunPlan, RunRequest, Silent, prepare, require_possible
+from benchmark.api.running import RunPlan, RunRequest, prepare, require_possible
 from benchmark.display import printable
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.tasks import Task
 from benchmark.failures import FAILURES, BenchError
 from benchmark.plugins import SuiteShelf
@@ -27,9 +28,6 @@ from registry.class_lists import given_labels
 from registry.files import conversions, expanded
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
-
-if TYPE_CHECKING:
-    from benchmark.engine.inference import Reporter
 
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
 

@@ -100,7 +100,8 @@ def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) ->
         return [0] * len(tasks)
     codes, identities, counts = Codes(), dict[str, str](), list[int]()
     with open_store(settings.db, write=False) as store:
-        known = {row.name for row in store.observers(latest=False)}
+        known, lacking = {row.name for row in store.observers(latest=False)}, store.incomplete().keys()
+        complete = {row.key for row in store.observations()} - lacking
         for name, card in {task.card.name: task.card for task in tasks}.items():
             if name in known and not missing_weights(card, settings.place):
                 from registry.loading import load_observer
@@ -113,7 +114,7 @@ def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) ->
                 key = observation_key(identities[task.card.name], block, task.suite, policy, codes)
                 # Complete chunks need no computing, and none does if fewer trials settled the block.
                 chunks = task.chunks(i)
-                stored = chunks if store.complete(key) else chunks & store.chunks(key)
+                stored = chunks if key in complete else chunks & store.chunks(key)
                 count += sum(len(chunk_index(block.stimuli, chunk)) for chunk in stored)
             counts.append(count)
     return counts

@@ -3,6 +3,7 @@ processor while the next ones are computed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Arriving = Callable[[], NDArray[Any]]
+
+
+@dataclass
+class _Parcel:
+    """What one copy brings to the processor."""
+
+    bits: NDArray[np.int32] | None = None  # once it is sent
+    sent: Any = None  # its event, until it has come
 
 
 class DeviceQueue:
@@ -23,8 +32,7 @@ class DeviceQueue:
         self._module: Any = module if hasattr(module, "Stream") and hasattr(module, "Event") else None
         self._side = self._module.Stream(device=self._device) if self._module else None
         self._waiting: list[Tensor] = []
-        #: Of what waits; once it is sent, its "bits" and, until they came, the "event".
-        self._parcel: dict[str, Any] = {}
+        self._parcel = _Parcel()
 
     @property
     def ahead(self) -> bool:
@@ -65,13 +73,14 @@ class DeviceQueue:
             here = torch.empty(together.shape, dtype=torch.int32, pin_memory=self._device.type == "cuda")
             here.copy_(together, non_blocking=True)
             event.record(self._module.current_stream(self._device))
-            self._parcel.update(bits=here.numpy(), event=event)
-            self._waiting, self._parcel = [], {}
+            self._parcel.bits, self._parcel.sent = here.numpy(), event
+            self._waiting, self._parcel = [], _Parcel()
 
-    def _read(self, parcel: dict[str, Any]) -> NDArray[np.int32]:
-        if not parcel:
+    def _read(self, parcel: _Parcel) -> NDArray[np.int32]:
+        if parcel.bits is None:
             self.send()
-        if event := parcel.pop("event", None):
-            event.synchronize()
-        bits: NDArray[np.int32] = parcel["bits"]
-        return bits
+        assert parcel.bits is not None
+        if parcel.sent:
+            parcel.sent.synchronize()
+            parcel.sent = None
+        return parcel.bits

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from benchmark.engine import devices
 from benchmark.engine.device_queue import Arriving, DeviceQueue
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, require_replay, working_threads
 from benchmark.engine.model_view import TIES, IdealView, NetworkView, plain_logits, unit_pixels
+from benchmark.engine.reporters import Reporter
 from benchmark.engine.tasks import Task, chunk_index
 from benchmark.failures import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
@@ -161,28 +162,6 @@ Passed = Callable[[int], None]
 #: A label space, and what stands for its categories if it is an experiment's own (`Suite.categories`).
 Space = tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]
 Views = dict[Space, View]
-
-
-class Reporter(Protocol):
-    """Receives the progress of a run."""
-
-    def expect(self, observer: str, trials: int, passes: float) -> None:
-        """`observer` still owes `trials` answers, which cost about so many forward passes."""
-
-    def tuning(self, observer: str) -> None:
-        """The batch size of `observer` is about to be measured, which takes seconds."""
-
-    def advance(self, observer: str, trials: int) -> None:
-        """`trials` more answers of `observer` are stored."""
-
-    def work(self, observer: str, passes: float) -> None:
-        """A device batch of `observer` is done: so many of the forward passes that its trials may cost."""
-
-    def done(self, observer: str) -> None:
-        """`observer` has finished: its answers are stored or were enough, or it has failed."""
-
-    def note(self, text: str) -> None:
-        """One line for the user."""
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ import torch
 from benchmark.contracts import Metric, Trials
 from benchmark.contracts.trials import stacked
 from benchmark.engine.devices import full_precision
-from benchmark.engine.inference import InferenceLoop, Job, Reporter
+from benchmark.engine.inference import InferenceLoop, Job
+from benchmark.engine.reporters import Silent
 from benchmark.engine.scoring import AGAINST, BEYOND
 from benchmark.engine.tasks import chunk_index
 from benchmark.failures import ModelFailure
@@ -27,7 +28,7 @@ WITHIN = 0.002  # is how far a headline may move: `BEYOND` says otherwise
 def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], precision: str) -> str:
     """Answer a sample of images in float32, and return a line on how many decisions agree and how much each headline
     moves. jobs: of one observer and suite, with the chunks that are stored. Raises ModelFailure if it fails there."""
-    suite, quiet = jobs[0].suite, replace(loop, reporter=cast(Reporter, _Quiet()))
+    suite, quiet = jobs[0].suite, replace(loop, reporter=Silent())
     alone = replace(jobs[0].loaded, failures={})
     least = GRADIENTS if suite.needs == "gradients" else IMAGES
     some = [replace(job, loaded=alone, chunks=part) for job, part in _sampled(jobs, least)]
@@ -75,10 +76,3 @@ def _moved(metric: Metric, ours: Trials, exact: Trials) -> str:
         return f"{metric.title} cannot be compared ({found.reason}), {BEYOND}"
     beyond = "" if found.low >= -WITHIN and found.high <= WITHIN else f", {BEYOND}"
     return f"{metric.title} moves by {found.difference:+.4f} [{found.low:.4f}, {found.high:.4f}]{beyond}"
-
-
-class _Quiet:
-    """A reporter of work that no plan counts."""
-
-    def __getattr__(self, _method: str) -> Any:
-        return lambda *_: None

@@ -11,8 +11,9 @@ from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.device_choice import Tuning, cores, remembered
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
-from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
+from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
 from benchmark.engine.precision import precision_remark
+from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import AGAINST, BEYOND, Scorer, one_blas_thread
 from benchmark.engine.stored_answers import changed_answers

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.transforms import blur, weather
-from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels
+from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels, widest
 from benchmark.transforms.listing import constants_of
 
 Pixels = NDArray[np.uint8]
@@ -24,21 +24,24 @@ def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
     return (images - mean).mul_(share).add_(mean)
 
 
-def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
+#: Levels before storing [k], and where in them each pixel's level is: a table is stored in less time than images are.
+Tabled = tuple[torch.Tensor, torch.Tensor]
+
+
+def brightness(images: torch.Tensor, rise: float) -> Tabled:
     """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V."""
-    most = images.amax(dim=1, keepdim=True)
-    return _brightened(rise, images.device, images.dtype)[(most * 256 + images).int()]
+    return _brightened(rise, images.device), images.amax(dim=1, keepdim=True) * 256 + images
 
 
 @lru_cache(maxsize=32)
-def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _brightened(rise: float, device: torch.device) -> torch.Tensor:
     """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
     # In float64, as published: float32 stores one value in twenty a level lower.
     most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
     raised = np.clip(most + rise, 0, 1)
     ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
     values = np.where(level < most, raised * ratio, raised) * 255
-    return torch.from_numpy(values.ravel()).to(device, dtype)
+    return torch.from_numpy(values.ravel()).to(device, torch.float32)
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
@@ -132,9 +135,11 @@ def speckle_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tens
     return draws.normal(*images.shape[1:]).to(images).mul_(sd).mul_(images).add_(images)
 
 
-def shot_noise(images: torch.Tensor, peak: float, draws: Streams) -> torch.Tensor:
+def shot_noise(images: torch.Tensor, peak: float, draws: Streams) -> Tabled:
     """Replace each value by a Poisson count; peak: expected photons of a white pixel."""
-    return draws.poisson(images, peak).to(images).div_(peak).clamp_(max=1).mul_(255)
+    # Counts above the peak are white.
+    counts = draws.poisson(images, peak).clamp_(max=peak)
+    return torch.arange(peak + 1, dtype=widest(images.device), device=images.device).div_(peak).mul_(255), counts
 
 
 def impulse_noise(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
@@ -148,14 +153,16 @@ class Corruption:
     """One corruption; its constants are in `imagenet_c_constants.yaml`."""
 
     #: (integer levels [n, 3, H, W], *constants, draws if random) -> levels before storing.
-    function: Callable[..., torch.Tensor] = field(repr=False)
+    function: Callable[..., torch.Tensor | Tabled] = field(repr=False)
     units: Sequence[str]
     #: Per severity, in the order of `units`.
     constants: Sequence[Sequence[Any]]
     #: Whether it takes draws.
     random: bool = False
-    #: The function's input: float32; float64 if float32 would change stored levels; uint8 if PIL does the work.
+    #: The function's input: float32; float64 if float32 would change stored levels; integers for tables and choices.
     dtype: torch.dtype = torch.float32
+    #: Whether a library of the processor does the work.
+    on_processor: bool = False
     #: Whether it returns integers 0..255 without clipping.
     whole: bool = False
     #: Number of images at a time on the CPU; few fit its cache.
@@ -176,18 +183,16 @@ def corrupted(
     """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
     fraction. draws: for a random corruption; half: added before storing, 0.5 to round. Levels in float64 are processed
     in float64."""
-    extra = (draws,) if what.random else ()
-    if what.dtype == torch.uint8:
-        stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)
-        return stored
-    wide = torch.float64 in (what.dtype, levels.dtype) and levels.device.type != "mps"
-    kind = torch.float64 if wide else torch.float32
+    kind = what.dtype
+    if kind.is_floating_point and torch.float64 in (kind, levels.dtype):
+        kind = widest(levels.device)
     work = levels.to(kind, memory_format=torch.contiguous_format)
-    out: torch.Tensor = what.function(work, *constants, *extra)
-    if not what.whole:
-        out.clamp_(0, 255)
-        out = out.add_(half) if half else out
-    return out.to(torch.uint8)  # which drops the fraction
+    out = what.function(work, *constants, *((draws,) if what.random else ()))
+    values, place = out if isinstance(out, tuple) else (out, None)
+    if values.is_floating_point() and not what.whole:
+        values = values.clamp(0, 255).add_(half) if half else values.clamp(0, 255)
+    stored = values.to(torch.uint8)  # which drops the fraction
+    return stored if place is None else stored.index_select(0, place.int().reshape(-1)).reshape(place.shape)
 
 
 def changed(
@@ -196,7 +201,7 @@ def changed(
     """Apply a corruption, NAME/SEVERITY, to images of grey levels (uint8) or in [0,1], which it returns alike. jpeg85,
     half: as in `imagenet_c.corruption` and `corrupted`."""
     what = CORRUPTIONS[condition.partition("/")[0]]
-    levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
+    levels_of = stored_levels if what.on_processor else grey_levels
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, condition, images.device) if what.random else None

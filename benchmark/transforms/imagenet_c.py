@@ -44,5 +44,5 @@ def corruption(
         half = 0.5 * (quantise == "round")
         return changed(images, seeds, f"{name}/{severity}", constants, jpeg85=jpeg85, half=half)
 
-    here = jpeg85 or what.get("dtype") == "uint8" or name == "spatter"
+    here = jpeg85 or what.get("on_processor", False)
     return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True, on_processor=here)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.failures import StimuliError
-from benchmark.transforms.basics import Streams, blur
+from benchmark.transforms.basics import Streams, blur, widest
 from benchmark.transforms.blur import angles, enlarged, smeared
 from benchmark.transforms.listing import FROST_USED
 
@@ -38,8 +38,11 @@ def snow(
     return torch.lerp(white, images, kept).add_(blown + torch.rot90(blown, 2, dims=(-2, -1)))
 
 
-def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams) -> torch.Tensor:
-    """Mix `share` of the image with `ice` of a random crop of a texture (HWC uint8, larger than the images)."""
+def frost(
+    images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix `share` of the image with `ice` of a random crop of a texture (HWC uint8, larger than the images): a table of
+    levels, and each pixel's place in it."""
     height, width = images.shape[-2:]
     for number, texture in enumerate(textures[:FROST_USED], start=1):
         if texture.shape[0] <= height or texture.shape[1] <= width:
@@ -50,8 +53,9 @@ def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Tex
         top = int(down * (texture.shape[0] - height))
         left = int(across * (texture.shape[1] - width))
         crops.append(texture[top : top + height, left : left + width].transpose(2, 0, 1))
-    cover = torch.from_numpy(np.stack(crops)).to(images.device, non_blocking=True).to(images.dtype)
-    return images * share + cover * ice
+    cover = torch.from_numpy(np.stack(crops)).to(images.device, non_blocking=True)
+    level = torch.arange(256, dtype=widest(images.device), device=images.device)
+    return (level[:, None] * share + level * ice).reshape(-1), images * 256 + cover
 
 
 def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> torch.Tensor:
