@@ -19,7 +19,6 @@ def commands(block: str) -> list[str]:
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_the_commands_of_the_tutorial_print_what_it_shows(tmp_path):
     page = PAGE.read_text(encoding="utf-8")
     places = {"BENCH_HOME": str(tmp_path / "home"), "BENCH_DB": "results.db", "COLUMNS": "100", "OMP_NUM_THREADS": "1"}

@@ -46,7 +46,6 @@ def built(tmp_path_factory):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_the_wheel_is_small_and_holds_what_runs_need_alone(built):
     with zipfile.ZipFile(built) as archive:
         names = set(archive.namelist())
@@ -62,7 +61,7 @@ def test_the_wheel_is_small_and_holds_what_runs_need_alone(built):
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
     """Only the dependencies are those of this environment; the program is the wheel's, and finds its own data."""
     place = tmp_path / "installed"

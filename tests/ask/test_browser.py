@@ -49,15 +49,6 @@ def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path):
     assert cells["world-standard-0"].value is not None and board_table(board)
 
 
-def test_json_is_imported_too(visit, page, tmp_path):
-    person = visit(page())
-    person.begin(number=3)
-    person.finish()
-    saved = person.saved("json", tmp_path)
-    assert {row["frames"] for row in table(person.saved("csv", tmp_path)) if row["status"] == "ok"} == {"18/12/12"}
-    assert api.import_trials(saved, source="lab", db=str(tmp_path / "results.db")).trials == 16
-
-
 def test_late_frames_are_seen_and_the_image_comes_once_more(visit, page, tmp_path):
     """The display's clock skips a frame in every hundredth that is asked for, after the practice."""
     slow = "(asked) => (asked > 800 && asked % 100 === 0 ? 2 : 0)"
@@ -95,7 +86,7 @@ def test_a_throttled_processor_is_caught(browser, page, tmp_path):
     person.close()
 
 
-@pytest.mark.parametrize("language", ["en", "ar"])
+@pytest.mark.parametrize("language", ["en", pytest.param("ar", marks=pytest.mark.release)])
 def test_the_keyboard_alone_is_enough(browser, page, language):
     """Space, Tab, Enter and the keys of the answers; arrows, too."""
     person = Visitor(browser, page(language=language, answer_time="unlimited"), answer=None)
@@ -174,6 +165,7 @@ def test_pages_are_accessible(browser, page):
     person.close()
 
 
+@pytest.mark.release
 def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     person = visit(page(), reduced_motion="reduce")
     person.agree("Go on")
@@ -191,6 +183,7 @@ def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     assert "16 trials without a mask" in report.notes[0]
 
 
+@pytest.mark.release
 def test_no_answer_in_time_is_na(visit, page, tmp_path):
     person = visit(page(trials=4, answer_time="100ms", criterion=0), answer=None)
     person.begin(number=1)
@@ -210,6 +203,7 @@ def test_a_pause_comes_after_the_answer(visit, page):
     assert "1 of 4 images" in person.page.locator("section").inner_text()
 
 
+@pytest.mark.release
 def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
     person = visit(page())
     person.context.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})")
@@ -238,6 +232,7 @@ SWEEPS = """(distances) => {
 }"""
 
 
+@pytest.mark.release
 def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
     """A card of 428 px is 8.56 cm: 50 px to the centimetre. The blind spot begins at 13.5 degrees (Li et al. 2020): a
     dot that vanishes 12 cm from the square means 49.98 cm, where 3 degrees are 2.62 cm, 131 px; half as many on a page
@@ -262,6 +257,7 @@ def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
     assert person.page.evaluate("window.width") in ("65px", "66px")
 
 
+@pytest.mark.release
 def test_those_who_do_not_understand_or_practise_too_badly_twice_are_not_shown_an_image(visit, page, tmp_path):
     person = visit(page(trials=4, completion="SECRET"), answer="() => 'knife'")
     person.agree("Go on")

@@ -13,19 +13,19 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
-    person = visit(page("world-natural", trials=96), pace=50)
+    person = visit(page("world-natural", trials=48), pace=20)
     person.begin(number=5)
-    person.until(39)
+    person.until(19)
     person.page.close()
     person.page = person.open()
     before = person.page.locator("section p").first.inner_text()
-    assert "You are number 5" in before and "of 96 images are done" in before
+    assert "You are number 5" in before and "of 48 images are done" in before
     person.press("Go on")
     person.press("Go on")  # instructions
     person.finish()
     rows = table(person.saved("csv", tmp_path))
-    assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 97))
-    assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1", "c2"]
+    assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 49))
+    assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1"]
     person.press("Next person")
     consent = person.page.get_by_role("checkbox")
     consent.wait_for()  # the page is loaded again

@@ -144,7 +144,6 @@ def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
     assert request(port, "/start", {}, **{"X-Ask": token})[0] == 200
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
     """None lost, none doubled, though half is sent twice: as a browser does whose connection was lost."""

@@ -37,7 +37,6 @@ def whole(bench, folder, words):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path):
     paths = shards(bench, tmp_path, MIXED, 2)
     ended = bench("db", "merge", *paths, "--into", tmp_path / "merged.db")
@@ -75,7 +74,7 @@ def test_shards_that_cannot_be(bench, tmp_path):
     assert not (tmp_path / "x.db").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_more_leaderboards_than_a_process_may_have_open(tmp_path):
     """Those of an array's tasks, say."""
     resource = pytest.importorskip("resource")

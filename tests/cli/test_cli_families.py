@@ -20,7 +20,7 @@ from benchmark.stimuli.items import sample_order
 from registry.labels import label_space
 from registry.world_networks import tiny_detector
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 torch.set_num_threads(1)
 
 CHECKPOINTS = Path(registry.__file__).parent / "world_checkpoints"
@@ -164,7 +164,6 @@ def open_clips_own(clip):
     return transform, lambda images: scale * model.encode_image(images, normalize=True) @ vectors
 
 
-@pytest.mark.release
 def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own):
     transform, logits = open_clips_own
     table = answered.trials("sixteen", "cue-conflict", "cue-conflict")
@@ -179,7 +178,6 @@ def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own)
     assert (cell.n, cell.value) == (shape + texture, pytest.approx(shape / (shape + texture)))
 
 
-@pytest.mark.release
 def test_its_gradients_are_open_clips(answered, open_clips_own):
     _, logits = open_clips_own
     table = answered.trials("sixteen", "saliency", "natural")
@@ -224,7 +222,6 @@ def test_two_forms_of_answering_never_share_a_row(answered):
     assert same["probability_cat"].tolist() == one["probability_cat"].tolist()
 
 
-@pytest.mark.release
 def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
     file = answered.folder / "prompts.txt"
     file.write_text("a blurry photo of a {}.\na drawing of the {}.\n")
@@ -297,14 +294,12 @@ DETECTORS = ("world-detector-0", "faster")
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-@pytest.mark.release
 def test_detectors_answer_with_their_best_box(name, detected, networks):
     table = detected.trials(name, "cue-conflict", "cue-conflict")
     found = networks[name](shown(generated_set("world-cue-conflict"), table["stimulus"]))
     assert table["response"].tolist() == best_boxes(found, 0.05) and len(table) == SHOWN
 
 
-@pytest.mark.release
 @pytest.mark.parametrize("name", DETECTORS)
 def test_gradients_are_those_of_the_boxes_that_decide(name, detected, networks):
     def logits(images):

@@ -51,7 +51,6 @@ def flags(row):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_a_model_is_replaced_renamed_retired_and_removed(home):
     first = said(registered(home, "mine"))
     assert "it can run: " in first and "cue-conflict" in first

@@ -93,7 +93,6 @@ def pasted(line, bench):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 @pytest.mark.parametrize("words", LINES)
 def test_a_registration(words, bench, files):
     name, lacking = LINES[words]

@@ -47,7 +47,6 @@ def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     """In a fresh place and from another folder: the model is registered with all that decides its answers."""
     torch.manual_seed(0)

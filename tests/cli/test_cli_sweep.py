@@ -175,7 +175,6 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     arch = ("--arch", f"python:{net(tmp_path)}:build")

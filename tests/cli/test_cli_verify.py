@@ -66,7 +66,9 @@ def test_the_certificate_is_kept_with_the_card_and_shown_behind_numbers(bench, r
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.release] * (name not in ("halves", "missing"))) for name in REFUSED]
+)
 def test_other_decisions_are_refused_with_the_part_that_differs(name, bench, register, script):
     code, *parts = REFUSED[name]
     ended = register("refused", f"{script}:{name}")

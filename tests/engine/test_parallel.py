@@ -151,7 +151,6 @@ def printed(tmp_path, bench, *words):
     return script
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_the_printed_array_is_one_run(home, tmp_path, bench, shell):
     alone, db = tmp_path / "alone.db", tmp_path / "an array.db"

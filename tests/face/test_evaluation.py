@@ -156,11 +156,11 @@ class Noisy(Dataset):
     """Images that are augmented by every generator that a loader's workers have."""
 
     def __len__(self):
-        return 400
+        return 160
 
     def __getitem__(self, i):
         shift = random.random() + float(np.random.rand()) + float(torch.rand(()))
-        return torch.full((3, 64, 64), i / 400) + 0.1 * shift * torch.rand(3, 64, 64), i % 16
+        return torch.full((3, 64, 64), i / 160) + 0.1 * shift * torch.rand(3, 64, 64), i % 16
 
 
 def trained(db, steps, every):
@@ -183,28 +183,22 @@ def trained(db, steps, every):
 
 
 @pytest.mark.slow
-def test_a_training_of_200_steps_ends_bit_equal_with_an_evaluation_every_20(tmp_path):
+def test_a_training_ends_bit_equal_with_an_evaluation_every_20_steps(tmp_path):
     (net, optimizer, drawn), (watched, its_optimizer, its_drawn) = (
-        trained(tmp_path / "r.db", 200, every) for every in (0, 20)
+        trained(tmp_path / "r.db", 40, every) for every in (0, 20)
     )
     states = zip(net.state_dict().values(), watched.state_dict().values(), strict=True)
     assert all(torch.equal(*pair) for pair in states) and drawn == its_drawn and watched.training
     momenta = ([each["momentum_buffer"] for each in o.state.values()] for o in (optimizer, its_optimizer))
     assert all(torch.equal(*pair) for pair in zip(*momenta, strict=True))
     points = gb.Leaderboard(tmp_path / "r.db").training_curves()
-    assert {point.step for curve in points for point in curve.points} <= set(range(20, 201, 20)) and points
+    assert {point.step for curve in points for point in curve.points} <= {20, 40} and points
 
 
 @pytest.mark.slow
 def test_the_same_weights_in_memory_and_in_a_file_are_one_observer(tmp_path):
     db = tmp_path / "r.db"
-    for net in (
-        world(),
-        torch.compile(world()),
-        nn.DataParallel(world()),
-        nn.Sequential(world()),
-        (world(), AS_FIELDS),
-    ):
+    for net in (nn.Sequential(world()), (world(), AS_FIELDS)):
         assert evaluated(net, db, preprocess=None, labels=None).name == "world-standard-0"
     first = evaluated(small(), db, name="mine")
     assert first.headlines.keys() == {"cue-conflict"} and len(gb.trials("mine", "cue-conflict", db=db)) > 0
@@ -327,7 +321,6 @@ def objects(folder):
     yield "open_clip", (towers, transform, tokenize), {"labels": None}, own
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_objects_of_libraries_decide_as_their_own_pipelines(tmp_path):
     (tmp_path / "four.yaml").write_text(f"name: four\nclasses: {sorted(NAMES)}\n")

@@ -153,7 +153,6 @@ def examples():
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_lightning_logs_to_its_own_loggers(tmp_path):
     lightning = pytest.importorskip("pytorch_lightning")
     from pytorch_lightning.loggers import CSVLogger
@@ -194,7 +193,6 @@ def test_lightning_logs_to_its_own_loggers(tmp_path):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_trainer_logs_to_its_own_loggers(tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
@@ -259,7 +257,7 @@ run(["killed.db"], ["killed.db"])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_ranks_answer_a_shard_each_and_a_kill_or_a_second_process_changes_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", LOOP], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n") == ["0", "0 0", str(-signal.SIGKILL), "0 0", ""], done.stderr
@@ -282,10 +280,8 @@ def test_no_worse_raises_the_verdicts_sentence(tmp_path):
     with pytest.raises(AssertionError, match="inconclusive") as caught:
         gb.no_worse("world-standard-1", "world-standard-0", margin=1e-9, suite="cue-conflict", db=db)
     assert caught.value.diff.exit_code == 3
-    given = asked | HOW
-    gb.no_worse(net(), net(), **given)  # the same weights
     with pytest.raises(AssertionError, match=r"^### `TinyResNet-\w{6}` against `world-stylised-0`: worse"):
-        gb.no_worse(net(), "world-stylised-0", **given)
+        gb.no_worse(net(), "world-stylised-0", **asked, **HOW)
 
 
 @pytest.mark.parametrize(("code", "ended", "said"), [

@@ -60,7 +60,6 @@ def told(published):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_the_published_matrix_comes_out(told):
     made = told
@@ -78,7 +77,6 @@ def test_the_published_matrix_comes_out(told):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_the_command(published, bench):
     ended = bench("compare", "transfer", "--db", published)
     assert ended.code == 0, ended.err

@@ -182,7 +182,6 @@ def test_reference_scores_are_of_the_suites_of_today():
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_a_world_network_stands_among_those_of_the_package(tmp_path, monkeypatch):
     """Run here it has no neighbour; the package has them, on the same images, and its own number."""
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))

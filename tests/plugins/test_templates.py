@@ -65,7 +65,6 @@ one_step(None, [], torch.ones(1), 0.1, None)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_a_type_checker_of_a_third_party_sees_templates_and_verbs(tmp_path):
     """As in packages of a third party: gestaltbench is installed, not the folder that is looked at."""
@@ -86,7 +85,6 @@ def test_a_type_checker_of_a_third_party_sees_templates_and_verbs(tmp_path):
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_templates_pass_their_own_tests(tmp_path):
     """All four in one process, from a folder where nothing of ours lies; each has tests that were run."""
     for kind in KINDS:

@@ -116,7 +116,6 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     assert load_network(other, folders["place"]).identity != model.identity
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_a_detector_of_torchvision_with_random_weights(folders):
     card, checks = register("mine", "torchvision:ssdlite320_mobilenet_v3_large", "random:0", **folders)

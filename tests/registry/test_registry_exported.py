@@ -87,7 +87,6 @@ def test_a_pickled_weight_is_refused(program, tmp_path):
     assert not target.exists()
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_sample_inputs_are_not_read(program, tmp_path, loaded):
     target, inner = tmp_path / "executed", tmp_path / "inputs.pt"
@@ -157,7 +156,6 @@ def test_a_program_that_names_a_file_is_refused_and_writes_none(tmp_path, loaded
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_a_program_that_asks_for_gigabytes_is_refused_by_its_proof(tmp_path, loaded):
     path = exported(Asking(lambda x: x.new_zeros((x.shape[0], 1 << 30))), tmp_path / "big.pt2")
     assert path.stat().st_size < 100_000
@@ -204,7 +202,7 @@ def test_an_unknown_member_and_two_of_one_name(member, program, tmp_path):
         checked_archive(path)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_path, loaded):
     def larger(name, content):
         if not name.endswith("model_weights_config.json"):

@@ -141,6 +141,7 @@ def test_filters_hide_rows_columns_are_chosen_and_the_address_keeps_both(visit):
     assert not page.locator("th[data-key='cue-conflict']").is_visible()
 
 
+@pytest.mark.release
 def test_the_theme_follows_the_reader_and_the_button(visit):
     dark = visit("index.html", color_scheme="dark")
     colour = "getComputedStyle(document.body).backgroundColor"
@@ -152,6 +153,7 @@ def test_the_theme_follows_the_reader_and_the_button(visit):
     assert dark.evaluate(colour) == after
 
 
+@pytest.mark.release
 def test_figures_are_drawn_in_the_theme_of_the_page(visit, site):
     path = next((site / "suites").glob("cue*.html")).relative_to(site)
     shades = []
@@ -165,6 +167,7 @@ def test_figures_are_drawn_in_the_theme_of_the_page(visit, site):
     assert shades[0] != shades[1]
 
 
+@pytest.mark.release
 def test_a_comparison_has_its_forest_plot_and_images(visit, site):
     page = visit("compare.html")
     page.get_by_role("link", name=f"{A} against {B}").click()
@@ -172,6 +175,7 @@ def test_a_comparison_has_its_forest_plot_and_images(visit, site):
     assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
 
 
+@pytest.mark.release
 def test_the_gallery_shows_images_objects_and_gradients(visit):
     page = visit("suites/saliency.html")
     rows = page.locator(".gallery h3").all_inner_texts()
@@ -200,6 +204,7 @@ def test_the_menu_leads_to_every_kind_of_page(visit):
         assert page.locator("nav [aria-current]").inner_text() == title
 
 
+@pytest.mark.release
 def test_links_name_the_networks_and_say_when_they_are_few(visit):
     page = visit("links.html")
     text = page.locator("main").inner_text()
@@ -218,7 +223,7 @@ def test_everything_is_there_without_javascript(visit):
     assert not page.locator("form.filters").is_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.release)])
 def test_the_front_page_answers_on_one_screen(visit, theme):
     page = visit("index.html", viewport={"width": 1440, "height": 900}, color_scheme=theme)
     assert re.match(r"Simulated people .+ \d+ of 100 .+, the best network ", page.locator("h1").inner_text())
@@ -238,6 +243,7 @@ def test_a_phone_has_a_card_for_each_network(visit):
     assert page.locator("tbody tr.network td[data-t='cue-conflict']").first.inner_text().startswith(".")
 
 
+@pytest.mark.release
 def test_people_stay_the_first_row_whatever_is_sorted(visit):
     page = visit("index.html")
     for key in ("cue-conflict", "name"):
@@ -267,6 +273,7 @@ def test_every_page_fits_its_screen_and_is_accessible(visit, site):
             assert not found, (path, theme, found)
 
 
+@pytest.mark.release
 def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
     page = visit("index.html", viewport={"width": 390, "height": 844})
     row = page.locator("tbody tr.network").first
@@ -278,6 +285,7 @@ def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
     assert all(link.bounding_box()["x"] + link.bounding_box()["width"] <= 390 for link in links.all())
 
 
+@pytest.mark.release
 def test_head_and_first_column_stay_in_sight(visit):
     page = visit("index.html", viewport={"width": 600, "height": 400})
     scroll = page.locator(".tall").first
@@ -289,6 +297,7 @@ def test_head_and_first_column_stay_in_sight(visit):
     assert names[0].bounding_box()["x"] < box["x"] + 100
 
 
+@pytest.mark.release
 def test_the_focus_goes_down_the_page(visit):
     page = visit("index.html")
     places = []

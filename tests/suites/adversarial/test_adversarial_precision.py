@@ -28,7 +28,6 @@ def test_clean_accuracy_may_move_within_its_interval():
     assert len(list(preprocessing(answers(np.arange(100) < 90, exact)))) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.release
 def test_bfloat16_moves_robust_accuracy_less_than_its_interval(robust):
     """Of a network some of whose images hold at every budget: of one that falls at once, nothing could move."""

@@ -10,7 +10,6 @@ from suites.human_comparison.shown_experiments import WORLD_LEVELS
 
 
 @pytest.mark.release
-@pytest.mark.slow
 def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatch):
     """On 160 images: ceiling well above chance, accuracy falling to the last level, and by each but for what the images
     leave to chance (.04 is a standard error of a share of them; all five see the same)."""
