@@ -1,30 +1,16 @@
 """Print a plan as a Slurm job array: a shard for each job, and a last job that merges and scores them."""
 
 import shlex
+from pathlib import Path
 
+from benchmark import templates
 from benchmark.api.options import command_line, joined
 from benchmark.api.running import RunRequest
 from benchmark.failures import BenchError
 from benchmark.store.location import parse_location
 from registry.files import digest_data
 
-_SCRIPT = """\
-#!/bin/bash
-# {tasks} shards of one plan, then the merge of their leaderboards. Submit both with
-#     bash THIS_FILE --partition=gpu --time=4:00:00      (options of sbatch, as your cluster wants them)
-# Submit again to resume shards that were killed or ran out of time.
-#SBATCH --job-name=bench
-set -euo pipefail
-{places}
-if [ -n "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
-{shard}
-elif [ "${{1:-}}" = merge ]; then
-{merge}
-else
-    array=$(sbatch --parsable --array=1-{tasks} --requeue{gpus} "$@" "$0")
-    sbatch --dependency="afterany:$array" "$@" "$0" merge
-fi
-"""
+_SCRIPT = Path(templates.__file__).parent / "slurm.sh"
 
 
 def array_script(request: RunRequest, db: str, tasks: int) -> str:
@@ -56,4 +42,5 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
         )
         merge = '    bench db merge "$folder"/shard-*.db --into "$leaderboard"\n    rm -r "$folder"'
     gpus = "" if device == "cpu" else " --gpus=1"
-    return _SCRIPT.format(tasks=tasks, places=places, shard=shard, merge=merge, gpus=gpus)
+    script = _SCRIPT.read_text(encoding="utf-8")
+    return script.format(tasks=tasks, places=places, shard=shard, merge=merge, gpus=gpus)

@@ -3,59 +3,25 @@
 import gc
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import yaml
 
 from benchmark.version import __version__
 
 if TYPE_CHECKING:
     from registry.user_errors import Remedy
 
-#: Command -> (module, help line).
-COMMANDS = {
-    "run": ("run_commands", "Run suites on models, store trials, print the ranking."),
-    "register": ("models", "Check a checkpoint and register it as a model card."),
-    "models": ("models", "List, show, check, rename, retire and remove models."),
-    "rank": ("ranked_boards", "Print ranked tables with intervals and flags."),
-    "verdict": ("tables", "Say in a dozen lines what is known about a network."),
-    "compare": ("tables", "Compare observers: paired tests, agreement, transfer."),
-    "claims": ("tables", "Try claims on recipes: held, refuted or open."),
-    "power": ("tables", "Estimate the images and people a comparison needs."),
-    "show": ("tables", "Show one observer's scores, or a number's provenance."),
-    "report": ("pages", "Write a leaderboard as pages that open from disk."),
-    "plot": ("pages", "Draw a figure for a paper."),
-    "ask": ("pages", "Run a browser experiment and collect people's answers."),
-    "import": ("export_commands", "Import trials of people and networks, or scores."),
-    "submit": ("board_commands", "Write a network's submission to a shared board."),
-    "board": ("board_commands", "Begin, check and build a board that many share."),
-    "export": ("export_commands", "Export ranked tables, scores or trials."),
-    "badge": ("export_commands", "Draw a number with its interval as an SVG badge."),
-    "cite": ("export_commands", "Print BibTeX of what the tables rest on."),
-    "data": ("data", "List, fetch, add, make and verify stimulus sets."),
-    "suites": ("suites", "List, show and check test suites."),
-    "db": ("export_commands", "Merge, check and rescore leaderboards."),
-    "sweep": ("run_commands", "Run all checkpoints of a training run; draw its curves."),
-    "diff": ("run_commands", "Test whether NEW is worse than BASE; exit code for CI."),
-    "reproduce": ("run_commands", "Reproduce a number in a fresh leaderboard."),
-    "doctor": ("data", "Show what is installed, where it is, what is missing."),
-}
+_TABLE = yaml.safe_load((Path(__file__).parent / "commands.yaml").read_bytes())
+COMMANDS: Mapping[str, Sequence[str]] = _TABLE["commands"]  # command -> module, help line
 #: What other programs call a command of ours -> its words.
-MEANT: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("leaderboard", "results", "table"), ("rank",)),
-    **dict.fromkeys(("evaluate", "eval", "test", "benchmark", "score"), ("run",)),
-    **dict.fromkeys(("list", "ls"), ("models",)),
-    **{name: ("data", name) for name in ("fetch", "verify")},
-    "download": ("data", "fetch"),
-    "merge": ("db", "merge"),
-    "serve": ("report",),
-    "info": ("doctor",),
-    **dict.fromkeys(("bench data show", "bench data info", "bench data ls"), ("list",)),
-}
+MEANT = {name: tuple(words.split()) for words, names in _TABLE["meant"].items() for name in names}
 #: Command -> loader of a sub-command from a higher layer.
 ADDED: dict[str, Callable[[], click.Command]] = {}
 
