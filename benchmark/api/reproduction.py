@@ -7,6 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
@@ -43,9 +44,7 @@ def provenance(
         require_observer(store, observer)
         scored = store.suites()
         suites = {known.name: known for known in scored_suites(scored, plugins.find_suites(scored=scored))}
-
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
-
         rows = store.latest_scores(observers=[observer])
         under: dict[tuple[str, str], set[str]] = defaultdict(set)
         for row in rows:
@@ -56,31 +55,28 @@ def provenance(
             whole = titles.get((row.suite, row.metric), row.metric)
             return title_under(whole, row.condition, under[row.suite, row.metric])
 
+        def called(noun: str, name: str, names: Callable[[ScoreRow], Sequence[str]]) -> list[ScoreRow]:
+            """Return the rows of a name. Raise UnknownName without any."""
+            if found := [row for row in rows if name in names(row)]:
+                return found
+            raise unknown_name(noun, name, {each for row in rows for each in names(row)} - {""}, hint)
+
         if suite is not None:
-            if suite not in (names := {row.suite for row in rows}):
-                raise unknown_name("suite", suite, names, hint)
-            rows = [row for row in rows if row.suite == suite]
+            rows = called("suite", suite, lambda row: (row.suite,))
         if metric is None:
             heads = {(name, each.headline.name) for name, each in suites.items()}
             rows = [row for row in rows if (row.suite, row.metric) in heads and not row.condition]
         else:
-            names = {name for row in rows for name in (row.metric, title(row))}
-            if metric not in names:
-                raise unknown_name("metric", metric, names, hint)
-            rows = [row for row in rows if metric in (row.metric, title(row))]
-            if (condition or "") not in (conditions := {row.condition for row in rows}):
-                raise unknown_name("condition", condition or "", filter(None, conditions), hint)
-            rows = [row for row in rows if row.condition == (condition or "")]
-        notes, builtin = notes_of(store), observer in builtin_cards()
+            rows = called("metric", metric, lambda row: (row.metric, title(row)))
+            rows = called("condition", condition or "", lambda row: (row.condition,))
         (who,) = store.observers(names={observer})
-        return [
-            provenance_of(row, title(row), who, store.provenance(row.set_id), notes, builtin=builtin) for row in rows
-        ]
+        behind, own = partial(provenance_of, observer=who, notes=notes_of(store)), observer in builtin_cards()
+        return [behind(row, title(row), facts=store.provenance(row.set_id), builtin=own) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberAgain:
-    """A stored number and the same number computed again."""
+    """A stored number, and the same number computed again."""
 
     stored: ScoreRow
     again: ScoreRow | None
@@ -91,13 +87,6 @@ class NumberAgain:
         """Return whether value, interval and n are equal bit for bit."""
         numbers = attrgetter("value", "low", "high", "level", "n", "excluded", "reason")
         return self.again is not None and numbers(self.stored) == numbers(self.again)
-
-    @property
-    def difference(self) -> float | None:
-        """Return the new value minus the stored one; None if either is undefined."""
-        if self.again is None or self.again.value is None or self.stored.value is None:
-            return None
-        return self.again.value - self.stored.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,22 +122,8 @@ def reproduce(
 
     Returns None if `agreed` refuses the run."""
     settings = read_settings(db)
-    origins = provenance(Selection(db), observer, suite, metric, condition)
-    if not origins:
-        raise BenchError(f"'{observer}' has no scores under '{suite}'.")
-    # Of several stimulus sets, take the newest with a number.
-    origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
-    if not origin.rerun.arguments:
-        hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
-        if origin.observer.card.get("source") == "memory":
-            raise BenchError(f"'{observer}' cannot be reproduced: {origin.rerun.before[0]}.")
-        raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
-    with open_store(settings.db, write=False) as store:
-        keys = {*store.provenance(origin.score.set_id)["keys"]}
-        every = [origin.score] if metric else store.latest_scores(suite=suite, observers=[observer])
-    wanted = [row for row in every if row.set_id == origin.score.set_id]
-    into = into and read_settings(into).db
-    if into and Path(into).exists():
+    origin = _origin(Selection(db), observer, suite, metric, condition)
+    if into and Path(into := read_settings(into).db).exists():
         raise BenchError(f"'{into}' exists already: name a new file with --into.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
@@ -159,13 +134,12 @@ def reproduce(
             raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
         if not agreed(prepared):
             return None
-        # Imported answers behind the number cannot be run: copy them.
-        with (
-            open_store(settings.db, write=False) as source,
-            open_store(fresh.db) as store,
-            recorded(store, "bench reproduce") as run,
-        ):
-            store.merge_observations(source, keys & {row.key for row in source.observations(suite=IMPORTED)}, run)
+        with open_store(settings.db, write=False) as source, open_store(fresh.db) as store:
+            every = [origin.score] if metric else source.latest_scores(suite=suite, observers=[observer])
+            # Imported answers behind the number cannot be run: copy them.
+            imported = {row.key for row in source.observations(suite=IMPORTED)}
+            with recorded(store, "bench reproduce") as run:
+                store.merge_observations(source, imported & {*source.provenance(origin.score.set_id)["keys"]}, run)
         report = execute(prepared, reporter or Silent(), origin.rerun.command)
         with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
@@ -173,11 +147,23 @@ def reproduce(
     lacking = {**report.skipped, **report.failed}.get(f"{observer} under {suite}") or _why(origin, rows, identity)
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
-    numbers = tuple(
-        NumberAgain(stored=row, again=(again := by_key.get(same(row))), reason="" if again else lacking)
-        for row in wanted
-    )
+    wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]
+    numbers = tuple(NumberAgain(stored=row, again=again, reason="" if again else lacking) for row, again in wanted)
     return Reproduction(numbers=numbers, command=origin.rerun.command, db=into or "")
+
+
+def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | None, condition: str | None) -> Provenance:
+    """Return what is behind a number that can be computed again: of several stimulus sets, the newest with a number."""
+    origins = provenance(leaderboard, observer, suite, metric, condition)
+    if not origins:
+        raise BenchError(f"'{observer}' has no scores under '{suite}'.")
+    origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
+    if not origin.rerun.arguments and origin.observer.card.get("source") == "memory":
+        raise BenchError(f"'{observer}' cannot be reproduced: {origin.rerun.before[0]}.")
+    if not origin.rerun.arguments:
+        hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
+        raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
+    return origin
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ from registry.cards import builtin_cards
 from registry.user_errors import some_of
 
 VERDICTS = 3  # networks of a run that get one
-MANY = 20  # numbers that differ, listed one by one
+MANY = 20  # lines on numbers
 Yes = Annotated[bool, Option("Start a long run without asking.", "--yes", "-y")]
 Quiet = Annotated[bool, Option("Show no progress.", "--quiet", "-q")]
 
@@ -286,39 +286,28 @@ def reproduce(
     if again is None:
         echo_line("not started.", err=True)
         return 1
-    equal = [number for number in again.numbers if number.equal]
-    differ = [number for number in again.numbers if number.again is not None and not number.equal]
-    echo_line(f"ran: {again.command}")
-    if len(again.numbers) == 1 and equal:
-        echo_line(f"{_name(equal[0])}: {equal[0].stored.value!r}, equal bit for bit")
-    elif equal:
-        echo_line(f"{len(equal)} of {len(again.numbers)} numbers are equal bit for bit")
-    for number in differ[:MANY]:
-        echo_line(f"{_name(number)}: {_difference(number)}")
-    if len(differ) > MANY:
-        echo_line(f"and {len(differ) - MANY} more differ")
-    missing = [number for number in again.numbers if number.again is None]
-    for reason in dict.fromkeys(number.reason for number in missing):
-        echo_line(
-            f"not reproduced: {some_of([_name(n) for n in missing if n.reason == reason], 3)}: {printable(reason)}"
+    told: dict[str, list[str]] = {}  # text -> the numbers that it is about
+    for number in again.numbers:
+        alone = f"{number.stored.value!r}, " * (len(again.numbers) == 1 and number.equal)
+        told.setdefault(alone + _outcome(number), []).append(
+            f"{number.stored.metric} {number.stored.condition}".strip()
         )
+    echo_line(f"ran: {again.command}")
+    echo_lines(f"{printable(some_of(names, 3))}: {printable(text)}" for text, names in [*told.items()][:MANY])
+    if len(told) > MANY:
+        echo_line(f"and {len(told) - MANY} more")
     if again.db:
         echo_line(f"the fresh leaderboard: {again.db}")
     return again.exit_code
 
 
-def _name(number: api.NumberAgain) -> str:
-    return printable(f"{number.stored.metric} {number.stored.condition}".strip())
-
-
-def _difference(number: api.NumberAgain) -> str:
-    stored, again = number.stored, number.again
-    assert again is not None
-    if number.difference is None:
-        return f"{stored.value!r} ({stored.reason}) is {again.value!r} ({again.reason}) now"
-    if number.difference == 0:
-        return f"{stored.value!r} is the same, but its interval, n or method is not"
-    width = ""
-    if stored.low is not None and stored.high is not None:
-        width = f"; its interval is +- {(stored.high - stored.low) / 2:.2g}"
-    return f"{stored.value!r} is {again.value!r} now, {number.difference:+.3g}{width}"
+def _outcome(number: api.NumberAgain) -> str:
+    if number.equal:
+        return "equal bit for bit"
+    if number.again is None:
+        return f"not reproduced: {number.reason}"
+    texts = (
+        f"{row.value!r} [{row.low!r}, {row.high!r}] (n {row.n}{row.reason and f', {row.reason}'})"
+        for row in (number.stored, number.again)
+    )
+    return " is now ".join(texts)

@@ -48,7 +48,7 @@ def test_a_bundle_goes_to_another_machine_and_back_to_the_same_numbers(bench, tm
     (tmp_path / "here" / "net.safetensors").rename("net.safetensors")
     assert bench(*shlex.split(register)).code == 0
     again = bench("reproduce", "my-net", "cue-conflict", "--db", "t.db")
-    assert again.code == 0 and "numbers are equal bit for bit" in again.out
+    assert again.code == 0 and "equal bit for bit" in again.out
 
     plain = json.loads(texts["leaderboard.json"])
     row = next(score for score in plain["scores"] if score["metric"] == "natural_accuracy")
