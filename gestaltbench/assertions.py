@@ -1,6 +1,5 @@
 """Assertions about networks, for tests: `no_worse`."""
 
-from pathlib import Path
 from typing import Any
 
 from benchmark import api
@@ -17,9 +16,7 @@ class NotShown(AssertionError):
         self.diff = diff
 
 
-def no_worse(
-    net: Any, base: Any, *, suite: str, margin: float | None = None, db: str | Path | None = None, **how: Any
-) -> None:
+def no_worse(net: Any, base: Any, *, suite: str, margin: float | None = None, db: Any = None, **how: Any) -> None:
     """Raise an AssertionError with the verdict of `diff` unless a network is no worse than its base.
 
         gb.no_worse(net, "resnet18", suite="cue-conflict", margin=0.02, preprocess=transform)

@@ -21,7 +21,6 @@ from benchmark.failures import BenchError
 from benchmark.report.drawing import CONFIG, INK, SVG, on_paper
 from benchmark.stimuli.datasets import open_set
 from benchmark.variables import read_settings
-from registry.cards import ModelCard
 from registry.files import write_whole
 from registry.labels import label_space
 
@@ -64,7 +63,7 @@ def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]
     """Draw rows of pictures (name, tiles [h, w, 3], captions) as SVG; small ones are enlarged without smoothing."""
     from PIL.Image import fromarray
 
-    names = [_lines(name, 20) for name, _, _ in rows]
+    names = [wrap(printable(name), 20) or [""] for name, _, _ in rows]
     left = 12 + 7.2 * max(len(line) for lines in names for line in lines)
     wide, step = max(len(tiles) for _, tiles, _ in rows), TILE + 12
     high = TILE + 42
@@ -77,14 +76,10 @@ def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]
             fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
             address = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
             parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{address}"/>')
-            parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(_lines(caption, 15))]
+            parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(wrap(printable(caption), 15))]
     style = f'font-family="{CONFIG["font"]}" font-size="13" fill="{INK}"'
     size = f'width="{left + wide * step:.0f}" height="{6 + len(rows) * high}"'
     return f'<svg xmlns="{SVG}" {size} {style}><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
-
-
-def _lines(text: str, width: int) -> list[str]:
-    return wrap(printable(text), width, break_on_hyphens=True) or [""]
 
 
 def _text(x: float, y: float, text: str) -> str:
@@ -112,20 +107,15 @@ def gallery(
             who = "brings its own transform" if card.own_transform else "answers without a network at hand"
             who = "is a simulated person" if card.simulated else who
             raise BenchError(f"'{card.name}' {who} and has no gradients to draw.")
-    shown = open_set(stimuli or _default_set(cards), read_settings())
+    answers = [label_space(card.labels).answers for card in cards]
+    usual = (name for space, name in SETS.items() if all(space in spaces for spaces in answers))
+    if (chosen := stimuli or next(usual, None)) is None:
+        raise BenchError(f"these models share no label space of {', '.join(SETS)}: name a set.")
+    shown = open_set(chosen, read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]
     drawn = draw_gallery(networks, shown, count, random=random, kind=map)
-    return MapGallery(
-        drawn=drawn, stimuli=shown.name, identities={model.card.name: model.identity for model in networks}
-    )
-
-
-def _default_set(cards: Sequence[ModelCard]) -> str:
-    answers = [label_space(card.labels).answers for card in cards]
-    for space, name in SETS.items():
-        if all(space in spaces for spaces in answers):
-            return name
-    raise BenchError(f"these models share no label space of {', '.join(SETS)}: name a set with --set.")
+    identities = {model.card.name: model.identity for model in networks}
+    return MapGallery(drawn=drawn, stimuli=shown.name, identities=identities)
 
 
 @command(gallery, name="gallery")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from importlib import import_module
-from typing import Any
 
 from benchmark.cli.printing import safe_console
 from benchmark.cli.progress import Heartbeat, reporting
@@ -18,11 +17,12 @@ def progress(given: Reporter | None = None) -> Iterator[Reporter]:
     if given is not None:
         yield given
         return
-    display = _notebook_display()
-    if display is None:
+    python = sys.modules.get("IPython")
+    if python is None or getattr(python.get_ipython(), "kernel", None) is None:
         with reporting(quiet=not safe_console(stderr=True).is_terminal) as reporter:
             yield reporter
         return
+    display = import_module("IPython.display").display
     # One output that changes: rich's own bars need ipywidgets in a notebook.
     shown = display(_drawn("", 0.0), raw=True, display_id=True)
     bar = Heartbeat(lambda line: shown.update(_drawn(line, bar.share), raw=True), {}, every=1.0)
@@ -30,13 +30,6 @@ def progress(given: Reporter | None = None) -> Iterator[Reporter]:
         yield bar
     finally:
         shown.update(_drawn("", bar.share), raw=True)
-
-
-def _notebook_display() -> Any:
-    python = sys.modules.get("IPython")
-    if python is None or getattr(python.get_ipython(), "kernel", None) is None:
-        return None
-    return import_module("IPython.display").display
 
 
 def _drawn(line: str, share: float) -> dict[str, str]:

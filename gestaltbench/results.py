@@ -106,11 +106,6 @@ class RankedBoard(Board):
         return _in_cell([board_table(self)])
 
 
-def ranked_board(board: Board) -> RankedBoard:
-    """Return the same board as one that shows itself."""
-    return RankedBoard(**vars(board))
-
-
 def _text(tables: Iterable[Table]) -> str:
     console = safe_console()
     with console.capture() as text:
@@ -135,6 +130,5 @@ def _in_cell(tables: Sequence[Table], before: str = "") -> str:
 
 def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:
     """Return values as one table with a row for each, titled such as "3 suites"."""
-    return Results(
-        title=counted(len(values), noun), values=tuple(values), tables=lambda values: [table_of(list(map(row, values)))]
-    )
+    title = counted(len(values), noun)
+    return Results(title=title, values=tuple(values), tables=lambda shown: [table_of(list(map(row, shown)))])

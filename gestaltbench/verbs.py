@@ -4,12 +4,12 @@ Names are one name, a pattern ("world-*"), a comma list, or a list of these. `db
 database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` of one line."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -20,7 +20,6 @@ from benchmark.ask import serving
 from benchmark.cli.models import print_checks
 from benchmark.contracts import Suite
 from benchmark.display import counted
-from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
@@ -35,7 +34,6 @@ from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
 from benchmark.leaderboard.transfer import TransferMatrix, matrix_table
-from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
@@ -47,7 +45,7 @@ from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own
 from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
 from gestaltbench.notebook import progress
-from gestaltbench.results import Record, Results, Written, in_rows, ranked_board
+from gestaltbench.results import RankedBoard, Record, Results, Written, in_rows
 from registry.cards import ModelCard
 from registry.determinism_checks import Check
 
@@ -55,6 +53,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
+Draw = Callable[[Sequence[T]], Iterable[Table]]
+Samples = list[HeadlineSample]
 VERDICTS = 3  # networks of a run that get one
 
 
@@ -95,14 +95,12 @@ def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
 FILTERS = tuple(Filters.__annotations__)
 
 
-def _method(
-    verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]
-) -> Callable[Concatenate[Selection, P], S]:
+def _method(verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]) -> Callable[Concatenate[Any, P], S]:
     """Return a method of `Leaderboard` from a verb of `benchmark.api` that reads one."""
     filtered = any(field.name in FILTERS for field in fields(verb))
 
     @wraps(verb)
-    def method(self: Selection, /, *args: P.args, **given: P.kwargs) -> S:
+    def method(self: Any, /, *args: P.args, **given: P.kwargs) -> S:
         if self.filters and not filtered:
             stated = ", ".join(name for name, value in self.filters.lists.items() if value)
             raise UsageError(f"`{verb.__name__}` takes no filters ({stated}): choose with its parameters.")
@@ -148,11 +146,7 @@ def _certain(result: R | None) -> R:
 
 
 def _shown(
-    kind: type[T],
-    noun: str,
-    tables: Callable[[Sequence[T]], Iterable[Table]],
-    title: str = "{}",
-    shown: Callable[[Sequence[T]], Iterable[Table]] | None = None,
+    kind: type[T], noun: str, tables: Draw[T], title: str = "{}", shown: Draw[T] | None = None
 ) -> Callable[[Sequence[T]], Results[T]]:
     """Return a function that makes `Results` of a verb's values; their number and noun stand in the title."""
 
@@ -163,8 +157,13 @@ def _shown(
     return results
 
 
-def _columns(*names: str) -> Callable[[Sequence[Any]], list[Table]]:
+def _columns(*names: str) -> Draw[Any]:
     return lambda values: [table_of([{name: getattr(value, name) for name in names} for value in values])]
+
+
+def _one(draw: Callable[[Sequence[T]], Table]) -> Draw[T]:
+    """Return a function that draws one table of all values."""
+    return lambda values: [draw(values)]
 
 
 @wraps(api.run)
@@ -174,26 +173,20 @@ def _run(*args: Any, **given: Any) -> Results[Record]:
     with progress(asked.get("reporter")) as reporter:
         report = api.run(*args, **{**given, "reporter": reporter})
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
-    for status, names in (
-        ("failed", report.failed),
-        ("not applicable", report.skipped),
-        ("waiting for data", report.ended("waiting for data")),
-    ):
+    waiting = report.ended("waiting for data")
+    for status, names in {
+        "failed": report.failed,
+        "not applicable": report.skipped,
+        "waiting for data": waiting,
+    }.items():
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    return Results(
-        title=f"run: {counts or 'nothing to do'}",
-        values=tuple(rows),
-        tables=lambda rows: [table_of(rows)],
-        verdicts=tuple(_verdicts(report, asked.get("db"))) if "models" in asked else (),
-    )
-
-
-def _verdicts(report: RunReport, db: str | None) -> Iterator[Verdict]:
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items())) or "nothing to do"
     answered = dict.fromkeys(work[0] for work, (status, _) in report.tasks.items() if status in ("done", "cached"))
-    for name in answered if len(answered) <= VERDICTS else ():
+    found = []
+    for name in answered if "models" in asked and len(answered) <= VERDICTS else ():
         with suppress(BenchError):  # an observer that is no network
-            yield api.verdict(Selection(db), name)
+            found.append(api.verdict(Selection(asked.get("db")), name))
+    return Results(title=f"run: {counts}", values=tuple(rows), tables=_one(table_of), verdicts=tuple(found))
 
 
 vars(_run)["__signature__"] = signature(api.run).replace(return_annotation=Results[Record])
@@ -206,11 +199,7 @@ def _registered(registered: tuple[ModelCard, list[Check]]) -> ModelCard:
 
 def _boards(noun: str) -> Callable[[Sequence[Board]], Results[Board]]:
     results = _shown(Board, noun, partial(map, board_table))
-
-    def shown(boards: Sequence[Board]) -> Results[Board]:
-        return results(list(map(ranked_board, boards)))
-
-    return shown
+    return lambda boards: results([RankedBoard(**vars(board)) for board in boards])
 
 
 def _table(table: Table) -> Results[Table]:
@@ -224,17 +213,20 @@ def _written(text: str) -> Written:
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...]]]) -> Results[Link]:
     names = {id(link): summary.space for summary, links in spaces for link in links}
 
-    def tables(links: Sequence[Link]) -> Iterator[Table]:
-        for space, part in groupby(links, key=lambda link: names[id(link)]):
-            yield correlation_table(list(part), space)
+    def tables(links: Sequence[Link]) -> Iterable[Table]:
+        parts = groupby(links, key=lambda link: names[id(link)])
+        return (correlation_table(list(part), space) for space, part in parts)
 
     links = tuple(link for _, part in spaces for link in part)
     return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)
 
 
-def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
-    for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
-        yield checkpoint_table(list(part))
+def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterable[Table]:
+    return (checkpoint_table(list(part)) for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)))
+
+
+def _measure_tables(cues: Sequence[CueMeasures]) -> Iterable[Table]:
+    return chain.from_iterable(map(measure_tables, cues))
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:
@@ -252,10 +244,8 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
 
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
     title = f"{counted(len(rows), 'score')} of {rows.observer.name}"
-    shown = observer_tables(rows, rows.stimuli, rows.suites)
-    return Results(
-        title=title, values=tuple(rows), tables=lambda some: [score_table(some, rows.stimuli)], shown=lambda _: shown
-    )
+    shown, tables = observer_tables(rows, rows.stimuli, rows.suites), _one(partial(score_table, sets=rows.stimuli))
+    return Results(title=title, values=tuple(rows), tables=tables, shown=lambda _: shown)
 
 
 def _provenance_table(numbers: Sequence[Provenance]) -> list[Table]:
@@ -278,8 +268,8 @@ def _consistency(leaderboard: Selection, *observers: Names, experiment: str | No
 
 
 def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
-    tables = lambda pairs: [agreement_table(pairs)]  # noqa: E731
-    return _shown(ObserverPair, "pair", tables, "error consistency of {}")(tuple(observer_pairs(answered)))
+    results = _shown(ObserverPair, "pair", _one(agreement_table), "error consistency of {}")
+    return results(tuple(observer_pairs(answered)))
 
 
 class Leaderboard(Selection):
@@ -296,30 +286,21 @@ class Leaderboard(Selection):
     summary = _method(api.summary, _shown(Summary, "summary", partial(map, summary_table), "{} of models by suites"))
     correlate = _method(api.correlate, _correlate)
     measures = _method(
-        api.measures,
-        _shown(
-            CueMeasures,
-            "label space",
-            lambda cues: [table for cue in cues for table in measure_tables(cue)],
-            "measures of shape and texture in {}",
-        ),
+        api.measures, _shown(CueMeasures, "label space", _measure_tables, "measures of shape and texture in {}")
     )
     training_curves = _method(
         api.training_curves, _shown(TrainingCurve, "curve", _curve_tables, "{} over training", training_tables)
     )
     consistency = _method(_consistency, _pairs)
     compare = _method(api.compare, _compare)
-    power = _method(api.power, _shown(PowerRow, "comparison", lambda rows: [power_table(rows)], "power of {}"))
-    recipes = _method(
-        api.recipes, _shown(list[HeadlineSample], "label space", partial(map, recipe_table), "recipes in {}")
-    )
+    power = _method(api.power, _shown(PowerRow, "comparison", _one(power_table), "power of {}"))
+    recipes = _method(api.recipes, _shown(Samples, "label space", partial(map, recipe_table), "recipes in {}"))
     compare_recipes = _method(
-        api.compare_recipes,
-        _shown(RecipeDifference, "headline", lambda rows: [recipe_comparison_table(rows)], "two recipes in {}"),
+        api.compare_recipes, _shown(RecipeDifference, "headline", _one(recipe_comparison_table), "two recipes in {}")
     )
     recipe_power = _method(api.recipe_power, _table)
     doses = _method(api.doses, _table)
-    claims = _method(api.claims, _shown(TriedClaim, "claim", lambda rows: [claims_table(rows)]))
+    claims = _method(api.claims, _shown(TriedClaim, "claim", _one(claims_table)))
     diff = _method(api.diff, _itself)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)

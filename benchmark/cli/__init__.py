@@ -94,9 +94,9 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
     altered = AlteredScores()
+    AlteredScores.logger.addHandler(altered)
     try:
-        with altered:
-            code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
     except BenchError as error:
         _fail(str(error), error.exit_code, error.remedy)
     except click.ClickException as error:
@@ -116,6 +116,8 @@ def main() -> None:
         _fail(f"the code of a model or a plug-in called sys.exit({error.code!r}).", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
+    finally:
+        AlteredScores.logger.removeHandler(altered)
     gc.freeze()  # the process ends: no cycle needs to be found
     code = code if isinstance(code, int) else 0
     sys.exit(code or (3 if altered.shown else 0))
@@ -124,15 +126,11 @@ def main() -> None:
 class AlteredScores(logging.Handler):
     """Report rows that are hidden because they were altered in the leaderboard, each once."""
 
+    logger = logging.getLogger("benchmark.store.altered")
+
     def __init__(self) -> None:
         super().__init__()
         self.shown: set[str] = set()
-
-    def __enter__(self) -> None:
-        logging.getLogger("benchmark.store.altered").addHandler(self)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("benchmark.store.altered").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record."""

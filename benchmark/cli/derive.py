@@ -69,17 +69,13 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command unless an option would be ignored."""
-        self.check_together(
-            {name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
-        )
+        self.check_together({n for n in ctx.params if ctx.get_parameter_source(n) == ParameterSource.COMMANDLINE})
         return super().invoke(ctx)
 
     def check_together(self, given: Collection[str]) -> None:
         """Raise UsageError for a parameter that needs another one, or that excludes one that is given."""
-        called = {
-            each.name: each.opts[0] if isinstance(each, click.Option) else each.human_readable_name
-            for each in self.params
-        }
+        is_option = click.Option
+        called = {p.name: p.opts[0] if isinstance(p, is_option) else p.human_readable_name for p in self.params}
         for name in given & self.options.keys():
             option = self.options[name]
             needed = _NEEDS.search(option.help)
@@ -116,13 +112,14 @@ def command(
     def derived(show: Callable[..., int | None]) -> Command:
         known = {field.name: field for verb in verbs for field in fields(verb)}
         known |= {field.name: field for field in fields(show)}
-        parameters = sorted(map(parameter, known.values()), key=_place)
+        # Arguments first, and the leaderboard last.
+        parameters = sorted(map(parameter, known.values()), key=lambda p: (isinstance(p, click.Option), p.name == "db"))
         text = show.__doc__ or next(verb.__doc__ for verb in verbs)
         text = (text or "").partition("\n\n    Returns ")[0]  # a Python return value is not for a terminal
-        title = name or show.__name__.replace("_", "-")
         options = {field.name: field.option for field in known.values()}
         reads = any("leaderboard" in signature(verb).parameters for verb in verbs)
         callback = _on_leaderboard(show) if reads else show
+        title = name or show.__name__.replace("_", "-")
         return Command(title, callback=callback, params=parameters, help=text, parts=parts, options=options)
 
     return derived
@@ -193,13 +190,7 @@ def _click_type(field: VerbParameter, kind: Any) -> Any:
         return click.IntRange(int(said.least), None if said.most is None else int(said.most))
     if kind is int:
         return click.INT
-    if kind is float:
-        is_open = said.above is not None
-        return FiniteRange(said.above if is_open else said.least, said.most, min_open=is_open, max_open=is_open)
-    return click.STRING
-
-
-def _place(parameter: click.Parameter) -> int:
-    if isinstance(parameter, click.Argument):
-        return 0
-    return 2 if parameter.name == "db" else 1
+    if kind is not float:
+        return click.STRING
+    is_open = said.above is not None
+    return FiniteRange(said.above if is_open else said.least, said.most, min_open=is_open, max_open=is_open)

@@ -103,15 +103,12 @@ def import_group() -> None:
 @result_of(api.merge)
 def merge(report: MergeReport) -> int:
     for merged in report.merged:
-        echo_line(
-            f"{merged.place}: {merged.observations} new observations with {merged.trials} new trials, "
-            f"{merged.known} trials were here"
-        )
+        new = f"{merged.observations} new observations with {merged.trials} new trials"
+        echo_line(f"{merged.place}: {new}, {merged.known} trials were here")
     echo_lines(report.conflicts, "conflict: ", err=True)
-    for name, why in report.waiting.items():
-        echo_line(f"not scored: {name}: {why}", err=True)
-    for part in report.lacking:
-        echo_line(f"{part} is unfinished in this leaderboard: run it, then merge again", err=True)
+    echo_lines((f"{name}: {why}" for name, why in report.waiting.items()), "not scored: ", err=True)
+    unfinished = "is unfinished in this leaderboard: run it, then merge again"
+    echo_lines((f"{part} {unfinished}" for part in report.lacking), err=True)
     echo_line(f"{report.scored} score sets written to {report.into}")
     return report.exit_code
 

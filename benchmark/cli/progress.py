@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +24,8 @@ from registry.files import redacted
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
 
-#: Rows of the estimate before a run, the costliest.
-SHOWN = 20
+SHOWN = 20  # rows of the estimate before a run, the costliest
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 def agreed(prepared: RunPlan, *, yes: bool) -> bool:
@@ -57,9 +58,7 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 
 
 @contextmanager
-def reporting(
-    *, quiet: bool = False, planned: Mapping[str, float] | None = None
-) -> Iterator[Bars | Heartbeat | Silent]:
+def reporting(*, quiet: bool = False, planned: Mapping[str, float] = NOTHING) -> Iterator[Bars | Heartbeat | Silent]:
     """Yield the reporter of a run: bars in a terminal or notebook, a line a minute elsewhere, nothing with `quiet`.
 
     planned: observer -> forward passes, if known."""
@@ -73,7 +72,7 @@ def reporting(
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(lambda line: echo_line(line, err=True), planned or {})
+        yield Heartbeat(lambda line: echo_line(line, err=True), planned)
 
 
 @contextmanager
@@ -107,12 +106,9 @@ class Bars:
     """A reporter with bars. It draws nothing before the first bar, so that a terminal can be asked whether to start."""
 
     def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[n]}"),
-        )
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
+        counts = (TextColumn("{task.fields[n]}"), TimeRemainingColumn())
+        self.progress = Progress(*columns, *counts, console=console, transient=True)
         self._bars: dict[str, TaskID] = {}
         self._owed: dict[str, tuple[int, float]] = {}  # trials and passes
         self._answered: Counter[str] = Counter()
@@ -202,10 +198,8 @@ class Heartbeat:
             return
         left = sum(self._left.values())
         rate = (self._done - self._done_before) / (now - self._last)
-        self._say(
-            f"after {duration(now - self._start)}: {self.share:.0%} of the work, {self._stored} "
-            f"trials stored, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left"
-        )
+        done = f"after {duration(now - self._start)}: {self.share:.0%} of the work, {self._stored} trials stored"
+        self._say(f"{done}, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left")
         self._last, self._done_before = now, self._done
 
     def done(self, observer: str) -> None:

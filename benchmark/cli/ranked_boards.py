@@ -38,12 +38,12 @@ def rank(
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
     suite, limit = suite or also_suite, None if all else LIMIT
-    by: dict[Literal["recipe", "family", "architecture"], bool]
-    by = {"recipe": by_recipe, "family": by_family, "architecture": by_architecture}
-    if chosen := [name for name, wanted in by.items() if wanted]:
+    groups: dict[Literal["recipe", "family", "architecture"], bool]
+    groups = {"recipe": by_recipe, "family": by_family, "architecture": by_architecture}
+    if by := [name for name, wanted in groups.items() if wanted]:
         from benchmark.leaderboard.recipe_effects import recipe_table
 
-        tables = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in chosen]
+        tables = [recipe_table(samples, name) for samples in api.recipes(leaderboard, suite) for name in by]
         print_tables(tables, limit, paged=True)
         shown = len(tables)
     elif not summary:
@@ -59,9 +59,7 @@ def rank(
     if filters := [*filter(None, leaderboard.filters.lists.values())]:
         echo_line(f"'{' '.join(filters)}' fits no observer with scores; `bench rank --summary` lists all.", err=True)
     elif not missing:
-        echo_line(
-            "there are no scores yet: compute them with `bench run`, those of shards with `bench db merge`.", err=True
-        )
+        echo_line("there are no scores yet: `bench run` computes them, `bench db merge` those of shards.", err=True)
 
 
 def print_summary(

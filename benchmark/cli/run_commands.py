@@ -66,18 +66,16 @@ def run(
         print_checks(checks, err=True)
     if not (named and models == api.DEFAULT_MODELS):
         named.append(models)
-    request = api.RunRequest(models=named, **asked)
-    settings = read_settings(db)
+    request, settings, own = api.RunRequest(models=named, **asked), read_settings(db), named != [api.DEFAULT_MODELS]
     prepared = api.prepare(request, settings)
     if print_array:
         click.echo(api.array_script(request, settings.db, tasks), nl=False)
         return 0
     for name, reason in prepared.suites.broken.items():
         echo_line(f"warning: suite '{name}' is skipped: {reason}", err=True)
-    problems = None
-    if fetch or named != [api.DEFAULT_MODELS]:
-        problems = _get_data(prepared, fetch=fetch, ask=not (dry_run or yes or quiet))
-        prepared = prepared if problems is None else api.prepare(request, settings)
+    problems = _get_data(prepared, fetch=fetch, ask=not (dry_run or yes or quiet)) if fetch or own else None
+    if problems is not None:
+        prepared = api.prepare(request, settings)
     if dry_run:
         _show_plan(prepared)
         return 0
@@ -86,7 +84,7 @@ def run(
         return 1
     prepared = prepared.on_all_cores()
     # A user's own network is shown among its neighbours, not on the whole board.
-    near = None if named == [api.DEFAULT_MODELS] else {card.name for card in prepared.cards}
+    near = {card.name for card in prepared.cards} if own else None
     report = _carry_out(prepared, near, quiet=quiet)
     if not prepared.part:
         _show_standing(prepared, near)
@@ -95,12 +93,12 @@ def run(
     else:
         echo_line(f"{prepared.part} is empty: the plan has fewer blocks", err=True)
         return 0
-    waiting = report.ended("waiting for data")
-    if report.exit_code == 1 and not report.failed:
+    waiting, code = report.ended("waiting for data"), report.exit_code
+    if code == 1 and not report.failed:
         why = "the suites wait for data" if waiting else "these suites do not apply to these models"
         echo_line(f"nothing ran: {why}.", err=True)
     strictly = strict and not report.failed and bool(report.skipped or waiting)
-    return 3 if strictly or (problems and report.exit_code == 0) else report.exit_code
+    return 3 if strictly or (problems and not code) else code
 
 
 def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str] | None:
@@ -126,9 +124,8 @@ def _show_plan(prepared: api.RunPlan) -> None:
     lines = api.estimates(prepared)
     table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
     echo_line(total_line(lines))
-    unplanned = [task for task in prepared.tasks if not task.plan.blocks]
     for how in ("not applicable", "waiting for data"):
-        own = [task for task in unplanned if task.unplanned == how]
+        own = (task for task in prepared.tasks if not task.plan.blocks and task.unplanned == how)
         _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in own}, how, err=False)
 
 
@@ -146,7 +143,7 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
             print_boards(api.Selection(db), step.only[0], brief=True, near=near)
     pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
     echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
-    _say_failed(report.failed)
+    echo_lines((f"{name}: {why}" for name, why in report.failed.items()), "failed: ", err=True)
     _say_skipped(report.skipped)
     waiting: dict[str, list[str]] = {}
     for name, _, suite in (text.partition(" under ") for text in report.ended("waiting for data")):
@@ -165,22 +162,17 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
         print_boards(api.Selection(db), suites[0], near=near)
     elif near is None or len(near) > 1:
         print_summary(api.Selection(db).where(models=sorted(near or ()) or None), paged=False)
-    if near is not None:
-        _show_verdicts(prepared)
+    if near is None:
+        pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
+        echo_lines((*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); pairs: bench compare"), err=True)
         return
-    pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
-    following = (*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); a pair: bench compare A B")
-    echo_lines(following, err=True)
-
-
-def _show_verdicts(prepared: api.RunPlan) -> None:
     own = [card.name for card in prepared.cards if card.name not in builtin_cards()]
     shown = own or [card.name for card in prepared.cards if card.source != "ideal" and not card.simulated]
-    names = {task.card.name for task in prepared.tasks if task.plan.blocks}
-    shown = [name for name in shown if name in names]
+    answering = {task.card.name for task in prepared.tasks if task.plan.blocks}
+    shown = [name for name in shown if name in answering]
     for name in shown[:VERDICTS]:
         try:
-            echo_data("\n" + api.verdict(api.Selection(prepared.settings.db), name).to("text", prose_width()))
+            echo_data("\n" + api.verdict(api.Selection(db), name).to("text", prose_width()))
         except BenchError as error:  # the run itself has ended well, or has said why not
             echo_line(f"no verdict on {name}: {error}", err=True)
     if len(shown) > VERDICTS:
@@ -197,11 +189,6 @@ NEXT = (
 
 def _counts(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{n} {status}" for status, n in sorted(counts.items())) or "nothing to do"
-
-
-def _say_failed(failed: Mapping[str, str]) -> None:
-    for name, reason in failed.items():
-        echo_line(f"failed: {name}: {reason}", err=True)
 
 
 def _say_skipped(skipped: Mapping[str, str], how: str = "not applicable", *, err: bool = True) -> None:
@@ -234,7 +221,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
         echo_line("not started.", err=True)
         return 1
     echo_line(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
-    _say_failed(done.failed)
+    echo_lines((f"{name}: {why}" for name, why in done.failed.items()), "failed: ", err=True)
     if done.counts["done"] + done.counts["cached"]:
         print_curves(api.Selection(db), done.run)
     if done.left_out and (line := corrected(done.remedy)):
@@ -254,9 +241,7 @@ def diff(
     except BrokenPipeError:
         raise
     except (BenchError, OSError) as error:  # exit code 1 means that the new model is worse
-        refused = BenchError(str(error))
-        refused.exit_code = 2
-        raise refused from error
+        raise UsageError(str(error)) from error
     return verdict.exit_code
 
 
