@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,7 +95,9 @@ def test_a_notebook_shows_the_essential(db, tmp_path, monkeypatch, capsys):
 def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
     seen = []
     shown = SimpleNamespace(update=lambda drawn, raw: seen.append(drawn["text/html"]))
-    monkeypatch.setattr("gestaltbench.notebook._notebook_display", lambda: lambda *_drawn, **_how: shown)
+    python = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="a kernel"))
+    monkeypatch.setitem(sys.modules, "IPython", python)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=lambda *_drawn, **_how: shown))
     with progress() as bar:
         bar.expect("net", 8, 4)
         bar._last -= 2  # two seconds later
