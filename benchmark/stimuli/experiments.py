@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from benchmark.contracts import Array, Suite, Trials, View
 from benchmark.failures import StimuliError, TrialsError
@@ -61,20 +60,24 @@ class PeopleTables:
 
 
 MOST_TIMES = 8
-Time = Annotated[int, Field(ge=1, le=60_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
     """How `bench ask` shows an experiment's images; by default as the published ones were."""
 
-    size: Annotated[float, Field(gt=0, lt=60)] = 3.0  # degrees of an image's side
-    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#808080"
-    #: Presentation times in ms, which are crossed with the images.
-    duration: Annotated[tuple[Time, ...], Field(min_length=1, max_length=MOST_TIMES)] = (200,)
+    size: float = 3.0  # degrees of an image's side
+    background: str = "#808080"
+    duration: tuple[int, ...] = (200,)  # presentation times in ms, which are crossed with the images
     mask: Literal["noise", "none"] = "noise"
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        times = 1 <= len(self.duration) <= MOST_TIMES and all(1 <= time <= 60_000 for time in self.duration)
+        if not (times and 0 < self.size < 60 and re.fullmatch("#[0-9a-fA-F]{6}", self.background)):
+            expected = f"a size below 60 degrees, a background like #808080, 1 to {MOST_TIMES} durations in ms"
+            raise ValueError(f"{expected}; got {self.size:g}, {self.background}, {self.duration}")
 
 
 @dataclass(frozen=True, kw_only=True)

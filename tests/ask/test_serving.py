@@ -206,14 +206,14 @@ def test_times_are_said_with_their_unit():
 
 
 def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
-    (tmp_path / "x.yaml").write_text("name: x\npresentation: {}\n")
+    (tmp_path / "x.yaml").write_text("name: x\npresentation: {mask: , duration: , colour: }\n")
     white = {"size": 5, "background": "#ffffff", "duration": [8, 200], "mask": "none"}
     for stated, found in (
         ({}, (3.0, "#808080", (200,), "noise")),
         (white, (5, "#ffffff", (8, 200), "none")),
         ({"mask": "fog"}, "line 2 .*mask'"),
         ({"duration": "soon"}, "line 2 .*duration"),
-        ({"background": "red; }"}, "line 2 .*background'"),
+        ({"background": "red; }"}, "line 2 .*background"),
         ({"colour": "red"}, "line 2 .*colour': expected: no such field"),
     ):
         row = {"presentation": stated}
