@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, mask_noise, open_session
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import sample
-from benchmark.stimuli.generated import generated_set, training_stimuli
-from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.stimuli.generated import generated_set
 
 
 def unbalanced(labels, order):
@@ -116,10 +115,3 @@ def test_noise_falls_with_the_frequency():
     assert slope == pytest.approx(-1, abs=0.1)
     assert mask_noise(0).mean() == pytest.approx(127.5, abs=2) and mask_noise(0).std() == pytest.approx(45, abs=3)
     assert (mask_noise(0) == mask_noise(0)).all() and (mask_noise(0) != mask_noise(1)).any()
-
-
-def test_nobody_practises_with_what_is_shown(session):
-    practice = session("world-natural", 80).practice
-    assert len({*practice.items}) == len({*practice.labels["category"].tolist()}) == 8
-    shown = {digest for name in WORLD_SETS for digest in generated_set(name).items}
-    assert not shown & set(training_stimuli(16).items)

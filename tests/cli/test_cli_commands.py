@@ -12,9 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmark import api
-from benchmark.api.running import choose_cards
 from benchmark.cli import main, suites
-from benchmark.variables import read_settings
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
@@ -141,13 +139,6 @@ def test_reading_imports_nothing_heavy(board):
     env = {**os.environ, "BENCH_DB": board}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
-
-
-def test_without_a_model_named_what_needs_nothing_runs():
-    """The world's networks, trained or not, and ideal observers; no other architecture without weights."""
-    names = {card.name for card in choose_cards(api.DEFAULT_MODELS, read_settings())}
-    assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names
-    assert not names & {"random-efficientnet-lite0", "resnet50"}
 
 
 @pytest.mark.slow

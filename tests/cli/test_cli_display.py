@@ -12,7 +12,7 @@ import pytest
 
 from benchmark import api, cli
 from benchmark.cli import printing
-from benchmark.cli.printing import print_tables, safe_console, table_console
+from benchmark.cli.printing import print_tables, safe_console
 from benchmark.cli.ranked_boards import _main_boards
 from benchmark.display import printable, printable_lines
 from benchmark.leaderboard.board_model import Cell, Rank
@@ -150,11 +150,6 @@ def test_a_terminal_shows_a_board_of_each_suite(terminal_of_80, bench, board, mo
     one, other = (replace(each, suite=name) for each in api.rank(api.Selection(board))[:1] for name in ("a", "b"))
     tables, below = _main_boards([replace(one, rows=one.rows[:1]), one, other])
     assert tables == [one, other] and below == ["... more tables: bench rank a (1); all: --wide"]
-
-
-def test_markup_is_text(capsys):
-    table_console().print("[bold]tag[/bold], [/]")
-    assert capsys.readouterr().out == "[bold]tag[/bold], [/]\n"
 
 
 @pytest.mark.slow

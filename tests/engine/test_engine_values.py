@@ -1,7 +1,6 @@
 """What code holds and no source shows is in its digest: captured values, arguments given early, objects, notebooks."""
 
 import functools
-import sys
 from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
@@ -10,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.contracts import Block
-from benchmark.identity import block_key, code_digest
-from benchmark.testing import toy_stimuli
-from benchmark.transforms.listing import CorruptionEntry, transform
+from benchmark.identity import code_digest
 
 
 def captured(value):
@@ -104,17 +100,3 @@ def test_what_a_notebook_defines_counts():
     assert code_digest(in_a_notebook()) == digest
     for changed in ({"level": 10}, {"added": 20}, {"gain": 30}):
         assert code_digest(in_a_notebook(**changed)) != digest
-
-
-def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch):
-    """`Applied` is the program's, what it applies is not."""
-    entry = CorruptionEntry(
-        name="half", family="grey", levels=(0.5,), unit="share", citation="nobody", function="engine_values_module:f"
-    )
-    made = []
-    for body in ("x * 0.5", "x * 0.4"):
-        names = {"__name__": "engine_values_module"}
-        exec(compile(f"def f(x, level, seeds):\n    return {body}\n", "<cell>", "exec"), names)
-        monkeypatch.setitem(sys.modules, "engine_values_module", SimpleNamespace(**names))
-        made.append(block_key(Block(stimuli=toy_stimuli("natural"), transform=transform(entry, 0.5))))
-    assert made[0] != made[1]

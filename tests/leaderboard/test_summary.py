@@ -8,7 +8,6 @@ from plain_suites import plain_suite, text
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.summary import summaries, summary_table
-from benchmark.leaderboard.table import format_interval, number
 
 
 def plain(name, title="head", direction="higher", clean=False):
@@ -86,15 +85,6 @@ def test_what_has_no_room_goes_on_below(summary, width, blocks):
     assert len([line for line in table.splitlines() if line.startswith("1.0") and " good " in line]) == blocks
     for word in ("0.9000 [0.826, 0.945]", "0.9500 [0.888, 0.978]", "stylised", "1.2M"):
         assert table.count(word) == 1
-
-
-def test_numbers_have_no_negative_zero():
-    assert number(-0.00001) == "0.0000"
-    assert number(-0.0004, 2) == "0.00"
-    assert number(-0.25, 2) == "-0.25"
-    assert format_interval(0.5, -0.25, 1.0) == "0.5000 [-0.250, 1.000]"
-    assert format_interval(0.5, None, None) == "0.5000"
-    assert format_interval(None, 0.1, 0.2) == "-"
 
 
 def test_who_was_shown_other_stimuli_is_named(score):

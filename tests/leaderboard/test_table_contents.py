@@ -12,11 +12,9 @@ from benchmark.failures import BenchError, StoreError, UnknownName
 from benchmark.leaderboard import unseen_conditions
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
-from benchmark.leaderboard.comparison import discordant_tables
 from benchmark.leaderboard.consistency import comparison_of, kappa_table, shared
 from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
 from benchmark.leaderboard.table import number
-from benchmark.stats.comparisons import DiscordantTrial
 from benchmark.store.rows import ObserverRow, StimuliNote
 
 
@@ -298,22 +296,3 @@ def test_scores_of_one_observer_have_a_letter_for_each_set(score, suite):
     suite.headline = suite.metrics[1]
     head = headline_table([*rows[:1], rows[0]._replace(metric="error")], [suite])
     assert (head.title, [row[:2] for row in head.rows]) == ("headlines", [("cue-conflict", "shape bias")])
-
-
-def test_tables_of_images_are_by_suite_and_metric():
-    seen = [("cue", "bias", "a"), ("cue", "bias", "b"), ("cue", "edges", "a"), ("noise", "edges", "b")]
-    rows = [
-        DiscordantTrial(suite=suite, metric=metric, condition="c", stimulus="1.png", category="cat", winner=winner,
-                        answer_a="cat", answer_b="dog")
-        for suite, metric, winner in seen
-    ]  # fmt: skip
-    tables = discordant_tables(rows, "x", "y")
-    assert [(table.facts, len(table.rows), table.notes) for table in tables] == [
-        ({"suite": "cue", "metric": "bias"}, 2, ()),
-        ({"suite": "cue", "metric": "edges"}, 1, ()),
-        ({"suite": "noise", "metric": "edges"}, 1, ()),
-    ]
-    assert tables[0].rows[0] == ("A", "c", "1.png", "cat", "cat", "dog")
-    assert tables[0].caption == "A: x    B: y"
-    (many,) = discordant_tables(rows[:1] * 201, "x", "y")
-    assert (len(many.rows), many.notes) == (200, ("... 1 more",))

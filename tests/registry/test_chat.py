@@ -131,13 +131,6 @@ def test_refusals_and_other_texts_are_no_answers_and_are_counted(asking, model):
     assert network.remark == "24 replies kept, 3 of them no answer (2 refused, 1 none of the options)"
 
 
-def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
-    for _ in range(2):
-        with pytest.raises(AnswerError, match=r"reached its cap, 5 requests: 5 replies kept.*Nothing is asked twice"):
-            asking(most_requests=5)(IMAGES)
-    assert answers(asking()) == EXPECTED and len(model.asked) == 24
-
-
 def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(asking, model):
     network = asking(concurrency=1)
     answers(network, IMAGES[:10])

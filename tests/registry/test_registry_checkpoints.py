@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from benchmark.engine.devices import check_tuned
-from registry.cards import Checkpoint, ModelCard
 from registry.checkpoints import choose_weights, read_content, read_weights
 from registry.files import WeightSources, digest_state
 from registry.loading import load_network
@@ -269,11 +268,6 @@ def test_two_networks_that_nothing_tells_apart(content, tmp_path):
     assert [read_weights(tmp_path / "net.pt", NETWORK, name).name for name in names] == names
 
 
-def test_two_names_of_the_same_weights_are_one_network():
-    chosen = choose_weights({"model": RIGHT, "net": {name: tensor.clone() for name, tensor in RIGHT.items()}}, NETWORK)
-    assert (chosen.name, chosen.others) == ("model", ("net",))
-
-
 def test_the_whole_name_of_a_set_takes_that_one():
     content = {"module": {**RIGHT, **under("ema.", WRONG)}}
     assert [choose_weights(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
@@ -375,12 +369,3 @@ def test_links_to_checkpoints_of_the_folder_are_none(tmp_path):
     (tmp_path / "step_3.pt").symlink_to("gone.pt")
     assert [path.name for path in checkpoint_files(tmp_path)] == ["step_1.pt", "step_2.pt"]
     assert [path.name for path in checkpoint_files(tmp_path, "l*.pt")] == ["last.pt"]
-
-
-def test_a_card_says_of_what_run_it_is_and_others_say_nothing():
-    card = ModelCard(name="a", source="ideal", arch="shape-reader", labels="any")
-    assert "checkpoint" not in card.model_dump(mode="json")
-    mine = card.model_copy(update={"checkpoint": Checkpoint(run="r", step=3)})
-    plain = mine.model_dump(mode="json")
-    assert plain["checkpoint"] == {"run": "r", "step": 3, "unit": "step"}
-    assert ModelCard.model_validate(plain) == mine

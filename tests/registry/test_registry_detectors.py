@@ -15,7 +15,6 @@ from registry.labels import label_space, with_nothing
 from registry.loading import load_network
 from registry.model import LoadedModel
 from registry.register import register
-from registry.world_networks import tiny_detector
 
 IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
@@ -123,15 +122,3 @@ def test_a_detector_of_torchvision_with_random_weights(folders):
     assert {check.name: check.ok for check in checks}["gradients reach the input"]
     model = load_network(card, folders["place"])
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
-
-
-def test_the_best_box_of_each_class_is_reported_best_first(monkeypatch):
-    network = tiny_detector(4).eval()
-    logits, sides = torch.full((1, 3, 8, 8), -9.0), torch.full((1, 4, 8, 8), 0.4)
-    logits[0, 0, 3, 3], logits[0, 0, 3, 4], logits[0, 1, 3, 3], logits[0, 0, 7, 7] = 2.0, 1.0, 0.5, 0.0
-    sides[:, :, 3, 3] = 3.0
-    monkeypatch.setattr(network, "raw", lambda _: (logits, sides))
-    (reported,) = network(torch.zeros(1, 3, 64, 64))
-    assert reported["labels"].tolist() == [1, 2]  # the third stays below the threshold
-    assert reported["scores"].tolist() == pytest.approx([0.8808, 0.6225], abs=1e-4)
-    assert reported["boxes"].tolist() == [[4.0, 4.0, 52.0, 52.0]] * 2

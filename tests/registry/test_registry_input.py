@@ -243,16 +243,6 @@ def test_nothing_that_changes_the_input_is_dropped(tensors, said, tiny, nine, fo
         register("mine", "timm:test_resnet", tmp_path / "net.pt", labels=nine, **folders)
 
 
-def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factories):
-    state = import_module(factories).seeded().state_dict()
-    path = with_statistics(tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma"))
-    arch = f"python:{factories}:Net"
-    with pytest.raises(CardError, match="Give size"):
-        register("mine", arch, path, labels=nine, **folders)
-    card, _ = register("mine", arch, path, labels=nine, size=32, **folders)
-    assert card.preprocess.mean == (0.1, 0.2, 0.3)
-
-
 def test_statistics_that_contradict_are_refused_with_both(tiny, nine, card, folders, tmp_path):
     path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
     message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"

@@ -8,7 +8,7 @@ from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import short_interval, short_number
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places
 from benchmark.report.contents import PeopleScore, featured, people_among
-from benchmark.report.drawing import free_places, legend_room, palette, round_ends, short_names
+from benchmark.report.drawing import free_places, legend_room, round_ends, short_names
 from benchmark.report.writing import templates
 
 
@@ -68,11 +68,6 @@ def test_few_are_chosen_evenly_and_the_readers_own_always():
     names = [str(i) for i in range(30)]
     assert {"4", "5"} <= set(featured(names, 7, {"4", "5"})) and len(featured(names, 7, {"4", "5"})) == 7
     assert len(featured(names, 7, set(names))) == 12
-
-
-def test_colours_and_shapes_tell_more_than_eight_apart():
-    colour, shape = palette([str(i) for i in range(24)])
-    assert len(set(zip(colour["range"], shape["range"], strict=True))) == 24
 
 
 def test_remarks_are_said_once_for_a_column():

@@ -238,13 +238,3 @@ def test_every_archive_is_unpacked_once(mirror, settings):
     assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
     assert not list((settings.home / "archives").glob("*.tar*[!n]"))  # they would double the space
     assert not [path for path in settings.stimuli.iterdir() if path.name.startswith(".")]
-
-
-def test_a_failure_keeps_what_is_there(mirror, settings):
-    (mirror / "blur.tar.gz").write_bytes(b"no archive")
-    mirrored = replace(settings, mirror=str(mirror))
-    refused("cannot be unpacked", fetch, "small-c", mirrored, lambda line: None)
-    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
-    assert not list((settings.home / "archives").glob("*.tar*[!n]"))
-    (mirror / "blur.tar.gz").unlink()
-    refused(r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz", fetch, "small-c", mirrored, lambda line: None)

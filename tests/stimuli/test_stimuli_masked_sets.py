@@ -398,20 +398,7 @@ def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     assert str(path) in refused(message, add, "mine", tmp_path, settings)
 
 
-def runs_of(mask):
-    """Background, object, background, ... down the columns."""
-    flat = mask.ravel(order="F")
-    ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths = np.diff([0, *ends, len(flat)]).tolist()
-    return [0, *lengths] if len(flat) and flat[0] else lengths
-
-
 masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda s: arrays(bool, s))
-
-
-@given(masks)
-def test_run_lengths_give_back_what_they_were_made_of(mask):
-    assert np.array_equal(flags_of({"counts": runs_of(mask)}, mask.shape), mask)
 
 
 def test_run_lengths_by_hand():

@@ -162,11 +162,6 @@ def test_another_picture_under_the_name_is_refused(frost, settings, draw):
     assert not verify("frost", settings).ok
 
 
-def test_absent_textures_say_how_to_get_them(settings):
-    missing(r"bench data fetch frost.*bench data add frost", Resolver("imagenet1k", settings).textures, "frost")
-    missing(r"role 'rain'.*--role rain --layout textures", Resolver("imagenet1k", settings).textures, "rain")
-
-
 def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, tmp_path, draw):
     mirror = tmp_path / "mirror"
     (settings.data / "frost").rename(settings.data / "hidden")

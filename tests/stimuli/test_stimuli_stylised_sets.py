@@ -321,27 +321,6 @@ def test_all_pairs_of_different_categories(shapes, textures):
         assert (cues["shape"], cues["texture"]) == (pair.content.category, pair.style.category)
 
 
-@given(st.integers(2, 6), st.integers(1, 7), st.integers(1, 5), st.data())
-def test_a_sample_is_balanced(categories, n, m, data):
-    names = GEIRHOS16[:categories]
-    shapes, textures = (pictures(f, dict.fromkeys(names, k)) for f, k in (("s", n), ("t", m)))
-    limit = data.draw(st.integers(1, categories * (categories - 1) * n * m))
-    made = conflicting(shapes, textures, limit, data.draw(st.integers(0, 3)))
-    assert len(made) == len({pair.place for pair in made}) == limit
-    cells = Counter((pair.content.category, pair.style.category) for pair in made)
-    assert spread_of(cells[s, t] for s in names for t in names if s != t) <= 1
-    for part, of in ((shapes, "content"), (textures, "style")):
-        for s, t in cells:
-            uses = Counter(getattr(x, of).path for x in made if (x.content.category, x.style.category) == (s, t))
-            own = [one.path for one in part if one.category == (s if of == "content" else t)]
-            assert spread_of(uses[path] for path in own) <= 1
-
-
-def spread_of(counts):
-    counts = list(counts)
-    return max(counts) - min(counts)
-
-
 def test_no_pair_of_categories_is_an_error():
     cats = pictures("s", {"cat": 2})
     refused("no pair of different categories", conflicting, cats, cats)

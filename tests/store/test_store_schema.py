@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 
 import pytest
-import sqlalchemy as sa
 
 import gestaltbench as gb
 from benchmark import api
@@ -56,14 +55,6 @@ def test_another_schema_is_refused(url):
         for write in (True, False):
             with pytest.raises(StoreError, match=said):
                 open_store(url, write=write)
-
-
-def test_another_programs_data_base_is_refused(url):
-    with database(url) as made, made.writing() as connection:
-        connection.execute(sa.text("CREATE TABLE bookmarks (name TEXT)"))
-    for write in (True, False):
-        with pytest.raises(StoreError, match=r"another program \(tables bookmarks"):
-            open_store(url, write=write)
 
 
 #: What somebody's leaderboard may bring along -> how it is named.

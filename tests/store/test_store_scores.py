@@ -78,25 +78,6 @@ def test_observers_are_idempotent_and_cards_follow(store, made):
     assert [row.id for row in store.observers() if row.name == "net"] == [second] and len(ids) == 1
 
 
-def test_filters(store, made):
-    one = store.put_observer(made.observer("one", "w1"))
-    two = store.put_observer(made.observer("two", "w2"))
-    for share, observer in enumerate((one, two)):
-        for suite in ("cue-conflict", "corruptions"):
-            run = store.begin_run("bench run", {})
-            scores = [made.score("a", share / 10), made.score("b", 0.9)]
-            store.put_scores(run, made.score_set(observer, suite), scores)
-    for asked, n in (
-        ({}, 8),
-        ({"suite": "corruptions"}, 4),
-        ({"metrics": ["a"]}, 4),
-        ({"observers": ["two"], "suite": "corruptions", "metrics": {"b"}}, 1),
-        ({"observers": []}, 0),
-        ({"observers": ["one", *map(str, range(2000))]}, 4),  # more than one statement can name
-    ):
-        assert len(store.latest_scores(**asked)) == n, asked
-
-
 #: Numbers that no score has -> what the message says.
 IMPOSSIBLE = [
     ({"level": 0.0}, "level of its interval is 0.0"), ({"level": 1.0}, "level of its interval is 1.0"),

@@ -156,16 +156,6 @@ def test_uniform_and_normal_follow_their_laws(seed):
     assert stats.kstest(normal, "norm").pvalue > 1e-3 and abs(stats.kurtosis(normal)) < 0.05
 
 
-def test_coins_are_fair_and_independent_of_their_uniforms():
-    uniform, coin = one(5).uniform_and_coin(200_000)
-    coin, uniform = coin[0].double(), uniform[0].double()
-    assert torch.equal(one(5).uniform(200_000)[0].double(), uniform)
-    assert abs(float(coin.mean()) - 0.5) < 4 * 0.5 / 200_000**0.5
-    for low in (0.0, 0.01, 0.5, 0.97):
-        some = coin[(uniform >= low) & (uniform < low + 0.03)]
-        assert abs(float(some.mean()) - 0.5) < 4 * 0.5 / len(some) ** 0.5
-
-
 def test_poisson_is_the_inverse_of_the_distribution():
     uniform = torch.randint(0, 2**24, (1, 30_000), dtype=torch.int32)
     levels = torch.randint(0, 256, (1, 30_000)).float()

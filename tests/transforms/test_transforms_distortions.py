@@ -78,30 +78,6 @@ def test_an_image_has_one_result_in_any_batch(name):
     assert distortion(name, 2, pictures=PICTURES).apply(empty, numbers[:0]).shape == empty.shape
 
 
-@pytest.mark.parametrize(("level", "low", "high"), [(1, 0, 50), (3, 100, 125), (5, 150, 255)])
-def test_tiles_are_brighter_and_darker_by_uniform_draws(level, low, high):
-    grey = np.full((40, 224, 224, 3), 128, np.uint8)
-    apart = shown("luminance_checkerboard", level, grey, seeds(40)).astype(int)[..., 0] - 128
-    tiles = apart.reshape(40, 16, 14, 16, 14)
-    assert (tiles == tiles[:, :, :1, :, :1]).all()
-    steps = tiles[:, :, 0, :, 0] * (-1) ** np.add.outer(np.arange(16), np.arange(16))
-    assert (np.sign(steps[np.abs(steps) > 1]) > 0).all()
-    seen = steps[(steps > -127) & (steps < 127)]  # the rest is cut at black and white
-    assert (steps >= min(low, 127) - 1).all() and (level == 5 or seen.max() <= high)
-    if level == 1:
-        counts = np.histogram(seen, bins=5, range=(0, 50))[0]
-        assert np.abs(counts / counts.sum() - 0.2).max() < 0.03
-
-
-@pytest.mark.parametrize(("level", "count"), [(1, 100), (5, 1200)])
-def test_stickers_are_small_pictures_at_uniform_places(level, count):
-    pixels = np.zeros((6, 224, 224, 3), np.uint8)
-    covered = (shown("stickers", level, pixels, seeds(6)) > 0).any(axis=-1)
-    assert not covered[:, -1].any() and not covered[:, :, -1].any()  # places end one short, as the authors'
-    middle = covered[:, 16:-17, 16:-17].mean()
-    assert middle == pytest.approx(1 - (1 - 256 / 208**2) ** count, abs=0.03)
-
-
 def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
     colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
     plain = {"ids": ("a", "b", "c"), "decode": lambda i: np.broadcast_to(colours[i], (256, 256, 3))}

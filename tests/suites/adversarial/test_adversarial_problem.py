@@ -62,13 +62,6 @@ def test_the_largest_is_the_decision_and_gaps_are_those_of_log_probability(colum
     assert torch.allclose((ours - ours[:, :1]).double(), gaps - gaps[:, :1], atol=1e-4)
 
 
-def test_groups_of_two_are_their_mean_exponential():
-    """ln((1 + 3) / 2), ln((2 + 2) / 2) and the single column itself."""
-    z = torch.tensor([[1.0, 3.0, 2.0, 2.0, 5.0]]).log()
-    pooled = per_category(((0, 1), (2, 3), (4,)))(z)
-    assert torch.allclose(pooled.exp(), torch.tensor([[2.0, 2.0, 5.0]]))
-
-
 def draws(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -176,16 +169,6 @@ def test_without_another_network_there_is_nothing_to_transfer():
     with pytest.raises(BenchError, match="no other network"):
         transferred(given, [network(lambda x: attacked(x) * 1.0001)], (0.1,), z)
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
-
-
-@pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_draws_of_four_entries_have_a_mean_length_of_four_fifths(norm):
-    """As of any d entries uniform in the ball: d / (d + 1)."""
-    stream = torch.Generator().manual_seed(0)
-    lengths = (
-        BALLS[norm].size(torch.stack([BALLS[norm].draw(torch.Size((1, 2, 2)), stream) for _ in range(400)])).numpy()
-    )
-    assert max(lengths) < 1 and np.mean(lengths) == pytest.approx(0.8, abs=0.025)  # three standard errors
 
 
 NORMS = ("linf", "l2", "l1")

@@ -115,14 +115,6 @@ def test_the_world_is_shown_whole_at_its_own_size():
     assert len(plan(CorruptionConfig(half_width=0.1), World("world16")).blocks[0].stimuli) == 480
 
 
-def test_a_sequential_sweep_is_in_random_order():
-    made = plan(SUITE.stopping.within(0.02).config, Shelf("imagenet1k"))
-    first = made.blocks[0].stimuli
-    plain = plan(CorruptionConfig(), Shelf("imagenet1k")).blocks[0].stimuli
-    assert sorted(first.ids) == sorted(plain.ids) and first.ids != plain.ids
-    assert first.digest != plain.digest and "shuffled" in first.name
-
-
 class Disk(Shelf):
     """Cells of a folder set; every part shows the same 20 images under the names of the clean ones."""
 

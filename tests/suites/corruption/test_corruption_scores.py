@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from benchmark.contracts import Coded
 from benchmark.contracts.trials import Columns
-from benchmark.stats import wilson
 from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
 from suites.corruption.config import CorruptionConfig
@@ -53,20 +52,6 @@ def test_corruptions_of_other_packages_have_no_mean():
         "corruption_accuracy"
     }
     assert found["corruption_accuracy", "fog"].value == 3 / 8 and found["clean_accuracy", ""].value == 3 / 4
-
-
-@pytest.mark.parametrize("right", [0, 1])
-def test_all_wrong_and_all_right(right):
-    found = scored({name: np.full(20, right) for name in HAND})
-    mean = found["corruption_accuracy", ""]
-    assert mean.value == right and mean.method == "wilson (by image)"
-    assert (mean.low, mean.high) == wilson(20 * right, 20)
-    if right:
-        assert found["relative_robustness", ""].value == 1.0
-    else:
-        assert found["relative_robustness", ""].value is None
-        assert found["relative_robustness", ""].reason == "clean accuracy is 0"
-    assert found["flip_consistency", ""].value == 1.0
 
 
 def test_no_trials_and_no_clean_images():

@@ -5,7 +5,6 @@ import pytest
 
 from benchmark.contracts import Trials
 from benchmark.stimuli.image_names import GEIRHOS16
-from benchmark.testing import check_suite
 from suites.cue_conflict import SUITE
 
 
@@ -146,7 +145,3 @@ def test_accuracies_count_na_as_wrong(role):
     scores = scored(trials(rows, role))
     assert scores[f"{role}_accuracy", ""].value == pytest.approx(3 / 5)
     assert ("shape_bias", "") not in scores
-
-
-def test_the_suite_keeps_its_contract():
-    assert [check.detail for check in check_suite(SUITE) if not check.ok] == []

@@ -129,12 +129,6 @@ def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
     assert find(found, "error_consistency").value is not None
 
 
-def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
-    people = {f"subject-{i}": make([1] * 40, "edges", "") for i in range(4)}
-    share = find(compare(None, make([1] * 40, "edges", ""), people), "ceiling_fraction")
-    assert share.value == 1.0 and share.low < 0.5 and share.high > 2
-
-
 @pytest.mark.parametrize("few", ["both", "first", "second", "neither"])
 def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
     """One cell of four with two images: half an image more in each cell, for both ways round."""

@@ -83,16 +83,6 @@ def test_what_an_image_adds_is_the_slope_of_its_weight(metric):
             assert adds[i, k] / 40 == pytest.approx(slope / 2e-5, abs=1e-7)
 
 
-def test_a_network_does_not_differ_from_itself(make):
-    mine, *others = observers(make, 5, 200)
-    found = compare_pair(mine, mine, people_of(others))
-    *agreement, accuracy = found
-    assert all(c.difference == 0 and c.p is None for c in agreement)
-    assert {c.reason for c in agreement} == {"the difference does not vary over images"}
-    assert (accuracy.metric, accuracy.difference, accuracy.p) == ("ood_accuracy", 0, 1)
-    assert accuracy.high == pytest.approx(3.8414588 / (200 + 3.8414588), abs=1e-4)  # Tango
-
-
 def test_agreement_is_not_all_kappa_of_always_right_and_always_wrong_is_0(make):
     """Their kappas are 0 with whomever, up to rounding: no test of them; their accuracies are 1 apart."""
     rng = np.random.default_rng(2)

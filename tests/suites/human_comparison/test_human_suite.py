@@ -143,12 +143,6 @@ def test_beside_kappa_stand_what_accuracies_allow_and_the_copy_model(make, find)
     assert not [score for score in scores if score.metric == "copy_probability" and score.condition == "c50"]
 
 
-def test_nobody_copies_who_is_always_right(make, find):
-    found = SUITE.against.scores(None, make([1] * 20), {"subject-0": make(bits(2, 20))})
-    score = find(found, "copy_probability")
-    assert score.value is None and "always right" in score.reason
-
-
 def test_a_ceiling_below_zero_gives_no_fraction(make, find):
     people_ = {"subject-1": make([1, 1, 0, 0]), "subject-2": make([0, 0, 1, 1])}
     scores = SUITE.against.scores(None, make([1, 0, 1, 0]), people_)
@@ -244,16 +238,6 @@ def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
     wide, narrow = (find(scores, "error_consistency") for scores in (found, plain))
     assert wide.value == narrow.value
     assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)
-
-
-def test_accuracy_on_cue_conflict_is_about_other_shapes_and_textures(find):
-    right = np.tile([True, False, True, True, True, False], (20, 1))  # decided by the texture alone
-    found, plain = SUITE.score(None, crossed(right)), SUITE.score(None, renamed(crossed(right)))
-    assert find(found, "cue_conflict_accuracy", "cue-conflict").method == ("wilson, clustered (20 shapes x 6 textures)")
-    wide, narrow = (find(scores, "ood_accuracy") for scores in (found, plain))
-    assert wide.value == narrow.value == pytest.approx(4 / 6)
-    # Six textures: sd of a mean of six 0/1 with random weights (variance 1 / 7 of p q), against 120 images
-    assert (wide.high - wide.low) > 3 * (narrow.high - narrow.low)
 
 
 def test_the_human_row_is_about_other_people():
@@ -360,8 +344,3 @@ def test_reliability_is_cronbachs_alpha():
     twice = np.repeat(right, 2, axis=0)
     assert reliability(np.ones((1, 100)), twice) == pytest.approx(reliability(np.full((1, 50), 2.0), right))
     assert reliability(np.ones((1, 50)), right[:, :1]) == [0]
-
-
-def test_one_person_tells_nothing_of_the_noise():
-    found = scored(trials(np.arange(40) % 2 == 0, np.arange(40.0)), [trials(np.arange(40) > 9)], "margin_corrected")
-    assert found["", ""].value is None and "noisy" in found["", ""].reason

@@ -1,11 +1,8 @@
 """Human, or just blurred: the ladder, the halves, the frontier; blurred readers of the built-in world."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
-from straight import kappa
 
 from benchmark.contracts import Trials
 from benchmark.identity import Codes, block_key
@@ -17,7 +14,6 @@ from suites.human_comparison.low_pass import (
     SIGMAS,
     LowPassConfig,
     _held_out,
-    attainable_curve,
     compare,
     low_passed,
     steps_of,
@@ -134,18 +130,6 @@ def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
     assert few.value is None and "too few images" in few.reason
     assert compare(LowPassConfig(), ladder(seen(0.5)), {}) == []
     assert list(steps_of(ladder(seen(0.5), seen(0.5)))) == [0, 1]
-
-
-def test_no_answers_lie_above_the_frontier():
-    rng = np.random.default_rng(2)
-    right = np.column_stack([rng.random((8, 3)) < 0.6, np.ones(8, bool)])
-    difference, highest = attainable_curve(right)
-    best = np.full(9, -np.inf)
-    for answers in product([False, True], repeat=8):
-        own = np.array(answers)
-        best[own.sum()] = max(best[own.sum()], np.mean([kappa(own, other) for other in right.T]))
-    assert highest == pytest.approx(best)
-    assert difference == pytest.approx([np.mean((m / 8 - right.mean(axis=0)) ** 2) for m in range(9)])
 
 
 def test_the_frontier_is_above_every_network():

@@ -9,7 +9,7 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.failures import ModelFailure
-from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of
+from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds
 from suites.saliency.pictures import grad_cam, gradient_x_input, integrated_gradients, smoothed
 
 
@@ -83,14 +83,6 @@ def test_a_network_is_left_as_it_was():
 def test_a_network_without_gradients_is_its_own_failure(forward):
     with pytest.raises(ModelFailure):
         input_gradients(forward, pixels(), [chosen(2, 5)])
-
-
-def test_noise_follows_the_seed_alone():
-    seeds = np.array([7, 2**64 - 1, 9], dtype=np.uint64)
-    all_of_them = noise_of(seeds, (3, 20, 20), 2, 0.15)
-    np.testing.assert_array_equal(all_of_them[:, 1:2], noise_of(seeds[1:2], (3, 20, 20), 2, 0.15))
-    assert all_of_them.std() == pytest.approx(0.15, rel=0.03)
-    assert not np.array_equal(all_of_them[0], all_of_them[1])
 
 
 FIRST = torch.tensor([[True, False]])

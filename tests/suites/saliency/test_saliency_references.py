@@ -9,7 +9,7 @@ from tensors import assert_close
 from benchmark.contracts import Block
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli
 from suites.saliency import SUITE
-from suites.saliency.config import REFERENCES, SaliencyConfig
+from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.gradients import centred_cosine, frequencies, gini, input_gradients, total_variation
 from suites.saliency.maps.localisation import context_of
 from suites.saliency.maps.references import (
@@ -119,16 +119,6 @@ def test_the_cosine_ignores_brightness_and_length():
     np.testing.assert_allclose(centred_cosine(x + 0.3, 1e-12 * g), plain, rtol=1e-6)
     np.testing.assert_allclose(centred_cosine(x, x - x.mean(axis=(2, 3), keepdims=True)), 1)
     assert np.isnan(centred_cosine(np.full((1, 3, 8, 8), 0.5), g[:1]))[0]
-
-
-def test_noise_follows_the_image_not_the_batch():
-    images = np.random.default_rng(0).random((3, 3, 8, 8))
-    both = reference_maps(images, ["a", "b", "c"])
-    alone = reference_maps(images[1:2], ["b"])
-    assert tuple(both) == tuple(REFERENCES)
-    for name in REFERENCES:
-        np.testing.assert_array_equal(both[name][1:2], alone[name])
-    assert not np.array_equal(both["noise"][0], both["noise"][1])
 
 
 def test_columns_of_reference_maps_are_their_areas():
