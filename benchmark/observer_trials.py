@@ -21,7 +21,6 @@ Sets = Mapping[str, str]  # role -> digest of its stimulus set
 K = TypeVar("K", str, tuple[str, str])
 Shown = tuple[str, frozenset[tuple[str, str]]]  # label space, (role, digest) pairs
 ByRole = dict[str, StoredObservation]  # role -> an imported observer's answers to it
-Block = tuple[str, str, str]  # role, digest of the stimulus set, condition
 
 #: Kinds of observers whose answers or scores are imported.
 NOT_RUN = (*IMPORTED_KINDS, "reported")
@@ -179,15 +178,6 @@ def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> li
     ]
 
 
-def newest_keys(
-    store: Store, suite: str, observer: str, counts: Callable[[StoredObservation], bool]
-) -> dict[Block, str]:
-    """Return block -> key of the newest observation that counts, whether it is scored or not: a block that was shown
-    again (with another seed) has several."""
-    answered = store.observations(observer=observer, suite=suite)
-    return {(row.role, row.stimuli, row.condition): row.key for row in answered if counts(row)}
-
-
 def counting_observations(
     store: Store, suite: Suite, observer: str | None = None
 ) -> list[tuple[str, StoredObservation]]:
@@ -215,17 +205,18 @@ class ReferenceTrials:
     def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
         """Return the answers from runs of those of the named observers that answered all of these sets. Read once."""
         place, wanted = digest_data([sets, names]), set(sets.items())
-
-        def counts(row: StoredObservation) -> bool:
-            return (row.role, row.stimuli) in wanted and self.store.complete(row.key)
-
-        for name in names if place not in self._read else ():
-            keys = newest_keys(self.store, self.suite.name, name, counts)
+        if place in self._read:
+            return self._read[place]
+        answers = self._read[place] = {}
+        for name in names:
+            answered = self.store.observations(observer=name, suite=self.suite.name)
+            whole = (row for row in answered if (row.role, row.stimuli) in wanted and self.store.complete(row.key))
+            # A block that was shown again (with another seed) has several, the newest last.
+            keys = {(row.role, row.stimuli, row.condition): row.key for row in whole}
             if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
                 own = tuple(keys.values())
-                answers = ObserverAnswers(keys=own, roles=frozenset(sets), read=partial(self.store.trials, own))
-                self._read.setdefault(place, {})[name] = answers
-        return self._read.setdefault(place, {})
+                answers[name] = ObserverAnswers(keys=own, roles=frozenset(sets), read=partial(self.store.trials, own))
+        return answers
 
     def imported(self, sets: Sets, space: str = PUBLISHED_SPACE) -> dict[str, ObserverAnswers]:
         """Return imported answers to those of these sets that each observer answered in full. Read once."""

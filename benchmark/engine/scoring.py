@@ -205,22 +205,19 @@ class Scorer:
         scores: Callable[[], Sequence[Score]],
     ) -> bool:
         """Store the scores that are computed on request. False if exactly these are stored already."""
-        suite, code = self.suite, self._code
-        if suite.seen is not None:  # then scores depend on the training on the card also
-            code = digest_data([code, training])
         target = ScoreSet(
             observer=observer,
-            suite=suite.name,
-            version=suite.version,
+            suite=self.suite.name,
+            version=self.suite.version,
             space=space,
-            code=code,
+            # Scores of such a suite depend on the training on the card also.
+            code=self._code if self.suite.seen is None else digest_data([self._code, training]),
             stimuli=dict(sets),
             keys=keys,
         )
-        if not self._wanted(target):
-            return False
-        self._keep(target, scores())
-        return True
+        if wanted := self._wanted(target):
+            self._keep(target, scores())
+        return wanted
 
     def _group_scores(self, people: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         """Return the scores of all people who do not guess, with the number of the others as a flag."""
@@ -248,8 +245,10 @@ class Scorer:
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # A score of `against` replaces the one without value that `score` gave ("needs references").
-        of = len(suite.categories)
-        return flagged({_place(score): score for score in scores}.values(), trials, space, suite.controls, of)
+        return self._flagged({_place(score): score for score in scores}.values(), trials, space)
+
+    def _flagged(self, scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
+        return flagged(scores, trials, space, self.suite.controls, len(self.suite.categories))
 
     def _imported_scores(
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
@@ -263,8 +262,7 @@ class Scorer:
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
-                scored = self.suite.score(self.suite.config, trials)
-                others = flagged(scored, trials, space, self.suite.controls, len(self.suite.categories))
+                others = self._flagged(self.suite.score(self.suite.config, trials), trials, space)
             scores += [replace(score, condition=way_of_asking(prompt)) for score in others if not score.condition]
         return scores
 

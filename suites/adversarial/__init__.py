@@ -20,7 +20,7 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     variants = {}
 
     def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:
-        suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=metrics_of(config), summary=summary)
+        suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=(*metrics_of(config),), summary=summary)
         variants[name] = replace(suite, passes=passes or plain.passes)
 
     for name, own in VARIANTS.items():
@@ -40,5 +40,5 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
 
 _DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
 FIGURES = declared_figures(package_data(__name__, "figures"))
-PLAIN = replace(_DECLARED, metrics=metrics_of(QUICK), figures=FIGURES)
+PLAIN = replace(_DECLARED, metrics=(*metrics_of(QUICK),), figures=FIGURES)
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

@@ -86,7 +86,7 @@ def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.
 
 def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Array]:
     """Return the columns of the images at `rows`."""
-    problem, rest = _prepared(config, view, rows)
+    problem, rest = prepared_problem(config, view, rows)
     linf, columns = config.threat("linf"), _at_rest(view, rows, rest)
     which, epsilons = problem.followed.wanted, linf.epsilons if linf else ()
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
@@ -132,12 +132,26 @@ def _second_opinion(
     return curve.ask(config.opinion, asking, LEAST_ASKED if odd and not untrue else 0)
 
 
-def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
-    problem, linf = problem_of(view, rows), config.threat("linf")
+def prepared_problem(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
+    """Return the images at `rows` with what is known at rest, and their slopes."""
+    images, labels = view.images[rows].clone(), _labels(view, rows)  # a clone is also out of inference mode
+    (forward, plain, _), linf = forward_functions(view), config.threat("linf")
+    with torch.no_grad():
+        apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
+    problem = Problem(
+        forward=forward,
+        images=images,
+        labels=labels,
+        seeds=view.seeds[rows],
+        targets=labels[:, None],
+        batch=view.batch,
+        plain=plain,
+        sure=max(AMBIGUOUS * apart, NEAR_TIE),
+    )
     rest = slope(problem)
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
-    targets = likely_wrong(rest.z, problem.labels, max([*aimed, 0]))
+    targets = likely_wrong(rest.z, labels, max([*aimed, 0]))
     followed = GradientTrace(wanted=probes.probed(problem.seeds), within=reference_budget(linf) if linf else 0.0)
     return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
 
@@ -166,26 +180,6 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
     for name, values in zip(PROBED, checks, strict=True):
         columns[name][which] = values
     return columns
-
-
-def problem_of(view: View, rows: Rows) -> Problem:
-    """Return the images at `rows`, and forward passes with one logit per category."""
-    images = view.images[rows].clone()  # also out of inference mode
-    labels = _labels(view, rows)
-    forward, plain, _ = forward_functions(view)
-    with torch.no_grad():
-        apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
-    sure, targets = max(AMBIGUOUS * apart, NEAR_TIE), labels[:, None]
-    return Problem(
-        forward=forward,
-        images=images,
-        labels=labels,
-        seeds=view.seeds[rows],
-        targets=targets,
-        batch=view.batch,
-        plain=plain,
-        sure=sure,
-    )
 
 
 def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:

@@ -4,7 +4,7 @@ An entry point names an `Attack`; its own name is the name of the variant, "adve
 to read a leaderboard, so a package with an attack must not import torch at module level."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isfunction
@@ -44,12 +44,8 @@ class Attack:
         return self.epsilons or EPSILONS[self.norm]
 
 
-def read_attacks(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
-    """Return attacks by name, and the reason for each that cannot be used: it is reported and affects no other one."""
-    return load_each(entries, _load)
-
-
-def _load(entry: EntryPoint) -> Attack:
+def load_attack(entry: EntryPoint) -> Attack:
+    """Return the attack of an entry point. Raises PluginError if it cannot be used."""
     attack = entry.load()
     if not isinstance(attack, Attack) or attack.norm not in EPSILONS or not isfunction(attack.points):
         raise PluginError(
@@ -63,4 +59,5 @@ def _load(entry: EntryPoint) -> Attack:
     return attack
 
 
-ATTACKS, BROKEN = read_attacks(entry_points(group="bench.attacks"))
+#: Attacks by name, and the reason for each that cannot be used.
+ATTACKS, BROKEN = load_each(entry_points(group="bench.attacks"), load_attack)

@@ -31,8 +31,7 @@ def check_attack(attack: Attack) -> list[Check]:
 
 
 def _points(attack: Attack, epsilon: float, batch: int) -> torch.Tensor:
-    import torch
-
+    # Here, for an attack's package imports this module while the attacks are read.
     from suites.adversarial.attacks.other_packages import AttackedNetwork, plugged_points
     from suites.adversarial.attacks.problem import Problem
 

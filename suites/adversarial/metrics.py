@@ -24,11 +24,6 @@ BUDGETS: tuple[tuple[str, NormName, float], ...] = (
 )  # fmt: skip
 
 
-def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
-    """Return the metrics that a configuration can give."""
-    return tuple(_metrics(config))
-
-
 def robust_at(norm: str, epsilon: float) -> Ratio:
     """Return the share of images that no attack of size `epsilon` or less broke."""
     return share(lambda trials: trials[f"{norm}_epsilon"] > epsilon * CLOSE)
@@ -55,7 +50,8 @@ def area(threat: Threat) -> Ratio:
     return share(lambda trials: (trials[f"{threat.norm}_epsilon"][:, None] > grid * CLOSE) @ weights)
 
 
-def _metrics(config: AdversarialConfig) -> Iterator[Metric]:
+def metrics_of(config: AdversarialConfig) -> Iterator[Metric]:
+    """Yield the metrics that a configuration can give."""
     first = config.threats[0]
     budget = reference_budget(first)
     yield _metric("robust_accuracy", robust_at(first.norm, budget), label=first.label(budget))

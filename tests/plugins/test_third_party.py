@@ -7,8 +7,9 @@ import pytest
 from benchmark import api, plugins
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import PluginError
+from benchmark.third_party import load_each
 from benchmark.transforms import listing
-from suites.adversarial.attack_plugins import read_attacks as attacks
+from suites.adversarial.attack_plugins import load_attack
 from suites.saliency.map_plugins import read_maps as maps
 
 
@@ -24,7 +25,7 @@ def corruptions(monkeypatch, entries):
 
 @pytest.mark.parametrize(
     "broken",
-    [suites, corruptions, lambda _, entries: attacks(entries)[1], lambda _, entries: maps(entries).broken],
+    [suites, corruptions, lambda _, e: load_each(e, load_attack)[1], lambda _, e: maps(e).broken],
     ids=["suites", "corruptions", "attacks", "maps"],
 )
 def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ import torch
 
 from benchmark.failures import PluginError
 from benchmark.testing import ToyShelf, check_suite
+from benchmark.third_party import load_each
 from suites.adversarial import PLAIN, SUITE, variants_of
-from suites.adversarial.attack_plugins import Attack, read_attacks
+from suites.adversarial.attack_plugins import Attack, load_attack
 from suites.adversarial.attacks.other_packages import AttackedNetwork, foreign_attack
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import PROTOCOLS, AutoAttack, PluggedIn
@@ -247,7 +248,7 @@ def third(monkeypatch):
 
 
 def read(name, value="still"):
-    return read_attacks([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")])
+    return load_each([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")], load_attack)
 
 
 def test_a_sound_entry_point(third):

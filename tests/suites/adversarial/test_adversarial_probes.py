@@ -11,9 +11,9 @@ from adversarial_world import toy
 from masked_networks import instead
 
 from benchmark.contracts import Trials
-from suites.adversarial.attack_images import problem_of
+from suites.adversarial.attack_images import prepared_problem
 from suites.adversarial.attacks.problem import GradientTrace
-from suites.adversarial.config import LINF, AdversarialConfig, Stage
+from suites.adversarial.config import LINF, QUICK, AdversarialConfig, Stage
 from suites.adversarial.trust.probes import answers_apart, ends, preimage, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
 
@@ -154,8 +154,8 @@ def level(x, by=0.0):
 
 def test_answers_are_sure_beyond_ten_times_what_the_tuned_network_is_off():
     """The largest difference of the first eight images, in absolute value; never below one thousandth."""
-    off = problem_of(seen(lambda x: level(x, -0.02), level), np.array([1, 3]))
+    off = prepared_problem(QUICK, seen(lambda x: level(x, -0.02), level), np.array([1, 3]))[0]
     assert off.sure == pytest.approx(0.2, rel=1e-5)
     assert off.images.flatten().tolist() == pytest.approx([0.2, 0.4])
     assert off.seeds.tolist() == [1, 3] and off.labels.tolist() == [0, 0] and off.batch == 4
-    assert problem_of(seen(level, level), np.array([0])).sure == 1e-3
+    assert prepared_problem(QUICK, seen(level, level), np.array([0]))[0].sure == 1e-3
