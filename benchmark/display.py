@@ -38,8 +38,7 @@ _WEB_LOGIN = re.compile(r"\b(https?://)[^\s/'\"]*@")
 
 
 def published(value: Any) -> Any:
-    """Return text and plain data for others: paths without this machine's folders, database URLs without hosts, web
-    addresses without logins."""
+    """Return text and plain data for others, without this machine's folders, hosts of databases and web logins."""
     if isinstance(value, str):
         text = _SERVER.sub(r"\1://...\3", _FILE_URL.sub(r"\1:///", value))
         return _PATH.sub("", _WEB_LOGIN.sub(r"\1", redacted(text))) if "/" in text or "\\" in text else text

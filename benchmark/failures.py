@@ -60,8 +60,7 @@ class PluginError(BenchError):
 
 @contextmanager
 def foreign_code(what: str) -> Iterator[None]:
-    """Turn errors of another package's function into a PluginError that begins with `what`, except errors of memory:
-    the engine retries with smaller batches."""
+    """Turn errors of foreign code into a PluginError that begins with `what`; the engine handles those of memory."""
     try:
         yield
     except Exception as error:

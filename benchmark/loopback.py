@@ -20,8 +20,7 @@ POLICY = (
 
 
 class GuardedHandler(SimpleHTTPRequestHandler):
-    """Serves requests to known host names only, so that a page elsewhere cannot read through a name that leads here.
-    hosts: the names that are answered, () for all."""
+    """Serves known host names only (`hosts`, () for all), as a page elsewhere could use a name that leads here."""
 
     policy = POLICY
 
@@ -75,8 +74,7 @@ class LocalServer(ThreadingHTTPServer):
 
 
 def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:
-    """Return a server that is bound and not yet running. handler: called with http.server's arguments and `hosts`.
-    Raises BenchError if the address is not available."""
+    """Return a bound server that is not yet running. Raises BenchError if the address is not available."""
     hosts = LOOPBACK if host in LOOPBACK else ()
     try:
         return LocalServer((host, port), partial(handler, hosts=hosts))

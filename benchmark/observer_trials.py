@@ -29,8 +29,7 @@ _SHOWN = 6  # names in a line
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedAnswers:
-    """Imported answers in one label space of a leaderboard. Stimulus sets and trials are read once: scoring a hundred
-    observers asks for each of them a dozen times."""
+    """Imported answers in one label space of a leaderboard. Stimulus sets and trials are read once."""
 
     store: Store
     space: str = PUBLISHED_SPACE
@@ -46,8 +45,7 @@ class ImportedAnswers:
 
     @cached_property
     def by_prompt(self) -> dict[str, dict[str, ByRole]]:
-        """Observer -> experiment -> prompt ("" for a table without prompts) -> the newest import's answers. The prompt
-        that the source puts first comes first."""
+        """Observer -> experiment -> prompt ("": none), the source's first one first -> the newest import's answers."""
         answers: dict[str, dict[str, ByRole]] = {}
         for row in self.store.observations(observer=self.observer, suite=IMPORTED):
             if row.space == self.space:
@@ -83,8 +81,7 @@ class ImportedAnswers:
         return self._images[digest]
 
     def covered(self, by_role: ByRole, sets: Sets, partial: bool = False) -> ByRole:
-        """Return the answers in those roles in which the observer answered every image of `sets`, or with `partial`
-        any. An imported observation answers its whole stimulus set."""
+        """Return the answers in the roles in which the observer answered every image of `sets` (partial: any)."""
 
         def fits(own: str, digest: str) -> bool:
             shown, answered = self.images(digest), self.images(own)
@@ -120,8 +117,7 @@ def commonest(answered: Iterable[tuple[K, str]]) -> dict[K, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ObserverAnswers:
-    """An observer's answers to a collection of stimulus sets. Trials are read on request: stored scores are recognised
-    by their observations alone."""
+    """An observer's answers to a collection of stimulus sets; trials are read on request."""
 
     keys: tuple[str, ...]  # the observations that the trials come from
     roles: frozenset[str]  # the roles of the sets that were answered
@@ -181,8 +177,7 @@ def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> li
 def counting_observations(
     store: Store, suite: Suite, observer: str | None = None
 ) -> list[tuple[str, StoredObservation]]:
-    """Return (role, observation) of all answers that boards of a suite are made of, or of one observer's: imported ones
-    first, then those of own runs, the oldest first."""
+    """Return (role, observation) of all answers behind a suite's boards: imported ones first, then by age."""
     imported = (by_role for imports in imports_by_space(store, observer) for by_role in imports.of(suite).values())
     own = {(row.observer, row.key): row for one in scored_trials(store, suite, observer) for row in one.observations}
     by_age = sorted(own.values(), key=lambda row: row.created)
@@ -306,8 +301,7 @@ def trials_of_observers(store: Store, suite: Suite, wanted: Mapping[str, Sets]) 
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """Return a line on each experiment in which observers lack images that most of their source answered: no table
-    shows such observers."""
+    """Return a line on each experiment in which observers lack images that most of their source answered."""
     lines: list[str] = []
     for imports, role in product(imports_by_space(store), experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}

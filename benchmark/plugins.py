@@ -56,8 +56,7 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
-    """Return the suites of a pattern: "all" (no variants), or names separated by commas, variants as NAME:VARIANT. A
-    broken suite is an error if it is named."""
+    """Return the suites of a pattern: "all" (no variants), or names separated by commas, variants as NAME:VARIANT."""
     if pattern == "all":
         return list(shelf.suites.values())
     return [named_suite(name.strip(), shelf) for name in pattern.split(",") if name.strip()]

@@ -28,8 +28,7 @@ def _with_tuples(data: Any) -> Any:
 def declared_metrics(
     declared: Mapping[str, Mapping[str, Any]], ratios: Mapping[str, Ratio], **common: Any
 ) -> tuple[Metric, ...]:
-    """Return metrics declared as name -> fields, with their ratios by name. common: fields of all that state no other.
-    Raises KeyError for the ratio of an undeclared metric."""
+    """Return metrics declared as name -> fields. common: of all that state none. KeyError: a ratio of none."""
     if unknown := ratios.keys() - declared.keys():
         raise KeyError(f"no metric {sorted(unknown)} is declared")
     return tuple(Metric(name=name, ratio=ratios.get(name), **{**common, **own}) for name, own in declared.items())

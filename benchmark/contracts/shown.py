@@ -123,5 +123,4 @@ class Shelf(Protocol):
         """Return the named networks that answer in this label space and have installed weights, loaded once."""
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
-        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, in their published order. Raises
-        MissingStimuli with the remedy, StimuliError if a file is not the published one."""
+        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB. Raises MissingStimuli, StimuliError."""

@@ -234,8 +234,7 @@ class SuiteFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Against:
-    """Measures against other observers of the same stimuli: people, or simulated people in the built-in world.
-    References are name -> trials and never include the observer."""
+    """Measures against other observers of the same stimuli (name -> trials): people, or the world's simulated ones."""
 
     #: Scores of one observer: (config, its trials, references).
     scores: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]]

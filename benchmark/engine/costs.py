@@ -65,8 +65,7 @@ class CostEstimate:
 def cost_estimates(
     tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, least: float = 0.0
 ) -> list[CostEstimate]:
-    """Return one line per task that applies; [] if the missing trials take less than `least` seconds. Speeds are those
-    that tuning measured on this device."""
+    """Return one line per task that applies; [] if the missing trials take less than `least` seconds."""
     if least and expected_seconds(tasks, settings, device) < least:
         return []  # before any model is loaded to find out what is stored
     cached = _stored_trials(tasks, settings, policy)

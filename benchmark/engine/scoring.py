@@ -154,8 +154,7 @@ class Scorer:
         return [text for text in said if BEYOND in text][-1:] if said else [f"{precision}, not compared with float32"]
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
-        """Score every imported observer on its own stimuli and on each collection that networks were shown, and return
-        the number of new score sets. each: called with (done, total) of each collection."""
+        """Score every imported observer on each collection that it answered. each: called with (done, total)."""
         spaces = imported_spaces(self.store)
         return sum(self._collection(sets, space, each) for space in spaces for sets in self.answers.collections(space))
 
@@ -267,8 +266,7 @@ class Scorer:
         return scores
 
     def both(self, a: str, b: str) -> ComparedTrials | None:
-        """Return the trials of both on the same sets where there are such; None where one of the two has none. Of
-        several collections of sets the largest, of these the newest."""
+        """Return the trials of both, on the largest collection of sets that both have; None if one has none."""
         shared = [shown for name, shown in self._shown if name == a]
         if b == PEOPLE:
             spaces = imported_spaces(self.store)
@@ -330,8 +328,7 @@ class Scorer:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreChecker(Scorer):
-    """Recomputes stored scores and writes nothing. Score sets of other code, or with other references, are skipped,
-    because gestaltbench would no longer store them."""
+    """Recomputes stored scores and writes nothing; skips those that gestaltbench would no longer store (other code)."""
 
     different: list[str] = field(default_factory=list)  # scores that differ from the stored ones, a line each
 
@@ -449,8 +446,7 @@ def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
 
 
 def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
-    """Compare each pair (a, b) under every suite that both have answered; b may be `PEOPLE`. Remarks: devices,
-    precisions and seeds that differ between the two."""
+    """Compare each pair (a, b) under every suite that both have answered; b may be `PEOPLE`."""
     scorers = [Scorer(store=store, run="", suite=suite) for suite in suites]
     for a, b in pairs:
         shared = [both for scorer in scorers if (both := scorer.both(a, b)) is not None]
@@ -493,8 +489,7 @@ def same_answers(a: Trials, b: Trials) -> bool:
 
 
 def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
-    """Return the trials of a suite's headline that only one of the two gets right; where the headline has no such
-    trials, those of its other metrics that do."""
+    """Return the trials that only one of the two gets right by a suite's headline, or without any its other metrics."""
     if both.b is None:
         return []
     ratios = [metric for metric in both.suite.metrics if metric.ratio is not None]

@@ -201,8 +201,7 @@ def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
 
 
 def _copied(point: Agreement, counts: Floats, resamples: int) -> Agreement:
-    """Return the agreement with its copy model, which refers to one condition. The interval is that of the four counts
-    under Jeffreys' prior (`PRIOR`)."""
+    """Return the agreement with its copy model, of one condition; the interval is that of the counts under `PRIOR`."""
     p_a, p_b, seen = _of_counts(counts[None])[:3, 0]
     better, other = (0, 1) if p_a >= p_b else (1, 0)
     copied = float(copy_probability((p_a, p_b)[better], (p_a, p_b)[other], seen))

@@ -32,8 +32,7 @@ class Variance:
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
-    """Return the factors by which a metric's intervals are clustered on these trials (those that count, of its role):
-    name -> level of each trial [n]."""
+    """Return the factors by which a metric's intervals are clustered on these trials: name -> level of each [n]."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
@@ -79,8 +78,7 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
 
 
 def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
-    """Yield (1 or -1, each trial's cluster [n]) of every factor and of every combination of factors, by inclusion and
-    exclusion; the combination of all comes last."""
+    """Yield (1 or -1, each trial's cluster [n]) of every combination of factors: single ones first, that of all last."""
     levels = [np.unique(labels, return_inverse=True)[1].reshape(-1) for labels in factors]
     for order in range(1, len(levels) + 1):
         for at, *others in combinations(levels, order):

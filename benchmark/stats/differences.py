@@ -137,8 +137,7 @@ LEAST, MOST = 0.01, 1e6  # times as many images; fewer and more are not looked f
 
 
 def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1.0, level: float = 0.95) -> float:
-    """Return the probability that the test finds a true difference of `detect`, at two-sided 1 - level; 0 if nothing
-    varies. times, people: how many times as many images, and people, as the test was made of."""
+    """Return the probability of finding a true difference of `detect` with so many times as many images and people."""
     from scipy.special import ndtr
     from scipy.stats import nct  # loaded by what asks for power, not by a ranked table
 
@@ -174,14 +173,12 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
 
 
 def assumed(share: float) -> Discordant:
-    """Return the test of two observers without stored trials: one image, which only one of the two answers correctly
-    with the probability `share`."""
+    """Return the test of two observers without stored trials; `share`: the probability that only one is right."""
     return Discordant(b=share / 2, c=share / 2, n=1)
 
 
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
-    """Return how many times as many images, or people if `of` is "people", find a difference of `detect` with this
-    probability; None if no number of them does."""
+    """Return how many times as many images (or people) detect `detect` with this probability; None: no number does."""
     from scipy.optimize import brentq
 
     def lacking(times: float) -> float:

@@ -81,8 +81,7 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
-    """Return the trials of the metric's role that only one of the two scores on: position in a, position in b, "a" or
-    "b"; in order of their keys. Empty unless the metric is yes or no."""
+    """Return (position in a, position in b, "a" or "b") of trials that only one scores on, of yes-or-no metrics."""
     pairs = _paired(metric, a, b)
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
@@ -108,8 +107,7 @@ def trial_keys(trials: Trials) -> Array:
 
 
 def sums_at(metric: Metric, trials: Trials, keys: Array) -> Floats:
-    """Return the sums of num and den at each of the sorted keys [k, 2]. The ratio receives only the trials of these
-    keys: it may weigh a trial by the number of others."""
+    """Return the sums of num and den at each of the sorted keys [k, 2], of the trials of these keys alone."""
     if not len(trials) or not len(keys):
         return np.zeros((len(keys), 2))
     there = np.isin(trials.keys, keys)

@@ -94,8 +94,7 @@ def correct(trials: Trials) -> Array:
 
 
 def shape_or_texture(trials: Trials) -> tuple[Array, Array]:
-    """Return the answers by shape, and by shape or texture, to images whose cues disagree, each [n] bool. The shape
-    bias is their ratio (Geirhos et al. 2019, ICLR)."""
+    """Return the answers by shape, and by either cue, [n] bool: their ratio is the shape bias (Geirhos et al. 2019)."""
     conflict = trials["shape"] != trials["texture"]
     shape, texture = (conflict & (trials["response"] == trials[cue]) for cue in ("shape", "texture"))
     return shape, shape | texture

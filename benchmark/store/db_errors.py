@@ -34,8 +34,7 @@ class Broken(Unavailable):
 
 
 def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
-    """Return the result of `work`; repeat it while the database `shown` is unavailable, at most `LONGEST_WAIT` seconds,
-    and print a line. opening: do not wait for a server that was never reached."""
+    """Return the result of `work`; repeat it while the database is unavailable. opening: only if it was reached once."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:
@@ -67,8 +66,7 @@ def server_gone(error: BaseException) -> bool:
 
 @contextmanager
 def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[None]:
-    """Turn SQLAlchemy's errors into StoreError: problem, place and remedy. reading: the data were written by
-    gestaltbench, so another form is damage, not a mistake of the reader."""
+    """Turn SQLAlchemy's errors into StoreError: problem, place, remedy. reading: another form of data is damage."""
     try:
         yield
     except sa.exc.IntegrityError as error:

@@ -155,8 +155,7 @@ def _copy(
 def _insert(
     target: sa.Connection, table: sa.Table, rows: Iterable[Any], owners: Mapping[str, str], run: str | None = None
 ) -> list[Row]:
-    """Insert a source's rows and return them. Raises StoreError if one is damaged. owners: observer's id in the source
-    -> here, if it is another; run: the run that they become part of (None: their own)."""
+    """Insert a source's rows and return them. owners: observer's id there -> here; run: that they become part of."""
     new: list[Row] = []
     for row in rows:
         _refuse(row_problems(table, row))
@@ -182,8 +181,7 @@ def _copy_trials(
     done: Merged,
     run: str | None = None,
 ) -> list[str]:
-    """Insert observations, their chunks and settlements, and return a line on each observer and suite whose answers
-    differ from the target's. Such observations are skipped: an observation's chunks are all of one kind."""
+    """Insert observations with chunks and settlements; skip those answered otherwise here, with a line on each."""
     table, settled, differing = schema.OBSERVATIONS.c, schema.SETTLED, defaultdict[tuple[str, str], list[str]](list)
     for some in batches(wanted, TOGETHER):
         rows = {row.key: row for row in some}

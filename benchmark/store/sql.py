@@ -104,8 +104,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
 
 
 def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()) -> Sequence[Any]:
-    """Return the rows of a query. Raises ValueError on a value of another type than the schema's, because SQLite stores
-    any value. optional: columns that may be empty although the schema forbids it (of an outer join)."""
+    """Return the rows of a query. ValueError: a value of a type that the schema does not have (SQLite stores any)."""
     rows = connection.execute(query).all()
     # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):

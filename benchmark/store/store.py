@@ -22,8 +22,7 @@ T = TypeVar("T")
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
-    """Open a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `create` a
-    missing one is made. Raises StoreError."""
+    """Open a leaderboard, a file (SQLite) or a URL; with `create` a missing one is made. Raises StoreError."""
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
@@ -126,8 +125,7 @@ class Store:
         kinds: Collection[str] | None = None,
         ids: Collection[str] | None = None,
     ) -> list[ObserverRow]:
-        """Return the observers by name: each name's current observer, or (`latest=False`) all that it ever had. names,
-        kinds, ids: filters. A store that is open only for reading reads them once."""
+        """Return each name's current observer, or (`latest=False`) all that it ever had. names, kinds, ids: filters."""
         rows = self._observer_rows(latest, {"name": names, "id": ids})
         return [row for row in rows if kinds is None or row.kind in kinds]
 

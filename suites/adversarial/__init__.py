@@ -20,7 +20,9 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     variants = {}
 
     def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:
-        suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=(*metrics_of(config),), summary=summary)
+        suite = replace(
+            plain, name=f"{plain.name}:{name}", config=config, metrics=(*metrics_of(config),), summary=summary
+        )
         variants[name] = replace(suite, passes=passes or plain.passes)
 
     for name, own in VARIANTS.items():

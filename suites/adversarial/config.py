@@ -22,8 +22,7 @@ StartName = Literal["last", "clean", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """The attacker's budget: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons` (ascending,
-    units of [0,1] pixels)."""
+    """The attacker's budget: a perturbation of norm `norm` of at most epsilon, for each of `epsilons` (ascending)."""
 
     norm: NormName
     epsilons: tuple[float, ...]
@@ -127,8 +126,7 @@ BLIND = (*(kind.name for kind in get_args(Recipe) if not kind.sees_gradients), "
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """A stronger attack on nearly broken images: at each Linf epsilon, on the unbroken images whose margin the stages
-    reduced to at most `near` of its clean value."""
+    """A stronger attack at each Linf epsilon on images that kept at most `near` of their clean margin."""
 
     attack: Apgd
     near: float  # share of the clean margin

@@ -48,8 +48,7 @@ def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
 
 
 def median_score(threat: Threat, trials: Trials) -> Score:
-    """Return the median over clean-correct images of the smallest perturbation found, in the threat's printed unit;
-    images that nothing broke within its largest epsilon count as larger than all."""
+    """Return the median smallest perturbation of clean-correct images; what nothing broke is larger than all."""
     right = trials["clean_correct"].astype(bool)
     within = trials[f"{threat.norm}_epsilon"] <= max(threat.epsilons) * CLOSE
     sizes = np.sort(np.where(within, trials[f"{threat.norm}_size"], np.inf)[right]) * threat.scale

@@ -104,8 +104,7 @@ def channel(fallen: Floats, octaves: Floats, error: float) -> tuple[Floats, Floa
 
 
 def _most_likely(fallen: Floats, octaves: Floats, error: float, shape: Floats) -> tuple[Floats, Floats]:
-    """Return ([b, 3] centre, log spread and log height after STEPS damped Newton steps (Fisher scoring) from `shape`,
-    [b] the negative log-likelihood there)."""
+    """Return ([b, 3] centre, log spread, log height by damped Fisher scoring, [b] negative log-likelihood there)."""
     from scipy.special import log_ndtr
 
     least = np.array([-2, log(0.2), log(0.1)])

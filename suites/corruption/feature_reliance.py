@@ -106,8 +106,7 @@ def _bounded(score: Score, metric: Metric, images: int) -> Score:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """Return the reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder
-    after the filter."""
+    """Return the reliances over all images, then accuracy and what remains under every condition."""
     flags = stand_in_flags(trials.missing)
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
     images = int((trials["condition"] == CLEAN).sum()) if len(trials) else 0

@@ -29,8 +29,7 @@ class CellMean:
     of_clean: bool = False  # as a part of the share of clean images
 
     def of(self, shares: Shares, weights: Floats) -> Floats:
-        """Return [b] values of b versions of the shares; NaN where undefined: no cell, no image, nothing clean is
-        right."""
+        """Return [b] values of b versions of the shares; NaN: no cell, no image, or nothing clean is right."""
         at = np.flatnonzero(weights)
         if not len(at):
             return np.full(len(shares["right"]), np.nan)

@@ -21,8 +21,7 @@ from suites.corruption.stylised import score_each_set
 
 
 def plan(config: NaturalSet, shelf: Shelf) -> Plan:
-    """Plan the set, which must be installed, and the validation images of its classes, which may be missing with a
-    reason; all are shown as a network's card states."""
+    """Plan the set and, if installed, the validation images of its classes, all as a network's card states."""
     sets, missing = {config.role: shelf.find(config.role)}, {}
     wnids = label_space("imagenet1k").classes
     known = {wnids[output] for group in subset_groups(config.role).values() for output in group} or {*wnids}

@@ -47,8 +47,7 @@ def shown_corruptions(config: CorruptionConfig, space: str) -> Entries:
 
 
 def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tuple[str, ...]:
-    """Return the corruptions of a protocol that trials with these conditions lack, because the list was shorter or they
-    could not be shown. Of two label spaces' lists the nearer one counts; other packages have none."""
+    """Return the corruptions that these trials lack, by the nearer of two label spaces' lists."""
     if config.source == "plugins":
         return ()
     seen = {condition.partition("/")[0] for condition in conditions}

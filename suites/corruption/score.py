@@ -73,8 +73,7 @@ _SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy"
 
 
 def _cells(table: CellTable) -> Iterator[Score]:
-    """Yield the accuracy and top-5 of each cell and of the clean images, with Wilson intervals, or with a confidence
-    sequence if a cell was stopped early."""
+    """Yield accuracy and top-5 of each cell and the clean images: Wilson, or a sequence if it stopped early."""
     places = zip((cell.condition for cell in table.impaired), table.columns(table.impaired), strict=True)
     for condition, at in [*places, *([("", 0)] if table.clean else [])]:
         n, of = int(table.n[at]), int(table.of[at])

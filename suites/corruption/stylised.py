@@ -33,8 +33,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 
 def score_each_set(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
-    """Return each metric on its own set, with the reason where that is missing, and what confidence is worth there;
-    flags: of those on other sets than the photographs."""
+    """Return each metric on its own set, and calibration there; flags: of sets other than the photographs."""
     present = trials.coded("role").used if len(trials) else []
     scores = []
     for metric in metrics:

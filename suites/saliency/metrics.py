@@ -16,8 +16,7 @@ CEILING = 0.65753
 
 
 def image_clusters(trials: Trials) -> Mapping[str, Array]:
-    """Return what several images share, by label columns or else by the names of published conflict images: "cat7" and
-    "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
+    """Return what several images share, by label columns or by names of published conflict images."""
     columns = exemplar_columns(trials)
     names = [str(name) for name in trials["stimulus"]]
     cues = [cues_of(name) for name in names]

@@ -50,8 +50,7 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    """Return [1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features of more than one place.
-    Raises ModelFailure for a network without such features: those of most transformers are tokens."""
+    """Return [1, h, w] >= 0 (Selvaraju et al. 2017). Raises ModelFailure where features are tokens (transformers)."""
     kept: list[Tensor] = []
     layers = model.module.modules()
     hooks = [layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in layers]

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
-    """Plan images with object masks: conflict images, whole, so that masks match pixel by pixel; photographs, cropped
-    as the card states; and images with maps of people's clicks. Raises MissingStimuli if no set is installed."""
+    """Plan images with object masks (conflict images whole, photographs as the card states), and with clicks."""
     counts, blocks = SHOWN.get(shelf.space, OWN), []
     sets, missing = sets_of(shelf, counts)
     for role, whole_set in sets.items():

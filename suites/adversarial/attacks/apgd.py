@@ -63,8 +63,7 @@ class DenseRules:
         self._ball = ball
 
     def windows(self, steps: int) -> tuple[int, ...]:
-        """Return the lengths between checkpoints: 22 % of the steps, then 3 % fewer each time, never under 6 %; whole
-        steps, as the authors' code has them."""
+        """Return the lengths between checkpoints: 22 % of the steps, 3 % fewer each time, at least 6 %, whole steps."""
         first, less, least = (max(int(part * steps), 1) for part in (0.22, 0.03, 0.06))
         lengths = [max(first - number * less, least) for number in range(steps)]
         return tuple(lengths[: sum(1 for end in accumulate(lengths) if end <= steps)])
@@ -81,8 +80,7 @@ class DenseRules:
         return self._inside(state, state.point + ahead * (1 - carried) + on * carried)
 
     def retake(self, state: ApgdState, slope: Tensor, window: int) -> tuple[ApgdState, Tensor]:
-        """At a checkpoint, halve the step and return to the best point if the ascent falters. window: the steps since
-        the last one. Return the state and the gradient at its points."""
+        """At a checkpoint, `window` steps after the last one, halve the step and go back if the ascent falters."""
         halve = (state.rises <= RISING * window) | (~state.halved & (state.noted >= state.top))
         changed = state._replace(
             point=torch.where(wide(halve), state.best, state.point),

@@ -72,8 +72,7 @@ class Resistance:
             self.loss[rows], self.margin[rows] = verdicts.loss, verdicts.margin
 
     def halve(self) -> None:
-        """Attack the images that were broken within the threat's epsilons once more, half-way between what held and the
-        size of the perturbation found. The epsilon stays as it is."""
+        """Attack broken images once more, half-way between what held and the size found; the epsilon stays as it is."""
         within = self.epsilon <= max(self.threat.epsilons) * CLOSE
         rows = np.flatnonzero(within & (self.size > self.held))
         if not len(rows):

@@ -39,8 +39,7 @@ ROOM = 1 + 1e-4  # over epsilon: what a float32 sum over many entries may be off
 
 
 class AttackedNetwork(nn.Module):
-    """The attacked network as the packages expect it: plain contiguous images in, gradients of the same layout out.
-    passes, forwards: how many images it was shown with and without a gradient."""
+    """The attacked network as packages expect it. passes, forwards: images shown with and without a gradient."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
@@ -63,8 +62,7 @@ class AttackedNetwork(nn.Module):
 
 
 def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttack | PluggedIn) -> Verdicts:
-    """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package. The passes of
-    the whole call are divided evenly. Raises PluginError if the package does not return perturbed images."""
+    """Attack every image by an attack of another package within epsilon [n]; its passes are divided evenly."""
     verdicts = Verdicts.none(len(problem.images))
     for bound in sorted(set(epsilon.tolist())):
         rows = np.flatnonzero((epsilon == bound).cpu().numpy())
@@ -128,8 +126,7 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 def _autoattack_points(
     network: AttackedNetwork, images: Tensor, labels: Tensor, norm: NormName, epsilon: float, recipe: AutoAttack
 ) -> Tensor:
-    """Run AutoAttack (Croce & Hein 2020) by its authors' package: APGD on the cross entropy, targeted APGD on the DLR,
-    targeted FAB, Square, each on the unbroken images. Images that no attack broke are returned unchanged."""
+    """Run AutoAttack (Croce & Hein 2020); images that no attack broke are returned unchanged."""
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
     # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.

@@ -202,8 +202,7 @@ def slope(problem: Problem) -> Slope:
 
 
 def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Return [n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong (Goodfellow, Shlens &
-    Szegedy 2015, section 4). Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon."""
+    """Return [n, epsilons]: wrong at x + epsilon sign(gradient) in the box (Goodfellow et al. 2015), each by itself."""
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
     for rows in device_batches(problem):
         images, sign = problem.images[rows], gradient[rows].sign()

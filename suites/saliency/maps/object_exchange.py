@@ -41,16 +41,14 @@ def class_margin(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def rank_share(logits: Tensor, inside: Tensor) -> Tensor:
-    """Return [n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). A
-    change that keeps the order of an image's outputs does not affect it."""
+    """Return [n] the share of other classes below the best of a set of classes, ties half (NaN: no logits)."""
     best = logits.masked_fill(~inside, float("-inf")).amax(dim=1, keepdim=True)
     below = (~inside * ((logits < best).float() + (logits <= best).float())).sum(dim=1) / 2
     return torch.where(logits.isnan().any(dim=1), float("nan"), below / (~inside).sum(dim=1))
 
 
 def partners(view: View) -> dict[int, int]:
-    """Return the exchange partner of each image of the set, in the order of the images' digests. Two images of one
-    chunk exchange with one another, so that an interval can resample pairs."""
+    """Return each image's exchange partner, by digests, in pairs within a chunk: an interval resamples pairs."""
     stimuli = view.block.stimuli
     digests = [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
