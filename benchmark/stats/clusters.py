@@ -78,7 +78,7 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
 
 
 def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
-    """Yield (1 or -1, each trial's cluster [n]) of every combination of factors: single ones first, that of all last."""
+    """Yield (1 or -1, each trial's cluster [n]) of every combination of factors, that of all of them last."""
     levels = [np.unique(labels, return_inverse=True)[1].reshape(-1) for labels in factors]
     for order in range(1, len(levels) + 1):
         for at, *others in combinations(levels, order):

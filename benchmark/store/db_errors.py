@@ -34,7 +34,7 @@ class Broken(Unavailable):
 
 
 def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
-    """Return the result of `work`; repeat it while the database is unavailable. opening: only if it was reached once."""
+    """Return the result of `work`; repeat it while the database is unavailable. opening: only if it was reached."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:

@@ -17,17 +17,10 @@ from suites.adversarial.score import score
 
 def variants_of(plain: Suite) -> dict[str, Suite]:
     """Return every variant of the suite, by its name without the suite's."""
-    variants = {}
-
-    def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:
-        suite = replace(
-            plain, name=f"{plain.name}:{name}", config=config, metrics=(*metrics_of(config),), summary=summary
-        )
-        variants[name] = replace(suite, passes=passes or plain.passes)
-
+    rows = {}
     for name, own in VARIANTS.items():
         refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""
-        add(name, PROTOCOLS[name], own["summary"] + refused, own.get("passes"))
+        rows[name] = PROTOCOLS[name], own["summary"] + refused, own.get("passes", plain.passes)
     alone: dict[str, tuple[NormName, tuple[float, ...], str, str]] = {
         name: (attack.norm, attack.budgets, code_digest(attack.points), f"{attack.title}, of another package, alone")
         for name, attack in ATTACKS.items()
@@ -36,8 +29,12 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     alone |= {name: ("linf", LINF.epsilons, "", f"BROKEN: {reason}") for name, reason in broken.items()}
     for name, (norm, epsilons, code, summary) in alone.items():
         threats, attacks = (Threat(norm=norm, epsilons=epsilons),), (PluggedIn(name, code),)
-        add(name, AdversarialConfig(threats=threats, stages=(), attacks=attacks), summary)
-    return variants
+        rows[name] = AdversarialConfig(threats=threats, stages=(), attacks=attacks), summary, plain.passes
+    named = {name: replace(plain, name=f"{plain.name}:{name}") for name in rows}
+    return {
+        name: replace(named[name], config=config, metrics=(*metrics_of(config),), summary=summary, passes=passes)
+        for name, (config, summary, passes) in rows.items()
+    }
 
 
 _DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
