@@ -95,37 +95,33 @@ def contingency(a: Array, b: Array) -> Contingency:
 
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
     """Return c_exp of two accuracies in [0, 1], elementwise."""
-    first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
-    return np.asarray(first * second + (1 - first) * (1 - second))
+    return np.asarray(p_a * p_b + (1 - p_a) * (1 - p_b))
 
 
 def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
     """Return the kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
-    seen, chance = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
-    room = np.where(seen == 1, 1.0, 1 - chance)
-    return np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
+    room = np.where(observed == 1, 1.0, 1 - expected)
+    return np.where(observed == 1, 1.0, (observed - expected) / np.where(room == 0, 1.0, room))
 
 
 def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
     """Return the lowest and the highest kappa of two observers of these accuracies in [0, 1], elementwise."""
-    first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
-    expected, gap = expected_consistency(first, second), np.abs(first - second)
-    return kappa_of(np.abs(first + second - 1), expected), kappa_of(1 - gap, expected)
+    expected = expected_consistency(p_a, p_b)
+    return kappa_of(np.abs(p_a + p_b - 1), expected), kappa_of(1 - np.abs(p_a - p_b), expected)
 
 
 def copy_probability(better: Array | float, other: Array | float, observed: Array | float) -> Floats:
     """Return the probability, elementwise, with which the other observer takes over right and wrong of the better one
     instead of answering on its own, from both accuracies and c_obs; negative: it takes over the opposite. NaN if the
     better one is always right or always wrong."""
-    first, second = np.asarray(better, dtype=float), np.asarray(other, dtype=float)
-    together, room = np.asarray(observed) - expected_consistency(first, second), 2 * first * (1 - first)
+    together, room = observed - expected_consistency(better, other), np.asarray(2 * better * (1 - better))
     return np.asarray(np.divide(together, room, out=np.full(room.shape, np.nan), where=room > 1e-12))
 
 
 def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
     """Return n kappa / (n - 1 + kappa), elementwise; NaN for two images with opposite answers."""
-    room = np.asarray(n, dtype=float) - 1 + kappa
-    return np.asarray(np.divide(np.asarray(n) * kappa, room, out=np.full(room.shape, np.nan), where=room > 0))
+    room = np.asarray(n - 1 + kappa, dtype=float)
+    return np.asarray(np.divide(n * kappa, room, out=np.full(room.shape, np.nan), where=room > 0))
 
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:

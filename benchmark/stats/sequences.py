@@ -26,13 +26,9 @@ def confidence_sequence(
     replacement, in an order that was random. The truth is the proportion in the set. Raises ValueError for counts that
     are not 0 <= successes <= n (<= size)."""
     k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
-    bound = _bound(1 - level)
+    bound = -log(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)
     return (float(low), float(high)) if k.ndim == 0 else (low, high)
-
-
-def _bound(risk: float) -> float:
-    return -log(risk)
 
 
 # A source of independent samples uses the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
