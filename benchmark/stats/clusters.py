@@ -173,7 +173,10 @@ def robust_interval(
     return start + size * low, start + size * high
 
 
-def mean_interval(values: Floats | Sequence[float], bounds: tuple[float, float] | None = None) -> tuple[float, float]:
+def mean_interval(
+    values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
+) -> tuple[float, float]:
     """Return the interval of a mean over observers. values: [k] finite, k >= 2, within the bounds of the mean."""
     x = np.asarray(values, dtype=float)
-    return robust_interval(float(x.mean()), Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1), bounds)
+    spread = Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1)
+    return robust_interval(float(x.mean()), spread, bounds, level)
