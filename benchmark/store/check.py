@@ -146,14 +146,9 @@ def rules(connection: sa.Connection) -> Iterator[str]:
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
     """Yield all rows of a table in the order of its key, a page at a time."""
-    keys = list(table.primary_key.columns)
-    # A stimulus set names all of its images.
-    query = sa.select(table).order_by(*keys).limit(1 if "columns" in table.c else _PAGE)
-    page = connection.execute(query).all()
-    while page:
-        yield from page
-        last = [page[-1]._mapping[key] for key in keys]
-        page = connection.execute(query.where(sa.tuple_(*keys) > sa.tuple_(*last))).all()
+    page = 1 if table is schema.STIMULI else _PAGE  # a stimulus set names all of its images
+    query = sa.select(table).order_by(*table.primary_key.columns)
+    yield from connection.execute(query, execution_options={"yield_per": page})
 
 
 def row_problems(table: sa.Table, row: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -26,26 +27,20 @@ def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> 
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
-def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
+def _reading(
+    query: Callable[Concatenate[sa.Connection, P], T], *, once: bool = False
+) -> Callable[Concatenate[Store, P], T]:
+    """once: a store that is open only for reading asks each question once."""
 
     @wraps(query)
     def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return store._database.read(query, *args, **kwargs)
-
-    return method
-
-
-def _read_once(query: Callable[Concatenate[sa.Connection, P], list[T]]) -> Callable[Concatenate[Store, P], list[T]]:
-    """As `_reading`; a store that is open only for reading asks each question once."""
-
-    @wraps(query)
-    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        if store._database.write:
+        if not once or store._database.write:
             return store._database.read(query, *args, **kwargs)
         asked = f"{query.__name__}{args}{kwargs}"
         if asked not in store._answered:
             store._answered[asked] = store._database.read(query, *args, **kwargs)
-        return [*store._answered[asked]]
+        answer: T = copy(store._answered[asked])
+        return answer
 
     return method
 
@@ -64,7 +59,7 @@ class Store:
 
     # One query or step each, described there.
 
-    stimuli_names = _read_once(queries.stimuli_names)
+    stimuli_names = _reading(queries.stimuli_names, once=True)
     stimuli = _reading(queries.stimuli)
     collections = _reading(queries.collections)
     observations = _reading(queries.observations)
@@ -75,9 +70,9 @@ class Store:
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
     suites = _reading(queries.suites)
-    score_sets = _read_once(queries.score_sets)
-    latest_scores = _read_once(queries.latest_scores)
-    _observer_rows = _read_once(queries.observers)
+    score_sets = _reading(queries.score_sets, once=True)
+    latest_scores = _reading(queries.latest_scores, once=True)
+    _observer_rows = _reading(queries.observers, once=True)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
@@ -99,7 +94,7 @@ class Store:
         self._database = database
         self.clock: Callable[[], str] = now  # a board's site has the same bytes whenever it is built
         self._known_sets: Sets = {}
-        self._answered: dict[str, list[Any]] = {}
+        self._answered: dict[str, Any] = {}
         self.together = database.together
 
     @property

@@ -30,26 +30,18 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     main = [metric for metric in METRICS if not metric.role]
     for role in boards:
         part = trials.of(role)
-        for metric in (*main, *added_metrics(ADDED)):
-            if metric.ratio is None:
-                scores.append(Score(metric=metric.name, value=None, reason=metric.definition, n=len(part), role=role))
-            else:
-                scores.append(_measured(metric, part, role))
+        scores += [_measured(metric, part, role) for metric in (*main, *added_metrics(ADDED))]
         scores += _beside(part, role, "")
     if not boards:
-        scores += [
-            Score(metric=metric.name, value=None, reason=trials.missing.get(MASKED, "no trials")) for metric in main
-        ]
-    for metric in METRICS:
-        if metric.role:
-            # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
-            part = metric.own(trials)
-            if len(part):
-                scores.append(_measured(metric, part, metric.role))
-            elif metric.role in trials.missing:
-                scores.append(
-                    Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role)
-                )
+        why = trials.missing.get(MASKED, "no trials")
+        scores += [Score(metric=metric.name, value=None, reason=why) for metric in main]
+    for metric in (metric for metric in METRICS if metric.role):
+        # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
+        part = metric.own(trials)
+        if len(part):
+            scores.append(_measured(metric, part, metric.role))
+        elif reason := trials.missing.get(metric.role):
+            scores.append(Score(metric=metric.name, value=None, reason=reason, role=metric.role))
     conflict = trials.of(CONFLICT) if len(trials) else trials
     if len(conflict):
         scores += _answered(conflict)
@@ -84,6 +76,8 @@ def _answered(trials: Trials) -> Iterator[Score]:
 
 
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:
+    if metric.ratio is None:  # of another package, and broken
+        return Score(metric=metric.name, value=None, reason=metric.definition, n=len(trials), role=role)
     score = replace(ratio_score(metric, trials, condition=condition), role=role)
     if score.value is None and role != CLICKED and len(trials):
         if not bool((stored(trials, "area") > 0).any()):

@@ -33,7 +33,6 @@ from suites.adversarial.config import AutoAttack, NormName, PluggedIn
 #: The packages use one generator per batch: AutoAttack's are of one size on every device, from one seed.
 BATCH = 32
 SEED = 0
-NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # as AutoAttack calls them
 ROUNDING = 1.2e-7  # what a float32 pixel of at most 1 may be off by
 ROOM = 1 + 1e-4  # over epsilon: what a float32 sum over many entries may be off by
 
@@ -134,7 +133,7 @@ def _autoattack_points(
     before, logger.disabled = logger.disabled, True
     try:
         with own_randomness(images.device):
-            attack = package.AutoAttack(network, norm=NORMS[norm], eps=epsilon, **options)
+            attack = package.AutoAttack(network, norm=norm.capitalize(), eps=epsilon, **options)
             classes = network(images[:1]).shape[1]
             for targeted in (attack.apgd_targeted, attack.fab):  # nine in the paper; there may be fewer
                 targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)

@@ -118,7 +118,9 @@ class Ascent(Verdicts):
         gone = rows[self.drop(problem, rows, way, self.steps["epsilon"][self.at[rows]]) & self.standing[rows]]
         self.fell[gone], self.standing[gone] = self.at[gone], False
         self.led[rows] = _leads(way)
-        self._move(rows, point, way)
+        moved = BALLS[self.norm].move(taken(problem.images, rows), point, way, *self._sizes(rows))
+        for place in np.flatnonzero(self.standing[rows]).tolist():
+            self.point[rows[place]].copy_(moved[place])
         left = rows[self.standing[rows]]
         self.at[left] += 1
         self.fresh[left] = False
@@ -130,13 +132,6 @@ class Ascent(Verdicts):
         self.reached[came, self.at[came] - 1] = self.margin[came]
         self.fell[fell] = self.at[fell] - ~self.fresh[fell]
         self.standing[fell] = False
-
-    def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
-        left = np.flatnonzero(self.standing[rows])
-        if len(left):
-            moved = BALLS[self.norm].move(taken(self.problem.images, rows), point, way, *self._sizes(rows))
-            for place in left.tolist():
-                self.point[rows[place]].copy_(moved[place])
 
     def _sizes(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the epsilon and step size [len(rows)] of their next steps."""
