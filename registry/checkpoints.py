@@ -24,37 +24,34 @@ from zipfile import ZipFile, is_zipfile
 import torch
 from torch import Tensor, nn
 
-from registry.convert import State, npy_content, npz_content, pickled_content, refusal, script_state, unpacked
+from registry.convert import (
+    StandIn,
+    State,
+    npy_content,
+    npz_content,
+    pickled_content,
+    refusal,
+    script_state,
+    torch_content,
+)
 from registry.documents import own_table
-from registry.files import absence, digest_state, is_file
-from registry.inert_pickles import torch_content
-from registry.normalisation import Normalisation, normalising_parts, stated_in
+from registry.files import absence, digest_state, is_file, tensors_in
+from registry.preprocessing import Normalisation, normalising_parts, stated_in
 from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
 
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
 #
 # `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
-# numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
-# the place of each, so that a file can only ever make tensors, containers and stand-ins.
-class _Inert:
-    """Replaces an object of a checkpoint that is not a weight: it accepts any arguments and does nothing. It keeps
-    fields, as those of a training script's arguments may describe the network's input."""
-
-    def __new__(cls, *_args: object) -> _Inert:
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
-def _empty(kind: type) -> type:
-    return type(kind.__name__, (), {"__new__": lambda _cls, *_args: kind()})
-
-
+# numpy scalars, paths, configurations) is on a list of names. None of these is imported: an inert stand-in takes the
+# place of each, so that a file can only ever make tensors, containers and stand-ins.
 def _stand_ins() -> list[Any]:
     """Return (stand-in, name of what it replaces) of each object in harmless.yaml, as torch takes them."""
-    kinds = {"inert": _Inert, "mapping": _empty(OrderedDict), "list": _empty(list)}
+
+    def empty(kind: type) -> type:
+        return type(kind.__name__, (), {"__new__": lambda _cls, *_args: kind()})
+
+    kinds = {"inert": StandIn, "mapping": empty(OrderedDict), "list": empty(list)}
     pairs = []
     for kind, patterns in own_table("harmless").items():
         for pattern in patterns:
@@ -76,7 +73,7 @@ def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
             Remedy(before=words),
         )
     if start.lstrip().startswith(b"<"):
-        raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is a web page: fetch the file again.")
+        raise WeightsError(f"{shown(path)} is a web page, and no weights: fetch the file again.")
     magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
     if start.startswith(b"\x93NUMPY"):
         raise refusal(path, "a file of numpy (.npy)", partial(npy_content, path))
@@ -141,7 +138,13 @@ def read_content(path: Path) -> Any:
             return dict(load_file(path))
     expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
     with foreign("checkpoint", path, WeightsError, expected):
-        return _unpickled(path, held)
+        content = _unpickled(path, held)
+    # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
+    for tensor in tensors_in(content):
+        if tensor.device.type != "cpu" or tensor.is_complex() or tensor.layout != torch.strided or tensor.is_quantized:
+            kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}"
+            raise refusal(path, f"a checkpoint of other tensors than dense real ones ({kind})", lambda: content)
+    return content
 
 
 # Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping. A file may hold
@@ -218,9 +221,7 @@ def _states_in(
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
     seen.add(id(content))
-    quantised = any(str(name).endswith(("_packed_params", "zero_point")) for name in content)
-    named = unpacked(content) if quantised else {str(name): value for name, value in content.items()}
-    tensors = {name: _local(value) for name, value in named.items() if isinstance(value, Tensor)}
+    tensors = {str(name): _local(value) for name, value in content.items() if isinstance(value, Tensor)}
     if tensors:
         yield path, tensors
     for name, inner in content.items():
@@ -399,22 +400,16 @@ def read_weights(
         held = f"weights under {_listed(places)}" if places else held
         under = f" under the key '{key}'" if key else f" by name, directly or under {', '.join(WRAPPERS)}"
         raise WeightsError(f"checkpoint {path} holds no weights{under}; found {held}.")
-    # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
-    for name, tensor in {**choice.state, **choice.statistics}.items():
-        kind = f"{shown(name)} is not a dense array of real numbers ({tensor.dtype}, {tensor.layout}, {tensor.device})"
-        if tensor.device.type != "cpu" or tensor.is_complex() or tensor.layout != torch.strided or tensor.is_quantized:
-            raise refusal(path, f"a checkpoint of other tensors: {kind}", partial(read_content, path))
     stated = stated_in(choice.statistics, str(path)) if choice.statistics else None
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
 
 def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and entries of every mapping inside others, the outermost first."""
-    inner = vars(content) if isinstance(content, _Inert) else content
-    if isinstance(inner, Mapping) and levels:
-        yield path, inner
-        for name, value in inner.items():
-            steps = value if isinstance(content, _Inert) and isinstance(value, list) else [value]  # of a transform
+    if isinstance(content, Mapping) and levels:
+        yield path, content
+        for name, value in content.items():
+            steps = value if isinstance(content, StandIn) and isinstance(value, list) else [value]  # of a transform
             for step in steps:
                 yield from _mappings_in(step, f"{path}.{name}".lstrip("."), levels - 1)
 

@@ -1,13 +1,19 @@
-"""Files and folders that are taken on consent: what each holds, written to a new file beside it. No code of a file
-runs."""
+"""Files and folders that are taken on consent: what each holds, written to a new file beside it.
+
+No code of a file runs: of a pickle no class is imported, and every name outside a short list is replaced by an inert
+stand-in, which keeps the state that it is given."""
 
 import io
 import json
+import pickle
 import shlex
+import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from registry.documents import read_json
-from registry.files import CONVERTED, is_file, is_folder, write_whole
-from registry.inert_pickles import is_module, module_state, plain_pickle
+from registry.files import CONVERTED, is_file, is_folder, tensors_in, write_whole
 from registry.user_errors import Remedy, WeightsError, foreign, shown
 
 State = dict[str, Tensor]
@@ -34,7 +39,7 @@ def written(read: Read, path: Path) -> Path:
     with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
         content = _plain(read(), ())
         flat = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
-        if not isinstance(content, dict) or not has_tensors(content):
+        if not isinstance(content, dict) or next(tensors_in(content), None) is None:
             raise WeightsError(f"{shown(path)} holds no tensors of numbers by name. Name the file with the weights.")
         if flat:
             data = save(content, {"format": "pt"})
@@ -80,22 +85,14 @@ def _plain(content: Any, above: tuple[int, ...]) -> Any:
     inside = (*above, id(content))
     if isinstance(content, list | tuple):
         return [_plain(value, inside) for value in content]
-    if not isinstance(content, Mapping):  # the arguments of a training script have fields
-        return _plain(getattr(content, "__dict__", None) or None, inside)
-    named = unpacked(module_state(content) if is_module(content) else content)
+    if not isinstance(content, Mapping):
+        return None
+    named = _unpacked(module_state(content) if is_module(content) else content)
     parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_OTHERS)}
     return {name: value for name, value in parts.items() if value is not None and value != {}}
 
 
-def has_tensors(content: Any, larger_than: int = 0) -> bool:
-    """Return whether a tensor of more than so many numbers is in content or its dictionaries and lists."""
-    if isinstance(content, Tensor):
-        return content.numel() > larger_than
-    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list | tuple) else ()
-    return any(has_tensors(part, larger_than) for part in parts)
-
-
-def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
+def _unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a dictionary in which the weight and bias of quantised layers have their usual names."""
     state, quantisers = dict[str, Any](), set[str]()
     for name, value in content.items():
@@ -108,6 +105,97 @@ def unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
         if field == "zero_point":  # the dense weights contain it, and the scale
             quantisers |= {str(name), f"{layer}.scale".lstrip(".")}
     return {name: value for name, value in state.items() if name not in quantisers}
+
+
+class StandIn(dict[Any, Any]):
+    """Replaces an object of a pickle: it accepts any arguments and keeps entries and fields as a dictionary."""
+
+    dump_patches = False  # torch asks the classes of old files whether it may write how their source has changed
+
+    def __init__(self, *_args: object) -> None:
+        super().__init__()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def __setstate__(self, state: object) -> None:
+        parts = state if isinstance(state, tuple) else (state,)
+        for part in parts:  # two of a class with slots
+            self.update(part if isinstance(part, dict) else {})
+            if isinstance(part, tuple) and any(isinstance(value, Tensor) for value in part):
+                self["packed"] = part  # of a quantised layer: weight, bias
+
+    def append(self, _value: object) -> None:
+        """Drop an entry of a list of its own kind."""
+
+    def extend(self, _values: object) -> None:
+        """Drop entries of a list of its own kind."""
+
+
+_NAMES = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_qtensor")
+
+
+def _built(place: str) -> Any:
+    """Return what makes an object of this name; None for a stand-in. Library functions are wrapped, not given."""
+    module, _, name = place.rpartition(".")
+    if module == "torch._utils" and name in _NAMES:
+        rebuild = getattr(import_module(module), name)
+        return lambda *args: rebuild(*args)
+    value: Any = getattr(torch, name, None) if module == "torch" else None
+    if isinstance(value, torch.dtype | torch.qscheme):
+        return value
+    return {
+        "numpy._core.multiarray._reconstruct": lambda *_: np.ndarray(0),  # its state brings the content
+        "numpy._core.multiarray.scalar": lambda kind, data: np.frombuffer(data, kind)[0],
+        "numpy._core.numeric._frombuffer": lambda data, kind, shape, order: np.frombuffer(data, kind).reshape(
+            shape, order=order
+        ),
+        "numpy.dtype": lambda *args: np.dtype(*args),
+        "collections.OrderedDict": OrderedDict,
+        "builtins.set": lambda *args: set(*args),
+        "__builtin__.set": lambda *args: set(*args),
+        "_codecs.encode": lambda text, *_: text.encode("latin1"),  # numpy's bytes in protocol 2
+        "torch.Size": lambda *args: torch.Size(*args),
+        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+        "torch._tensor._rebuild_from_type_v2": lambda rebuild, _kind, args, _state: rebuild(*args),
+        "torch.storage._load_from_bytes": lambda data: torch_content(io.BytesIO(data)),
+    }.get(place.replace("numpy.core.", "numpy._core."))
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what makes an object of the list, otherwise the stand-in."""
+        return _built(f"{module}.{name}") or StandIn
+
+
+def plain_pickle(file: io.BufferedIOBase) -> Any:
+    """Return the content of a file of `pickle.dump`."""
+    return _Reader(file, encoding="latin1").load()
+
+
+def torch_content(file: Path | io.BytesIO) -> Any:
+    """Return the content of a file of `torch.save`, whatever it holds beside tensors."""
+    reading = SimpleNamespace(__name__="inert", Unpickler=_Reader, load=lambda f, **more: _Reader(f, **more).load())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a stand-in's source is another than its class's
+        return torch.load(file, map_location="cpu", weights_only=False, pickle_module=reading)
+
+
+def is_module(content: Any) -> bool:
+    """Return whether it is what was a network of torch."""
+    return isinstance(content, StandIn) and {"_parameters", "_buffers", "_modules"} <= content.keys()
+
+
+def module_state(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the state dict of what was a network; the weight and bias of a quantised layer are a pair in it."""
+    hidden = content.get("_non_persistent_buffers_set") or ()
+    own = {**content["_parameters"], **{name: t for name, t in content["_buffers"].items() if name not in hidden}}
+    state: dict[str, Any] = {f"{prefix}{name}": tensor for name, tensor in own.items() if isinstance(tensor, Tensor)}
+    if isinstance(packed := content.get("_packed_params"), StandIn) and "packed" in packed:
+        state[f"{prefix}_packed_params"] = packed["packed"]
+    for name, part in content["_modules"].items():
+        state |= module_state(part, f"{prefix}{name}.") if is_module(part) else {}
+    return state
 
 
 # Formats that torch does not read as weights.

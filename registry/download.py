@@ -42,16 +42,16 @@ class TransferLimits:
     bytes: int = 64 * 2**30  # of the answer
     silence: float = 60  # seconds without a byte
 
-    def exceeded(self, began: float, received: int) -> str:
-        """Return the limit that a request has passed, in words; "" for none."""
+    def require(self, began: float, received: int) -> None:
+        """Raise TransferError if a request has passed a limit."""
         if received > self.bytes:
-            return f"more than {self.bytes} bytes: given up"
-        late = time.monotonic() - began > self.seconds
-        return f"timed out, not done after {self.seconds:g} s: given up" if late else ""
+            raise TransferError(f"more than {self.bytes} bytes: given up")
+        if time.monotonic() - began > self.seconds:
+            raise TransferError(f"timed out, not done after {self.seconds:g} s: given up")
 
 
 class TransferError(OSError):
-    """A request without a whole answer, or beyond its limits, and why."""
+    """A request without a whole answer, or beyond its limits, or a file that no place has whole, and why."""
 
 
 def send_request(
@@ -68,36 +68,33 @@ def send_request(
     import requests  # costs more to import than a leaderboard to read
     from urllib3.exceptions import HTTPError
 
-    silence, began = min(limits.silence, limits.seconds), time.monotonic()
-    received, status, fault, late = 0, 0, "", ""
+    began, received, status = time.monotonic(), 0, 0
     problem: Exception | None = None
 
     def transfer() -> None:
-        nonlocal received, status, fault, problem
-        asked = {"timeout": silence, "stream": True, **request}
+        nonlocal received, status, problem
+        asked = {"timeout": min(limits.silence, limits.seconds), "stream": True, **request}
         try:
             with requests.Session() as session, session.request(method, url, **asked) as answer:
                 status = answer.status_code
                 answered(answer)
                 for block in answer.iter_content(1 << 14):
                     received += len(block)
-                    if fault := limits.exceeded(began, received):
-                        return
+                    limits.require(began, received)
                     write(block)
         except (requests.RequestException, HTTPError) as error:
-            fault = _why(error)
+            problem = TransferError(_why(error))
         except Exception as error:  # noqa: BLE001 - of `write`: its caller's
             problem = error
 
     # In a thread of its own: nothing else ends a read from a server that sends a byte now and then.
     thread = threading.Thread(target=transfer, daemon=True)
     thread.start()
-    while thread.is_alive() and not (late := limits.exceeded(began, received)):
+    while thread.is_alive():
+        limits.require(began, received)
         thread.join(min(1, limits.seconds / 10))
     if problem is not None:
         raise problem
-    if late or fault:  # it brings none of the library's errors along, which name addresses
-        raise TransferError(late or fault)
     return status
 
 
@@ -113,10 +110,6 @@ def _why(error: Exception) -> str:
 
 
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
-
-
-class NotFetched(OSError):
-    """A file that no place has whole. The message names each place with its reason."""
 
 
 #: Bytes that are there, and bytes of the whole file if the server states them.
@@ -163,7 +156,8 @@ def fetch_whole(
     tick: Tick = lambda _done, _whole: None,
 ) -> None:
     """Put a file at `target` from the first source that has all of it; an interrupted download is continued. sha256:
-    its digest or the beginning of it, if known; report: receives each source and its fault. Raises NotFetched."""
+    its digest or the beginning of it, if known; report: receives each source and its fault. Raises TransferError
+    with each source and its reason."""
     failures = []
     room = target.with_name(f".{target.name}.part")
     with locked(room):
@@ -190,7 +184,7 @@ def fetch_whole(
                 failures.append(f"{shown}: {reason}")
         if not new.is_file() or not new.stat().st_size:
             shutil.rmtree(room, ignore_errors=True)
-    raise NotFetched("; ".join(failures) or "no source is known")
+    raise TransferError("; ".join(failures) or "no source is known")
 
 
 def mismatch(path: Path, sha256: str) -> str:
@@ -288,21 +282,13 @@ def package_file(reference: str, install: str) -> Path:
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
     except (ImportError, ValueError):
         spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(f"weights of package '{package}' are not installed. Get them: {install}.")
-    for location in spec.submodule_search_locations:
+    for location in (spec and spec.submodule_search_locations) or ():
         # None for a pattern that is none, or that leads out of the package.
         with suppress(ValueError, NotImplementedError, OSError, RuntimeError):
-            root = Path(location).resolve()
             for path in sorted(Path(location).glob(inside)):
-                if path.resolve().is_relative_to(root):
+                if path.resolve().is_relative_to(Path(location).resolve()):
                     return path
-    raise WeightsError(f"package '{package}' holds no {inside}. Reinstall it: {install}.")
-
-
-def install(card: ModelCard) -> str:
-    """Return how to install the package that contains a card's weights."""
-    return str(card.options.get("install") or "install the package that the card names")
+    raise WeightsError(f"not installed: no {inside} in a package '{package}': {install}.")
 
 
 def local_file(card: ModelCard, weights_folder: Path) -> Path:
@@ -311,7 +297,7 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
     if weights.startswith("builtin:"):
         return Path(__file__).parent / weights.removeprefix("builtin:")
     if weights.startswith("package:"):
-        return package_file(weights, install(card))
+        return package_file(weights, str(card.options.get("install", "install the package that the card names")))
     return local_path(weights, weights_folder) if is_url(weights) else expanded(weights)
 
 
@@ -356,8 +342,8 @@ def missing_weights(card: ModelCard, place: WeightSources) -> str:
         return "" if cached else "downloads on use"
     try:
         path = local_file(card, place.weights_folder)
-    except WeightsError:
-        return f"not installed: {install(card)}"
+    except WeightsError as error:
+        return str(error)
     if not weights or is_file(path) or is_folder(path):
         return ""
     return "downloads on use" if is_url(weights) else f"missing: {path}"

@@ -89,6 +89,20 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
+def tensors_in(content: Any) -> Iterator[Tensor]:
+    """Yield the tensors in content and its dictionaries and lists."""
+    import torch
+
+    waiting, seen = [content], set[int]()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, torch.Tensor):
+            yield part
+        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
+            seen.add(id(part))
+            waiting += part.values() if isinstance(part, Mapping) else part
+
+
 def canonical(value: Any, *, ascii: bool = True) -> str:
     """Return canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
     Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else."""

@@ -22,7 +22,6 @@ from torch.distributed import fsdp
 
 from registry import architectures, preprocessing
 from registry.cards import ModelCard, read_cards
-from registry.class_lists import given_labels, labels_of_names, names_in_order
 from registry.code import code_digest
 from registry.determinism_checks import Check, distance, pictures, probe
 from registry.download import missing_weights
@@ -32,13 +31,11 @@ from registry.families.transformers import SILENT, Classifier, fields_of, requir
 from registry.families.zero_shot import with_text_head, zero_shot
 from registry.files import digest_data, digest_state, write_whole
 from registry.known_states import known_card, state_key
-from registry.labels import label_space
+from registry.labels import given_labels, label_space, labels_of_names, names_in_order
 from registry.loading import labels_of, load_network, require_once
-from registry.model import LoadedModel
-from registry.own_transform import Transform, stacked
-from registry.preprocessing import StatedInput
+from registry.model import LoadedModel, Transform, stacked
+from registry.preprocessing import StatedInput, read_transform
 from registry.register import CardFolder, Trial, admit, checked, drafted_card
-from registry.transform_reading import read_transform
 from registry.user_errors import BenchError, CardError, LabelError, foreign
 
 #: Values of a module's attributes that count for its code where no constructor is known to set them.

@@ -15,7 +15,7 @@ from registry.documents import own_table
 from registry.files import WeightSources, canonical, digest_state, write_whole
 from registry.labels import label_space
 from registry.model import LoadedModel
-from registry.normalisation import agrees
+from registry.preprocessing import agrees
 from registry.user_errors import LabelError
 
 

@@ -20,19 +20,26 @@ from registry import architectures, checkpoints, files
 from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
-from registry.convert import has_tensors, written
+from registry.convert import written
 from registry.documents import own_table
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
-from registry.files import WeightSources
+from registry.files import WeightSources, tensors_in
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.known_states import known_card, remember, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
-from registry.model import LoadedModel
-from registry.normalisation import BEFORE, FIELD, agrees, as_text, may_normalise, normalising_parts, scale_of
-from registry.own_transform import Transform
+from registry.model import LoadedModel, Transform
+from registry.preprocessing import (
+    BEFORE,
+    FIELD,
+    agrees,
+    as_text,
+    kept_transform,
+    may_normalise,
+    normalising_parts,
+    scale_of,
+)
 from registry.simulated import IdealObserver
-from registry.transform_reading import kept_transform
 from registry.user_errors import BenchError, CardError, Remedy, WeightsError, reason, shown, some_of
 
 
@@ -234,56 +241,44 @@ def forward_flops(card: ModelCard) -> int:
 
 def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
     """Return what to do about a misfit of the weights `choice` of the file `path`."""
-    text, words, given = "", tuple[str, ...](), dict(card.options.get("kwargs", {}))
+    missing, strange, head = misfit.missing, misfit.strange, head_names(module)
+    want, given = module.state_dict(keep_vars=True), dict(card.options.get("kwargs", {}))
     if options := dict(_options(module, misfit)):
-        outputs = next((len(module.state_dict()[name]) for name in head_names(module)), 1000)
+        outputs = next((len(want[name]) for name in head), 1000)
         with suppress(BenchError), torch.device("meta"):  # what is proposed was tried
             other = build_network(card.arch, outputs, given | options)
             rest = Misfit.between(choice.state, other.state_dict())
             if {*rest.missing, *rest.shapes} <= head_names(other):
                 words = tuple(word for name in options for word in ("--arch-option", f"{name}={options[name]}"))
-                text = f"It differs in {_modules(misfit.names)}: {' '.join(words)} fits. "
-                module, misfit = other, rest
-    if not misfit.names:
-        return text.rstrip(), Remedy(words=words)
-    further, remedy = _of_rest(module, choice, path, misfit)
-    return text + further, replace(remedy, words=(*words, *remedy.words))
-
-
-def _of_rest(module: nn.Module, choice: WeightChoice, path: Path, misfit: Misfit) -> tuple[str, Remedy]:
-    missing, strange, shapes, head = misfit.missing, misfit.strange, misfit.shapes, head_names(module)
-    want = module.state_dict(keep_vars=True)
+                return f"It differs in {_modules(misfit.names)}: {' '.join(words)} fits.", Remedy(words=words)
     if (renamed := _renamed(misfit, choice.state, want)) is not None:
         state, names = renamed
         text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
         # Three numbers may be a mean or a deviation; larger tensors are other weights.
         entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
-        beside = {name: value for name, value in entries if not has_tensors(value, larger_than=3)}
+        beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in tensors_in(value))}
         content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
         return text, Remedy(write=partial(written, partial(dict, content), path))
-    if missing and not shapes and set(missing) <= head:
+    if missing and not misfit.shapes and set(missing) <= head:
         text = (
             "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
             "built-in world (--probe world), or of a folder per class (--probe FOLDER); other keys are left then."
         )
         return text, Remedy(words=("--probe", "world"))
-    if missing and not shapes and not any(isinstance(want[name], nn.Parameter) for name in missing):
-        text = "It holds parameters alone: save the buffers (statistics of batch norms) with them, from state_dict()."
-        return text, Remedy()
-    if not missing and not shapes:
-        return _of_extras(strange, want, choice)
-    if not missing and not strange:
-        return _of_shapes(shapes, head)
-    return _another(misfit.names), Remedy()
+    if not (missing or misfit.shapes) and (extras := _of_extras(strange, want, choice)) is not None:
+        return extras
+    if not (missing or strange) and set(misfit.shapes) <= head:
+        count = next(iter(misfit.shapes.values()))[0][0]
+        spaces = spaces_of_size(count)
+        labels = " or ".join(spaces) or "FILE, a list of its class names or a mapping file"
+        text = f"Only the head differs: its class count {count} does not fit the label space: --labels {labels}."
+        return text, Remedy(words=("--labels", spaces[0]) if spaces else ())
+    where = f"It differs in {_modules(misfit.names)}"
+    return f"{where}: another variant of the architecture (--arch, --arch-option), or other weights.", Remedy()
 
 
 def _modules(names: Iterable[str]) -> str:
     return shown(some_of(dict.fromkeys(name.rpartition(".")[0][:200] or name[:200] for name in names), 5))
-
-
-def _another(names: Iterable[str]) -> str:
-    where = f"It differs in {_modules(names)}"
-    return f"{where}: another variant of the architecture (--arch, --arch-option), or other weights."
 
 
 def head_names(module: nn.Module) -> set[str]:
@@ -334,7 +329,7 @@ def _renamed(
     return changed, shown(some_of([f"'{a}' is '{b}' in the file" for a, b in pairs.items() if a != b], 4))
 
 
-def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy]:
+def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy] | None:
     """Return advice for a file that has all of the network, and more; what may come before it is not left out."""
     if before := [name for name in strange if name in choice.state and may_normalise(name, choice.state[name])]:
         text = f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network"
@@ -344,23 +339,10 @@ def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice
         return text, Remedy(words=("--key", choice.name))
     roots = dict.fromkeys(name.partition(".")[0] for name in strange)
     if roots.keys() & {name.partition(".")[0] for name in want}:
-        return _another(strange), Remedy()
+        return None
     patterns = ",".join(f"{root}.*" if root not in strange else root for root in roots)
     text = f"All of the network is there, and more. If it needs none of that: --ignore {shlex.quote(patterns)}."
     return text, Remedy(words=("--ignore", patterns))
-
-
-def _of_shapes(shapes: Mapping[str, tuple[tuple[int, ...], ...]], head: set[str]) -> tuple[str, Remedy]:
-    theirs, ours = next(iter(shapes.values()))
-    if set(shapes) <= head:
-        spaces = spaces_of_size(theirs[0])
-        labels = " or ".join(spaces) or "FILE, a list of its class names or a mapping file"
-        text = f"Only the head differs: its class count {theirs[0]} does not fit the label space: --labels {labels}."
-        return text, Remedy(words=("--labels", spaces[0]) if spaces else ())
-    if len(shapes) > 1 or len(theirs) != 4 or len(ours) != 4 or (*theirs[:1], 3, *theirs[2:]) != ours:
-        return _another(shapes), Remedy()
-    text = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
-    return f"{text}A function of Python can make them: --arch python:FILE.py:NAME.", Remedy()
 
 
 # The architecture of a checkpoint as its training script states it, or as its file name suggests it.
@@ -393,7 +375,7 @@ def required_arch(file: Path | None) -> str:
 def _stated(content: Any) -> Iterator[str]:
     entries, words = content if isinstance(content, Mapping) else {}, own_table("training_words")
     inner = [entries.get(place) for place in words["arguments"]]
-    for part in (entries, *(each if isinstance(each, Mapping) else getattr(each, "__dict__", {}) for each in inner)):
+    for part in (entries, *(each for each in inner if isinstance(each, Mapping))):
         for name in words["architecture"]:
             if isinstance(value := part.get(name), str):
                 yield value.partition(".")[0] if value.count(":") == 0 else value

@@ -2,8 +2,8 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, cast
 
@@ -18,10 +18,127 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from registry.cards import Interpolation, Margin, ModelCard, Preprocess
 from registry.files import digest_data
-from registry.labels import LabelSpace
-from registry.outputs import logits_in
-from registry.own_transform import Given, Transform, by_shape, count, network_input, on_device
-from registry.user_errors import LabelError
+from registry.labels import LabelSpace, spaces_of_size
+from registry.user_errors import AnswerError, LabelError, reason, shown, some_of
+
+# The logits in what a network returns: a tensor, or a mapping, sequence or object that holds tensors.
+
+#: How deep outputs hold other outputs: ("aux": {"logits": ...}).
+_DEPTH = 4
+
+
+def named_outputs(output: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor of an output with its name: "logits", "1", "aux.logits"; "" for a bare tensor."""
+    if isinstance(output, Tensor):
+        yield name, output
+    elif depth < _DEPTH:
+        for part, value in _parts(output):
+            yield from named_outputs(value, f"{name}.{part}" if name else str(part), depth + 1)
+
+
+def _parts(output: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(output, Mapping):  # transformers' output objects, too
+        return output.items()
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return zip(output._fields, output, strict=True)
+    if isinstance(output, list | tuple):
+        return enumerate(output)
+    if is_dataclass(output):
+        return [(field.name, getattr(output, field.name)) for field in fields(output)]
+    return () if isinstance(output, type | nn.Module) else getattr(output, "__dict__", {}).items()
+
+
+def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *, space: str = "its labels") -> Tensor:
+    """Return the logits [images, classes] of an output as float32: the only tensor of that shape, in the `chosen` part
+    if one is named. space: the label space, for messages. Raises LabelError if there is none, or several that
+    differ."""
+    every = dict(named_outputs(output))
+    fitting = {
+        name: tensor
+        for name, tensor in every.items()
+        if tuple(tensor.shape) == shape and (chosen is None or f"{name}.".startswith(f"{chosen}."))
+    }
+    returned = some_of([f"{name} {tuple(part.shape)}".lstrip() for name, part in every.items()], 5)
+    if chosen is not None and not fitting:
+        raise LabelError(f"has no output '{shown(chosen)}' of shape {shape} (--output): returned {returned or 'none'}.")
+    if not fitting:
+        wanted = f"{shape[0]} images, expected logits {shape} for label space '{space}'"
+        raise LabelError(f"returned {returned or type(output).__name__} for {wanted}. {_advice(every.values())}")
+    first, *others = fitting.values()
+    if any(other is not first and not torch.equal(other, first) for other in others):
+        words = " or ".join(f"--output {name}" for name in map(shown, [*fitting][:3]))
+        raise LabelError(f"returned {len(fitting)} outputs of shape {shape}. Choose the one that classifies: {words}.")
+    return first.float()
+
+
+def _advice(outputs: Iterable[Tensor]) -> str:
+    first = next((tensor for tensor in outputs if tensor.dim() == 2), None)
+    if first is None:
+        return "A classifier returns one row of logits per image."
+    if spaces := spaces_of_size(int(first.shape[1])):
+        return f"{first.shape[1]} outputs are those of label space {' or '.join(spaces)}."
+    return (
+        "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
+        "a backbone without a classifier: `bench register --probe` fits one."
+    )
+
+
+# Preprocessing that a network brings with it: any callable from a PIL image to what the network takes of one image.
+
+Transform = Callable[[Image.Image], Any]
+#: What a network takes: a tensor, or a mapping of them (patches of NaFlex); of one image, or of several.
+Given = Tensor | dict[str, Tensor]
+
+
+def network_input(transform: Transform, pixels: Tensor) -> Given:
+    """Return what a network takes of one image [3, h, w], uint8 or float32 in [0,1]. Raises AnswerError for a transform
+    that fails or returns no tensor."""
+    levels = pixels if pixels.dtype == torch.uint8 else (pixels.detach().float().clamp(0, 1) * 255).round().byte()
+    image = Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+    try:
+        made = transform(image)
+        if isinstance(made, Mapping) and set(made) != {"pixel_values"}:
+            return {str(name): _tensor(value) for name, value in made.items()}
+        tensor = _tensor(made["pixel_values"] if isinstance(made, Mapping) else made)
+        return tensor[0] if tensor.dim() == 4 and len(tensor) == 1 else tensor
+    except (Exception, SystemExit) as error:
+        size = f"{image.width} x {image.height} px"
+        raise AnswerError(f"the network's own transform fails on an image of {size} ({reason(error)}).") from error
+
+
+def _tensor(value: Any) -> Tensor:
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    return tensor.float() if tensor.dtype == torch.float64 else tensor
+
+
+def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
+    """Return the answers [n, ...] to single inputs: those of one shape are given to `run` together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, given in enumerate(each):
+        parts = {"": given} if isinstance(given, Tensor) else given
+        groups.setdefault(tuple((name, part.shape) for name, part in parts.items()), []).append(i)
+    answers = torch.cat([run(stacked([each[i] for i in rows])) for rows in groups.values()])
+    order = torch.tensor([i for rows in groups.values() for i in rows], device=answers.device)
+    return answers[order.argsort()]
+
+
+def stacked(each: Sequence[Given]) -> Given:
+    """Return single inputs of one shape as a batch."""
+    first = each[0]
+    if isinstance(first, Tensor):
+        return torch.stack([part for part in each if isinstance(part, Tensor)])
+    return {name: torch.stack([part[name] for part in each if isinstance(part, dict)]) for name in first}
+
+
+def on_device(given: Given, device: torch.device) -> Given:
+    """Return the input where the network is."""
+    return given.to(device) if isinstance(given, Tensor) else {name: part.to(device) for name, part in given.items()}
+
+
+def count(given: Given) -> int:
+    """Return of how many images it is."""
+    return len(given if isinstance(given, Tensor) else next(iter(given.values())))
+
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
 #

@@ -1,21 +1,144 @@
 """A network's preprocessing, and the source of each part: given, the checkpoint, a configuration, or none."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from registry.architectures import require_known, split_arch
-from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess, ResizeMode, Triple
+from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, ModelCard, Preprocess, ResizeMode, Triple
 from registry.determinism_checks import Check
 from registry.documents import field_problems, own_table, read_json
 from registry.files import digest_file, is_file
-from registry.normalisation import Normalisation, agrees, as_text, scale_of
+from registry.model import Given, Pixels, Transform, network_input, present
 from registry.user_errors import CardError, WeightsError, foreign, shown
+
+# Robustness, RobustBench, MMPretrain, detectron2 and many scripts save mean and deviation of the input beside the
+# network, or put a layer before it. A card with another normalisation would score another network.
+
+#: Names of buffers: "new_mean", "pixel_std", "mu", "sds", "inv_std".
+FIELD = re.compile(
+    r"_?(?:(?:new|input|pixel|image|img|imagenet|channel|rgb|data)_)?"
+    r"(?:(?P<mean>means?|mu)|(?P<std>std|sigma|sds?|stds)|(?P<var>var|variance)|(?P<inverse>inv_?std|std_inv))"
+)
+_DEVIATION = {"std": torch.abs, "var": torch.sqrt, "inverse": torch.reciprocal}
+#: Modules before a network: the first of a sequence, and what normalising ones are called.
+BEFORE = re.compile(r"0|.*(?:norm|preproc|transform|scal|standardi|mean|stat|input|bn0|bn_data|data_bn).*", re.I)
+#: Of a batch norm, unless somebody changed it: it is no tensor of the file.
+_EPSILON = 1e-5
+#: Published means are rounded to three or four digits.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
+
+    mean: Triple
+    std: Triple
+    scale: float
+    where: str
+
+
+def scale_of(mean: Sequence[float], std: Sequence[float]) -> float:
+    """Return the largest value of the pixels that have such statistics: 1 or 255."""
+    return 255.0 if max(*mean, *std) > 1.5 else 1.0
+
+
+def as_text(how: Preprocess | Normalisation) -> str:
+    """Return mean, standard deviation and scale in words."""
+    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
+    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
+    return f"mean {mean}, std {std}{pixels}"
+
+
+def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
+    """Return whether both bring pixels to the same input, as far as published digits go."""
+    ours = [value / how.scale for value in (*how.mean, *how.std)]
+    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
+    return all(abs(a - b) <= _TOLERANCE for a, b in zip(ours, theirs, strict=True))
+
+
+def normalising_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[tuple[str, ...], Tensor, Tensor]]:
+    """Yield the names, mean [3] and deviation [3] of everything that normalises an input of three channels."""
+    groups = defaultdict[str, dict[str, str]](dict)
+    for name in tensors:
+        place, _, field = name.rpartition(".")
+        groups[place][field] = name
+    for place, fields in groups.items():
+        kinds = {match.lastgroup: name for field, name in fields.items() if (match := FIELD.fullmatch(field))}
+        kinds = {kind: name for kind, name in kinds.items() if tensors[name].numel() in (1, 3)}
+        if "mean" in kinds and len(kinds) == 2:
+            (other,) = kinds.keys() - {"mean"}
+            mean, spread = (tensors[kinds[kind]].detach().float().reshape(-1) for kind in ("mean", str(other)))
+            yield tuple(kinds.values()), mean.expand(3), _DEVIATION[str(other)](spread).expand(3)
+        elif BEFORE.fullmatch(place.rpartition(".")[2]):
+            layer = {field: tensors[name].detach().double() for field, name in fields.items()}
+            if (statistics := _of_layer(layer)) is not None:
+                yield tuple(fields.values()), statistics[0].float(), statistics[1].float()
+
+
+def _of_layer(layer: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return mean and deviation of a batch norm of three channels, or of a 1x1 convolution that mixes none."""
+    weight, bias = layer.get("weight"), layer.get("bias", torch.zeros(3))
+    if bias.shape != (3,) or layer.keys() - {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}:
+        return None
+    if {"running_mean", "running_var"} <= layer.keys() and layer["running_mean"].shape == (3,):
+        mean, spread = layer["running_mean"], (layer["running_var"] + _EPSILON).sqrt()
+        if min(mean) < 0 or max(spread) > 0.6 * scale_of(mean.tolist(), [0.0]):
+            return None  # its input was no pixels: numbers within 0..1 have a deviation of .5 at most
+        std = spread / (torch.ones(3) if weight is None else weight)
+        return mean - bias * std, std
+    if weight is None or weight.shape not in ((3, 1, 1, 1), (3, 3, 1, 1), (3, 3)):
+        return None
+    factors = weight.reshape(3, -1)
+    if factors.shape[1] == 3:
+        if not torch.equal(factors, factors.diag().diag()):
+            return None
+        factors = factors.diag()
+    std = 1 / factors.reshape(3)
+    return -bias * std, std
+
+
+def may_normalise(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor may be of what changes an input: statistics, a batch norm or layer of 3 channels."""
+    field = name.rpartition(".")[2]
+    statistics = FIELD.fullmatch(field) and tensor.numel() in (1, 3)
+    norm = field in ("running_mean", "running_var") and tensor.shape == (3,)
+    return bool(statistics or norm or (tensor.shape[0:2] in ((3, 3), (3, 1)) and tensor.dim() in (2, 4)))
+
+
+def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | None:
+    """Return the normalisation that tensors beside a network state (name without wrappers -> tensor); None if they
+    state none. Raises WeightsError if copies contradict one another or no card can express it."""
+    found: dict[tuple[Triple, Triple], str] = {}
+    for names, *statistics in normalising_parts(tensors):
+        # the shortest form that gives the same float32
+        plain = [float(str(np.float32(value))) for values in statistics for value in values.tolist()]
+        found.setdefault(((plain[0], plain[1], plain[2]), (plain[3], plain[4], plain[5])), ", ".join(names))
+    if not found:
+        return None
+    if len(found) > 1:
+        every = " and ".join(f"{where} {mean}, {std}" for (mean, std), where in found.items())
+        raise WeightsError(f"{origin} holds {len(found)} different normalisations: {every}. Save the right one.")
+    (((mean, std), where),) = found.items()
+    scale = scale_of(mean, std)
+    if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):
+        how = f"{where}, which no option expresses (mean {mean}, std {std})"
+        raise WeightsError(f"checkpoint {origin} holds {how}: register a function (--arch python:FILE.py:FUNCTION).")
+    return Normalisation(mean=mean, std=std, scale=scale, where=where)
+
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -333,3 +456,103 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
         mark = "guess" if any(re.search("nothing states it|from the size", origin) for origin in origins) else ""
         rows.append(Check(name=name, ok=True, mark=mark, detail=f"{text}, {'; '.join(origins)}{more}"))
     return rows
+
+
+# A network's own transform as the fields of a card, if a card can express it exactly: read from its parts, and tried on
+# images.
+
+#: Largest difference of a pixel in [0,1] that the rounding of float32 explains.
+_ROUNDING = 1e-5
+
+
+def sample_images() -> list[Pixels]:
+    """Return images of waves with odd and even sides, wider and higher, smaller and larger than usual inputs."""
+    images = []
+    for height, width in ((97, 150), (175, 97), (101, 102), (640, 501)):
+        rows, columns = np.mgrid[:height, :width]
+        waves = np.stack([np.sin(rows / 9 + columns / 13), np.cos(rows / 7 - columns / 17), columns / width], axis=2)
+        images.append((127 + 120 * waves).astype(np.uint8))
+    return images
+
+
+def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
+    """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network, are from a card's; infinity for another shape."""
+    for image, given in zip(images, fed, strict=True):
+        theirs = np.moveaxis(np.asarray(given, dtype=np.float64), 0, -1) if isinstance(given, Tensor) else np.empty(0)
+        shown = present([image], how, "card")[0][..., :: -1 if how.channels == "bgr" else 1]
+        ours = (shown / 255 * how.scale - how.mean) / how.std
+        yield np.abs(ours - theirs) * how.std / how.scale if ours.shape == theirs.shape else np.full(1, np.inf)
+
+
+def read_transform(transform: Transform, where: str) -> StatedInput:
+    """Return the fields of a card that feeds exactly what the transform does; otherwise of one whose network makes its
+    input itself (`resize_mode` "own"). where: who states it."""
+    images, fed = _fed(transform)
+    parts = _fields(transform)
+    for scale, channels in product((1.0, 255.0), ("rgb", "bgr")):
+        fields = {**parts, "scale": scale, "channels": channels}
+        try:
+            how = Preprocess.model_validate(fields)
+        except ValidationError:  # no size, a filter that cards do not have, a mean of another scale
+            continue
+        if _is_expressed(images, fed, how):
+            return StatedInput(fields, where)
+    shape = tuple(fed[-1].shape) if isinstance(fed[-1], Tensor) else ()
+    side = min(max(shape[-2:]), 4096) if len(shape) == 3 else 224
+    plain = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
+    return StatedInput({**plain, "size": side, "resize": side, "resize_mode": "own"}, where)
+
+
+def _fed(transform: Transform) -> tuple[list[Pixels], list[Given]]:
+    images = sample_images()
+    return images, [network_input(transform, torch.from_numpy(image).permute(2, 0, 1)) for image in images]
+
+
+def _is_expressed(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> bool:
+    return all(gap.max() <= _ROUNDING for gap in pixel_differences(images, fed, how))
+
+
+def _fields(transform: Any) -> dict[str, Any]:
+    """Return the fields of a card that parts of a transform name; what is misread shows in the pixels."""
+    fields: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    for part in _parts(transform):
+        kind, given = type(part).__name__, {**getattr(part, "__dict__", {})}
+        if "interpolation" in given:
+            chosen = given["interpolation"]
+            name = Image.Resampling(chosen).name if isinstance(chosen, int) else str(getattr(chosen, "value", chosen))
+            fields["interpolation"] = name.lower()
+        if "Resize" in kind and "size" in given:
+            sides = _sides(given["size"])
+            squash = {"resize_mode": "squash", "size": sides[0]} if len(sides) == 2 else {}
+            fields |= {"resize": sides[0], **squash}
+        elif "Crop" in kind and "size" in given:
+            fields["size"] = _sides(given["size"])[0]
+        elif "resize_size" in given:  # of torchvision's weights
+            fields |= {name: _sides(given[f"{key}_size"])[0] for name, key in (("resize", "resize"), ("size", "crop"))}
+        if "mean" in given and "std" in given:
+            fields |= {name: tuple(np.ravel(np.asarray(given[name], dtype=float)).tolist()) for name in ("mean", "std")}
+    return fields
+
+
+def _parts(transform: Any) -> Iterator[Any]:
+    inner = getattr(transform, "transforms", None)
+    if isinstance(inner, list | tuple | torch.nn.ModuleList):
+        for part in inner:
+            yield from _parts(part)
+    else:
+        yield transform
+
+
+def _sides(size: Any) -> list[int]:
+    return [int(side) for side in np.ravel(np.asarray(size))]
+
+
+def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:
+    """Return the transform that makes the input of a card's network; None where the card expresses it. own: what the
+    network's factory returns. Raises CardError if it feeds other pixels than the card says."""
+    if card.own_transform and own is not None:
+        return own
+    if own is not None and card.preprocess is not None and _is_expressed(*_fed(own), card.preprocess):
+        return None
+    why = f"the transform that {card.arch} returns is not the one of its card"
+    raise CardError(f"model '{card.name}': {why}. Restore it, or register the network again (`--replace`).")

@@ -12,7 +12,6 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
 from registry.cards import KEYWORDS, Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
-from registry.class_lists import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
@@ -21,10 +20,10 @@ from registry.families.predict import predicting
 from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
 from registry.known_states import known_check, remember
+from registry.labels import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
 from registry.model import LoadedModel
-from registry.preprocessing import Overrides, StatedInput
-from registry.transform_reading import read_transform
+from registry.preprocessing import Overrides, StatedInput, read_transform
 from registry.user_errors import BenchError, CardError, WeightsError, shown, unknown_name
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.

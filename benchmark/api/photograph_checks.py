@@ -42,9 +42,9 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     """Try a network on photographs: those of `folder` (any layout that `bench data add` reads), otherwise of
     an installed set in one of its label spaces. Raises StimuliError for a folder that cannot be used."""
     from registry.cards import InputCheck
-    from registry.class_lists import match_names
     from registry.determinism_checks import Check
     from registry.input_diagnosis import FedPhotographs, diagnose, head_order
+    from registry.labels import match_names
     from registry.register import UNTRAINED
 
     card, labels = model.card, model.labels

@@ -24,8 +24,8 @@ from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
-from registry.class_lists import given_labels
 from registry.files import conversions, expanded
+from registry.labels import given_labels
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
 

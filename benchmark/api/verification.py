@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from registry.determinism_checks import Check
-    from registry.model import LoadedModel
-    from registry.own_transform import Given
+    from registry.model import Given, LoadedModel
 
 #: Photographs that are shown at once.
 _BATCH = 16
@@ -79,7 +78,7 @@ def _made(value: Any) -> Any:
 def _answers(inputs: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
     import torch
 
-    from registry.own_transform import by_shape
+    from registry.model import by_shape
 
     with torch.no_grad():
         parts = [by_shape(inputs[at : at + _BATCH], run) for at in range(0, len(inputs), _BATCH)]
@@ -94,8 +93,7 @@ def verify(model: LoadedModel, script: str, folder: Path | None, settings: Setti
     import torch
 
     from registry.determinism_checks import TOLERANCE, Check, distance
-    from registry.outputs import logits_in
-    from registry.own_transform import count, network_input, on_device
+    from registry.model import count, logits_in, network_input, on_device
 
     network, transform, module = own_pipeline(script)
     stimuli = photographs_for(model.labels, folder, settings) or training_stimuli(COUNT)

@@ -27,8 +27,7 @@ from benchmark.stimuli.manifests import (
     read_manifest,
 )
 from benchmark.stimuli.text_tables import read_frame
-from registry.class_lists import match_name
-from registry.labels import label_space, subset_groups
+from registry.labels import label_space, match_name, subset_groups
 from registry.user_errors import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})

@@ -22,8 +22,7 @@ from benchmark.stimuli.items import SUFFIXES, images_below, subfolders
 from benchmark.stimuli.manifests import IMAGES, LABELS, manifest_tables, one_of, plain_column
 from benchmark.stimuli.manifests import SUFFIXES as LISTS
 from benchmark.stimuli.text_tables import decoded_text
-from registry.class_lists import match_name
-from registry.labels import label_space
+from registry.labels import label_space, match_name
 from registry.user_errors import foreign
 
 #: The split in a shard's path: data/validation-00000-of-00014.parquet, test/0.tar.

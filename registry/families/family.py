@@ -11,13 +11,12 @@ from types import ModuleType
 from typing import Any
 
 from registry.cards import Checkpoint, Source
-from registry.class_lists import ClassList, match_name, space_name, write_mapping
 from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.heads import is_detector
-from registry.labels import label_space
+from registry.labels import ClassList, label_space, match_name, space_name, write_mapping
 from registry.preprocessing import StatedInput
 from registry.user_errors import CardError, LabelError, WeightsError, shown, some_of
 

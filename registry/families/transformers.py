@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess
-from registry.class_lists import labels_of_names, names_in_order
 from registry.convert import rewritten, shards
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
 from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
-from registry.preprocessing import StatedInput, preprocess_of
-from registry.transform_reading import pixel_differences, sample_images
+from registry.labels import labels_of_names, names_in_order
+from registry.preprocessing import StatedInput, pixel_differences, preprocess_of, sample_images
 from registry.user_errors import CardError, Remedy, WeightsError, foreign, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.

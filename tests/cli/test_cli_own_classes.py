@@ -15,8 +15,7 @@ from benchmark import api
 from benchmark.cli import cli
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.class_lists import read_class_list, write_mapping
-from registry.labels import built_in_space, geirhos_groups, label_space
+from registry.labels import built_in_space, geirhos_groups, label_space, read_class_list, write_mapping
 from registry.user_errors import LabelError
 
 CLASSES = ("anemone", "beetle", "cup")

@@ -19,8 +19,8 @@ from benchmark.contracts import Block, Transform
 from benchmark.engine.tasks import plan_tasks
 from registry.files import WeightSources
 from registry.loading import load_network
+from registry.preprocessing import read_transform
 from registry.register import register
-from registry.transform_reading import read_transform
 from registry.user_errors import AnswerError, CardError
 
 MEAN, STD = (0.48, 0.45, 0.4), (0.22, 0.23, 0.24)

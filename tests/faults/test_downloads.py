@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.download import NotFetched, TransferError, download, fetch_weights, fetch_whole
+from registry.download import TransferError, download, fetch_weights, fetch_whole
 from registry.files import WeightSources
 from registry.register import register
 from registry.user_errors import BenchError
@@ -106,11 +106,11 @@ def test_a_redirect_is_followed_but_in_no_circle_and_to_no_file_of_this_machine(
 def test_an_interrupted_download_is_continued(server, tmp_path):
     target, seen = tmp_path / "file", []
     for sha256 in ("", "00"):  # what is continued to something else is not kept
-        with pytest.raises(NotFetched, match="cut short"):
+        with pytest.raises(TransferError, match="cut short"):
             fetch_whole(iter([f"{server}/torn"]), target)
         assert [path.name for path in tmp_path.glob(".file.part/*")] == ["file"] and not target.exists()
         if sha256:
-            with pytest.raises(NotFetched, match="expected SHA-256 00"):
+            with pytest.raises(TransferError, match="expected SHA-256 00"):
                 fetch_whole(iter([f"{server}/torn"]), target, sha256)
         else:
             fetch_whole(iter([f"{server}/torn"]), target, tick=lambda *counts: seen.append(counts))

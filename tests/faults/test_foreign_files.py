@@ -44,14 +44,13 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_tables
 from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
-from registry.class_lists import read_class_list
 from registry.download import missing_weights
 from registry.families.exported import checked_archive
 from registry.families.family import of_files
 from registry.families.zero_shot import read_text_head
 from registry.files import WeightSources
 from registry.heads import read_head
-from registry.labels import read_mapping
+from registry.labels import read_class_list, read_mapping
 from registry.preprocessing import preprocess_of, read_folder
 from registry.training_runs import steps_in_file
 

@@ -1,12 +1,18 @@
 """Class orders that files state are read in every form, and contradictions are refused."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
-from registry.class_lists import Statement, classes_beside, labels_of_names, match_names, stated_classes
-from registry.labels import built_in_space, label_space
+from registry.labels import (
+    Statement,
+    built_in_space,
+    classes_beside,
+    label_space,
+    labels_of_names,
+    match_names,
+    stated_classes,
+)
 from registry.user_errors import LabelError
 
 ANIMALS = ("bear", "cat", "dog")
@@ -16,7 +22,6 @@ FORMS = {
     "index as text": {"idx_to_class": {"2": "dog", "0": "bear", "1": "cat"}},
     "list": {"state_dict": {}, "classes": ["bear", "cat", "dog"]},
     "settings of Lightning": {"hyper_parameters": {"data": {"label_names": ANIMALS}}},
-    "attributes": {"args": SimpleNamespace(names=["bear", "cat", "dog"])},
     "twice alike": {"classes": ["bear", "cat", "dog"], "class_to_idx": {"bear": 0, "cat": 1, "dog": 2}},
 }
 

@@ -10,9 +10,8 @@ import torch
 from hostile_pickle import Hostile
 from safetensors.torch import save_file
 
-from registry.convert import written
+from registry.convert import plain_pickle, torch_content, written
 from registry.files import conversions, digest_file
-from registry.inert_pickles import plain_pickle, torch_content
 from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import BenchError, WeightsError

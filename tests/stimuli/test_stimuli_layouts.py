@@ -11,8 +11,7 @@ from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_folder, open_set
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.verify import verify
-from registry.class_lists import match_name
-from registry.labels import label_space, subset_groups
+from registry.labels import label_space, match_name, subset_groups
 
 WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
 #: Outputs of six images: their sorted numbers as text (100 before 2) are in another order than as numbers.
