@@ -1,7 +1,6 @@
 """Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", built without
 weights."""
 
-import ast
 import importlib
 import inspect
 import re
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 
 from registry import OWN_PACKAGES
-from registry.code import INSTALLED, NO_DATA, code_digest, source_file
+from registry.code import INSTALLED, NO_DATA, code_digest, imported_modules, source_file
 from registry.convert import State
 from registry.files import absence, digest_data, digest_file, expanded, is_file
 from registry.user_errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
@@ -83,12 +82,7 @@ def _neighbours(path: Path) -> dict[str, Path]:
     neighbours: dict[str, Path] = {}
     left = [path]
     while left:
-        names: set[str] = set()
-        for node in ast.walk(ast.parse(left.pop().read_bytes())):
-            if isinstance(node, ast.Import):
-                names |= {item.name.partition(".")[0] for item in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
+        names = {module.partition(".")[0] for module in imported_modules(left.pop().read_bytes())}
         for name in names - neighbours.keys():
             beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
             file = next((file for file in beside if file.is_file()), path)

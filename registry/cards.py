@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -274,11 +273,10 @@ def _shapes(value: Any) -> bool:
     return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
 
 
-@contextmanager
-def card_errors() -> Iterator[None]:
-    """Raise CardError for a card made within that cannot be, for the first field that does not fit."""
+def card_of(fields: Mapping[str, Any]) -> ModelCard:
+    """Return the card of these fields. Raises CardError for the first that does not fit."""
     try:
-        yield
+        return ModelCard.model_validate(fields)
     except ValidationError as error:
         raise CardError(f"{field_problems(error, ModelCard.model_fields, 'card')[0]}.") from error
 
@@ -416,25 +414,16 @@ def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
     return remove_unnamed(heads_of(card), folder)
 
 
-def rename_card(name: str, new: str, folder: Path) -> ModelCard:
-    """Give a registered card another name; it keeps the old ones. Raises as `card_file`, CardError if it is taken."""
+def change_card(name: str, folder: Path, /, **fields: object) -> ModelCard:
+    """Give a registered card other fields (`retired`, a new `name`: it keeps the old ones). Raises as `card_file`,
+    CardError if the new name is taken."""
     old, shelf = card_file(name, folder), read_cards(folder)
-    if new in shelf:
+    new = fields.get("name", name)
+    if new != name and new in shelf:
         raise CardError(f"a model called '{new}' exists already. Choose another name.")
-    card = _changed(shelf[name], name=new, formerly=(*shelf[name].formerly, name))
-    write_card(card, folder)
-    old.unlink()
+    former = shelf[name].formerly if new == name else (*shelf[name].formerly, name)
+    card = card_of({**shelf[name].model_dump(), "weights": shelf[name].address, "formerly": former, **fields})
+    write_card(card, folder, replace=new == name)
+    if new != name:
+        old.unlink()
     return card
-
-
-def retire_card(name: str, folder: Path, *, retired: bool = True) -> ModelCard:
-    """Take a registered card from boards and patterns, or back. Raises as `card_file`."""
-    card_file(name, folder)
-    card = _changed(read_cards(folder)[name], retired=retired)
-    write_card(card, folder, replace=True)
-    return card
-
-
-def _changed(card: ModelCard, **fields: object) -> ModelCard:
-    with card_errors():
-        return ModelCard.model_validate({**card.model_dump(), "weights": card.address, **fields})

@@ -96,6 +96,11 @@ class _SourceCode(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+def imported_modules(content: bytes) -> set[str]:
+    """Return the modules that a file's code imports by their whole names."""
+    return {module for _, module, _ in _SourceCode(content).imports}
+
+
 def module_digest(root: str) -> str:
     """Return the digest of a foreign module with everything foreign that it reaches; no name of a file or module."""
 

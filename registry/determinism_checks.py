@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from registry.cards import InputCheck
 from registry.model import LoadedModel
-from registry.user_errors import AnswerError, LabelError
+from registry.user_errors import AnswerError, LabelError, reason
 
 Checksum = tuple[int, ...]
 
@@ -46,12 +46,7 @@ def checksum_later(
             sums.append(placed_sum(flat))
     there = [value for value in sums if isinstance(value, Tensor)]
     arriving = carry(torch.stack(there)) if there else lambda: np.empty(0, dtype=np.int64)
-
-    def arrived() -> Checksum:
-        read = iter(arriving().tolist())
-        return tuple(next(read) if isinstance(value, Tensor) else value for value in sums)
-
-    return arrived
+    return lambda: (*(value for value in sums if isinstance(value, int)), *arriving().tolist())
 
 
 #: Numbers that are weighted at once: some 24 bytes of working memory for each.
@@ -144,15 +139,11 @@ def relative_gap(one: Tensor, other: Tensor) -> Tensor:
 
 def logit_range(values: Tensor) -> Tensor:
     """Return [n]: the logit of each image that is farthest from the middle of them."""
-    given = _given(values)
-    return (given - given.median(dim=1, keepdim=True).values).abs().amax(dim=1)
-
-
-def _given(values: Tensor) -> Tensor:
-    """Return logits with impossible classes (-1e9, minus infinity) raised to the range of the others."""
     values = torch.nan_to_num(values)
+    # impossible classes (-1e9, minus infinity) are raised to the range of the others
     top = values.topk(min(8, values.shape[1]), dim=1).values
-    return values.clamp_min(top[:, 0].min() - 100 * (top[:, 0] - top[:, -1]).mean())
+    given = values.clamp_min(top[:, 0].min() - 100 * (top[:, 0] - top[:, -1]).mean())
+    return (given - given.median(dim=1, keepdim=True).values).abs().amax(dim=1)
 
 
 def check_load(
@@ -170,15 +161,10 @@ def check_load(
     except (Exception, SystemExit) as error:
         if "memory" in str(error).lower():
             raise
-        return [Check(name=FORWARD, ok=False, detail=_failure(error, images))]
+        return [Check(name=FORWARD, ok=False, detail=f"at {tuple(images.shape)}: {reason(error)}")]
     moved = changed(model.module, before, checksum(model.module))
     detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
     return [*rows, Check(name="answering changes nothing", ok=not moved, detail=detail)]
-
-
-def _failure(error: BaseException, images: Tensor) -> str:
-    reason = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__} at {tuple(images.shape)}: {reason}"
 
 
 def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float) -> list[Check]:
@@ -203,8 +189,7 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        by_itself = Check(name=alone, ok=False, detail=f"takes no batch of 1 after one of {batch}: {reason}")
+        by_itself = Check(name=alone, ok=False, detail=f"takes no batch of 1 after one of {batch}: {reason(error)}")
     twice, place = "two passes agree", "an answer depends on its place in the batch"
     # Images that have the same answer alone were passed twice already: a batch more shows why one has another.
     if gap > tolerance and (gap := distance(logits, model.forward(images))) > tolerance:
@@ -245,7 +230,7 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
         if cast := next((key for key, tensor in now if key in before and not before[key].is_set_to(tensor)), ""):
             why = f"every answer casts or replaces {cast}, which autograd cannot follow: cast weights where it is built"
             return Check(name=name, ok=False, detail=f"none: {why}")
-        return Check(name=name, ok=False, detail=f"none: {str(error).splitlines()[0]}")
+        return Check(name=name, ok=False, detail=f"none: {reason(error)}")
     size = float(gradient.abs().max())
     ok = bool(torch.isfinite(gradient).all()) and size > 0
     return Check(name=name, ok=ok, detail=f"largest |gradient| {size:.3g}" if ok else f"gradient is {size}")
@@ -274,7 +259,7 @@ def check_network(model: LoadedModel) -> list[Check]:
     except AnswerError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
-        return [Check(name=FORWARD, ok=False, detail=_failure(error, pairs[0]))]
+        return [Check(name=FORWARD, ok=False, detail=f"at {tuple(pairs[0].shape)}: {reason(error)}")]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
     bad = int((~torch.isfinite(logits)).sum())
     # Trained and untrained networks move by 9 % and more of the spread of their outputs between these images, one that

@@ -171,29 +171,26 @@ class Boxes:
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"options.boxes: expected columns, outputs and threshold ({reason(error)}).") from error
 
-    def option(self) -> dict[str, Any]:
-        """Return the mapping that a card holds."""
-        return {"columns": list(self.columns), "outputs": self.outputs, "threshold": self.threshold}
-
 
 def is_detector(arch: str) -> bool:
     """Return whether an architecture answers with boxes: a detector of torchvision, or one declared as such."""
     return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
 
 
-def boxes_in_space(arch: str, labels: str, threshold: float | None) -> Boxes:
-    """Return how a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
-    another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
-    plain = {"threshold": 0.05 if threshold is None else threshold}
-    if labels != COCO:
-        count = len(label_space(labels).classes)
-        return Boxes.of({"columns": tuple(range(1, count + 1)), "outputs": count + 1, **plain})
-    if "keypoint" in arch:
+def boxes_in_space(arch: str, labels: str, threshold: float | None) -> dict[str, Any]:
+    """Return a card's option `boxes`: how a detector's boxes answer in a label space. "coco80": torchvision's numbering
+    of COCO, with its gaps; another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
+    count = len(label_space(labels).classes)
+    columns = [*range(1, count + 1)]
+    if labels == COCO and "keypoint" in arch:
         raise LabelError(f"arch '{arch}': published keypoint networks detect only people. Another needs --labels.")
-    published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
-    numbered = published.DEFAULT.meta["categories"]
-    columns = [numbered.index(name) for name in label_space(COCO).classes]
-    return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})
+    if labels == COCO:
+        published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
+        numbered = published.DEFAULT.meta["categories"]
+        count, columns = len(numbered) - 1, [numbered.index(name) for name in label_space(COCO).classes]
+    option = {"columns": columns, "outputs": count + 1, "threshold": 0.05 if threshold is None else threshold}
+    Boxes.of(option)
+    return option
 
 
 def stated_by_detector(arch: str) -> StatedInput:

@@ -183,7 +183,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         own = vars(module).pop("_transform", None)
         transform = None if own is None and not card.own_transform else kept_transform(own, card)
         if boxes:
-            module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
+            module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes])
         elif head:
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())

@@ -115,7 +115,7 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
     if is_detector(arch):
         if not draft.bare:
             labels = draft.labels or COCO
-            options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold")).option()
+            options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold"))
         arch = whole_arch(arch.removeprefix(PREFIX))
         stated = stated_by_detector(arch)
     else:
@@ -167,22 +167,11 @@ def _opened(
 
 def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
     """Return the card of a draft, ImageNet's if it states no labels. Raises CardError."""
-    labels = draft.labels or "imagenet1k"
-    if Path(labels).suffix in (".yaml", ".yml"):
-        labels = str(expanded(labels).resolve())
+    same = {name: getattr(draft, name) for name in ("name", "source", "arch", "weights", "options", "checkpoint")}
     tags = (UNTRAINED,) if random_seed(draft.weights) is not None else ()
-    with cards.card_errors():
-        return ModelCard(
-            name=draft.name,
-            source=draft.source,
-            arch=draft.arch,
-            weights=draft.weights,
-            preprocess=preprocess,
-            labels=labels,
-            training=tuple(dict.fromkeys([*tags, *draft.training])),
-            options=dict(draft.options),
-            checkpoint=draft.checkpoint,
-        )
+    training = tuple(dict.fromkeys([*tags, *draft.training]))
+    fields = {"labels": draft.labels or "imagenet1k", "training": training, "preprocess": preprocess}
+    return cards.card_of({**same, **fields})
 
 
 def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[Draft, ModelCard, list[Check]]:

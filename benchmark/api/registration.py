@@ -26,7 +26,7 @@ from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
+from registry.cards import ModelCard, change_card, head_file, read_cards, remove_unnamed, select_cards
 from registry.files import conversions, digest_data, expanded, is_url, write_whole
 from registry.training_runs import SUFFIXES
 from registry.user_errors import BenchError, Remedy, completed
@@ -132,7 +132,7 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
     from benchmark.api.imports import recorded
 
     settings = read_settings(db)
-    card = rename_card(name, new, settings.cards)
+    card = change_card(name, settings.cards, name=new)
     with open_store(settings.db) as store:
         for known in (row for row in store.observers(names={name}) if row.kind == "network"):
             with recorded(store, f"bench models rename {name} {new}") as run:

@@ -10,7 +10,7 @@ from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_data, echo_line, print_rows
 from benchmark.variables import read_settings
-from registry.cards import read_cards, remove_card, retire_card
+from registry.cards import change_card, read_cards, remove_card
 
 if TYPE_CHECKING:
     from registry.determinism_checks import Check
@@ -63,7 +63,7 @@ def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = F
     """Hide a registered model from boards and patterns.
 
     It can still be run and shown by its full name."""
-    retire_card(name, read_settings().cards, retired=not undo)
+    change_card(name, read_settings().cards, retired=not undo)
     back = f" `bench rank -m {name}` still shows it; `bench models retire {name} --undo` restores it."
     echo_line(f"'{name}' is {'restored' if undo else 'retired'}.{'' if undo else back}")
 

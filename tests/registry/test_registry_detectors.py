@@ -85,7 +85,7 @@ def test_no_box_is_no_answer_and_ties_go_to_the_first():
 
 
 def test_coco_numbers_with_their_gaps():
-    boxes = boxes_in_space("torchvision:fasterrcnn_resnet50_fpn", "coco80", None)
+    boxes = Boxes.of(boxes_in_space("torchvision:fasterrcnn_resnet50_fpn", "coco80", None))
     names = label_space("coco80").classes
     assert (len(names), boxes.outputs, boxes.threshold) == (80, 91, 0.05)
     assert {name: boxes.columns[names.index(name)] for name in ("person", "truck", "cat", "oven", "toothbrush")} == {

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 import gestaltbench as gb
 import registry
 from registry.architectures import renew_keys
-from registry.cards import builtin_cards, read_cards, rename_card, write_card
+from registry.cards import builtin_cards, change_card, read_cards, write_card
 from registry.checkpoints import by_order
 from registry.documents import field_problems
 from registry.download import fetch_weights, local_path, missing_weights
@@ -202,7 +202,7 @@ def test_a_card_passes_few_files_on_its_way(card, tiny, tmp_path, name):
 def test_a_card_keeps_its_login_in_its_own_file(card, tmp_path):
     secret = "https://me:hunter2@host/net.pt?token=s3cret"
     assert write_card(card(secret), tmp_path).stat().st_mode & 0o777 == 0o600
-    renamed = rename_card("mine", "yours", tmp_path)
+    renamed = change_card("mine", tmp_path, name="yours")
     assert read_cards(tmp_path)["yours"].address == renamed.address == secret
     assert renamed.weights == "https://host/net.pt"
 
