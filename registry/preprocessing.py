@@ -267,15 +267,9 @@ def _of_torchvision(name: str, weights: Path | None, side: int | None) -> Stated
         if url is None:
             return _unstated(side or min(sizes), fixed)  # some architectures have later recipes for larger images
         entry, why = next(entry for entry in kinds if entry.url == url), PUBLISHED
-    transform = entry.transforms()
-    fields = {
-        "size": side or transform.crop_size[0],
-        "resize": round(transform.resize_size[0] * (side or transform.crop_size[0]) / transform.crop_size[0]),
-        "interpolation": transform.interpolation.value,
-        "mean": tuple(transform.mean),
-        "std": tuple(transform.std),
-        "fixed_size": fixed,
-    }
+    fields = {**_fields(entry.transforms()), "fixed_size": fixed}
+    if side is not None:
+        fields |= {"size": side, "resize": round(fields["resize"] * side / fields["size"])}
     return StatedInput(fields, f"torchvision's {entry}, {why}")
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Semaphore
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -132,8 +132,8 @@ class Chat(nn.Module):
         self.name, self.endpoint, self.words, self.file, self._key = name, endpoint, words, file, key
         self._kept: dict[str, Reply] = {}
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
-        self._read = self._pending = self._failed = 0  # bytes of the file; requests under way, without a reply
-        self._lock, self._stop, self._capped = Lock(), Event(), False
+        self._read = self._failed = 0  # bytes of the file; requests without a reply
+        self._lock = Lock()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked. Raises
@@ -177,36 +177,30 @@ class Chat(nn.Module):
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """Ask about several at a time. A failure ends it; pending requests are finished and their replies kept."""
-        pool, self._pending, self._capped = ThreadPoolExecutor(self.endpoint.concurrency), 0, False
-        self._stop.clear()
+        budget = Semaphore(max(0, self.endpoint.most_requests - len(self._kept) - self._failed))
+        pool, stop = ThreadPoolExecutor(self.endpoint.concurrency), Event()
         try:
-            list(pool.map(lambda item: self._ask_one(*item), images.items()))
+            within = [*pool.map(lambda item: self._ask_one(*item, budget, stop), images.items())]
         finally:
-            self._stop.set()
+            stop.set()
             pool.shutdown(cancel_futures=True)
-        if self._capped:
+        if not all(within):
             cap = f"{self.endpoint.most_requests:,} requests"
             raise AnswerError(f"'{self.name}' has reached its cap, {cap}: {self.remark}. Nothing is asked twice.")
 
-    def _begin(self) -> bool:
-        with self._lock:
-            self._capped |= len(self._kept) + self._failed + self._pending >= self.endpoint.most_requests
-            begins = not (self._capped or self._stop.is_set())
-            self._pending += begins
-        return begins
-
-    def _end(self, reply: Reply) -> None:
+    def _write(self, reply: Reply) -> None:
         with self._lock, self.file.open("ab") as file:
             self.file.chmod(0o600)  # texts of others, for nobody else on this machine
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
             file.write(torn + json.dumps(asdict(reply)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-            self._read, self._pending = file.tell(), self._pending - 1
+            self._read = file.tell()
             self._add(reply)
 
-    def _ask_one(self, digest: str, image: NDArray[np.uint8]) -> None:
-        """Ask about one image; ask again if the endpoint is busy, unless the run has ended."""
+    def _ask_one(self, digest: str, image: NDArray[np.uint8], budget: Semaphore, stop: Event) -> bool:
+        """Ask about one image; ask again if the endpoint is busy, unless the run has ended. Returns whether the budget
+        of requests allowed it."""
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
         text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
@@ -215,22 +209,24 @@ class Chat(nn.Module):
         content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": url}]
         body = {**self.endpoint.body, "model": self.endpoint.model, "messages": [{"role": "user", "content": content}]}
         for tried in range(self.endpoint.retries + 1):
-            if not self._begin():
-                return
+            if stop.is_set():
+                break
+            if not budget.acquire(blocking=False):
+                return False
             reply = Reply(image=digest, answer="", kind="failed")
             try:
                 status, plain = self._posted(body)
                 busy = status in (408, 429) or status >= 500 or not (status or self.new)
                 if not busy or tried == self.endpoint.retries:
                     reply = self._parsed(digest, status, plain)
-                    return
+                    break
             except AnswerError:
-                self._stop.set()
+                stop.set()
                 raise
             finally:
-                self._end(reply)
-            if self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
-                return
+                self._write(reply)
+            stop.wait(min(PAUSE * 2**tried, MOST_PAUSE))
+        return True
 
     def _posted(self, body: Mapping[str, Any]) -> tuple[int, Any]:
         """Send one request and return the status (0 for none) and the answer as plain data without the key."""
