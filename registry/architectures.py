@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import packages_distributions, version
@@ -22,7 +22,7 @@ from registry import OWN_PACKAGES
 from registry.code import INSTALLED, NO_DATA, code_digest, imported_modules, source_file
 from registry.convert import State
 from registry.files import absence, digest_data, digest_file, expanded, is_file
-from registry.user_errors import BenchError, CardError, UnknownName, WeightsError, reason, shown, some_of, unknown_name
+from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of, unknown_name
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
@@ -112,14 +112,23 @@ def split_arch(arch: str) -> tuple[str, str]:
     """ "timm:resnet50" -> ("timm", "resnet50"). Raises CardError for another form."""
     kind, _, name = arch.partition(":")
     if kind not in ("timm", "torchvision", "python") or not name:
-        meant = []
-        for known in (f"timm:{arch}", f"torchvision:{arch}"):
-            with suppress(UnknownName):
-                require_known(known)
-                meant.append(known)
+        meant = archs_by_name().get(arch.lower())
         hint = f"did you mean {' or '.join(meant)}? E" if meant else "e"
         raise CardError(f"arch '{arch}': {hint}xpected {SOURCES}")
     return kind, name
+
+
+@cache
+def archs_by_name() -> dict[str, list[str]]:
+    """Return the architectures of timm and torchvision by their names in small letters: vit_b_16 -> ..."""
+    import timm
+    from torchvision import models
+
+    known: dict[str, list[str]] = {}
+    for library, names in (("timm", timm.list_models()), ("torchvision", models.list_models(module=models))):
+        for name in names:
+            known.setdefault(name.lower(), []).append(f"{library}:{name}")
+    return known
 
 
 def require_known(arch: str) -> None:
@@ -149,10 +158,7 @@ def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator
     except BenchError:
         raise
     except (Exception, SystemExit) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        if isinstance(error, SystemExit):
-            why = f"its code called sys.exit({error.code!r})"
-        raise CardError(f"arch 'python:{name}': {what}: {why}. {expected}") from error
+        raise CardError(f"arch 'python:{name}': {what}: {reason(error)}. {expected}") from error
 
 
 def factory(name: str) -> Callable[..., Any]:

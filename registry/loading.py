@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from registry import architectures, checkpoints, files
-from registry.architectures import build_network
+from registry.architectures import archs_by_name, build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
 from registry.convert import written
@@ -261,10 +261,11 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
         return text, Remedy(write=partial(written, partial(dict, content), path))
     if missing and not misfit.shapes and set(missing) <= head:
         text = (
-            "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
-            "built-in world (--probe world), or of a folder per class (--probe FOLDER); other keys are left then."
+            "Only the head is missing: this is a backbone without a classifier. --probe FOLDER (a folder per class), or"
         )
-        return text, Remedy(words=("--probe", "world"))
+        return f"{text} --probe world, fits one to its features; other keys are left then.", Remedy(
+            words=("--probe", "world")
+        )
     if not (missing or misfit.shapes) and (extras := _of_extras(strange, want, choice)) is not None:
         return extras
     if not (missing or strange) and set(misfit.shapes) <= head:
@@ -358,7 +359,7 @@ def required_arch(file: Path | None) -> str:
     except WeightsError as error:
         if error.remedy.write is None:
             raise
-        named = [arch for name in _named_in(file.stem) for arch in _known()[name]][:1]
+        named = [arch for name in _named_in(file.stem) for arch in archs_by_name()[name]][:1]
         words = ("--arch", *named, "--convert") if named else ()
         raise CardError(f"{error} Give --arch as well: {usual}.", Remedy(words=words)) from error
     stated = next((arch for name in _stated(content) for arch in _fitting([name], content)), "")
@@ -381,30 +382,17 @@ def _stated(content: Any) -> Iterator[str]:
                 yield value.partition(".")[0] if value.count(":") == 0 else value
 
 
-@cache
-def _known() -> dict[str, list[str]]:
-    """Return the architectures of timm and torchvision by their names in small letters: vit_b_16 -> ..."""
-    import timm
-    from torchvision import models
-
-    known: dict[str, list[str]] = {}
-    for library, names in (("timm", timm.list_models()), ("torchvision", models.list_models(module=models))):
-        for name in names:
-            known.setdefault(name.lower(), []).append(f"{library}:{name}")
-    return known
-
-
 def _named_in(stem: str) -> list[str]:
     """Return the architectures that a file name contains as words, the longest first."""
     text = re.sub(r"[-. ]", "_", stem.lower())
-    names = [name for name in _known() if re.search(rf"(?:^|_){re.escape(name)}(?:_|$)", text)]
+    names = [name for name in archs_by_name() if re.search(rf"(?:^|_){re.escape(name)}(?:_|$)", text)]
     return sorted(names, key=len, reverse=True)
 
 
 def _fitting(names: list[str], content: Any) -> Iterator[str]:
     """Yield the architectures of these names whose weights, but for the head's, are all in the content."""
     for name in names:
-        for arch in _known().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
+        for arch in archs_by_name().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
             with suppress(BenchError):
                 with torch.device("meta"):
                     module = build_network(arch, 1000)

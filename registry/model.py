@@ -73,14 +73,9 @@ def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *,
 
 def _advice(outputs: Iterable[Tensor]) -> str:
     first = next((tensor for tensor in outputs if tensor.dim() == 2), None)
-    if first is None:
-        return "A classifier returns one row of logits per image."
-    if spaces := spaces_of_size(int(first.shape[1])):
+    if first is not None and (spaces := spaces_of_size(int(first.shape[1]))):
         return f"{first.shape[1]} outputs are those of label space {' or '.join(spaces)}."
-    return (
-        "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
-        "a backbone without a classifier: `bench register --probe` fits one."
-    )
+    return "A classifier returns a logit for each class of --labels; `bench register --probe` fits one to a backbone."
 
 
 # Preprocessing that a network brings with it: any callable from a PIL image to what the network takes of one image.

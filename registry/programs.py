@@ -89,12 +89,8 @@ def require_proof(
     if proof.is_file():
         return
     seconds, memory = SECONDS + size // 20_000_000, MEMORY + 4 * size
-    pixels = f" on images of {side} px" if side else ""
-    expected = (
-        f"It was tried in a process of its own by {release}{pixels}, with {seconds} s of a "
-        f"processor and {memory / 2**30:.1f} GiB of memory. Export it again with this version, for that size and any "
-        "batch."
-    )
+    tried = f"It was tried by {release} on images of {side or 'its own'} px"
+    expected = f"{tried}, with {seconds} s and {memory / 2**30:.1f} GiB. Export it again with this version."
     command = [sys.executable, "-P", "-m", "registry.programs", module, *map(str, (path.absolute(), side))]
     command += map(str, (seconds, memory))
     with foreign("program", path, WeightsError, expected):

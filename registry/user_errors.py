@@ -140,6 +140,8 @@ def reason(problem: BaseException) -> str:
     """Return the first line of an error, fit for a terminal, with its type if the text is too short."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
+    if isinstance(problem, SystemExit):
+        return f"its code called sys.exit({problem.code!r})"
     lines = str(problem).strip()
     lines = lines if isinstance(problem, yaml.YAMLError) else lines.split("\n", 1)[0]
     text = shown(" ".join(re.sub(r" <_io\.[^>]*>", "", lines).split()))

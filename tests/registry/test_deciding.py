@@ -88,7 +88,7 @@ def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, 
     ("one", AnswerError, r"returned \(4, 4\) of float64 for 4 images: expected \(4,\) labels"),
     ("table", AnswerError, r"returned \(4, 9\) of <U1 for 4 images"),
     ("word", AnswerError, "answered 'zebra': expected a class, its number from 0 to 8"),
-    ("fails", CardError, "predict failed on 4 images: ValueError: no such thing"),
+    ("fails", CardError, "predict failed on 4 images: no such thing"),
     ("gone", CardError, "has no function 'gone'"),
 ])  # fmt: skip
 def test_other_answers_are_refused(function, error, says, code, nine, folders):
@@ -281,7 +281,7 @@ def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders,
         (looping(tmp_path / "loop.onnx", -1.0), "it does not end"),
         (expanding(tmp_path / "expand.onnx", 1_476_000_000), "it asks for more memory"),
     ):
-        with pytest.raises(WeightsError, match=rf"{file.name} cannot be read \({says}.*4\.0 GiB of memory"):
+        with pytest.raises(WeightsError, match=rf"{file.name} cannot be read \({says}.*4\.0 GiB"):
             register("net", "onnx", file, **how)
     register("net", "onnx", expanding(tmp_path / "small.onnx", 1000), **how)
 

@@ -218,9 +218,9 @@ def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factori
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "message"), [
-    ("Features", r"returned \(2, 5\).*backbone without a classifier"),
+    ("Features", r"returned \(2, 5\).*fits one to a backbone"),
     ("Large", r"returned \(2, 21843\).*21843 outputs are those of label space imagenet21k"),
-    ("Nothing", "returned str for 2 images.*one row of logits per image"),
+    ("Nothing", "returned str for 2 images.*a logit for each class"),
     ("Several", r"2 outputs of shape \(2, 9\).*--output 0 or --output 1.deep"),
 ])  # fmt: skip
 def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
