@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
@@ -180,7 +181,7 @@ class Chat(nn.Module):
         budget = Semaphore(max(0, self.endpoint.most_requests - len(self._kept) - self._failed))
         pool, stop = ThreadPoolExecutor(self.endpoint.concurrency), Event()
         try:
-            within = [*pool.map(lambda item: self._ask_one(*item, budget, stop), images.items())]
+            within = [*pool.map(partial(self._ask_one, budget, stop), images.items())]
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -198,9 +199,10 @@ class Chat(nn.Module):
             self._read = file.tell()
             self._add(reply)
 
-    def _ask_one(self, digest: str, image: NDArray[np.uint8], budget: Semaphore, stop: Event) -> bool:
+    def _ask_one(self, budget: Semaphore, stop: Event, item: tuple[str, NDArray[np.uint8]]) -> bool:
         """Ask about one image; ask again if the endpoint is busy, unless the run has ended. Returns whether the budget
         of requests allowed it."""
+        digest, image = item
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
         text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
