@@ -1,6 +1,6 @@
 """Find suites, built-in and third-party ones alike, through the entry-point group `bench.suites`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -118,6 +118,11 @@ def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
             with suppress(UnknownName, PluginError):
                 variants.append(named_suite(name, shelf))
     return [*shelf.suites.values(), *variants]
+
+
+def known_suites(names: Iterable[str]) -> dict[str, Suite]:
+    """Return every plain suite, and the variants among these names, by name."""
+    return {suite.name: suite for suite in scored_suites(sorted(set(names)), find_suites())}
 
 
 def _load(entry: EntryPoint) -> Suite:

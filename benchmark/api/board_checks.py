@@ -15,17 +15,15 @@ from functools import cached_property
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from textwrap import TextWrapper
 from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.attestations import read_attestations
 from benchmark.api.document_trials import with_trials
 from benchmark.api.options import Option
 from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, place_of, scored_again, verdict_of_scores
-from benchmark.contracts import Array, Suite
+from benchmark.contracts import Array
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
 from benchmark.leaderboard import submission_files as form
@@ -39,47 +37,16 @@ from registry.user_errors import some_of
 
 #: Two networks with equal answers: trials that tell, wrong ones among them, the share at which a person looks.
 ENOUGH, WRONG, ALIKE = 20, 5, 0.98
-_LINES = TextWrapper(80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # is shown by its beginning
 _PLACE = re.compile(rf"({RESULTS}/([^/]+?)__[^/]+/[^/]+)(/.*)?")
-Block = tuple[str, str, str]  # digest of the stimulus set, role, condition
 
 
 class BoardFinding(NamedTuple):
-    """What the check found at a path of the board. weight: "refused", something is false; "person", a maintainer
-    decides; or "note"."""
+    """What the check found at a path of the board."""
 
     path: str
-    weight: str
+    weight: str  # "refused": something is false; "person": a maintainer decides; or "note"
     text: str
-
-
-@dataclass(kw_only=True)
-class BoardReport:
-    """The outcome of a check. placed: network, suite, metric, value and rank of each headline."""
-
-    submissions: list[str] = field(default_factory=list)
-    findings: list[BoardFinding] = field(default_factory=list)
-    placed: list[tuple[str, ...]] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """Return 1 if something is refused, 3 if a person decides, otherwise 0."""
-        weights = {finding.weight for finding in self.findings}
-        return 1 if "refused" in weights else 3 if "person" in weights else 0
-
-    def markdown(self) -> str:
-        """Return the report for the page of a change. A submission's texts cannot format, link or mention there."""
-        said = {0: "sound", 1: "refused", 3: "a maintainer decides"}[self.exit_code]
-        lines = [f"### Board check: {said}", "", f"{counted(len(self.submissions), 'submission')} checked.", ""]
-        for weight in ("refused", "person", "note"):
-            for each in (each for each in self.findings if each.weight == weight):
-                line = f"- **{weight}** {markdown_code(each.path)}: {markdown_text(each.text)}"
-                lines += _LINES.wrap(_DIGEST.sub(r"\1", line))
-        if self.placed:
-            lines += ["", "| network | suite | metric | value | rank |", "|---|---|---|---|---|"]
-            lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in self.placed]
-        return "\n".join(lines) + "\n"
 
 
 def _git(folder: Path, *words: str) -> bytes:
@@ -106,26 +73,37 @@ class _Shelf(Resolver):
         return ()
 
 
-def _planned(suite: Suite | None, space: str) -> set[tuple[str, str]]:
-    """Return role and condition of the blocks that a suite shows, as far as its stimuli are on this machine."""
-    with suppress(MissingStimuli, UnknownName):
-        blocks = suite.plan(suite.config, _Shelf(space, read_settings())).blocks if suite else ()
-        return {(block.role, block.condition) for block in blocks}
-    return set()
-
-
 @dataclass(kw_only=True)
-class _Checker:
+class BoardReport:
+    """A check of a board, and its outcome."""
+
     board: BoardFolder
     before: BoardFolder  # the board as it was accepted, or an empty folder
-    report: BoardReport
+    submissions: list[str] = field(default_factory=list)
+    findings: list[BoardFinding] = field(default_factory=list)
+    placed: list[tuple[str, ...]] = field(default_factory=list)  # network, suite, metric, value, rank of headlines
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 if something is refused, 3 if a person decides, otherwise 0."""
+        weights = {finding.weight for finding in self.findings}
+        return 1 if "refused" in weights else 3 if "person" in weights else 0
+
+    def markdown(self) -> str:
+        """Return the report for the page of a change. A submission's texts cannot format, link or mention there."""
+        said = {0: "sound", 1: "refused", 3: "a maintainer decides"}[self.exit_code]
+        lines = [f"### Board check: {said}", "", f"{counted(len(self.submissions), 'submission')} checked.", ""]
+        # the alphabet's end is the worst
+        for path, weight, text in sorted(self.findings, key=attrgetter("weight"), reverse=True):
+            lines.append(_DIGEST.sub(r"\1", f"- **{weight}** {markdown_code(path)}: {markdown_text(text)}"))
+        if self.placed:
+            lines += ["", "| network | suite | metric | value | rank |", "|---|---|---|---|---|"]
+            lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in self.placed]
+        return "\n".join(lines) + "\n"
 
     def found(self, path: str, weight: str, *texts: str) -> None:
-        self.report.findings += [BoardFinding(path, weight, printable(text)[:1000]) for text in texts]
-
-    def had(self, path: str) -> bool:
-        """Return whether the board had a file before the change."""
-        return (self.before.folder / path).is_file()
+        """Note findings at a path."""
+        self.findings += [BoardFinding(path, weight, printable(text)[:1000]) for text in texts]
 
     @cached_property
     def others(self) -> dict[str, form.Submission]:
@@ -136,11 +114,11 @@ class _Checker:
                 known[path.relative_to(self.board.folder).as_posix()] = form.read_submission(path)
         return known
 
-    def submission(self, place: str) -> None:
+    def check(self, place: str) -> None:
         """Check one submission."""
-        folder = self.board.folder / place
-        self.report.submissions.append(place)
-        if self.had(f"{place}/{form.RUN}") and not (folder / form.RUN).is_file():
+        folder, before = self.board.folder / place, self.before.folder / place
+        self.submissions.append(place)
+        if (before / form.RUN).is_file() and not (folder / form.RUN).is_file():
             self.found(place, "refused", "it is removed: `bench submit --retract REASON` retracts it")
             return
         try:
@@ -149,21 +127,32 @@ class _Checker:
                 self.found(place, "refused", f"its files are of {own}")
             document = self.board.document(folder, stated)
             self._complete(place, stated, document)
-            with scored_again(folder, document, strict=False) as (db, made):
-                # Another program, or one with other suites, may say other things of the same scores.
-                same = stated.program == __version__ and document.observations and not made.left_out
-                words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
-                if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
-                    self.found(place, "refused", "its verdict is not what the scores give")
-            self.found(place, "refused", *made.different, *made.refused)
-            self.found(place, "person", *made.left_out)
-            self.found(place, "note", *made.notes)
-            read_attestations(folder, stated)
-            self._earlier(place, document)
+            self._scores(place, stated, document)
+            form.read_attestations(folder, stated)
+            if (before / form.RETRACTED).is_file() and not (folder / form.RETRACTED).is_file():
+                self.found(place, "refused", "its retraction is undone")
+            with suppress(ScoresError):  # what was not there or not sound has no trials to keep
+                if {*self.before.document(before, form.read_submission(before)).chunks} - {*document.chunks}:
+                    self.found(place, "refused", "trials that were accepted are altered or removed")
             self._elsewhere(place, stated)
             self._place(place, document)
         except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
             self.found(place, "refused", failure_line(error))
+
+    def _scores(self, place: str, stated: form.Submission, document: Document) -> None:
+        """Find scores and a verdict that the trials do not give."""
+        folder = self.board.folder / place
+        with scored_again(folder, document, strict=False) as (db, made):
+            # Another program, or one with other suites, may say other things of the same scores.
+            same = stated.program == __version__ and document.observations and not made.left_out
+            words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
+            if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
+                self.found(place, "refused", "its verdict is not what the scores give")
+        self.found(place, "refused", *made.different, *made.refused)
+        self.found(place, "person", *made.left_out)
+        self.found(place, "note", *made.notes)
+        if alone := len(document.score_sets) - len(with_trials(document)):
+            self.found(place, "person", f"{counted(alone, 'score set')} without trials would be shown as reported")
 
     def _complete(self, place: str, stated: form.Submission, document: Document) -> None:
         """Find missing trials: of a block, or whole blocks that the suite shows or that others answered."""
@@ -172,22 +161,20 @@ class _Checker:
             counts[chunk.observation] += chunk.n
         for name, space in sorted({(row.suite, row.space) for row in stated.observations}):
             own = [row for row in stated.observations if (row.suite, row.space) == (name, space)]
-            suite = plugins.find_suites().suites.get(name)
-            wanted = _planned(suite, space) | {
-                (row.role, row.condition)
-                for other in self.others.values()
-                for row in other.observations
-                if (row.suite, row.version, row.space) == (name, own[0].version, space)
-            }
-            ends_early = suite is not None and suite.stopping.settled is not None
-            whole = [row for row in own if ends_early or counts[row.key] == sizes[row.stimuli]]
+            answered = (row for other in self.others.values() for row in other.observations)
+            same = [row for row in answered if (row.suite, row.version, row.space) == (name, own[0].version, space)]
+            wanted, ends_early = {(row.role, row.condition) for row in same}, False
+            if suite := plugins.known_suites([name]).get(name):
+                ends_early = suite.stopping.settled is not None
+                with suppress(MissingStimuli, UnknownName):  # as far as its stimuli are on this machine
+                    planned = suite.plan(suite.config, _Shelf(space, read_settings())).blocks
+                    wanted |= {(block.role, block.condition) for block in planned}
+            whole = {(row.role, row.condition) for row in own if ends_early or counts[row.key] == sizes[row.stimuli]}
             excused = {role for row in own for role in row.details.get("missing") or ()}
-            lost = sorted(wanted - {(row.role, row.condition) for row in whole})
+            lost = sorted(wanted - whole)
             for weight, told in (("person", True), ("refused", False)):
                 if blocks := [" ".join(block).strip() for block in lost if (block[0] in excused) == told]:
                     self.found(place, weight, f"{name}: trials are missing: {some_of(blocks, 3)}")
-        if alone := len(document.score_sets) - len(with_trials(document)):
-            self.found(place, "person", f"{counted(alone, 'score set')} without trials would be shown as reported")
 
     def _elsewhere(self, place: str, stated: form.Submission) -> None:
         """Find the same network, or the same answers, under another name."""
@@ -201,7 +188,7 @@ class _Checker:
                 continue
             equal, n, wrong = 0, 0, 0
             for block, answers, truth in self._answers(path, theirs):
-                mine = own.get(block, np.empty(0, dtype=str))
+                mine = own.get(block, answers[:0])
                 m = min(len(mine), len(answers), len(truth))
                 equal, n = equal + int((mine[:m] == answers[:m]).sum()), n + m
                 wrong += int((mine[:m] != truth[:m]).sum())
@@ -211,48 +198,35 @@ class _Checker:
                 said = f"{equal} of {n} answers, {wrong} of them wrong, are those of {path}"
                 self.found(place, "refused" if equal == n else "person", said)
 
-    def _answers(self, place: str, stated: form.Submission) -> Iterator[tuple[Block, Array, Array]]:
-        """Yield each block of a submission with its answers [n] and the right ones."""
-        sets = {row.digest: known for row in stated.stimuli if (known := self.board.known(row))}
+    def _answers(self, place: str, stated: form.Submission) -> Iterator[tuple[tuple[str, str, str], Array, Array]]:
+        """Yield each block of a submission (digest, role, condition) with its answers [n] and the right ones."""
+        sets = self.board.sets(stated.stimuli)
         for row, columns in form.read_trials(self.board.folder / place, stated, sets):
             truth = sets[row.stimuli].labels.get("category", ())
             if "response" in columns:
                 yield (row.stimuli, row.role, row.condition), columns["response"], np.array(truth, dtype=str)
 
-    def _earlier(self, place: str, document: Document) -> None:
-        """Find what a change undoes of a submission that was accepted: a retraction, trials."""
-        if self.had(f"{place}/{form.RETRACTED}") and not (self.board.folder / place / form.RETRACTED).is_file():
-            self.found(place, "refused", "its retraction is undone")
-        folder = self.before.folder / place
-        with suppress(ScoresError):  # what was not there or not sound has nothing to keep
-            if {*self.before.document(folder, form.read_submission(folder)).chunks} - {*document.chunks}:
-                self.found(place, "refused", "trials that were accepted are altered or removed")
-
     def _place(self, place: str, document: Document) -> None:
         """Place its headlines among those of the board on the same stimuli."""
-        heads = {suite.name: suite.headline for suite in plugins.find_suites().suites.values()}
-        same = attrgetter("suite", "space", "metric", "stimuli")
-        for score in document.scores:
-            head = heads.get(score.suite)
-            if head is None or (score.metric, score.condition) != (head.name, "") or score.value is None:
+        same = attrgetter("suite", "space", "metric", "stimuli", "condition")
+        suites = plugins.known_suites(score.suite for score in document.scores)
+        for score in (score for score in document.scores if score.suite in suites):
+            head = suites[score.suite].headline
+            if score.value is None or (score.metric, score.condition) != (head.name, ""):
                 continue
-            values = [
-                row.value
-                for other in self.others.values()
-                for row in other.scores
-                if row.value is not None and not row.condition and same(row) == same(score)
-            ]
+            rows = (row for other in self.others.values() for row in other.scores if same(row) == same(score))
+            values = [row.value for row in rows if row.value is not None]
             sign = -1 if head.direction == "lower" else 1
             rank = 1 + sum(sign * value > sign * score.value for value in values)
             value = format_interval(score.value, score.low, score.high)
             name = PurePosixPath(place).parts[1].replace("__", " / ")
-            self.report.placed.append((name, score.suite, head.title, value, f"{rank} of {len(values)}"))
+            self.placed.append((name, score.suite, head.title, value, f"{rank} of {len(values)}"))
 
     def outside(self, path: str) -> None:
         """Judge a changed file that belongs to no submission."""
         if (self.board.folder / path).is_symlink() or path.startswith(f"{RESULTS}/"):
             self.found(path, "refused", f"a link, or no place of a submission: {RESULTS}/OWNER__NAME/WEIGHTS/")
-        elif path.startswith((f"{SETS}/", f"{REFERENCES}/")) and self.had(path):
+        elif path.startswith((f"{SETS}/", f"{REFERENCES}/")) and (self.before.folder / path).is_file():
             self.found(path, "refused", "stimuli or reference answers of the board are altered or removed")
         else:
             self.found(path, "person", "no part of a submission")
@@ -279,17 +253,15 @@ def check_board(
         if base:
             with tarfile.open(fileobj=io.BytesIO(_git(board.folder, "archive", base))) as packed:
                 packed.extractall(scratch, filter="data")
-        checker = _Checker(board=board, before=BoardFolder(Path(scratch)), report=BoardReport())
-        places: dict[str, None] = {}
-        for path in asked:
-            found = _PLACE.fullmatch(path)
+        report = BoardReport(board=board, before=BoardFolder(Path(scratch)))
+        placed = {path: _PLACE.fullmatch(path) for path in asked}
+        for path, found in placed.items():
             if found is None:
-                checker.outside(path)
+                report.outside(path)
                 continue
             by = (found[3] or "").removeprefix(f"/{form.ATTESTATIONS}/").partition(".json")[0]
             if owner and owner.lower() not in (found[2].lower(), by.lower()):
-                checker.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
-            places[found[1]] = None
-        for place in places:
-            checker.submission(place)
-    return checker.report
+                report.found(path, "refused", f"what is of '{found[2]}' is changed by '{owner}'")
+        for place in dict.fromkeys(found[1] for found in placed.values() if found):
+            report.check(place)
+    return report

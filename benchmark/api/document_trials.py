@@ -125,7 +125,8 @@ def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> I
 def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Observation]]]) -> int:
     """Score observations of a suite that belong together, then imported ones; return how many score sets are new.
     Raises ScoresError for trials that a suite cannot score."""
-    suites, codes = plugins.find_suites().suites, Codes()
+    parts, codes = [*parts], Codes()
+    suites = plugins.known_suites(name for name, _ in parts)
     scorers = {name: Scorer(store=store, run=run, suite=suite, codes=codes) for name, suite in suites.items()}
     with foreign("trials", "", ScoresError, "The suite expects other columns."):
         known = ((scorers[name], rows) for name, rows in parts if name in scorers)

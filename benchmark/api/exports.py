@@ -239,6 +239,7 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
 def _written(pieces: Iterable[str], output: str | Path | None) -> str:
     if output is None:
         return "".join(pieces)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
     with Path(output).open("w", encoding="utf-8", newline="") as file:
         file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
     return ""
@@ -274,9 +275,7 @@ def badge(
         held = list(_suite_scores(store, store.latest_scores(suite=suite, observers=[observer], conditions=("",))))
     if len(held) != 1:
         names = ", ".join(part.suite.name for part in held)
-        raise UsageError(
-            f"'{observer}' needs the name of one suite: as a network, it has scores under {names or 'none'}."
-        )
+        raise UsageError(f"'{observer}' needs one suite: as a network, it has scores under {names or 'none'}.")
     part, name = held[0], metric or held[0].suite.headline.name
     found = [row for row in part.rows if row.metric == name]
     if not found:
@@ -385,13 +384,11 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         for set_id, facts in origins.items():
             own = {"id": set_numbers[set_id], "runs": tuple(sorted(run_numbers[run] for run in facts["runs"]))}
             sets.append(_part(ExportedScoreSet, facts, **own, observations=tuple(facts["keys"])))
-        stimuli = []
-        for note in (note for digest, note in notes_of(store).items() if digest in used):
-            images = dict[str, Any]()
-            if note.digest in asked:
-                shown = store.stimuli(note.digest)
-                images = {"ids": shown.ids, "labels": {name: tuple(v.tolist()) for name, v in shown.labels.items()}}
-            stimuli.append(_part(ExportedStimuli, note._asdict(), **images))
+        stimuli = [
+            ExportedStimuli.of(store.stimuli(digest)) if digest in asked else _part(ExportedStimuli, note._asdict())
+            for digest, note in notes_of(store).items()
+            if digest in used
+        ]
         observers = store.observers(names=names)
         return Document(
             program=__version__,

@@ -81,7 +81,8 @@ def import_leaderboard(
 
 def import_document(store: Store, path: Path, document: Document, known_as: str, command: str) -> LeaderboardReport:
     """Import a document from `path` as `command`, under the source `known_as`. Raises ScoresError."""
-    suites, report = plugins.find_suites().suites, LeaderboardReport(source=known_as)
+    suites = plugins.known_suites(score.suite for score in document.scores)
+    report = LeaderboardReport(source=known_as)
     # Everything is looked at before anything is written.
     _check_numbers(path, document, suites)
     _check_stimuli(store, document)

@@ -1,53 +1,67 @@
-"""Submit a network's scores, with its trials, to a board: a folder in git that many share."""
+"""Submit a network's scores, with its trials, to a board, a folder in git that many share; answer a sample of a
+submission's trials again."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from hashlib import sha256
+from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Annotated
+
+import numpy as np
 
 from benchmark.api.exports import document
 from benchmark.api.leaderboard_import import LeaderboardReport, import_document
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option
+from benchmark.api.reproduction import provenance
+from benchmark.api.running import RunPlan, RunRequest, devices_and_policy, prepare
 from benchmark.api.verdicts import verdict
+from benchmark.contracts import CHUNK
+from benchmark.engine.reporters import Silent
 from benchmark.failures import BenchError, ScoresError, UsageError
+from benchmark.identity import environment_record
 from benchmark.leaderboard import submission_files as form
 from benchmark.leaderboard.leaderboard_document import (
     Document,
+    ExportedChunk,
+    ExportedObservation,
     ExportedObserver,
     ExportedStimuli,
     checked_document,
     checked_part,
 )
 from benchmark.leaderboard.verdict import OF_MACHINE
+from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import sample, subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.world.sets import WORLD_SETS
 from benchmark.store import open_store
 from benchmark.templates import BOARD
+from benchmark.variables import read_settings
 from registry.documents import read_json
 from registry.files import digest_file, write_whole
 
 RESULTS, REFERENCES, SETS = "results", "references", "sets"
-#: Names in a path of the board; "__" parts the owner from the network.
-OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,38}")
-NETWORK = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
 def place_of(owner: str, who: ExportedObserver) -> str:
-    """Return the path of an observer's submission on a board: its last part is the digest of the weights, or of the
-    code where it has none. Raises UsageError for what has no place there."""
-    if who.kind != "network":
-        raise UsageError(f"'{who.name}' is no network that was run here: `bench rank` lists them.")
-    if not OWNER.fullmatch(owner) or not NETWORK.fullmatch(who.name):
-        raise UsageError(f"'{owner}__{who.name}' cannot name a folder: expected letters, digits, '.' and '-'.")
+    """Return the path of a network's submission on a board. Raises UsageError for what has no place there."""
+    if who.kind != "network" or not form.OWNER.fullmatch(owner) or not form.NETWORK.fullmatch(who.name):
+        expected = "expected a network that was run here, and names of letters, digits, '.' and '-'"
+        raise UsageError(f"'{owner}__{who.name}' has no place on a board: {expected}.")
+    # code without weights has the digest of the code
     return f"{RESULTS}/{owner}__{who.name}/{who.card.get('sha256') or who.identity}"
 
 
@@ -56,14 +70,7 @@ def _drawn(name: str, n: int) -> dict[str, ExportedStimuli]:
     """Return digest -> the built-in world's set of that name, and its samples of n images."""
     if name not in WORLD_SETS or not 0 < n <= len(whole := generated_set(name)):
         return {}
-    return {
-        stimuli.digest: ExportedStimuli(
-            **{fact: getattr(stimuli, fact) for fact in ("digest", "name", "space", "whole", "origin", "ids")},
-            n=len(stimuli),
-            labels={name: tuple(map(str, values)) for name, values in stimuli.labels.items()},
-        )
-        for stimuli in (sample(whole, n), subset(whole, n))
-    }
+    return {part.digest: ExportedStimuli.of(part) for part in (sample(whole, n), subset(whole, n))}
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,11 @@ class BoardFolder:
         stated = ((path.stem, checked_part(ExportedStimuli, path, read(path))) for path in files)
         return {name: stimuli for name, stimuli in stated if name == stimuli.digest}
 
-    def known(self, row: ExportedStimuli) -> ExportedStimuli | None:
-        """Return a stated stimulus set as the board's files have it, or as this program draws it."""
-        return self.stated_sets.get(row.digest) or _drawn(row.name, row.n).get(row.digest)
+    def sets(self, rows: Sequence[ExportedStimuli]) -> dict[str, ExportedStimuli]:
+        """Return digest -> stated stimulus sets as the board's files have them, or as this program draws them."""
+        drawn = {digest: each for row in rows for digest, each in _drawn(row.name, row.n).items()}
+        known = drawn | self.stated_sets
+        return {row.digest: known[row.digest] for row in rows if row.digest in known}
 
     def submissions(self) -> Iterator[Path]:
         """Yield the folders of all submissions in the order of their names."""
@@ -96,8 +105,9 @@ class BoardFolder:
             if not (place / form.RUN).is_file() or digest_file(place / form.RUN) != digest:
                 raise ScoresError(f"it rests on answers that {REFERENCES}/ lacks, or has otherwise: {digest[:12]}.")
             parts.append((place, form.read_submission(place)))
-        sets = {row.digest: known for _, part in parts for row in part.stimuli if (known := self.known(row))}
-        if other := next((row for _, part in parts for row in part.stimuli if row.digest not in sets), None):
+        shown = [row for _, part in parts for row in part.stimuli]
+        sets = self.sets(shown)
+        if other := next((row for row in shown if row.digest not in sets), None):
             raise ScoresError(
                 f"'{other.name}' ({other.digest[:12]}, {other.n} images) is not the stimulus set of that name here, or "
                 "another one under a known name."
@@ -114,8 +124,7 @@ class BoardFolder:
 
 @contextmanager
 def scored_again(path: Path, held: Document, *, strict: bool = True) -> Iterator[tuple[str, LeaderboardReport]]:
-    """Yield a temporary leaderboard with a document's scores made again from its trials, and how they differ. Raises
-    BenchError if they do, and `strict`."""
+    """Yield a temporary leaderboard with a document's scores made again, and how they differ; `strict`: an error."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         db = str(Path(scratch) / "again.db")
         with open_store(db) as store:
@@ -129,17 +138,13 @@ def scored_again(path: Path, held: Document, *, strict: bool = True) -> Iterator
 def write_board(
     folder: Annotated[Path, Option("A new folder, or one of a git repository.", kind="new folder")] = Path(),
 ) -> list[Path]:
-    """Write the files of a new board into a folder.
-
-    They are a check of pull requests, pages after each change, a weekly re-run, a form for those without a fork, and
-    the rules.
+    """Write the files of a new board: workflows, form and rules.
 
     Returns them, relative to the folder. Raises BenchError where one is there already."""
     files = sorted(path.relative_to(BOARD) for path in BOARD.rglob("*") if path.is_file())
     if there := [path for path in files if (folder / path).exists()]:
         raise BenchError(f"{folder} has a file {there[0]} already, and nothing was written. Name a new folder.")
-    for path in files:
-        write_whole(folder / path, (BOARD / path).read_bytes())
+    copytree(BOARD, folder, dirs_exist_ok=True)
     return files
 
 
@@ -172,21 +177,19 @@ def submit(
         words = verdict_of_scores(db, found[0])
     answering = {row.observer for row in held.observations} - {observer}
     parts = [form.files_of(held, row.name) for row in held.observers if row.name in answering]
-    others = {sha256(files[form.RUN]).hexdigest(): files for files in parts}
+    others = {sha256(part[form.RUN]).hexdigest(): part for part in parts}
     files = form.files_of(held, observer, owner, others, words)
     if (size := sum(map(len, files.values()))) > form.LARGEST:
         raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {form.LARGEST / 1e6:.1f} MB.")
-    board = BoardFolder(to)
-    new = {
-        f"{SETS}/{each.digest}.json": form.plain_json(each.model_dump(mode="json"))
-        for each in held.stimuli
-        if each.ids and not board.known(each)
-    }
-    new |= {f"{REFERENCES}/{digest}/{name}": part[name] for digest, part in others.items() for name in part}
-    for stale in path.glob("trials/*.parquet"):
+    for stale in path.glob(f"{form.TRIALS}/*.parquet"):
         stale.unlink()
-    for place, content in (*((path / name, files[name]) for name in files), *((to / name, new[name]) for name in new)):
-        write_whole(place, content)
+    known = BoardFolder(to).sets(held.stimuli)
+    for each in held.stimuli:
+        if each.ids and each.digest not in known:
+            write_whole(to / SETS / f"{each.digest}.json", form.plain_json(each.model_dump(mode="json")))
+    for place, part in {path: files, **{to / REFERENCES / digest: others[digest] for digest in others}}.items():
+        for name, content in part.items():
+            write_whole(place / name, content)
     return path
 
 
@@ -195,3 +198,86 @@ def verdict_of_scores(db: str, who: ExportedObserver) -> str:
     found = verdict(Selection(db), who.name)
     sentences = tuple(each for each in found.sentences if each.about not in OF_MACHINE)
     return replace(found, sentences=sentences).to("markdown")
+
+
+def sampled_trials(digest: str, chunks: Iterable[ExportedChunk]) -> dict[str, list[int]]:
+    """Return observation -> positions that are answered again. A submission's digest decides them, not its owner."""
+    order = attrgetter("observation", "index")
+    trials = [(each.observation, each.index * CHUNK + i) for each in sorted(chunks, key=order) for i in range(each.n)]
+    count, chosen = min(form.SAMPLE, len(trials)), defaultdict[str, list[int]](list)
+    for i in sorted(np.random.default_rng(int(digest[:16], 16)).choice(len(trials), count, replace=False).tolist()):
+        chosen[trials[i][0]].append(trials[i][1])
+    return chosen
+
+
+def attest(path: Path, by: str) -> form.Attestation:
+    """Answer a seeded sample of a submission's trials again from its weights, and write what `by` attests beside it."""
+    path = Path(path).resolve()
+    stated, digest, same = form.read_submission(path), digest_file(path / form.RUN), list[bool]()
+    if not form.OWNER.fullmatch(by) or by.lower() == stated.owner.lower():
+        raise UsageError(f"--by is '{by}': expected a name of letters, digits, '.' and '-', and not the owner's.")
+    (who,) = stated.observers
+    if who.kind != "network" or not stated.observations:
+        raise BenchError(f"{path.name[:12]} has no trials of a network to answer again.")
+    document, keys = BoardFolder(path.parents[2]).document(path, stated), {row.key for row in stated.observations}
+    wanted = sampled_trials(digest, (chunk for chunk in document.chunks if chunk.observation in keys))
+    with scored_again(path, document) as (db, _):
+        for origin in provenance(Selection(db), who.name):
+            request = RunRequest(**{**origin.rerun.arguments, "models": who.name, "device": "auto"})
+            plan = prepare(request, replace(read_settings(), db=db))
+            if any(card.sha256 != who.card.get("sha256") for card in plan.cards):
+                raise BenchError(
+                    f"'{who.name}' has other weights than {path.parent.name}: `bench register` takes these."
+                )
+            own = [row for row in stated.observations if row.key in origin.keys and row.key in wanted]
+            same += _answered(plan, [(row, wanted.pop(row.key)) for row in own])
+    low, high = wilson(sum(same), len(same))
+    found = form.Attestation(
+        submission=digest,
+        by=by,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment_record(devices_and_policy(RunRequest())[0][0], 1),
+        n=len(same),
+        agreeing=sum(same),
+        low=low,
+        high=high,
+    )
+    target = path / form.ATTESTATIONS / f"{by}.json"
+    write_whole(target, form.plain_json(found.model_dump(mode="json")))
+    if find_spec("sigstore") is not None:
+        words = ["sign", "--overwrite", "--bundle", f"{target}{form.SIGNED}", str(target)]
+        if subprocess.run([sys.executable, "-m", "sigstore", *words], check=False).returncode:  # noqa: S603 - the extra `sign`
+            raise BenchError(f"{target} is written and not signed: sigstore failed.")
+    return found
+
+
+def _answered(plan: RunPlan, wanted: Iterable[tuple[ExportedObservation, list[int]]]) -> list[bool]:
+    """Return whether the planned network gives its stored answer at each position of the observations."""
+    from benchmark.engine.device_choice import Tuning, cores
+    from benchmark.engine.devices import TunedModel
+    from benchmark.engine.inference import InferenceLoop, LoadedObserver
+    from benchmark.engine.stored_answers import agreement_at
+    from registry.loading import load_network
+
+    devices, policy = devices_and_policy(plan.request)
+    network = load_network(plan.cards[0], plan.settings.place, device=devices[0])
+    feed = TunedModel(model=network, tuning=Tuning(1, cores()), run=network.forward)
+    loaded = LoadedObserver(name=network.card.name, observer=feed)
+    loop = InferenceLoop(
+        seed=policy.seed, device=devices[0], reporter=Silent(), cache=plan.settings.decoded, decoders=cores()
+    )
+    blocks = {
+        (block.role, block.condition, block.stimuli.digest, task.space): (task, block)
+        for task in plan.tasks
+        for block in task.plan.blocks
+    }
+    found = []
+    with open_store(plan.settings.db, write=False) as store:
+        for row, positions in wanted:
+            shown = (row.role, row.condition, row.stimuli, row.space)
+            if shown not in blocks:
+                raise BenchError(f"{row.suite} does not show '{row.role} {row.condition}' ({row.stimuli[:12]}) here.")
+            task, block = blocks[shown]
+            asked = row.key, block, np.array(positions)
+            found += agreement_at(store, loop, task, loaded, asked, policy.precision)[:, 0].tolist()
+    return found

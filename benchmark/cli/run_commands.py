@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import click
 
 from benchmark import api
-from benchmark.api import attestations
+from benchmark.api import submissions
 from benchmark.api.options import Option
 from benchmark.api.sweeps import run_name
 from benchmark.cli.derive import command
@@ -24,6 +24,7 @@ from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import diff_markdown
+from benchmark.leaderboard.submission_files import ATTESTATIONS, SURE
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
 from registry.user_errors import some_of
@@ -259,10 +260,10 @@ def reproduce(
     **asked: Any,
 ) -> int:
     if submission is not None:
-        found = attestations.attest(submission, by or "")
+        found = submissions.attest(submission, by or "")
         shares = f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]"
-        echo_line(f"{shares}: {submission / 'attestations' / found.by}.json")
-        return 0 if found.low >= attestations.SURE else 1
+        echo_line(f"{shares}: {submission / ATTESTATIONS / found.by}.json")
+        return 0 if found.low >= SURE else 1
     if observer is None or suite is None:
         raise UsageError("`bench reproduce OBSERVER SUITE`, or --submission FOLDER.")
     asked |= {"observer": observer, "suite": suite}

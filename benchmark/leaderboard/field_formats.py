@@ -26,7 +26,7 @@ FORMS = ("every-eval-ever", "eval-results", "model-index")
 CHOICES = 100  # a sample lists the answers to choose from if there are at most so many
 UNBOUNDED = {-inf: "-Infinity", inf: "Infinity"}
 CARD = ("arch", "sha256", "weights", "training")  # fields of a card that an aggregate states
-_FACT = re.compile(r"\{(\w+)\}")
+_FACT, _NAMED = re.compile(r"\{(\w+)\}"), re.compile(r"\{(\w+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,6 @@ class SuiteScores:
         least, most = metric.span or metric.bounds or (-inf, inf)
         note = self.sets.get(row.stimuli)
         images = printable(note.name if note else self.suite.name)
-        ends = "" if row.low is None else f"[{row.low:.6g}, {row.high:.6g}], {100 * row.level:g} %, {row.method}"
         facts = {
             **row._asdict(),
             **_named(row),
@@ -57,8 +56,8 @@ class SuiteScores:
             "least": UNBOUNDED.get(least, least),
             "most": UNBOUNDED.get(most, most),
             "interval": None if row.low is None else filled("interval", row._asdict()),
-            "ends": ends,
-            "set": f"{note.name}, {note.n} images, digest {note.digest}" if note else "",
+            "percent": 100 * row.level,
+            "note": note,
             "remarks": "; ".join(row.flags),
             "day": row.created[:10],
         }
@@ -68,7 +67,7 @@ class SuiteScores:
 
 
 def filled(form: str, facts: Mapping[str, Any]) -> Any:
-    """Return a form of `field_formats.yaml` with these facts; fields whose fact is None are left out."""
+    """Return a form of `field_formats.yaml` with these facts; fields are left out where a fact is None."""
     return _filled(package_data("benchmark.leaderboard", "field_formats")[form], facts)
 
 
@@ -79,6 +78,8 @@ def _filled(form: Any, facts: Mapping[str, Any]) -> Any:
     if isinstance(form, tuple):
         return [_filled(part, facts) for part in form]
     if isinstance(form, str):
+        if any(facts[name] is None for name in _NAMED.findall(form)):
+            return None
         whole = _FACT.fullmatch(form)
         return facts[whole[1]] if whole else form.format_map(facts)
     return form
@@ -91,13 +92,11 @@ def headlines(held: Sequence[SuiteScores], form: str) -> str:
     for part in held:
         for row in (row for row in part.rows if row.metric == part.suite.headline.name and not row.condition):
             results[printable(part.observer.name)].append(part.filled(form, row))
-    if form == "eval-results":
-        return _yaml([row for rows in results.values() for row in rows])
-    return f"---\n{_yaml({form: [{'name': name, 'results': own} for name, own in results.items()]})}---\n"
-
-
-def _yaml(data: Any) -> str:
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000))
+    alone = form == "eval-results"
+    models = {form: [{"name": name, "results": own} for name, own in results.items()]}
+    data = [row for rows in results.values() for row in rows] if alone else models
+    text = str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000))
+    return text if alone else f"---\n{text}---\n"
 
 
 def plain_name(text: str) -> str:
@@ -158,12 +157,7 @@ def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, Any]
 def badge_svg(part: SuiteScores, row: ScoreRow) -> str:
     """Return a badge: suite and metric on the left, value and interval on the right; the rest under the pointer."""
     texts = printable(part.filled("badge", row)), format_interval(row.value, row.low, row.high)
+    about = printable(f"{part.observer.name}, {' '.join(texts)}; {part.filled('notes', row)}")
     left, right = (round(6.3 * len(text)) + 12 for text in texts)
-    about = escape(printable(f"{part.observer.name}, {' '.join(texts)}; {part.filled('notes', row)}"))
-    drawn = "".join(
-        f'<rect x="{x}" width="{width}" height="20" fill="{fill}"/>'
-        f'<text x="{x + width / 2}" y="14" fill="#fff" text-anchor="middle">{escape(text)}</text>'
-        for x, width, fill, text in zip((0, left), (left, right), ("#444", "#1f5f8b"), texts, strict=True)
-    )
-    size = f'width="{left + right}" height="20" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>{about}</title>{drawn}</svg>\n'
+    sizes = {"left": left, "right": right, "whole": left + right, "middle": left / 2, "other": left + right / 2}
+    return str(filled("svg", sizes | dict(zip(("label", "value", "about"), map(escape, (*texts, about)), strict=True))))

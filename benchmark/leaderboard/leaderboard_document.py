@@ -1,6 +1,8 @@
 """A whole leaderboard as one document: every score with its conditions, its provenance and its trials (version 1 has no
 trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the types below."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,10 +12,11 @@ from zipfile import ZipFile
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError
 
-from benchmark.contracts import CHUNK
+from benchmark.contracts import CHUNK, Stimuli
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.failures import ScoresError
+from benchmark.store import StimuliRecord
 from registry.documents import parse_json, read_json
 from registry.user_errors import foreign
 
@@ -54,6 +57,12 @@ class ExportedStimuli(StrictModel):
     origin: str = ""
     ids: tuple[str, ...] = ()
     labels: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def of(cls, shown: Stimuli | StimuliRecord) -> ExportedStimuli:
+        """Return a set with the names and labels of its images."""
+        plain = {name: getattr(shown, name) for name in ("digest", "name", "space", "whole", "origin", "ids")}
+        return cls(**plain, n=len(shown.ids), labels={name: tuple(own.tolist()) for name, own in shown.labels.items()})
 
 
 class ExportedRun(StrictModel):
@@ -169,8 +178,13 @@ BUNDLED = "leaderboard.json"  # the document's name in a bundle
 def read_leaderboard_document(path: Path) -> Document:
     """Return the document in a file. Raises ScoresError if it is not one, is too large, or is inconsistent."""
     what = "leaderboard document"
-    if path.suffix.lower() == ".zip":
-        plain = parse_json(_bundled(path, what), path, what, ScoresError)
+    if path.suffix.lower() == ".zip":  # nothing else of a bundle is read
+        expected = f"A bundle of `bench export --bundle` has a {BUNDLED}."
+        with foreign(what, path, ScoresError, expected), ZipFile(path) as bundle, bundle.open(BUNDLED) as file:
+            content = file.read(LARGEST + 1)  # the size in its header may be a lie
+        if len(content) > LARGEST:
+            raise ScoresError(f"{path}: its {BUNDLED} is larger than {LARGEST // 2**20} MiB: not read.")
+        plain = parse_json(content, path, what, ScoresError)
     else:
         plain = read_json(path, what, ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None
@@ -203,16 +217,6 @@ def checked_part(kind: type[Part], path: Path, plain: Any, expected: str = "") -
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"{place[:200]}: {first['msg']} ({error.error_count()} faults in all)") from error
-
-
-def _bundled(path: Path, what: str) -> bytes:
-    """Return the document of a bundle; nothing else of it is read."""
-    with foreign(what, path, ScoresError, f"A bundle of `bench export --bundle` has a {BUNDLED}."):
-        with ZipFile(path) as bundle, bundle.open(BUNDLED) as file:
-            content = file.read(LARGEST + 1)  # the size in its header may be a lie
-        if len(content) > LARGEST:
-            raise ScoresError(f"{path}: its {BUNDLED} is larger than {LARGEST // 2**20} MiB: not read.")
-        return content
 
 
 def _faults(document: Document) -> Iterator[str]:

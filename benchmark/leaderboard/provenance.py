@@ -117,11 +117,10 @@ def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Stat
 
 def _card_of(observer: ObserverRow) -> Facts:
     theirs = (observer.card.get("exported") or {}).get("card") or {}
-    try:
+    with suppress(ValidationError):
         known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}
         return ModelCard.model_validate(known).model_dump(mode="json")
-    except ValidationError:
-        return observer.card
+    return observer.card
 
 
 def _registration(observer: ObserverRow) -> str:

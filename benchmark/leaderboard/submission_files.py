@@ -9,7 +9,6 @@ import json
 import re
 import stat
 from base64 import b64decode, b64encode
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
@@ -30,21 +29,28 @@ from benchmark.leaderboard.leaderboard_document import (
     ExportedObservation,
     ExportedObserver,
     ExportedStimuli,
+    StrictModel,
+    Whole,
     checked_part,
 )
+from benchmark.stats.intervals import wilson
 from benchmark.store.codec import decode, encode
 from registry.documents import read_bytes, read_json
 from registry.files import digest_file
 from registry.user_errors import foreign
 
 CARD, RUN, SCORES, VERDICT, RETRACTED = "card.json", "run.json", "scores.json", "verdict.md", "retracted.json"
-TRIALS, ATTESTATIONS = "trials", "attestations"
+TRIALS, ATTESTATIONS, SIGNED = "trials", "attestations", ".sigstore.json"
+#: Names in a path of the board; "__" parts the owner from the network.
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,38}")
+NETWORK = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
+#: Trials that somebody else answers again; the lower end of their agreement from which a submission is re-run.
+SAMPLE, SURE = 64, 0.9
 #: Bytes of a submission, files in it, bytes of one Parquet file in memory.
 LARGEST, MOST_FILES, INFLATED = 5 * 2**20, 200, 64 * 2**20
 #: What a submission may hold; everything but what came later (retraction, attestations) is under its seals.
 _SEALED = re.compile(rf"({CARD}|{SCORES}|{VERDICT}|{TRIALS}/[0-9a-f]{{64}}\.parquet)")
 _ALLOWED = re.compile(rf"{_SEALED.pattern}|{RUN}|{RETRACTED}|{ATTESTATIONS}/[A-Za-z0-9._-]{{1,120}}\.json")
-_BATCH = 4096  # rows of a Parquet file that are read at once
 _OBSERVATION, _IMAGE = "observation", "image"
 
 
@@ -58,6 +64,22 @@ class Submission(Document):
     owner: str
     references: tuple[Digest, ...] = ()
     seals: dict[str, Digest] = Field(default_factory=dict)
+
+
+class Attestation(StrictModel):
+    """Who answered a sample of a submission's trials again, when and with what. submission: SHA-256 of its `run.json`,
+    which decides the sample; agreeing: of its n trials; low, high: 95 % Wilson interval of their share."""
+
+    form: Literal["gestaltbench-attestation"] = "gestaltbench-attestation"
+    version: Literal[1] = 1
+    submission: Digest
+    by: str = Field(pattern=f"^{OWNER.pattern}$")
+    when: str
+    environment: dict[str, Any]
+    n: Whole = Field(ge=1)
+    agreeing: Whole = Field(ge=0)
+    low: float
+    high: float
 
 
 def plain_json(value: Any) -> bytes:
@@ -90,24 +112,23 @@ def files_of(
     files = {CARD: plain_json(run.pop("observers")[0]), SCORES: plain_json(run.pop("scores"))}
     files |= {VERDICT: verdict.encode()} if verdict else {}
     for stimuli in shown:
-        if rows := [row for row in own if row.stimuli == stimuli.digest]:
+        if rows := {row.key: row for row in own if row.stimuli == stimuli.digest}:
             files[f"{TRIALS}/{stimuli.digest}.parquet"] = _trials_file(document, rows, stimuli.ids)
     seals = {path: sha256(content).hexdigest() for path, content in sorted(files.items())}
     return {**files, RUN: plain_json(run | {"seals": seals})}
 
 
-def _trials_file(document: Document, rows: Sequence[ExportedObservation], ids: Sequence[str]) -> bytes:
+def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], ids: Sequence[str]) -> bytes:
     """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
     pa, pq = _arrow()
-    tables, file, chunks = [], io.BytesIO(), defaultdict[str, list[ExportedChunk]](list)
-    for chunk in sorted(document.chunks, key=attrgetter("index")):
-        chunks[chunk.observation].append(chunk)
-    for row in rows:
-        for chunk in chunks[row.key]:
+    tables, file = [], io.BytesIO()
+    for chunk in sorted(document.chunks, key=attrgetter("observation", "index")):
+        if row := rows.get(chunk.observation):
             start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
             named: dict[str, Any] = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: ids[start : start + chunk.n]}
-            for name, values in columns.items():
-                named[f"{row.suite}: {name}"] = list(values) if values.ndim > 1 else values
+            named |= {
+                f"{row.suite}: {name}": [*values] if values.ndim > 1 else values for name, values in columns.items()
+            }
             tables.append(pa.table(named))
     table = pa.concat_tables(tables, promote_options="default")
     # The same bytes for the same trials and version of pyarrow.
@@ -127,41 +148,39 @@ def _arrow() -> tuple[Any, Any]:
 def read_trials(
     folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]
 ) -> Iterator[tuple[ExportedObservation, dict[str, Array]]]:
-    """Yield the observations of a submission with their columns [n]. sets: digest -> the set with its images' names.
-    Raises ScoresError."""
+    """Yield the observations of a submission with their columns [n]. sets: by digest. Raises ScoresError."""
     for digest in (digest for digest in sets if f"{TRIALS}/{digest}.parquet" in stated.seals):
         own = {row.key: row for row in stated.observations if row.stimuli == digest}
-        yield from _read_table(folder / TRIALS / f"{digest}.parquet", own, sets[digest].ids)
+        path, ids = folder / TRIALS / f"{digest}.parquet", sets[digest].ids
+        with foreign("Parquet file", path, ScoresError, "Expected a file that `bench submit` wrote."):
+            columns = _columns(read_bytes(path, "Parquet file", ScoresError, most=LARGEST), len(own) * len(ids))
+            owners, images = (_plain_column(columns.pop(name), name) for name in (_OBSERVATION, _IMAGE))
+            starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
+            for start, end in zip(starts, [*starts[1:], len(owners)], strict=True):
+                row = own.get(str(owners[start]))
+                if row is None or images[start:end].tolist() != [*ids[: end - start]]:
+                    said = f"trials of observation {owners[start][:12]}"
+                    raise ValueError(f"{said} are not stated, or not of the set's images in their order")
+                prefix = f"{row.suite}: "
+                held = {name.removeprefix(prefix): columns[name] for name in columns if name.startswith(prefix)}
+                parts = ((name, column.slice(start, end - start)) for name, column in held.items())
+                yield row, {name: _plain_column(part, name) for name, part in parts if part.null_count < len(part)}
 
 
-def _read_table(
-    path: Path, observations: Mapping[str, ExportedObservation], ids: Sequence[str]
-) -> Iterator[tuple[ExportedObservation, dict[str, Array]]]:
-    """Yield each observation in a file of trials. The file may be hostile: rows and bytes in memory are limited."""
+def _columns(content: bytes, most: int) -> dict[str, Any]:
+    """Return the columns of a Parquet file with at most `most` rows. The file may be hostile."""
     pa, pq = _arrow()
-    content, (batches, size, n) = read_bytes(path, "Parquet file", ScoresError, most=LARGEST), ([], 0, 0)
-    with foreign("Parquet file", path, ScoresError, "Expected a file that `bench submit` wrote."):
-        schema = pq.read_schema(pa.BufferReader(content))
-        # Text stays in its dictionary: a million rows of one long text are small.
-        texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-        for batch in file.iter_batches(_BATCH, use_threads=False):
-            size, n = size + batch.nbytes, n + len(batch)
-            if size > INFLATED or n > len(observations) * len(ids):
-                raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
-            batches.append(batch)
-        columns = dict(zip(schema.names, pa.Table.from_batches(batches).combine_chunks().columns, strict=True))
-        owners, images = (_plain_column(columns.pop(name), name) for name in (_OBSERVATION, _IMAGE))
-        starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
-        for start, end in zip(starts, [*starts[1:], n], strict=True):
-            row = observations.get(str(owners[start]))
-            if row is None or images[start:end].tolist() != [*ids[: end - start]]:
-                said = f"trials of observation {owners[start][:12]}"
-                raise ValueError(f"{said} are not stated, or not of the set's images in their order")
-            prefix = f"{row.suite}: "
-            of_suite = {name: column for name, column in columns.items() if name.startswith(prefix)}
-            own = {name.removeprefix(prefix): held.slice(start, end - start) for name, held in of_suite.items()}
-            yield row, {name: _plain_column(held, name) for name, held in own.items() if held.null_count < len(held)}
+    schema = pq.read_schema(pa.BufferReader(content))
+    # Texts stay codes and a vocabulary: a million equal names are small.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    sizes = [group.total_byte_size for group in groups]
+    sizes += [8 * group.column(i).num_values for group in groups for i in range(group.num_columns)]
+    if file.metadata.num_rows > most or sum(sizes) > INFLATED:
+        raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
+    table = file.read(use_threads=False).combine_chunks()
+    return dict(zip(schema.names, table.columns, strict=True))
 
 
 def _plain_column(column: Any, name: str) -> Array:
@@ -181,35 +200,50 @@ def _plain_column(column: Any, name: str) -> Array:
     return values if flat is column else values.reshape(len(column), -1)
 
 
-def checked_files(folder: Path) -> set[str]:
-    """Return the relative paths of a submission's files. Raises ScoresError for a link, a name that a submission does
-    not have, or too much of it."""
-    found: dict[str, int] = {}
+def read_submission(folder: Path) -> Submission:
+    """Return what a submission states. Raises ScoresError for a broken seal, a link, another file, or too much."""
+    if not (folder / RUN).is_file():
+        raise ScoresError(f"{folder} is no submission: it has no {RUN}.")
+    sizes: dict[str, int] = {}
     linked = any(place.is_symlink() for place in (folder, *folder.parents[:2]))
     for path in sorted(folder.rglob("*")):
         name, what = path.relative_to(folder).as_posix(), path.lstat()
         if stat.S_ISREG(what.st_mode) and _ALLOWED.fullmatch(name) and not linked:
-            found[name] = what.st_size
+            sizes[name] = what.st_size
         elif linked or not stat.S_ISDIR(what.st_mode) or name not in (TRIALS, ATTESTATIONS):
             raise ScoresError(f"{printable(name)[:200]} is a link, below one, or no file of a submission.")
-        if len(found) > MOST_FILES or sum(found.values()) > LARGEST:
-            raise ScoresError(f"more than {MOST_FILES} files or {LARGEST // 2**20} MiB in one submission.")
-    return {*found}
-
-
-def read_submission(folder: Path) -> Submission:
-    """Return what a submission states; its seals fit. Raises ScoresError."""
-    files = checked_files(folder)
+    if len(sizes) > MOST_FILES or sum(sizes.values()) > LARGEST:
+        raise ScoresError(f"more than {MOST_FILES} files or {LARGEST // 2**20} MiB in one submission.")
     read = partial(read_json, what="submission", error=ScoresError, most=LARGEST)
     with foreign("submission", folder, ScoresError):
         plain = {**read(folder / RUN), "observers": [read(folder / CARD)], "scores": read(folder / SCORES)}
     stated = checked_part(Submission, folder, plain)
-    for name in sorted(stated.seals.keys() | {name for name in files if _SEALED.fullmatch(name)}):
-        if name not in files:
-            raise ScoresError(f"{printable(name)[:200]} is sealed and missing.")
-        if digest_file(folder / name) != stated.seals.get(name):
-            raise ScoresError(f"{name} is not the file that was sealed: it was altered after `bench submit`.")
+    for name in sorted(stated.seals.keys() | {name for name in sizes if _SEALED.fullmatch(name)}):
+        if name not in sizes or digest_file(folder / name) != stated.seals.get(name):
+            raise ScoresError(f"{printable(name)[:200]} is not the file that was sealed: altered after `bench submit`.")
     return stated
+
+
+def read_attestations(folder: Path, stated: Submission) -> list[Attestation]:
+    """Return the attestations of a submission's present state. Raises ScoresError for one that does not fit it."""
+    digest, total, found = digest_file(folder / RUN), min(SAMPLE, sum(row.n for row in stated.observations)), []
+    read = partial(read_json, what="attestation", error=ScoresError)
+    for file in sorted({*(folder / ATTESTATIONS).glob("*.json")} - {*(folder / ATTESTATIONS).glob(f"*{SIGNED}")}):
+        each = checked_part(Attestation, file, read(file))
+        if each.submission != digest:
+            continue  # of an earlier state: it says nothing of this one
+        fits = each.n == total and (each.low, each.high) == wilson(each.agreeing, total)
+        if not fits or file.stem != each.by or each.by.lower() == stated.owner.lower():
+            said = f"expected the numbers of a sample of {total} trials, by somebody else than the owner"
+            raise ScoresError(f"{file.name}: {said}, under their name.")
+        if (bundle := file.with_name(file.name + SIGNED)).exists():
+            # whose signature it is, `sigstore verify` says
+            with foreign("signature", bundle, ScoresError, "Expected a bundle of sigstore."):
+                signed = b64decode(read(bundle)["messageSignature"]["messageDigest"]["digest"])
+            if signed.hex() != digest_file(file):
+                raise ScoresError(f"{bundle.name}: signs other bytes.")
+        found.append(each)
+    return found
 
 
 def read_chunks(folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]) -> Iterator[ExportedChunk]:

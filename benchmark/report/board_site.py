@@ -2,58 +2,56 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-from benchmark.api.attestations import SURE, read_attestations
 from benchmark.api.document_trials import score_documented, scored_together, with_trials, write_trials
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboard_import import foreign_card, import_document
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
 from benchmark.failures import BenchError
-from benchmark.leaderboard.submission_files import RETRACTED, read_submission
+from benchmark.leaderboard.submission_files import RETRACTED, SURE, read_attestations, read_submission
 from benchmark.report.site import build
 from benchmark.report.writing import Site
 from benchmark.store import Observation, Store, open_store
 from benchmark.variables import read_settings
 from registry.documents import read_json
 
-BUILD, ANSWERS = "bench board build", ("scores", "observations")
+BUILD = "bench board build"
 
 
 def read_entries(board: BoardFolder) -> list[dict[str, Any]]:
-    """Return the rows of the page of submissions, in the order of their runs. "stated" is under its name on the site,
-    "tier" is "reported", "rescored" or "re-run". Raises ScoresError for a submission that cannot be read."""
-    entries, seen, read = [], Counter[str](), []
-    for path in board.submissions():
-        stated = read_submission(path)
-        read.append((max((run.ended or run.started for run in stated.runs), default=""), path, stated))
-    tries = Counter(stated.owner for *_, stated in read)
-    for moment, path, stated in sorted(read, key=itemgetter(0, 1)):
-        seen[stated.owner] += 1
+    """Return the rows of the page of submissions, in the order of their runs. Raises ScoresError."""
+    read = [(path, read_submission(path)) for path in board.submissions()]
+    moments = {path: max((run.ended or run.started for run in stated.runs), default="") for path, stated in read}
+    read.sort(key=lambda each: (moments[each[0]], each[0]))
+    entries, owners = list[dict[str, Any]](), [stated.owner for _, stated in read]
+    for i, (path, stated) in enumerate(read, 1):
         place, who = path.relative_to(board.folder).as_posix(), stated.observers[0]
         sure = bool(stated.observations) and any(each.low >= SURE for each in read_attestations(path, stated))
         note = read_json(path / RETRACTED, "retraction", BenchError) if (path / RETRACTED).exists() else {}
-        row: dict[str, Any] = {"place": place, "title": who.name, "owner": stated.owner, "moment": moment}
-        row |= {
-            "nth": seen[stated.owner],
-            "tries": tries[stated.owner],
+        row: dict[str, Any] = {
+            "place": place,
+            "title": who.name,
+            "owner": stated.owner,
+            "moment": moments[path],
+            "nth": owners[:i].count(stated.owner),
+            "tries": owners.count(stated.owner),
             "again": f"bench reproduce --submission {place}",
+            "tier": "reported" if not stated.observations else "re-run" if sure else "rescored",
+            "retracted": str(note.get("reason", ""))[:300] if isinstance(note, dict) else "",
         }
-        row["tier"] = "reported" if not stated.observations else "re-run" if sure else "rescored"
-        row["retracted"] = str(note.get("reason", ""))[:300] if isinstance(note, dict) else ""
         told = "{tier}; try {nth} of {tries} by {owner}; again: {again}; ".format_map(row)
-        named = {"observer": f"{who.name} ({stated.owner}, {path.name[:8]})"}
         card = {**who.card, "description": (told + str(who.card.get("description", ""))[:500]).removesuffix("; ")}
-        answers = {name: tuple(each.model_copy(update=named) for each in getattr(stated, name)) for name in ANSWERS}
-        renamed = who.model_copy(update={"name": named["observer"], "card": card})
-        entries.append(row | {"stated": stated.model_copy(update={**answers, "observers": (renamed,)})})
+        named = {"observer": f"{who.name} ({stated.owner}, {path.name[:8]})"}
+        changed: dict[str, Any] = {"observers": (who.model_copy(update={"name": named["observer"], "card": card}),)}
+        for part in ("scores", "observations"):
+            changed[part] = tuple(each.model_copy(update=named) for each in getattr(stated, part))
+        entries.append(row | {"stated": stated.model_copy(update=changed)})
     return entries
 
 

@@ -21,14 +21,9 @@ def croissant(stimuli: Stimuli, entry: Entry | None) -> dict[str, str]:
     table.writerows([names, *zip(stimuli.ids, stimuli.items, *labels, strict=True)])
     plain = deepcopy(dict(package_table("croissant.yaml")))
     plain["distribution"][0]["sha256"] = sha256(text.getvalue().encode()).hexdigest()
+    field = plain.pop("field")
     plain["recordSet"][0]["field"] = [
-        {
-            "@type": "cr:Field",
-            "@id": f"images/{name}",
-            "name": name,
-            "dataType": "sc:Text",
-            "source": {"fileObject": {"@id": "labels.csv"}, "extract": {"column": name}},
-        }
+        field | {"@id": f"images/{name}", "name": name, "source": field["source"] | {"extract": {"column": name}}}
         for name in names
     ]
     world = plain.pop("world")

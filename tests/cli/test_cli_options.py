@@ -9,7 +9,7 @@ import click
 import pytest
 
 from benchmark import api
-from benchmark.api import attestations
+from benchmark.api import submissions
 from benchmark.cli import COMMANDS, cli, derive, pages, suites, tables
 from benchmark.cli import data as sets
 from benchmark.cli.derive import _NEEDS, Command
@@ -68,7 +68,7 @@ TOLD = {
 #: What commands call that is no verb of `api`.
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
-    (map_gallery, "gallery"), (suites, "write_package"), (attestations, "attest"), (bundles, "bundle"),
+    (map_gallery, "gallery"), (suites, "write_package"), (submissions, "attest"), (bundles, "bundle"),
     *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check", "_check_device")),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}

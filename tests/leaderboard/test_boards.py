@@ -17,7 +17,8 @@ import yaml
 from benchmark import api
 from benchmark.api.board_checks import check_board
 from benchmark.api.leaderboard_import import import_document
-from benchmark.api.submissions import submit, write_board
+from benchmark.api.submissions import attest, submit, write_board
+from benchmark.failures import BenchError
 from benchmark.leaderboard.leaderboard_document import checked_document
 from benchmark.leaderboard.submission_files import plain_json
 from benchmark.report.board_site import build_board
@@ -60,26 +61,37 @@ def git(folder, *words):
     return subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture(scope="module")
-def shared(folder):
-    """(leaderboard of 6 networks, board of 4 of them by as many owners as a git repository)."""
+def founded(folder, numbers):
+    """(leaderboard of networks, board of those with these numbers by four owners, in a bare git repository)."""
+    folder.mkdir()
     api.run(db=str(folder / "ideal.db"), models="ideal-noisy", suites="cue-conflict", limit=24, batch=8)
     document = api.document(api.Selection(folder / "ideal.db")).model_dump(mode="json")
     db, board = folder / "nets.db", folder / "board"
     with open_store(str(db)) as store:
-        import_document(store, Path("nets"), networks(document, 6), "made", "made")
-    for i, owner in enumerate(OWNERS):
-        submit(api.Selection(db), f"net-{i}", to=board, owner=owner)
+        import_document(store, Path("nets"), networks(document, max(6, max(numbers) + 1)), "made", "made")
+    for i in numbers:
+        submit(api.Selection(db), f"net-{i}", to=board, owner=OWNERS[i % 4])
     git(folder, "init", "-q", "-b", "main", "board")
     git(board, "add", "-A")
-    git(board, "commit", "-qm", "four")
+    git(board, "commit", "-qm", "begun")
+    git(folder, "clone", "-q", "--bare", "board", "bare.git")
     return db, board
+
+
+@pytest.fixture(scope="module")
+def shared(folder):
+    return founded(folder / "four", range(4))
+
+
+@pytest.fixture(scope="module")
+def twelve(folder):
+    return founded(folder / "twelve", [*range(4), *range(6, 14)])
 
 
 @pytest.fixture
 def board(shared, tmp_path):
     """A clone, to be changed."""
-    git(tmp_path, "clone", "-q", str(shared[1]), "clone")
+    git(tmp_path, "clone", "-q", str(shared[1].parent / "bare.git"), "clone")
     return tmp_path / "clone"
 
 
@@ -311,8 +323,8 @@ def retracted(name, owner):
 #: What is changed -> exit code, and a word of the report.
 HONEST = {
     "nothing": (lambda board, db: None, 0, "0 submissions"),
-    "a new network": (submitted("net-4", "anna"), 0, "of 5"),
-    "a new network of a new owner": (submitted("net-5", "eve"), 0, "of 5"),
+    "a new network": (submitted("net-4", "anna"), 0, "of {n}"),
+    "a new network of a new owner": (submitted("net-5", "eve"), 0, "of {n}"),
     "two at once": (lambda b, db: [submitted(f"net-{i}", "bo")(b, db) for i in (4, 5)], 0, "2 submissions"),
     "the same again": (submitted("net-3", "dee"), 0, "0 submissions"),
     "a retraction": (retracted("net-0", "anna"), 0, "1 submission"),
@@ -340,9 +352,18 @@ HONEST = {
 @pytest.mark.parametrize("kind", HONEST)
 def test_an_honest_change_is_none(kind, shared, board):
     change, code, word = HONEST[kind]
+    word = word.format(n=len([*board.glob("results/*/*")]) + 1)
     change(board, shared[0])
     report = check_board(board, base="HEAD")
-    assert (report.exit_code, word in " ".join(report.markdown().split())) == (code, True), report.findings
+    assert report.exit_code == code and word in report.markdown(), report.findings
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("kind", [*FORGED, *HONEST])
+def test_a_board_of_twelve_tells_every_change(kind, twelve, tmp_path):
+    git(tmp_path, "clone", "-q", str(twelve[1].parent / "bare.git"), "clone")
+    told = test_a_forgery_is_refused if kind in FORGED else test_an_honest_change_is_none
+    told(kind, twelve, tmp_path / "clone")
 
 
 def linked(board, db):
@@ -401,14 +422,13 @@ def test_a_hostile_submission_is_refused_and_does_nothing(kind, shared, board, b
 
 
 @pytest.mark.release
-def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_retractions(shared, tmp_path, monkeypatch):
-    git(tmp_path, "clone", "-q", "--bare", str(shared[1]), "bare.git")
+def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_retractions(twelve, tmp_path, monkeypatch):
     sites = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        git(tmp_path / name, "clone", "-q", str(tmp_path / "bare.git"), "board")
+        git(tmp_path / name, "clone", "-q", str(twelve[1].parent / "bare.git"), "board")
         board = tmp_path / name / "board"
-        submit(api.Selection(shared[0]), "net-0", to=board, owner="anna", retract="<script>alert(1)</script>")
+        submit(api.Selection(twelve[0]), "net-0", to=board, owner="anna", retract="<script>alert(1)</script>")
         edit(place(board, 5), "card.json", lambda card: card["card"].update(paper="javascript:alert(1)", arch="<b>x"))
         monkeypatch.setenv("BENCH_HOME", str(tmp_path / name / "home"))
         sites.append(build_board(board, out=tmp_path / name / "site"))
@@ -416,7 +436,7 @@ def test_pages_from_a_bare_repository_have_the_same_bytes_and_show_tries_and_ret
     assert files[0] == files[1] and len(files[0]) > 12
     pages = b"".join(files[0].values()).decode(errors="replace")
     listed = files[0][Path("submissions.html")].decode()
-    assert listed.count("<tr><td>") == 4 and listed.count("1 of 1<td>") == 4 and listed.count("rescored<td>") == 3
+    assert listed.count("<tr><td>") == 12 and listed.count("3 of 3<td>") == 4 and listed.count("rescored<td") == 11
     assert "retracted: &lt;script&gt;" in listed and "<script>alert" not in pages and "<b>x" not in pages
     assert 'href="javascript' not in pages and "Unchecked" not in pages and "--db" not in pages
     again = f"bench reproduce --submission {place(board, 5).relative_to(board)}"
@@ -474,9 +494,11 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
         git(begun, "switch", "-q", "main")
     assert {key: code for key, (code, _) in ended.items() if code} == {("check", "Check"): 1}, ended
     assert "no place of a submission" in (tmp_path / "summary.md").read_text()
+    with pytest.raises(BenchError, match="and not the owner's"):
+        attest(next(begun.glob("results/*/*")), "Anna")
     branch = git(begun.parent / "origin.git", "show", "--stat", "--format=%an", "rerun-7")
     assert branch.startswith("bo") and "attestations/bo.json" in branch
-    assert "rescored<td>" in (tmp_path / "site" / "submissions.html").read_text()
+    assert "rescored<td" in (tmp_path / "site" / "submissions.html").read_text()
     git(begun, "merge", "-q", "rerun-7")
     assert check_board(begun).exit_code == 0
     assert (
@@ -484,13 +506,13 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
         or "of 64 answers are those stored" in ended["rerun", "Answer again"][1]
     )
     build_board(begun, out=tmp_path / "after")
-    assert "re-run<td>" in (tmp_path / "after" / "submissions.html").read_text()
+    assert "re-run<td" in (tmp_path / "after" / "submissions.html").read_text()
     (file,) = begun.glob("results/*/*/attestations/bo.json")
     whole = file.read_bytes()
     for change, wanted in (
-        (lambda a: a.update(agreeing=a["agreeing"] - 1), "not those of a sample"),
+        (lambda a: a.update(agreeing=a["agreeing"] - 1), "the numbers of a sample"),
         (lambda a: a.update(by="anna"), "somebody else"),
-        (lambda a: a.update(n=3), "not those of a sample"),
+        (lambda a: a.update(n=3), "the numbers of a sample"),
     ):
         plain = json.loads(whole)
         change(plain)

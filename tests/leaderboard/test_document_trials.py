@@ -82,6 +82,12 @@ def test_there_and_back_every_score_is_made_again_once_and_the_same(document, bo
     assert api.document(api.Selection("mine.db")).model_dump(mode="json") == after
 
 
+def test_scores_of_a_variant_come_in_with_their_trials(board):
+    api.run(db="lab.db", models="ideal-shape", suites="cue-conflict:ranks", limit=8, batch=8)
+    report = board(api.document(api.Selection("lab.db")).model_dump(mode="json"))
+    assert (report.scored, report.left_out, report.different) == (1, [], [])
+
+
 def test_a_score_that_its_trials_do_not_give_is_named_and_not_shown(document, board, bench):
     changed = copy.deepcopy(document)
     for row in changed["scores"]:
