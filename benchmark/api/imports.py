@@ -23,10 +23,12 @@ from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import find_entry, group_members, stimuli_folder
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import check_names, read_scores, shipped_scores
-from benchmark.stimuli.trial_tables import TableHints, stated_answers, stated_columns
+from benchmark.stimuli.text_tables import stated_pairs
+from benchmark.stimuli.trial_tables import OPTIONAL, REQUIRED, TableHints
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
 
@@ -116,8 +118,8 @@ def import_trials(
         experiment=experiment,
         observer=observer,
         source=known,
-        columns=stated_columns(columns),
-        answers=stated_answers(answers),
+        columns=stated_pairs(columns, "--columns", (*REQUIRED, *OPTIONAL), "file=imagename,answer=object_response"),
+        answers=stated_pairs(answers, "--answers", (*GEIRHOS16, NO_ANSWER), "plane=airplane,none=na"),
         keep_late=keep_late,
         known=known_ones,
     )

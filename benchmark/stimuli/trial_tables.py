@@ -33,7 +33,7 @@ from benchmark.stimuli.published_sources import (
     resolve_observer,
     sources_of,
 )
-from benchmark.stimuli.text_tables import read_frame, stated_pairs
+from benchmark.stimuli.text_tables import read_frame
 from registry.user_errors import foreign
 
 if TYPE_CHECKING:
@@ -143,26 +143,14 @@ class Read:
     others: Mapping[Path, str] = field(default_factory=dict)
 
 
-def stated_columns(text: str) -> dict[str, str]:
-    """Parse "answer=object_response, file=imagename" on the command line: THEIRS=OURS. Raises UsageError."""
-    example = "file=imagename,answer=object_response"
-    return stated_pairs(text, "--columns", (*REQUIRED, *OPTIONAL), example)
-
-
-def stated_answers(text: str) -> dict[str, str]:
-    """Parse "plane=airplane, none=na" on the command line: THEIRS=OURS. Raises UsageError."""
-    return stated_pairs(text, "--answers", (*GEIRHOS16, NO_ANSWER), "plane=airplane,none=na")
-
-
 def trial_paths(path: Path) -> list[Path]:
     """List the tables at `path`: the file, or every .csv, .tsv and .jsonl below it. Raises TrialsError if none."""
-    if path.is_file():
-        return [path]
-    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".csv", ".tsv", ".jsonl") and p.is_file())
-    if not paths:
-        what = "holds no .csv file" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
+    paths = [path] if path.is_file() else sorted(path.rglob("*"))
+    tables = [p for p in paths if p == path or (p.suffix.lower() in (".csv", ".tsv", ".jsonl") and p.is_file())]
+    if not tables:
+        what = "it holds no .csv file" if path.is_dir() else "it is not a regular file"
         raise TrialsError(f"{path}: {what}. Expected a CSV table of trials, or a folder with such tables.")
-    return paths
+    return tables
 
 
 def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
@@ -198,12 +186,12 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     if not files and unfit:
         raise next(iter(unfit.values()))
     # An observer of a source gives one answer to an image, over all sessions and files.
-    answered: dict[tuple[ObserverName, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
+    answered: dict[tuple[object, ...], tuple[str, Path]] = {}
     for file in files:
-        known = answered.setdefault((file.who, file.prompt, file.experiment), {})
+        asked = (file.who, file.prompt, file.experiment)
         columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
         for image, condition, answer in zip(*columns, strict=True):
-            first, place = known.setdefault((image, condition), (answer, file.path))
+            first, place = answered.setdefault((*asked, image, condition), (answer, file.path))
             if first != answer:
                 raise TrialsError(
                     f"{file.path}: {file.who} answered '{answer}' to '{image}' of {file.experiment}, but "
@@ -252,21 +240,19 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
 
     with foreign("table of trials", path, TrialsError, "Expected a CSV table, or a JSON list of records."):
         rows = read_frame(path)
-    if rows.empty:
-        raise TrialsError(f"{path}: an empty table.")
+    if len(rows) < 2:
+        raise TrialsError(f"{path}: an empty table, or a header and no trials.")
     header, rows = rows.iloc[0].str.lower().tolist(), rows.iloc[1:]
     added = hints.added(path, asked={*ASKED} <= {*header})
     rows.columns = pd.Index(_read_header(path, header, hints, added))
-    if added is None and "experiment" in rows and len(rows):  # of `bench ask`
+    if added is None and "experiment" in rows:  # of `bench ask`
         added = hints.added(path, rows["experiment"].iloc[0], asked=True)
-    if rows.empty:
-        raise TrialsError(f"{path}: a header and no trials.")
     if added is not None:
         rows = _counting(path, rows, added)
     rows = _filled(path, rows.copy(), hints.observer, added)
     words = {**(added.words if added else {}), **hints.answers}
     for name in ("category", "object_response"):
-        rows[name] = [words.get(word, word) for word in rows[name].str.lower()]
+        rows[name] = rows[name].str.lower().map(lambda word: words.get(word, word))
     allowed = added.answers if added else GEIRHOS16
     if added is not None and CHOICES in rows:
         ranked = [[words.get(x, x) for x in re.split(r"\s*[|;,]\s*", text)] for text in rows[CHOICES].str.lower()]
@@ -288,16 +274,16 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
 
 def _counting(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
     """Select the rows that count by the experiment's YAML, and name its people as people. Raises TrialsError."""
+    where = added.where("trials.left_out")
     for column, values in added.trials.left_out.items():
         if column.lower() not in rows:
-            raise TrialsError(f"{path}: no column '{column}'; {added.where('trials.left_out')} names it.")
+            raise TrialsError(f"{path}: no column '{column}'; {where} names it.")
         rows = rows[~rows[column.lower()].str.lower().isin([value.lower() for value in values])]
     if rows.empty:
-        raise TrialsError(f"{path}: no trial is left; {added.where('trials.left_out')}.")
+        raise TrialsError(f"{path}: no trial is left; {where}.")
     if "subj" in rows:
-        is_person = re.compile(added.trials.people).fullmatch
-        called = [f"{PEOPLE}{who.removeprefix(PEOPLE)}" if is_person(who) else who for who in rows["subj"]]
-        rows = rows.assign(subj=called)
+        person = rows["subj"].str.fullmatch(added.trials.people)
+        rows = rows.assign(subj=rows["subj"].where(~person, PEOPLE + rows["subj"].str.removeprefix(PEOPLE)))
     return rows
 
 
@@ -424,17 +410,15 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experime
     if "category" in rows:
         return rows
     # The other layout: its image names have no suffix but contain the category.
-    names = [
-        name if PurePath(name).suffix or "texture" not in cues_of(name) else f"{name}.png" for name in rows["imagename"]
-    ]
-    answers = [NO_ANSWER if answer.lower() in _NO_LABEL else answer for answer in rows["object_response"]]
-    categories = []
-    for i, name in zip(rows.index, names, strict=True):
-        labels = published_experiments()["contrast"].labels_of(name)
-        category = labels.get("category") or cues_of(name).get("shape", "")
+    names, categories = [], []
+    for i, name in rows["imagename"].items():
+        cues = cues_of(name)
+        category = published_experiments()["contrast"].labels_of(name).get("category") or cues.get("shape", "")
         if not category:
             raise TrialsError(f"{path}, row {i}: '{name}' names no category; use `--columns THEIRS=category`.")
+        names.append(name if PurePath(name).suffix or "texture" not in cues else f"{name}.png")
         categories.append(category)
+    answers = rows["object_response"].mask(rows["object_response"].str.lower().isin(_NO_LABEL), NO_ANSWER)
     return rows.assign(imagename=names, object_response=answers, category=categories)
 
 
@@ -466,16 +450,12 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: 
             f"{row['session']}) already in row {first}; expected one answer"
             + (f", or `repeats: first` (last, majority): {added.where('trials')}." if added else ".")
         )
-    names = ("imagename", "category", "object_response", "condition", "session", "trial")
-    columns: dict[str, Array] = {ours: np.array(rows[own].tolist()) for ours, own in zip(COLUMNS, names, strict=False)}
+    texts = {"stimulus": "imagename", "category": "category", "response": "object_response", "condition": "condition"}
+    more = (*CUES, *(["digest"] if {*ASKED} <= {*rows} else []), *([CHOICES] if added else []))
+    texts |= {name: name for name in ("session", "trial", *more)}
+    columns = {ours: np.array(rows[own].tolist()) for ours, own in texts.items() if own in rows}
     columns["rt"] = _numbers(path, rows, "rt", "seconds") / (1000 if added and added.trials.milliseconds else 1)
-    columns |= {cue: np.array(rows[cue].tolist()) for cue in CUES if cue in rows}
-    if {*ASKED} <= {*rows}:
-        columns["digest"] = np.array(rows["digest"].tolist())
-    if added is not None and CONFIDENCE in rows:
-        columns[CONFIDENCE] = _numbers(path, rows, CONFIDENCE, "a number")
-    if added is not None and CHOICES in rows:
-        columns[CHOICES] = np.array(rows[CHOICES].tolist())
-    if "decision_margin" in rows:
-        columns[MARGIN] = _numbers(path, rows, "decision_margin", "a number")
+    for ours, own in {MARGIN: "decision_margin", **({CONFIDENCE: CONFIDENCE} if added else {})}.items():
+        if own in rows:
+            columns[ours] = _numbers(path, rows, own, "a number")
     return columns

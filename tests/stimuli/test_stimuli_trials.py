@@ -8,7 +8,7 @@ from benchmark.failures import TrialsError
 from benchmark.stimuli import text_tables
 from benchmark.stimuli.published_sources import prompt_order
 from benchmark.stimuli.regenerate import trial_stimuli
-from benchmark.stimuli.trial_tables import COLUMNS, MARGIN, TableHints, read_tables, stated_answers, stated_columns
+from benchmark.stimuli.trial_tables import COLUMNS, MARGIN, OPTIONAL, REQUIRED, TableHints, read_tables
 
 
 def read_trials(path):
@@ -63,7 +63,7 @@ def test_any_order_case_separator_encoding_and_line_ends(kind, tmp_path):
     encoding, mark = SPELT[kind]
     text = PLAIN.replace(",", mark).replace("0.5", "0,5" if mark == ";" else "0.5")
     (tmp_path / "edge_net.csv").write_bytes(text.encode(encoding))
-    (file,) = read_tables(tmp_path, TableHints(answers=stated_answers("Chien=dog"))).files
+    (file,) = read_tables(tmp_path, TableHints(answers={"chien": "dog"})).files
     assert (file.kind, file.experiment, file.observer) == ("published", "edges", "René")
     assert (file.columns["session"].tolist(), file.columns["trial"].tolist()) == (["1", "1"], ["1", "2"])
     assert (file.columns["category"].tolist(), file.columns["response"].tolist()) == (["cat", "cat"], ["dog", "na"])
@@ -250,7 +250,7 @@ def test_decision_margins_are_kept(tmp_path):
 def test_a_table_of_ones_own(tmp_path):
     """Whatever its columns and its file are called."""
     path = write(tmp_path / "mine.csv", "file,answer\ncat1-dog2.png,dog\ncat2-cat1.png,cat\n")
-    columns = stated_columns("file=imagename, ANSWER=object_response")
+    columns = {"file": "imagename", "answer": "object_response"}
     stated = TableHints(experiment="style-transfer-512-nomask", observer="my-net", source="lab", columns=columns)
     (file,) = read_tables(path, stated).files
     assert str(file.who) == "my-net (lab)" and file.experiment == "cue-conflict"
@@ -271,6 +271,7 @@ def test_a_table_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize("text", ["file", "=imagename", "file=picture"])
 def test_columns_are_stated_as_pairs(text):
-    refused(r"expected THEIRS=OURS.*imagename", stated_columns, text)
-    assert stated_columns("imagename=file") == {"file": "imagename"}  # either order
-    refused(r"expected THEIRS=OURS.*plane=airplane", stated_answers, "plane=jet")
+    stated = ("--columns", (*REQUIRED, *OPTIONAL), "file=imagename")
+    refused(r"expected THEIRS=OURS.*imagename", text_tables.stated_pairs, text, *stated)
+    pairs = text_tables.stated_pairs("imagename=file, ANSWER=object_response", *stated)  # either order
+    assert pairs == {"file": "imagename", "answer": "object_response"}
