@@ -70,11 +70,6 @@ class Entry:
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
-    @property
-    def annotated(self) -> bool:
-        """Whether the set has masks or graded maps beside its images."""
-        return self.layout in ANNOTATED
-
 
 def read_catalogue(settings: Settings) -> dict[str, Entry]:
     """Read all entries by name: built-in ones in their order, then the user's. Raises StimuliError on a bad file."""

@@ -323,17 +323,12 @@ def published_experiments() -> Mapping[str, Experiment]:
     return {name: experiment_from(name, {**shared, **row}) for name, row in table.items()}
 
 
-@cache
-def _read(file: str, _changed: int) -> Experiment:
-    row = read_document(Path(file), "experiment", StimuliError)
-    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-        raise StimuliError(f"{file}: expected the fields of an experiment, `name:` first (docs/experiments.md).")
-    return experiment_from(row["name"], row, file)
-
-
 def read_experiment(file: Path) -> Experiment:
     """Read an experiment's YAML. Raises StimuliError naming the line and the field."""
-    return _read(str(file), file.stat().st_mtime_ns if file.is_file() else 0)
+    row = read_document(file, "experiment", StimuliError)
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        raise StimuliError(f"{file}: expected the fields of an experiment, `name:` first (docs/experiments.md).")
+    return experiment_from(row["name"], row, str(file))
 
 
 def added_experiments(settings: Settings) -> dict[str, Experiment]:

@@ -82,10 +82,6 @@ def _leads_back(folder: Path) -> bool:
     return whole is not None and any(place.resolve().is_relative_to(whole) for place in folder.parents)
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
-
-
 def check_category(category: str, space: str, where: object) -> None:
     """Raise StimuliError if `category` is not in the label space."""
     if space in SIXTEEN and category not in GEIRHOS16:
@@ -442,7 +438,7 @@ def _tree(
             names.append((item.name, item.is_dir()))
     below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
     plain = [name for name, is_folder in names if not is_folder]
-    images = list(filter(_is_image, plain))
+    images = [name for name in plain if name.lower().endswith(_ENDINGS)]
     rest = {*plain}.difference(images)
     yield parts, images, Counter(Path(name).suffix.lower() for name in rest)
     splits = [name for name in below if name.lower() in SPLITS]

@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -29,6 +28,7 @@ SIDE, SHORTER = 224, 256
 PHOTOGRAPHS, TABLES = "imagenet-train", "human-trials"  # the sets of photographs, and of the tables that name them
 REGENERATED = "regenerated"  # the value of the label "made"
 Report = Callable[[str], None]
+Row = tuple[str, str, str]  # name of the image, condition, category
 SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
 MADE = ".made"  # the digest of what was made, in the set's folder
 
@@ -76,8 +76,16 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
         raise MissingStimuli(f"{trials}: no table of trials of '{experiment}'.")
     columns = ([file.columns[x].tolist() for x in ("stimulus", "condition", "category")] for file in files)
     shown = sorted({row for own in columns for row in zip(*own, strict=True)})  # what people were shown, each once
-    folder = entry_and_folder(PHOTOGRAPHS, settings)[1]
-    there = _photographs(shown, folder)
+    folder, there = entry_and_folder(PHOTOGRAPHS, settings)[1], dict[Row, Path]()
+    for row in shown:  # the other million files are not read
+        stem = PurePath(row[0]).stem
+        places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
+        there |= {row: path for path in list(filter(Path.is_file, places))[:1]}
+    if not there:
+        raise MissingStimuli(
+            f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
+            f"`bench data add {PHOTOGRAPHS} FOLDER`."
+        )
     paths = tuple(dict.fromkeys(there.values()))
     digests = dict(zip(paths, file_digests(paths, folder, settings), strict=True))
     steps = {condition: degradation(experiment, condition) for _, condition, _ in there}
@@ -104,9 +112,6 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
     return entry
 
 
-Row = tuple[str, str, str]  # name of the image, condition, category
-
-
 def _write_images(
     report: Report, there: Mapping[Row, Path], digests: Mapping[Path, str], steps: Mapping[str, Transform], folder: Path
 ) -> None:
@@ -120,22 +125,6 @@ def _write_images(
         csv.writer(file).writerows([("image", "category", "condition", "made"), *rows])
 
 
-def _photographs(shown: Sequence[Row], folder: Path) -> dict[Row, Path]:
-    """Find the photograph of each stimulus. The other million files are not read."""
-    there = {}
-    for row in shown:
-        stem = PurePath(row[0]).stem
-        places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
-        if path := next(filter(Path.is_file, places), None):
-            there[row] = path
-    if not there:
-        raise MissingStimuli(
-            f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
-            f"`bench data add {PHOTOGRAPHS} FOLDER`."
-        )
-    return there
-
-
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     """Build the stimulus set of one experiment from its trials, without pixels: all images in `files`, by category,
     then name.
@@ -146,27 +135,24 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
     experiment = names[0]
-    category: dict[str, str] = {}
     digests: dict[str, str] = {}
+    known: dict[str, dict[str, str]] = {name: {} for name in ("category", *CUES) if name in files[0].columns}
     for file in files:
-        columns = (file.columns[name].tolist() for name in ("stimulus", "category"))
-        for name, value in zip(*columns, strict=True):
-            if category.setdefault(name, value) != value:
-                raise TrialsError(f"{file.path}: '{name}' is of category '{value}' here, '{category[name]}' elsewhere.")
+        for name, shown in known.items():
+            for image, value in zip(file.columns["stimulus"].tolist(), file.columns[name].tolist(), strict=True):
+                if shown.setdefault(image, value) != value:
+                    raise TrialsError(
+                        f"{file.path}: '{image}' is of {name} '{value}' here, '{shown[image]}' elsewhere."
+                    )
         digests |= {name: own or text_digest(f"{experiment}/{name}") for name, own in file.contents().items()}
+    category = known["category"]
     if files[0].space != PUBLISHED_SPACE and not files[0].added:
         return _drawn_stimuli(files, category, digests)
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
     items = tuple(digests[name] for name in ids)
-    labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
+    labels = {name: np.array([shown[image] for image in ids]) for name, shown in known.items()}
     if experiment == "cue-conflict":
-        labels["shape"] = labels["category"]
-        labels["texture"] = np.array([cues_of(name)["texture"] for name in ids])
-    for cue in CUES:
-        if cue in files[0].columns:
-            pairs = (zip(file.columns["stimulus"].tolist(), file.columns[cue].tolist(), strict=True) for file in files)
-            shown = dict(chain.from_iterable(pairs))
-            labels[cue] = np.array([shown[name] for name in ids])
+        labels |= {"shape": labels["category"], "texture": np.array([cues_of(name)["texture"] for name in ids])}
     return stimuli_of(
         name=experiment, space=files[0].space, ids=ids, items=items, labels=labels,
         decode=partial(_no_image, experiment), whole=len(ids), origin="trial tables",

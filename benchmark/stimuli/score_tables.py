@@ -3,9 +3,9 @@ tables and caveats are in `reported_metrics.yaml`. The meaning of their files fo
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,19 +71,13 @@ class ReportedMetric:
 
     def score(self, observer: ObserverName, metric: str, value: float, condition: str = "") -> ReportedScore:
         """Return a score of this metric, with a Wilson interval where the number of images is known."""
-        low, high = wilson(round(value * self.n), self.n) if self.n else (None, None)
-        return ReportedScore(
-            observer=observer,
-            metric=metric,
-            value=value,
-            low=None if low is None else min(low, value),
-            high=None if high is None else max(high, value),
-            method="wilson" if self.n else "",
-            n=self.n,
-            condition=condition,
-            suite=self.suite,
-            remarks=(self.caveat,),
+        score = ReportedScore(
+            observer=observer, metric=metric, value=value, condition=condition, suite=self.suite, remarks=(self.caveat,)
         )
+        if not self.n:
+            return score
+        low, high = wilson(round(value * self.n), self.n)
+        return replace(score, low=min(low, value), high=max(high, value), method="wilson", n=self.n)
 
 
 @dataclass(frozen=True)
@@ -107,13 +101,14 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
     source: the publisher if the table names none (None: the file's name); metrics: gestaltbench's own by name, whose
     range values must respect. Raises ScoresError with file, row and expectation."""
     if path.is_dir():
-        readers: dict[str, tuple[Callable[[Path], ScoreTables], Collection[str]]] = {SOURCE: (_read_masking, MASKING)}
-        wide = {name: parts for name, parts in _wide_tables().items() if parts}
-        readers |= {name: (partial(_read_wide, source=name), parts) for name, parts in wide.items()}
-        for name, (read, parts) in readers.items():
+        # Tables with a row per network: files, or folders of a JSON file per network.
+        tables: dict[str, set[str]] = {SOURCE: {*MASKING}}
+        for (name, _), known in known_metrics().items():
+            tables.setdefault(name, set()).update({known.table} - {""})
+        for name, parts in tables.items():
             if source in (None, name) and any((path / part).exists() for part in parts):
-                return read(path)
-        raise ScoresError(f"{path}: neither {' nor '.join(readers)}. Import one CSV or JSON file at a time otherwise.")
+                return _read_masking(path) if name == SOURCE else _read_wide(path, name, parts)
+        raise ScoresError(f"{path}: neither {' nor '.join(tables)}. Import one CSV or JSON file at a time otherwise.")
     scores = []
     for where, row in _rows(path):
 
@@ -131,18 +126,10 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
     return ScoreTables(_once(path, scores))
 
 
-def _wide_tables() -> dict[str, set[str]]:
-    """Return source -> its tables with a row per network: files, or folders of a JSON file per network."""
-    tables: dict[str, set[str]] = defaultdict(set)
-    for (source, _), known in known_metrics().items():
-        tables[source] |= {known.table} - {""}
-    return tables
-
-
-def _read_wide(folder: Path, source: str) -> ScoreTables:
+def _read_wide(folder: Path, source: str, tables: Collection[str]) -> ScoreTables:
     """Read tables with a row per network. An empty cell has no value. Raises ScoresError."""
     scores: list[ReportedScore] = []
-    for path in sorted(folder / name for name in _wide_tables()[source] if (folder / name).exists()):
+    for path in sorted(folder / name for name in tables if (folder / name).exists()):
         rows = _entries(path) if path.is_dir() else ((f"{path}, {where}", row) for where, row in _rows(path))
         for where, row in rows:
             if not (name := row.get("model")):

@@ -105,18 +105,11 @@ def differences(experiment: Experiment) -> tuple[Metric, ...]:
 METRICS = metrics_of(BY_ROLE)
 
 
-# Decision margin consistency: does what is a clear case for a network come easily to people?
-#
-# The correlation (Pearson), over images, between a decision margin (how far the activation of the right category is
-# above the strongest other one) and the share of people who answer right. As in the toolbox model-vs-human-dmc it is
-# computed within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of
-# probabilities are different measures.
-#
-# Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
-# every resample would correlate less than the sample does.
-
-# Corrected for noise: over the square root of the reliability of people's share (Cronbach's alpha of their answers),
-# the most that anything can correlate with it; both are averaged over conditions first.
+# Decision margin consistency: the correlation (Pearson), over the images of a condition, between a decision margin (how
+# far the activation of the right category is above the strongest other one) and the share of people who answer right.
+# Margins of logits and of probabilities are different measures. Corrected for noise, it is divided by the square root
+# of the reliability of people's share (Cronbach's alpha); both are averaged over conditions first. Intervals are about
+# other images before the same people: every resample of four people would correlate less than the sample does.
 
 MARGINS = ("margin_consistency", "margin_corrected")
 

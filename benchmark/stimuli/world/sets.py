@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.world import objects
-from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
+from benchmark.stimuli.world.polygons import Drawing, rasterise
 from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
 from benchmark.stimuli.world.textures import FAMILIES, texture
 
@@ -41,8 +41,14 @@ def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
     getattr(objects, category)(drawing, stream)
     sizes = [len(p) for p in drawing.polygons]
     points, r = np.concatenate(drawing.polygons), stream
-    # Warp, shear, stretch, mirror and turn.
-    x, y = _warped(points[:, 0], points[:, 1], r), _warped(points[:, 1], points[:, 0], r)
+    # Warp each coordinate by two slow waves of the other one; shear, stretch, mirror and turn.
+    x, y = points[:, 0], points[:, 1]
+    for cycles in (0.35, 0.60):
+        wave = sine_field((cycles * points[:, 1] + r.unit()).astype(np.float32))
+        x = x + (WARP * r.between(-1, 1)) * wave
+    for cycles in (0.35, 0.60):
+        wave = sine_field((cycles * points[:, 0] + r.unit()).astype(np.float32))
+        y = y + (WARP * r.between(-1, 1)) * wave
     stretch = 1 + ASPECT * r.between(-1, 1)
     x = (x + SHEAR * r.between(-1, 1) * y) * (stretch * r.sign())
     y = y / stretch
@@ -58,14 +64,6 @@ def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
     points = np.asarray((points - (low + high) / 2) * scale + shift)
     drawing.polygons = np.split(points, np.cumsum(sizes)[:-1])
     return rasterise(drawing, SIZE * CELLS)
-
-
-def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
-    """Shift a coordinate by two slow waves of the other one."""
-    for cycles in (0.35, 0.60):
-        wave = sine_field((cycles * across + r.unit()).astype(np.float32))
-        along = along + (WARP * r.between(-1, 1)) * wave
-    return along
 
 
 def coverage(raster: NDArray[np.bool_]) -> Field:
@@ -134,16 +132,12 @@ def swatch(scene: Scene) -> Image:
 
 def filled(scene: Scene) -> Image:
     """Return the object filled with black on white."""
-    return _ink(coverage(raster(scene)))
+    return _bytes(np.repeat((1 - coverage(raster(scene)))[..., None], 3, axis=2))
 
 
 def drawn(scene: Scene) -> Image:
     """Return the object's outlines and inner lines, black on white."""
-    return _ink(coverage(outline(raster(scene))))
-
-
-def _ink(cover: Field) -> Image:
-    return _bytes(np.repeat((1 - cover)[..., None], 3, axis=2))
+    return _bytes(np.repeat((1 - coverage(outline(raster(scene))))[..., None], 3, axis=2))
 
 
 def _bytes(image: Field) -> Image:
