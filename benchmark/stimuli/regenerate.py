@@ -80,7 +80,8 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
     for row in shown:  # the other million files are not read
         stem = PurePath(row[0]).stem
         places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
-        there |= {row: path for path in list(filter(Path.is_file, places))[:1]}
+        if path := next(filter(Path.is_file, places), None):
+            there[row] = path
     if not there:
         raise MissingStimuli(
             f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
