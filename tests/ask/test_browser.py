@@ -183,15 +183,6 @@ def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     assert "16 trials without a mask" in report.notes[0]
 
 
-@pytest.mark.release
-def test_no_answer_in_time_is_na(visit, page, tmp_path):
-    person = visit(page(trials=4, answer_time="100ms", criterion=0), answer=None)
-    person.begin(number=1)
-    person.finish()
-    rows = table(person.saved("csv", tmp_path))
-    assert {(row["object_response"], row["rt"]) for row in rows} == {("na", "NaN")}
-
-
 def test_a_pause_comes_after_the_answer(visit, page):
     person = visit(page(trials=4, answer_time="unlimited"), answer="(item) => item.image < 0 ? item.category : null")
     person.begin(number=1)

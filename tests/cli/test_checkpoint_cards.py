@@ -61,30 +61,6 @@ def test_files_of_one_name_in_several_folders(folder):
 
 
 @pytest.mark.slow
-def test_names_that_are_alike_once_they_are_plain(folder):
-    for name in ("step_ä_2.pt", "step_ö_2.pt", "step_ü_2.pt"):
-        save(folder / name)
-    names = {"run-step_1": 1, "run-step_-_2": 2, "run-step_-_2-2": 2, "run-step_-_2-3": 2}
-    assert steps(swept(folder)[0]) == names
-    save(folder / "step_a_2.pt")
-    (folder / "step_ä_2.pt").rename(folder / "step_é_2.pt")
-    assert steps(swept(folder)[0]) == names | {"run-step_a_2": 2}
-
-
-@pytest.mark.slow
-def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
-    links = tmp_path / "links"
-    links.mkdir()
-    swept(folder)
-    for step in (5, 6):
-        (links / f"step_{step}.pt").symlink_to(folder / "step_1.pt")
-    cards, lines = swept(links)
-    assert steps(cards) == {"links-step_5": 5}
-    assert lines == ["left out: step_6.pt: the same file as step_5.pt"]
-    assert steps(swept(folder)[0]) == {"run-step_1": 1}
-
-
-@pytest.mark.slow
 def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     swept(folder)
     save(tmp_path / "other" / "run" / "step_2.pt")
@@ -97,16 +73,6 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder
     assert steps(went_on) == {"run-step_1-2": 1, "run-step_2": 2}
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
-
-
-@pytest.mark.slow
-def test_a_run_that_was_moved_keeps_its_names(folder, tmp_path):
-    before, _ = swept(folder)
-    folder.rename(tmp_path / "kept")
-    after, lines = swept(tmp_path / "kept", name="run")
-    assert lines == [] and after.keys() == before.keys()
-    assert after["run-step_1"].weights == str(tmp_path / "kept" / "step_1.pt")
-    assert after["run-step_1"].sha256 == before["run-step_1"].sha256
 
 
 def test_another_input_is_another_network_and_what_is_not_said_again_stays(folder):

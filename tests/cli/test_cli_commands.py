@@ -1,8 +1,6 @@
 """What each command does where nothing is wrong, and that Python and the command line agree."""
 
-import csv
 import io
-import json
 import os
 import sqlite3
 import subprocess
@@ -59,40 +57,6 @@ def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_pat
     lines = [line for line in ended.out.splitlines() if line.startswith("waiting for data")]
     assert len(lines) == 1 and lines[0].count("under cue-conflict") == 3
     assert "bench data fetch cue-conflict" in lines[0]
-
-
-@pytest.mark.slow
-def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, board):
-    words = ("compare", "world-standard-0", "ideal-shape", "-s", "cue-conflict", "--db", board)
-    plain, listed = bench(*words), bench(*words, "--images")
-    assert listed.out.startswith(plain.out)
-    assert plain.out.splitlines()[0] == "A: world-standard-0    B: ideal-shape"
-    found = api.discordant(api.Selection(board), "world-standard-0", "ideal-shape", suite="cue-conflict")
-    by_shape = api.trials(api.Selection(board), "ideal-shape", "cue-conflict")
-    by_shape = by_shape[by_shape.role == "cue-conflict"].set_index("stimulus")
-    mine = api.trials(api.Selection(board), "world-standard-0", "cue-conflict")
-    mine = mine[mine.role == "cue-conflict"].set_index("stimulus")
-    conflict = by_shape["shape"] != by_shape["texture"]
-    lost = sorted(by_shape.index[conflict & (mine["response"] != mine["shape"])])
-    assert [(row.stimulus, row.winner) for row in found] == [(name, "b") for name in lost] != []
-    for row in found:
-        assert (row.answer_a, row.answer_b) == (mine["response"][row.stimulus], by_shape["shape"][row.stimulus])
-        assert row.stimulus in listed.out
-    assert f"0 images that A alone gets right, {len(lost)} that B does" in listed.out
-
-
-@pytest.mark.slow
-def test_export_in_four_formats(bench, board, tmp_path):
-    words = ("export", "-s", "cue-conflict", "--db", board, "--format")
-    table = list(csv.DictReader(io.StringIO(bench(*words, "csv").out)))
-    values = {(row["observer"], row["metric"]): row["value"] for row in table}
-    assert float(values["ideal-shape", "shape_bias"]) == 1.0
-    (told,) = json.loads(bench(*words, "json").out)
-    assert (told["suite"], told["ranked_by"]) == ("cue-conflict", "shape_bias")
-    assert "| ideal-shape" in bench(*words, "markdown").out.replace("|ideal", "| ideal")
-    assert "\\begin{tabular" in bench(*words, "latex").out
-    assert bench(*words, "csv", "-o", "board.csv").code == 0
-    assert list(csv.DictReader((tmp_path / "board.csv").open())) == table
 
 
 def test_models(bench):

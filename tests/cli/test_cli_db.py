@@ -5,7 +5,6 @@ import sqlite3
 
 import pytest
 
-from benchmark import api
 from benchmark.store import open_store
 from benchmark.store.schema import HEAD
 
@@ -72,24 +71,6 @@ def test_shards_that_cannot_be(bench, tmp_path):
         ended = bench(*IDEALS, "--shard", text, "--db", tmp_path / "x.db")
         assert ended.code == 2 and len(ended.errors) == 1 and f"shard '{text}': expected I/N" in ended.err
     assert not (tmp_path / "x.db").exists()
-
-
-@pytest.mark.release
-def test_more_leaderboards_than_a_process_may_have_open(tmp_path):
-    """Those of an array's tasks, say."""
-    resource = pytest.importorskip("resource")
-    open_store(str(tmp_path / "0.db")).close()
-    sources = [str(tmp_path / f"{number}.db") for number in range(40)]
-    for one in sources[1:]:
-        shutil.copy(sources[0], one)
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with (tmp_path / "last").open("w") as last:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 30, before[1]))
-        try:
-            report = api.merge(sources, str(tmp_path / "all.db"))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert len(report.merged) == 40 and report.exit_code == 0
 
 
 @pytest.mark.slow

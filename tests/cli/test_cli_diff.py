@@ -10,19 +10,7 @@ from benchmark.stats.comparisons import Compared
 NETS = ("world-standard-0", "world-stylised-0")
 
 
-@pytest.mark.slow
-def test_a_verdict_as_markdown(bench, board):
-    ended = bench("diff", *NETS, "--db", board)
-    found = gb.diff(*NETS, db=board)
-    assert ended.code == found.exit_code
-    assert ended.out.startswith(f"### `world-stylised-0` against `world-standard-0`: {found.verdict}\n")
-    assert "| `cue-conflict` | shape bias |" in ended.out
-    assert "<details>" in ended.out and "<details>" not in bench("diff", *NETS, "--images", 0, "--db", board).out
-    # Twelve images show no margin of a hundredth.
-    assert bench("diff", *NETS, "--noninferior", "0.01", "--db", board).code == 3
-
-
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_suite_that_one_of_the_two_lacks_leaves_it_open(bench):
     """A run that failed, or was never made, is no proof that nothing became worse."""
     base, new = "ideal-shape", "ideal-texture"
@@ -57,16 +45,6 @@ def test_what_no_headline_has_a_number_of_is_no_verdict():
     found = judged(Compared(a="new", b="base", headlines=(), secondary=()), [], None)
     assert (found.verdict, found.exit_code) == ("inconclusive", 3)
     assert "the two have no headline in common" in diff_markdown(found)
-
-
-@pytest.mark.slow
-def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch):
-    def full(_text):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("benchmark.cli.run_commands.echo_data", full)
-    ended = bench("diff", *NETS, "--db", board)
-    assert ended.code == 2 and "No space left" in ended.err
 
 
 def test_mistakes_are_one_line(bench, board):

@@ -141,7 +141,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(bench, tmp_path, how):
     assert not (tmp_path / "harmed").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_weights_that_changed_after_registration(bench, tmp_path):
     state = tiny_resnet(16).state_dict()
     save_file(state, tmp_path / "net.safetensors")
@@ -195,17 +195,6 @@ def pictures(tmp_path):
     whole = next((tmp_path / "pictures" / "bear").iterdir())
     whole.write_bytes(whole.read_bytes()[:700])
     return whole
-
-
-@pytest.mark.slow
-def test_a_truncated_image_is_named(bench, tmp_path, pictures, home):
-    assert bench("data", "add", "cue-conflict", tmp_path / "pictures").code == 0
-    assert bench("register", "mine", "--arch", "timm:test_resnet", "--weights", "random:0").code == 0
-    ended = bench("run", "-m", "mine,ideal-shape", "-s", "cue-conflict", "--batch-size", "8")
-    assert ended.code == 3
-    (line,) = [one for one in ended.errors if one.startswith("failed: mine")]
-    assert pictures.name in line
-    assert bench("data", "verify", "cue-conflict").code == 1
 
 
 def test_a_seed_that_no_leaderboard_gives_back_is_refused(bench):

@@ -62,21 +62,6 @@ def test_a_file_with_and_without_a_classifier(classes, bench, pictures, tmp_path
 
 
 @pytest.mark.slow
-def test_features_are_computed_once(bench, home, pictures, monkeypatch):
-    words = ("world-standard-0", pictures)
-    assert bench(*probe("first", *words)).code == 0
-    with monkeypatch.context() as patch:
-        patch.setattr("benchmark.engine.devices.full_precision", None)
-        assert bench(*probe("second", *words, "--head", "nearest-class")).code == 0
-    (cached,) = (home / "features").iterdir()
-    cached.write_bytes(b"torn")
-    assert bench(*probe("third", *words)).code == 0
-    heads = home / "cards" / "heads"
-    first, third = (next(heads.glob(f"{name}-*")).read_bytes() for name in ("first", "third"))
-    assert first == third
-
-
-@pytest.mark.slow
 def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     words = probe("mine", "world-standard-0", pictures)
     heads = home / "cards" / "heads"

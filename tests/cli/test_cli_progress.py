@@ -107,10 +107,3 @@ def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, an
     assert ended.code == code
     assert ("not started" in ended.err) == bool(code)
     assert (tmp_path / "results.db").exists() == (not code)
-
-
-@pytest.mark.slow
-def test_yes_answers_beforehand(bench, monkeypatch, long_from_nothing):
-    at_terminal(monkeypatch, "")
-    ended = bench(*RUN, "--yes")
-    assert ended.code == 0 and "this run takes long" in ended.err

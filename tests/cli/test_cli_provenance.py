@@ -144,7 +144,7 @@ def beside_people(bench, tmp_path, monkeypatch):
     return db
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_people, tmp_path):
     names = ("ideal-guesser", "human-comparison")
     (stored,) = [

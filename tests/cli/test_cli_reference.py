@@ -53,23 +53,6 @@ def test_where_nothing_can_be_got_the_remedy_is_said_once(home: Path) -> None:
     assert text.count("set BENCH_MIRROR") == 1 and text.endswith(" Also failed: vlm_shapebias.")
 
 
-def test_a_second_time_nothing_comes_in_until_a_table_changes(home: Path) -> None:
-    names = ("error-consistency",)
-    first = api.reference(names)
-    folder = next(home.joinpath("home").rglob("cue-conflict_vgg16_session-1.csv"))
-    assert api.reference(names).trials == 0
-    with folder.open("a") as file:
-        file.write("vgg16,1,3,NaN,dog,cat,0,cat3-dog3.png\n")
-    assert api.reference(names).trials == 3  # the old two, with the new one
-    assert _shown(first.db)["vgg16 (error-consistency)"] == (1 / 3, 3)
-
-
-def _shown(db: str) -> dict[str, tuple[float | None, int]]:
-    """Shape bias and trials by observer."""
-    rows = [row for row in _scores(db) if row.metric == "shape_bias" and not row.condition]
-    return {row.observer: (row.value, row.n) for row in rows}
-
-
 @pytest.mark.release
 def test_everything_published_fits_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = os.environ.get("BENCH_TEST_DATA", "")

@@ -50,7 +50,7 @@ def sweep(bench, folder, *words):
     return bench("sweep", folder, "--arch", arch, *INPUT, *RUN, *words)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_checkpoint_that_runs_would_feed_another_copy_of_is_refused(bench, training, monkeypatch):
     wrong = Check(name="tuned form", ok=False, detail="logits differ by 0.3")
     monkeypatch.setattr("benchmark.engine.devices.check_tuned", lambda model: [wrong])
@@ -127,7 +127,7 @@ def training_run(folder, arch, **more):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp_path):
     arch = f"python:{net(tmp_path)}:build"
     whole = (training / "step_20.pt").read_bytes()

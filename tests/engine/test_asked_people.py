@@ -156,15 +156,3 @@ def test_two_people_take_the_readers_place_in_what_they_answered(world, tmp_path
     assert pooled.value == pytest.approx(22 / 32) and pooled.low is not None
     tests = api.compare(api.Selection(db), "world-standard-0", "people", suite="human-comparison")
     assert tests.headlines
-
-
-@pytest.mark.slow
-def test_more_sessions_are_a_larger_front_part(tmp_path):
-    """A person's two halves are the sample that `--limit` shows, with its digest."""
-    person = [{**row, "session": str(1 + i // SIXTEEN)} for i, row in enumerate(rows("subject-01", 32))]
-    table(tmp_path / "lab" / "1.csv", person[:SIXTEEN])
-    table(tmp_path / "lab" / "2.csv", person[SIXTEEN:])
-    db = str(tmp_path / "results.db")
-    assert api.import_trials(tmp_path / "lab", db=db).trials == 32
-    row = scores(db, "cue-conflict", "edges_accuracy")["subject-01 (lab)"]
-    assert row.stimuli == sample(generated_set("world-edges"), 32).digest

@@ -129,7 +129,7 @@ def various(index):
     return pixels
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("kind", ["grey", "bright", "flat", "saturated", "contrasty", "after the 120th"])
 def test_a_change_that_acts_on_some_stored_images_alone_is_seen(bench, tmp_path, monkeypatch, kind):
     path, stimuli = tmp_path / f"acting_net_{next(NUMBERS)}.py", replace(toys.make_stimuli(160), decode=various)

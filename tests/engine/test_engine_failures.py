@@ -6,12 +6,8 @@ import engine_toys as toys
 import pytest
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark.contracts import Plan, Policy
-from benchmark.engine.run import RunOptions, execute_tasks
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.tasks import Task
 from benchmark.failures import StimuliError
-from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -72,18 +68,6 @@ def test_ctrl_c_is_the_users_and_ends_the_run(leaderboard):
         leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))])
 
 
-def mistaken(_config, view):
-    return {"response": view.responses, "oops": {}["missing"]}
-
-
-def test_a_suite_whose_observe_raises_fails_alone(leaderboard):
-    stimuli = toys.make_stimuli(9)
-    suites = [toy_suite(stimuli, "bad", observe=mistaken), toy_suite(stimuli)]
-    report = leaderboard.run([network("net", "Readout"), ideal()], suites)
-    assert (report.exit_code, set(report.failed)) == (3, {"net under bad", "reader under bad"})
-    assert leaderboard.scores("net") and leaderboard.scores("reader")
-
-
 def dividing(_config, trials):
     return [toys.Score(metric="accuracy", value=len(trials) / 0)]
 
@@ -100,18 +84,6 @@ def test_near_ties_are_decided_on_the_plain_path(leaderboard, tmp_path):
         board = toys.Bench(tmp_path / str(batch))
         board.run([network("net", "Unequal")], [toy_suite(toys.make_stimuli(20))], batch=batch)
         assert set(board.trials("net")["response"]) == {toys.CLASSES[9]}
-
-
-def test_not_applicable_is_a_row_with_its_reason(leaderboard):
-    suite = toy_suite(toys.make_stimuli(9))
-    task = Task(card=ideal(), suite=suite, space="world16", plan=Plan(()), reason="the pictures are not here")
-    with open_store(leaderboard.settings.db) as store:
-        report = execute_tasks(
-            [task], store, leaderboard.settings, RunOptions(device="cpu", policy=Policy()), toys.Silent()
-        )
-    assert report.exit_code == 1
-    (row,) = leaderboard.outcomes()
-    assert (row.status, row.reason) == ("not applicable", "the pictures are not here")
 
 
 def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(leaderboard, monkeypatch):

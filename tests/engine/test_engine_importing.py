@@ -116,21 +116,6 @@ def test_contradictions_within_one_import_name_both_files(tmp_path, db):
 
 
 @pytest.mark.slow
-def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
-    """Two laboratories showed other images: each has its own table, whichever came first, and networks of its own."""
-    for name in ("net", "resnet50"):
-        table(tmp_path / "a" / f"cue-conflict_{name}.csv", "ss", name, images=SHAPES[:2])
-    table(tmp_path / "b" / "cue-conflict_1.csv", "tt", images=SHAPES[2:])
-    found = []
-    for order in ("ab", "ba"):
-        db = str(tmp_path / f"{len(found)}.db")
-        for source in order:
-            assert api.import_trials(tmp_path / source, db=db).notes == []
-        found.append(biases(db))
-    assert found == [{"net (a)": [1.0], "resnet50 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2
-
-
-@pytest.mark.slow
 def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     """Its scores are of the usual prompt, whatever came first; the others stand beside them."""
     answers = {"CLS": "tttt", "None": "ssst", "a_photo_of_a_CLS.": "sstt"}
@@ -154,18 +139,6 @@ def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     (answers,) = read_contents(read_settings(db)).answers  # the report's pages show the prompt of the board
     assert answers.right.tolist() == [[True, True, True, False]]
     assert api.import_trials(tmp_path / "vlm_shapebias", db=db).trials == 0
-
-
-@pytest.mark.slow
-def test_the_order_of_rows_and_what_stands_in_two_files_change_nothing(tmp_path, db):
-    place, again = tmp_path / "lab" / "cue-conflict_1.csv", tmp_path / "again" / "cue-conflict_1.csv"
-    head, *rows = table(place, "ssts").read_text().splitlines()
-    again.parent.mkdir()
-    again.write_text("\n".join([head, *rows[2:], *rows[:2]]) + "\n")
-    again.with_name("cue-conflict_2.csv").write_text("\n".join([head, rows[1], rows[0]]) + "\n")
-    assert api.import_trials(place, source="lab", db=db).trials == 4
-    assert api.import_trials(again.parent, source="lab", db=db).trials == 0
-    assert biases(db) == {"resnet50 (lab)": [0.75]}
 
 
 @pytest.mark.slow

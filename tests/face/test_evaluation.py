@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import gestaltbench as gb
-from benchmark.api import Silent
 from benchmark.engine.untouched import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
@@ -219,24 +218,6 @@ def test_the_same_weights_in_memory_and_in_a_file_are_one_observer(tmp_path):
     assert "evaluated in memory: no card loads it again" not in with_flags
     with pytest.raises(CardError, match="save=True: no card can load"):
         evaluated((small(width=7), OPAQUE), db, name="opaque", preprocess=None, save=True)
-
-
-class Stopping(Silent):
-    """A reporter that is interrupted once something is stored."""
-
-    def advance(self, *_):
-        raise KeyboardInterrupt
-
-
-@pytest.mark.slow
-def test_an_interrupted_evaluation_goes_on_and_doubles_nothing(tmp_path):
-    trials = lambda db: gb.trials(whole.name, "cue-conflict", db=db)  # noqa: E731
-    whole = evaluated(small(), tmp_path / "whole.db")
-    with pytest.raises(KeyboardInterrupt):
-        evaluated(small(), tmp_path / "r.db", progress=Stopping())
-    again = evaluated(small(), tmp_path / "r.db")
-    assert again.frame().value.equals(whole.frame().value)
-    assert len(trials(tmp_path / "r.db")) == len(trials(tmp_path / "whole.db"))
 
 
 def objects(folder):

@@ -8,7 +8,6 @@ import pytest
 import timm
 import torch
 from hostile_pickle import Hostile
-from safetensors.torch import save_file
 
 from registry.convert import plain_pickle, torch_content, written
 from registry.files import conversions, digest_file
@@ -25,14 +24,6 @@ def arrays(network):
 
 def dumped(content, path, protocol=4):
     path.write_bytes(pickle.dumps(content, protocol=protocol))
-
-
-def in_shards(network, folder):
-    names = list(network.state_dict())
-    files = {name: f"model-0000{1 + (i > 20)}-of-00002.safetensors" for i, name in enumerate(names)}
-    for file in sorted({*files.values()}):
-        save_file({n: network.state_dict()[n] for n in names if files[n] == file}, folder / file)
-    (folder / "model.safetensors.index.json").write_text(__import__("json").dumps({"weight_map": files}))
 
 
 def onnx(wrap, batch, path, network):
@@ -61,15 +52,10 @@ FILES = {
     "slashes.npz": lambda network, path: np.savez(path, **{n.replace(".", "/"): a for n, a in arrays(network).items()}),
     "state.npy": lambda network, path: np.save(path, arrays(network), allow_pickle=True),
     "detectron.pkl": lambda network, path: dumped({"model": arrays(network), "__author__": "us", "acc": 0.5}, path),
-    "protocol2.pkl": lambda network, path: dumped({"model": arrays(network)}, path, 2),
     "protocol5.pkl": lambda network, path: dumped(arrays(network), path, 5),
-    "tensors.pickle": lambda network, path: dumped(network.state_dict(), path),
     "whole.pickle": lambda network, path: dumped({"net": network}, path),
     "legacy.pth": lambda network, path: torch.save(network, path, _use_new_zipfile_serialization=False),
-    "quantised.pt": lambda network, path: torch.save({"model": quantised(network).state_dict()}, path),
     "quantised-network.pt": lambda network, path: torch.save(quantised(network), path),
-    "script.pt": lambda network, path: torch.jit.script(network).save(path),
-    "model.safetensors.index.json": lambda network, path: in_shards(network, path.parent),
     "other-names.pth": lambda network, path: torch.save(
         {f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(network.state_dict().items())}, path),
     "argmax.onnx": lambda network, path: onnx(lambda logits: logits.argmax(1), 1, path, network),

@@ -15,7 +15,6 @@ from registry.download import missing_weights
 from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
 from registry.loading import load_network
-from registry.model import present
 from registry.register import CardFolder, backbone_card, register
 from registry.user_errors import CardError, WeightsError
 
@@ -88,39 +87,6 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     for wrong in ({"mean": (0.45, 0.5, 0.5)}, {"channels": "rgb" if how.channels == "bgr" else "bgr"}):
         with pytest.raises(ValueError, match="a card cannot express"):
             require_same_pixels(own, how.model_copy(update=wrong))
-
-
-SIZES = np.random.default_rng(1).integers(10, 60, (200, 2)) * 2 + [1, 0]
-
-
-@pytest.mark.release
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        ("CLIPImageProcessor", SMALL),
-        ("BitImageProcessor", {**SMALL, "size": {"shortest_edge": 47}}),  # DINOv2's
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 40}}),
-        ("ViTImageProcessor", {"size": SQUARE}),
-        ("SiglipImageProcessor", {"size": SQUARE}),
-        ("LevitImageProcessor", SMALL),
-        ("DeiTImageProcessor", {**SMALL, "size": {"height": 45, "width": 45}}),
-    ],
-)
-def test_two_hundred_odd_sizes_pixel_for_pixel(kind, settings, transformers):
-    raw = {**settings, "do_rescale": False, "do_normalize": False}
-    how = Preprocess.model_validate(fields_of(json.loads(getattr(transformers, kind)(**settings).to_json_string())))
-    slow, fast = (getattr(transformers, kind + end)(**raw) for end in ("Pil", ""))
-    noise = np.random.default_rng(0).integers(0, 256, (140, 141, 3)).astype(np.uint8)
-    for turn, (height, width) in enumerate(SIZES):
-        image = noise[:height, :width] if turn % 2 else noise[:width, :height]
-        (fed,) = present([image], how, "card")
-        wanted, of_torch = (own(image, return_tensors="np")["pixel_values"][0] for own in (slow, fast))
-        assert np.array_equal(fed, wanted.transpose(1, 2, 0))
-        assert np.abs(of_torch.astype(int) - wanted).mean() < 0.5  # torch's filter rounds otherwise than Pillow's
-        if how.resize_mode == "shortest":  # nothing to resize: torch's crop is the card's
-            image = np.pad(noise, ((0, 0), (0, int(width)), (0, 0)))[: how.resize]
-            (fed,) = present([image], how, "card")
-            assert np.array_equal(fed, fast(image, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0))
 
 
 def test_a_processor_with_a_rule_of_its_own_is_refused(vit, folders, transformers):
@@ -284,15 +250,6 @@ def test_a_classifier_on_a_tower_stays_a_classifier(towers, folders, tmp_path, t
     assert label_space(card.labels).classes == ("elm", "jay")
     with pytest.raises(CardError, match="is a classifier: --templates"):
         register("two", f"hf:{tmp_path / 'net'}", options={"templates": "7"}, **folders)
-
-
-def test_names_of_the_hub_come_with_their_tokenizer(towers, folders, tmp_path):
-    (tmp_path / "somebody").mkdir()
-    (tmp_path / "somebody" / "towers").symlink_to(towers("clip"), target_is_directory=True)
-    words = {**folders, "place": replace(folders["place"], mirror=str(tmp_path))}
-    card, _ = register("mine", "hf:somebody/towers", labels="geirhos16", **words)
-    assert (card.source, card.options["repository"], card.options["templates"]) == ("hub", "somebody/towers", "80")
-    assert load_network(card, words["place"]).digest == card.sha256
 
 
 @pytest.mark.parametrize(("lost", "said"), [

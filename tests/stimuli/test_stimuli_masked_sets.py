@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from masked_fixtures import (
     WNIDS,
     box,
@@ -398,9 +397,6 @@ def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     assert str(path) in refused(message, add, "mine", tmp_path, settings)
 
 
-masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda s: arrays(bool, s))
-
-
 def test_run_lengths_by_hand():
     # 3 rows, 2 columns; down the columns: 0 0 1 | 1 1 0.
     coded = {"size": [3, 2], "counts": [2, 3, 1]}
@@ -437,15 +433,3 @@ def test_pixels_inside_are_those_of_the_textbook(corners):
                     near |= abs(at - x) < 1e-9
                     odd ^= at < x
             assert near or drawn[row, column] == odd
-
-
-@pytest.mark.slow
-def test_against_pycocotools():
-    tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
-    random = np.random.default_rng(0)
-    for _ in range(60):
-        turn = np.sort(random.random(20)) * 2 * np.pi
-        radius = random.uniform(20, 150) * random.uniform(0.7, 1, len(turn))
-        outline = [np.stack([320 + radius * np.cos(turn), 240 + radius * np.sin(turn)], axis=1).ravel().tolist()]
-        ours, theirs = flags_of(outline, (480, 640)), tools.decode(tools.frPyObjects(outline, 480, 640))[:, :, 0] > 0
-        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.98  # it moves corners to fifths of a pixel

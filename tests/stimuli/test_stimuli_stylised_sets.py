@@ -21,7 +21,7 @@ from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.image_names import GEIRHOS16, cues_of
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, manifest, textured
+from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, textured
 from benchmark.variables import read_settings
 
 REAL = pytest.mark.skipif(
@@ -259,9 +259,6 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     assert np.abs(mine.astype(int) - theirs.astype(int)).max() <= 1
 
 
-GENERATOR = {"name": "fake", "version": "1"}
-
-
 def picture(path, category=""):
     return SourcePicture(path=Path(path), category=category, digest=hashlib.sha256(str(path).encode()).hexdigest())
 
@@ -324,20 +321,3 @@ def test_all_pairs_of_different_categories(shapes, textures):
 def test_no_pair_of_categories_is_an_error():
     cats = pictures("s", {"cat": 2})
     refused("no pair of different categories", conflicting, cats, cats)
-
-
-def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
-    contents, order = pictures("secret", {"cat": 2}), Order(content=Path("in"), style=Path("by"), name="mine")
-    pairings = textured(contents, PAINTINGS)
-    text = manifest(order, GENERATOR, pairings, PAINTINGS, 2)
-    table = json.loads(text)
-    assert table["generator"] == GENERATOR and table["whole"] == 2
-    assert table["images"]["cat/cat1.png"] == {"content": contents[0].digest, "style": pairings[0].style.digest}
-    assert "secret" not in text and "paintings" not in text
-    changes = {"strength": 0.5, "size": 384, "crop": 1.0, "seed": 1, "cue_conflict": True}
-    orders = [replace(order, **{name: value}) for name, value in changes.items()]
-    texts = {text, *(manifest(one, GENERATOR, pairings, PAINTINGS, 2) for one in orders)}
-    texts.add(manifest(order, {**GENERATOR, "version": "2"}, pairings, PAINTINGS, 2))
-    texts.add(manifest(order, GENERATOR, pairings, PAINTINGS[1:], 2))
-    texts.add(manifest(order, GENERATOR, pairings[:1], PAINTINGS, 2))
-    assert len(texts) == 9
