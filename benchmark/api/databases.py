@@ -3,14 +3,13 @@
 import shlex
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Annotated
 
 from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
 from benchmark.engine.scoring import ScoreChecker
-from benchmark.engine.tasks import ended_parts, lacking_parts
+from benchmark.engine.tasks import ended_parts, lacking_parts, named_parts
 from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.store import Merged, Status, Store, open_store, status
@@ -25,9 +24,7 @@ class MergeReport:
     into: str
     merged: list[Merged] = field(default_factory=list)
     scored: int = 0  # new score sets
-    waiting: dict[str, str] = field(
-        default_factory=dict
-    )  # "MODEL under SUITE", or a leaderboard -> why it is not scored
+    waiting: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE", or a leaderboard -> why
     lacking: list[str] = field(default_factory=list)  # parts of the plans that are unfinished
 
     @property
@@ -68,11 +65,17 @@ def merge(
         with open_store(url, write=False) as part:
             cut, notes = part.incomplete(failed=False).keys(), ended_parts(part.run_notes())
             looked_at.append(_Source(url=url, place=part.place, notes=notes, cut_short=cut))
+
+    def opened() -> Iterator[Store]:
+        for source in sorted(looked_at, key=lambda source: min(named_parts(source.notes), default=())):
+            with open_store(source.url, write=False) as part:
+                yield part
+
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(into=store.place)
         command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
         with recorded(store, command) as run:
-            report.merged += store.merge(lambda: _opened(looked_at))
+            report.merged += store.merge(opened)
             scored = score_again(store, run)
         report.scored, report.waiting = scored.new_sets, scored.waiting
         here = ended_parts(store.run_notes())
@@ -96,21 +99,12 @@ class _Source:
     cut_short: Set[str]  # keys of observations that lack trials though no observer failed
 
 
-def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
-    parts = [min((int(note.split("/")[0].split()[1]) for note in one.notes), default=0) for one in looked_at]
-    for _, source in sorted(zip(parts, looked_at, strict=True), key=itemgetter(0)):
-        with open_store(source.url, write=False) as part:
-            yield part
-
-
 def db_status(db: Db = None) -> Status:
     """Show schema version, size and contents."""
     return status(read_settings(db).db)
 
 
-def check_db(
-    db: Db = None, *, rescore: Annotated[bool, Option("Also recompute scores from the stored trials.")] = False
-) -> list[str]:
+def check_db(db: Db = None, *, rescore: Annotated[bool, Option("Also recompute the scores.")] = False) -> list[str]:
     """Check a leaderboard: pages, keys, references, checksums.
 
     With --rescore, scores of today's code are recomputed from the trials, and differences are listed. Exit code 1 means

@@ -32,6 +32,7 @@ from registry.user_errors import foreign, some_of
 
 Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 Sets = Mapping[int, ExportedScoreSet]
+Cards = Callable[[ExportedObserver], Mapping[str, Any]]
 SHOWN = 6  # scores in a line
 
 
@@ -53,9 +54,7 @@ def _no_image(_: int) -> Any:
 
 
 @contextmanager
-def staged(
-    path: Path, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
-) -> Iterator[Store]:
+def staged(path: Path, document: Document, sets: Sets, card_of: Cards) -> Iterator[Store]:
     """Yield a temporary leaderboard with the trials behind these score sets. Raises ScoresError."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_store(str(Path(folder) / "trials.db")) as store:
         try:
@@ -66,21 +65,17 @@ def staged(
         yield store
 
 
-def write_trials(
-    store: Store, run: str, document: Document, sets: Sets, card_of: Callable[[ExportedObserver], Mapping[str, Any]]
-) -> dict[str, str]:
+def write_trials(store: Store, run: str, document: Document, sets: Sets, card_of: Cards) -> dict[str, str]:
     """Write the trials behind these score sets, with observers and stimuli, as work of `run`; return observer -> id in
     the store. Raises StoreError."""
     wanted = {key for scored in sets.values() for key in scored.observations}
     observations = {row.key: row for row in document.observations if row.key in wanted}
     names = {row.observer for row in observations.values()} | {s.observer for s in document.scores}
-    ids = {
-        row.name: store.put_observer(
-            Observer(name=row.name, kind=row.kind, identity=row.identity, card=dict(card_of(row)))
-        )
-        for row in document.observers
-        if row.name in names and row.kind not in ("group", "reported")
-    }
+    ids = {}
+    for row in document.observers:
+        if row.name in names and row.kind not in ("group", "reported"):
+            who = Observer(name=row.name, kind=row.kind, identity=row.identity, card=dict(card_of(row)))
+            ids[row.name] = store.put_observer(who)
     asked = {row.stimuli for row in observations.values()} - {note.digest for note in store.stimuli_names()}
     for shown in document.stimuli:
         if shown.digest in asked:
@@ -89,8 +84,8 @@ def write_trials(
     for chunk in document.chunks:
         chunks[chunk.observation].append(chunk)
     imports: dict[str, set[str]] = defaultdict(set)
-    for key, row in observations.items():
-        store.put_observation(run, Observation(**{**row.model_dump(), "observer": ids[row.observer]}))
+    for key, asked_of in observations.items():
+        store.put_observation(run, Observation(**{**asked_of.model_dump(), "observer": ids[asked_of.observer]}))
         for chunk in chunks[key]:
             place = f"chunk {chunk.index} of observation {key[:12]}"
             try:
@@ -99,10 +94,10 @@ def write_trials(
                 raise StoreError(f"{place} is not in base64") from error
             columns = decode(payload, chunk.n, place)
             store.put_chunks(run, [Chunk(key=key, index=chunk.index, start=chunk.index * CHUNK, columns=columns)])
-        if (n := sum(chunk.n for chunk in chunks[key])) < row.n:
+        if (n := sum(chunk.n for chunk in chunks[key])) < asked_of.n:
             store.settle(run, key, n)
-        if row.suite == IMPORTED:
-            imports[str(row.details.get("source", ""))].add(key)
+        if asked_of.suite == IMPORTED:
+            imports[str(asked_of.details.get("source", ""))].add(key)
     for source, keys in imports.items():
         store.put_import(run, source, keys)
     return ids

@@ -12,7 +12,6 @@ import yaml
 
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option
-from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError, UsageError, unknown_name
 from benchmark.observer_trials import ImportedAnswers
 from benchmark.stimuli.catalogue import find_entry
@@ -48,14 +47,11 @@ def export_experiment(
     files: dict[str, bytes] = {}
     if entry.folder:
         stimuli = open_set(name, settings)
-        files = _images(stimuli)
-        plain["stimuli"] = {
-            "folder": "images",
-            "table": "labels.csv",
-            "columns": {label: label for label in stimuli.labels},
-        }
-        described = croissant(stimuli, entry)
-        files |= {f"images/{file}": text.encode() for file, text in described.items()}
+        path = getattr(stimuli.decode, "path")  # noqa: B009 - an added experiment's images are files
+        files = {f"images/{image}": path(at).read_bytes() for at, image in enumerate(stimuli.ids)}
+        files |= {f"images/{file}": text.encode() for file, text in croissant(stimuli, entry).items()}
+        same = {label: label for label in stimuli.labels}
+        plain["stimuli"] = {"folder": "images", "table": "labels.csv", "columns": same}
     rows: list[tuple[str, ...]] = []
     if is_there(settings.db):
         with leaderboard.reading() as store:
@@ -66,17 +62,11 @@ def export_experiment(
         files[f"trials/{name}.csv"] = text.getvalue().encode()
     files[f"{name}.yaml"] = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode()
     with replacing(output) as file, tarfile.open(fileobj=file, mode="w:gz") as packed:
-        for path, data in files.items():
-            info = tarfile.TarInfo(f"{name}/{path}")
+        for member, data in files.items():
+            info = tarfile.TarInfo(f"{name}/{member}")
             info.size = len(data)
             packed.addfile(info, BytesIO(data))
-    return sum(path.startswith("images/") for path in files) - 2 * bool(entry.folder), len(rows)
-
-
-def _images(stimuli: Stimuli) -> dict[str, bytes]:
-    """Return the images' files by their names in the set, which say their condition."""
-    path = getattr(stimuli.decode, "path")  # noqa: B009 - an added experiment's images are files
-    return {f"images/{name}": path(at).read_bytes() for at, name in enumerate(stimuli.ids)}
+    return len(stimuli) if entry.folder else 0, len(rows)
 
 
 def _answers(store: Store, own: Experiment) -> list[tuple[str, ...]]:

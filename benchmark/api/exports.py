@@ -302,10 +302,8 @@ def _of_columns(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
         if not any(table.named(name) for table in tables):
             known = {field.key or field.title for table in tables for field in table.fields}
             raise unknown_name("column", name, known - {""}, "`bench rank --explain` explains them.")
-    chosen = [table.of_columns(names) for table in tables]
-    return [
-        table for table in chosen if table is not None and (table.numbers or not any(t and t.numbers for t in chosen))
-    ]
+    chosen = [table for table in (each.of_columns(names) for each in tables) if table is not None]
+    return [table for table in chosen if table.numbers] or chosen
 
 
 def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.DataFrame:

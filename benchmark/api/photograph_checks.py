@@ -75,9 +75,8 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
     if outcome.at_chance:
         text = "at chance by every input and order that was tried: the classes are in another order or space"
         looks.append(Check(name="photographs", ok=True, mark="look", detail=text))
-    tried = InputCheck(
-        photographs=where, n=outcome.n, right=outcome.right, findings=better, at_chance=outcome.at_chance
-    )
+    n, at_chance = outcome.n, outcome.at_chance
+    tried = InputCheck(photographs=where, n=n, right=outcome.right, findings=better, at_chance=at_chance)
     return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}", tried=tried), *looks]
 
 

@@ -164,15 +164,14 @@ def correlate(
     experiment that they share."""
     from benchmark.leaderboard.links import experiment_values, links
 
-    tables = _reported(leaderboard) if reported else summary(leaderboard)
+    tables = reported_summaries(_reported(leaderboard)) if reported else summary(leaderboard)
     with leaderboard.reading() as store:
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
     return [(table, links(table, cards, experiment_values(table, rows))) for table in tables]
 
 
-def _reported(leaderboard: Selection) -> list[Summary]:
-    return reported_summaries(reported(leaderboard))
+_reported = reported  # `correlate` has a parameter of that name
 
 
 def training_curves(

@@ -33,6 +33,7 @@ from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_p
 from benchmark.store import IMPORTED, Store
 
 Networks = Sequence[Observed]
+Space = tuple[Summary, Networks]  # of one label space
 COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'."
 
 
@@ -60,19 +61,16 @@ def compare_recipes(
     Networks are paired by source, architecture and seed where all of the smaller recipe have a partner. by: another
     metric than the headlines."""
     with leaderboard.reading() as store:
-        return _compared(store, _spaces(leaderboard, store, suite, by), (a, b), suite, mixed=mixed)
+        return _compared(store, _spaces(leaderboard, store, suite, by), a, b, suite, mixed=mixed)
 
 
-def _spaces(
-    leaderboard: Selection, store: Store, suite: str | None, by: str | None = None
-) -> list[tuple[Summary, Networks]]:
+def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | None = None) -> list[Space]:
     return [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
 
 
 def _compared(
-    store: Store, spaces: Sequence[tuple[Summary, Networks]], pair: tuple[str, str], suite: str | None, *, mixed: bool
+    store: Store, spaces: Sequence[Space], a: str, b: str, suite: str | None, *, mixed: bool = False
 ) -> list[RecipeDifference]:
-    a, b = pair
     known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
     bare = {name: (name, name.partition("(")[0]) for name in known}
     sides = {asked: frozenset(name for name in known if fits(bare[name], asked)) for asked in (a, b)}
@@ -98,14 +96,14 @@ def claims(
     A claim names two recipes, a suite, a direction, a margin and the date at which it was stated. Each is tested over
     networks and images; all claims of a family are adjusted together (Holm). Without FILE, the claims of the papers
     behind this package are tried."""
-    rows, ranked = [], dict[tuple[str, str | None], list[tuple[Summary, Networks]]]()
+    rows, ranked = [], dict[tuple[str, str | None], list[Space]]()
     with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
         for claim in read_claims(PAPERS if file is None else Path(file)):
             key = claim.suite, claim.metric
             try:
                 if key not in ranked:
                     ranked[key] = _spaces(leaderboard, store, *key)
-                found = _compared(store, ranked[key], (claim.over, claim.under), claim.suite, mixed=False)
+                found = _compared(store, ranked[key], claim.over, claim.under, claim.suite)
             except BenchError as error:
                 rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
             else:
@@ -149,8 +147,7 @@ def _hours(name: str, suite: str, settings: Settings) -> float | None:
 
 
 def doses(
-    leaderboard: Filtered,
-    suite: Annotated[str | None, Option("Use this suite's headline (default: all suites).")] = None,
+    leaderboard: Filtered, suite: Annotated[str | None, Option("Use this suite's headline (default: all).")] = None
 ) -> Table:
     """Show how headlines depend on numbers of recipes.
 

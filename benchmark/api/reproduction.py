@@ -17,7 +17,7 @@ from benchmark.api.execution import execute
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import Selection, notes_of, require_observer
 from benchmark.api.options import Db, Option
-from benchmark.api.running import RunPlan, RunRequest, prepare
+from benchmark.api.running import Agreed, RunRequest, agreed_to, prepare
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
@@ -114,7 +114,7 @@ def reproduce(
     into: Annotated[str | None, Option("Keep the new leaderboard in this file.", metavar="FILE", kind="place")] = None,
     db: Db = None,
     reporter: Reporter | None = None,
-    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
+    agreed: Agreed = agreed_to,
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.
 

@@ -48,9 +48,7 @@ class RunRequest:
     Without a model, everything runs that needs no download (the built-in world's networks and observers, weights of
     installed packages). A limit changes what is scored; shards are scored when they are merged."""
 
-    models: Annotated[Names, Option("Run these models: names or globs.", "--model", "-m", metavar="PATTERN")] = (
-        DEFAULT_MODELS
-    )
+    models: Annotated[Names, Option("Run these names or globs.", "--model", "-m", metavar="PATTERN")] = DEFAULT_MODELS
     suites: SuiteNames = "all"
     _: KW_ONLY
     limit: Limit = None
@@ -62,9 +60,7 @@ class RunRequest:
     seed: Seed = 0
     precision_target: Target = None
     stimuli: Annotated[Names, Option("Use these sets first in their roles.", metavar="SET")] = ""
-    shard: Annotated[str | None, Option("Run part I of N of the plan; `bench db merge` scores it.", metavar="I/N")] = (
-        None
-    )
+    shard: Annotated[str | None, Option("Run part I of N; `bench db merge` scores it.", metavar="I/N")] = None
     executor: Annotated[str, Option("Run on this machine or on a Ray cluster.", metavar="local|ray")] = "local"
     address: Annotated[str | None, Option("Join the Ray cluster at this address (default: this machine).")] = None
     gpus_per_task: Annotated[float, Option("Give a Ray task this share of a GPU (0.5: half).", above=0, most=65)] = 1.0
@@ -105,6 +101,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
 
 #: Seconds of computing that are worth a second process, which takes some seconds to start.
 LONG_ENOUGH = 20.0
+NO_SUITES = SuiteShelf({}, {})  # of a plan that is not made yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +129,7 @@ class RunPlan:
 
     def for_pickling(self, **request: Any) -> RunPlan:
         """Return the plan without its tasks, which cannot be pickled, and with changes of its request."""
-        return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
+        return replace(self, tasks=[], suites=NO_SUITES, request=replace(self.request, **request))
 
     def on_all_cores(self) -> RunPlan:
         """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
@@ -192,6 +189,14 @@ class RunPlan:
         return passes
 
 
+Agreed = Callable[[RunPlan], bool]  # asks the user whether to start
+
+
+def agreed_to(_plan: RunPlan) -> bool:
+    """Start at once."""
+    return True
+
+
 def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedModel] = ()) -> RunPlan:
     """Turn names into cards and suites, and these into tasks; loaded: networks in memory, instead of registered ones.
     Raise UnknownName with close matches, BenchError."""
@@ -204,23 +209,18 @@ def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedMode
     if on_ray and device not in ("auto", "cpu", "cuda"):
         raise BenchError(f"each Ray task has its own device: --device must be auto, cpu or cuda, not '{device}'.")
     if request.shard and (on_ray or device == "cuda:all" or "," in device):
-        raise BenchError(
-            f"--shard {request.shard} runs on one device: give each device a shard (--device cuda:0 --shard 1/8)."
-        )
+        raise BenchError(f"--shard {request.shard} runs on one device: give each one (--device cuda:0 --shard 1/8).")
     if not on_ray and (request.address is not None or request.gpus_per_task != 1):
         raise BenchError("--address and --gpus-per-task need --executor ray.")
     held = {each.card.name: each for each in loaded}
     cards = tuple([each.card for each in loaded] or choose_cards(joined(request.models), settings))
-    prepared = RunPlan(
-        tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards, loaded=held
-    ).planned()
+    asked = RunPlan(tasks=[], settings=settings, request=request, suites=NO_SUITES, cards=cards, loaded=held)
+    prepared = asked.planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
-            raise BenchError(
-                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not used by these "
-                "suites for these models."
-            )
+            what = f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}')"
+            raise BenchError(f"{what} is not used by these suites for these models.")
     return cut_plan(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
 
 
@@ -250,40 +250,36 @@ def _lacks_parts(store: Store) -> bool:
     return bool(lacking_parts(ended, ended))
 
 
-def run_here(
-    prepared: RunPlan, reporter: Reporter, command: str = "bench run", known: Collection[str] = ()
-) -> RunReport:
+def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", known: Collection[str] = ()) -> RunReport:
     """Carry out a plan or a shard in this process, on one device.
 
     known: keys of complete observations of another leaderboard, which are not computed again."""
     from benchmark.engine.run import RunOptions, execute_tasks
 
-    request = prepared.request
+    request = plan.request
     devices, policy = devices_and_policy(request)
     # Beside models, suites and policy, a command needs these to show the same stimuli again.
     asked = {"limit": request.limit, "stimuli": joined(request.stimuli), "batch": request.batch}
-    with open_store(prepared.settings.db) as store:
+    with open_store(plan.settings.db) as store:
         # In a leaderboard that lacks parts of a plan, a whole run is noted as the one part of its own plan. Otherwise
         # the note is not needed, and it costs counting the operations of each architecture.
-        is_note = not prepared.part and _lacks_parts(store)
-        whole = cut_plan(prepared, policy, 1)[0].part if is_note else ""
-        kept = {name: value for name, value in asked.items() if value}
+        is_note = not plan.part and _lacks_parts(store)
         options = RunOptions(
             device=devices[0],
             policy=policy,
             batch=request.batch,
             command=command,
-            part=prepared.part,
-            note=whole,
-            asked=kept,
+            part=plan.part,
+            note=cut_plan(plan, policy, 1)[0].part if is_note else "",
+            asked={name: value for name, value in asked.items() if value},
             known=known,
-            loaded=prepared.loaded,
+            loaded=plan.loaded,
         )
         if request.decoders:
             options = replace(options, decoders=request.decoders)
         if policy.device == "cuda":
             set_default("CUBLAS_WORKSPACE_CONFIG")
-        return execute_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+        return execute_tasks(plan.tasks, store, plan.settings, options, reporter)
 
 
 def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:

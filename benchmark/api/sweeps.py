@@ -15,12 +15,11 @@ from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
 from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.registration import register_card
-from benchmark.api.running import RunPlan, RunRequest, prepare, require_possible
+from benchmark.api.running import NO_SUITES, Agreed, RunPlan, RunRequest, agreed_to, prepare, require_possible
 from benchmark.display import printable
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.tasks import Task
 from benchmark.failures import FAILURES, BenchError
-from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
@@ -50,7 +49,7 @@ def sweep(
     db: Db = None,
     reporter: Reporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
-    agreed: Callable[[RunPlan], bool] = lambda _prepared: True,
+    agreed: Agreed = agreed_to,
     command: str = "gestaltbench.sweep",
     **said: Unpack[CheckpointOptions],
 ) -> SweepReport | None:
@@ -139,7 +138,7 @@ class TrainingRun:
         self.is_tried = False  # whether a checkpoint of the run was tried on photographs
         self.lacking: set[str] = set()  # reported reasons why a suite lacks stimuli
 
-    def once(self, agreed: Callable[[RunPlan], bool] = lambda _prepared: True) -> SweepReport | None:
+    def once(self, agreed: Agreed = agreed_to) -> SweepReport | None:
         """Register and run the checkpoints; None if `agreed` refuses. Raise BenchError without any in order."""
         self._require()
         files = checkpoint_files(self.folder, self.pattern)
@@ -211,9 +210,7 @@ class TrainingRun:
             self.run_cheapest_first(cards)
         return order.steps
 
-    def run_cheapest_first(
-        self, cards: Sequence[ModelCard], agreed: Callable[[RunPlan], bool] = lambda _prepared: True
-    ) -> bool:
+    def run_cheapest_first(self, cards: Sequence[ModelCard], agreed: Agreed = agreed_to) -> bool:
         """Run all checkpoints under the cheapest suite, then under the next; return False if `agreed` refuses."""
         if not cards:
             return True
@@ -231,8 +228,7 @@ class TrainingRun:
         labels = str(self._given().get("labels") or "imagenet1k")
         how = Preprocess(size=224, resize=224)
         card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
-        suites = SuiteShelf({}, {})
-        plan = RunPlan(tasks=[], settings=self.settings, request=self.request, suites=suites, cards=(card,))
+        plan = RunPlan(tasks=[], settings=self.settings, request=self.request, suites=NO_SUITES, cards=(card,))
         self._report_lacking(plan.planned().tasks)
 
     def _report_lacking(self, tasks: Sequence[Task]) -> None:

@@ -161,9 +161,9 @@ transfer = _tables_of(
 measures = _tables_of(
     api.measures, "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
 )(lambda cues: chain.from_iterable(map(measure_tables, cues)))
-doses = _tables_of(
-    api.doses, "no recipe here has a number: tags such as 'adversarial(l2,3)' or 'epochs(30)' state one."
-)(lambda table: [table])
+doses = _tables_of(api.doses, "no recipe here has a number: tags such as 'epochs(30)' state one.")(
+    lambda table: [table]
+)
 claims = _tables_of(api.claims)(lambda rows: [claims_table(rows)])
 
 
