@@ -20,8 +20,16 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
-from benchmark.api.running import RunPlan, RunRequest, cut_plan, devices_and_policy, prepare, run_here
-from benchmark.api.shard_work import Result, ShardWork
+from benchmark.api.running import (
+    Result,
+    RunPlan,
+    RunRequest,
+    ShardWork,
+    cut_plan,
+    devices_and_policy,
+    prepare,
+    run_here,
+)
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name

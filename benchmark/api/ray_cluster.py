@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmark.api.running import RunPlan
-from benchmark.api.shard_work import Result, ShardWork
+from benchmark.api.running import Result, RunPlan, ShardWork
 from benchmark.contracts import Policy
 from benchmark.engine.device_choice import make_policy
 from benchmark.engine.reporters import Reporter, Silent

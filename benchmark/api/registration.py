@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
-from benchmark.api.photograph_checks import registration_checks
+from benchmark.api.photograph_checks import registration_checks, verified
 from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
@@ -113,9 +113,7 @@ def register(
     shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
     known |= {"trial": partial(registration_checks, **shown)}
     if verify is not None:
-        from benchmark.api.verification import verify as compare
-
-        known["verify"] = partial(compare, script=str(verify), **shown)
+        known["verify"] = partial(verified, script=str(verify), **shown)
     return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
 
 

@@ -34,6 +34,7 @@ from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
+    from benchmark.store.rows import Work
     from registry.model import LoadedModel
 
 
@@ -280,6 +281,33 @@ def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", know
         if policy.device == "cuda":
             set_default("CUBLAS_WORKSPACE_CONFIG")
         return execute_tasks(plan.tasks, store, plan.settings, options, reporter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWork:
+    """One shard of a plan, as executors send it. Its process or machine plans again by names, because suites and
+    stimuli are not pickled."""
+
+    plan: RunPlan  # without tasks
+    shown: Mapping[Work, Mapping[int, frozenset[int]] | None]  # what the shard has of each task, as `Task.only`
+    policy: Policy  # of the whole plan: a worker may know its device by another name
+    digest: str  # of what these tasks ask
+    command: str
+    threads: int
+
+    def carry_out(self, reporter: Reporter, known: Collection[str] = ()) -> RunReport:
+        """Plan again and run. Raise BenchError if this machine makes another plan."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        plan = self.plan.planned()
+        tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
+        if (digest := plan_digest(tasks, self.policy)) != self.digest:
+            raise BenchError(f"{plan.part} has another plan there ({digest}): machines differ in folders or programs")
+        return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
+
+
+Result = Callable[[], RunReport]
 
 
 def estimates(prepared: RunPlan, *, least: float | None = None) -> list[CostEstimate]:
