@@ -123,8 +123,8 @@ def import_trials(
         keep_late=keep_late,
         known=known_ones,
     )
-    asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
-    more = {"path": path.absolute(), "columns": columns, "answers": answers, "keep_late": keep_late}
+    asked = {"path": path.absolute(), "training": training, "source": source, "experiment": experiment}
+    more = {"observer": observer, "columns": columns, "answers": answers, "keep_late": keep_late}
     command = command_line(import_trials, "bench import trials", **asked, **more)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
@@ -180,9 +180,7 @@ def reference(
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
     if not folders:
-        first, *others = outcome.failed
-        also = f" Also failed: {', '.join(failure.partition(':')[0] for failure in others)}." if others else ""
-        raise BenchError(f"no collection could be fetched: {first}{also}")
+        raise BenchError(f"no collection could be fetched: {' '.join(outcome.failed)}")
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:

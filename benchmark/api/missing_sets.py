@@ -54,13 +54,17 @@ class Need:
 def data_needs(prepared: RunPlan) -> list[Need]:
     """Return what the suites wait for, with people's answers if there are none; those that can be fetched first."""
     wanted: dict[str, tuple[Entry, list[str]]] = {}
+    has_people = False
+    if is_there(prepared.settings.db):
+        with open_store(prepared.settings.db, write=False) as store:
+            has_people = bool(store.observers(kinds=("human",)))
     for task in prepared.tasks:
         people = task.suite.against is not None and (task.space == PUBLISHED_SPACE or bool(task.lacking))
         # Where a set may be fetched, others that would do as well are not listed; training images never are.
         able = [entry for entry in task.lacking if is_fetchable(entry)]
         others = [entry for entry in task.lacking if entry.role != "natural-training"]
         entries = [*((able or others) if not task.plan.blocks else ())]
-        if people and task.suite.experiments and not _has_people(prepared.settings):
+        if people and task.suite.experiments and not has_people:
             entries.append(find_entry(PEOPLE_TRIALS, prepared.settings))
         for entry in entries:
             suites = wanted.setdefault(entry.name, (entry, []))[1]
@@ -70,13 +74,6 @@ def data_needs(prepared: RunPlan) -> list[Need]:
         groups[tuple(suites), entry.license, entry.kind, is_fetchable(entry)].append(entry)
     needs = [Need(suites=suites, entries=tuple(entries)) for (suites, *_), entries in groups.items()]
     return sorted(needs, key=lambda need: not need.fetchable)
-
-
-def _has_people(settings: Settings) -> bool:
-    if not is_there(settings.db):
-        return False
-    with open_store(settings.db, write=False) as store:
-        return bool(store.observers(kinds=("human",)))
 
 
 def fetch_needs(needs: Sequence[Need], settings: Settings, report: Report) -> list[str]:

@@ -122,9 +122,8 @@ def power(
         if discordant < detect:
             raise BenchError(f"--discordant: a difference of {detect:g} needs at least that share of images.")
         test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
-        return [
-            planned(suite="", title="right or wrong", who=f"alone on {discordant:g} of the images", comparison=test)
-        ]
+        who = f"alone on {discordant:g} of the images"
+        return [planned(suite="", title="right or wrong", who=who, comparison=test)]
 
     def rows_of(tests: Compared) -> list[PowerRow]:
         who = f"{tests.a}, {tests.b}"
@@ -230,9 +229,7 @@ def _untested(
         base_has, new_has = ((name, *headline) in values for name in (base, new))
         if suite.name in tested or not (base_has or pattern not in (None, "all")):
             continue
-        if base_has:
-            reason = "no stimuli in common" if new_has else "the new one has no such score"
-        else:
-            reason = "the base has no such score" if new_has else "neither has such a score"
+        lacking = [who for who, has in (("the base", base_has), ("the new one", new_has)) if not has]
+        reason = f"no such score of {' and '.join(lacking)}" if lacking else "no stimuli in common"
         nothing = Comparison(metric=suite.headline.name, reason=reason)
         yield SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)

@@ -29,6 +29,7 @@ from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
 
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
+Stamps = Mapping[Path, Stamp]
 
 
 def sweep(
@@ -166,12 +167,11 @@ class TrainingRun:
         self._require(waits=True)
         self._require_arch()
         self._foretell()
-        before: Mapping[Path, Stamp] = {}
+        before: Stamps = {}
         done: dict[Path, Stamp] = {}
         waited: set[Path] = set()
         steps: dict[Path, int] = {}
         while True:
-            self._require_folder(waits=True)
             is_there = self.folder.is_dir()
             if not is_there and self.folder not in waited:
                 self.say(f"waiting for the folder {printable(str(self.folder))}, which does not exist yet")
@@ -191,21 +191,16 @@ class TrainingRun:
             if (until is not None and max(reached, default=-1) >= until) or not pause():
                 return self.report
 
-    def _run_fresh(
-        self, fresh: Sequence[Path], stamps: Mapping[Path, Stamp], done: dict[Path, Stamp]
-    ) -> Mapping[Path, int]:
+    def _run_fresh(self, fresh: Sequence[Path], stamps: Stamps, done: dict[Path, Stamp]) -> Mapping[Path, int]:
         """Run the files that are complete since this look. Return the steps of all complete files (`stamps`). done:
         file -> stamp when it was read."""
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)
         self.report.unit = order.unit
-        new = replace(
-            order,
-            steps={path: step for path, step in order.steps.items() if path in fresh},
-            left_out={path: why for path, why in order.left_out.items() if path in fresh},
-        )
+        steps = {path: step for path, step in order.steps.items() if path in fresh}
+        left_out = {path: why for path, why in order.left_out.items() if path in fresh}
         done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
-        if cards := self.register(new):
+        if cards := self.register(replace(order, steps=steps, left_out=left_out)):
             self.say(f"running {', '.join(card.name for card in cards)}")
             self.run_cheapest_first(cards)
         return order.steps
@@ -281,26 +276,22 @@ class TrainingRun:
         known = next((card for card in self._own(cards) if card.weights in files), None)
         name = known.name if known else self._name(path, cards)
         known = known or cards.get(name)
-        if known is None or known.weights not in files:  # new, or a file of this run that is gone
-            return self._admitted(name, self.arch, file, {**given, "replaces": known is not None})
-        is_folder = Path(file) != path.resolve()  # it identifies its architecture
-        same = is_folder or whole_arch(self.arch) in ("", known.arch)
-        said = _said(known) if same else {"labels": known.labels}
-        # ctime too: a copied file may keep an older mtime.
-        state, own = path.stat(), self.settings.cards / f"{name}.yaml"
-        is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
-        asked = {option: value for option, value in given.items() if option != "convert"}
-        stated = {option: said.get(option, getattr(known.preprocess, option, None)) for option in asked}
-        if same and is_newer and stated == asked:
-            return known
-        arch = self.arch if is_folder else self.arch or known.arch
-        return self._admitted(name, arch, file, {**said, **given, "replaces": True})
-
-    def _admitted(self, name: str, arch: str, file: str, options: Mapping[str, Any]) -> ModelCard:
-        """Register a checkpoint; only the first of the run is tried, as the others have the same input."""
-        tried = partial(registration_checks, folder=None, settings=self.settings)
-        trial = {} if self.is_tried else {"trial": tried}
-        card, checks = register_card(name, arch, file, **options, **trial)
+        arch, options = self.arch, {**given, "replaces": known is not None}
+        if known is not None and known.weights in files:  # otherwise it is new, or a file of this run that is gone
+            is_folder = Path(file) != path.resolve()  # it identifies its architecture
+            same = is_folder or whole_arch(self.arch) in ("", known.arch)
+            said = _said(known) if same else {"labels": known.labels}
+            # ctime too: a copied file may keep an older mtime.
+            state, own = path.stat(), self.settings.cards / f"{name}.yaml"
+            is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
+            asked = {option: value for option, value in given.items() if option != "convert"}
+            stated = {option: said.get(option, getattr(known.preprocess, option, None)) for option in asked}
+            if same and is_newer and stated == asked:
+                return known
+            arch, options = self.arch if is_folder else self.arch or known.arch, {**said, **options}
+        if not self.is_tried:  # only the first of the run is tried, as the others have the same input
+            options["trial"] = partial(registration_checks, folder=None, settings=self.settings)
+        card, checks = register_card(name, arch, file, **options)
         self.is_tried = True
         for check in checks:
             if check.name == "photographs":
@@ -340,24 +331,19 @@ class TrainingRun:
 
     def _require(self, *, waits: bool = False) -> None:
         """Raise as a run would, and if the run of another folder has this name, unless the user gave it."""
-        self._require_folder(waits=waits)
+        if not self.folder.is_dir() and not (waits and not self.folder.exists()):
+            hint = "" if self.folder.exists() else " `--follow` waits for it."
+            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.{hint}")
+        if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
+            raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
         there, folder = [file for file in files if file.exists()], self.folder.resolve()
         linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)} if folder.is_dir() else ()
         if self.is_named or not there or any(file in linked or file.is_relative_to(folder) for file in there):
             return
-        raise BenchError(
-            f"'{self.run}' is already the name of a training run with {there[0]}: choose another with --name, or give "
-            f"--name {self.run} if it is the same run."
-        )
-
-    def _require_folder(self, *, waits: bool = False) -> None:
-        if not self.folder.is_dir() and not (waits and not self.folder.exists()):
-            hint = "" if self.folder.exists() else " `--follow` waits for it."
-            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.{hint}")
-        if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
-            raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
+        hint = f"choose another with --name, or give --name {self.run} if it is the same run"
+        raise BenchError(f"'{self.run}' is already the name of a training run with {there[0]}: {hint}.")
 
     def _require_arch(self) -> None:
         from registry.architectures import factory, require_known, whole_arch

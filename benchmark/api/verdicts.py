@@ -72,7 +72,7 @@ def verdict_in(store: Store, leaderboard: Selection, observer: str) -> Verdict:
         measured=measured,
         twins=twins,
         rival=_rival(store, observer, measured, twins),
-        lacking=list(_lacking(store, leaderboard, observer, {each.suite.name for each in measured}, suites)),
+        lacking=list(_lacking(store, settings.db, observer, {each.suite.name for each in measured}, suites)),
     )
     return verdict_of(found)
 
@@ -135,9 +135,7 @@ def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Seq
     return Rival(name=name, tests=adjusted(rows), paired=False)
 
 
-def _lacking(
-    store: Store, leaderboard: Selection, observer: str, measured: set[str], suites: Sequence[Suite]
-) -> Iterator[Lacking]:
+def _lacking(store: Store, db: str, observer: str, measured: set[str], suites: Sequence[Suite]) -> Iterator[Lacking]:
     ended = {row.suite: row for row in store.outcomes(observer=observer)}
     heads = {(suite.name, suite.headline.name) for suite in suites}
     rows = store.latest_scores(observers=[observer], conditions=("",), metrics={head for _, head in heads})
@@ -152,9 +150,8 @@ def _lacking(
         told = "its run failed" if status == "failed" else outcome and outcome.reason
         reason = empty.get(suite) or told or "no headline"
         absent[(status if status in ("not run", WAITING) else reason), runs].append(suite)
-    place = str(leaderboard.settings.db)
-    db = "" if place == str(read_settings().db) else f" --db {shlex.quote(place)}"
+    place = "" if db == read_settings().db else f" --db {shlex.quote(db)}"
     for (reason, runs), names in absent.items():
         fetch = " --fetch" if reason == WAITING else ""
-        line = f"bench run --model {shlex.quote(observer)} --suite {','.join(names)}{fetch}{db}"
+        line = f"bench run --model {shlex.quote(observer)} --suite {','.join(names)}{fetch}{place}"
         yield Lacking(suites=names, reason=reason, line=line if runs else "")

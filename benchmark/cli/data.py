@@ -4,10 +4,12 @@ import fnmatch
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import click
+from rich.progress import Progress
 
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
@@ -159,18 +161,13 @@ def verify(name: Name, *, full: Annotated[bool, Option("Read every image.")] = F
 
     Names, classes and empty files are checked for all images; a large set is decoded in part. Exit code 1 means that
     something is broken. A partial set is reported, not an error."""
-    from benchmark.cli.progress import Bars
+    console = safe_console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
 
-    bars = Bars(safe_console(stderr=True))
+        def expect(total: int) -> Callable[[], None]:
+            return partial(progress.advance, progress.add_task(name, total=total))
 
-    def expect(total: int) -> Callable[[], None]:
-        bars.expect(name, total)
-        return lambda: bars.advance(name, 1)
-
-    try:
         result = check(name, read_settings(), full, expect)
-    finally:
-        bars.progress.stop()
     echo_lines(result.lines)
     echo_line("usable" if result.ok else "BROKEN: see above")
     return 0 if result.ok else 1

@@ -51,8 +51,6 @@ def ask(
 ) -> None:
     if served and out is not None:
         raise UsageError("--out and --serve exclude each other: give one.")
-    if not served and answers is not None:
-        raise UsageError("--answers needs --serve: a page in a file keeps its answers in the browser.")
     out = None if served or asked["jatos"] else out or Path("ask.html")
     experiment = serving.ask(out=out, served=served, **asked)
     session = experiment.session

@@ -73,7 +73,7 @@ def show(
     number, and the command that reproduces it. Without METRIC, it prints headlines: of all suites, or of SUITE. Give
     CONDITION as `bench show` prints it (default: all conditions)."""
     if not provenance:
-        if suite or as_json:
+        if suite:
             raise _needs_provenance(suite)
         if api.is_run(leaderboard, observer):
             print_curves(leaderboard, observer)
@@ -97,12 +97,11 @@ def show(
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
 
 
-def _needs_provenance(suite: str | None) -> UsageError:
-    meant: tuple[str, ...] = (suite, "--provenance") if suite else ("--json", "--provenance")
-    if suite and suite not in suite_entries() and (owner := suite_of_metric(suite)):
+def _needs_provenance(suite: str) -> UsageError:
+    meant: tuple[str, ...] = (suite, "--provenance")
+    if suite not in suite_entries() and (owner := suite_of_metric(suite)):
         meant = (owner, suite.replace("-", "_"), "--provenance")
-    remedy = Remedy(wrong=suite or "--json", instead=meant)
-    return UsageError("SUITE, METRIC, CONDITION and --json need --provenance.", remedy)
+    return UsageError("SUITE, METRIC and CONDITION need --provenance.", Remedy(wrong=suite, instead=meant))
 
 
 def print_curves(leaderboard: Selection, run: str) -> None:
