@@ -70,8 +70,8 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
         TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").follow(lambda: False)
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
-    went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder
-    assert steps(went_on) == {"run-step_1-2": 1, "run-step_2": 2}
+    went_on, lines = swept(tmp_path / "other" / "run", name="run")  # in another folder
+    assert steps(went_on) == {"run-step_2": 2} and "rename the file" in lines[0]
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
 
 
