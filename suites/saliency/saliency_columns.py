@@ -16,15 +16,7 @@ from registry.model import LoadedModel
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.map_plugins import ADDED
 from suites.saliency.maps import gradients
-from suites.saliency.maps.localisation import (
-    Floats,
-    MaskContext,
-    area_share,
-    context_of,
-    mass_ratio,
-    rank_accuracy,
-    skill,
-)
+from suites.saliency.maps.localisation import Floats, MaskContext, area_share, context_of, mass_columns, rank_accuracy
 from suites.saliency.maps.object_exchange import evidence_columns
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
@@ -72,8 +64,7 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
     centroid, high = gradients.frequencies(gradient)
     columns = {
         **context.areas(maps, "grad"),
-        "mass_ratio": mass_ratio(maps, context.masks, context.valid),
-        "skill": skill(maps, context.masks, context.valid),
+        **mass_columns(maps, context.masks, context.valid),
         "rank_accuracy": rank_accuracy(maps, context.masks, context.valid),
         "centroid": centroid,
         "high_frequency": high,

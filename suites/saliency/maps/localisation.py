@@ -67,14 +67,6 @@ def mean_auc_of_others(
     return _ratio(total, other.sum(axis=1))
 
 
-def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """Return [n] share of the map's mass on the object; chance is the object's area share."""
-    maps, masks = _valid(maps, valid), _valid(masks, valid)
-    flat, inside = maps.reshape(len(maps), -1).astype(np.float64), masks.reshape(len(masks), -1)
-    share = _ratio(np.where(inside, flat, 0.0).sum(axis=1), flat.sum(axis=1))
-    return np.where(_scorable(maps, masks, valid), share, np.nan)
-
-
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
     """Return [n] share of object pixels among the valid pixels; 0 without valid pixels."""
     inside = np.count_nonzero(_valid(masks, valid), axis=(1, 2))
@@ -82,15 +74,14 @@ def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
     return np.asarray(inside / np.maximum(whole, 1))
 
 
-def mass_ratio(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """Return [n] mass share over area share: 1 by chance, at most 1 / area."""
-    return _ratio(mass_share(maps, masks, valid), area_share(masks, valid))
-
-
-def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """Return [n] (mass - area) / (1 - area): 0 by chance, 1 with all mass on the object."""
-    area = area_share(masks, valid)
-    return _ratio(mass_share(maps, masks, valid) - area, 1 - area)
+def mass_columns(maps: Array, masks: Flags, valid: Flags | None = None) -> dict[str, Floats]:
+    """Return, from the share of the map's mass on the object, mass_ratio [n]: over the object's area share (1 by
+    chance, at most 1 / area); and skill [n]: (mass - area) / (1 - area) (0 by chance, 1 with all mass on it)."""
+    maps, masks = _valid(maps, valid), _valid(masks, valid)
+    flat, area = maps.reshape(len(maps), -1).astype(np.float64), area_share(masks, valid)
+    share = _ratio(np.where(masks.reshape(flat.shape), flat, 0.0).sum(axis=1), flat.sum(axis=1))
+    mass = np.where(_scorable(maps, masks, valid), share, np.nan)
+    return {"mass_ratio": _ratio(mass, area), "skill": _ratio(mass - area, 1 - area)}
 
 
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:

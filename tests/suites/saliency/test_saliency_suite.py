@@ -13,7 +13,7 @@ from registry.labels import decide, label_space
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, SaliencyConfig
 from suites.saliency.maps.gradients import frequencies, saliency
-from suites.saliency.maps.localisation import context_of, mass_ratio
+from suites.saliency.maps.localisation import context_of, mass_columns
 from suites.saliency.plan import plan
 from suites.saliency.score import NO_ANSWER
 
@@ -162,7 +162,7 @@ def test_a_category_of_many_outputs_has_the_gradient_of_its_probability():
     (gradient,) = torch.autograd.grad(total, images)
     np.testing.assert_allclose(found["centroid"], frequencies(gradient.numpy())[0], rtol=1e-4)
     maps, masks = saliency(gradient.numpy()), np.stack([view.mask(i) for i in range(4)])
-    np.testing.assert_allclose(found["mass_ratio"], mass_ratio(maps, masks), rtol=1e-4)
+    np.testing.assert_allclose(found["mass_ratio"], mass_columns(maps, masks)["mass_ratio"], rtol=1e-4)
 
 
 class Useless(ToyView):
