@@ -75,7 +75,7 @@ def cost_estimates(
     speeds, lines = _speeds(tasks, settings, device), list[CostEstimate]()
     for task, n in zip(tasks, owed, strict=True):
         speed, absence = speeds.get(task.card.name), missing_weights(task.card, settings.place)
-        seconds = None if speed is None else speed[0] * task.suite.passes * n
+        seconds = None if speed is None else speed * task.suite.passes * n
         if not n:
             note, seconds = "stored", 0.0
         elif absence:
@@ -139,10 +139,8 @@ def expected_seconds(
                 if isinstance(observer, LoadedModel) and card.source != "api":
                     devices.rough_seconds(observer, device, settings.tuning)
                     speeds = _speeds(tasks, settings, device)
-    # Processes on one CPU have a thread each.
-    own = {name: seconds * (threads if processes > 1 else 1) for name, (seconds, threads) in speeds.items()}
-    usual = sum(own.values()) / len(own) if own else USUAL
-    answering = sum(own.get(card.name, usual) * count for count, card in passes)
+    usual = sum(speeds.values()) / len(speeds) if speeds else USUAL
+    answering = sum(speeds.get(card.name, usual) * count for count, card in passes)
     # Equal blocks are shown once for all networks.
     blocks = {
         (block.stimuli.digest, block.condition, block.presentation): len(block.stimuli)
@@ -155,11 +153,11 @@ def expected_seconds(
     return (answering + share * SHOWN * sum(blocks.values())) / processes + scoring
 
 
-def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, tuple[float, int]]:
-    """Return observer -> its seconds per image and threads, of those that were timed."""
+def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
+    """Return observer -> its seconds per image, of those that were timed."""
     cards = {task.card.name: task.card for task in tasks}
     known = {name: remembered(card, device, settings.tuning) for name, card in cards.items()}
-    return {name: (speed[1], speed[0].threads) for name, speed in known.items() if speed}
+    return {name: speed[1] for name, speed in known.items() if speed}
 
 
 def total_line(lines: Sequence[CostEstimate]) -> str:
