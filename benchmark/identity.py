@@ -1,7 +1,4 @@
-"""Digests of everything that a stored answer depends on.
-
-Keys hold content, not names: weights, preprocessing, stimuli, configuration, versions of our components and the files
-of foreign code (docs/identity.md)."""
+"""Digests of everything that a stored answer depends on. Keys hold content, not names (docs/identity.md)."""
 
 import platform
 import subprocess
@@ -49,9 +46,7 @@ def _block(block: Block, codes: Codes) -> dict[str, Any]:
 
 
 def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
-    """Return the key of one observer's answers to one block under one suite, independent of names, paths and hosts.
-
-    codes: known digests of code."""
+    """Return the key of one observer's answers to one block under one suite, independent of names, paths and hosts."""
     codes = codes or Codes()
     rule = suite.stopping.settled  # decides how many trials there are
     return digest_data(

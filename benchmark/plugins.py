@@ -32,10 +32,8 @@ def suite_entries() -> Mapping[str, EntryPoint]:
 
 
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
-    """Load every suite, and report those that do not load.
-
-    pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them exist;
-    scored: names that limit what is loaded if `pattern` does not."""
+    """Load every suite, and report those that do not load. pattern: "all", or names separated by commas, variants as
+    NAME:VARIANT: only these are loaded, if all exist; scored: names that limit what is loaded if `pattern` does not."""
     entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
@@ -98,9 +96,8 @@ def suite_of_metric(name: str) -> str:
 
 
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
-    """Return the suites of a request; target: those that can stop early do so with intervals of +-target.
-
-    Raises UnknownName with close matches, and PluginError, also if none of them can stop early."""
+    """Return the suites of a request; target: those that can stop early do so with intervals of +-target. Raises
+    UnknownName, and PluginError, also if none of them can stop early."""
     suites = select_suites(pattern, shelf)
     if target is None:
         return suites

@@ -59,9 +59,8 @@ class Stimuli:
 
 @dataclass(frozen=True, kw_only=True)
 class Transform:
-    """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
-
-    It works on a batch on the images' device; the result for an image depends only on that image and its seed."""
+    """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`, on a batch on its
+    device; the result for an image depends only on that image and its seed."""
 
     name: str
     params: Mapping[str, Any]

@@ -1,6 +1,5 @@
-"""What a plan costs: forward passes, times the price of one pass. Operations are the same on every machine, so they
-decide where a plan is cut into shards. Seconds are measured on this device, so they are shown before a run. A dry run
-imports torch only if a network is loaded."""
+"""What a plan costs. Operations are the same on every machine and decide where a plan is cut into shards; seconds are
+measured on this device and shown before a run. A dry run imports torch only if a network is loaded."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -123,8 +122,7 @@ def expected_seconds(
     tasks: Sequence[Task], settings: Settings, device: str, owed: Sequence[int] | None = None, processes: int = 1
 ) -> float:
     """Return about how long a plan takes, by the trials that each task owes (None: all). Architectures with most to do
-    are timed for that; an unknown speed counts as the mean of the known ones, or as `USUAL`. processes: that share the
-    work."""
+    are timed; an unknown speed counts as the mean of the known ones. processes: that share the work."""
     trials = owed or [task.trials for task in tasks]
     passes = [(t.suite.passes * n, t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
     speeds = _speeds(tasks, settings, device)

@@ -378,10 +378,9 @@ def flagged(
 
 
 def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0) -> str:
-    """Return the flag of an observer that gave one answer to nearly all trials and few of these show it, or does not
-    beat chance where it should; "" otherwise. Every suite keeps the answers as `response`.
-
-    controls: as of a suite; of: the number of categories, of an experiment's own label space."""
+    """Return the flag of an observer that gave one answer to nearly all trials though few show it, or does not beat
+    chance where it should; "" otherwise. controls: as of a suite; of: the categories of an experiment's own label
+    space."""
     columns = as_coded(trials.columns)
     if "response" not in columns or not len(trials):
         return ""
@@ -419,9 +418,8 @@ def _judged(columns: Mapping[str, Column], controls: Mapping[str, str | None]) -
 
 
 def chance_flag(columns: Mapping[str, Column], space: str, of: int = 0) -> str:
-    """Return the flag of an observer if guessing gives as many answers that match the category or a cue of the image
-    (shape, texture) with a probability above `GUESSED`; "" if it does not. So few images that a `KNOWN` share could be
-    known to the observer do not tell."""
+    """Return the flag of an observer if guessing gives as many answers that match the image's category or a cue with a
+    probability above `GUESSED`. So few images that a `KNOWN` share could be known to it do not tell."""
     from scipy.special import bdtrc
 
     named = [coded(columns[name]) for name in ("response", *LABELS) if name in columns]

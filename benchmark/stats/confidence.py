@@ -24,11 +24,10 @@ class Estimate:
 
 
 def calibration_error(confidence: Array, right: Array) -> Estimate:
-    """Return the expected calibration error, debiased: the mean over trials of |accuracy - confidence| of their bin.
-
-    confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin. A
-    bin's gap d has a standard error s, and the mean of |d| exceeds its size by E|N(d, s)| - |d| (Kumar, Liang and Ma
-    2019, NeurIPS, section 5), in closed form by the folded normal distribution."""
+    """Return the expected calibration error, debiased: the mean over trials [n] of |accuracy - confidence| of their
+    bin, up to 15 of equal mass; equal confidences share a bin. A bin's gap d has a standard error s, and the mean of
+    |d| exceeds its size by E|N(d, s)| - |d| (Kumar, Liang and Ma 2019, NeurIPS, section 5; folded normal
+    distribution)."""
     from scipy.special import ndtr
 
     n = len(confidence)

@@ -171,11 +171,9 @@ def fixed_images(_weights: Floats) -> Variance:
 
 
 def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: Floats) -> tuple[float, float]:
-    """Return a mixed model's difference of the networks where `first` [m] is 1 from the others, and its standard
-    error. num, den: [n, m]; factors: what images share, [n] each.
-
-    Linear, one row for each network and trial that counts, fitted by maximum likelihood (GPBoost; Sigrist 2022, JMLR
-    23:232). Crossed random effects: networks, trials, each factor, and each factor under each recipe."""
+    """Return a mixed model's difference of the networks where `first` [m] is 1 from the others, and its standard error;
+    num, den: [n, m]. A row for each network and trial that counts; maximum likelihood (GPBoost; Sigrist 2022, JMLR
+    23:232). Crossed random effects: networks, trials, each factor [n], and each factor under each recipe."""
     try:
         import gpboost
     except ImportError as error:

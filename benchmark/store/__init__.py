@@ -1,6 +1,5 @@
-"""The leaderboard's database: the only package with SQL.
-
-Append-only: a row that is written is never changed. What counts as current is the newest row."""
+"""The leaderboard's database: the only package with SQL. A row that is written is never changed; the newest row is the
+current one."""
 
 from benchmark.store.check import Status as Status
 from benchmark.store.check import status as status

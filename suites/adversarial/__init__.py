@@ -1,6 +1,5 @@
 """Adversarial robustness: how small a change of the pixels makes the network answer incorrectly?
-
-docs/suites/adversarial.md has the definitions, attacks, trust report and deviations."""
+(docs/suites/adversarial.md)"""
 
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
-"""Other packages offer attacks through the entry-point group `bench.attacks`.
-
-An entry point names an `Attack`; its own name is the name of the variant, "adversarial:NAME". This module is imported
-to read a leaderboard, so a package with an attack must not import torch at module level."""
+"""Attacks of other packages: entry points of the group `bench.attacks`, each an `Attack` with the name of its variant,
+"adversarial:NAME". To read a leaderboard imports them, so such a package must not import torch at module level."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,15 +21,12 @@ _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """An attack. points(forward, images, labels, epsilon, seeds) -> perturbed images, shaped like `images`.
-
-    forward: [n, c, h, w] float32 in [0,1] -> logits [n, categories], differentiable; a `torch.nn.Module` in evaluation
-    mode; images: one device batch of correctly answered images; labels: [n] positions of the correct categories;
-    epsilon: the largest norm of a perturbation, in units of [0,1] pixels; seeds: [n] uint64, one per image, for random
-    numbers. The result is within epsilon of the image and in [0,1], and depends on no other image of the batch. An
-    image that the attack cannot break is returned unchanged or at its nearest point.
-
-    norm: of epsilon; epsilons: the budgets, ascending (none: the suite's own in that norm)."""
+    """An attack. points(forward, images, labels, epsilon, seeds) -> perturbed images, shaped like `images`. forward:
+    [n, c, h, w] float32 in [0,1] -> logits [n, categories], differentiable, a `torch.nn.Module` in evaluation mode;
+    images: one device batch of correctly answered images; labels: [n] positions of the correct categories; epsilon: the
+    largest norm, in units of [0,1] pixels; seeds: [n] uint64, one per image, for random numbers. The result is within
+    epsilon and in [0,1], and depends on no other image of the batch; an image that cannot be broken is returned
+    unchanged or at its nearest point. epsilons: the budgets, ascending (none: the suite's own in that norm)."""
 
     title: str
     norm: NormName

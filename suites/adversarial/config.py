@@ -1,7 +1,5 @@
-"""Threat models and attacks are data.
-
-Epsilon is in [0,1] pixel units of the network's own input crop, whatever its resolution: an L2 ball of one radius is a
-smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
+"""Threat models and attacks are data. Epsilon is in [0,1] pixel units of the network's own input crop: an L2 ball of
+one radius is a smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
-"""The metrics as data. Those that compare networks are ratios of sums over images, so intervals and paired tests
-(McNemar for correct or incorrect per image) derive from one definition. Costs of attacks, and the loss that succeeded,
-are not qualities of a network and are not tested. N is every image shown, never only the clean-correct ones."""
+"""The metrics as data, over every image shown. Those that compare networks are ratios of sums over images, so intervals
+and paired tests derive from one definition; costs of attacks are not tested."""
 
 from collections.abc import Iterator
 from dataclasses import replace

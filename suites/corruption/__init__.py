@@ -1,7 +1,5 @@
 """Corruption: how much of an observer's accuracy is left when images are noisy, blurred, weathered or degraded?
-(Geirhos et al. 2018; Hendrycks and Dietterich 2019)
-
-docs/suites/corruption.md has the definition, protocol, numbers and deviations."""
+(Geirhos et al. 2018; Hendrycks and Dietterich 2019; docs/suites/corruption.md)"""
 
 from dataclasses import replace
 from typing import Any

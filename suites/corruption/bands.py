@@ -1,6 +1,5 @@
-"""Critical-band masking: the channel of spatial frequencies that recognition needs (Subramanian et al. 2023).
-
-docs/suites/frequencies.md has the definition, numbers and deviations."""
+"""Critical-band masking: the channel of spatial frequencies that recognition needs (Subramanian et al. 2023;
+docs/suites/frequencies.md)."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress

@@ -36,9 +36,7 @@ NOT_KEPT = (
 
 def certainty(probabilities: Array, truth: Array) -> dict[str, Array]:
     """Return columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared
-    difference between probability and truth (Brier 1950), NaN if the true category is absent.
-
-    probabilities: [n, categories]; truth: [n] positions among them, -1 for none."""
+    difference between probability [n, categories] and truth [n] (-1: absent, NaN; Brier 1950)."""
     own = probabilities[np.arange(len(truth)), np.maximum(truth, 0)].astype(float)
     brier = np.square(probabilities, dtype=float).sum(axis=1) - 2 * own + 1
     confidence = probabilities.max(axis=1, initial=0)

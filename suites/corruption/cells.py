@@ -180,10 +180,8 @@ class CellTable:
         return {what: _share(self.hits[what].sum(axis=0)[None], self.counts[what].sum(axis=0)[None]) for what in _WHAT}
 
     def resampled(self) -> Shares:
-        """Return shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
-
-        Two tables of as many images give the same draws: an observer and its reference are resampled together where
-        their tables are of the same images."""
+        """Return shares of resamples: images drawn with replacement, each with all its cells (Efron 1979). Tables of as
+        many images give the same draws, so an observer and its reference are resampled together."""
         n, rng = len(self.images), np.random.default_rng(SEED)
         hits, counts = (
             np.hstack([part[what] for what in _WHAT]).astype(np.float32) for part in (self.hits, self.counts)

@@ -1,6 +1,5 @@
-"""Feature reliance: the loss of accuracy as shape, texture or colour is removed (Burgert et al. 2025).
-
-docs/suites/suppression.md has the definition, numbers and deviations."""
+"""Feature reliance: the loss of accuracy as shape, texture or colour is removed (Burgert et al. 2025;
+docs/suites/suppression.md)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,6 +1,5 @@
-"""LAION-C: six distortions at five intensities, answered among sixteen super-classes (Li et al. 2025).
-
-docs/suites/laion-c.md has the definition, numbers and deviations."""
+"""LAION-C: six distortions at five intensities, answered among sixteen super-classes (Li et al. 2025;
+docs/suites/laion-c.md)."""
 
 from collections.abc import Mapping
 from dataclasses import replace

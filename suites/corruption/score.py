@@ -146,9 +146,8 @@ def without(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, share: bool = False) -> Score:
-    """Return a score with its value, and the percentile interval of its resamples that have a value.
-
-    counts: [images, k], the answers that count; share: whether it is a share of them."""
+    """Return a score with its value, and the percentiles of its resamples. counts: [images, k], the answers that
+    count."""
     blank = replace(blank, n=int(counts.sum()))
     if np.isnan(value):
         reasons = {"relative_robustness": "clean accuracy is 0", "unseen_accuracy": "every cell was seen in training"}

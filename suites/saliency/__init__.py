@@ -1,6 +1,5 @@
-"""Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019)
-
-docs/suites/saliency.md has the definition, numbers and limits."""
+"""Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019;
+docs/suites/saliency.md)"""
 
 from dataclasses import replace
 

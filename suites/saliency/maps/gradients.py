@@ -1,6 +1,4 @@
-"""Input gradients of a category's log-odds, and SmoothGrad; the outputs that make up a category.
-
-Nothing of the network is changed."""
+"""Input gradients of a category's log-odds, and SmoothGrad; the outputs that make up a category."""
 
 from collections.abc import Callable, Sequence
 
