@@ -10,18 +10,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.failures import StoreError
-from benchmark.store import schema
+from benchmark.store import queries, schema
 from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database
-from benchmark.store.queries import (
-    imported_keys,
-    newest_imports,
-    observers,
-    scores_digest,
-    stored_scores,
-    trials_digest,
-)
 from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
 from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, sealed, texts
 from benchmark.store.write import put_import, withdraw
@@ -57,8 +49,10 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
     done = Merged(place=source.location.shown)
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
-        ever, here_ever = ({row.id: row for row in observers(side, latest=False)} for side in (connection, target))
-        current, here_current = ({row.name: row for row in observers(side)} for side in (connection, target))
+        ever, here_ever = (
+            {row.id: row for row in queries.observers(side, latest=False)} for side in (connection, target)
+        )
+        current, here_current = ({row.name: row for row in queries.observers(side)} for side in (connection, target))
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name
@@ -71,17 +65,14 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
         coming = {row.id for row in ever.values() if row.name not in strangers}
         # The trials of a stranger come under its other name, if it has one (`bench models rename` gives it one).
         named = {(row.kind, row.identity): row.id for row in ever.values() if row.id in coming}
-        owners = {
-            row.id: row.id if row.id in coming else named[row.kind, row.identity]
-            for row in ever.values()
-            if (row.kind, row.identity) in named
-        }
+        alike = ((row.id, named.get((row.kind, row.identity))) for row in ever.values())
+        owners = {number: number if number in coming else other for number, other in alike if other}
         _copy(connection, target, schema.OBSERVERS, id=coming)
         # The card of an observer that is known here stays.
         _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_current.values()})
         wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in owners)
         done.conflicts += _copy_trials(connection, target, wanted, owners, done)
-        done.conflicts += _other_imports(newest_imports(connection), newest_imports(target), done.place)
+        done.conflicts += _other_imports(queries.newest_imports(connection), queries.newest_imports(target), done.place)
         _copy(connection, target, schema.IMPORTS)
         withdraw(target, now())
         # Scores of imported observers are made anew: they rest on all imports.
@@ -101,9 +92,9 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
         _copy(connection, target, schema.REGISTRATIONS, observer=owners)
         _copy(connection, target, schema.STIMULI, digest={row.stimuli for row in rows})
         _copy_trials(connection, target, rows, {}, Merged(place=source.location.shown), run)
-        counting = imported_keys(target).keys()
-        ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
-        for name, row in newest_imports(connection).items():
+        counting = queries.imported_keys(target).keys()
+        ours = {name: {*texts(row.observations)} & counting for name, row in queries.newest_imports(target).items()}
+        for name, row in queries.newest_imports(connection).items():
             if wanted := {*texts(row.observations)} & keys:
                 put_import(target, now(), run, name, wanted | ours.get(name, set()))
 
@@ -247,11 +238,11 @@ def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Mapping[s
             continue
         if tuple({**row._mapping, "observer": owners[row.observer]}[name] for name in parts) in known:
             continue
-        scores, keys = stored_scores(source, row.id), texts(row.observations)
-        if scores_digest(scores) != row.scores:
+        scores, keys = queries.stored_scores(source, row.id), texts(row.observations)
+        if queries.scores_digest(scores) != row.scores:
             _refuse([f"score set {row.id}: its scores are not those that were stored"])
-        if row.trials and trials_digest(target, keys) != row.trials:
-            if trials_digest(source, keys) != row.trials:
+        if row.trials and queries.trials_digest(target, keys) != row.trials:
+            if queries.trials_digest(source, keys) != row.trials:
                 lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
                 done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
             continue

@@ -10,18 +10,8 @@ import sqlalchemy as sa
 
 from benchmark.contracts import Array, Observer, Score, Stimuli
 from benchmark.failures import StoreError
-from benchmark.store import schema
+from benchmark.store import queries, schema
 from benchmark.store.codec import encode
-from benchmark.store.queries import (
-    has,
-    has_scores,
-    imported_keys,
-    newest_imports,
-    newest_like,
-    scores_digest,
-    stored_scores,
-    trials_digest,
-)
 from benchmark.store.rows import (
     IMPORTED,
     IMPORTED_KINDS,
@@ -120,7 +110,7 @@ def put_chunks(connection: sa.Connection, run: str, chunks: Iterable[Mapping[str
 
 def put_import(connection: sa.Connection, moment: str, run: str, source: str, keys: Collection[str]) -> int:
     """Let only these observations count for a source from now on; return how many earlier ones no longer count."""
-    content, before = dump(sorted({*keys})), newest_imports(connection).get(source)
+    content, before = dump(sorted({*keys})), queries.newest_imports(connection).get(source)
     if before is not None and before.observations == content:
         return 0
     created = later(moment, before and before.created)
@@ -134,8 +124,8 @@ def withdraw(connection: sa.Connection, moment: str) -> None:
     """Hide scores of imported observers that were made of trials that no longer count, as work of the newest import."""
     table, owner, observed = schema.SCORE_SETS, schema.OBSERVERS, schema.OBSERVATIONS
     query = sa.select(observed.c.key).where(observed.c.suite == IMPORTED)
-    over = {key for (key,) in fetched(connection, query)} - imported_keys(connection).keys()
-    imports = list(newest_imports(connection).values())
+    over = {key for (key,) in fetched(connection, query)} - queries.imported_keys(connection).keys()
+    imports = list(queries.newest_imports(connection).values())
     if not over or not imports:  # none: an import that was cut short, nothing has ever counted
         return
     sets = (
@@ -161,16 +151,16 @@ def settle(connection: sa.Connection, moment: str, run: str, key: str, n: int) -
 def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
     """Store a score set, bound to its rows and its chunks, and return its id. Raises StoreError on faults."""
     rows = [_score_row(position, score) for position, score in enumerate(scores)]
-    digest = scores_digest(rows)
+    digest = queries.scores_digest(rows)
     # Two processes that end at the same moment have made the same scores.
-    twin = newest_like(connection, target) if has_scores(connection, target) else None
-    if twin is not None and scores_digest(stored_scores(connection, twin)) == digest:
+    twin = queries.newest_like(connection, target) if queries.has_scores(connection, target) else None
+    if twin is not None and queries.scores_digest(queries.stored_scores(connection, twin)) == digest:
         return twin
     row: dict[str, Any] = {
         **{name: getattr(target, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
         "created": moment,
-        "trials": trials_digest(connection, target.keys),
+        "trials": queries.trials_digest(connection, target.keys),
         "scores": digest,
         "stimuli": dump(target.stimuli),
         "observations": dump(list(target.keys)),
@@ -183,7 +173,7 @@ def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSe
 def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]) -> str:
     """Insert a row as the newest of its group and return its id. An existing row (a repeated transaction) stays."""
     number = str(sealed(table, row)["id"])
-    if has(connection, table, "id", number):
+    if queries.has(connection, table, "id", number):
         return number
     same = [table.c[name] == row[name] for name in group]
     newest = connection.scalar(sa.select(sa.func.max(table.c.created)).where(*same))
