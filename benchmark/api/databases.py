@@ -8,7 +8,7 @@ from typing import Annotated
 from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
-from benchmark.engine.scoring import ScoreChecker
+from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import ended_parts, lacking_parts, named_parts
 from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
@@ -113,10 +113,8 @@ def check_db(db: Db = None, *, rescore: Annotated[bool, Option("Also recompute t
         lines = store.problems()
         codes = Codes()
         for suite in suites_with_scores(store) if rescore else ():
-            checker = ScoreChecker(store=store, run="", suite=suite, codes=codes)
             try:
-                checker.again()
+                Scorer(store=store, run="", suite=suite, codes=codes, different=lines).again()
             except FAILURES as error:  # damaged trials, or a suite's own fault
                 lines.append(f"{suite.name}: scores cannot be recomputed: {error}")
-            lines += checker.different
     return lines

@@ -99,6 +99,8 @@ class Scorer:
     run: str  # the id of the run that scores are stored under
     suite: Suite
     codes: Codes = field(default_factory=Codes)
+    # a list: nothing is written, stored scores of today's code are computed again, and what differs is listed here
+    different: list[str] | None = None
 
     @cached_property
     def answers(self) -> ReferenceTrials:
@@ -192,7 +194,12 @@ class Scorer:
         roles = set().union(*(own.roles for own in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
         scores = partial(self._group_scores, people, space)
-        return count + self._store(self._group(AMONG if grouped else POOLED), space, shown, keys, (), scores)
+        name = AMONG if grouped else POOLED
+        if self.different is None:
+            owner = self.store.put_observer(Observer(name=name, kind="group", identity=digest_data(name)))
+        else:
+            owner = next((row.id for row in self.store.observers() if row.name == name), "")
+        return count + self._store(owner, space, shown, keys, (), scores)
 
     def _store(
         self,
@@ -214,9 +221,12 @@ class Scorer:
             stimuli=dict(sets),
             keys=keys,
         )
-        if wanted := self._wanted(target):
-            self._keep(target, scores())
-        return wanted
+        known = self.store.has_scores(target)
+        if self.different is None and not known:
+            self.store.put_scores(self.run, target, scores())
+        elif self.different is not None and known:
+            self.different.extend(self._differences(target, scores()))
+        return not known
 
     def _group_scores(self, people: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         """Return the scores of all people who do not guess, with the number of the others as a flag."""
@@ -314,28 +324,7 @@ class Scorer:
         peers |= self.answers.run(sets, tuple(getattr(self.suite.config, "standards", ())))
         return {other: answers for other, answers in peers.items() if other not in names}
 
-    # `ScoreChecker` overrides the following methods.
-
-    def _wanted(self, target: ScoreSet) -> bool:
-        return not self.store.has_scores(target)
-
-    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
-        self.store.put_scores(self.run, target, scores)
-
-    def _group(self, name: str) -> str:
-        return self.store.put_observer(Observer(name=name, kind="group", identity=digest_data(name)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreChecker(Scorer):
-    """Recomputes stored scores and writes nothing; skips those that gestaltbench would no longer store (other code)."""
-
-    different: list[str] = field(default_factory=list)  # scores that differ from the stored ones, a line each
-
-    def _wanted(self, target: ScoreSet) -> bool:
-        return self.store.has_scores(target)
-
-    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
+    def _differences(self, target: ScoreSet, scores: Sequence[Score]) -> Iterator[str]:
         stored, computed = (
             {_place(score): score for score in side} for side in (self.store.stored_scores(target), scores)
         )
@@ -343,14 +332,9 @@ class ScoreChecker(Scorer):
         for place in sorted(stored.keys() | computed.keys()):
             here, again = stored.get(place), computed.get(place)
             if here is None or again is None or not same_score(here, again):
+                was, now = here.value if here else "not", again.value if again else "not"
                 where = " ".join(filter(None, place[1:]))
-                self.different.append(
-                    f"{name} under {target.suite}: {place[0]} ({where}) is "
-                    f"{here.value if here else 'not'} stored, and {again.value if again else 'not'} computed"
-                )
-
-    def _group(self, name: str) -> str:
-        return next((row.id for row in self.store.observers() if row.name == name), "")
+                yield f"{name} under {target.suite}: {place[0]} ({where}) is {was} stored, and {now} computed"
 
 
 def _place(score: Score) -> tuple[str, str, str]:

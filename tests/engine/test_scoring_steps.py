@@ -9,7 +9,7 @@ import pytest
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.contracts.suite import TOO_FEW
 from benchmark.engine import scoring
-from benchmark.engine.scoring import ComparedTrials, ScoreChecker, Scorer, discordant_of, same_answers, same_score
+from benchmark.engine.scoring import ComparedTrials, Scorer, discordant_of, same_answers, same_score
 from benchmark.observer_trials import ObserverAnswers
 from benchmark.stats.comparisons import Comparison
 from benchmark.store import ScoreSet
@@ -272,16 +272,12 @@ def test_a_checker_lists_every_score_that_differs():
     same, gone, new = (Score(metric=name, value=0.5) for name in ("same", "gone", "new"))
     was, now = (Score(metric="moved", value=value, role="cue", condition="c50") for value in (0.25, 0.75))
     target = ScoreSet(observer="id of net", suite="toy", version=3, space="s", code="", stimuli={}, keys=())
-    checker = ScoreChecker(store=Kept([same, gone, was], [target]), run="", suite=suite())
-    checker._keep(target, [same, new, now])
-    assert checker.different == [
+    checker = Scorer(store=Kept([same, gone, was], [target]), run="", suite=suite())
+    assert list(checker._differences(target, [same, new, now])) == [
         "net under toy: gone () is 0.5 stored, and not computed",
         "net under toy: moved (cue c50) is 0.25 stored, and 0.75 computed",
         "net under toy: new () is not stored, and 0.5 computed",
     ]
-    scorer_ = Scorer(store=checker.store, run="", suite=suite())
-    assert checker._wanted(target) and not scorer_._wanted(target)
-    assert checker._group("bob") == "id of bob" and checker._group("nobody") == ""
 
 
 def test_scores_agree_up_to_the_last_digits():
