@@ -167,7 +167,7 @@ def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedM
     if normed:
         layouts = (torch.channels_last, layout) if last else (layout,)
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
-        images = example(model, 2)
+        images = example(model, 1)
         with full_precision(images.device.type), torch.inference_mode(mode=False):
             plain = model  # its logits are found in whatever the network returns, folded or not
             folded = fold_batch_norm(
