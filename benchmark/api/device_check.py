@@ -1,14 +1,12 @@
 """What a device does with this program, in about two minutes: its numbers beside the processor's, speed and memory."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,46 +27,35 @@ from benchmark.store import open_store
 from benchmark.transforms.corruptions import CORRUPTIONS
 from benchmark.transforms.imagenet_c import corruption
 from benchmark.variables import read_settings
-from registry.cards import ModelCard, Preprocess
+from registry.cards import ModelCard
 from registry.loading import load_network
 
 #: What is run on the device and on the processor, and how far scores may be apart.
 RUN = RunRequest(models="world-standard-0", suites="cue-conflict,corruption:quick,saliency", limit=8)
 APART = 1e-4
-UNTRAINED = ModelCard(
-    name="resnet50", source="torchvision", arch="torchvision:resnet50", weights="random:0", labels="imagenet1k",
-    preprocess=Preprocess(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-)  # fmt: skip
-#: Seconds of computing that a speed is measured over; cells at most; images of a corruption that are timed.
-SECONDS, CELLS, TIMED = 4.0, 40, 16
+#: Seconds that a speed is measured over; cells at least and at most; images of a corruption that are timed.
+SECONDS, FEW, CELLS, TIMED = 4.0, 3, 40, 16
 #: In place of the published textures of frost, which have their own terms.
 FROST = [np.full((300, 300, 3), level, np.uint8) for level in (40, 80, 120, 160, 200)]
-
-
-class Figure(NamedTuple):
-    """One line of a check."""
-
-    figure: str
-    value: float | None
-    unit: str
-    verdict: Literal["ok", "FAIL", "-"] = "-"  # "-": nothing is required
-    note: str = ""
+#: One line of a check: what, its value and unit; "ok", "FAIL", or "-" where nothing is required; and a remark.
+Figure = tuple[str, float | None, str, str, str]
 
 
 def device_check(device: str, model: str, settings: Settings) -> dict[str, Any]:
     """Return the facts of the machine and the figures of a device. model: the network that is timed; "": an untrained
     ResNet-50."""
     (place,) = choose_devices(device)[:1]
-    card = choose_cards(model, settings)[0] if model else UNTRAINED
+    card = choose_cards(model or "resnet50", settings)[0]
     if card.source in ("ideal", "api"):
         raise BenchError(f"'{card.name}' does not run on a device: --model takes a network.")
+    card = card if model else card.model_copy(update={"weights": "random:0"})
     with TemporaryDirectory() as folder:
-        policy = make_policy(place, "fp32")
         figures = [*_agreement(place, Path(folder))]
-        with devices.numerics(policy), torch.no_grad():
+        with devices.numerics(make_policy(place, "fp32")), torch.no_grad():
             figures += [*_corruptions(place), *_speed(place, card, settings, Path(folder) / "tuning.json")]
-    facts = environment_record(place, torch.get_num_threads())
-    return {"network": card.name, "environment": facts, "figures": [figure._asdict() for figure in figures]}
+    names = ("figure", "value", "unit", "verdict", "note")
+    rows = [dict(zip(names, figure, strict=True)) for figure in figures]
+    return {"network": card.name, "environment": environment_record(place, torch.get_num_threads()), "figures": rows}
 
 
 def _agreement(device: str, folder: Path) -> Iterator[Figure]:
@@ -84,15 +71,15 @@ def _agreement(device: str, folder: Path) -> Iterator[Figure]:
         scores = {(row.suite, row.metric, row.role, row.condition): (row.value, row.low, row.high) for row in rows}
         found.append((scores, answers, "; ".join(report.failed.values())))
     (here, _, _), (there, first, failed), (_, second, _) = found
-    gap, alike = None, here.keys() == there.keys() and not failed
-    if alike and here:
+    gap = None
+    if here and here.keys() == there.keys() and not failed:
         ours, theirs = (np.array([one[name] for name in here], dtype=float) for one in (here, there))
         gap = float(np.nanmax(np.abs(ours - theirs)))
-    close = gap is not None and gap <= APART
-    yield Figure("scores beside the processor's", gap, f"apart (<= {APART:g})", "ok" if close else "FAIL", failed)
+    close = "ok" if gap is not None and gap <= APART else "FAIL"
+    yield "scores beside the processor's", gap, f"apart (<= {APART:g})", close, failed
     differing = sum(a != b for a, b in zip(first, second, strict=True)) if len(first) == len(second) else len(first)
-    same = bool(first) and not differing
-    yield Figure("columns that differ in a second run", differing, f"of {len(first)}", "ok" if same else "FAIL")
+    same = "ok" if first and not differing else "FAIL"
+    yield "columns that differ in a second run", differing, f"of {len(first)}", same, ""
 
 
 def _corruptions(device: str) -> Iterator[Figure]:
@@ -100,45 +87,49 @@ def _corruptions(device: str) -> Iterator[Figure]:
     pixels = torch.from_numpy(drawn.astype(np.uint8)).to(device)
     for name in CORRUPTIONS:
         what = corruption(name, 3, FROST)
-        images = pixels.cpu() if what.on_processor else pixels
-        where = "by the processor" if what.on_processor else ""
+        apply = partial(what.apply, pixels.cpu() if what.on_processor else pixels, seeds)
         try:
-            apply = partial(what.apply, images, seeds)
             apply()  # tables are made once
-            seconds = _timed(apply, device)
+            found, note = 1000 * _timed(apply, device) / TIMED, "by the processor" if what.on_processor else ""
         except FAILURES as error:  # the boundary of an optional package
-            yield Figure(name, None, "ms an image", "-", failure_line(error))
-        else:
-            yield Figure(name, 1000 * seconds / TIMED, "ms an image", "-", where)
+            found, note = None, failure_line(error)
+        yield name, found, "ms an image", "-", note
 
 
 def _speed(device: str, card: ModelCard, settings: Settings, notes: Path) -> Iterator[Figure]:
     """Time a network in a bare loop, in the program's loop, and there with every cell corrupted."""
     model = load_network(card, settings.place, device=device)
-    tuning = devices.tune(model, device, notes)
+    # On a CPU the search for the best batch would take longer than all the rest.
+    tuning = devices.tune(model, device, notes, passes=0 if device == "cpu" else float("inf"))
     known = remembered(card, device, notes)
     assert known is not None
     feed, price = devices.feed(model, tuning, device=device), known[1]
-    stimuli = subset(generated_set("world-natural"), int(min(CHUNK, max(tuning.batch, SECONDS / price))))
-    cells, n = int(min(CELLS, max(3, SECONDS / price / len(stimuli)))), len(stimuli)
+    stimuli = subset(generated_set("world-natural"), int(min(CHUNK, max(tuning.batch, SECONDS / price / FEW))))
+    cells, n = int(min(CELLS, max(FEW, SECONDS / price / len(stimuli)))), len(stimuli)
     images = model.present([stimuli.decode(i) for i in range(n)], "crop224")
     assert isinstance(images, torch.Tensor)
     batches = [*torch.split(model.fit(unit_pixels(images.to(device))), tuning.batch)] * cells
     with devices.working_threads(tuning.threads):
         feed.run(batches[0])
         bare = _timed(lambda: [feed.run(batch) for batch in batches], device)
-    block = Block(stimuli=stimuli, presentation="crop224")
     plain = [Transform(name=f"as it is {i}", params={"i": i}, apply=_same, stored=True) for i in range(cells)]
     some = [name for name in CORRUPTIONS if name not in ("frost", "spatter")]
     made = [corruption(some[i % len(some)], 1 + i // len(some) % 5) for i in range(cells)]
-    ours, corrupted = (_loop(device, feed, [replace(block, transform=one) for one in each]) for each in (plain, made))
-    yield Figure("a bare loop", n * cells / bare, "images a second", "-", f"batch {tuning.batch}")
-    yield Figure(
-        "a run, clean images", n * cells / ours, "images a second", "-", f"{ours / bare:.2f} of the bare loop's time"
-    )
-    yield Figure("busy, clean images", bare / ours, "of the time")
-    yield Figure("busy, corrupted images", bare / corrupted, "of the time")
-    yield _memory(device, feed)
+    blocks = ([Block(stimuli=stimuli, presentation="crop224", transform=one) for one in each] for each in (plain, made))
+    ours, corrupted = (_loop(device, feed, each) for each in blocks)
+    yield "a bare loop", n * cells / bare, "images a second", "-", f"batch {tuning.batch}"
+    yield "a run, clean images", n * cells / ours, "images a second", "-", f"{ours / bare:.2f} of the bare loop's time"
+    yield "busy, clean images", bare / ours, "of the time", "-", ""
+    yield "busy, corrupted images", bare / corrupted, "of the time", "-", ""
+    used, why = None, "is counted on CUDA alone"
+    if device.startswith("cuda"):
+        try:
+            torch.cuda.reset_peak_memory_stats(device)
+            feed.run(devices.example(feed.model, devices.GPU_BATCHES[-1]))
+            used, why = torch.cuda.max_memory_allocated(device) / 1e9, ""
+        except torch.OutOfMemoryError:
+            why = "it does not fit"
+    yield f"memory at batch {devices.GPU_BATCHES[-1]}", used, "GB", "-", why
 
 
 def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> float:
@@ -148,9 +139,9 @@ def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> flo
         observe=lambda _config, view: {"response": view.responses}, score=lambda *_: (),
     )  # fmt: skip
     loaded = LoadedObserver(name=feed.model.card.name, observer=feed, batch=feed.tuning.batch)
-    space = feed.model.labels.name
+    space, chunks = feed.model.labels.name, frozenset([0])
     jobs = [
-        Job(loaded=loaded, suite=suite, space=space, block=block, key=str(i), chunks=frozenset([0]))
+        Job(loaded=loaded, suite=suite, space=space, block=block, key=str(i), chunks=chunks)
         for i, block in enumerate(blocks)
     ]
     loop = InferenceLoop(seed=0, device=device, reporter=Silent(), decoders=cores())
@@ -158,18 +149,6 @@ def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> flo
     if failed := loaded.failure or next(iter(loaded.failures.values()), ""):
         raise BenchError(f"'{loaded.name}' fails on {device}: {failed}")
     return seconds
-
-
-def _memory(device: str, feed: devices.TunedModel) -> Figure:
-    name, why = f"memory at batch {devices.GPU_BATCHES[-1]}", "is counted on CUDA alone"
-    if device.startswith("cuda"):
-        try:
-            torch.cuda.reset_peak_memory_stats(device)
-            feed.run(devices.example(feed.model, devices.GPU_BATCHES[-1]))
-            return Figure(name, torch.cuda.max_memory_allocated(device) / 1e9, "GB")
-        except torch.OutOfMemoryError:
-            why = "it does not fit"
-    return Figure(name, None, "GB", "-", why)
 
 
 def _same(images: torch.Tensor, _seeds: Any) -> torch.Tensor:
