@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import click
 
 from benchmark import api
-from benchmark.api import submissions
 from benchmark.api.options import Option
 from benchmark.api.sweeps import run_name
 from benchmark.cli.derive import command
@@ -260,6 +259,8 @@ def reproduce(
     **asked: Any,
 ) -> int:
     if submission is not None:
+        from benchmark.api import submissions
+
         found = submissions.attest(submission, by or "")
         shares = f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]"
         echo_line(f"{shares}: {submission / ATTESTATIONS / found.by}.json")

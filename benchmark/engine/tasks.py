@@ -72,7 +72,9 @@ class Task:
     @property
     def trials(self) -> int:
         """The number of stimuli that are shown."""
-        shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.chunks(i))
+        if self.only is None:
+            return sum(len(block.stimuli) for block in self.plan.blocks)
+        shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.only[i])
         return sum(min(CHUNK, len(block.stimuli) - chunk * CHUNK) for block, chunk in shown)
 
     @property

@@ -96,26 +96,29 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
     paths. Digests are remembered in one table per folder in the home folder, if that is writable. Raises
     StimuliError."""
     with _remembered(folder, settings) as known:
-        return tuple(_digest(known, folder, file)[0] for file in files)
+        return tuple([_digest(known, str(folder), str(file))[0] for file in files])
 
 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path]) -> list[str]:
     """Read files of a folder again and correct their remembered digests. Returns the files whose content changed behind
     an unchanged state. Raises StimuliError."""
     with _remembered(folder, settings) as known:
-        return [str(file) for file in files if _digest(known, folder, file, again=True)[1]]
+        return [str(file) for file in files if _digest(known, str(folder), str(file), again=True)[1]]
 
 
-def _digest(known: dict[str, str], folder: Path, file: str | Path, *, again: bool = False) -> tuple[str, bool]:
+def _digest(known: dict[str, str], folder: str, file: str, *, again: bool = False) -> tuple[str, bool]:
     """Return a file's digest, and whether another one was remembered. again: read a remembered file again."""
     path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
-    with foreign("file", path, StimuliError):
+    try:
         state = state_of(path)
         key = f"{path.removeprefix(f'{folder}{os.sep}')} {state}"
         before = known.get(key, "")
         if before and not again:
             return before, False
         digest = file_digest(path)
+    except OSError:
+        with foreign("file", path, StimuliError):  # entered for a million files, it would take seconds
+            raise
     if time.time_ns() - max(state[1:3]) > SETTLED:
         known[key] = digest
     return digest, before not in ("", digest)
