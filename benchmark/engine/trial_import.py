@@ -62,10 +62,14 @@ def store_trials(
     brought = defaultdict[str, dict[str, tuple[str, str]]](dict)  # source -> key -> experiment and label space
     groups = _by_images(tables.files)
     files, wholes = [file for group in groups for file in group], dict[str, str]()
-    for name in {file.experiment for file in files if file.added and file.added.partial}:
-        whole = _stimuli([file for file in files if file.experiment == name])
+    for own in {file.experiment: file.added for file in files if file.added}.values():
+        whole = _stimuli([file for file in files if file.experiment == own.name])
         store.put_stimuli(whole)
-        wholes[name] = whole.digest
+        wholes[own.name] = whole.digest
+        people = [group for group in groups if group[0].experiment == own.name and group[0].kind == "human"]
+        if len(people) > 1 and not own.partial:
+            way = f"`partial: true` in {own.file} compares each pair on what both saw"
+            report.notes.append(f"{own.name}: not all people answered the same images; {way}")
     for group in groups:
         stimuli = _stimuli(group)
         store.put_stimuli(stimuli)
@@ -159,16 +163,18 @@ def joined_files(files: Sequence[TrialFile]) -> TrialFile:
 
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -> tuple[Observation, dict[str, Array]]:
     """Return one observer's answers to all images of a set, and their columns, in the set's order. whole: the digest of
-    all images that the people of a partial experiment answered."""
+    all images that the people of an added experiment answered."""
     order = np.argsort(file.columns["stimulus"])
     rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}
     details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
     details |= {"remarks": list(file.remarks)} if file.remarks else {}
-    details |= {"whole": whole} if whole else {}
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # an import without margins is another observation
         answers.append(columns[MARGIN].tobytes().hex())
+    if whole not in ("", stimuli.digest):
+        answers.append(whole)
+        details |= {"whole": whole}
     if file.prompt:  # and by what the prompts of one observer are ordered
         answers.append(file.prompt)
         details |= {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}

@@ -392,6 +392,8 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
         called = {ours: theirs for theirs, ours in CALLED.items()}.get(lost[0], lost[0])
         raise TrialsError(f"{path}, row 1: which column is the {called}? {added.where('trials.columns')}; {columns}")
     more = " Or say who answered with `--observer NAME`." if lost[0] == "subj" else ""
+    if yours := [name for name, each in hints.known.items() if each.file]:
+        more += f" A table of your own experiment: `--experiment {' or '.join(yours)}`."
     raise TrialsError(
         f"{path}, row 1: no column '{lost[0]}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
         f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` translates others.{more}"

@@ -172,6 +172,8 @@ def test_confidence_and_ranked_answers_are_kept_and_shown(tmp_path, bench):
     bench("export", "--experiment", "own", "-o", "own.tar.gz")
     with tarfile.open("own.tar.gz") as packed:
         assert b"subject-p,1,2,nan,b,a,3.0,b|a,,1.png" in packed.extractfile("own/trials/own.csv").read()
+    (tmp_path / "other.csv").write_text("Wer,Was\np,1.png\n")
+    assert "`--experiment own`" in bench("import", "trials", tmp_path / "other.csv").err
     (tmp_path / "own.csv").write_text("subj,imagename,category,Sicher,Wahl\np,1.png,a,1,a;fox\n")
     assert "choices has 'fox'" in bench("import", "trials", tmp_path / "own.csv").err
 
@@ -203,7 +205,7 @@ def test_one_yaml_and_two_commands(tmp_path, bench):
 @pytest.mark.slow
 def test_people_who_saw_different_images_count_on_what_a_pair_shares(tmp_path, bench):
     """Three people saw images 1-6, 4-9 and 7-12, all right but on image 5: pairs share three images or none."""
-    row = {"name": "parts", "categories": ["cat", "dog"], "partial": True}
+    row = {"name": "parts", "categories": ["cat", "dog"]}
     (tmp_path / "parts.yaml").write_text(yaml.safe_dump(row))
     lines = [
         f"p{who},{image}.png,cat,{'dog' if image == 5 else 'cat'}"
@@ -212,6 +214,9 @@ def test_people_who_saw_different_images_count_on_what_a_pair_shares(tmp_path, b
     ]
     (tmp_path / "parts.csv").write_text("\n".join(["subj,imagename,category,object_response", *lines]))
     bench("data", "add", tmp_path / "parts.yaml")
+    assert "`partial: true` in" in bench("import", "trials", tmp_path / "parts.csv").out
+    assert scores_of("people (among themselves)")[0].value is None
+    (tmp_path / "parts.yaml").write_text(yaml.safe_dump({**row, "partial": True}))
     bench("import", "trials", tmp_path / "parts.csv")
     rows = {row.metric: row for row in scores_of("people (among themselves)")}
     assert (
