@@ -145,11 +145,10 @@ class TrainingRun:
         files = checkpoint_files(self.folder, self.pattern)
         order = placed(files, folder=self.folder)
         if not order.steps:
-            like = f" like '{self.pattern}'" if self.pattern else ""
-            raise BenchError(
-                f"{self.folder} has no checkpoints{like} with a step among {len(files)} files. Choose files with "
-                "--pattern '*.pt', and name them like step_1000.pt or epoch_3.pt."
-            )
+            like = self.pattern and f" like '{self.pattern}'"
+            none = f"{self.folder} has no checkpoints{like} with a step"
+            hint = "Choose files with --pattern '*.pt', and name them like step_1000.pt or epoch_3.pt."
+            raise BenchError(f"{none} among {len(files)} files. {hint}")
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
         if not all(_whole(path, self.arch) != path or _files_of(path) & known for path in order.steps):
             self._require_arch()
@@ -239,16 +238,11 @@ class TrainingRun:
     def register(self, order: Placed) -> list[ModelCard]:
         """Register each checkpoint in its order; those that do not load are left out and reported."""
         cards, given = dict(read_cards(self.settings.cards)), self._given()
-        files: dict[str, str] = {}
         registered = []
         for path, why in order.left_out.items():
             self._leave_out(path, why)
         for path, step in order.steps.items():
-            file, inside = str(_whole(path, self.arch).resolve()), self._inside(path)
-            if file in files:
-                self._leave_out(path, f"the same file as {files[file]}")
-                continue
-            files[file] = inside
+            inside = self._inside(path)
             try:
                 card = self._card(path, cards, given)
             except FAILURES as error:  # the boundary of one checkpoint

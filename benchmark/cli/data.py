@@ -4,9 +4,10 @@ import fnmatch
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 from rich.progress import Progress
@@ -203,46 +204,39 @@ def croissant(
     echo_line(f"{output / 'croissant.json'}: {len(stimuli)} images of '{stimuli.name}'")
 
 
-@command()
+@dataclass(frozen=True, kw_only=True)
+class StyleOrder(Order):
+    """An order as it is typed."""
+
+    content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")]
+    style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")]
+    cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False
+    strength: Annotated[float, Option("Apply styles this strongly.", "--strength", "--alpha", least=0, most=1)] = 1.0
+    size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224
+    crop: Annotated[float, Option("Crop to this share of the shorter side (1: no crop).", least=0.01, most=1)] = 0.875
+    seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0
+    limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None
+    role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None
+    space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None
+    output: Folder = None
+
+
+@command(StyleOrder)
 def stylize(
     *,
-    content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")],
-    style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")],
     name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
-    cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False,
-    strength: Annotated[float, Option("Apply styles this strongly.", "--strength", "--alpha", least=0, most=1)] = 1.0,
-    size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224,
-    crop: Annotated[float, Option("Crop to this share of the shorter side (1: no crop).", least=0.01, most=1)] = 0.875,
-    seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0,
-    limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None,
-    role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None,
-    space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None,
-    output: Folder = None,
     workers: Annotated[int | None, Option("Make this many images at a time (default: one per core).", least=1)] = None,
+    **asked: Any,
 ) -> None:
     """Make a new set: images in the style of others.
 
     Without --cue-conflict every image keeps its label and takes the texture of one style, as in Stylized-ImageNet. The
     network differs from that of the published sets: boards name it and never mix the sets. Repeat the command to
     continue after an interruption."""
-    if cue_conflict and space is not None:
+    if asked["cue_conflict"] and asked["space"] is not None:
         raise UsageError("--cue-conflict always has the 16 categories: leave out --space.")
-    kind = "cue-conflict" if cue_conflict else "stylised"
-    order = Order(
-        content=content,
-        style=style,
-        name=name or f"{kind}-{content.resolve().name}",
-        strength=strength,
-        cue_conflict=cue_conflict,
-        size=size,
-        crop=crop,
-        seed=seed,
-        limit=limit,
-        role=role,
-        space=space,
-        output=output,
-        workers=workers or os.cpu_count() or 1,
-    )
+    order = StyleOrder(name=name or "", workers=workers or os.cpu_count() or 1, **asked)
+    order = replace(order, name=name or f"{order.kind}-{order.content.resolve().name}")
     make_stylised(order, read_settings(), load_style_network(), echo_line)
 
 

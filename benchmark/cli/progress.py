@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmark import api
@@ -109,42 +108,38 @@ class Bars:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
         counts = (TextColumn("{task.fields[n]}"), TimeRemainingColumn())
         self.progress = Progress(*columns, *counts, console=console, transient=True)
-        self._bars: dict[str, TaskID] = {}
-        self._owed: dict[str, tuple[int, float]] = {}  # trials and passes
-        self._answered: Counter[str] = Counter()
+
+    def _of(self, observer: str) -> list[Task]:
+        return [task for task in self.progress.tasks if task.description == observer]
 
     def tuning(self, observer: str) -> None:
         """Show a bar without a total, until the observer's own bar starts."""
-        self.done("tuning")
         self.progress.start()
-        self._bars["tuning"] = self.progress.add_task(f"tuning {observer}", total=None, n="")
+        self.progress.add_task(f"tuning {observer}", total=None, n="")
 
     def expect(self, observer: str, trials: int, passes: float = 0) -> None:
         """Show a bar for an observer that owes answers; it moves with passes if these are known."""
-        self.done("tuning")
         self.done(observer)
         if trials:
             self.progress.start()
-            self._bars[observer] = self.progress.add_task(observer, total=passes or trials, n=f"0/{trials}")
-            self._owed[observer], self._answered[observer] = (trials, passes), 0
+            owed: dict[str, Any] = {"n": f"0/{trials}", "answered": 0, "trials": trials, "passes": passes}
+            self.progress.add_task(observer, total=passes or trials, **owed)
 
     def advance(self, observer: str, trials: int) -> None:
         """Count the observer's answers."""
-        if observer in self._bars:
-            owed, passes = self._owed[observer]
-            self._answered[observer] += trials
-            moved = 0 if passes else trials
-            self.progress.update(self._bars[observer], advance=moved, n=f"{self._answered[observer]}/{owed}")
+        for task in self._of(observer):
+            moved, answered = 0 if task.fields["passes"] else trials, task.fields["answered"] + trials
+            self.progress.update(task.id, advance=moved, answered=answered, n=f"{answered}/{task.fields['trials']}")
 
     def work(self, observer: str, passes: float) -> None:
         """Move the observer's bar."""
-        if observer in self._bars and self._owed[observer][1]:
-            self.progress.advance(self._bars[observer], passes)
+        for task in self._of(observer):
+            self.progress.advance(task.id, passes if task.fields["passes"] else 0)
 
     def done(self, observer: str) -> None:
-        """Remove the observer's bar."""
-        if observer in self._bars:
-            self.progress.remove_task(self._bars.pop(observer))
+        """Remove the observer's bars."""
+        for task in (*self._of(observer), *self._of(f"tuning {observer}")):
+            self.progress.remove_task(task.id)
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
