@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         entrances,
         load_model,
         models,
-        name_and_weights,
         named_or_registered,
         one_card,
         register,

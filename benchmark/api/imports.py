@@ -31,6 +31,7 @@ from benchmark.stimuli.text_tables import stated_pairs
 from benchmark.stimuli.trial_tables import OPTIONAL, REQUIRED, TableHints
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
+from registry.user_errors import foreign
 
 
 def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
@@ -53,19 +54,13 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
         partial = {outcome.suite for outcome in store.outcomes() if outcome.status == "partial"}
         suites |= {chosen.name: chosen for chosen in scored_suites(sorted(partial), shelf)}
     for chosen in suites.values():
-        try:
+        hint = f"A metric is at fault (`bench suites check {chosen.name}`), or the trials are damaged."
+        with foreign("stored trials under", chosen.name, PluginError, hint):
             done = complete_parts(store, run, [chosen], codes)
             for error in done.failed.values():
                 raise error
             total.new_sets += done.new_sets + Scorer(store=store, run=run, suite=chosen, codes=codes).again()
             total.waiting |= done.waiting
-        except BenchError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"suite '{chosen.name}': stored trials cannot be scored ({type(error).__name__}: {error}). A metric is "
-                f"at fault (`bench suites check {chosen.name}`), or the trials are damaged."
-            ) from error
     return total
 
 

@@ -1,7 +1,6 @@
 """Compare observers in paired tests, from stored trials."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -27,7 +26,11 @@ from benchmark.stats.comparisons import (
 )
 from benchmark.stats.differences import assumed
 from benchmark.store import IMPORTED, Store
+from registry.user_errors import foreign
 
+#: Guards trials that are damaged, or of a suite that has changed since; takes whose they are.
+_HINT = "A metric is at fault (`bench suites check NAME`), or they are damaged: run them again with another `--db`."
+damaged = partial(foreign, "stored trials of", error=StoreError, expected=_HINT)
 #: Networks behind a plan without observers, evenly over the ranks.
 PLANNED = 12
 
@@ -59,7 +62,7 @@ def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Com
     a, b = _pair(a, b)
     with leaderboard.reading() as store:
         suites = _compared_suites(store, suite, a, b)
-        with as_suites_write(f"'{a}' or '{b}'"):
+        with damaged(f"'{a}' or '{b}'"):
             (tests,) = compare_observers(store, suites, [(a, b)])
         return replace(tests, outdated=_remarks(store, card_status(store, leaderboard.settings), tests, a, b))
 
@@ -90,7 +93,7 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
         if not chosen:
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
         suites = _compared_suites(store, suite, a, *chosen)
-        with as_suites_write(f"'{a}' or one of '{others}'"):
+        with damaged(f"'{a}' or one of '{others}'"):
             tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
             raise _nothing(leaderboard, f"'{a}' and '{others}' have")
@@ -148,18 +151,6 @@ def power(
     if not rows:
         raise BenchError(f"{leaderboard.settings.db} has no two networks with common answers: give --discordant.")
     return rows
-
-
-@contextmanager
-def as_suites_write(whose: str) -> Iterator[None]:
-    """Report damaged trials, or trials of a suite that has changed since, as StoreError."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
-        raise StoreError(
-            f"stored trials of {whose} cannot be compared ({type(error).__name__}: {error}): they are damaged, or "
-            "a metric is at fault (`bench suites check NAME`). Run them again into a new leaderboard with `--db`."
-        ) from error
 
 
 def discordant(leaderboard: Selection, a: str, b: str, *, suite: str | None = None) -> list[DiscordantTrial]:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark import plugins
 from benchmark.api.leaderboards import Filtered, Selection, chosen_names, chosen_suites, fits, suites_with_scores
 from benchmark.api.options import Filters, Names, Option, SuiteName, joined
-from benchmark.api.paired_comparisons import as_suites_write
+from benchmark.api.paired_comparisons import damaged
 from benchmark.api.ranking import rank
 from benchmark.api.running import RunRequest, devices_and_policy, prepare
 from benchmark.engine.scoring import Scorer
@@ -172,7 +172,7 @@ def _samples(store: Store, summary: Summary, networks: Networks, suite: str | No
         if own := [network for network in networks if head.suite in network.values]:
             scorer = Scorer(store=store, run="", suite=suites[head.suite])
             cells = [lines[network.name].cells[head.suite] for network in own]
-            with as_suites_write("networks"):
+            with damaged("networks"):
                 yield _sample(scorer, summary.space, head, own, cells)
 
 

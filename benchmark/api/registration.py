@@ -27,7 +27,7 @@ from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, change_card, head_file, read_cards, remove_unnamed, select_cards
-from registry.files import conversions, digest_data, expanded, is_url, write_whole
+from registry.files import conversions, digest_data, expanded, write_whole
 from registry.training_runs import SUFFIXES
 from registry.user_errors import BenchError, Remedy, completed
 
@@ -100,8 +100,9 @@ def register(
     bench register my-probe --arch timm:vit_small_patch14_dinov2 --weights dinov2.pth --probe imagenet/train
     """
     own = stated(templates=None if templates is None else str(templates), threshold=threshold)
-    known = stated(**said)
-    name, path = name_and_weights(name, None if weights is None else str(weights), arch)
+    known, path = stated(**said), None if weights is None else str(weights)
+    if weights is None and (expanded(name).suffix.lower() in FILES or (not arch and expanded(name).exists())):
+        name, path = _named_after(name), name  # a file alone
     training = tuple(known.pop("training", ()))
     if probe is not None:
         if own or training or (check, verify) != (None, None) or "output" in known:
@@ -188,16 +189,6 @@ def named_or_registered(what: str, arch: str, labels: str | None, *, convert: bo
 
 #: Endings of files that can be registered; a model's name has none of them.
 FILES = (*SUFFIXES, ".pt2", ".onnx", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".json", ".jit", ".ts")
-
-
-def name_and_weights(name: str, weights: str | None, arch: str = "") -> tuple[str, str | None]:
-    """Return the name and the weights of a registration that names a file alone, or both the other way round."""
-    file = expanded(name)
-    of_file = file.suffix.lower() in FILES and (file.is_file() or weights is None)  # a mistyped one is none, too
-    if weights is None:
-        return (_named_after(name), name) if of_file or (not arch and file.exists()) else (name, None)
-    is_weights = is_url(weights) or weights.startswith("random:") or expanded(weights).exists()
-    return (weights, name) if of_file and not is_weights else (name, weights)
 
 
 def _named_after(what: str) -> str:

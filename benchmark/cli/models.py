@@ -85,11 +85,10 @@ def models(pattern: str | None) -> None:
 
 @command(api.register)
 def register(
-    file: Annotated[str | None, Option("Register this file (alone: under its own name).", without=("weights",))] = None,
+    file: Annotated[str | None, Option("Register this file; NAME alone may be a file.", without=("weights",))] = None,
     **asked: Any,
 ) -> int:
-    if file is not None:
-        asked["name"], asked["weights"] = api.name_and_weights(asked["name"], file)
+    asked["weights"] = asked["weights"] or file
     card, checks = api.register(**asked)
     code = print_checks(checks)
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")

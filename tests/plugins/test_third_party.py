@@ -46,5 +46,5 @@ def test_a_metric_that_fails_on_stored_trials_is_one_error_that_names_its_suite(
         raise ValueError("shapes (64,) and (64,16)")
 
     monkeypatch.setattr(Scorer, "again", fails)
-    with pytest.raises(PluginError, match=r"suite 'cue-conflict': stored trials cannot be scored \(ValueError"):
+    with pytest.raises(PluginError, match=r"stored trials under cue-conflict cannot be read \("):
         api.rescore("cue-conflict", db=str(tmp_path / "results.db"))
