@@ -20,7 +20,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.document_trials import with_trials
+from benchmark.api.leaderboard_import import with_trials
 from benchmark.api.options import Option
 from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, place_of, scored_again, verdict_of_scores
 from benchmark.contracts import Array

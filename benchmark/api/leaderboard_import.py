@@ -1,44 +1,46 @@
 """Import another laboratory's leaderboard. Scores whose trials are in the document are computed again; scores without
-trials are stored as reported."""
+trials are stored as reported. The document is not trusted: the store's own functions write the rows."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from base64 import b64decode
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import numpy as np
+
 from benchmark import plugins
-from benchmark.api.document_trials import (
-    bring_in,
-    different_scores,
-    score_documented,
-    scored_together,
-    staged,
-    stimuli_of,
-    with_trials,
-)
 from benchmark.api.imports import recorded, score_again
 from benchmark.api.options import Db, Option, command_line
-from benchmark.contracts import Suite
+from benchmark.contracts import CHUNK, Observer, Stimuli, Suite
 from benchmark.display import printable
+from benchmark.engine.scoring import Scorer, same_score
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
-from benchmark.failures import ScoresError
+from benchmark.failures import ScoresError, StoreError
+from benchmark.identity import Codes
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.leaderboard_document import (
     Document,
     ExportedObserver,
     ExportedScore,
+    ExportedScoreSet,
+    ExportedStimuli,
     read_leaderboard_document,
 )
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.published_sources import ObserverName, check_source
 from benchmark.stimuli.score_tables import ReportedScore
-from benchmark.store import IMPORTED_KINDS, Store, open_store
+from benchmark.store import IMPORTED, IMPORTED_KINDS, Chunk, Observation, ScoreRow, Store, open_store
+from benchmark.store.codec import decode
 from benchmark.store.rows import fault
 from benchmark.variables import read_settings
-from registry.user_errors import foreign
+from registry.user_errors import foreign, some_of
 
+Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
+Sets = Mapping[int, ExportedScoreSet]
+SHOWN = 6  # scores in a line
 #: Fields of a foreign card that are shown; the whole card is kept beside them, for the words that register it.
 TEXTS = ("arch", "family", "license", "paper", "description")
 NUMBERS = ("parameters", "year")
@@ -95,23 +97,22 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
         return report
     runs = [run.model_dump(mode="json") for run in document.runs]
     origin = {"source": known_as, "program": document.program, "runs": runs}
-    card_of = partial(foreign_card, program=document.program, source=known_as)
-    with staged(path, document, answered, card_of) as theirs, recorded(store, command, imported=origin) as run:
-        report.trials, report.refused = bring_in(store, theirs, document, run)
-        if report.trials:
-            ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
-            report.scored = score_documented(store, run, scored_together(document, answered, ids))
-            report.scored += score_again(store, run, ",".join(sorted({s.suite for s in answered.values()}))).new_sets
-        made = [score for score in scores if score.score_set in answered]
-        newest = {name: suite.version for name, suite in suites.items()}
-        older = {(s.suite, s.version) for s in made if s.version < newest.get(s.suite, 0)}
-        report.notes += [
-            f"{suite}: scored by version {version} there, made again from the trials by version {newest[suite]} here"
-            for suite, version in sorted(older)
-        ]
-        current = [score for score in made if (score.suite, score.version) not in older]
-        report.different += different_scores(store, current, answered)
-        report.reported = put_reported_scores(alone, store, run)
+    # A temporary leaderboard holds the trials until all of them are read.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_store(f"{folder}/trials.db") as theirs:
+        try:
+            with recorded(theirs, command) as run:
+                write_trials(theirs, run, document, answered, known_as)
+        except StoreError as error:
+            raise ScoresError(f"{path}: {printable(str(error))[:600]}") from error
+        with recorded(store, command, imported=origin) as run:
+            report.trials, report.refused = _bring_in(store, theirs, document, run)
+            if report.trials:
+                ids = {row.name: row.id for row in store.observers(names=report.trials.keys())}
+                report.scored = score_documented(store, run, scored_together(document, answered, ids))
+                names = ",".join(sorted({scored.suite for scored in answered.values()}))
+                report.scored += score_again(store, run, names).new_sets
+            _compare(store, [score for score in scores if score.score_set in answered], answered, suites, report)
+            report.reported = put_reported_scores(alone, store, run)
     return report
 
 
@@ -161,13 +162,9 @@ def _scores_for(document: Document, suites: Mapping[str, Suite], report: Leaderb
     if of_maps:
         report.notes.append(f"skipped {of_maps} scores of reference maps: each leaderboard computes its own")
     answered = {row.observer for row in document.observations}
-    people = Counter(
-        row.kind
-        for row in document.observers
-        if row.kind not in NETWORKS and row.name not in answered and not (row.kind == "group" and answered)
-    )
-    if people:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
+    others = (row for row in document.observers if row.kind not in (*NETWORKS, "group") and row.name not in answered)
+    if kinds := Counter(row.kind for row in others):
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         report.notes.append(f"skipped {counts}: only networks are imported as scores (people: `bench import trials`)")
     return kept
 
@@ -197,3 +194,144 @@ def foreign_card(observer: ExportedObserver, program: str, source: str) -> dict[
         card["training"] = tags[:TAGS]
     origin = {"kind": observer.kind, "identity": observer.identity, "program": program}
     return {**card, "exported": {**origin, "card": dict(theirs)}}
+
+
+def with_trials(document: Document) -> dict[int, ExportedScoreSet]:
+    """Return the score sets whose trials are all in the document."""
+    here = {observation.key for observation in document.observations}
+    return {s.id: s for s in document.score_sets if s.observations and here.issuperset(s.observations)}
+
+
+def stimuli_of(stated: ExportedStimuli) -> Stimuli:
+    """Return a stimulus set without its images."""
+    plain = {name: getattr(stated, name) for name in ("name", "digest", "space", "ids", "whole", "origin")}
+    labels = {name: np.array(values) for name, values in stated.labels.items()}
+    return Stimuli(items=("",) * stated.n, labels=labels, decode=_no_image, **plain)
+
+
+def _no_image(_: int) -> Any:
+    raise AssertionError("a document has no images")
+
+
+def write_trials(store: Store, run: str, document: Document, sets: Sets, source: str) -> dict[str, str]:
+    """Write the trials behind these score sets, with observers and stimuli, as work of `run`; return observer -> id in
+    the store. source: whose document it is. Raises StoreError."""
+    wanted = {key for scored in sets.values() for key in scored.observations}
+    observations = {row.key: row for row in document.observations if row.key in wanted}
+    names = {row.observer for row in observations.values()} | {s.observer for s in document.scores}
+    ids = {}
+    for row in document.observers:
+        if row.name in names and row.kind not in ("group", "reported"):
+            card = foreign_card(row, document.program, source)
+            who = Observer(name=row.name, kind=row.kind, identity=row.identity, card=card)
+            ids[row.name] = store.put_observer(who)
+    asked = {row.stimuli for row in observations.values()} - {note.digest for note in store.stimuli_names()}
+    for shown in document.stimuli:
+        if shown.digest in asked:
+            store.put_stimuli(stimuli_of(shown))
+    chunks = defaultdict(list)
+    for chunk in document.chunks:
+        chunks[chunk.observation].append(chunk)
+    imports: dict[str, set[str]] = defaultdict(set)
+    for key, asked_of in observations.items():
+        store.put_observation(run, Observation(**{**asked_of.model_dump(), "observer": ids[asked_of.observer]}))
+        for chunk in chunks[key]:
+            place = f"chunk {chunk.index} of observation {key[:12]}"
+            try:
+                payload = b64decode(chunk.payload, validate=True)
+            except ValueError as error:
+                raise StoreError(f"{place} is not in base64") from error
+            columns = decode(payload, chunk.n, place)
+            store.put_chunks(run, [Chunk(key=key, index=chunk.index, start=chunk.index * CHUNK, columns=columns)])
+        if (n := sum(chunk.n for chunk in chunks[key])) < asked_of.n:
+            store.settle(run, key, n)
+        if asked_of.suite == IMPORTED:
+            imports[str(asked_of.details.get("source", ""))].add(key)
+    for named, keys in imports.items():
+        store.put_import(run, named, keys)
+    return ids
+
+
+def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> Iterator[tuple[str, list[Observation]]]:
+    """Yield a suite and the observations that are scored together, for each score set of these observers (name -> id
+    in the store)."""
+    kinds = {row.name: (row.kind, row.identity) for row in document.observers}
+    observed = {row.key: row for row in document.observations}
+    for number, name in {score.score_set: score.observer for score in document.scores}.items():
+        if number in sets and name in ids:
+            rows = [observed[key] for key in sets[number].observations]
+            own = [row for row in rows if row.suite != IMPORTED and kinds[row.observer] == kinds[name]]
+            if own:
+                named = {"observer": ids[name]}
+                yield sets[number].suite, [Observation(**row.model_dump() | named) for row in own]
+
+
+def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Observation]]]) -> int:
+    """Score observations of a suite that belong together, then imported ones; return how many score sets are new.
+    Raises ScoresError for trials that a suite cannot score."""
+    parts, codes = [*parts], Codes()
+    suites = plugins.known_suites(name for name, _ in parts)
+    scorers = {name: Scorer(store=store, run=run, suite=suite, codes=codes) for name, suite in suites.items()}
+    with foreign("trials", "", ScoresError, "The suite expects other columns."):
+        known = ((scorers[name], rows) for name, rows in parts if name in scorers)
+        own = sum(scorer.observer(rows, rows[0].details.get("missing", {})) for scorer, rows in known)
+        return own + sum(scorer.imported() for scorer in scorers.values())
+
+
+def subject_of(row: ScoreRow | ExportedScore) -> Subject:
+    """Return what a score is about."""
+    return row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
+
+
+def _compare(
+    store: Store, made: Sequence[ExportedScore], sets: Sets, suites: Mapping[str, Suite], report: LeaderboardReport
+) -> None:
+    """Report an observer's scores under a suite that differ from those made here from the same trials. Scores of older
+    versions, or that depend on further answers here (more people), are not compared."""
+    newest = {name: suite.version for name, suite in suites.items()}
+    older = {(s.suite, s.version) for s in made if s.version < newest.get(s.suite, 0)}
+    for suite, version in sorted(older):
+        text = f"scored by version {version} there, made again from the trials by version {newest[suite]} here"
+        report.notes.append(f"{suite}: {text}")
+    rows = {(row.observer, *subject_of(row)): row for row in store.latest_scores()}
+    names = {scored.suite for scored in sets.values()}
+    keys = {scored.id: {*scored.keys} for name in names for scored in store.score_sets(name)}
+    known = {row.key for row in store.observations()}
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for stated in (score for score in made if (score.suite, score.version) not in older):
+        row, behind = rows.get((stated.observer, *subject_of(stated))), {*sets[stated.score_set].observations}
+        is_comparable = behind <= known if row is None else keys.get(row.set_id) == behind
+        if is_comparable and (row is None or not same_score(stated, row)):
+            named = f"{stated.metric} ({stated.condition})" if stated.condition else stated.metric
+            given = "nothing" if row is None else str(row.value)
+            found[stated.observer, stated.suite].append(f"{named} is {stated.value}, the trials give {given}")
+    for (name, suite), lines in found.items():
+        text = f"{len(lines)} scores are not what the trials give: {some_of(lines, SHOWN)}"
+        report.different.append(printable(f"{name} under {suite}: {text}"))
+
+
+def _bring_in(store: Store, theirs: Store, document: Document, run: str) -> tuple[dict[str, int], list[str]]:
+    """Merge the staged trials of new observers; return (observer -> trials) and why others were refused.
+
+    An observer that is known by its identity brings nothing: its answers are equal, or refused."""
+    here = {row.name: row for row in store.observers()}
+    known = {(row.kind, row.identity) for row in store.observers(latest=False)}
+    keys: dict[str, set[str]] = defaultdict(set)
+    for row in theirs.observations():
+        keys[row.observer_name].add(row.key)
+    coming, refused = dict[str, int](), []
+    for observer in theirs.observers(names=keys.keys()):
+        named, asked = f"'{observer.name}' ({observer.identity[:12]})", keys[observer.name]
+        stated, own = theirs.chunk_seals(asked), store.chunk_seals(asked)
+        if (observer.kind, observer.identity) in known:
+            if any(seals - own.get(key, set()) for key, seals in stated.items()):
+                refused.append(f"{named} is in this leaderboard already, with other answers than in the document")
+        elif observer.name in here:
+            refused.append(f"{named} has the name of another observer ({here[observer.name].identity[:12]})")
+        elif own:
+            refused.append(f"{named} claims answers of another observer")
+        else:
+            coming[observer.name] = sum(row.n for row in document.observations if row.key in asked)
+    if coming:
+        store.merge_observations(theirs, set().union(*(keys[name] for name in coming)), run)
+    return coming, refused

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-from benchmark.api.document_trials import score_documented, scored_together, with_trials, write_trials
 from benchmark.api.imports import recorded
-from benchmark.api.leaderboard_import import foreign_card, import_document
+from benchmark.api.leaderboard_import import (
+    import_document,
+    score_documented,
+    scored_together,
+    with_trials,
+    write_trials,
+)
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
 from benchmark.failures import BenchError
@@ -63,8 +67,7 @@ def _score(store: Store, board: BoardFolder, entries: list[dict[str, Any]]) -> N
             path, stated = board.folder / entry["place"], entry["stated"]
             document, name = board.document(path, stated), stated.observers[0].name
             if sets := with_trials(document):
-                card_of = partial(foreign_card, program=document.program, source="board")
-                ids = write_trials(store, run, document, sets, card_of)
+                ids = write_trials(store, run, document, sets, "board")
                 parts += scored_together(document, sets, {name: ids[name]})
             else:
                 import_document(store, path, document, "board", f"{BUILD} {entry['place']}")
