@@ -7,6 +7,9 @@ import json
 import math
 import re
 import secrets
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -37,6 +40,10 @@ from registry.user_errors import foreign
 
 #: Limits of a request: bytes, and seconds to arrive.
 LARGEST, PATIENCE = 65_536, 10.0
+#: Requests of one address in this many seconds; a class behind one address sends 25 answers a second.
+MOST, WINDOW = 600, 10.0
+#: A new person counts as this many requests.
+START = 5
 #: Options of text -> their form, and what a user is told of it.
 EXPECTED = {
     "--completion": (r"https://[^\s\"<>]+|[\w-]{1,64}", "a code of letters and digits, or an https link"),
@@ -180,6 +187,23 @@ def milliseconds(option: str, text: str) -> int:
     return value
 
 
+@dataclass(kw_only=True)
+class Flood:
+    """Requests of each address in the current window of time."""
+
+    _window: int = 0
+    _asked: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def allow(self, address: str, cost: int = 1) -> bool:
+        """Count a request and return whether it may be answered. cost: more than 1 for a new person."""
+        with self._lock:
+            if (window := int(time.monotonic() / WINDOW)) != self._window:
+                self._window, self._asked = window, Counter()
+            self._asked[address] += cost
+            return self._asked[address] <= MOST
+
+
 class AskHandler(GuardedHandler):
     """Serves the page, numbers for people, the storage of answers, and the experimenter's page. token: secret of a
     request, "" on loopback; completion: what those who have finished are shown."""
@@ -188,9 +212,10 @@ class AskHandler(GuardedHandler):
     policy = "frame-ancestors 'none'"  # the page itself contains the rest of the policy
 
     def __init__(
-        self, *args: Any, html: bytes, answers: Answers, token: str, completion: str = "", **more: Any
+        self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, completion: str = "", **more: Any
     ) -> None:
-        self._html, self._answers, self._token, self._completion = html, answers, token, completion
+        self._html, self._answers, self._flood, self._token = html, answers, flood, token
+        self._completion = completion
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
@@ -209,9 +234,13 @@ class AskHandler(GuardedHandler):
     def _answer(self, make: Callable[[], bytes], kind: str) -> None:
         status = HTTPStatus.OK
         try:
+            if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
+                status = HTTPStatus.TOO_MANY_REQUESTS
+                raise Refused("too many requests.")
             data = make()
         except (Refused, OSError) as error:
-            status = HTTPStatus.FORBIDDEN if isinstance(error, Refused) else HTTPStatus.INSUFFICIENT_STORAGE
+            full = isinstance(error, OSError)
+            status = HTTPStatus.INSUFFICIENT_STORAGE if full else max(status, HTTPStatus.FORBIDDEN)
             data, kind = json.dumps({"error": str(error)}).encode(), "application/json"
         self.send_response(status)
         self.send_header("Content-Type", kind)

@@ -70,7 +70,8 @@ def ask(
     with open_answers(answers or Path(f"asked-{session.stimuli.name}"), session) as kept:
         token = "" if host in LOOPBACK else kept.token
         html, completion = experiment.html.encode(), asked["completion"]
-        handler = partial(serving.AskHandler, html=html, answers=kept, token=token, completion=completion)
+        own = {"answers": kept, "flood": serving.Flood(), "token": token, "completion": completion}
+        handler = partial(serving.AskHandler, html=html, **own)
         server = open_server(host, port, handler)
         home = f"http://{host}:{server.server_address[1]}/"
         echo_data(f"{home}{token and f'?token={token}'} (Ctrl-C ends it); then:")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -19,7 +20,7 @@ from ask.conftest import said, sent
 
 from benchmark import api
 from benchmark.ask.answers import open_answers
-from benchmark.ask.serving import AskHandler, milliseconds, presentation_times
+from benchmark.ask.serving import AskHandler, Flood, milliseconds, presentation_times
 from benchmark.failures import BenchError, StimuliError, UsageError
 from benchmark.loopback import open_server
 from benchmark.stimuli.experiments import experiment_from
@@ -32,7 +33,7 @@ def serve():
     running = []
 
     def start(answers, token="", host="127.0.0.1"):
-        own = {"html": b"<!doctype html>", "answers": answers, "token": token, "completion": "C-1"}
+        own = {"html": b"<!doctype html>", "answers": answers, "flood": Flood(), "token": token, "completion": "C-1"}
         handler = partial(AskHandler, **own)
         server = open_server(host, 0, handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -142,6 +143,14 @@ def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
     assert request(port, f"/?token={token}", method="GET")[0] == 200
     assert request(port, "/start", {})[0] == 403
     assert request(port, "/start", {}, **{"X-Ask": token})[0] == 200
+
+
+@pytest.mark.slow
+def test_a_flood_is_answered_with_too_many(answers, serve):
+    port = serve(answers)
+    with ThreadPoolExecutor(16) as pool:
+        statuses = Counter(pool.map(lambda _: request(port, "/start", {})[0], range(400)))
+    assert statuses[429] > 50 and statuses[200] + statuses[429] == 400
 
 
 @pytest.mark.release
