@@ -10,6 +10,8 @@ from itertools import count
 # Before numpy and torch are loaded, here and in every process of a test: networks of tests are small, and threads that
 # wait for one another cost more than the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Suites are listed while tests are collected: without what this user added.
+os.environ["BENCH_HOME"] = os.devnull
 
 import pytest
 from hypothesis import settings

@@ -87,6 +87,7 @@ def test_an_added_folder_is_found_and_verified(bench, tmp_path):
     assert bench("data", "verify", "my-edges").code == 0
 
 
+@pytest.mark.slow
 def test_doctor(bench, board):
     ended = bench("doctor", "--db", board)
     assert ended.code == 0 and "observers" in ended.out and "cue-conflict" in ended.out

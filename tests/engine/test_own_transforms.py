@@ -119,6 +119,7 @@ def brighter(images, seeds):
     return (images * 0.9 + torch.from_numpy(seeds.astype(np.float32) / 2.0**68)[:, None, None, None]).clamp(0, 1)
 
 
+@pytest.mark.slow
 def test_every_suite_hands_the_image_to_the_transform(registered, leaderboard):
     sizes = [(40 + 6 * (i % 3), 48 + 4 * (i % 2)) for i in range(20)]
     pictures = [np.random.default_rng(i).integers(0, 256, (*size, 3)).astype(np.uint8) for i, size in enumerate(sizes)]

@@ -61,6 +61,7 @@ def test_two_processes_on_one_leaderboard_are_one_run(home, tmp_path):
     assert again.counts == {"cached": single.counts["done"], "not applicable": 2}
 
 
+@pytest.mark.slow
 def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypatch):
     monkeypatch.setattr(device_choice, "cores", lambda: 2)
 

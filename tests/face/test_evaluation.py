@@ -114,6 +114,7 @@ def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
             held(net, **said)
 
 
+@pytest.mark.slow
 def test_a_copy_shares_nothing_with_its_network_and_calls_no_hook_of_the_user():
     net, seen = small(), []
     net.body[0].register_forward_hook(lambda *_: seen.append(1))

@@ -7,6 +7,7 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark import api
+from benchmark.cli import derive, tables
 from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.recipe_claims import RecipeClaim, TriedClaim, tried
 from benchmark.leaderboard.recipe_effects import compared_recipes, recipe_power_table
@@ -28,6 +29,8 @@ def asked(monkeypatch):
 
         monkeypatch.setattr(api, name, called)
 
+    for module in (derive, tables):  # commands that are derived whole have their verbs at hand
+        monkeypatch.setattr(module, "result", lambda verb, given: getattr(api, verb.__name__)(**given))
     claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
     verb("recipes", [[made]])
     verb("compare_recipes", found)
