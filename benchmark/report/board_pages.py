@@ -69,14 +69,12 @@ class Axis:
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
     """Return the axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round one above."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
-    low, high = column.bounds or (0.0, 1.0)
-    if column.bounds is None and ends:
-        low, high = min(*ends, 0.0), max(ends)
-        if low == high or (low >= 0 and 0.5 < high <= 1):
-            high = low + 1.0
-        else:
-            step = 10 ** floor(log10(max(high - low, 1e-9)))
-            low, high = floor(low / step) * step, ceil(high / step) * step
+    low, high = column.bounds or (min([*ends, 0.0]), max(ends, default=1.0))
+    if column.bounds is None and (low == high or (low >= 0 and 0.5 < high <= 1)):
+        high = low + 1.0
+    elif column.bounds is None:
+        step = 10 ** floor(log10(max(high - low, 1e-9)))
+        low, high = floor(low / step) * step, ceil(high / step) * step
     return Axis(low=low, high=high, chance=column.chance, people=people)
 
 
@@ -102,21 +100,16 @@ def page_column(
     """Return a column of numbers as the template draws it."""
     who = people.cell if people else None
     noted: dict[str, list[str]] = {}
-    for name, cell in cells.items():
-        for text in remarks(cell):
-            noted.setdefault(text, []).append(name)
+    for name, text in ((name, text) for name, cell in cells.items() for text in remarks(cell)):
+        noted.setdefault(text, []).append(name)
     measured = sum(cell.value is not None and cell.source is not None for cell in cells.values())
     common = [text for text, names in noted.items() if len(names) == measured > 1]
     where = f" on {column.stimuli}" if column.stimuli else ""
     lines = [f"{column.title}{where}; {about(cells.values())}", *(f"every row: {text}" for text in common)]
     lines += [f"{people.called}: {people.how}"] if people else []
-    rest = " and {} more (the CSV has all)"
-    apart = [
-        f"{', '.join(names[:NAMED])}{rest.format(len(names) - NAMED) if len(names) > NAMED else ''}: {text}"
-        for text, names in noted.items()
-        if text not in common
-    ]
-    better = BETTER[column.direction]
+    apart = [f"{_some(names, ' (the CSV has all)')}: {text}" for text, names in noted.items() if text not in common]
+    better, shown = BETTER[column.direction], [*cells.values()]
+    nearness = shades(shown, who)
     return {
         "key": slug(column.metric),
         "title": column.title,
@@ -124,8 +117,7 @@ def page_column(
         "direction": column.direction,
         "axis": axis_of(cells.values(), column, who) if drawn else None,
         "marks": [
-            (cell, bool(set(remarks(cell)) - {*common}), shade)
-            for cell, shade in zip(cells.values(), shades([*cells.values()], who), strict=True)
+            (cell, bool({*remarks(cell)} - {*common}), shade) for cell, shade in zip(shown, nearness, strict=True)
         ],
         "people": who or Cell(),
         "about": "; ".join(lines),
@@ -151,10 +143,8 @@ def page_table(
         title, key = (CLEAN_TITLE, "clean") if clean else (column.suite, slug(column.suite))
         own = {"key": key, "title": title, "page": f"suites/{slug(column.suite)}.html"} if summary else {}
         columns.append(page_column(column, cells, who, drawn=summary or not columns, **own))
-    rows = [
-        page_row({key: row[i] for key, i in at.items()}, contents, ranks) | {"place": place}
-        for place, row in enumerate(lines, 1)
-    ]
+    named = ({key: row[i] for key, i in at.items()} for row in lines)
+    rows = [page_row(row, contents, ranks) | {"place": place} for place, row in enumerate(named, 1)]
     texts = {name: len({row["facts"][name] for row in rows} - {""}) for name in plain}
     shown = [(name, len(plain) == 1 or texts[name] > PLAIN[name]) for name in plain]
     called = " and ".join(dict.fromkeys(who.called for who in people if who))
@@ -177,15 +167,13 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
         "address": address(paper),
         "count": str(count or ""),
     }
-    page = f"observers/{slug(name)}.html" if known else ""
-    return {
-        "name": name,
-        "page": page,
-        "group": group,
-        "own": name in contents.own,
-        "rank": ranks.get(name, ""),
-        "facts": facts,
-    }
+    page, own, rank = f"observers/{slug(name)}.html" if known else "", name in contents.own, ranks.get(name, "")
+    return {"name": name, "page": page, "group": group, "own": own, "rank": rank, "facts": facts}
+
+
+def _some(names: Sequence[str], where: str = "") -> str:
+    more = f" and {len(names) - NAMED} more{where}" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def address(paper: str) -> str:
@@ -225,15 +213,11 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
 
 
 def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:
-    doubtful = [
-        line.observer for line in summary.lines if any(distrust_flags(cell.flags) for cell in line.cells.values())
-    ]
-    said = [
-        f"{counted(len(summary.lines), 'network')}; {about(c for line in summary.lines for c in line.cells.values())}"
-    ]
-    said += list(dict.fromkeys(f"{who.called}: {who.how}" for who in people if who))
-    more = f" and {len(doubtful) - NAMED} more" if len(doubtful) > NAMED else ""
-    said.append(f"flags of distrust: {', '.join(doubtful[:NAMED])}{more}" if doubtful else "no flag of distrust")
+    cells = {line.observer: [*line.cells.values()] for line in summary.lines}
+    doubtful = [name for name, own in cells.items() if any(distrust_flags(cell.flags) for cell in own)]
+    said = [counted(len(cells), "network"), about(cell for own in cells.values() for cell in own)]
+    said += dict.fromkeys(f"{who.called}: {who.how}" for who in people if who)
+    said.append(f"flags of distrust: {_some(doubtful)}" if doubtful else "no flag of distrust")
     return f"{'; '.join(said)}."
 
 
@@ -294,11 +278,8 @@ def _board_tables(site: Site, contents: Contents, boards: Sequence[Board]) -> li
 
 def links_page(site: Site, contents: Contents, recipes: Mapping[str, Table]) -> None:
     """Write links.html, if two headlines share an observer; questions of the suites come first. recipes: by space."""
-    spaces = [
-        _space(site, contents, summary, recipes.get(summary.space))
-        for summary in contents.linked
-        if contents.links[summary.space]
-    ]
+    linked = [summary for summary in contents.linked if contents.links[summary.space]]
+    spaces = [_space(site, contents, summary, recipes.get(summary.space)) for summary in linked]
     if spaces:
         words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": short_number}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)

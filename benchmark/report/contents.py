@@ -120,9 +120,7 @@ class ImageAnswers:
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
         """Return (members [observers], name) of the people beside networks; simulated people without real ones."""
         people = self.group(ONE_PERSON)
-        if people.any():
-            return people, "people"
-        return self.group(SIMULATED), "simulated people"
+        return (people, "people") if people.any() else (self.group(SIMULATED), "simulated people")
 
     def only(self, networks: Collection[str]) -> ImageAnswers:
         """Return the answers of these networks and of all other observers."""
@@ -157,9 +155,8 @@ def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     places: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
     for role, row in sorted(found, key=lambda pair: pair[1].created):
         places[row.space, role][row.observer_name] = row
-    gathered = [_gathered(store, place, answers, known, names) for place, answers in places.items()]
-    gathered = [answers for answers in gathered if len(answers.images)]
-    return sorted(gathered, key=lambda answers: (-len(answers.observers), answers.key))
+    gathered = (_gathered(store, place, answers, known, names) for place, answers in places.items())
+    return sorted((one for one in gathered if len(one.images)), key=lambda one: (-len(one.observers), one.key))
 
 
 def _gathered(
@@ -190,10 +187,7 @@ def _gathered(
         observers=tuple(tables),
         kinds=tuple(kinds[name] for name in tables),
         images=images,
-        labels={
-            name: np.array([held.get(image, "") for image in images.tolist()], dtype=str)
-            for name, held in labels.items()
-        },
+        labels={name: np.array([held.get(i, "") for i in images.tolist()], dtype=str) for name, held in labels.items()},
         words=tuple(words),
         code=code,
         sets={observations[name].stimuli: names[observations[name].stimuli] for name in tables},
@@ -251,11 +245,9 @@ class Contents:
 
     def only(self, models: Sequence[str]) -> Contents:
         """Return the same leaderboard with only these networks (names or patterns) and all reference rows."""
-        names = {row.observer for board in (*self.boards, *self.reported) for row in board.rows}
-        chosen = set()
+        names, chosen = {row.observer for board in (*self.boards, *self.reported) for row in board.rows}, set[str]()
         for pattern in models:
-            fitting = {name for name in names if fnmatchcase(name, pattern)}
-            if not fitting:
+            if not (fitting := {name for name in names if fnmatchcase(name, pattern)}):
                 raise unknown_name("observer", pattern, sorted(names), "`bench rank` lists those with scores.")
             chosen |= fitting
 
@@ -263,10 +255,8 @@ class Contents:
             cut = (replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in boards)
             return tuple(board for board in cut if board.rows)
 
-        answers = [role.only(chosen) for role in self.answers]
-        return replace(
-            self, boards=kept(self.boards), reported=kept(self.reported), answers=answers, own=frozenset(chosen)
-        )
+        boards, reported, own = kept(self.boards), kept(self.reported), frozenset(chosen)
+        return replace(self, boards=boards, reported=reported, own=own, answers=[a.only(own) for a in self.answers])
 
     def people(self, board: Board, metric: str) -> PeopleScore | None:
         """Return people's value in a column of a board."""
@@ -328,24 +318,15 @@ class Contents:
     @cached_property
     def linked(self) -> list[Summary]:
         """Return the summaries searched for links: the label spaces, then the scores of each publisher."""
-        apart = (
-            replace(table, space=f"reported by {table.space.removesuffix(', reported')}")
-            for table in reported_summaries(self.reported)
-        )
-        return [*self.summaries, *apart]
+        apart = [(table, table.space.removesuffix(", reported")) for table in reported_summaries(self.reported)]
+        return [*self.summaries, *(replace(table, space=f"reported by {source}") for table, source in apart)]
 
     @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
         """Return by space the pairs of headlines that share an observer, or why they are not correlated."""
         rows = [row for rows in self.scores.values() for row in rows]
-        return {
-            summary.space: tuple(
-                link
-                for link in links(summary, self.cards, experiment_values(summary, rows))
-                if link.observers or link.refused
-            )
-            for summary in self.linked
-        }
+        every = {one.space: links(one, self.cards, experiment_values(one, rows)) for one in self.linked}
+        return {space: tuple(one for one in pairs if one.observers or one.refused) for space, pairs in every.items()}
 
     @cached_property
     def cue_measures(self) -> list[CueMeasures]:
@@ -441,34 +422,28 @@ def family_or_kind(observer: ObserverRow) -> str:
 
 def source(observer: ObserverRow) -> str:
     """Return the origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
-    if observer.kind in ("network", "simulated"):
-        return "run here"
-    return "ideal" if observer.kind == "ideal" else str(observer.card.get("source", ""))
+    known = {"network": "run here", "simulated": "run here", "ideal": "ideal"}
+    return known.get(observer.kind) or str(observer.card.get("source", ""))
 
 
 def facts_of(observer: ObserverRow | None) -> dict[str, Any]:
     """Return what tables say of an observer besides its numbers; nothing of chance and of means over people."""
-    if observer is None:
-        return {"parameters": None, "family": "", "source": ""}
-    return {
-        "parameters": observer.card.get("parameters"),
-        "family": family_or_kind(observer),
-        "source": source(observer),
-    }
+    facts = (
+        (observer.card.get("parameters"), family_or_kind(observer), source(observer)) if observer else (None, "", "")
+    )
+    return dict(zip(("parameters", "family", "source"), facts, strict=True))
 
 
 def about(cells: Iterable[Cell]) -> str:
     """Return "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, the range, levels and methods of intervals."""
     valued = [cell for cell in cells if cell.value is not None]
-    sizes = Counter(cell.n for cell in valued if cell.n)
-    parts = []
+    sizes, parts = Counter(cell.n for cell in valued if cell.n), []
     if sizes:
-        usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
-        parts.append(f"n {usual}" if low == high else f"n {usual} ({low} to {high})")
+        ranged = f" ({min(sizes)} to {max(sizes)})" if len(sizes) > 1 else ""
+        parts.append(f"n {sizes.most_common(1)[0][0]}{ranged}")
     sources = [cell.source for cell in valued if cell.source is not None and cell.low is not None]
-    levels = sorted({source.level for source in sources})
     methods = dict.fromkeys(PARENTHESIS.sub("", source.method) for source in sources if source.method)
-    if levels:
+    if levels := sorted({source.level for source in sources}):
         level = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"{level} interval{': ' if methods else ''}{' or '.join(methods)}")
     return "; ".join(parts)

@@ -66,18 +66,14 @@ class Figure:
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
-        write_whole(Path(path), render_figure(self, Path(path).suffix.removeprefix(".").lower(), column))
+        drawn, form = svg(self, WIDTHS[column]), Path(path).suffix.removeprefix(".").lower()
+        write_whole(Path(path), on_paper(drawn, form, column))
 
     def __repr__(self) -> str:
         return f"<figure {self.name}: {self.title}; .save('FILE.pdf'), .caption>"
 
     def _repr_svg_(self) -> str:
-        return render_figure(self, "svg").decode()
-
-
-def render_figure(figure: Figure, form: str, column: str = "double") -> bytes:
-    """Return the figure as "svg", "pdf" or "png" (else UnknownName), as wide as one or two columns of a paper."""
-    return on_paper(svg(figure, WIDTHS[column]), form, column)
+        return on_paper(svg(self, WIDTHS["double"]), "svg").decode()
 
 
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
@@ -93,8 +89,8 @@ def on_paper(text: str, form: str, column: str = "double") -> bytes:
     scaled = ElementTree.tostring(root, encoding="unicode")
     if form == "svg":
         return scaled.encode()
-    vl_convert = _converter()
-    return bytes(vl_convert.svg_to_pdf(scaled) if form == "pdf" else vl_convert.svg_to_png(scaled, ppi=DPI))
+    converter = _converter()
+    return bytes(converter.svg_to_pdf(scaled) if form == "pdf" else converter.svg_to_png(scaled, ppi=DPI))
 
 
 def _converter() -> Any:
@@ -134,15 +130,6 @@ def for_page(drawn: str) -> tuple[str, str, tuple[int, int]]:
     return drawn.replace(">", f">{style}", 1), ElementTree.tostring(root, encoding="unicode"), (wide, high)
 
 
-def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
-    """Return colour and shape scales, repeated in other pairings after eight. places: value -> its fixed place."""
-    at = [(places or {}).get(value, i) for i, value in enumerate(values)]
-    colours = [COLOURS[i % len(COLOURS)] for i in at]
-    shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in at]
-    names = list(values)
-    return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
-
-
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return names without their source, "resnet50" for "resnet50 (lab)", where they stay distinct."""
     cut = {name: re.sub(r" \([^()]*\)$", "", name) for name in dict.fromkeys(names)}
@@ -166,19 +153,23 @@ def look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None, *, above: bool = False
 ) -> tuple[Spec, Spec]:
     """Return the colour and shape of a field's values, with one legend for both (width 0: none), beside the drawing or,
-    without room there, above. Among observers people are in ink, reported scores among groups are grey diamonds."""
-    colour, shape = palette(values, places)
-    for special, drawn in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
-        if special in values and (special == REPORTED or field == "observer"):
-            at = list(values).index(special)
-            colour["range"][at], shape["range"][at] = drawn
+    without room there, above. places: value -> its fixed place in the scales, which are repeated in other pairings
+    after eight. Among observers people are in ink, reported scores among groups are grey diamonds."""
+    special = {REPORTED: (QUIET, "diamond")} | ({PEOPLE: (INK, "circle")} if field == "observer" else {})
+    colours, shapes = [], []
+    for i, value in enumerate(values):
+        at = (places or {}).get(value, i)
+        usual = COLOURS[at % len(COLOURS)], SHAPES[(at + at // len(SHAPES)) % len(SHAPES)]
+        colour, shape = special.get(value, usual)
+        colours.append(colour)
+        shapes.append(shape)
     longest = min(34, max(map(len, short_names(values).values()), default=1))
     columns = min(max(1, int((width - 20) // (30 + LETTER * longest))), len(values))
     legend = {"title": None, "labelLimit": LETTER * longest + 10, "columnPadding": 12, "labelExpr": short_label(values)}
     is_beside = not above and legend_room(values, width)
     legend |= {"orient": "right", "columns": 1} if is_beside else {"orient": "top", "columns": columns}
-    known = {"field": field, "type": "nominal", "legend": legend if width else None}
-    return {**known, "scale": colour}, {**known, "scale": shape}
+    known, domain = {"field": field, "type": "nominal", "legend": legend if width else None}, {"domain": list(values)}
+    return {**known, "scale": {**domain, "range": colours}}, {**known, "scale": {**domain, "range": shapes}}
 
 
 def quantity_axis(field: str, title: str | list[str], ticks: int = 5, **scale: Any) -> Spec:
@@ -190,12 +181,6 @@ def quantity_axis(field: str, title: str | list[str], ticks: int = 5, **scale: A
 def wrapped(text: str, width: int) -> list[str]:
     """Return a title in lines of at most so many px."""
     return wrap(text, max(8, int(width / 6.2)))
-
-
-def occurring(order: Sequence[str], records: Records, field: str) -> list[str]:
-    """Return the values of a field that occur, in an order."""
-    inside = {record[field] for record in records}
-    return [name for name in order if name in inside]
 
 
 def marks(kind: str, at: Spec, *, of: Records | None = None, only: str | Spec = "", **more: Any) -> Spec:
@@ -228,21 +213,12 @@ def guides(
         # Outside of the axes, where no point is: above, or along the right side.
         beside = {**at, "y": {"value": -6}} if side == "x" else {**at, "x": {"value": "width"}}
         turned = {"angle": 90, "dy": -9} if side == "y" else {}
-        text = {
-            "type": "text",
-            "text": people.called,
-            "fontStyle": "italic",
-            "align": "center",
-            "aria": False,
-            **turned,
-        }
         if cell.low is not None and cell.high is not None:
             span = {side: {"datum": cell.low, **own}, f"{side}2": {"datum": cell.high}}
             layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
-        layers += [
-            marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False),
-            {"data": {"values": list(once)}, "mark": text, "encoding": beside},
-        ]
+        named: Spec = {"text": people.called, "fontStyle": "italic", "align": "center", "aria": False, **turned}
+        layers.append(marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False))
+        layers.append(marks("text", beside, of=once, **named))
     if line is not None:
         layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
     return layers
@@ -259,7 +235,8 @@ def dot_panels(
 ) -> Spec:  # fmt: skip
     """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, names
     at the first of each row. records: fields observer, group, metric, value, low, high; people: by metric."""
-    groups, names = occurring(GROUPS, records, "group"), occurring(order, records, "observer")
+    inside = {record[field] for record in records for field in ("group", "observer")}
+    groups, names = ([name for name in known if name in inside] for known in (GROUPS, order))
     hue, form = look("group", groups, width if len(groups) > 1 else 0, above=True)
     longest = max(map(len, short_names(names).values()), default=1)
     left = int(min(0.4 * width, 280, 24 + LETTER * longest))  # px for names
@@ -269,12 +246,8 @@ def dot_panels(
     for place, (title, chance) in enumerate(panels):
         labels = {"labelLimit": left, "labelExpr": short_label(names)}
         labels = {"labels": False, "ticks": False} if place % fitting else labels
-        y = {
-            "field": "observer",
-            "type": "nominal",
-            "scale": {"domain": names},
-            "axis": {"title": "", "grid": True, **labels},
-        }
+        axis = {"title": "", "grid": True, **labels}
+        y = {"field": "observer", "type": "nominal", "scale": {"domain": names}, "axis": axis}
         x = quantity_axis("value", wrapped(title, each), max(2, each // 60), zero=True)
         layers = [
             *guides("x", chance, (people or {}).get(title)),

@@ -65,9 +65,8 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     """Yield (suite, "", `LINKS` or `TRAINING`; figure) for all that has data; captions end in the publications."""
     works = [(board, works_of([board], contents.observers, contents.suites)) for board in contents.boards]
-    theirs = [
-        (board.title.partition(", ")[2], works_of([board], contents.observers, ())) for board in contents.reported
-    ]
+    published = [(board.title.partition(", ")[2], board) for board in contents.reported]
+    theirs = [(source, works_of([board], contents.observers, ())) for source, board in published]
     for suite, figure in _figures(contents):
         of_them = [held for source, held in theirs if source.replace(" ", "-") in figure.name]
         ours = [
@@ -78,32 +77,23 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
 
 
 def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    for summary in contents.summaries:
-        if figure := overview(contents, summary):
-            yield "", figure
+    yield from (("", one) for summary in contents.summaries if (one := overview(contents, summary)))
     suites = {suite.name: suite for suite in contents.suites}
     largest: dict[tuple[str, str], Board] = {}
     for board in contents.boards:
         largest.setdefault((board.suite, board.space), board)
     for (name, _), board in largest.items():
         for figure in of_suite(contents, board, suites[name]):
-            variant = ":" in name
-            yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if variant else figure
-    for board in contents.reported:
-        yield board.suite, reported_figure(board)
+            yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if ":" in name else figure
+    yield from ((board.suite, reported_figure(board)) for board in contents.reported)
     for summary in contents.linked:
-        for link in contents.links[summary.space]:
-            if link.observers:
-                yield LINKS, link_scatter(contents, summary, link)
-    for summary in contents.summaries:
-        yield from ((LINKS, figure) for figure in dose_figures(contents, summary))
-    for figure in training(contents):
-        yield TRAINING, figure
+        known = (link for link in contents.links[summary.space] if link.observers)
+        yield from ((LINKS, link_scatter(contents, summary, link)) for link in known)
+    yield from ((LINKS, one) for summary in contents.summaries for one in dose_figures(contents, summary))
+    yield from ((TRAINING, one) for one in training(contents))
     for suite in contents.suites:
-        for declared in suite.figures:
-            if declared.kind == "agreement":
-                for figure in agreement_figures(declared, contents.answers, contents.own):
-                    yield suite.name, figure
+        for declared in (declared for declared in suite.figures if declared.kind == "agreement"):
+            yield from ((suite.name, one) for one in agreement_figures(declared, contents.answers, contents.own))
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
@@ -115,14 +105,6 @@ def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigur
     return by_suite
 
 
-def find_figure(contents: Contents, name: str) -> Figure:
-    """Return the figure of that name; UnknownName with close ones."""
-    known = {figure.name: figure for _, figure in every_figure(contents)}
-    if name not in known:
-        raise unknown_name("figure", name, known, "`bench plot` without a name lists them.")
-    return known[name]
-
-
 def plot(
     figure: Annotated[str | None, Option("Draw this figure. Without a name, the figures are listed.")] = None,
     *,
@@ -132,17 +114,16 @@ def plot(
     """Draw one figure, or without a name all of a leaderboard.
 
     People and other reference rows are drawn beside the chosen networks. The caption names those that are not drawn."""
-    contents = read_contents(read_settings(db))
-    if not models:
-        return [find_figure(contents, figure)] if figure else [known for _, known in every_figure(contents)]
-    chosen = contents.only(COMMA.split(joined(models)))
-    found = [(suite, known) for suite, known in every_figure(chosen) if figure in (None, known.name)]
-    if not found and figure:
-        find_figure(contents, figure)  # unknown, or without these networks
-        raise BenchError(
-            f"'{figure}' has no number of {some_of(sorted(chosen.own), 3)}: leave out -m, or choose others."
-        )
-    return [_of_chosen(known, suite, contents, chosen) for suite, known in found]
+    every = read_contents(read_settings(db))
+    contents = every.only(COMMA.split(joined(models))) if models else every
+    found = [(suite, known) for suite, known in every_figure(contents) if figure in (None, known.name)]
+    if figure and not found:
+        names = {known.name for _, known in every_figure(every)}
+        if figure not in names:
+            raise unknown_name("figure", figure, names, "`bench plot` without a name lists them.")
+        who = some_of(sorted(contents.own), 3)
+        raise BenchError(f"'{figure}' has no number of {who}: leave out -m, or choose others.")
+    return [_of_chosen(known, suite, every, contents) if models else known for suite, known in found]
 
 
 def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) -> Figure:
@@ -247,22 +228,24 @@ def reported_figure(board: Board) -> Figure:
 def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
     """Return two headlines against each other, with what people have in them. Marks' labels have observers' names."""
     records: list[dict[str, Any]] = [
-        {"observer": network.name, "family": network.lineage.family, "recipe": network.lineage.recipe, "x": x, "y": y}
-        for network, x, y in zip(link.observers, link.xs, link.ys, strict=True)
-    ]  # fmt: skip
+        {"observer": one.name, "family": one.lineage.family, "recipe": one.lineage.recipe, "x": x, "y": y}
+        for one, x, y in zip(link.observers, link.xs, link.ys, strict=True)
+    ]
     records.sort(key=lambda record: (record["family"], record["observer"]))
-    apart = bool(link.observers) and all(observer.kind == REPORTED for observer in link.observers)
+    apart = all(observer.kind == REPORTED for observer in link.observers)
     families = list(dict.fromkeys(record["family"] for record in records))
     many = len(families) > NAMED
     partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
     places = {head.suite: i for i, head in enumerate(summary.headlines)}
-    people = [
-        contents.people_at(summary, places[name]) if name in places and not apart else None
-        for name in (link.x.name, link.y.name)
-    ]
-    titles = (link.x.title, link.y.title)
-    heads = [summary.headlines[places[name]] if name in places else None for name in (link.x.name, link.y.name)]
-    stimuli = "".join(f" {head.title}: {head.stimuli}." for head in heads if head and head.stimuli)
+    at = [places.get(end.name) for end in (link.x, link.y)]
+    people = [None if i is None or apart else contents.people_at(summary, i) for i in at]
+    heads = [summary.headlines[i] for i in at if i is not None]
+    stimuli = "".join(f" {head.title}: {head.stimuli}." for head in heads if head.stimuli)
+
+    def drawn(width: int) -> Spec:
+        titles, looks = (link.x.title, link.y.title), look("family", families, 0 if many else width)
+        return drawing.scatter(records, titles, looks, people, filled=not apart, width=width, named=contents.labelled)
+
     return Figure(
         name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
         title=f"{link.x.title} and {link.y.title}",
@@ -271,15 +254,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
         f"over families.{stimuli}{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
-        drawn=lambda width: drawing.scatter(
-            records,
-            titles,
-            look("family", families, 0 if many else width),
-            people,
-            filled=not apart,
-            width=width,
-            named=contents.labelled,
-        ),
+        drawn=drawn,
         records=records,
         half=True,
     )
@@ -287,6 +262,10 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
 
 def dose_figures(contents: Contents, summary: Summary) -> Iterator[Figure]:
     """Yield each headline against each number on recipes: a point for each network, a line for each recipe."""
+
+    def drawn(records: Records, titles: tuple[str, str], lines: Sequence[str], width: int) -> Spec:
+        return drawing.scatter(records, titles, look("recipe", lines, width), width=width, joined=True)
+
     networks, rows = observed_networks(summary, contents.cards), {row.observer: row for row in summary.lines}
     for head, (dose, levels) in product(summary.headlines, doses_of(networks).items()):
         records: list[dict[str, Any]] = []
@@ -302,14 +281,10 @@ def dose_figures(contents: Contents, summary: Summary) -> Iterator[Figure]:
                 title=f"{head.title} by {dose}",
                 caption="A point for each network, with its interval over images; a line for each recipe and line of "
                 "architectures, through the means. `bench compare doses` has slopes over networks.",
-                drawn=partial(_dose_drawing, records, (dose, head.title), lines),
+                drawn=partial(drawn, records, (dose, head.title), lines),
                 records=records,
                 half=True,
             )
-
-
-def _dose_drawing(records: Records, titles: tuple[str, str], lines: Sequence[str], width: int) -> Spec:
-    return drawing.scatter(records, titles, look("recipe", lines, width), width=width, joined=True)
 
 
 def correlation_text(correlation: Correlation) -> str:

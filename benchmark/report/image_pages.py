@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,10 @@ class Pictures:
             stimuli, places, _ = known
             i = places[image]
             path = f"thumbnails/{slug(stimuli.name)}-{stimuli.items[i][:12]}.webp"
-            try:
+            with suppress(BenchError):  # damaged: the page does without
                 if not (self._site.folder / path).is_file():
                     self._site.file(path, small(stimuli.decode(i)))
-            except BenchError:
-                continue  # damaged: the page does without
-            return path
+                return path
         return ""
 
     def credit(self, sets: Iterable[str]) -> str:
@@ -124,9 +123,8 @@ def _strip(site: Site, path: Path, observer: ObserverRow | None) -> dict[str, An
     target = f"gallery/{slug(path.parent.name)}/{slug(path.stem.lstrip('_'))}.png"
     site.file(target, path.read_bytes())
     page, captions = f"observers/{slug(path.stem)}.html" if observer else "", json.loads(notes.get("captions", "[]"))
-    return {
-        "name": path.stem, "page": page, "image": target, "width": width, "height": height, "captions": captions,
-    }  # fmt: skip
+    size = {"width": width, "height": height}
+    return {"name": path.stem, "page": page, "image": target, "captions": captions, **size}
 
 
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:

@@ -90,14 +90,12 @@ def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
-    environment = facts["environment"]
+    environment, command = facts["environment"], str(facts["command"])
     packages = environment.get("packages") or {}
     versions = [f"{name} {packages[name]}" for name in PROGRAMS if packages.get(name)]
     device = " ".join(str(environment[key]) for key in ("device", "gpu") if environment.get(key))
-    parts = [str(facts["started"])[:10], *versions, *([device] if device not in ("", "none") else [])]
-    command = str(facts["command"])
-    cut = "..." if len(command) > LONGEST_COMMAND else ""
-    return command[:LONGEST_COMMAND] + cut, ", ".join(parts)
+    parts = [str(facts["started"])[:10], *versions, "" if device == "none" else device]
+    return command[:LONGEST_COMMAND] + "..." * (len(command) > LONGEST_COMMAND), ", ".join(filter(None, parts))
 
 
 def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
@@ -106,24 +104,21 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
     for name, words in PREPROCESSING.items():
         value = (card.get("preprocess") or {}).get(name)
         if value and value != 1:
-            values = value if isinstance(value, (list, tuple)) else ()
-            steps.append(words.format(" ".join(map(short_number, values)) or value))
+            numbers = map(short_number, value) if isinstance(value, (list, tuple)) else ()
+            steps.append(words.format(" ".join(numbers) or value))
     if steps:
         yield "preprocessing", ", ".join(steps), ""
-    for name, title in FIELDS.items():
-        value = card.get(name)
-        if value and not (name == "source" and known.kind != "network"):
-            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            text = text.rpartition("/")[2] if name == "weights" else text
-            yield title, text, address(text) if name == "paper" else ""
+    stated = {name: card.get(name) for name in FIELDS if name != "source" or known.kind == "network"}
+    for name, value in ((name, value) for name, value in stated.items() if value):
+        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        text = text.rpartition("/")[2] if name == "weights" else text
+        yield FIELDS[name], text, address(text) if name == "paper" else ""
     yield "kind", known.kind, ""
     if kin := family_or_kind(known):
         yield "family", kin, ""
     yield "answers", source(known) or "imported", ""
-    for score in card.get("reported") or ():
-        if isinstance(score, dict):
-            value, where = score.get("value", ""), score.get("where", "")
-            yield f"reported {score.get('metric', '')}", f"{value} ({where})", ""
+    for score in (score for score in card.get("reported") or () if isinstance(score, dict)):
+        yield f"reported {score.get('metric', '')}", f"{score.get('value', '')} ({score.get('where', '')})", ""
     yield "identity", known.identity[:16], ""
     yield "in this leaderboard since", known.created[:16].replace("T", " "), ""
 
@@ -216,9 +211,7 @@ def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[dict[str,
         columns = [*rows, *sorted({word for _, word in counts} - {*rows}, key=lambda word: (word == NO_ANSWER, word))]
         if not 2 <= len(rows) <= LARGEST or len(columns) > LARGEST:
             continue
-        lines = []
-        for truth in rows:
-            line = [counts[truth, word] for word in columns]
-            lines.append((truth, [(count, -(-SHADES * count // (sum(line) or 1))) for count in line]))
+        held = {truth: [counts[truth, word] for word in columns] for truth in rows}
+        lines = [(truth, [(n, -(-SHADES * n // (sum(line) or 1))) for n in line]) for truth, line in held.items()]
         title = f"Confusions, {space}, images without conflicting cues"
         yield {"title": title, "columns": columns, "rows": lines, "n": counts.total()}

@@ -100,15 +100,15 @@ def report(
 
     They have tables, figures, observers, comparisons and stimuli, and need no connection and no JavaScript. No network
     is run."""
-    wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
-    if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
-        raise BenchError(f"--compare: '{wrong[0]}' is not a pair: expected A,B.")
-    pairs = [(a, b) for a, b in wanted]
+    pairs = []
+    for text in compare:
+        a, _, b = (name.strip() for name in text.partition(","))
+        if not (a and b):
+            raise BenchError(f"--compare: '{text}' is not a pair: expected A,B.")
+        pairs.append((a, b))
     if not single_file:
         return build(read_settings(db), Path(out), pairs)
-    out = Path(out)
-    if out == FOLDER:
-        out = out.with_suffix(".html")
+    out = Path(out).with_suffix(".html") if Path(out) == FOLDER else Path(out)
     if out.is_dir():
         raise UsageError(f"{out} is a folder: name a file for the single page with --out.")
     with tempfile.TemporaryDirectory() as folder:
@@ -127,12 +127,10 @@ def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str
 
 def _shared(contents: Contents) -> dict[str, Any]:
     linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed_networks(summary))
+    suites = [(contents.page_of(suite.name), f"{suite.name[:1].upper()}{suite.name[1:]}") for suite in contents.suites]
     pages = [
         ("index.html", "Leaderboard", True),
-        *(
-            (f"suites/{slug(suite.name)}.html", f"{suite.name[:1].upper()}{suite.name[1:]}", True)
-            for suite in contents.suites
-        ),
+        *((path, title, True) for path, title in suites),
         ("links.html", "Links", linked),
         ("measures.html", "Which shape bias?", bool(contents.cue_measures)),
         ("training.html", "Training", bool(contents.curves)),

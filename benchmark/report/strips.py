@@ -59,8 +59,7 @@ class Dot:
     @property
     def name(self) -> str:
         """The name, cut to the length of a label."""
-        cut = f"{self.label[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-        return self.label if len(self.label) <= LONGEST else cut
+        return self.label if len(self.label) <= LONGEST else f"{self.label[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
     @property
     def text(self) -> str:
@@ -199,13 +198,10 @@ def levelled(dots: Sequence[Dot], letter: float = LETTER) -> Iterator[Dot]:
 
 
 def _leader(lines: Sequence[Row], suite: str) -> str:
-    first = min(
-        (line for line in lines if line.cells[suite].rank.rank is not None),
-        key=lambda line: line.cells[suite].rank.rank or 0,
-        default=None,
-    )
-    if first is None:
+    ranked = [line for line in lines if line.cells[suite].rank.rank is not None]
+    if not ranked:
         return ""
+    first = min(ranked, key=lambda line: line.cells[suite].rank.rank or 0)
     cell = first.cells[suite]
     known = " (reference)" * is_reference(cell)
     return f"{first.observer} {short_interval(*cell[:3])}{known}, rank {rank_text(*cell.rank)}"
@@ -225,9 +221,8 @@ def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines
     usual = median_low(plain) if plain and len(values) > 1 else None
     if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
         said = [f"{people.called} {short_number(goal)}"] if people else []
-        said += [f"the best network {short_number(best)}"] + (
-            [f"a standard one {short_number(usual)}"] if usual is not None else []
-        )
+        said.append(f"the best network {short_number(best)}")
+        said += [f"a standard one {short_number(usual)}"] if usual is not None else []
         return f"{head.title[:1].upper()}{head.title[1:]}: {', '.join(said)}."
     before = "in " if "in {}" in metric.plain else ""
     hundred = [f"{100 * value:.0f}" for value in (best, usual) if value is not None]

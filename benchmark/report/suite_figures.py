@@ -1,7 +1,7 @@
 """The figures that a suite declares (`SuiteFigure`), drawn for its boards. Nothing here knows a suite by its name."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -97,31 +97,19 @@ class FigureBoard:
         return list({(row.role, row.condition): (words, row) for words, row in usual}.values())
 
 
-def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
-    """Yield the figures that a suite declares, curves and maps last; without any its headline."""
-    scene = FigureBoard(contents, board)
-    ordered = sorted(suite.figures, key=lambda declared: {"curve": 1, "matrix": 2}.get(declared.kind, 0))
-    figures = [figure for declared in ordered for figure in _declared(scene, declared)]
-    yield from figures
-    if not figures:
-        title = next(column.title for column in board.columns if column.metric == board.by)
-        yield from metric_dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
-
-
-def _declared(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    """Yield nothing for agreement and galleries: they are about answers and files, and not of a board."""
-    match declared.kind:
-        case "dots":
-            yield from metric_dots(scene, declared.name, declared.title, declared.metrics, declared.caption)
-        case "path":
-            yield from _path(scene, declared)
-        case "curve":
-            yield from _by_condition(scene, declared, _curve, least=2)
-        case "strip":
-            yield from _by_condition(scene, declared, _strip, note=UNDRAWN)
-        case "matrix":
-            most = PANELS if declared.across else FEW + 1
-            yield from _by_condition(scene, declared, _matrix, most, people=False, note=UNDRAWN)
+def of_suite(contents: Contents, board: Board, suite: Suite) -> list[Figure]:
+    """Return the figures that a suite declares, curves and maps last; without any its headline. Agreement and galleries
+    are about answers and files, and not of a board."""
+    scene, figures = FigureBoard(contents, board), list[Figure]()
+    for declared in sorted(suite.figures, key=lambda declared: {"curve": 1, "matrix": 2}.get(declared.kind, 0)):
+        if declared.kind == "dots":
+            figures += metric_dots(scene, declared.name, declared.title, declared.metrics, declared.caption)
+        elif declared.kind == "path":
+            figures += _path(scene, declared)
+        elif declared.kind in ("curve", "strip", "matrix"):
+            figures += _by_condition(scene, declared)
+    title = next(column.title for column in board.columns if column.metric == board.by)
+    return figures or list(metric_dots(scene, f"headline-{slug(suite.name)}", title, (board.by,)))
 
 
 class Marks(NamedTuple):
@@ -137,26 +125,28 @@ class Marks(NamedTuple):
 Parts = dict[tuple[tuple[str, str], ...], dict[str, list[tuple[dict[str, str], ScoreRow]]]]
 
 
-def _by_condition(
-    scene: FigureBoard, declared: SuiteFigure, draw: Callable[..., Spec], most: int = FEW, *, least: int = 1,
-    people: bool = True, note: str = "",
-) -> Iterator[Figure]:  # fmt: skip
-    """Yield a figure for each value of the groups that are on no axis, with at most `most` networks and the mean of
-    people. least: number of conditions that an observer must have scores of; note: on intervals in the caption."""
+def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
+    """Yield a figure for each value of the groups that are on no axis, with some networks and the mean of people."""
+    draw = {"curve": _curve, "strip": _strip, "matrix": _matrix}[declared.kind]
+    is_curve, is_matrix = declared.kind == "curve", declared.kind == "matrix"
+    most = FEW if not is_matrix else PANELS if declared.across else FEW + 1
     pattern, metric = re.compile(declared.conditions), declared.metrics[0]
     axes = [group for group in (declared.along, declared.across) if group]
     parts: Parts = {}
-    for name in (*scene.networks, *(scene.people if people else ())):
+    for name in (*scene.networks, *(() if is_matrix else scene.people)):
         for words, row in scene.rows(name, metric, pattern):
             part = tuple((group, value) for group, value in words.items() if group not in axes)
             parts.setdefault(part, {}).setdefault(name, []).append((words, row))
     for part, every in parts.items():
-        held, apart = {name: rows for name, rows in every.items() if len(rows) >= least}, dict(part)
+        held, apart = {name: rows for name, rows in every.items() if len(rows) > is_curve}, dict(part)
         networks = [name for name in scene.networks if name in held]
         shown = scene.featured(networks, most)
-        records = [_record(name, words, axes, cell_of(row)) for name in shown for words, row in held[name]]
         who, means = _people_means(scene, declared, held)
-        records += [_record(PEOPLE, words, axes, cell) for words, cell in means]
+        drawn = [(name, words, cell_of(row)) for name in shown for words, row in held[name]]
+        records = [
+            {"observer": name, **{group: words[group] for group in axes}, **dict(zip(VALUES, cell[:4], strict=True))}
+            for name, words, cell in (*drawn, *((PEOPLE, *mean) for mean in means))
+        ]
         if not records:
             continue
         order, titles = _order(records, declared), [title.format(**apart) for title in declared.axes]
@@ -166,7 +156,7 @@ def _by_condition(
         caption = (
             declared.caption,
             share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip(),
-            f"{where}{'; ' if where else ''}{about(map(cell_of, rows))}{note}.",
+            f"{where}{'; ' if where else ''}{about(map(cell_of, rows))}{UNDRAWN * (not is_curve)}.",
             f"{who.called.capitalize()}: {who.how}." if who else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
             f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
@@ -179,13 +169,8 @@ def _by_condition(
             caption=" ".join(filter(None, caption)),
             drawn=partial(draw, scene, declared, made),
             records=records,
-            half=declared.kind == "curve",
+            half=is_curve,
         )
-
-
-def _record(observer: str, words: Mapping[str, str], axes: Sequence[str], cell: Cell) -> dict[str, Any]:
-    own = {group: words[group] for group in axes}
-    return {"observer": observer, **own, **dict(zip(VALUES, cell[:4], strict=True))}
 
 
 def _people_means(
@@ -250,13 +235,10 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
     values[PEOPLE] = people.cell.value if people else None
     names = [*made.shown, PEOPLE]
     whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
-    y = {
-        "field": declared.along,
-        "type": "nominal",
-        "sort": made.order if declared.order else "ascending",
-        "axis": {"title": made.titles[0], "grid": True},
-    }
-    drawn = drawing.occurring(names, made.records, "observer")
+    sort, axis = made.order if declared.order else "ascending", {"title": made.titles[0], "grid": True}
+    y = {"field": declared.along, "type": "nominal", "sort": sort, "axis": axis}
+    inside = {record["observer"] for record in made.records}
+    drawn = [name for name in names if name in inside]
     across = width - 110 - drawing.legend_room(drawn, width)
     x = quantity_axis("value", drawing.wrapped(made.titles[1], across), domain=[0, 1])
     hue, form = look("observer", drawn, width, scene.hues)
@@ -276,17 +258,14 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
     least = max(17 * len(columns), int(drawing.LETTER * longest) if across else 0)  # a name fits above its panel
     side_by_side = max(1, min(count, room // (least + 16)))
     cell = min(140, (room // side_by_side - 16) // len(columns))
-    x = {
-        "field": across or "observer",
-        "type": "ordinal" if across else "nominal",
-        "scale": {"domain": columns},
-        "axis": {"title": x_title, "labelAngle": 0 if across else -40, "labelExpr": drawing.short_label(made.shown)},
-    }
+    labels = drawing.short_label(made.shown)
+    x: Spec = {"field": across or "observer", "type": "ordinal" if across else "nominal", "scale": {"domain": columns}}
+    x["axis"] = {"title": x_title, "labelAngle": 0 if across else -40, "labelExpr": labels}
     y = {"field": declared.along, "type": "nominal", "scale": {"domain": made.order}, "axis": {"title": ""}}
     spec = drawing.matrix(made.records, x, y, "value", legend, (cell, 15))
     if not across:
         return spec
-    header = {"labelLimit": cell * len(columns) + 16, "labelFontSize": 11, "labelExpr": drawing.short_label(made.shown)}
+    header = {"labelLimit": cell * len(columns) + 16, "labelFontSize": 11, "labelExpr": labels}
     facet = {"field": "observer", "sort": list(made.shown), "title": None, "header": header}
     return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
 
@@ -325,8 +304,8 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         return drawing.panel(records, across, min(380, int(0.7 * width)), layers)
 
     few = share_shown(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
-    where = "; ".join(dict.fromkeys(scene.board.sets.values()))
-    caption = (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source)
+    where = f"{'; '.join(dict.fromkeys(scene.board.sets.values()))}. Intervals are in the CSV."
+    caption = (declared.caption, few, where, declared.source)
     yield Figure(
         name=f"{declared.name}-{slug(scene.board.space)}",
         title=declared.title,

@@ -14,8 +14,7 @@ from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
 from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, most_apart, of_truth, read_contents
-from benchmark.report.drawing import render_figure
-from benchmark.report.figures import every_figure, find_figure
+from benchmark.report.figures import every_figure, plot
 from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import confusions, differing_images
 from benchmark.report.site import _shared, build, pair_page, usual
@@ -97,16 +96,17 @@ def test_levels_and_budgets_are_in_order_and_a_heat_map_holds_severities_alone(c
 
 
 @pytest.mark.slow
-def test_every_caption_states_n_and_every_figure_has_its_data(contents):
+def test_every_caption_states_n_and_every_figure_has_its_data(contents, settings, tmp_path):
     for _, one in every_figure(contents):
         assert one.records and {frozenset(record) for record in one.records} == {frozenset(one.records[0])}
         assert "n " in one.caption or "networks" in one.caption or "a mark" in one.caption
     names = [one.name for _, one in every_figure(contents)]
     assert len(set(names)) == len(names)
     with pytest.raises(UnknownName, match="overview-geirhos16"):
-        find_figure(contents, "overview-geirhos")
+        plot("overview-geirhos", db=settings.db)
+    (overview,) = plot("overview-geirhos16", db=settings.db)
     with pytest.raises(UnknownName, match="svg"):
-        render_figure(find_figure(contents, "overview-geirhos16"), "gif")
+        overview.save(tmp_path / "figure.gif")
 
 
 @pytest.mark.slow

@@ -5,9 +5,7 @@ import csv
 import pytest
 
 from benchmark.contracts import Observer
-from benchmark.report.contents import read_contents
-from benchmark.report.drawing import render_figure
-from benchmark.report.figures import find_figure
+from benchmark.report.figures import plot
 from benchmark.report.site import build
 from benchmark.store import open_store
 from tests.report.conftest import HOSTILE, dead_links
@@ -32,7 +30,7 @@ def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, t
     first, second = HOSTILE[:2]
     runs = {"a": (first, 10), "b": (first, 9), "c": (first, 1), "d": (second, 5)}
     settings = as_runs(fill(NAMES, ("cue-conflict", "corruption")), runs)
-    figure = find_figure(read_contents(settings), "training")
+    (figure,) = plot("training", db=settings.db)
     points = {(one["run"], one["step"], one["observer"]) for one in figure.records}
     assert points == {(run, step, name) for name, (run, step) in runs.items()}
     assert {one["suite"] for one in figure.records} >= {"cue-conflict", "corruption"}
@@ -51,7 +49,7 @@ def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, t
         rows = list(csv.DictReader(file))
     assert len(rows) == len(figure.records) and rows[0]["unit"] == "epoch"
     assert "training.html" in (tmp_path / "report" / "index.html").read_text()
-    for text in (render_figure(figure, "svg").decode(), page):
+    for text in (figure._repr_svg_(), page):
         assert "<script>alert" not in text and "<img src=x" not in text and "&lt;script&gt;alert" in text
 
 
