@@ -43,7 +43,19 @@ def numerics(policy: Policy) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
         if policy.device != "cpu":  # whose kernels are deterministic anyway
-            stack.enter_context(_repeatable())
+            # Deterministic kernels as far as torch has them (it warns of others), chosen without a clock.
+            cudnn, memory = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
+            mode = torch.are_deterministic_algorithms_enabled()
+            warns = torch.is_deterministic_algorithms_warn_only_enabled()
+            stack.callback(torch.use_deterministic_algorithms, mode, warn_only=warns)
+            for place, name, value in (
+                (cudnn, "deterministic", True),
+                (cudnn, "benchmark", False),
+                (memory, "fill_uninitialized_memory", False),
+            ):
+                stack.callback(setattr, place, name, getattr(place, name))
+                setattr(place, name, value)
+            torch.use_deterministic_algorithms(True, warn_only=True)
         if policy.precision == "bf16":
             stack.enter_context(torch.autocast(policy.device, torch.bfloat16))
         if policy.compile:
@@ -72,21 +84,6 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
         yield
     finally:
         matrices.allow_tf32, convolutions.allow_tf32 = before
-
-
-@contextlib.contextmanager
-def _repeatable() -> Iterator[None]:
-    """Use deterministic kernels as far as torch has them (it warns of others), and choose them without a clock."""
-    cudnn, memory = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
-    before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
-    mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = True, False, False
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before
-        torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
 
 
 def pinned(pixels: Tensor, device: str) -> Tensor:

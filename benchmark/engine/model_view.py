@@ -118,7 +118,10 @@ class NetworkView(_ChunkOfStimuli):
     def undecided(self) -> tuple[NDArray[np.int64], Arriving] | None:
         """Rows of near-ties, and their answers on the plain path once they are computed; None without any."""
         assert self.logits is not None  # finite
-        rows, parts = near_ties(self.arriving()[:, :-1]), []
+        rows, parts = np.empty(0, dtype=np.int64), []
+        if len(self._decided.indices) > 1:  # the best two of [n, alternatives], relative to the best
+            second, first = np.partition(self.arriving()[:, :-1], -2, axis=1)[:, -2:].T
+            rows = np.flatnonzero(first - second <= NEAR_TIE * first)
         step = 1 if isinstance(self.pixels, list) or self.device.startswith("cpu") else TIES
         for i in range(0, len(rows), step):
             some = rows[i : i + step]
@@ -162,33 +165,25 @@ class NetworkView(_ChunkOfStimuli):
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """Return the object mask of a position of the stimuli, [h, w] of the network's input."""
-        if self.block.stimuli.mask is None:
-            raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
-        return self._shown(self.block.stimuli.mask(position))
+        return self._plane("mask", "object masks", position)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
         """Return the pixels that are neither object nor background, [h, w] of the network's input."""
-        if self.block.stimuli.ignored is None:
-            return np.zeros(self._size, dtype=np.bool_)
-        return self._shown(self.block.stimuli.ignored(position))
+        return self._plane("ignored", "", position)
 
     def importance(self, position: int) -> NDArray[np.float32]:
         """Return the graded human map of a position of the stimuli, [h, w] of the network's input."""
-        if self.block.stimuli.importance is None:
-            raise MissingStimuli(f"'{self.block.stimuli.name}' has no maps of what people used")
-        return self._shown(self.block.stimuli.importance(position))
+        return self._plane("importance", "maps of what people used", position)
 
-    def _shown(self, plane: NDArray[Any]) -> NDArray[Any]:
-        shown = present_plane(plane, self.feed.model.preprocess, self.block.presentation)
-        return shown if shown.shape == self._size else resized_plane(shown, self._size)
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        preprocess = self.feed.model.preprocess
-        if preprocess.fixed_size:
-            return preprocess.size, preprocess.size
-        height, width = self.pixels[0].shape[-2:]
-        return int(height), int(width)
+    def _plane(self, name: str, lacking: str, position: int) -> NDArray[Any]:
+        read, preprocess = getattr(self.block.stimuli, name), self.feed.model.preprocess
+        size = (preprocess.size,) * 2 if preprocess.fixed_size else tuple(map(int, self.pixels[0].shape[-2:]))
+        if read is None and lacking:
+            raise MissingStimuli(f"'{self.block.stimuli.name}' has no {lacking}")
+        if read is None:
+            return np.zeros(size, dtype=np.bool_)
+        plane = present_plane(read(position), preprocess, self.block.presentation)
+        return plane if plane.shape == size else resized_plane(plane, (size[0], size[1]))
 
     def _input(self, part: slice | torch.Tensor) -> torch.Tensor:
         shown = self.pixels[part]
@@ -199,7 +194,7 @@ class NetworkView(_ChunkOfStimuli):
 
 @dataclass(eq=False, kw_only=True)
 class IdealView(_ChunkOfStimuli):
-    """An ideal observer on one chunk: its categories are all its classes, and its logits are its answers."""
+    """An ideal observer on one chunk: its categories are all its classes."""
 
     observer: IdealObserver
     block: Block
@@ -217,16 +212,6 @@ class IdealView(_ChunkOfStimuli):
     def responses(self) -> Array:
         """[n] category names."""
         return most_probable(self.categories, self.probabilities)
-
-    @property
-    def outputs(self) -> tuple[tuple[int, ...], ...]:
-        """One for each category."""
-        return tuple((i,) for i in range(len(self.categories)))
-
-    @property
-    def logits(self) -> torch.Tensor:
-        """[n, categories], the probabilities."""
-        return torch.from_numpy(self.probabilities)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state its needs")
@@ -246,11 +231,3 @@ def unit_pixels(pixels: torch.Tensor) -> torch.Tensor:
 def most_probable(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
     """Return the [n] names of the most probable categories; exact ties go to the first."""
     return np.asarray(np.asarray(categories)[probabilities.argmax(axis=1)])
-
-
-def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the rows of [n, categories] whose best two are within `NEAR_TIE` of each other, relative to the best."""
-    if probabilities.shape[1] < 2:
-        return np.empty(0, dtype=np.int64)
-    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
-    return np.flatnonzero(first - second <= NEAR_TIE * first)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.contracts import Metric, Trials
+from benchmark.contracts import Trials
 from benchmark.contracts.trials import stacked
 from benchmark.engine.devices import full_precision
 from benchmark.engine.inference import InferenceLoop, Job
@@ -41,7 +41,14 @@ def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], pre
     agreeing = np.asarray(ours["response"] == exact["response"], dtype=bool) if "response" in ours.columns else None
     same = "" if agreeing is None else f", {100 * agreeing.mean():.2f} % of decisions agree"
     # A shard of a run may have no trials of a headline.
-    moved = [_moved(metric, ours, exact) for metric in suite.metrics if metric.headline and len(metric.own(ours))]
+    moved = []
+    for metric in (metric for metric in suite.metrics if metric.headline and len(metric.own(ours))):
+        found = compare_ratio(metric, ours, exact)
+        if found.difference is None or found.low is None or found.high is None:
+            moved.append(f"{metric.title} cannot be compared ({found.reason}), {BEYOND}")
+            continue
+        beyond = "" if found.low >= -WITHIN and found.high <= WITHIN else f", {BEYOND}"
+        moved.append(f"{metric.title} moves by {found.difference:+.4f} [{found.low:.4f}, {found.high:.4f}]{beyond}")
     return f"{precision} {AGAINST} on {len(ours):,} trials{same}; {'; '.join(moved) or 'no headline is among them'}"
 
 
@@ -68,11 +75,3 @@ def _both(store: Store, job: Job, again: Mapping[int, Mapping[str, Any]]) -> tup
     place = {name: i for i, name in enumerate(ids.tolist())}
     at = [place[name] for name in ours["stimulus"].tolist()]
     return ours, replace(ours, columns={**ours.columns, **{name: column[at] for name, column in columns.items()}})
-
-
-def _moved(metric: Metric, ours: Trials, exact: Trials) -> str:
-    found = compare_ratio(metric, ours, exact)
-    if found.difference is None or found.low is None or found.high is None:
-        return f"{metric.title} cannot be compared ({found.reason}), {BEYOND}"
-    beyond = "" if found.low >= -WITHIN and found.high <= WITHIN else f", {BEYOND}"
-    return f"{metric.title} moves by {found.difference:+.4f} [{found.low:.4f}, {found.high:.4f}]{beyond}"

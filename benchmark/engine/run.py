@@ -14,7 +14,7 @@ from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
 from benchmark.engine.precision import precision_remark
 from benchmark.engine.reporters import Reporter
-from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
+from benchmark.engine.score_shards import RunReport, Status, owed_text, score_imported
 from benchmark.engine.scoring import AGAINST, BEYOND, Scorer, one_blas_thread
 from benchmark.engine.stored_answers import changed_answers
 from benchmark.engine.tasks import Task, chunk_index, suites_of
@@ -62,22 +62,15 @@ def execute_tasks(
     """Carry out a plan, or resume it. Every failure becomes a row, and other work continues."""
     limit_malloc()
     run = store.begin_run(options.command, environment_record(options.device, torch.get_num_threads()))
-    device = options.device
-    loop = InferenceLoop(
-        seed=options.policy.seed, device=device, reporter=reporter, cache=settings.decoded, decoders=options.decoders
-    )
-    outcomes = Outcomes(store=store, run=run)
-    whole = _Run(
-        store=store, run=run, settings=settings, options=options, reporter=reporter, outcomes=outcomes, loop=loop
-    )
-    status = "interrupted"
+    seed, device, status, report = options.policy.seed, options.device, "interrupted", RunReport()
+    loop = InferenceLoop(seed=seed, device=device, reporter=reporter, cache=settings.decoded, decoders=options.decoders)
     try:
         with numerics(options.policy), one_blas_thread():
-            whole.all(tasks)
-        status = outcomes.report.status
+            _Run(store=store, run=run, settings=settings, options=options, report=report, loop=loop).all(tasks)
+        status = report.status
     finally:
         store.end_run(run, status, options.part or options.note)
-    return outcomes.report
+    return report
 
 
 @dataclass(kw_only=True)
@@ -97,22 +90,18 @@ class _Run:
     run: str  # its id in the store
     settings: Settings
     options: RunOptions
-    reporter: Reporter
-    outcomes: Outcomes
+    report: RunReport
     loop: InferenceLoop
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show and store, and then score."""
         answered = [asked for group in self._groups(tasks) for asked in self._show(group)]
-        self.outcomes.report.decoded = self.loop.decoded
-        scorers = {
-            suite.name: Scorer(store=self.store, run=self.run, suite=suite, codes=self.loop.codes)
-            for suite in suites_of(tasks)
-        }
+        self.report.decoded, codes = self.loop.decoded, self.loop.codes
+        scorers = [Scorer(store=self.store, run=self.run, suite=suite, codes=codes) for suite in suites_of(tasks)]
         for asked in answered:
-            self._finish(asked, scorers[asked.task.suite.name])
-        for scorer in () if self.options.part else scorers.values():
-            self.outcomes.score_imported(scorer)
+            self._finish(asked, next(scorer for scorer in scorers if scorer.suite.name == asked.task.suite.name))
+        for scorer in () if self.options.part else scorers:
+            score_imported(scorer, self.report)
 
     def _groups(self, tasks: Sequence[Task]) -> Iterator[list[LoadedObserver]]:
         """Yield the observers in groups whose weights fit in memory together, so that they share decoding."""
@@ -126,7 +115,7 @@ class _Run:
         for name, own_tasks in by_card.items():
             observer = self._load(own_tasks[0].card, own_tasks)
             if observer is None:
-                self.reporter.done(name)
+                self.loop.reporter.done(name)
                 continue
             if group and sum(other.size for other in (*group, observer)) > budget:
                 yield group
@@ -140,7 +129,7 @@ class _Run:
         wanted = [task for task in tasks if task.plan.blocks]
         for task in tasks:
             if not task.plan.blocks:
-                self.outcomes.record(None, task, task.unplanned, task.reason)
+                self._record(None, task, task.unplanned, task.reason)
         if not wanted:
             return None
         try:
@@ -149,7 +138,7 @@ class _Run:
             )
         except FAILURES as error:  # the boundary of one model's loading: recorded
             for task in wanted:
-                self.outcomes.record(None, task, "failed", failure_line(error))
+                self._record(None, task, "failed", failure_line(error))
             return None
         described: dict[str, Any] = card.model_dump(mode="json")
         if isinstance(observer, IdealObserver):
@@ -177,21 +166,22 @@ class _Run:
         jobs = [job for observer, own in asked for job in self._jobs(observer, own)]
         for observer in group:
             self._tune(observer, [job for job in jobs if job.loaded is observer])
-        keys = {job.key for job in jobs}
         for _, own in asked:
-            own.worked = any(row.key in keys for row in own.observations)
             if own.worked:
                 # Stored before any answer, as another run may make some of them or this run may be interrupted.
                 part, owed = self.options.part or "begun", owed_text(own.observations, own.task.plan.missing)
                 self.store.put_outcome(self.run, own.row, own.task.work, "partial", part, owed)
         for job in jobs:  # a resumed run settles a block where an uninterrupted one would have
             self._settle(job, min(job.chunks))
-        self._answer(jobs)
+        for answered, chunk, answers in self.loop.show(jobs):
+            self.store.put_chunks(self.run, answers)
+            for job in answered:  # the chunks of a block that may be settled come in their order
+                self._settle(job, chunk + 1)
         for observer in group:
-            self.reporter.done(observer.name)
+            self.loop.reporter.done(observer.name)
             network = observer.observer
             if isinstance(network, TunedModel) and (remark := getattr(network.model.module, "remark", "")):
-                self.reporter.note(f"{observer.name}: {remark}")
+                self.loop.reporter.note(f"{observer.name}: {remark}")
         for observer, own in asked:
             if own.worked and isinstance(observer.observer, TunedModel) and self.options.policy.precision != "fp32":
                 self._in_float32(observer, own)
@@ -214,15 +204,8 @@ class _Run:
             remark = precision_remark(self.store, self.loop, jobs, precision)
         except FAILURES as error:  # the boundary of one model's work
             remark = f"{precision} {AGAINST} failed: {failure_line(error)}, {BEYOND}"
-        self.reporter.note(f"{observer.name} under {task.suite.name}: {remark}")
+        self.loop.reporter.note(f"{observer.name} under {task.suite.name}: {remark}")
         self.store.put_outcome(self.run, observer.row, task.work, "partial", remark, owed_text(rows, task.plan.missing))
-
-    def _answer(self, jobs: Sequence[Job]) -> None:
-        """Store every missing chunk."""
-        for asked, chunk, answers in self.loop.show(jobs):
-            self.store.put_chunks(self.run, answers)
-            for job in asked:  # the chunks of a block that may be settled come in their order
-                self._settle(job, chunk + 1)
 
     def _settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite."""
@@ -245,7 +228,7 @@ class _Run:
         passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
         if jobs and isinstance(model, TunedModel):
             try:
-                announce = partial(self.reporter.tuning, loaded.name)
+                announce = partial(self.loop.reporter.tuning, loaded.name)
                 setting = Tuning(batch) if batch else devices.tune(model.model, device, notes, announce, passes)
                 compiled = self.options.policy.compile
                 with devices.working_threads(setting.threads):
@@ -254,7 +237,7 @@ class _Run:
                     require_sound(tuned, self.options.policy.precision)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
-        self.reporter.expect(loaded.name, sum(trials), passes)
+        self.loop.reporter.expect(loaded.name, sum(trials), passes)
 
     def _jobs(self, observer: LoadedObserver, asked: _AskedTask) -> Iterator[Job]:
         task = asked.task
@@ -268,6 +251,7 @@ class _Run:
                 if not there:
                     self.store.put_stimuli(block.stimuli)
                     self.store.put_observation(self.run, asked.observations[i])
+                asked.worked = True
                 yield Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
 
     def _observations(self, observer: LoadedObserver, task: Task) -> list[Observation]:
@@ -306,7 +290,7 @@ class _Run:
         blocks = dict(zip(keys, task.plan.blocks, strict=True))
         wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
         if wrong:
-            self.reporter.note(
+            self.loop.reporter.note(
                 f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of "
                 f"{task.suite.name} were stored (an environment variable, data, a patch or another version of a "
                 "library): these are not used"
@@ -318,7 +302,7 @@ class _Run:
         task, failure, part, fresh = asked.task, asked.failure, self.options.part, False
         owed = owed_text(asked.observations, task.plan.missing)
         if part and not failure:
-            self.outcomes.report.add(task.work, "partial" if asked.worked else "cached", part)
+            self.report.add(task.work, "partial" if asked.worked else "cached", part)
             self.store.put_outcome(self.run, asked.row, task.work, "partial", part, owed)
             return
         if not failure:
@@ -328,4 +312,11 @@ class _Run:
                 failure = f"scoring failed: {failure_line(error)}"
         status: Status = "failed" if failure else "done" if fresh or asked.worked else "cached"
         # The same detail closes the outcome "partial" that was stored before the first answer.
-        self.outcomes.record(asked.row, task, status, failure, "" if part else owed)
+        self._record(asked.row, task, status, failure, "" if part else owed)
+
+    def _record(self, row: str | None, task: Task, status: Status, reason: str, detail: str = "") -> None:
+        """Record the outcome of a task, in the store unless it gave nothing new. row: the observer's id there, None if
+        it was not loaded."""
+        self.report.add(task.work, status, reason)
+        if status != "cached":
+            self.store.put_outcome(self.run, row, task.work, status, reason, detail)

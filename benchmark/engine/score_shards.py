@@ -71,30 +71,15 @@ class RunReport:
             self.failed[f"{work[0]} under {work[1]}"] = reason
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcomes:
-    """Puts the outcomes of a run into its report, and into the store unless the task gave nothing new."""
-
-    store: Store
-    run: str
-    report: RunReport = field(default_factory=RunReport)
-
-    def record(self, row: str | None, task: Task, status: Status, reason: str = "", detail: str = "") -> None:
-        """Record the outcome of a task. row: the observer's id in the store, None if it was not loaded."""
-        work = task.work
-        self.report.add(work, status, reason)
-        if status != "cached":
-            self.store.put_outcome(self.run, row, work, status, reason, detail)
-
-    def score_imported(self, scorer: Scorer) -> None:
-        """Score imported observers on the sets that were shown. An error there does not affect the run's own scores."""
-        try:
-            scorer.imported()
-        except FAILURES as error:  # the boundary of one scoring: recorded
-            reason = f"scoring failed: {failure_line(error)}"
-            work = "imported observers", scorer.suite.name, PUBLISHED_SPACE
-            self.report.add(work, "failed", reason)
-            self.store.put_outcome(self.run, None, work, "failed", reason)
+def score_imported(scorer: Scorer, report: RunReport) -> None:
+    """Score imported observers on the sets that were shown. An error there does not affect the run's own scores."""
+    try:
+        scorer.imported()
+    except FAILURES as error:  # the boundary of one scoring: recorded
+        reason = f"scoring failed: {failure_line(error)}"
+        work = "imported observers", scorer.suite.name, PUBLISHED_SPACE
+        report.add(work, "failed", reason)
+        scorer.store.put_outcome(scorer.run, None, work, "failed", reason)
 
 
 def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -> str:
@@ -153,7 +138,7 @@ def score_shards(
     """Score the trials that the shards of a plan have stored, and return the outcome of each task. shards: their
     reports, in order; note: stored with the run if nothing has failed."""
     run = store.begin_run(command, environment_record("none", 1))
-    outcomes, codes, suites = Outcomes(store=store, run=run), Codes(), suites_of(tasks)
+    report, codes, suites = RunReport(decoded=sum(shard.decoded for shard in shards)), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]
     stated = dict(rows)
@@ -178,14 +163,13 @@ def score_shards(
                 status = "failed"
                 if work in stated:
                     reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)
-            outcomes.report.add(work, status, reason)
+            report.add(work, status, reason)
         for suite in suites:
-            outcomes.score_imported(Scorer(store=store, run=run, suite=suite, codes=codes))
-        outcomes.report.decoded = sum(shard.decoded for shard in shards)
-        ended = outcomes.report.status
+            score_imported(Scorer(store=store, run=run, suite=suite, codes=codes), report)
+        ended = report.status
     finally:
         store.end_run(run, ended, note if ended == "done" else "")
-    return outcomes.report
+    return report
 
 
 def _open_parts(store: Store) -> list[Outcome]:

@@ -238,27 +238,22 @@ def named_parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
 def cut_shards(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
     """Cut a plan into `n` stretches of about equal cost; some may be empty. Each chunk of each block is in exactly one
     part: a task that is cut is in several, with the chunks of each in `only`."""
-    items: list[tuple[Task, int | None]] = []  # with the index of a block; None if the suite does not apply
-    prices: list[tuple[int, int]] = []
+    pieces = list[tuple[Task, int, frozenset[int], int]]()  # index of a block, some of its chunks, their cost
     for task in tasks:
         for i, block in task.shown.items():
             # A block that its suite may settle early is never cut, because the suite is asked chunk by chunk.
-            pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
-            items.append((task, i))
-            prices.append((-(-cost(task, block) // pieces), pieces))
+            every = [frozenset([chunk]) for chunk in range(max(1, chunk_count(block.stimuli)))]
+            some = every if task.suite.stopping.settled is None else [task.chunks(i)]
+            pieces += ((task, i, chunks, -(-cost(task, block) // len(some))) for chunks in some)
         if not task.plan.blocks:
-            items.append((task, None))
-            prices.append((0, 1))
+            pieces.append((task, 0, frozenset(), 0))
     parts: list[dict[int, tuple[Task, dict[int, frozenset[int]]]]] = [{} for _ in range(n)]
-    total, before = max(1, sum(price * pieces for price, pieces in prices)), 0
-    for (task, shown), (price, pieces) in zip(items, prices, strict=True):
-        for piece in range(pieces):  # each is in the part that its middle falls into
-            part = min(n - 1, (2 * (before + price * piece) + price) * n // (2 * total))
-            _, chunks = parts[part].setdefault(id(task), (task, {}))
-            if shown is not None:
-                uncut = task.suite.stopping.settled is not None
-                chunks[shown] = task.chunks(shown) if uncut else chunks.get(shown, frozenset()) | {piece}
-        before += price * pieces
+    total, before = max(1, sum(price for *_, price in pieces)), 0
+    for task, i, chunks, price in pieces:  # each is in the part that its middle falls into
+        _, own = parts[min(n - 1, (2 * before + price) * n // (2 * total))].setdefault(id(task), (task, {}))
+        if task.plan.blocks:
+            own[i] = own.get(i, frozenset()) | chunks
+        before += price
     return [[replace(task, only=chunks) for task, chunks in part.values()] for part in parts]
 
 

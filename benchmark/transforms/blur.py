@@ -33,9 +33,9 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
         return torch.from_numpy(done).reshape(images.shape)
     size = tuple(next_fast_len(length + 2 * reach, real=True) for length in (height, width))
     padded = F.pad(images, (reach,) * 4, mode="reflect")
-    turned = _spectrum(radius, softness, size, images.device, images.dtype)
-    product = torch.fft.rfft2(padded, s=size).mul_(turned)
-    whole: torch.Tensor = torch.fft.irfft2(product, s=size)
+    # the spectrum of the rotated kernel: the product correlates
+    turned = torch.fft.rfft2(torch.from_numpy(kernel).to(images, non_blocking=True), s=size).conj()
+    whole: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(padded, s=size) * turned, s=size)
     return whole[..., :height, :width]
 
 
@@ -70,17 +70,6 @@ def disc_kernel(radius: int, softness: float) -> NDArray[np.float32]:
             both = (pair[0] + pair[1]).astype(np.float64) * float(line[k])
             mask = np.asarray(mask + both, dtype=np.float32)
     return mask
-
-
-@lru_cache(maxsize=32)
-def _spectrum(
-    radius: int, softness: float, size: tuple[int, ...], device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
-    """Return the spectrum of the rotated kernel, so that the product correlates."""
-    flat = torch.from_numpy(disc_kernel(radius, softness)).to(torch.float64)
-    spectrum: torch.Tensor = torch.fft.rfft2(flat, s=size).conj().resolve_conj()
-    wide = torch.complex128 if dtype == torch.float64 else torch.complex64
-    return spectrum.to(wide).to(device)
 
 
 def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
