@@ -176,7 +176,7 @@ def _run(*args: Any, **given: Any) -> Results[Record]:
     waiting = report.ended("waiting for data")
     for status, names in {
         "failed": report.failed,
-        "not applicable": report.skipped,
+        "not applicable": report.ended("not applicable"),
         "waiting for data": waiting,
     }.items():
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]

@@ -144,7 +144,9 @@ def reproduce(
         with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
-    lacking = {**report.skipped, **report.failed}.get(f"{observer} under {suite}") or _why(origin, rows, identity)
+    lacking = {**report.ended("not applicable"), **report.failed}.get(f"{observer} under {suite}") or _why(
+        origin, rows, identity
+    )
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
     wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]

@@ -13,7 +13,6 @@ from benchmark.display import counted, duration
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport
 from benchmark.engine.tasks import (
-    Shard,
     Task,
     cut_shards,
     ended_parts,
@@ -222,7 +221,7 @@ def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedMode
         if entry.name not in shown:
             what = f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}')"
             raise BenchError(f"{what} is not used by these suites for these models.")
-    return cut_plan(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
+    return cut_plan(prepared, devices_and_policy(request)[1], shard[1])[shard[0] - 1] if shard else prepared
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:
@@ -241,7 +240,7 @@ def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
     cost = operations(prepared.tasks)
     plan = plan_digest(prepared.tasks, policy, cost)
     return [
-        replace(prepared, tasks=tasks, part=part_name(Shard(index, n), plan))
+        replace(prepared, tasks=tasks, part=part_name(index, n, plan))
         for index, tasks in enumerate(cut_shards(prepared.tasks, n, cost), 1)
     ]
 

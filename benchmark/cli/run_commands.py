@@ -97,7 +97,7 @@ def run(
     if code == 1 and not report.failed:
         why = "the suites wait for data" if waiting else "these suites do not apply to these models"
         echo_line(f"nothing ran: {why}.", err=True)
-    strictly = strict and not report.failed and bool(report.skipped or waiting)
+    strictly = strict and not report.failed and bool(report.ended("not applicable") or waiting)
     return 3 if strictly or (problems and not code) else code
 
 
@@ -144,7 +144,7 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
     pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
     echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     echo_lines((f"{name}: {why}" for name, why in report.failed.items()), "failed: ", err=True)
-    _say_skipped(report.skipped)
+    _say_skipped(report.ended("not applicable"))
     waiting: dict[str, list[str]] = {}
     for name, _, suite in (text.partition(" under ") for text in report.ended("waiting for data")):
         waiting.setdefault(name, []).append(suite)

@@ -36,11 +36,6 @@ class RunReport:
         """How many tasks ended in each way."""
         return Counter(status for status, _ in self.tasks.values())
 
-    @property
-    def skipped(self) -> dict[str, str]:
-        """ "MODEL under SUITE" -> why the suite does not apply."""
-        return self.ended("not applicable")
-
     def ended(self, how: Status) -> dict[str, str]:
         """ "MODEL under SUITE" -> the reason, of tasks that ended in this way."""
         return {f"{w[0]} under {w[1]}": why for w, (status, why) in self.tasks.items() if status == how}

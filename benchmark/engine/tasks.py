@@ -180,35 +180,22 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
 Cost = Callable[[Task, Block], int]
 
 
-@dataclass(frozen=True)
-class Shard:
-    """The part `index` (from 1) of a plan that is cut into `of` parts."""
-
-    index: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.of}"
-
-
-def parse_shard(text: str) -> Shard:
-    """ "2/3" -> the second of three. Raises UsageError on anything else."""
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "2/3" -> (2, 3), the second of three. Raises UsageError on anything else."""
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if match:
-        shard = Shard(int(match[1]), int(match[2]))
-        if 1 <= shard.index <= shard.of:
-            return shard
+    if match and 1 <= int(match[1]) <= int(match[2]):
+        return int(match[1]), int(match[2])
     raise UsageError(f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3.")
 
 
-def part_name(shard: Shard, plan: str) -> str:
-    """Name a part of a plan, as the leaderboard's row of its run does. plan: from `plan_digest`."""
-    return f"shard {shard} of plan {plan}"
+def part_name(index: int, of: int, plan: str) -> str:
+    """Name a part of a plan, from 1, as the leaderboard's row of its run does. plan: from `plan_digest`."""
+    return f"shard {index}/{of} of plan {plan}"
 
 
 def whole_name(part: str) -> str:
     """Name the whole plan of a part, as its only part. part: from `part_name`."""
-    return part_name(Shard(1, 1), part.rpartition(" ")[2])
+    return part_name(1, 1, part.rpartition(" ")[2])
 
 
 def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
@@ -221,7 +208,7 @@ def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
     runs; other notes are ignored. A plan that was carried out as a whole lacks none."""
     present = named_parts(there)
     return [
-        part_name(Shard(index, of), plan)
+        part_name(index, of, plan)
         for of, plan in dict.fromkeys((of, plan) for _, of, plan in named_parts(wanted))
         if (1, 1, plan) not in present
         for index in range(1, of + 1)
