@@ -5,15 +5,15 @@ from dataclasses import replace
 
 from benchmark.contracts.declarations import declared_figures, declared_suite, package_data
 from suites.saliency.config import REFERENCES, SHOWN, SaliencyConfig
-from suites.saliency.map_plugins import ADDED, added_metrics
+from suites.saliency.map_plugins import ADDED, BROKEN, SIGNATURES, added_metrics
 from suites.saliency.metrics import METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan
 from suites.saliency.score import reference_condition, score
 
 _DECLARED = declared_suite(
-    __name__, "suite", {}, plan=plan, observe=observe, score=score, config=SaliencyConfig(added=ADDED.signatures),
+    __name__, "suite", {}, plan=plan, observe=observe, score=score, config=SaliencyConfig(added=SIGNATURES),
     spaces=tuple(SHOWN), references={reference_condition(name): title for name, title in REFERENCES.items()},
 )  # fmt: skip
 FIGURES = declared_figures(package_data(__name__, "metrics")["figures"])
-SUITE = replace(_DECLARED, metrics=(*METRICS, *added_metrics(ADDED)), figures=FIGURES)
+SUITE = replace(_DECLARED, metrics=(*METRICS, *added_metrics(ADDED, BROKEN)), figures=FIGURES)

@@ -2,7 +2,7 @@
 metric's name. To read a leaderboard imports them, so such a package must not import torch at module level."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isfunction
@@ -44,57 +44,41 @@ class Measure:
     chance: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class AddedMaps:
-    """What other packages add, by name."""
-
-    maps: Mapping[str, Map]
-    measures: Mapping[str, Measure]
-    broken: Mapping[str, str]  # name -> why it cannot be used
-
-    @property
-    def signatures(self) -> tuple[tuple[str, str], ...]:
-        """Return (name, digest of its code) of each: they are part of an image's identity."""
-        code: dict[str, Callable[..., Any]] = {name: own.make for name, own in self.maps.items()}
-        code |= {name: own.measure for name, own in self.measures.items()}
-        return tuple((name, code_digest(function)) for name, function in sorted(code.items()))
-
-
-def read_maps(entries: Iterable[EntryPoint]) -> AddedMaps:
-    """Load every entry point. One that cannot be used is reported with the reason and affects no other."""
-    loaded, broken = load_each(entries, _load)
-    maps = {name: own for name, own in loaded.items() if isinstance(own, Map)}
-    measures = {name: own for name, own in loaded.items() if isinstance(own, Measure)}
-    return AddedMaps(maps=maps, measures=measures, broken=broken)
-
-
-def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
-    """Return the metrics of other packages: two of each map, one of each measure; one without value if broken."""
-    declared: dict[str, dict[str, Any]] = {}
-    ratios: dict[str, Ratio] = {}
-    for name, own in added.maps.items():
-        column, text = added_column(name), f"{own.definition}: AUC on the object"
-        excess, auc = f"{name}_object_auc_excess", f"{name}_object_auc"
-        minus = f"{text} minus that on objects of other categories"
-        declared[excess] = {"title": own.title, "definition": minus, "chance": 0.0}
-        declared[auc] = {"title": f"{own.title} AUC", "definition": text, "chance": 0.5, "shown": False}
-        ratios |= {excess: mean_excess(column), auc: mean_of(columns_of(column)[0])}
-    for name, measure in added.measures.items():
-        text = f"{measure.definition}, of |input gradient|"
-        declared[name] = {"title": measure.title, "definition": text, "chance": measure.chance}
-        declared[name]["direction"], ratios[name] = measure.direction, mean_of(added_column(name))
-    declared |= {name: {"title": name, "definition": reason} for name, reason in added.broken.items()}
-    return declared_metrics(declared, ratios)
-
-
-def _load(entry: EntryPoint) -> Map | Measure:
+def load_map(entry: EntryPoint) -> Map | Measure:
+    """Return the map or measure of an entry point. Raises PluginError if it cannot be used."""
     if not _NAME.fullmatch(entry.name) or entry.name in {metric.name for metric in METRICS}:
         raise PluginError("the name: expected small letters, digits and _, and no metric of the suite")
     loaded = entry.load()
-    own = getattr(loaded, "make", getattr(loaded, "measure", None))
-    if not isinstance(loaded, (Map, Measure)) or not isfunction(own):
+    if not isinstance(loaded, (Map, Measure)) or not isfunction(function_of(loaded)):
         raise PluginError("expected a Map or a Measure of suites.saliency.map_plugins with a plain function")
     return loaded
 
 
-ADDED = read_maps(entry_points(group=GROUP))
+def function_of(own: Map | Measure) -> Callable[..., Any]:
+    """Return the function, whose code is part of an image's identity."""
+    return own.make if isinstance(own, Map) else own.measure
+
+
+def added_metrics(added: Mapping[str, Map | Measure], broken: Mapping[str, str]) -> tuple[Metric, ...]:
+    """Return the metrics of other packages: two of each map, one of each measure; one without value if broken."""
+    declared: dict[str, dict[str, Any]] = {}
+    ratios: dict[str, Ratio] = {}
+    for name, own in added.items():
+        column = added_column(name)
+        if isinstance(own, Measure):
+            text = f"{own.definition}, of |input gradient|"
+            declared[name] = {"title": own.title, "definition": text, "chance": own.chance, "direction": own.direction}
+            ratios[name] = mean_of(column)
+            continue
+        text, excess, auc = f"{own.definition}: AUC on the object", f"{name}_object_auc_excess", f"{name}_object_auc"
+        minus = f"{text} minus that on objects of other categories"
+        declared[excess] = {"title": own.title, "definition": minus, "chance": 0.0}
+        declared[auc] = {"title": f"{own.title} AUC", "definition": text, "chance": 0.5, "shown": False}
+        ratios |= {excess: mean_excess(column), auc: mean_of(columns_of(column)[0])}
+    declared |= {name: {"title": name, "definition": reason} for name, reason in broken.items()}
+    return declared_metrics(declared, ratios)
+
+
+#: Maps and measures by name, and the reason for each that cannot be used.
+ADDED, BROKEN = load_each(entry_points(group=GROUP), load_map)
+SIGNATURES = tuple((name, code_digest(function_of(own))) for name, own in ADDED.items())

@@ -14,7 +14,7 @@ from benchmark.failures import foreign_code
 from registry.architectures import build_untrained
 from registry.model import LoadedModel
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
-from suites.saliency.map_plugins import ADDED
+from suites.saliency.map_plugins import ADDED, Measure
 from suites.saliency.maps import gradients
 from suites.saliency.maps.localisation import Floats, MaskContext, area_share, context_of, mass_columns, rank_accuracy
 from suites.saliency.maps.object_exchange import evidence_columns
@@ -90,8 +90,9 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
 
 def _added(name: str, view: View, context: MaskContext, maps: Array, given: tuple[Any, ...]) -> dict[str, Floats]:
     """Return the columns of another package's map or measure. given: the inputs of a map beside the network."""
-    measure = ADDED.measures.get(name)
-    values: Any = measure.measure(maps, context.masks) if measure else ADDED.maps[name].make(view.forward, *given)
+    own = ADDED[name]
+    measure = isinstance(own, Measure)
+    values: Any = own.measure(maps, context.masks) if isinstance(own, Measure) else own.make(view.forward, *given)
     values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
     shape = maps.shape[:1] if measure else maps.shape
     if values.shape != shape:

@@ -8,7 +8,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, SaliencyConfig
-from suites.saliency.map_plugins import ADDED, added_metrics
+from suites.saliency.map_plugins import ADDED, BROKEN, added_metrics
 from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -30,7 +30,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     main = [metric for metric in METRICS if not metric.role]
     for role in boards:
         part = trials.of(role)
-        scores += [_measured(metric, part, role) for metric in (*main, *added_metrics(ADDED))]
+        scores += [_measured(metric, part, role) for metric in (*main, *added_metrics(ADDED, BROKEN))]
         scores += _beside(part, role, "")
     if not boards:
         why = trials.missing.get(MASKED, "no trials")

@@ -10,7 +10,7 @@ from benchmark.failures import PluginError
 from benchmark.third_party import load_each
 from benchmark.transforms import listing
 from suites.adversarial.attack_plugins import load_attack
-from suites.saliency.map_plugins import read_maps as maps
+from suites.saliency.map_plugins import load_map
 
 
 def suites(monkeypatch, entries):
@@ -25,7 +25,7 @@ def corruptions(monkeypatch, entries):
 
 @pytest.mark.parametrize(
     "broken",
-    [suites, corruptions, lambda _, e: load_each(e, load_attack)[1], lambda _, e: maps(e).broken],
+    [suites, corruptions, lambda _, e: load_each(e, load_attack)[1], lambda _, e: load_each(e, load_map)[1]],
     ids=["suites", "corruptions", "attacks", "maps"],
 )
 def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_path, monkeypatch):

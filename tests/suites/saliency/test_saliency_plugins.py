@@ -1,7 +1,6 @@
 """Another package's map and measure: scored by the suite's own rules, named, part of what is stored."""
 
 from importlib.metadata import EntryPoint
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +8,11 @@ import torch
 
 from benchmark.contracts import Block
 from benchmark.failures import PluginError
-from benchmark.identity import code_digest
 from benchmark.testing import ToyView, toy_stimuli
+from benchmark.third_party import load_each
 from suites.saliency import SUITE, saliency_columns
 from suites.saliency.config import REFERENCES, SaliencyConfig, added_column
-from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, read_maps
+from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, function_of, load_map
 
 
 def a_map(forward, images, targets, seeds):
@@ -31,33 +30,32 @@ MAP, MEASURE = (
 CALLED = Measure(title="c", definition="c", measure=len)
 
 
-def entry(name, value):
-    return EntryPoint(name, f"{__name__}:{value}", GROUP)
+def read(**given):
+    return load_each([EntryPoint(name, f"{__name__}:{value}", GROUP) for name, value in given.items()], load_map)
 
 
 def test_what_cannot_be_used_is_named_with_the_reason():
     given = {"ok": "MAP", "Capital": "MAP", "gone": "GONE", "wrong": "GROUP", "called": "CALLED"}
-    found = read_maps([entry(name, value) for name, value in given.items()])
-    assert list(found.maps) == ["ok"]
-    assert "small letters" in found.broken["Capital"]
-    assert "AttributeError" in found.broken["gone"]
-    assert all("with a plain function" in found.broken[name] for name in ("wrong", "called"))
-    metrics = {metric.name: metric for metric in added_metrics(found)}
+    found, broken = read(**given)
+    assert list(found) == ["ok"]
+    assert "small letters" in broken["Capital"]
+    assert "AttributeError" in broken["gone"]
+    assert all("with a plain function" in broken[name] for name in ("wrong", "called"))
+    metrics = {metric.name: metric for metric in added_metrics(found, broken)}
     assert metrics["gone"].ratio is None
 
 
 def test_names_and_code_decide_what_is_stored():
-    found = read_maps([entry("b", "MEASURE"), entry("a", "MAP")])
-    assert found.signatures == (("a", code_digest(a_map)), ("b", code_digest(a_measure)))
-    metrics = {metric.name: metric for metric in added_metrics(found)}
+    found, broken = read(b="MEASURE", a="MAP")
+    assert {name: function_of(own) for name, own in found.items()} == {"a": a_map, "b": a_measure}
+    metrics = {metric.name: metric for metric in added_metrics(found, broken)}
     assert set(metrics) == {"a_object_auc_excess", "a_object_auc", "b"}
     assert metrics["b"].direction == "none"
 
 
 def test_a_column_of_the_suite_is_never_overwritten():
     """Names of its columns and reference maps are free: what is added is stored apart."""
-    found = read_maps([entry("sobel", "MAP"), entry("response", "MEASURE")])
-    assert not found.broken
+    assert not read(sobel="MAP", response="MEASURE")[1]
     assert added_column("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
 
 
@@ -66,11 +64,11 @@ def observed(monkeypatch):
     """The suite's columns of three toy images where a measure, a map or both are installed."""
 
     def call(measure=None, make=None):
-        measures = {"m": SimpleNamespace(measure=measure)} if measure else {}
-        maps = {"g": SimpleNamespace(make=make)} if make else {}
-        monkeypatch.setattr(saliency_columns, "ADDED", SimpleNamespace(measures=measures, maps=maps))
+        added = {"m": Measure(title="m", definition="m", measure=measure)} if measure else {}
+        added |= {"g": Map(title="g", definition="g", make=make)} if make else {}
+        monkeypatch.setattr(saliency_columns, "ADDED", added)
         view = ToyView(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(3))
-        return SUITE.observe(SaliencyConfig(added=tuple((name, "") for name in (*measures, *maps))), view)
+        return SUITE.observe(SaliencyConfig(added=tuple((name, "") for name in added)), view)
 
     return call
 
