@@ -144,10 +144,10 @@ def agreement(
     a: Array, b: Array, clusters: Sequence[Array] = (), *, strata: Array | None = None, resamples: int = RESAMPLES
 ) -> Agreement:
     """Return the kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no
-    agreement beyond chance, both from one score test. clusters: shared components of images, [n] each
-    (`benchmark.stats.clusters`): images are then weighted so that kappa has its two-way cluster-robust variance.
-    strata: [n] conditions. Every number except the counts is a mean over them (None: one), because pooled conditions of
-    different difficulty make independent observers agree. Raises ValueError if the lengths differ."""
+    agreement beyond chance, both from one score test. clusters: shared components of images, [n] each: images are
+    weighted so that kappa has its two-way cluster-robust variance. strata: [n] conditions (None: one); every number but
+    the counts is a mean over them, because pooled conditions of different difficulty make independent observers
+    agree."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table=table, reason="no image in common")

@@ -104,12 +104,10 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
 
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
-    """Return the variance of an estimate from random samples of n images and k people, to first order (of one person:
-    over images).
-
-    images: [n] contribution of each image, with the people fixed; persons: [n, k] contribution of each image through
-    each person, if people were resampled; people: [k] contribution of each person, beyond the mean person. factors:
-    shared components of images, label arrays [n]."""
+    """Return the variance of an estimate from random samples of n images and k people, to first order. images: [n]
+    contribution of each image, with the people fixed; persons: [n, k] its contribution through each person, if people
+    were resampled; people: [k] contribution of each person beyond the mean. factors: shared components of images, [n]
+    each."""
     # Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), because
     # differences between people contain the noise of their answers to these images, which V_images contains already.
     # Resampling both at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386).

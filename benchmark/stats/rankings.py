@@ -20,13 +20,12 @@ def rank_intervals(
     higher_is_better: bool = True,
     level: float = 0.95,
 ) -> tuple[Ranks, Ranks, Ranks]:
-    """Return (rank, low, high), each [n] int; 0 if a value is None or NaN (unranked).
-
-    values, ses: [n] estimates and their standard errors (>= 0; None, NaN: not separable). Equal values share the better
-    rank. [low, high] contains the true rank of one given entry with probability >= `level`: its differences from the
-    other n - 1 are tested two-sided, Bonferroni-corrected, and low = 1 + those certainly better, high = n - those
-    certainly worse (the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm 2024, Review of Economic Studies
-    91:476). The estimates are treated as independent, so the intervals are wider than necessary on common stimuli."""
+    """Return (rank, low, high), each [n] int; 0 if a value is None or NaN (unranked); equal values share the better
+    rank. ses: [n] standard errors (None, NaN: not separable). [low, high] contains the true rank of one given entry
+    with probability >= `level`: its differences from the other n - 1 are tested two-sided, Bonferroni-corrected, and
+    low = 1 + those certainly better, high = n - those certainly worse (Mogstad, Romano, Shaikh & Wilhelm 2024, Review
+    of Economic Studies 91:476). Estimates count as independent, so intervals are wider than necessary on common
+    stimuli."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     ranked = np.isfinite(x)
     rank, low, high = (np.zeros(len(x), dtype=np.int64) for _ in range(3))
@@ -82,11 +81,9 @@ class Correlation:
 def correlation(
     x: ArrayLike, y: ArrayLike, families: Sequence[str], *, method: Method = "spearman", given: ArrayLike | None = None
 ) -> Correlation:
-    """Return the correlation of x and y [n], finite, over observers in `families` [n].
-
-    method: "spearman" (of mid-ranks) or "pearson". given: [n] a variable held constant (partial correlation). The 95 %
-    interval: Fisher's z plus and minus Student's t (families - 1 degrees of freedom) times the jackknife's standard
-    error of z, without one whole family at a time."""
+    """Return the correlation of x and y [n], finite, over observers in `families` [n], of mid-ranks (spearman) or
+    values. given: [n] a variable held constant. The 95 % interval: Fisher's z plus and minus Student's t (families - 1
+    degrees of freedom) times the jackknife's standard error of z, without one whole family at a time."""
     # With families of very different sizes a bootstrap of families has too little coverage (MacKinnon, Nielsen & Webb
     # 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
     columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])

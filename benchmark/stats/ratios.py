@@ -22,14 +22,12 @@ from benchmark.stats.intervals import Floats, wilson
 def ratio_score(
     metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
 ) -> Score:
-    """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval.
-
-    condition: if blocks have conditions, only its trials are scored. If no trial has a condition, it only names the
-    score (a category, an epsilon). n: trials whose denominator is not 0; excluded: the other trials, plus `excluded` of
-    the caller. No trials, or a denominator of 0: value None with the reason. Interval: cluster-robust if stimuli share
-    a shape, a texture or the like (`stats.clusters`); otherwise Wilson if each stimulus is one yes or no; otherwise t
-    with the variance over whole stimuli, in Wilson's form for a proportion or a metric with bounds. Raises ValueError
-    if the metric has no ratio, or its numerator or denominator is not finite."""
+    """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval. condition: only its
+    trials are scored; if no trial has a condition, it only names the score. n: trials whose denominator is not 0;
+    excluded: the others, plus `excluded` of the caller. Nothing that counts: value None with the reason. Interval:
+    cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`); otherwise Wilson if each stimulus
+    is one yes or no; otherwise t over whole stimuli, in Wilson's form for a proportion or a metric with bounds. Raises
+    ValueError if the metric has no ratio, or one that is not finite."""
     trials, missing = metric.own(trials), ""
     shown = trials.columns.get("condition")
     if condition and shown is not None and (shown != "").any():

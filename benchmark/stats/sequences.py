@@ -18,13 +18,10 @@ HALVINGS = 60  # an interval of length 1 is then shorter than the spacing of flo
 def confidence_sequence(
     successes: ArrayLike, n: ArrayLike, level: float = 0.95, size: int | None = None
 ) -> tuple[Any, Any]:
-    """Return (low, high) after `successes` of `n` samples, each [...] in [0, 1]: floats for numbers, arrays for arrays;
-    n = 0 returns (0, 1).
-
-    With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
+    """Return (low, high) after `successes` of `n` samples, in [0, 1]: floats for numbers, arrays for arrays; n = 0: (0,
+    1). With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
     None: samples are independent, the truth is the source's p. size N: samples are those of a set of N without
-    replacement, in an order that was random. The truth is the proportion in the set. Raises ValueError for counts that
-    are not 0 <= successes <= n (<= size)."""
+    replacement, in random order; the truth is the proportion in the set. 0 <= successes <= n (<= size)."""
     k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
     bound = -log(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)

@@ -22,7 +22,6 @@ from benchmark.stats.intervals import wilson
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells import CellTable
 
-SELECTIVE_NAME = "selective_accuracy"
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
 #: The least probability above 0 that float32 holds: what 0 counts as.
 LEAST = 2.0**-149
@@ -85,11 +84,8 @@ def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterat
 def _columns(trials: Trials, images: Array, right: Array) -> list[Array]:
     """Return images, right answers, confidence, Brier loss and likelihood in nats, [n] each, NaN where unknown."""
     bare = bool(np.isin(trials.columns.get("confidence", np.nan), (0, 1)).all())  # decisions, stored as certain
-    kept, blank, names = (
-        {} if bare else trials.columns,
-        np.full(len(trials), np.nan),
-        ("confidence", "brier", "probability"),
-    )
+    kept, blank = {} if bare else trials.columns, np.full(len(trials), np.nan)
+    names = "confidence", "brier", "probability"
     confidence, brier, own = (np.asarray(kept.get(name, blank), dtype=float) for name in names)
     return [images, right, confidence, brier, -np.log(np.where(own < LEAST, LEAST, own))]
 
@@ -114,7 +110,7 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
         note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
         yield replace(row, flags=(*row.flags, *note))
-    selective, whole = SELECTIVE_NAME, len(np.unique(np.concatenate(everything)))
+    selective, whole = "selective_accuracy", len(np.unique(np.concatenate(everything)))
     if any(np.isnan(part).any() for part in confidence):
         yield from (Score(metric=prefix + name, value=None, reason=NOT_KEPT) for name in ("ece", selective))
         return
@@ -132,9 +128,8 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
     curves = [selective_accuracy(*pair, COVERAGES) for pair in pairs]
     yield _spread(score(selective, [mean_estimate(curve) for curve in curves], everything, 1.0), whole // 2)
     for at, coverage in enumerate(COVERAGES):
-        where = f"most confident {coverage:g}"
-        row = score(selective, [curve[at] for curve in curves], everything, 1.0, where)
-        yield _spread(row, int(coverage * whole))
+        part = [curve[at] for curve in curves]
+        yield _spread(score(selective, part, everything, 1.0, f"most confident {coverage:g}"), int(coverage * whole))
 
 
 def _spread(row: Score, images: int) -> Score:
