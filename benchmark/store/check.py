@@ -98,7 +98,7 @@ def problems(connection: sa.Connection) -> list[str]:
     if connection.dialect.name == "sqlite":
         pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
         faults += [f"SQLite: {line}" for line in pages.all() if line != "ok"]
-    kinds = {"schema": _schema(connection), "rule": rules(connection)}
+    kinds = {"rule": rules(connection)}
     for table in schema.METADATA.sorted_tables:
         if table is not schema.SCORES:  # what a score set's digest binds
             rows = map(partial(row_problems, table), all_rows(connection, table))
@@ -109,24 +109,6 @@ def problems(connection: sa.Connection) -> list[str]:
         if more := sum(1 for _ in lines):
             faults.append(f"{more} more problems of this kind ({what} ...)")
     return faults
-
-
-def _schema(connection: sa.Connection) -> Iterator[str]:
-    """Yield how columns and indexes differ from this program's."""
-    found = sa.inspect(connection)
-
-    def kind(of: sa.types.TypeEngine[Any]) -> str:
-        return "none" if isinstance(of, sa.types.NullType) else of.compile(connection.dialect)
-
-    for table in schema.METADATA.sorted_tables:
-        held = {one["name"]: (kind(one["type"]), one["nullable"]) for one in found.get_columns(table.name)}
-        made = {column.name: (kind(column.type), column.nullable) for column in table.c}
-        for name in sorted(held.keys() | made.keys()):
-            if held.get(name) != made.get(name):
-                yield f"schema: the column '{table.name}.{name}' is not as this program makes it"
-        there = {str(one["name"]) for one in found.get_indexes(table.name)}
-        lost = sorted({str(index.name) for index in table.indexes} - there)
-        yield from (f"schema: the index '{name}' is not there" for name in lost)
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:

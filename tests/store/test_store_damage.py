@@ -92,7 +92,6 @@ DAMAGES = {
     "a view in the place of a table": (ENDLESS, "is damaged: .*the view 'scores' is none"),
     "deep JSON": (lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
         r"observations \w+: JSON that is nested too deeply"),
-    "a dropped index": ("DROP INDEX ix_observers_name", "schema: the index 'ix_observers_name' is not there"),
     "a schema that it is not": ("UPDATE alembic_version SET version_num = '0003'", "another gestaltbench .schema 0003"),
     "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),

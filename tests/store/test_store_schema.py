@@ -8,7 +8,6 @@ import gestaltbench as gb
 from benchmark import api
 from benchmark.failures import StoreError
 from benchmark.store import open_store, schema
-from benchmark.store.check import _schema
 from benchmark.store.connection import connect
 from benchmark.store.location import parse_location
 from benchmark.store.versions import is_there
@@ -26,21 +25,6 @@ def test_a_leaderboard_is_there_once_it_is_made(url):
     assert not is_there(url)
     open_store(url).close()
     assert is_there(url)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("change", "said"), (
-    ("ALTER TABLE runs ADD COLUMN more TEXT", "the column 'runs.more' is not as this program makes it"),
-    ("ALTER TABLE runs DROP COLUMN command", "the column 'runs.command' is not as this program makes it"),
-    ("DROP INDEX ix_observers_name", "the index 'ix_observers_name' is not there"),
-))  # fmt: skip
-def test_the_tables_are_those_that_the_program_declares(url, change, said):
-    open_store(url).close()
-    assert api.check_db(url) == []
-    with database(url) as made, made.writing() as connection:
-        connection.exec_driver_sql(change)
-    with database(url) as made, made.reading() as connection:
-        assert list(_schema(connection)) == [f"schema: {said}"]
 
 
 def test_another_schema_is_refused(url):
