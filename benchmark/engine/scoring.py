@@ -368,21 +368,15 @@ def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = 
     columns = as_coded(trials.columns)
     if "response" not in columns or not len(trials):
         return ""
-    if len(trials) >= ENOUGH and (flag := _one_answer(columns)):
-        return flag
-    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space, of)
-
-
-def _one_answer(columns: Mapping[str, Column]) -> str:
-    """Return the flag of an observer that gave one answer to nearly all trials; "" if it did not."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
-    answer = str(answers.words[counts.argmax()])
-    others = (column for name, column in columns.items() if name != "response")
-    words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
-    one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
-    few = counts.max() < NEARLY_ALL * len(answers) or one_category
-    return "" if few else f"{ONE_ANSWER} ({answer!r}) for nearly all images"
+    if len(trials) >= ENOUGH and counts.max() >= NEARLY_ALL * len(trials):
+        answer = str(answers.words[counts.argmax()])
+        others = (column for name, column in columns.items() if name != "response")
+        words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
+        if not any((column.words == answer)[column.codes].mean() > 0.5 for column in words):
+            return f"{ONE_ANSWER} ({answer!r}) for nearly all images"
+    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space, of)
 
 
 def _judged(columns: Mapping[str, Column], controls: Mapping[str, str | None]) -> NDArray[np.bool_]:

@@ -163,12 +163,23 @@ def agreement(
     if table.n < 2:
         return point
     share = _independent_share(first, second, codes, clusters) if clusters else 1.0
-    low, high, p = _tested(np.asarray(counts * share, dtype=np.float64), float(kappa.mean()))
+    low, high, tail = _tested(np.asarray(counts * share, dtype=np.float64), float(kappa.mean()))
     method = "score test" + (f", mean over {len(counts)} conditions" if len(counts) > 1 else "")
     corrected = float(unbiased_kappa(kappa, counts.sum(axis=1)).mean())
-    point = replace(point, low=low, high=high, p=p, method=method + (", clustered" if clusters else ""))
+    point = replace(point, low=low, high=high, p=tail, method=method + (", clustered" if clusters else ""))
     point = replace(point, unbiased=corrected if np.isfinite(corrected) else None)
-    return point if len(counts) > 1 else _copied(point, np.asarray(counts[0] * share), resamples)
+    if len(counts) > 1:
+        return point
+    # The copy model refers to one condition; its interval is that of the four counts under Jeffreys' prior.
+    weighed = counts[0] * share
+    p, q, seen = _of_counts(weighed[None])[:3, 0]
+    better, other = (0, 1) if p >= q else (1, 0)
+    copied = float(copy_probability((p, q)[better], (p, q)[other], seen))
+    if not np.isfinite(copied):
+        return point
+    drawn = _of_counts(np.random.default_rng(0).dirichlet(weighed + PRIOR, size=resamples))
+    ends = percentiles(copy_probability(drawn[better], drawn[other], drawn[2]), LEVEL)
+    return replace(point, copied=copied, copied_low=min(ends[0], copied), copied_high=max(ends[1], copied))
 
 
 def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
@@ -194,18 +205,6 @@ def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
     inside = at[np.abs(kappa - at) <= normal_quantile(LEVEL) * np.maximum(spread, 1e-12)]
     low, high = (float(inside[0]), float(inside[-1])) if len(inside) else (kappa, kappa)
     return min(low, kappa), max(high, kappa), normal_tail(kappa / float(spread[POINTS // 2]))
-
-
-def _copied(point: Agreement, counts: Floats, resamples: int) -> Agreement:
-    """Return the agreement with its copy model, of one condition; the interval is that of the counts under `PRIOR`."""
-    p_a, p_b, seen = _of_counts(counts[None])[:3, 0]
-    better, other = (0, 1) if p_a >= p_b else (1, 0)
-    copied = float(copy_probability((p_a, p_b)[better], (p_a, p_b)[other], seen))
-    if not np.isfinite(copied):
-        return point
-    drawn = _of_counts(np.random.default_rng(0).dirichlet(counts + PRIOR, size=resamples))
-    ends = percentiles(copy_probability(drawn[better], drawn[other], drawn[2]), LEVEL)
-    return replace(point, copied=copied, copied_low=min(ends[0], copied), copied_high=max(ends[1], copied))
 
 
 def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Array]) -> float:

@@ -163,8 +163,26 @@ class DiscordantTrial:
 
 
 def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
-    """Return the two families of `rows`, which are in the order of their suites."""
-    kept, left_out = _once(sorted(rows, key=lambda row: not _is_headline(row)))
+    """Return the two families of `rows`, which are in the order of their suites, and the duplicates, each with the row
+    that represents it. Equal data up to sign and scale are one hypothesis; so is a metric of one name in two suites
+    (with more trials, otherwise a headline)."""
+    rows = sorted(rows, key=lambda row: not _is_headline(row))
+    largest: dict[tuple[str, str, str], SuiteComparison] = {}
+    names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        known = largest.setdefault(name, row)
+        if row.comparison.n > known.comparison.n and not _is_headline(known):
+            largest[name] = row
+    by_data: dict[str, SuiteComparison] = {}
+    kept, left_out = [], []
+    for name, row in zip(names, rows, strict=True):
+        data, stands = row.comparison.data, largest[name]
+        if stands is row and data:
+            stands = by_data.setdefault(data, row)
+        if stands is row:
+            kept.append(row)
+        else:
+            left_out.append((row, stands))
     headlines, secondary = (adjusted([row for row in kept if _is_headline(row) is head]) for head in (True, False))
     return Compared(
         a=a, b=b, headlines=headlines, secondary=secondary, left_out=tuple(left_out), remarks=tuple(remarks)
@@ -191,27 +209,3 @@ def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
     """Return the rows as one family of tests."""
     family = adjust([row.comparison for row in rows])
     return tuple(replace(row, comparison=comparison) for row, comparison in zip(rows, family, strict=True))
-
-
-def _once(
-    rows: Sequence[SuiteComparison],
-) -> tuple[list[SuiteComparison], list[tuple[SuiteComparison, SuiteComparison]]]:
-    """Return the rows to keep, and the duplicates, each with the row that represents it. Equal data up to sign and
-    scale are one hypothesis; so is a metric of one name in two suites (with more trials, otherwise a headline)."""
-    largest: dict[tuple[str, str, str], SuiteComparison] = {}
-    names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
-    for name, row in zip(names, rows, strict=True):
-        known = largest.setdefault(name, row)
-        if row.comparison.n > known.comparison.n and not _is_headline(known):
-            largest[name] = row
-    by_data: dict[str, SuiteComparison] = {}
-    kept, left_out = [], []
-    for name, row in zip(names, rows, strict=True):
-        data, stands = row.comparison.data, largest[name]
-        if stands is row and data:
-            stands = by_data.setdefault(data, row)
-        if stands is row:
-            kept.append(row)
-        else:
-            left_out.append((row, stands))
-    return kept, left_out
