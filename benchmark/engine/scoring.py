@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
@@ -376,23 +375,20 @@ def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = 
         words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
         if not any((column.words == answer)[column.codes].mean() > 0.5 for column in words):
             return f"{ONE_ANSWER} ({answer!r}) for nearly all images"
-    return chance_flag(as_coded(trials.where(_judged(columns, controls)).columns), space, of)
-
-
-def _judged(columns: Mapping[str, Column], controls: Mapping[str, str | None]) -> NDArray[np.bool_]:
-    """Return the trials [n] on which chance should be beaten: undegraded ones of all roles where there are some. Edges
-    without silhouettes, and these without edges, do not count: standard networks are at chance on one of them."""
-    n = len(columns["response"])
+    # Chance should be beaten on undegraded trials where there are some. Edges without silhouettes, and these without
+    # edges, do not count: standard networks are at chance on one of them.
+    n, fair = len(trials), np.ones(len(trials), dtype=bool)
     roles, conditions = (
         coded(columns[name]).plain() if name in columns else np.full(n, "") for name in ("role", "condition")
     )
-    fair = np.ones(n, dtype=bool)
     plain = np.isin(conditions, UNDEGRADED)
     for role, control in controls.items():
         fair &= (roles != role) | (control is not None)
         plain |= (roles == role) & (conditions == control)
     shown = fair & plain if (fair & plain).any() else fair
-    return np.zeros(n, dtype=bool) if len({*roles[shown]}) == 1 and roles[shown][0] in SHAPES else shown
+    if len({*roles[shown]}) == 1 and roles[shown][0] in SHAPES:
+        return ""
+    return chance_flag(as_coded(trials.where(shown).columns), space, of)
 
 
 def chance_flag(columns: Mapping[str, Column], space: str, of: int = 0) -> str:
