@@ -237,11 +237,6 @@ def class_orders(words: Sequence[str]) -> dict[str, Order]:
     return {name: order for name, order in orders.items() if (order != place).any()}
 
 
-def _mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
-    return float(stats.binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
-
-
 def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) -> list[Finding]:
     """Return the best of the orders under which significantly more answers are right (Holm over orders)."""
     answers = logits.argmax(1).numpy()
@@ -249,14 +244,15 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
     under = {name: answers == order[targets] for name, order in orders.items()}
     if logits.shape[1] <= FEW and len(np.unique(targets)) < len(targets):  # fitted to some, tested on others
         under["of another assignment"] = _assigned(logits, targets)
-    p = {name: _mcnemar(right, each) for name, each in under.items()}
-    best = max(under, key=lambda name: int(under[name].sum()), default="")
-    if not best or p[best] * len(p) > LEVEL:
+    if not under:
         return []
-    n, hits = len(right), int(under[best].sum())
-    return [
-        Finding(kind="order", right=hits, text=f"classes {best}: {hits} of {n} are right instead of {int(right.sum())}")
-    ]
+    best = max(under, key=lambda name: int(under[name].sum()))
+    hits, gained, lost = (int(each.sum()) for each in (under[best], under[best] & ~right, right & ~under[best]))
+    # McNemar's test, of the answers that are right under one of the orders alone
+    if gained <= lost or stats.binomtest(gained, gained + lost, alternative="greater").pvalue * len(under) > LEVEL:
+        return []
+    text = f"classes {best}: {hits} of {len(right)} are right instead of {int(right.sum())}"
+    return [Finding(kind="order", right=hits, text=text)]
 
 
 def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
@@ -314,41 +310,34 @@ def _better_input(
     """Return the input, of a dozen, under which the right classes are significantly more probable. The first
     photographs are a race: inputs that are behind after them are dropped. divergence: that of the first batch norm as
     fed; other normalisations are tried unless it fits, and only those that fit it better."""
-    as_fed, first, rest = shown.model.preprocess, slice(RACE), slice(RACE, None)
+    as_fed, (logs, right), n = shown.model.preprocess, known, len(targets)
     others = {"BGR": as_fed.model_copy(update={"channels": "rgb" if as_fed.channels == "bgr" else "bgr"})}
-    fits = divergence is not None and divergence <= ODD
-    if not fits:
-        usual = {name: each for name, each in _other_inputs(as_fed).items() if each.channels == "rgb"}
+    if divergence is None or divergence > ODD:
         limit = np.inf if divergence is None else divergence / 2
+        usual = {name: each for name, each in _other_inputs(as_fed).items() if each.channels == "rgb"}
         others |= {name: each for name, each in usual.items() if (shown.divergence(each, slice(SAMPLE)) or 0.0) < limit}
-    ways = {**{turn: (as_fed, turn) for turn in TURNS}, **{name: (other, "") for name, other in others.items()}}
-    logs, right = known
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-    for name, way in ways.items():
-        logits = shown.logits(*way, first)
-        if (_chosen(logits, targets[first])[0] - logs[first]).mean() > -LEAST_GAIN:
-            logits = torch.cat([logits, shown.logits(*way, rest)]) if len(targets) > RACE else logits
+    for name in (*TURNS, *others):
+        way = others.get(name, as_fed), name if name in TURNS else ""
+        logits = shown.logits(*way, slice(RACE))
+        if (_chosen(logits, targets[:RACE])[0] - logs[:RACE]).mean() > -LEAST_GAIN:
+            logits = torch.cat([logits, shown.logits(*way, slice(RACE, None))]) if n > RACE else logits
             found[name] = _chosen(logits, targets)
-    n, classes = len(targets), len(shown.model.labels.classes)
-    gains = {name: each[0] - logs for name, each in found.items()}
-    hits = {name: int(each[1].sum()) for name, each in found.items()}
-
-    def is_better(name: str) -> bool:
-        if gains[name].mean() < (SOFTER_GAIN if name in others else LEAST_GAIN) or hits[name] < right.sum():
-            return False
-        # By ranks: the few photographs of which a network was surely wrong would outweigh all others.
-        p = float(stats.wilcoxon(gains[name], alternative="greater").pvalue)
-        return p * len(found) <= LEVEL and not _is_chance(hits[name], n, classes)
-
-    better = [name for name in found if is_better(name)]
+    better: dict[str, tuple[int, float]] = {}  # right answers and nats of the right class
+    for name, (chances, is_right) in found.items():
+        gains, hits = chances - logs, int(is_right.sum())
+        if gains.mean() >= (SOFTER_GAIN if name in others else LEAST_GAIN) and hits >= right.sum():
+            # By ranks: the few photographs of which a network was surely wrong would outweigh all others.
+            p = float(stats.wilcoxon(gains, alternative="greater").pvalue)
+            if p * len(found) <= LEVEL and not _is_chance(hits, n, len(shown.model.labels.classes)):
+                better[name] = hits, float(gains.mean())
     if not better:
         return []
-    most = max(hits[name] for name in better)
-    name = max((name for name in better if hits[name] >= most - 1), key=lambda name: float(gains[name].mean()))
-    text = f"{name}: {hits[name]} of {n} are right instead of {int(right.sum())}"
-    if name in TURNS:
-        return [Finding(kind="pixels", text=text, right=hits[name])]
-    return [Finding(kind="input", text=text, right=hits[name], flags=_flags(others[name]))]
+    most = max(hits for hits, _ in better.values())
+    name = max((name for name in better if better[name][0] >= most - 1), key=lambda name: better[name][1])
+    text = f"{name}: {better[name][0]} of {n} are right instead of {int(right.sum())}"
+    flags = _flags(others[name]) if name in others else ""
+    return [Finding(kind="input" if flags else "pixels", text=text, right=better[name][0], flags=flags)]
 
 
 def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Preprocess, float] | None:
