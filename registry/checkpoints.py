@@ -245,33 +245,20 @@ def _tails(name: str) -> Iterator[tuple[str, str]]:
         yield name[:end], name[end:]
 
 
-def _respelled(state: State, expected: Tensors) -> tuple[State, list[str]]:
-    """Return the state under plain names: without torch's wrappers, with the dots that LitEma removes, and with weight
-    norm multiplied out if the network has the plain weight. Also return the names of such weights."""
+def _respelled(state: State, expected: Tensors) -> State:
+    """Return the state under plain names: without torch's wrappers, with the dots that LitEma removes."""
     wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
     flat = {name.replace(".", ""): name for name in expected}
     for name in expected:
         flat.pop(name.rpartition(".")[2], None)
     parts = {name: wrapper.sub("", name).rpartition(".") for name in state}
     plain = {f"{place}{dot}{flat.get(tail, tail)}": state[name] for name, (place, dot, tail) in parts.items()}
-    state, multiplied = plain if len(plain) == len(state) else dict(state), []
-    for name in [name for name in state if name.endswith(("weight_g", ".parametrizations.weight.original0"))]:
-        base = name.removesuffix("_g").replace(".parametrizations.weight.original0", ".weight")
-        length, direction = state[name], state.get(other := f"{name[:-1]}{'v' if name.endswith('g') else '1'}")
-        if direction is not None and any(tail in expected for _, tail in _tails(base)):
-            # Salimans and Kingma 2016, eq. 2: w = g v / |v|, over the axes that g lacks
-            norm = direction.norm(dim=[axis for axis, size in enumerate(length.shape) if size == 1], keepdim=True)
-            if norm.shape == length.shape:
-                del state[name], state[other]
-                state[base] = direction * (length / norm)
-                multiplied.append(base)
-    return state, multiplied
+    return plain if len(plain) == len(state) else state
 
 
 def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
     """Yield the set of every prefix under which names of the network are found; the empty prefix among them."""
-    state, multiplied = _respelled(state, expected)
-    notes = (f"weight norm multiplied out: {_listed(multiplied)}",) if multiplied else ()
+    state = _respelled(state, expected)
     names: Counter[str] = Counter()
     shapes: Counter[str] = Counter()
     for name, tensor in state.items():
@@ -280,7 +267,7 @@ def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
                 names[prefix] += 1
                 shapes[prefix] += tensor.shape == expected[tail].shape
     for prefix in dict.fromkeys(["", *names]):
-        yield WeightSet(path=path, prefix=prefix, state=state, fits=(shapes[prefix], names[prefix]), notes=notes)
+        yield WeightSet(path=path, prefix=prefix, state=state, fits=(shapes[prefix], names[prefix]))
 
 
 def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[WeightSet]:

@@ -346,9 +346,6 @@ def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice
     return text, Remedy(words=("--ignore", patterns))
 
 
-# The architecture of a checkpoint as its training script states it, or as its file name suggests it.
-
-
 def required_arch(file: Path | None) -> str:
     """Return the architecture that a checkpoint states. Raises CardError, WeightsError for a missing file."""
     usual = "timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export"
@@ -359,45 +356,24 @@ def required_arch(file: Path | None) -> str:
     except WeightsError as error:
         if error.remedy.write is None:
             raise
-        named = [arch for name in _named_in(file.stem) for arch in archs_by_name()[name]][:1]
-        words = ("--arch", *named, "--convert") if named else ()
-        raise CardError(f"{error} Give --arch as well: {usual}.", Remedy(words=words)) from error
-    stated = next((arch for name in _stated(content) for arch in _fitting([name], content)), "")
-    if stated:
-        return stated
-    guess = next(_fitting(_named_in(file.stem), content), "")
-    hint = f" Its name and its weights suggest {guess}." if guess else ""
-    raise CardError(
-        f"{shown(file)} does not state its architecture. Give --arch: {usual}.{hint}",
-        Remedy(words=("--arch", guess) if guess else ()),
-    )
-
-
-def _stated(content: Any) -> Iterator[str]:
-    entries, words = content if isinstance(content, Mapping) else {}, own_table("training_words")
-    inner = [entries.get(place) for place in words["arguments"]]
-    for part in (entries, *(each for each in inner if isinstance(each, Mapping))):
-        for name in words["architecture"]:
-            if isinstance(value := part.get(name), str):
-                yield value.partition(".")[0] if value.count(":") == 0 else value
-
-
-def _named_in(stem: str) -> list[str]:
-    """Return the architectures that a file name contains as words, the longest first."""
-    text = re.sub(r"[-. ]", "_", stem.lower())
-    names = [name for name in archs_by_name() if re.search(rf"(?:^|_){re.escape(name)}(?:_|$)", text)]
-    return sorted(names, key=len, reverse=True)
-
-
-def _fitting(names: list[str], content: Any) -> Iterator[str]:
-    """Yield the architectures of these names whose weights, but for the head's, are all in the content."""
-    for name in names:
+        raise CardError(f"{error} Give --arch as well: {usual}.") from error
+    words, entries = own_table("training_words"), content if isinstance(content, Mapping) else {}
+    parts = [part for part in (entries, *map(entries.get, words["arguments"])) if isinstance(part, Mapping)]
+    stated = [part[name] for part in parts for name in words["architecture"] if isinstance(part.get(name), str)]
+    for text in stated:
+        name = text if ":" in text else text.partition(".")[0]
         for arch in archs_by_name().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
             with suppress(BenchError):
-                with torch.device("meta"):
-                    module = build_network(arch, 1000)
-                renew = architectures.renew_keys if arch.startswith("torchvision:") else dict
-                choice = checkpoints.choose_weights(content, module.state_dict(keep_vars=True), renew=renew)
-                misfit = Misfit.between(choice.state if choice else {}, module.state_dict())
-                if not {*misfit.missing, *misfit.shapes} - head_names(module):
-                    yield arch
+                if _fits(arch, content):
+                    return arch
+    raise CardError(f"{shown(file)} does not state its architecture. Give --arch: {usual}.")
+
+
+def _fits(arch: str, content: Any) -> bool:
+    """Return whether all weights of an architecture, but for its head's, are in the content."""
+    with torch.device("meta"):
+        module = build_network(arch, 1000)
+    renew = architectures.renew_keys if arch.startswith("torchvision:") else dict
+    choice = checkpoints.choose_weights(content, module.state_dict(keep_vars=True), renew=renew)
+    misfit = Misfit.between(choice.state if choice else {}, module.state_dict())
+    return not {*misfit.missing, *misfit.shapes} - head_names(module)

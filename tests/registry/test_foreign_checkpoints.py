@@ -412,9 +412,6 @@ ROWS = {
     "quantize_dynamic": Row(
         saved(lambda network: torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, torch.qint8).state_dict()),
         "qint8.*--convert", within=0.02),
-    "weight_norm": Row(saved(lambda network: nn.utils.weight_norm(network.fc) and network.state_dict())),
-    "parametrizations.weight_norm": Row(
-        saved(lambda network: nn.utils.parametrizations.weight_norm(network.fc) and network.state_dict())),
     "torch.export.save": Row(
         written("net.pt2", lambda network, path: torch.export.save(
             torch.export.export(network, (torch.rand(2, 3, 32, 32),)), path)), "--arch export", given={"size": 32}),

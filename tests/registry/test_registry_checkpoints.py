@@ -273,17 +273,6 @@ def test_the_whole_name_of_a_set_takes_that_one():
     assert [choose_weights(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
 
 
-def test_weight_norm_is_multiplied_out_where_its_parts_fit_and_left_where_not():
-    length, direction = torch.tensor([[2.0], [3.0], [1.0], [4.0]]), torch.full((4, 2), 3.0)
-    chosen = choose_weights(
-        {"stem.weight": RIGHT["stem.weight"], "head.weight_g": length, "head.weight_v": direction}, NETWORK
-    )
-    assert torch.allclose(chosen.state["head.weight"], length.expand(4, 2) / 2**0.5)
-    assert chosen.notes == ("weight norm multiplied out: head.weight",)
-    wrong = {"head.weight_g": torch.ones(4, 1), "head.weight_v": torch.ones(1, 4)}  # would be broadcast
-    assert choose_weights({**RIGHT, **wrong}, NETWORK).state.keys() == NETWORK.keys() | wrong.keys()
-
-
 def test_ignored_keys_are_listed_and_a_pattern_that_fits_none_is_refused():
     content = {"model": {**RIGHT, "decoder.weight": WRONG["head.weight"], "token": torch.ones(1)}}
     chosen = choose_weights(content, NETWORK, ignore=["decoder.*", "token"])
