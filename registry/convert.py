@@ -132,40 +132,36 @@ class StandIn(dict[Any, Any]):
         """Drop entries of a list of its own kind."""
 
 
-_NAMES = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_qtensor")
-
-
-def _built(place: str) -> Any:
-    """Return what makes an object of this name; None for a stand-in. Library functions are wrapped, not given."""
-    module, _, name = place.rpartition(".")
-    if module == "torch._utils" and name in _NAMES:
-        rebuild = getattr(import_module(module), name)
-        return lambda *args: rebuild(*args)
-    value: Any = getattr(torch, name, None) if module == "torch" else None
-    if isinstance(value, torch.dtype | torch.qscheme):
-        return value
-    return {
-        "numpy._core.multiarray._reconstruct": lambda *_: np.ndarray(0),  # its state brings the content
-        "numpy._core.multiarray.scalar": lambda kind, data: np.frombuffer(data, kind)[0],
-        "numpy._core.numeric._frombuffer": lambda data, kind, shape, order: np.frombuffer(data, kind).reshape(
-            shape, order=order
-        ),
-        "numpy.dtype": lambda *args: np.dtype(*args),
-        "collections.OrderedDict": OrderedDict,
-        "builtins.set": lambda *args: set(*args),
-        "__builtin__.set": lambda *args: set(*args),
-        "_codecs.encode": lambda text, *_: text.encode("latin1"),  # numpy's bytes in protocol 2
-        "torch.Size": lambda *args: torch.Size(*args),
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-        "torch._tensor._rebuild_from_type_v2": lambda rebuild, _kind, args, _state: rebuild(*args),
-        "torch.storage._load_from_bytes": lambda data: torch_content(io.BytesIO(data)),
-    }.get(place.replace("numpy.core.", "numpy._core."))
+_REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_qtensor")
 
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return what makes an object of the list, otherwise the stand-in."""
-        return _built(f"{module}.{name}") or StandIn
+        """Return what makes an object of this name, otherwise the stand-in. Library functions are wrapped, not given:
+        a pickle could set their attributes."""
+        if module == "torch._utils" and name in _REBUILD:
+            rebuild = getattr(import_module(module), name)
+            return lambda *args: rebuild(*args)
+        value: Any = getattr(torch, name, None) if module == "torch" else None
+        if isinstance(value, torch.dtype | torch.qscheme):
+            return value
+        makers: dict[str, Any] = {
+            "numpy._core.multiarray._reconstruct": lambda *_: np.ndarray(0),  # its state brings the content
+            "numpy._core.multiarray.scalar": lambda kind, data: np.frombuffer(data, kind)[0],
+            "numpy._core.numeric._frombuffer": lambda data, kind, shape, order: np.frombuffer(data, kind).reshape(
+                shape, order=order
+            ),
+            "numpy.dtype": lambda *args: np.dtype(*args),
+            "collections.OrderedDict": OrderedDict,
+            "builtins.set": lambda *args: set(*args),
+            "__builtin__.set": lambda *args: set(*args),
+            "_codecs.encode": lambda text, *_: text.encode("latin1"),  # numpy's bytes in protocol 2
+            "torch.Size": lambda *args: torch.Size(*args),
+            "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+            "torch._tensor._rebuild_from_type_v2": lambda rebuild, _kind, args, _state: rebuild(*args),
+            "torch.storage._load_from_bytes": lambda data: torch_content(io.BytesIO(data)),
+        }
+        return makers.get(f"{module}.{name}".replace("numpy.core.", "numpy._core."), StandIn)
 
 
 def plain_pickle(file: io.BufferedIOBase) -> Any:
@@ -256,7 +252,14 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
             Remedy(before=command, words=("--weights", str(target))),
         )
     if is_file(folder / "adapter_config.json"):
-        raise _adapter(folder, arch, kwargs)
+        plain = read_json(folder / "adapter_config.json", "configuration", WeightsError)
+        config = plain if isinstance(plain, dict) else {}
+        name = "" if "transformers" in str(config.get("auto_mapping")) else arch
+        if name and not name.startswith("timm:"):
+            raise WeightsError(f"{shown(folder)} is an adapter (PEFT): name its network, --arch timm:NAME.")
+        merge = partial(_merged, folder, config, name.removeprefix("timm:"), dict(kwargs))
+        text = f"{shown(folder)} is an adapter (PEFT) without its network. --convert merges both to new files there."
+        raise WeightsError(text, Remedy(write=merge))
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
         raise shards(index)
     files = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and not p.name.startswith(_OTHERS)]
@@ -270,18 +273,16 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
 
 def shards(index: Path) -> WeightsError:
     """Return the error for weights in shards, which consent joins."""
-    return WeightsError(
-        f"{shown(index.parent)} contains weights in shards ({index.name}). --convert joins them to one file there.",
-        Remedy(write=partial(_joined, index)),
-    )
 
+    def joined() -> Path:
+        with foreign("index of shards", index, WeightsError, "Expected weight_map: name -> file."):
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            if any(Path(name).name != name for name in names):
+                raise ValueError("it names files of other folders")
+        return rewritten(*map(index.with_name, names))
 
-def _joined(index: Path) -> Path:
-    with foreign("index of shards", index, WeightsError, "Expected weight_map: name -> file."):
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        if any(Path(name).name != name for name in names):
-            raise ValueError("it names files of other folders")
-    return rewritten(*map(index.with_name, names))
+    text = f"{shown(index.parent)} contains weights in shards ({index.name}). --convert joins them to one file there."
+    return WeightsError(text, Remedy(write=joined))
 
 
 def rewritten(*files: Path) -> Path:
@@ -303,19 +304,6 @@ def _tensors_of(file: Path) -> State:
         load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     )
     return tensors
-
-
-def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> WeightsError:
-    config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
-    config = config if isinstance(config, dict) else {}
-    timms = "" if "transformers" in str((config.get("auto_mapping") or {}).get("parent_library")) else arch
-    if timms and not timms.startswith("timm:"):
-        return WeightsError(f"{shown(folder)} is an adapter (PEFT): name the network that it is for, --arch timm:NAME.")
-    return WeightsError(
-        f"{shown(folder)} is an adapter (PEFT) without the network that it changes. --convert merges them to new files "
-        "there.",
-        Remedy(write=partial(_merged, folder, config, timms.removeprefix("timm:"), dict(kwargs))),
-    )
 
 
 def _merged(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> Path:
