@@ -28,13 +28,11 @@ FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
-def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
-    """Read a folder's preprocessor_config.json with its class's defaults, or only the size. Raises CardError."""
+def stated_by_processor(folder: Path) -> StatedInput:
+    """Read a folder's preprocessor_config.json with its class's defaults; nothing without one. Raises CardError."""
     file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
     if file is None:
-        side = config.get("image_size")
-        size = {"size": side, "resize": side} if isinstance(side, int) else {}
-        return StatedInput(size, "config.json (no preprocessor_config.json)")
+        return StatedInput()
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
     instead = "Register a copy of the folder without it: --size, --resize, --mean and --std say what it is fed."
@@ -61,10 +59,9 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `Preprocess` from a processor's settings. ValueError, KeyError, TypeError: a wrong size."""
     given = {name: value for name, value in settings.items() if value is not None}
     # Mean, standard deviation and scale of pixels in [0,1].
-    scale, offset = 255.0, 0.0
-    if given.get("do_rescale"):
-        scale = 255 * float(given.get("rescale_factor", 1 / 255))
-        offset = 1.0 if given.get("rescale_offset") else 0.0
+    rescales = bool(given.get("do_rescale"))
+    scale = 255 * float(given.get("rescale_factor", 1 / 255)) if rescales else 255.0
+    offset = 1.0 if rescales and given.get("rescale_offset") else 0.0
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if given.get("do_normalize"):
         mean, std = tuple(given["image_mean"]), tuple(given["image_std"])
@@ -123,13 +120,13 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     named = arch or draft.weights or ""
     local, files = is_folder(expanded(named)), _folder(named, place)
     config = _config(files)
-    if _has_towers(config) or draft.bare:  # a head that follows has labels of its own
-        labels, rows, written = draft.labels or "imagenet1k", list[Check](), list[Path]()
-    elif "templates" in draft.options:
+    towers, templates = _has_towers(config), draft.options.get("templates")
+    if not towers and templates is not None:
         raise CardError(f"{shown(named)} is a classifier: --templates is for models that are asked in texts.")
-    else:
+    if not (towers or draft.bare):  # a head that follows has labels of its own
         labels, text, written = labels_of_names(_names(config), draft.labels, draft.name, folder)
-        rows = [Check(name="labels", ok=True, detail=text)]
+        rows = (Check(name="labels", ok=True, detail=text),)
+        draft = replace(draft, labels=labels, rows=rows, files=tuple(written))
     name = str(config.get("model_type", "")) if local else named.partition("@")[0]
     revision = f"@{files.name}" if files.parent.name == "snapshots" and not local else ""
     plain = replace(
@@ -137,13 +134,11 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
         source="file" if local else "hub",
         arch=f"hf:{name}{revision}",
         weights=str(files.resolve()) if local else None,
-        labels=labels,
+        labels=draft.labels or "imagenet1k",
         options={} if local else {"repository": name},
-        stated=stated_by_processor(files, config),
-        rows=tuple(rows),
-        files=tuple(written),
+        stated=stated_by_processor(files),
     )
-    return _asked(plain, draft.options.get("templates"), files, folder) if _has_towers(config) else plain
+    return _asked(plain, templates, files, folder) if towers and not draft.bare else plain
 
 
 def _has_towers(config: Mapping[str, Any]) -> bool:
@@ -153,9 +148,7 @@ def _has_towers(config: Mapping[str, Any]) -> bool:
 
 
 def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft:
-    """Return the draft with the text head of its two towers, unless another head follows."""
-    if draft.bare:
-        return draft
+    """Return the draft with the text head of its two towers."""
     model: Any = _loaded("AutoModel", files, "towers")[0]
     expected = "Expected the tokenizer that was saved with it. SigLIP's needs the package sentencepiece."
     with foreign("tokenizer of", files, WeightsError, expected):
