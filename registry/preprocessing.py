@@ -374,9 +374,9 @@ def _require_agreeing(
 ) -> None:
     wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
     own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
-    if own and not wrong and given.keys() & {*_INPUT}:
+    if own and given.keys() & {*_INPUT}:
         like = Normalisation(**{"scale": 1.0, "where": "", **own})
-        wrong = [] if agrees(like, preprocess_of(arch, fields)) else [name for name in _INPUT if name in given]
+        wrong += [name for name in _INPUT if name in given and not agrees(like, preprocess_of(arch, fields))]
     for name in wrong:
         said = f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given"
         raise CardError(f"{said}. Leave --{name} out, or save the weights alone.")
@@ -396,24 +396,25 @@ def settled_input(
     """Return how the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
     (`stated`) or its training script's (`trained`), otherwise a configuration's."""
     explicit = {name: value for name, value in overrides.items() if value is not None}
-    given = given_fields(overrides)
-    if "resize" not in explicit and {"resize", "resize_mode"} & trained.fields.keys():
-        given.pop("resize", None)
+    derived = {name: value for name, value in given_fields(overrides).items() if name not in explicit}
+    if {"resize", "resize_mode"} & trained.fields.keys():
+        derived = {}
     resized = given_fields({"size": trained.fields["size"]}) if "size" in trained.fields else {}
-    fields = {**known.fields, **resized, **trained.fields, **given}
+    built = {"size": known.fields["size"]} if known.where == UNSTATED else {}
+    layers: list[tuple[Mapping[str, Any], str]] = [  # the last that has a field decides
+        (known.fields, known.where),
+        (built, "for which the architecture is built"),
+        ({**resized, **trained.fields}, trained.where),
+        (derived, f"from the size {explicit.get('size')} that was given"),
+        (explicit, "as given"),
+    ]
+    if stated is not None and not {*_INPUT} & {*explicit, *trained.fields}:
+        is_published = "mean" in known.fields and known.where != UNSTATED
+        if not (is_published and agrees(stated, preprocess_of(arch, known.fields))):
+            layers.append(({name: getattr(stated, name) for name in _INPUT}, "as the checkpoint holds it"))
+    fields = {name: value for own, _ in layers for name, value in own.items()}
+    sources = {name: where for own, where in layers for name in own}
     _require_agreeing(arch, known, trained, explicit, fields)
-    sources = dict.fromkeys(known.fields, known.where)
-    if known.where == UNSTATED:
-        sources["size"] = "for which the architecture is built"
-    sources |= dict.fromkeys({**resized, **trained.fields}, trained.where)
-    sources |= dict.fromkeys(given, "as given")
-    if "resize" in given and "resize" not in explicit:
-        sources["resize"] = f"from the size {given['size']} that was given"
-    if stated is not None and not set(_INPUT) & {*given, *trained.fields}:
-        confirmed = "mean" in known.fields and known.where != UNSTATED and agrees(stated, preprocess_of(arch, fields))
-        if not confirmed:
-            fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
-            sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
     how = preprocess_of(arch, fields)
     agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
     return how, _lines(arch, how, sources, agreeing)
