@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import product
@@ -20,7 +20,7 @@ from registry.architectures import require_known, split_arch
 from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, ModelCard, Preprocess, ResizeMode, Triple
 from registry.determinism_checks import Check
 from registry.documents import field_problems, own_table, read_json
-from registry.files import digest_file, is_file
+from registry.files import is_file
 from registry.model import Given, Pixels, Transform, network_input, present
 from registry.user_errors import CardError, WeightsError, foreign, shown
 
@@ -237,62 +237,44 @@ class Overrides(TypedDict, total=False):
 #: What is fed where nothing states it: the evaluation of PyTorch's ImageNet example, at the size that the architecture
 #: is built for (the shorter side 256/224 of it, as of any size).
 USUAL = {"interpolation": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-PUBLISHED = "which this file is"
 UNSTATED = "nothing states it: the field's usual evaluation"
 
 
-def _published(urls: Iterable[str | None], weights: Path) -> str | None:
-    """Return the address of the file: torch.hub's end in "-" and the first digits of its digest."""
-    digest = digest_file(weights)
-    digits = ((url, re.search(r"-([0-9a-f]{8,})\.\w+$", url or "")) for url in urls)
-    return next((url for url, match in digits if match and digest.startswith(match[1])), None)
+def _of_torchvision(name: str, side: int | None, *, own_weights: bool) -> StatedInput:
+    from torchvision import models
+
+    try:
+        kinds = models.get_model_weights(name)
+        inputs = {entry: _fields(entry.transforms()) for entry in kinds}
+    except (ValueError, AttributeError):  # no weights, or a detector's
+        return StatedInput()
+    fields, fixed = inputs[kinds["DEFAULT"]], name.startswith(("vit_", "maxvit"))
+    if own_weights:  # some architectures have later recipes for larger images
+        return _unstated(side or min(each["size"] for each in inputs.values()), fixed)
+    if side is not None:
+        fields |= {"size": side, "resize": round(fields["resize"] * side / fields["size"])}
+    where = f"torchvision's {kinds['DEFAULT']}, its default: the architecture's own configuration"
+    return StatedInput({**fields, "fixed_size": fixed}, where)
 
 
 def _unstated(size: int, fixed: bool) -> StatedInput:
     return StatedInput({**USUAL, "size": size, "resize": round(size * 256 / 224), "fixed_size": fixed}, UNSTATED)
 
 
-def _of_torchvision(name: str, weights: Path | None, side: int | None) -> StatedInput:
-    from torchvision import models
-
-    try:
-        kinds = models.get_model_weights(name)
-        sizes = [entry.transforms().crop_size[0] for entry in kinds]
-    except (ValueError, AttributeError):  # no weights, or a detector's
-        return StatedInput()
-    entry, fixed = kinds["DEFAULT"], name.startswith(("vit_", "maxvit"))
-    why = "its default: the architecture's own configuration"
-    if weights is not None:
-        url = _published((entry.url for entry in kinds), weights)
-        if url is None:
-            return _unstated(side or min(sizes), fixed)  # some architectures have later recipes for larger images
-        entry, why = next(entry for entry in kinds if entry.url == url), PUBLISHED
-    fields = {**_fields(entry.transforms()), "fixed_size": fixed}
-    if side is not None:
-        fields |= {"size": side, "resize": round(fields["resize"] * side / fields["size"])}
-    return StatedInput(fields, f"torchvision's {entry}, {why}")
-
-
-def stated_input(arch: str, weights: Path | None = None, side: int | None = None) -> StatedInput:
+def stated_input(arch: str, side: int | None = None, *, own_weights: bool = False) -> StatedInput:
     """Return the input that an architecture's library states; no fields if it states none. side: in pixels, if the
-    network is built for another size; weights: the user's file, which the library's default does not describe
-    unless the library published it or the name has a tag (timm:NAME.TAG)."""
+    network is built for another size; own_weights: of the user, which the library's default does not describe unless
+    the name has a tag (timm:NAME.TAG)."""
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
-        return _of_torchvision(name, weights, side)
-    if kind != "timm":
-        return StatedInput()
-    timms: Any = import_module("timm.models")
-    config = timms.get_pretrained_cfg(name)
-    why = "" if "." in name else ", its default: the architecture's own configuration"
-    if weights is not None and "." not in name and config is not None:
-        tags = {tag.url: tag for tag in map(timms.get_pretrained_cfg, timms.list_pretrained(f"{name}.*"))}
-        if (url := _published(tags, weights)) is None:
-            return _unstated(side or config.input_size[-1], config.fixed_input_size)
-        config, why = tags[url], f", {PUBLISHED}"
+        return _of_torchvision(name, side, own_weights=own_weights)
+    config = import_module("timm.models").get_pretrained_cfg(name) if kind == "timm" else None
     if config is None:
         return StatedInput()
+    if own_weights and "." not in name:
+        return _unstated(side or config.input_size[-1], config.fixed_input_size)
+    why = "" if "." in name else ", its default: the architecture's own configuration"
     sized = {"input_size": (3, side, side)} if side else {}
     where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
     return StatedInput(pretrained_config({**config.to_dict(), **sized}, f"arch '{arch}'").fields(), where)

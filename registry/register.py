@@ -162,7 +162,7 @@ def _opened(
     arch = arch or required_arch(file)
     side = kwargs.get("img_size", kwargs.get("image_size"))
     built = side if isinstance(side, int) else None
-    return arch, weights, {}, preprocessing.stated_input(arch, file if file and is_file(file) else None, built)
+    return arch, weights, {}, preprocessing.stated_input(arch, built, own_weights=file is not None and is_file(file))
 
 
 def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
@@ -336,7 +336,7 @@ def _admitted(
     draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial, verify: Verify | None
 ) -> tuple[ModelCard, list[Check]]:
     draft, card, checks = _described(draft, folder, overrides)
-    published = draft.source in ("timm", "torchvision", "hub") or draft.stated.where.endswith(preprocessing.PUBLISHED)
+    published = draft.source in ("timm", "torchvision", "hub")
 
     def tried(model: LoadedModel) -> Sequence[Check]:
         if published and not any(overrides.values()):

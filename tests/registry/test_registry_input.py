@@ -323,14 +323,3 @@ def test_what_no_card_can_say_is_refused(settings):
     said = r"args of checkpoint net\.pth (cannot be read|states crop_pct -1)"
     with pytest.raises((WeightsError, CardError), match=said):
         fields(**settings)
-
-
-def test_a_published_file_is_known_by_its_digest(tmp_path, monkeypatch):
-    file = tmp_path / "download.pth"
-    file.write_bytes(b"published")
-    assert stated_input("torchvision:resnet50", file).where == UNSTATED
-    monkeypatch.setattr("registry.preprocessing.digest_file", lambda _: "11ad3fa6" + "0" * 56)
-    stated = stated_input("torchvision:resnet50", file)
-    assert stated.fields["resize"] == 232 and "IMAGENET1K_V2, which this file is" in stated.where
-    monkeypatch.setattr("registry.preprocessing.digest_file", lambda _: "14fe96d1" + "0" * 56)
-    assert "a1_in1k of resnet50, which this file is" in stated_input("timm:resnet50", file).where
