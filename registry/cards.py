@@ -85,11 +85,7 @@ class Preprocess(_Part):
     def _possible(self) -> Preprocess:
         # With --mean 127 and no --scale 255 a network sees one grey whatever it is shown.
         if min(self.mean) < 0 or max(self.mean) > self.scale:
-            hint = " (a network of pixels in 0..255: --scale 255)" if self.scale < 255 else ""
-            raise ValueError(
-                f"a mean within 0..scale, where pixels are; ({', '.join(f'{value:g}' for value in self.mean)}) is not "
-                f"within 0..{self.scale:g}: give the --scale of the pixels that it was computed on{hint}"
-            )
+            raise ValueError(f"a mean within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)")
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self

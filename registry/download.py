@@ -5,7 +5,6 @@ Logins and queries of addresses are used only for the transfer and never stored 
 
 import hashlib
 import importlib.util
-import json
 import re
 import shutil
 import threading
@@ -204,21 +203,18 @@ def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:
 
 
 def _note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
+    return path.with_name(f"{path.name}.sha256")
 
 
 def recorded_digest(path: Path) -> str:
     """Return the digest that was recorded for a file; "" if none was."""
-    try:
-        return str(json.loads(_note(path).read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    return _note(path).read_text(encoding="utf-8").strip() if _note(path).is_file() else ""
 
 
-def record(path: Path, url: str | None) -> str:
+def record(path: Path) -> str:
     """Note the digest of a file beside it, and return it."""
     digest = digest_file(path)
-    write_whole(_note(path), json.dumps({"url": public(url or ""), "sha256": digest}, indent=1))
+    write_whole(_note(path), digest)
     return digest
 
 
@@ -270,7 +266,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
             path.unlink(missing_ok=True)
         raise
     if sha256 is None and path.is_file() and not recorded_digest(path):
-        record(path, url)
+        record(path)
 
 
 def package_file(reference: str, install: str) -> Path:

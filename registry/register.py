@@ -10,7 +10,7 @@ from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
-from registry.cards import KEYWORDS, Certificate, ModelCard, Preprocess, Source
+from registry.cards import Certificate, ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
@@ -24,7 +24,7 @@ from registry.labels import classes_beside, given_labels, labels_of_names, state
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
 from registry.model import LoadedModel
 from registry.preprocessing import Overrides, StatedInput, read_transform
-from registry.user_errors import BenchError, CardError, WeightsError, shown, unknown_name
+from registry.user_errors import BenchError, CardError, WeightsError, shown
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
@@ -231,8 +231,6 @@ def _of_weights(
         name, equals, value = text.partition("=")
         if not equals:
             raise CardError(f"--arch-option '{shown(text)}': expected NAME=VALUE, such as img_size=384.")
-        if "python:" not in arch and name not in KEYWORDS:
-            raise unknown_name("option of an architecture", name, KEYWORDS)
         try:
             kwargs[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

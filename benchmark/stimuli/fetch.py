@@ -307,7 +307,7 @@ def _unpacked(
         forget(archive)
         raise
     if not expected:
-        digest = record(archive, entry.url)
+        digest = record(archive)
         report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 

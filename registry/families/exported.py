@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from registry.cards import ModelCard
-from registry.checkpoints import refuse_onnx
 from registry.documents import own_table
 from registry.download import weights_path
 from registry.families.family import Draft, quiet
@@ -189,7 +188,6 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     if draft.weights is None:
         raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
     path = expanded(draft.weights)
-    refuse_onnx(path)
     return replace(
         draft,
         source="export",
@@ -205,7 +203,6 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool)
     that it was exported in: export it from `model.eval()`. Raises WeightsError: missing, refused, unreadable, not for
     such images, or asking for too much memory or time."""
     path, side = weights_path(card, place), card.preprocess.size if card.preprocess else 224
-    refuse_onnx(path)
     content = (copy := checked_archive(path)).getbuffer()
     require_proof("torch", __name__, path, side, place, (sha256(content).hexdigest(), len(content)))
     with foreign("exported program", path, WeightsError):

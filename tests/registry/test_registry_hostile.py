@@ -98,7 +98,7 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     assert list(weights.iterdir()) == []
     torch.save(tiny.state_dict(), folder / "net.pt")
     load_network(mine, WeightSources(weights_folder=weights))
-    assert sorted(weights.iterdir()) == [path, path.with_name(path.name + ".json")]
+    assert sorted(weights.iterdir()) == [path, path.with_name(path.name + ".sha256")]
     torch.save({name: tensor + 1 for name, tensor in tiny.state_dict().items()}, path)
     with pytest.raises(WeightsError, match="SHA-256"):
         load_network(mine, WeightSources(weights_folder=weights))

@@ -147,7 +147,7 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
     assert Server.logins == ["Basic bWU6aHVudGVyMg=="] and Server.asked[-1].endswith("token=s3cret")
     (folder / "tiny.pt").unlink()
     shown = [repr(mine), str(mine.model_dump()), mine.model_dump_json()]
-    shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]
+    shown += [path.read_text() for path in (tmp_path / "weights").glob("*.sha256")]
     for mirror in (None, url.replace("://", "://me:hunter2@") + "/m?token=s3cret"):
         with pytest.raises(WeightsError, match=f"{url}/tiny.pt: HTTP status 404") as raised:
             load_network(mine, WeightSources(weights_folder=tmp_path / "other", mirror=mirror))
