@@ -361,7 +361,7 @@ def required_arch(file: Path | None) -> str:
     parts = [part for part in (entries, *map(entries.get, words["arguments"])) if isinstance(part, Mapping)]
     stated = [part[name] for part in parts for name in words["architecture"] if isinstance(part.get(name), str)]
     for text in stated:
-        name = text if ":" in text else text.partition(".")[0]
+        name: str = text if ":" in text else text.partition(".")[0]
         for arch in archs_by_name().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
             with suppress(BenchError):
                 if _fits(arch, content):
