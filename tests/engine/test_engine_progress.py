@@ -1,7 +1,6 @@
 """What a run tells of its progress: every device batch, tuning, and that an observer owes nothing more."""
 
 import engine_toys as toys
-import pytest
 from engine_toys import Told, network, toy_suite
 
 from benchmark.contracts import Policy
@@ -20,15 +19,6 @@ def test_progress_moves_with_every_device_batch(leaderboard):
     events = told(leaderboard, network("net", "Readout", seed=2), [toy_suite(toys.make_stimuli(40))])
     work = [("work", "net", 16), ("work", "net", 16), ("work", "net", 8)]
     assert events == [("expect", "net", 40, 40.0), *work, ("advance", "net", 40), ("done", "net")]
-
-
-@pytest.mark.slow
-def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
-    monkeypatch.setattr(devices, "_search", lambda model, device: (Tuning(16), 0.01))
-    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=1e9)
-    assert told(leaderboard, card, [suite], None)[0] == ("tuning", "net")
-    other = toy_suite(toys.make_stimuli(20, "others"), "other")
-    assert told(leaderboard, card, [other], None)[0] == ("expect", "net", 20, 20.0)
 
 
 def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeypatch):

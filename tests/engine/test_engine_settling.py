@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
+from engine_toys import Bench, make_stimuli, network, toy_suite
 
 from benchmark.contracts import CHUNK, Block, EarlyStop
-from benchmark.engine import run
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -50,20 +49,3 @@ def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
     asked.clear()  # the key holds what the rule closes over: as it was at the first run
     again = bench.run([network("net", "Readout")], [suite(rule)], batch=64)
     assert (again.counts, again.decoded) == ({"cached": 1}, 0)
-
-
-def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):
-    whole, cut = Bench(tmp_path), Bench(tmp_path / "cut")
-    rule, _ = after(2)
-    whole.run([network("net", "Readout")], [suite(rule)], batch=64)
-
-    def killed(self, job, chunks):
-        if chunks == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run._Run, "_settle", killed)
-        cut.run([network("net", "Readout")], [suite(rule)], batch=64)
-    cut.run([network("net", "Readout")], [suite(rule)], batch=64)
-    same_trials(whole.trials("net"), cut.trials("net"))
-    assert whole.scores("net") == cut.scores("net")

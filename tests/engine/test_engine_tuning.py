@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.contracts import Policy
 from benchmark.engine import device_choice, devices
 from benchmark.engine.device_choice import Tuning
-from benchmark.engine.devices import feed, numerics, tune, working_threads
+from benchmark.engine.devices import feed, numerics, tune
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network
@@ -22,24 +22,6 @@ from registry.loading import load_network
 @pytest.fixture(scope="module")
 def model():
     return load_network(builtin_cards()["world-standard-0"], WeightSources(weights_folder=Path("unused")))
-
-
-def answers(model, batch, threads):
-    run = feed(model, Tuning(batch, threads), device="cpu").run
-    images = torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    images.requires_grad_(True)
-    with working_threads(threads):
-        logits = torch.cat([run(images[i : i + batch]) for i in range(0, 12, batch)])
-        (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), images)
-    return logits.detach(), gradient
-
-
-@pytest.mark.slow
-def test_batch_and_threads_move_float_noise_at_most(model):
-    first = answers(model, 12, 1)
-    for batch, threads in ((3, 1), (4, 2), (12, 2)):
-        for found, expected in zip(answers(model, batch, threads), first, strict=True):
-            assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

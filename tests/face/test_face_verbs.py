@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -160,15 +159,6 @@ def test_a_summary_has_a_column_per_suite(db):
             board = next(b for b in boards if b.suite == headline.suite)
             row = next(r for r in board.rows if r.observer == line.observer)
             assert cell._replace(rank=row.cells[board.by].rank) == row.cells[board.by]
-
-
-@pytest.mark.slow
-def test_trials_name_the_probabilities(db):
-    frame = gb.trials(NETS[0], "cue-conflict", db=db)
-    named = [name for name in frame if name.startswith("probability_")]
-    assert len(named) == 16 and "probability_cat" in named
-    best = frame[named].to_numpy().argmax(axis=1)
-    assert np.array_equal(np.array(named)[best], "probability_" + frame["response"].to_numpy())
 
 
 @pytest.mark.slow

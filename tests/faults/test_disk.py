@@ -74,6 +74,7 @@ def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
     assert content(bench.settings.db) == whole
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_a_leaderboard_that_vanishes_ends_the_run(tmp_path, whole, how):
     """SQLite would go on into a file that has no name any more, and the run would say that it is done."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 MOMENTS = random.Random(7)
 
@@ -27,9 +27,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        pytest.param(
-            signal.SIGINT, 130, b"interrupted; stored trials are kept. Run the same command", marks=pytest.mark.release
-        ),
+        (signal.SIGINT, 130, b"interrupted; stored trials are kept. Run the same command"),
         (signal.SIGKILL, -signal.SIGKILL, b""),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
@@ -66,7 +64,6 @@ def alive(number):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.release
 def test_workers_end_with_their_run(runs, tmp_path, number):
     """Nobody is left behind on the devices."""
     process = runs.start(tmp_path / "many.db", "cpu,cpu")

@@ -36,28 +36,6 @@ def test_every_width_keeps_rank_name_value_interval_and_n(board, width):
     assert all(line.split()[:4] == ["1", "ResNet-50", "SIN", "+"] for line in lines if line.startswith("1  "))
 
 
-@pytest.mark.slow
-def test_the_caption_and_the_lines_below_explain_the_table(board):
-    shown = " ".join(drawn(board, 140).split())
-    for part in (
-        "cue-conflict (version 2), geirhos16",
-        "cue-conflict 320 of 1280 images (c1c1c1c1); edges 160 images (e3e3e3e3)",
-        "ranked by shape bias, higher is better",
-        "[low, high]: 95 % interval over images; categories are fixed.",
-        "Lower is better: error rate.",
-        "+ published decisions, not run here",
-        "Note: partial set: 320 of the 1280 images of cue-conflict",
-        "ranks not ruled out at 95 %, for each row separately",
-        "rows of people are about other people on the same images",
-        "*1 near ties: 3 *2 few trials *3 no trial counts",
-        "0.2727 [0.218, 0.335] *1 220",
-        "0.2818 [0.227, 0.345] *1 *2 220",
-        "broken - *3",
-        "ResNet-50 SIN +",
-    ):
-        assert part in shown
-
-
 def test_names_stay_whole_and_cannot_steer_the_terminal_or_the_markup(suite, sets, score):
     long = "organisation/model.with-a-very-long-name.finetuned-seed3"
     hostile = score("[bold]x[/bold]\x1b[2J\n", 60, 220, flags=("[red]\x07",))

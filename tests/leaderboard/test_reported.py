@@ -89,23 +89,6 @@ def test_a_paired_test_is_one_clear_error(table):
 
 
 @pytest.mark.slow
-def test_a_network_with_trials_and_one_with_scores_alone_are_two(table):
-    trials = table.parent / "edge_resnet50_session-1.csv"
-    trials.write_text(
-        "subj,object_response,category,condition,imagename\nresnet50,cat,cat,0,cat1.png\nresnet50,dog,cat,0,cat2.png\n"
-    )
-    for db in ("scores-first.db", "trials-first.db"):
-        if db == "scores-first.db":
-            api.import_scores(table, db=db)
-        api.import_trials(trials, source="lab", db=db)
-        api.import_scores(table, db=db)
-        with open_store(db, write=False) as store:
-            kinds = {row.name: row.kind for row in store.observers()}
-        assert kinds["resnet50 (lab)"] == "published"
-        assert kinds["resnet50 (lab, reported)"] == "reported"
-
-
-@pytest.mark.slow
 def test_filters_exports_and_the_command(table, bench):
     ended = bench("import", "scores", table, "--db", "a.db")
     assert ended.code == 0 and "3 scores of 2 observers imported from lab, 0 were already there" in ended.out

@@ -43,16 +43,6 @@ def test_all_rows_stand_on_the_same_cells(db):
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
 
 
-def test_the_stored_board_stays(db):
-    before = api.rank(api.Selection(db), "corruption")
-    api.rank(api.Selection(db), "corruption", unseen_only=True)
-    (board,) = after = api.rank(api.Selection(db), "corruption")
-    assert before == after
-    flags = {row.observer: row.cells[board.by].flags for row in board.rows}
-    assert flags[PLAIN] == ()
-    assert any("seen" in flag for flag in flags[UNIFORM])
-
-
 def test_a_suite_must_know_what_was_seen(db, bench):
     with pytest.raises(BenchError, match="saliency"):
         api.rank(api.Selection(db), "saliency", unseen_only=True)

@@ -151,6 +151,7 @@ def test_a_suite_runs_and_ranks_beside_ours(ended):
     assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout and "1.0000" in ranked.stdout
 
 
+@pytest.mark.release
 def test_a_suite_is_listed_and_checked(ended):
     listed, checked = ended["suites"], ended["suites check third-party"]
     assert listed.returncode == 1

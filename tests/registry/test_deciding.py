@@ -204,7 +204,7 @@ def test_what_is_no_classifier_of_images_is_refused(kind, options, says, program
     assert not list(folders["cards_folder"].glob("*.yaml"))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp_path):
     """Torch's exporter of today writes them beside the file."""
     import onnx
@@ -273,7 +273,7 @@ def expanding(path, numbers):
     return written(path, [*nodes, make_node("Mul", ["m", "r"], ["y"])], one=1.0, n=numbers)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders, tmp_path, monkeypatch):
     monkeypatch.setattr("registry.programs.SECONDS", 1)
     how = {**HALF, "labels": write_list(tmp_path, "abc"), **folders}

@@ -114,6 +114,7 @@ def listed(monkeypatch, open_clip):
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"ours": {"hf_hub": "somebody/tiny/", **INPUT}})
 
 
+@pytest.mark.release
 def test_an_architecture_with_a_file_and_with_random_weights(folder, folders, listed):
     file = folder() / "open_clip_model.safetensors"
     half = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}

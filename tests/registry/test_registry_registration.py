@@ -61,15 +61,6 @@ def test_the_order_of_the_classes_that_a_checkpoint_states_is_its_label_space(ti
 
 
 @pytest.mark.slow
-def test_overrides_win(checkpoint, nine, folders):
-    given = {"size": 64, "channels": "bgr", "mean": None, "scale": 2.0, "interpolation": "bicubic"}
-    card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **given, **folders)
-    how = card.preprocess
-    assert (how.size, how.resize, how.channels, how.scale, how.interpolation) == (64, 73, "bgr", 2.0, "bicubic")
-    assert how.mean == (0.485, 0.456, 0.406)
-
-
-@pytest.mark.slow
 def test_a_taken_name(checkpoint, nine, folders):
     register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
     for name in ("mine", "resnet50"):

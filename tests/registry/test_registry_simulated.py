@@ -121,27 +121,6 @@ def test_templates_are_silhouettes_of_training_stimuli():
 
 
 @pytest.mark.slow
-def test_no_template_is_of_an_evaluation_stimulus():
-    """Every eighth: templates that were drawn from one of the sets would be of dozens of these."""
-    known = {one.tobytes() for one in load_file(FILE)["templates"].numpy()}
-    assert len(known) == 512
-    for name, world_set in WORLD_SETS.items():
-        for i in range(0, world_set.size if "textures" not in name else 0, 8):
-            blocks = mask(world_set, i).reshape(16, 4, 16, 4).mean((1, 3))
-            assert np.rint(blocks * 255).astype(np.uint8).tobytes() not in known
-
-
-@pytest.mark.slow
-def test_an_answer_depends_on_the_image_and_the_reader_alone(readers, images):
-    for reader in readers:
-        with torch.inference_mode():
-            together = reader.forward(images)
-            apart = torch.cat([reader.forward(one[None]) for one in images])
-            turned = reader.forward(images.flip(0)).flip(0)
-        assert torch.allclose(together, apart, atol=1e-5) and torch.allclose(together, turned, atol=1e-5)
-
-
-@pytest.mark.slow
 def test_readers_are_independent_and_see_one_level(readers, images):
     """Noise follows the image: one pixel a level brighter draws another."""
     changed = images.clone()

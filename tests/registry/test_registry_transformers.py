@@ -109,14 +109,6 @@ def test_names_of_imagenet_in_their_places(vit, folders):
     assert card.labels != "imagenet1k"
 
 
-def test_a_folder_says_that_it_is_of_transformers(vit, folders):
-    folder = vit()
-    whole, _ = register("one", f"hf:{folder}", **folders)
-    for name, arch in (("two", ""), ("three", f"hf:{folder}")):
-        card, _ = register(name, arch, folder, **folders)
-        assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder), whole.sha256)
-
-
 def test_files_that_are_refused(vit, folders, tmp_path):
     folder = vit("pickled")
     plain, _ = register("plain", f"hf:{folder}", **folders)

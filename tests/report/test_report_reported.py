@@ -3,7 +3,6 @@
 import pytest
 
 from benchmark import api
-from benchmark.failures import BenchError
 from benchmark.report import drawing
 from benchmark.report.contents import read_contents
 from benchmark.report.figures import every_figure, reported_figure
@@ -55,10 +54,3 @@ def test_they_have_a_page_and_no_rank(contents, settings, tmp_path, monkeypatch)
     assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
     assert ".250" in page and "in no paired test" in page
     assert page.count('<tr class="network reported">') == 2
-
-
-@pytest.mark.slow
-def test_no_test_takes_them(contents, settings):
-    contents(SAME, "shape_bias")
-    with pytest.raises(BenchError, match="has published scores but no trials"):
-        api.compare(api.Selection(settings.db), "net-0 (lab, reported)", "net-1")

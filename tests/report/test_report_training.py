@@ -51,9 +51,3 @@ def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, t
     assert "training.html" in (tmp_path / "report" / "index.html").read_text()
     for text in (figure._repr_svg_(), page):
         assert "<script>alert" not in text and "<img src=x" not in text and "&lt;script&gt;alert" in text
-
-
-def test_without_a_training_run_there_is_no_page(fill, tmp_path):
-    build(fill(("a", "b"), ("cue-conflict",)), tmp_path / "report")
-    assert not (tmp_path / "report" / "training.html").exists()
-    assert "training.html" not in (tmp_path / "report" / "index.html").read_text()

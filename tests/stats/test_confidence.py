@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.stats.confidence import calibration_error, mean_estimate, mean_loss, pooled_estimate, selective_accuracy
+from benchmark.stats.confidence import calibration_error, mean_loss, pooled_estimate, selective_accuracy
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
 
@@ -115,20 +115,3 @@ def test_intervals_of_the_calibration_error_cover(n, shift):
     assert abs(mean - truth) < 0.7 * abs(plain - truth) + 0.005
     if not shift:  # a part of the bias stays, and is said
         assert mean == pytest.approx(chance, abs=0.002) and chance > 0.02
-
-
-@pytest.mark.slow
-def test_intervals_of_selective_accuracy_cover():
-    rng = np.random.default_rng(0)
-    many = answers(rng, 400_000)
-    truth = [estimate.value for estimate in selective_accuracy(*many, COVERAGES)]
-    inside, of_mean = np.zeros(10), 0
-    for _ in range(400):
-        found = selective_accuracy(*answers(rng, 400), COVERAGES)
-        for at, estimate in enumerate(found):
-            _, low, high = pooled_estimate([estimate], [np.arange(400)], (0, 1))
-            inside[at] += low <= truth[at] <= high
-        _, low, high = pooled_estimate([mean_estimate(found)], [np.arange(400)], (0, 1))
-        of_mean += low <= np.mean(truth) <= high
-    assert of_mean / 400 > 0.92
-    assert (inside[2:] / 400 > 0.91).all() and (inside[:2] / 400 > 0.85).all(), inside / 400

@@ -103,7 +103,7 @@ def conflicts(make, rng, shapes, textures, leans, density=1 / 6):
         yield Trials(columns={**make(response, names).columns, **exemplars})
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_ratio_over_shapes_and_textures_is_seen_as_often_as_simulated(bias, make):
     """Of twice as many; of 400 simulations a share of .8 has a standard error of .02: three of them, and of 60 pilots
     .02. As many as planned would be seen in .5."""

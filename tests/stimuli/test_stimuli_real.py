@@ -28,7 +28,7 @@ def people(real):
     return read_tables(folder).files
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["cue-conflict", "filled-silhouettes"])
 def test_image_names_are_those_of_the_tables(real, people, name):
     experiment = {"filled-silhouettes": "silhouettes"}.get(name, name)

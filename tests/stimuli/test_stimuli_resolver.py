@@ -221,7 +221,7 @@ for i in range(5):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_processes_that_add_sets_at_once_lose_none(settings, home, tmp_path):
     (tmp_path / "set" / "cat").mkdir(parents=True)
     (tmp_path / "set" / "cat" / "a.png").write_bytes(b"")

@@ -5,7 +5,7 @@ import zlib
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.failures import StoreError
@@ -23,6 +23,7 @@ texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
 
 
 @pytest.mark.slow
+@settings(max_examples=10)
 @given(st.text(max_size=10), st.one_of(numbers, texts))
 def test_a_column_comes_back_and_equal_ones_give_equal_bytes(name, values):
     payload = encode({name: values})
