@@ -21,7 +21,7 @@ from benchmark.contracts import Suite
 from benchmark.engine.scoring import compare_observers
 from benchmark.failures import BenchError
 from benchmark.leaderboard import boards
-from benchmark.leaderboard.board_model import title_under
+from benchmark.leaderboard.board_model import cell_of, title_under
 from benchmark.leaderboard.reference_scores import references_of
 from benchmark.leaderboard.verdict import (
     UNPAIRED,
@@ -130,7 +130,7 @@ def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Seq
         other = next((row for _, row in each.neighbours(twins) if row.observer == name), None)
         if other is not None:
             by = each.board.by
-            test = interval_test(each.row.cells[by], other.cells[by], by, UNPAIRED)
+            test = interval_test(cell_of(each.score), other.cells[by], by, UNPAIRED)
             rows.append(SuiteComparison(suite=each.suite.name, metric=each.suite.headline, comparison=test))
     return Rival(name=name, tests=adjusted(rows), paired=False)
 

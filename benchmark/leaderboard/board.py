@@ -158,15 +158,14 @@ class _Scores:
         cells = {}
         for metric in metrics:
             by_digest = self.by_metric.get(metric.name, {})
-            score, stated = by_digest.get(digests[metric.role], {}).get(name), by_digest.get("", {}).get(name)
-            elsewhere = [digest for digest, scores in by_digest.items() if digest and name in scores]
-            if score:
-                cell = cell_of(score)
-            elif elsewhere:
-                cell = Cell(reason=f"measured on another set: {set_in_words(min(elsewhere), self.sets)}")
+            if score := by_digest.get(digests[metric.role], {}).get(name):
+                cells[metric.name] = cell_of(score)
+            elif elsewhere := [digest for digest, scores in by_digest.items() if digest and name in scores]:
+                reason = f"measured on another set: {set_in_words(min(elsewhere), self.sets)}"
+                cells[metric.name] = Cell(reason=reason)
             else:
-                cell = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
-            cells[metric.name] = cell
+                stated = by_digest.get("", {}).get(name)
+                cells[metric.name] = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
         known = self.observers[name]
         note = NOTES.get(known.kind, "")
         return Row(observer=name, kind=known.kind, training=tuple(known.training), cells=cells, note=note)
@@ -224,8 +223,8 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
         if cell.source is not None and cell.source.replaced:
             earlier = " and ".join(f"as {way}" for way in cell.source.replaced)
             said = f"{said or f'run as {policy}'}; scores {earlier} are replaced"
-        flagged = {**row.cells, head: cell._replace(flags=(*cell.flags, said))} if said else row.cells
-        marked.append(row._replace(cells=flagged))
+        flagged = {**row.cells, head: cell._replace(flags=(*cell.flags, said))}
+        marked.append(row._replace(cells=flagged) if said else row)
     return marked
 
 

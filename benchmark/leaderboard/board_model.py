@@ -106,10 +106,10 @@ def is_trusted(cell: Cell) -> bool:
 
 def cell_of(score: ScoreRow) -> Cell:
     """Return a stored score as a cell. A value that is not finite counts as missing."""
-    plain = Cell(n=score.n, flags=score.flags, source=score)
     if score.value is None or not isfinite(score.value):
-        return plain._replace(reason=score.reason or ("no value" if score.value is None else "not a finite number"))
-    return plain._replace(value=score.value, low=score.low, high=score.high)
+        reason = score.reason or ("no value" if score.value is None else "not a finite number")
+        return Cell(n=score.n, flags=score.flags, source=score, reason=reason)
+    return Cell(value=score.value, low=score.low, high=score.high, n=score.n, flags=score.flags, source=score)
 
 
 def interval_unit(over: str, cells: Iterable[Cell]) -> str:

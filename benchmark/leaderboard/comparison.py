@@ -83,25 +83,21 @@ def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Tabl
     return Table(title="How to read it", notes=(*map(printable, tests.outdated), *notes, *unlike))
 
 
-def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
-    """Return the images that only one of the two gets right, by suite and metric."""
+def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> Iterator[Table]:
+    """Yield the images that only one of the two gets right, by suite and metric."""
     titles = ("condition", "image", "category", "A says", "B says")
-    fields = (Field("winner", "alone"), *map(Field, DIFFERING, titles))
-    tables = []
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
         won = f"{counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
-        table = Table(
+        yield Table(
             title=f"{suite}, {metric}: {won}",
             caption=f"A: {a}    B: {b}",
-            fields=fields,
+            fields=(Field("winner", "alone"), *map(Field, DIFFERING, titles)),
             rows=tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY]),
             notes=(f"... {len(rows) - MANY} more",) if len(rows) > MANY else (),
             facts={"suite": suite, "metric": metric},
         )
-        tables.append(table)
-    return tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,17 +114,15 @@ class PowerRow:
     @cached_property
     def images(self) -> float | None:
         """Images needed to detect the difference with that power, with as many people; None: no number suffices."""
-        times = self._needed("images")
+        test = self.comparison.test
+        times = None if test is None else needed(test, self.detect, self.power, of="images")
         return None if times is None else times * self.comparison.n
 
     @cached_property
     def people(self) -> float | None:
         """Factor by which the number of people must grow on as many images; None: no number suffices, or no people."""
-        return self._needed("people")
-
-    def _needed(self, of: str) -> float | None:
         test = self.comparison.test
-        return None if test is None else needed(test, self.detect, self.power, of=of)
+        return None if test is None else needed(test, self.detect, self.power, of="people")
 
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
@@ -377,7 +371,6 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
 
 def _verdict_notes(diff: Diff) -> Iterator[str]:
     margin = diff.margin
-    accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
     if margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
@@ -387,7 +380,8 @@ def _verdict_notes(diff: Diff) -> Iterator[str]:
         tests = f"Two one-sided tests at {risk}" + (" each" if tested > 1 else "")
         yield f"{tests} on the stimuli that both answered: {level} intervals within +-{margin.size:g}."
     else:
-        yield f"Simultaneous 95 % intervals on the stimuli that both answered{accepted}."
+        accepted = f"up to {margin.size:g} worse is accepted"
+        yield f"Simultaneous 95 % intervals on the stimuli that both answered; {accepted}."
     for line in diff.remarks:
         yield f"- {markdown_text(line)}"
 

@@ -4,6 +4,7 @@ of one family are nearly one observation: see `benchmark.stats.rankings`."""
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from math import fsum
 from typing import Any, NamedTuple
@@ -169,19 +170,17 @@ def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
     odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.name, y.name)))
-    none = Correlation(reason=a.reason or b.reason)
-    link = Link(x=x, y=y, observers=both, xs=xs, ys=ys, spearman=none, pearson=none, distrusted=odd)
-    if none.reason:
-        return link
+    link = partial(Link, x=x, y=y, observers=both, xs=xs, ys=ys, distrusted=odd)
+    if reason := a.reason or b.reason:
+        return link(spearman=Correlation(reason=reason), pearson=Correlation(reason=reason))
     families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
-    partial = None
-    rows = zip(both, xs, ys, families, strict=True)
+    rows, given_clean = zip(both, xs, ys, families, strict=True), None
     held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
     if held and CLEAN not in (x.name, y.name):
         given, first, second, of = zip(*held, strict=True)
-        partial = correlation(first, second, of, method="spearman", given=given)
-    return replace(link, spearman=spearman, pearson=pearson, partial=partial, without=spearman.without)
+        given_clean = correlation(first, second, of, method="spearman", given=given)
+    return link(spearman=spearman, pearson=pearson, partial=given_clean, without=spearman.without)
 
 
 def link_tables(links: Sequence[Link], space: str) -> list[Table]:
@@ -194,8 +193,8 @@ def question_sentences(links: Sequence[Link]) -> Iterator[str]:
     """Yield a sentence for each question whose two suites were measured."""
     for link in by_question(links):
         if link.question:
-            partial = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
-            yield f"{link.question} {link_result(link)}: Spearman {_in_words(link.spearman)}{partial}"
+            clean = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
+            yield f"{link.question} {link_result(link)}: Spearman {_in_words(link.spearman)}{clean}"
     if odd := sorted({name for link in links for name in link.distrusted}):
         yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
     yield CAUTION
@@ -243,8 +242,8 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
 
     names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
     titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
-    partial = (Field("partial given clean", "given clean"),) if given else ()
-    numbers = (Field("spearman", "Spearman"), *partial, Field("pearson", "Pearson"))
+    third = (Field("partial given clean", "given clean"),) if given else ()
+    numbers = (Field("spearman", "Spearman"), *third, Field("pearson", "Pearson"))
     return Table(
         title="every headline against every other",
         caption="95 % intervals",

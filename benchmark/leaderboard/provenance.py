@@ -1,6 +1,5 @@
 """Everything behind a number, and the command that reproduces it."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,39 +20,26 @@ from registry.files import redacted
 Facts = Mapping[str, Any]
 
 #: Options of `bench register` for what a network is fed.
-_INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "scale", "resize_mode"))
-#: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
-FAMILIES = ("hf", "open_clip")
-#: What the tag of a zero-shot model says of its texts.
-_TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
+_INPUT = ("size", "resize", "interpolation", "mean", "std", "channels", "scale", "resize_mode")
+#: Schemes of models that say themselves what they are fed, of their texts, too.
+_TELLING = ("hf", "open_clip")
 
 
-class _Stated(BaseModel):
-    """A run as recorded in a leaderboard; nothing else is read from it, such as where it ran."""
+class _Request(BaseModel):
+    """A run as recorded: one model and those that it depends on, one suite or variant, no globs. Nothing else is read
+    from the leaderboard, such as where it ran."""
 
     model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
 
-
-class _StatedPolicy(_Stated):
+    models: list[Annotated[str, Checked(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
+    suites: str = Checked(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
+    limit: int | None = Checked(None, ge=1, lt=2**63)
+    stimuli: str | None = None
     device: str = Checked(pattern=r"^[a-z]+\Z")
     precision: Literal["fp32", "tf32", "bf16"]
     seed: int = Checked(ge=-(2**63), lt=2**63)
-    compile: bool
-
-
-class _StatedLimits(_Stated):
-    limit: int | None = Checked(None, ge=1, lt=2**63)
-    stimuli: str | None = None
     batch: int | None = Checked(None, ge=1, lt=2**63)
-
-
-class _StatedRequest(_Stated):
-    """One model and the models that it depends on, one suite or variant, one kind of device; no globs or lists."""
-
-    model: list[Annotated[str, Checked(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
-    suite: str = Checked(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
-    policy: _StatedPolicy
-    asked: _StatedLimits
+    compile: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,21 +77,23 @@ def rerun_command(
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     request = _checked_request([observer.name, *shown], score.suite, first["details"])
-    arguments = {"models": ",".join(request.model), "suites": request.suite, **request.policy.model_dump()}
-    arguments |= request.asked.model_dump(exclude_none=True)
-    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
-    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
-        if name in arguments:
-            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
+    asked = request.model_dump(exclude_none=True)
+    arguments = asked | {"models": ",".join(request.models)}
+    words = ["bench", "run", "-m", arguments["models"], "-s", request.suites]
+    for name, value in asked.items():
+        if name not in ("models", "suites", "compile"):
+            words += ["--batch-size" if name == "batch" else f"--{name}", str(value)]
     model = () if builtin or not observer.card else (_registration(observer),)
-    command = shlex.join([*words, *(["--compile"] * request.policy.compile)])
+    command = shlex.join([*words, *(["--compile"] * request.compile)])
     return Rerun(arguments=arguments, command=command, before=(*model, *rests_on))
 
 
-def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _StatedRequest:
-    stated = {"model": models, "suite": suite, "asked": details.get("asked", {}), "policy": details["policy"]}
+def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Request:
+    stated: dict[str, Any] = {"models": models, "suites": suite}
+    for name, part in (("policy", details["policy"]), ("asked", details.get("asked", {}))):
+        stated |= part if isinstance(part, dict) else {name: part}
     try:
-        return _StatedRequest.model_validate(stated)
+        return _Request.model_validate(stated)
     except ValidationError as error:
         wrong = error.errors()[0]
         what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
@@ -115,52 +103,26 @@ def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Stat
         ) from error
 
 
-def _card_of(observer: ObserverRow) -> Facts:
-    theirs = (observer.card.get("exported") or {}).get("card") or {}
-    with suppress(ValidationError):
-        known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}
-        return ModelCard.model_validate(known).model_dump(mode="json")
-    return observer.card
-
-
 def _registration(observer: ObserverRow) -> str:
-    card = _card_of(observer)
-    own = card.get("options") or {}
-    if own.get("head"):
-        words = ["bench", "register", observer.name, "--arch", str(card.get("arch"))]
-        fitted = f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
-        return f"the model, where it is not registered, is a head on a backbone: {fitted}"
-    given = dict(_registered(card, own))
-    tags = [str(tag) for tag in card.get("training") or ()]
-    count = next((match[1] for tag in tags if (match := _TEXTS.fullmatch(tag))), "")
-    texts, more = str(own.get("templates") or (count if count in ("", "7", "80") else "FILE")), ""
-    if "api" in own:
-        given["--arch"], more = "api:FILE", ", with the options `api` of its card in FILE"
-    elif "\n" in texts or texts == "FILE":
-        texts, more = "FILE", f", with its {count or len(texts.splitlines())} templates in FILE, one a line"
-    given |= {"--templates": texts} if texts else {}
-    words = [str(word) for pair in given.items() for word in pair]
-    words += [word for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag) for word in ("--training", tag)]
-    command = shlex.join(["bench", "register", observer.name, *words])
-    return f"the model, where it is not registered: {command}{more}"
-
-
-def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
-    """Yield the options with which `bench register` makes a card. A member of a family declares its own input."""
-    how = card.get("preprocess") or {}
-    given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
-    kind = str(given["arch"]).partition(":")[0]
-    if given["arch"] == "open_clip:folder" or (kind == "hf" and given["weights"]):
-        given |= {"arch": f"{kind}:{given['weights']}", "weights": None}
-    boxes = own.get("boxes")
-    given |= {"threshold": boxes.get("threshold") if isinstance(boxes, Mapping) else None}
-    given |= {name: own.get(name) for name in ("key", "output")}
-    if str(card.get("arch")).partition(":")[0] not in FAMILIES and how.get("resize_mode") != "own":
-        given |= {name: how.get(name) for name in _INPUT}
+    """Return how the model is registered anew: by a command, or by its card where that states more than a command."""
+    card = observer.card
+    with suppress(ValidationError):
+        theirs = (card.get("exported") or {}).get("card") or {}
+        known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}
+        card = ModelCard.model_validate(known).model_dump(mode="json")
+    first, options = "the model, where it is not registered: ", card.get("options") or {}
+    how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or () if tag != "untrained"]
+    telling = str(card.get("arch")).partition(":")[0] in _TELLING or how.get("resize_mode") == "own"
+    if telling or options.keys() - {"key", "output"}:
+        line = shlex.join(["bench", "show", observer.name, "--provenance", "--json"])
+        return f"{first}the `card` that `{line}` prints, as a YAML file in the folder `cards` of BENCH_HOME"
+    given = {name: card.get(name) for name in ("arch", "weights", "labels")} | options
+    given |= {name: how.get(name) for name in _INPUT}
+    words = ["bench", "register", observer.name]
     for name, value in given.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        if text not in (None, ""):
-            yield f"--{name.replace('_', '-')}", text
+        words += [f"--{name.replace('_', '-')}", str(text)] if text not in (None, "") else []
+    return first + shlex.join([*words, *(word for tag in tags for word in ("--training", tag))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +172,11 @@ def provenance_of(
 def provenance_text(behind: Provenance) -> list[str]:
     """Return a line per fact, under the name of the number."""
     names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
-    facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in _facts(behind))
+    facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in (*_number(behind), *_origin(behind)))
     return [" ".join(map(printable, filter(None, names))), *facts]
 
 
-def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
+def _number(behind: Provenance) -> Iterator[tuple[str, str]]:
     score, card = behind.score, behind.observer.card
     yield "value", f"{format_interval(score.value, score.low, score.high)} {score.reason}".strip()
     yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
@@ -237,6 +199,9 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield ("stimuli", f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}")
     yield "run on", score.policy or "imported trials"
     yield "suite", f"{score.suite} version {score.version}, space {score.space}"
+
+
+def _origin(behind: Provenance) -> Iterator[tuple[str, str]]:
     for run in behind.trials:
         yield "trials", _run_line(run)
     yield "", f"{len(behind.keys)} observations"
@@ -244,8 +209,8 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "rests on", f"trials of {', '.join(behind.peers)}"
     yield "scored", _run_line(behind.scored)
     yield "", f"scoring code {behind.code}"
-    if score.program:
-        yield "program", f"gestaltbench {score.program}"
+    if behind.score.program:
+        yield "program", f"gestaltbench {behind.score.program}"
     where = (behind.trials[0] if behind.trials else behind.scored)["environment"]
     packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
     yield "versions", ", ".join([f"python {where.get('python')}", *packages])

@@ -156,9 +156,9 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
     )
 
 
-def sparkline(values: Sequence[float], width: int = MANY) -> str:
-    """Return values as bars of eight heights between their lowest and their highest, at most `width` of them."""
-    shown = some_evenly(values, width)
+def sparkline(values: Sequence[float]) -> str:
+    """Return values as bars of eight heights between their lowest and their highest, at most `MANY` of them."""
+    shown = some_evenly(values, MANY)
     low, span = min(shown), max(shown) - min(shown)
     return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
 

@@ -84,8 +84,8 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tran
     for (kind, _), members in groups.items():
         training, name = members[0].training, members[0].observer
         titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": name}
-        row = TransferRow(title=titles[kind], kind=kind, training=training, members=tuple(members))
-        rows.append(replace(row, cells=tuple(_tested(row, column) for column in columns)))
+        cells = tuple(_tested(kind, members, column) for column in columns)
+        rows.append(TransferRow(title=titles[kind], kind=kind, training=training, members=tuple(members), cells=cells))
     # A column of people alone says nothing about training.
     networks = [row for row in rows if row.kind != "people"]
     used = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in networks)]
@@ -99,12 +99,6 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tran
     )
 
 
-def _answers(row: TransferRow, column: TransferColumn) -> list[Trials]:
-    """Return the trials under a column's conditions of each observer of a row that has all these conditions."""
-    own = [member.trials.where(np.isin(member.trials["condition"], column.conditions)) for member in row.members]
-    return [trials for trials in own if len(np.unique(trials["condition"])) == len(column.conditions)]
-
-
 def _place(row: TransferRow) -> tuple[int, int, int, str]:
     if row.kind == "people":
         return 0, 0, 0, row.title
@@ -114,15 +108,17 @@ def _place(row: TransferRow) -> tuple[int, int, int, str]:
     return (2 if row.training else 3), len(row.training), first, row.title
 
 
-def _tested(row: TransferRow, column: TransferColumn) -> Cell:
-    parts = _answers(row, column)
+def _tested(kind: str, members: Sequence[ObserverTrials], column: TransferColumn) -> Cell:
+    own = [member.trials.where(np.isin(member.trials["condition"], column.conditions)) for member in members]
+    # Only observers that have all these conditions count.
+    parts = [trials for trials in own if len(np.unique(trials["condition"])) == len(column.conditions)]
     if not parts:
         return Cell(reason="not measured", source=CellOrigin())
     values = [float(part["right"].mean()) for part in parts]
     seen = any(bool(part["seen"].any()) for part in parts)
     cell = Cell(value=float(np.mean(values)), n=sum(map(len, parts)), flags=(SEEN,) if seen else ())
     spread = mean_interval(values) if len(values) > 1 else None
-    if row.kind == "people" and spread is not None:
+    if kind == "people" and spread is not None:
         low, high, method = spread[0], spread[1], f"t over {len(parts)} people"
     else:
         # Over images: all observers' answers to one image, at all levels, are drawn together.

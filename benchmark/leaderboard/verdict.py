@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
+from statistics import fmean
 from typing import Any
 
 from benchmark.contracts import Suite, distrust_flags
@@ -47,12 +48,6 @@ class Measured:
     board: Board  # with reference rows
     score: ScoreRow
     parts: Sequence[ScoreRow] = ()  # scores of the headline's conditions
-
-    @property
-    def row(self) -> Row:
-        """The network's row on the board."""
-        rows = (*self.board.rows, *self.board.references)
-        return next(row for row in rows if row.observer == self.score.observer)
 
     @property
     def guessing(self) -> bool:
@@ -103,11 +98,8 @@ def neighbour_tests(
     measured: Sequence[Measured], twins: Iterable[str] = (), rival: Rival | None = None
 ) -> dict[str, list[tuple[str, Row, Comparison]]]:
     """Return suite -> (group, neighbour, test of the network minus the neighbour)."""
-    paired = (
-        {row.suite: row.comparison for row in rival.tests if row.comparison.p_holm is not None}
-        if rival and rival.paired
-        else {}
-    )
+    against = rival.tests if rival and rival.paired else ()
+    paired = {row.suite: row.comparison for row in against if row.comparison.p_holm is not None}
     at: list[tuple[str, str, Row]] = []
     tests: list[Comparison] = []
     for each in measured:
@@ -136,14 +128,15 @@ def nearest_names(measured: Sequence[Measured], twins: Iterable[str] = ()) -> li
 
 def suite_sentence(measured: Measured, tests: Sequence[tuple[str, Row, Comparison]]) -> Sentence:
     """Return value, interval, place, what it resembles and where it is weakest."""
-    suite, own, place = measured.suite, cell_of(measured.score), measured.row.place
-    metric = measured.board.columns[0]
+    suite, own, board, metric = measured.suite, cell_of(measured.score), measured.board, measured.board.columns[0]
+    rows = (*board.rows, *board.references)
+    place = next(row.place for row in rows if row.observer == measured.score.observer)
     text = f"{metric.title.partition(' (')[0]} {short(own.value, own.low, own.high)}"
-    ranked = sum(row.rank is not None for row in measured.board.rows)
+    ranked = sum(row.rank is not None for row in board.rows)
     text += f", rank {rank_text(*place)} of {ranked}" if place.rank is not None and ranked > 1 else ""
     said, evidence = _resemblance(tests, own)
     weak, parts = weakest_parts(measured)
-    partial = [note.partition(": ")[2] for note in measured.board.notes if note.startswith("partial set: ")]
+    partial = [note.partition(": ")[2] for note in board.notes if note.startswith("partial set: ")]
     lines = [text, *([f"{said[0].upper()}{said[1:]}"] if said else []), *filter(None, [weak])]
     lines = [f"{line}." for line in (*lines, *(f"Shown {note}" for note in partial))]
     return Sentence(about=suite.name, text=" ".join(lines), evidence=(_number(measured), *evidence, *parts))
@@ -203,16 +196,16 @@ def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:
 def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
     """Return the parts of the headline that alone may be the worst (ranks not ruled out at 95 %), if they are few: its
     experiments, or conditions averaged over levels, whose standard error is at most the mean of theirs."""
-    groups: dict[str, list[Cell]] = defaultdict(list)
+    groups: dict[str, list[tuple[float, float, int]]] = defaultdict(list)  # value, width of its interval, n
     for row in measured.parts:
-        cell = cell_of(row)
-        if None not in (cell.value, cell.low, cell.high):
-            groups[row.role if measured.suite.headline.parts else row.condition.partition("/")[0]].append(cell)
+        value, low, high = cell_of(row)[:3]
+        if value is not None and low is not None and high is not None:
+            name = row.role if measured.suite.headline.parts else row.condition.partition("/")[0]
+            groups[name].append((value, high - low, row.n))
     direction = measured.board.columns[0].direction
     if len(groups) <= WEAKEST + 1 or direction == "none":
         return "", ()
-    means = [_mean([cell.value for cell in cells]) for cells in groups.values()]
-    widths = [_mean([cell.high for cell in cells]) - _mean([cell.low for cell in cells]) for cells in groups.values()]
+    means, widths = ([fmean(part[at] for part in parts) for parts in groups.values()] for at in (0, 1))
     errors = [width / (2 * normal_quantile(0.95)) for width in widths]
     _, _, worst = rank_intervals(means, errors, direction == "higher")
     rows = zip(groups, means, worst.tolist(), strict=True)
@@ -222,37 +215,31 @@ def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
     method = f"lowest of {len(groups)} by rank intervals, Bonferroni"
     evidence = (
         Evidence(suite=measured.suite.name, metric=f"{measured.board.by} {name}", value=value, test=method,
-                 n=sum(cell.n for cell in groups[name]))
+                 n=sum(n for *_, n in groups[name]))
         for name, value in last
     )  # fmt: skip
     named = " or ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in last)
     return f"Weakest: {named}", tuple(evidence)
 
 
-def _mean(values: Sequence[float | None]) -> float:
-    return math.fsum(value or 0.0 for value in values) / len(values)
-
-
 def pair_sentence(rival: Rival) -> Sentence:
     """Say where the network is better or worse than its neighbour, and how many images would show what was seen."""
-    ways: dict[str, list[str]] = {"better in": [], "worse in": [], "higher in": [], "lower in": [], "same": [],
-                                  "no difference seen in": []}  # fmt: skip
+    order = ("the same answers in", "better in", "worse in", "higher in", "lower in", "no difference seen in")
+    ways: dict[str, list[str]] = {way: [] for way in order}
     for row in rival.tests:
         test, higher = row.comparison, (row.comparison.difference or 0.0) > 0
         seen = round(test.difference or 0.0, 3)
         size = f"{'+' * (seen > 0)}{short_number(seen, 3)}" if seen else "0"
         if test.same:
-            ways["same"].append(row.suite)
+            ways[order[0]].append(row.suite)
         elif test.p_holm is not None and test.p_holm < 0.05:
-            good = higher == (row.metric.direction == "higher")
-            way = ("higher in" if higher else "lower in") if row.metric.direction == "none" else \
-                  ("better in" if good else "worse in")  # fmt: skip
+            way = "higher in" if higher else "lower in"
+            if row.metric.direction != "none":
+                way = "better in" if higher == (row.metric.direction == "higher") else "worse in"
             ways[way].append(f"{row.suite} ({size})")
         elif test.p_holm is not None:
-            ways["no difference seen in"].append(f"{row.suite} ({size}{_images(row)})")
-    same = ways.pop("same")
-    said = [f"the same answers in {', '.join(same)}"] * bool(same)
-    said += [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
+            ways[order[-1]].append(f"{row.suite} ({size}{_images(row)})")
+    said = [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
     how = "" if rival.paired else f"{STAR}, by intervals"
     method = PAIRED_TEST if rival.paired else UNPAIRED
     evidence = (replace(_difference(row.comparison, rival.name, row.suite), test=method) for row in rival.tests)

@@ -73,34 +73,11 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     assert after.observer.card["training"] == ["noise(uniform)"]
 
 
-@pytest.mark.parametrize(
-    ("card", "said"),
-    [
-        (
-            {"arch": "open_clip:ViT-B-32", "weights": "openai", "training": ["zero-shot(16 names x 7 templates)"],
-             "preprocess": {"size": 224}},
-            "bench register m --arch open_clip:ViT-B-32 --weights openai --templates 7",
-        ),
-        (
-            {"arch": "hf:clip", "weights": "/nets/clip", "options": {"templates": "single"}},
-            "bench register m --arch hf:/nets/clip --templates single",
-        ),
-        (
-            {"arch": "api:toy", "options": {"api": {"url": "http://a/v1", "model": "it's"}}, "labels": "world16"},
-            "bench register m --arch api:FILE --labels world16, with the options `api` of its card in FILE",
-        ),
-        (
-            {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
-            "bench register m --arch timm:resnet18 --probe FOLDER, with the training set abc",
-        ),
-        (
-            {"arch": "detector:python:a:b", "options": {"boxes": {"threshold": 0.3}}, "labels": "world16"},
-            "bench register m --arch detector:python:a:b --labels world16 --threshold 0.3",
-        ),
-    ],
-)  # fmt: skip
-def test_how_a_model_is_registered(card, said):
-    assert _registration(SimpleNamespace(name="m", card=card)).endswith(f": {said}")
+@pytest.mark.parametrize("card", [{"arch": "hf:clip"}, {"arch": "api:toy", "options": {"api": {}}}], ids=str)
+def test_a_model_that_no_command_describes_is_registered_by_its_card(card):
+    assert "the `card` that `bench show m --provenance --json` prints" in _registration(
+        SimpleNamespace(name="m", card=card)
+    )
 
 
 @pytest.mark.slow
@@ -215,7 +192,7 @@ def test_a_leaderboard_does_not_say_where_or_what_else_is_run(bench, board, tmp_
 def test_a_name_that_stands_for_several_models_makes_no_command(bench, board, tmp_path):
     change = "UPDATE observers SET name = ? WHERE name = 'world-standard-0'"
     ended = bench("reproduce", "*", NAMES[1], "--db", forged(board, tmp_path, change, "*"))
-    assert ended.code == 1 and "asks for 'model' '*'" in ended.err
+    assert ended.code == 1 and "asks for 'models' '*'" in ended.err
 
 
 def test_a_stored_command_is_never_run(bench, board, tmp_path):

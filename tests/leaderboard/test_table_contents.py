@@ -176,16 +176,6 @@ def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
     assert behind(policy={}).rerun == Rerun(before=("bring its trials in, as it was done: bench run -m net",))
     with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
         behind(policy={**POLICY, "device": "cpu; rm"})
-    card = {
-        "arch": "hf:clip",
-        "weights": "/nets/clip",
-        "training": ["untrained", "noise(x)", "zero-shot(2 names x 9 templates)"],
-    }
-    (known,) = behind(card=card).rerun.before
-    assert known.endswith(
-        ": bench register net --arch hf:/nets/clip --templates FILE --training 'noise(x)', with its 9 templates in "
-        "FILE, one a line"
-    )
 
 
 def test_numbers_for_people_have_fewer_decimals_the_larger_they_are():
