@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -122,6 +122,8 @@ class Processes:
     reporter: Reporter
     plan: RunPlan
     _lock: Lock = field(default_factory=Lock)
+    _ended: Event = field(default_factory=Event)
+    _live: dict[int, BaseProcess] = field(default_factory=dict)  # by shard
 
     @property
     def shards(self) -> int:
@@ -143,26 +145,54 @@ class Processes:
         with open_store(self.plan.settings.db):  # created before several processes open it
             pass
         context = _context(self.devices[0])
-        shards: dict[Future[RunReport], tuple[int, _Process]] = {}
         sys.path.insert(0, PROGRAM)  # new processes get this path: a folder `benchmark` elsewhere must not win
         with ThreadPoolExecutor(self.shards) as pool:
             try:
-                for index, device in enumerate(self.devices):
-                    name = f"{device} ({index + 1} of {self.shards})" if self.devices.count(device) > 1 else device
-                    process = _Process(name=name, context=context, work=work[index], tell=self._tell)
-                    shards[pool.submit(process.run)] = index, process
+                shards = {pool.submit(self._answered, index, one, context): index for index, one in enumerate(work)}
                 for future in as_completed(shards):
-                    yield shards[future][0], future.result
+                    yield shards[future], future.result
             except BaseException:
-                for _, process in shards.values():
-                    process.end()
+                self._ended.set()
+                for process in [*self._live.values()]:  # are asked to end, and killed if they do not
+                    process.terminate()
+                    process.join(PATIENCE)
+                    process.kill()
                 raise
             finally:
                 sys.path.remove(PROGRAM)
 
-    def _tell(self, shard: str, method: str, subject: str, *numbers: float) -> None:
+    def _answered(self, index: int, work: ShardWork, context: SpawnContext | ForkServerContext) -> RunReport:
+        """Return a shard's report. Raise BenchError if its process fails."""
+        device = self.devices[index]
+        name = f"{device} ({index + 1} of {self.shards})" if self.devices.count(device) > 1 else device
+        for _ in range(ATTEMPTS):
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=shard_process, args=(theirs, dict(os.environ), work), daemon=True)
+            process.start()
+            self._live[index] = process
+            theirs.close()
+            if self._ended.is_set():  # while it started
+                process.terminate()
+            with suppress(EOFError):  # the process is gone
+                while True:
+                    kind, *words = ours.recv()
+                    if kind == "error":
+                        raise BenchError(f"{name}: {words[0]}")
+                    if kind == "report":
+                        report: RunReport = words[0]
+                        return report
+                    self._tell(f"{name}: {words[0]}", kind, *words[1:])
+            process.join()
+            code = process.exitcode or 0
+            if self._ended.is_set() or code >= 0:
+                raise BenchError(f"the process on {name} ended with code {code}")
+            how = signal.Signals(-code).name
+            self._tell(f"{name}: the process was killed ({how})", "note")
+        raise BenchError(f"the process on {name} was killed ({how}) {ATTEMPTS} times: run its command to resume.")
+
+    def _tell(self, subject: str, method: str, *numbers: float) -> None:
         with self._lock:
-            getattr(self.reporter, method)(f"{shard}: {subject}", *numbers)
+            getattr(self.reporter, method)(subject, *numbers)
 
 
 def _context(device: str) -> SpawnContext | ForkServerContext:
@@ -174,51 +204,6 @@ def _context(device: str) -> SpawnContext | ForkServerContext:
     with restored("PYTHONSAFEPATH", "1"):  # no imports from the working folder
         forkserver.ensure_running()
     return context
-
-
-@dataclass(kw_only=True)
-class _Process:
-    name: str
-    context: SpawnContext | ForkServerContext
-    work: ShardWork
-    tell: Callable[..., None]  # passes on the calls of the worker's reporter
-    _process: BaseProcess | None = None
-    _ended: Event = field(default_factory=Event)
-
-    def run(self) -> RunReport:
-        """Return the shard's report. Raise BenchError if the process fails."""
-        for _ in range(ATTEMPTS):
-            ours, theirs = self.context.Pipe(duplex=False)
-            given = theirs, dict(os.environ), self.work
-            self._process = process = self.context.Process(target=shard_process, args=given, daemon=True)
-            process.start()
-            theirs.close()
-            if self._ended.is_set():  # `end` was called while it started
-                process.terminate()
-            with suppress(EOFError):  # the process is gone
-                while True:
-                    kind, *words = ours.recv()
-                    if kind == "error":
-                        raise BenchError(f"{self.name}: {words[0]}")
-                    if kind == "report":
-                        report: RunReport = words[0]
-                        return report
-                    self.tell(self.name, kind, *words)
-            process.join()
-            code = process.exitcode or 0
-            if self._ended.is_set() or code >= 0:
-                raise BenchError(f"the process on {self.name} ended with code {code}")
-            how = signal.Signals(-code).name
-            self.tell(self.name, "note", f"the process was killed ({how})")
-        raise BenchError(f"the process on {self.name} was killed ({how}) {ATTEMPTS} times: run its command to resume.")
-
-    def end(self) -> None:
-        """Ask the process to end, and kill it if it does not."""
-        self._ended.set()
-        if self._process is not None and self._process.pid is not None:
-            self._process.terminate()
-            self._process.join(PATIENCE)
-            self._process.kill()
 
 
 def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:
