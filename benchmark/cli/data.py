@@ -15,13 +15,13 @@ from rich.progress import Progress
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_rows, print_tables, safe_console
-from benchmark.failures import BenchError, MissingStimuli, StimuliError, StoreError, UsageError, unknown_name
+from benchmark.failures import BenchError, StimuliError, StoreError, UsageError, unknown_name
 from benchmark.identity import environment_record
 from benchmark.leaderboard.forms import json_text
 from benchmark.leaderboard.table import table_of
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry, group_members, read_catalogue, remedy, stimuli_folder
+from benchmark.stimuli.catalogue import find_entry, group_members, missing_set, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.croissant import croissant as describe
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add as note
@@ -57,17 +57,13 @@ def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> 
         entry = known[name]
         cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
         count = f"{cells} x {entry.count}" if cells else str(entry.count or "")
-        is_here = _on_disk(entry, stimuli_folder(name, settings))
+        there = stimuli_folder(name, settings)
+        is_here = "no" if there is None else "yes"
+        if there is not None and entry.kind == "images" and entry.count and not entry.levels:
+            images = sum(path.suffix.lower() in SUFFIXES and path.name[0] != "." for path in there.rglob("*"))
+            is_here = f"{images} of {entry.count}" if images < entry.count else "yes"
         rows.append((name, is_here, entry.kind, count, entry.license, entry.title))
     print_rows(("set", "on disk", "kind", "count", "licence", "what"), rows)
-
-
-def _on_disk(entry: Entry, there: Path | None) -> str:
-    if there is None or entry.kind != "images" or entry.levels or not entry.count:
-        return "no" if there is None else "yes"
-    files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
-    images = sum(Path(name).suffix.lower() in SUFFIXES for name in files)
-    return f"{images} of {entry.count}" if images < entry.count else "yes"
 
 
 @command()
@@ -82,19 +78,17 @@ def fetch(
     cannot be fetched is reported, and the others are fetched (exit code 3)."""
     from benchmark.cli.progress import fetching
 
-    failed = 0
-    for name in names:
-        group = group_members(name)
-        for member in group:
-            try:
-                with fetching() as report:
-                    place = get(member, read_settings(), report, only)
-                echo_line(place)
-            except BenchError as error:
-                if len(group) == 1:
-                    raise
-                failed += 1
-                echo_line(f"{member}: {error}", err=True)
+    members, failed = [member for name in names for member in group_members(name)], 0
+    for member in members:
+        try:
+            with fetching() as report:
+                place = get(member, read_settings(), report, only)
+            echo_line(place)
+        except BenchError as error:
+            if len(members) == 1:
+                raise
+            failed += 1
+            echo_line(f"{member}: {error}", err=True)
     return 3 if failed else 0
 
 
@@ -178,12 +172,9 @@ def verify(name: Name, *, full: Annotated[bool, Option("Read every image.")] = F
 def path(name: Name) -> None:
     """Print the folder of a set."""
     settings = read_settings()
-    known = read_catalogue(settings)
-    if name not in known:
-        raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
-    place = stimuli_folder(name, settings)
-    if place is None:
-        raise MissingStimuli(f"'{name}' is not on disk: get it with `bench data fetch {name}`.")
+    entry = find_entry(name, settings)
+    if (place := stimuli_folder(name, settings)) is None:
+        raise missing_set(entry)
     echo_line(place)
 
 
