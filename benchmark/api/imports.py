@@ -175,7 +175,9 @@ def reference(
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
     if not folders:
-        raise BenchError(f"no collection could be fetched: {' '.join(outcome.failed)}")
+        first, *others = outcome.failed  # the remedy is the same for all
+        also = f" Also failed: {', '.join(failure.partition(':')[0] for failure in others)}." if others else ""
+        raise BenchError(f"no collection could be fetched: {first}{also}")
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:
