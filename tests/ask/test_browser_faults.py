@@ -8,7 +8,6 @@ from ask.test_serving import started
 
 from benchmark import api
 
-axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytestmark = pytest.mark.slow
 
 

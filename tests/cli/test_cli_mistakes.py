@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.stimuli.image_names import GEIRHOS16
 from registry.world_networks import tiny_resnet
 
 TINY = "python:registry.world_networks:tiny_resnet"
@@ -182,19 +181,6 @@ def test_fetch_gets_what_a_run_lacks_and_the_run_ends_in_a_verdict(bench, tmp_pa
     assert ended.code == 3 and "cue-conflict: 2 of 1280 images" in ended.err, ended.err
     assert "\nnot fetched: edges: " in ended.err  # no connection
     assert "\nmine\n" in ended.out and "not measured" in ended.out.partition("\nmine\n")[2]
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """A folder of the 16 categories' pictures, of which one is cut short."""
-    for i, category in enumerate(GEIRHOS16):
-        other = GEIRHOS16[(i + 1) % 16]
-        folder = tmp_path / "pictures" / category
-        folder.mkdir(parents=True)
-        Image.effect_noise((64, 64), 80).convert("RGB").save(folder / f"{category}1-{other}1.png")
-    whole = next((tmp_path / "pictures" / "bear").iterdir())
-    whole.write_bytes(whole.read_bytes()[:700])
-    return whole
 
 
 def test_a_seed_that_no_leaderboard_gives_back_is_refused(bench):

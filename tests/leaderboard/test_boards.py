@@ -398,11 +398,6 @@ def deep(folder):
     reseal(folder)
 
 
-def spaced(run):
-    for row in run["observations"]:
-        row["space"] = "../../etc"
-
-
 HOSTILE = {
     "a link to another folder": linked,
     "a file above its folder": to(0, above),

@@ -4,11 +4,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from plain_suites import text as text_of
 
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
-from benchmark.leaderboard.training_curves import checkpoint_table, curves_of_runs, sparkline, training_tables
+from benchmark.leaderboard.training_curves import checkpoint_table, curves_of_runs, sparkline
 from benchmark.report.figures import over_training
 
 
@@ -79,10 +78,6 @@ def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
 )
 def test_a_line_rises_from_the_lowest_to_the_highest(values, drawn):
     assert sparkline(values) == drawn
-
-
-def printed(curves, width):
-    return text_of(training_tables(curves), width)
 
 
 TWINS = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}

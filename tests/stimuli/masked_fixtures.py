@@ -1,7 +1,6 @@
 """Tiny folders in the published layouts of sets with masks and maps, made by code."""
 
 import csv
-import io
 import json
 
 import numpy as np
@@ -130,9 +129,3 @@ def coco_folder(folder, images, size=(12, 16)):
             table["annotations"].append(full)
     write(folder / "annotations" / "instances_val2017.json", json.dumps(table))
     return folder
-
-
-def encoded(pixels, form="PNG"):
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, form, **({"quality": 95} if form == "JPEG" else {}))
-    return out.getvalue()

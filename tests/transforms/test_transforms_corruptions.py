@@ -102,12 +102,6 @@ def test_errors_name_the_remedy(textures):
         corruption("frost", 1, frost=textures).apply(large, seeds(1))
 
 
-def test_the_shape_of_textures_is_part_of_the_identity():
-    flat = [np.zeros((300, 200, 3), np.uint8)] * 5
-    tall = [picture.transpose(1, 0, 2) for picture in flat]
-    assert corruption("frost", 2, frost=flat).params != corruption("frost", 2, frost=tall).params
-
-
 SAMPLED = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog")
 
 

@@ -12,7 +12,7 @@ from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams
-from benchmark.transforms.laion_distortions import DISTORTIONS, distortion, geometric_shapes
+from benchmark.transforms.laion_distortions import DISTORTIONS, distortion
 from benchmark.transforms.listing import own_list, transform
 
 PICTURES = toy_stimuli("natural")
@@ -87,16 +87,6 @@ def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
     for level in range(1, 6):
         image = as_bytes(distortion("mosaic", level, pictures=source).apply(as_images(pixels), seeds(1)))[0]
         assert (image[:20] == [255, 0, 0]).all() and (image[36:] == [0, 0, 255]).all()
-
-
-def test_a_star_of_size_12_reaches_10_px_and_5_between_its_points():
-    class Draws:
-        def integers(self, low, high, size):
-            values = {(0, 4): 2, (6, 16): 12, (0, 360): 0, (0, 40): 20, (0, 256): 255}
-            return np.full(size, values[low, high])
-
-    star = geometric_shapes(np.zeros((40, 40, 3), np.uint8), Draws(), level=1)[..., 0] > 0
-    assert np.flatnonzero(star[:, 20]).tolist() == list(range(15, 31))  # a point below, a notch above
 
 
 ENTRIES = own_list("suppression")

@@ -1,7 +1,6 @@
 """Attacks of other packages: read, named, kept to their contract; verdicts are checked on the network, not believed."""
 
 import logging
-import random
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -38,32 +37,6 @@ def plugged(monkeypatch):
         return PluggedIn("mine", "")
 
     return install
-
-
-def of_foolbox(name, **options):
-    """What docs/extending.md shows: any attack of foolbox in ten lines."""
-
-    def points(forward, images, labels, epsilon, seeds):
-        import foolbox
-
-        model = foolbox.PyTorchModel(forward, (0, 1), device=images.device)
-        attack = getattr(foolbox.attacks, name)(**options)
-        return attack(model, images, labels, epsilons=[epsilon])[1][0]
-
-    return points
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "norm", "epsilon", "options"),
-    [("L2DeepFoolAttack", "l2", 1.0, {}), ("L1FMNAttack", "l1", 40.0, {"steps": 20})],
-)
-def test_attacks_of_foolbox(name, norm, epsilon, options, world, plugged):
-    pytest.importorskip("foolbox")
-    recipe, problem = plugged(norm, of_foolbox(name, **options)), world("world-standard-0", 6).problem(8)
-    verdicts = foreign_attack(problem, norm, bounds(problem, epsilon), recipe)
-    assert verdicts.broken.mean() >= 0.5 and (verdicts.size[verdicts.broken] <= epsilon * (1 + 1e-5)).all()
-    assert not foreign_attack(problem, norm, bounds(problem, 1e-9), recipe).broken.any()
 
 
 @pytest.mark.parametrize(("points", "said"), [
@@ -124,24 +97,6 @@ def test_autoattack_is_called_with_its_seed_and_no_more_targets_than_classes(mon
     assert calls == [options, ([1, 0], [0, 0], 32, 0, True)]
     assert verdicts.broken.tolist() == [True, False] and verdicts.forwards.tolist() == [2, 1]
     assert (logger.disabled, sys.gettrace(), torch.initial_seed()) == (False, tracing, seed)
-
-
-def drawn(forward, images, labels, epsilon, seeds):
-    streams = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-    noise = torch.stack([torch.rand(images.shape[1:], generator=one) for one in streams])
-    return (images + epsilon * (2 * noise - 1).sign()).clamp(0, 1)
-
-
-@pytest.mark.slow
-def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(world, plugged):
-    problem, recipe = world("world-standard-0", 5).problem(8), plugged("linf", drawn)
-    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), sys.gettrace())
-    runs = [foreign_attack(replace(problem, batch=batch), "linf", bounds(problem, 0.06), recipe) for batch in (2, 5)]
-    assert np.array_equal(runs[0].broken, runs[1].broken)
-    assert 0 < runs[0].broken.sum() < len(problem.images)
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])
-    assert before[2:] == (random.getstate(), sys.gettrace())
 
 
 def test_a_missing_package_names_its_extra(monkeypatch):

@@ -65,7 +65,3 @@ NOISES = SHOWN[1:7]
 )
 def test_tags_name_what_was_seen(tags, expected):
     assert seen_conditions(tags, SHOWN) == set(expected)
-
-
-def test_unimpaired_levels_are_never_seen_corruptions():
-    assert seen_conditions(("contrast", "colour"), ("contrast/c100", "contrast/c05", "colour/cr")) == {"contrast/c05"}

@@ -8,13 +8,12 @@ from corruption_tables import CELLS, table
 
 import suites.corruption as room
 from benchmark.failures import MissingStimuli, UnknownName
-from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
 from suites.corruption import SUITE, protocols
 from suites.corruption.cells import cells_of
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.plan import plan, plan_folders
-from suites.corruption.protocols import conditions_digest, versioned, world_list
+from suites.corruption.protocols import conditions_digest, versioned
 
 
 class Shelf(ToyShelf):
@@ -100,19 +99,6 @@ def test_the_human_experiments_levels_but_not_their_controls():
         assert condition not in shown
     assert not any(c.plain for c in cells_of(shown)) and not any("eidolon" in c for c in shown)
     assert len(plan(SUITE.variants["eidolon"].config, Shelf("geirhos16")).blocks) == 25
-
-
-def test_the_world_is_shown_whole_at_its_own_size():
-    class World(ToyShelf):
-        def find(self, role):
-            return generated_set(f"world-{role}")
-
-    made = plan(CorruptionConfig(), World("world16"))
-    assert {block.presentation for block in made.blocks} == {"whole"}
-    assert {len(block.stimuli) for block in made.blocks} == {160}
-    listed = [e.condition(level) for e in world_list().values() for level in e.levels]
-    assert conditions(made) == ["clean", *listed]
-    assert len(plan(CorruptionConfig(half_width=0.1), World("world16")).blocks[0].stimuli) == 480
 
 
 class Disk(Shelf):

@@ -6,7 +6,7 @@ from corruption_tables import by_name, table
 from cue_readers import READERS, three_cues
 
 from benchmark.contracts import Trials
-from benchmark.stats import Comparison, compare_ratio, paired_difference
+from benchmark.stats import paired_difference
 from benchmark.testing.toys import ToyShelf
 from benchmark.transforms.listing import own_list, transform
 from suites.corruption import SUITE
@@ -68,15 +68,6 @@ def test_sixteen_categories_count_images_of_theirs():
     scores = by_name(score(None, hand(right16={**sixteen, **rest})))
     assert scores["shape_reliance16", ""].value == pytest.approx(1 / 3)
     assert scores["accuracy_kept16", "patch-shuffle/8"].value == pytest.approx(2 / 3)
-
-
-def test_two_networks_are_compared_image_by_image():
-    metric = SUPPRESSION.metric("shape_reliance")
-    other = hand()
-    columns = dict(other.columns)
-    columns["response"] = np.where(columns["condition"] == "patch-shuffle/8", columns["category"], columns["response"])
-    row = compare_ratio(metric, hand(), Trials(columns=columns))
-    assert isinstance(row, Comparison) and row.difference == pytest.approx(5 / 8 - (1 - 10 / 8))
 
 
 def test_what_a_filter_leaves_against_other_libraries():

@@ -64,16 +64,6 @@ def test_two_observers(board):
 
 
 @pytest.mark.slow
-def test_matrix_of_everybody_and_of_some(board):
-    names = [f"subject-0{i} (contrast)" for i in (1, 2, 3)]
-    out = run(board, "--matrix").output
-    assert all(name in out for name in names)
-    assert "mean over the conditions" in out
-    some = run(board, "--matrix", *names[1:], "-e", "contrast").output
-    assert names[0] not in some and names[1] in some
-
-
-@pytest.mark.slow
 def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
     """Kappa of always right and of always wrong is 0 with anybody; a copy that answers alike is no change."""
     right = np.random.default_rng(1).random(200) < 0.7

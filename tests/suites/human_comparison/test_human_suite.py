@@ -15,7 +15,6 @@ from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.metrics import BESIDE, reliability, weighted_correlation
-from suites.human_comparison.shown_experiments import BY_ROLE
 
 
 class Shelf:
@@ -44,19 +43,6 @@ def test_plan_takes_what_is_there_and_says_what_is_not():
     assert len(plan.missing) == 15 and plan.missing["colour"] == "get it: colour"
     with pytest.raises(MissingStimuli, match="none of the 17"):
         SUITE.plan(None, Shelf())
-
-
-def test_plan_of_the_built_in_world():
-    plan = SUITE.plan(None, ToyShelf("world16"))
-    whole, made = plan.blocks[:4], plan.blocks[4:]
-    assert [b.role for b in whole] == ["cue-conflict", "edges", "silhouettes", "stylised"]
-    assert all(b.transform is None and not b.condition for b in whole)
-    for block in made:
-        assert block.transform.name.startswith(f"{block.role}/")
-        share = block.transform.params["level"] * (100 if block.role == "contrast" else 1)
-        assert share == pytest.approx(BY_ROLE[block.role].levels[block.condition])
-    levels = {"contrast": 5, "low-pass": 3, "phase-scrambling": 4, "uniform-noise": 3}
-    assert {b.role: sum(o.role == b.role for o in made) for b in made} == levels
 
 
 def test_what_cue_conflict_shows_is_not_shown_again():
@@ -157,12 +143,6 @@ def test_nobody_to_compare_with_is_a_reason(make, find, references):
     scores = SUITE.against.scores(None, make(bits(0, 20)), references)
     for metric in ("error_consistency", "observed_consistency", "accuracy_difference", "ceiling_fraction"):
         assert find(scores, metric).value is None and "human-trials" in find(scores, metric).reason
-
-
-def test_simulated_people_are_not_called_people(make, find):
-    scores = SUITE.against.scores(None, make(bits(0, 20)), {"world-reader-0": make([1] * 20)})
-    flags = find(scores, "error_consistency").flags
-    assert "reference observers are simulated people (template readers), not people" in flags
 
 
 def test_people_as_a_group_are_all_pairs(make, find):

@@ -58,13 +58,6 @@ def test_auc_is_the_share_of_pixel_pairs_ties_counting_half(seed, levels):
     assert object_auc(*one(values, mask))[0] == pytest.approx(pair_count(values, mask), abs=1e-12)
 
 
-def test_a_map_that_is_the_mask():
-    maps, masks = one(box(), box())
-    area = box().mean()
-    found = [metric(maps, masks)[0] for metric in ALL]
-    assert found == pytest.approx([1, 1 / area, 1, 1])
-
-
 def test_rank_accuracy_shares_tied_places():
     maps, masks = one([[5, 2], [2, 2]], [[1, 1], [0, 0]])
     assert rank_accuracy(maps, masks)[0] == pytest.approx((1 + 1 / 3) / 2)

@@ -10,7 +10,7 @@ from benchmark.contracts import Block
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
-from suites.saliency.maps.gradients import centred_cosine, frequencies, gini, input_gradients, total_variation
+from suites.saliency.maps.gradients import frequencies, gini, input_gradients, total_variation
 from suites.saliency.maps.localisation import context_of
 from suites.saliency.maps.references import (
     alignment,
@@ -111,14 +111,6 @@ def test_gini_on_paper():
     assert gini(point)[0] == pytest.approx(15 / 16)
     assert gini(np.array([[[1.0, 3.0]]]))[0] == pytest.approx(0.25)  # (-1 + 3) / (2 * 4)
     assert np.isnan(gini(np.zeros((1, 4, 4))))[0]
-
-
-def test_the_cosine_ignores_brightness_and_length():
-    x, g = np.random.default_rng(0).random((2, 3, 8, 8)), noise(2, 8)
-    plain = centred_cosine(x, g)
-    np.testing.assert_allclose(centred_cosine(x + 0.3, 1e-12 * g), plain, rtol=1e-6)
-    np.testing.assert_allclose(centred_cosine(x, x - x.mean(axis=(2, 3), keepdims=True)), 1)
-    assert np.isnan(centred_cosine(np.full((1, 3, 8, 8), 0.5), g[:1]))[0]
 
 
 def test_columns_of_reference_maps_are_their_areas():
