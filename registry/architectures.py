@@ -22,7 +22,7 @@ from registry import OWN_PACKAGES
 from registry.code import INSTALLED, NO_DATA, code_digest, imported_modules, source_file
 from registry.convert import State
 from registry.files import absence, digest_data, digest_file, expanded, is_file
-from registry.user_errors import BenchError, CardError, WeightsError, reason, shown, some_of, unknown_name
+from registry.user_errors import BenchError, CardError, WeightsError, foreign, reason, shown, some_of, unknown_name
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
@@ -150,21 +150,10 @@ def require_known(arch: str) -> None:
 _IMPORTABLE = "Expected python:MODULE:FUNCTION, importable (folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
 
 
-@contextmanager
-def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator[None]:
-    """Somebody's module may fail in any way, and may even end the program: all of it is the card's error."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise CardError(f"arch 'python:{name}': {what}: {reason(error)}. {expected}") from error
-
-
 def factory(name: str) -> Callable[..., Any]:
     """Return the callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError if it cannot be imported."""
     place, _, function = name.rpartition(":")
-    with its_own_fault(name, "its module cannot be imported"):
+    with foreign("arch", f"'python:{name}'", CardError, _IMPORTABLE, "cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
         build: Callable[..., Any] | None = getattr(module, function, None)
     if not callable(build):
@@ -182,7 +171,7 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
     try:
         if kind == "python":
             function = factory(name)
-            with its_own_fault(name, "the function failed"), opened_files() as opened:
+            with foreign("arch", f"'python:{name}'", CardError, failed="fails"), opened_files() as opened:
                 if "num_classes" in inspect.signature(function).parameters:
                     kwargs = {"num_classes": classes, **kwargs}
                 made = function(**kwargs)

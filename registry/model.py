@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils._pytree import tree_leaves, tree_map
 
 from registry.cards import Interpolation, Margin, ModelCard, Preprocess
 from registry.files import digest_data
@@ -110,8 +111,7 @@ def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
     """Return the answers [n, ...] to single inputs: those of one shape are given to `run` together."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, given in enumerate(each):
-        parts = {"": given} if isinstance(given, Tensor) else given
-        groups.setdefault(tuple((name, part.shape) for name, part in parts.items()), []).append(i)
+        groups.setdefault(tuple(part.shape for part in tree_leaves(given)), []).append(i)
     answers = torch.cat([run(stacked([each[i] for i in rows])) for rows in groups.values()])
     order = torch.tensor([i for rows in groups.values() for i in rows], device=answers.device)
     return answers[order.argsort()]
@@ -119,20 +119,19 @@ def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
 
 def stacked(each: Sequence[Given]) -> Given:
     """Return single inputs of one shape as a batch."""
-    first = each[0]
-    if isinstance(first, Tensor):
-        return torch.stack([part for part in each if isinstance(part, Tensor)])
-    return {name: torch.stack([part[name] for part in each if isinstance(part, dict)]) for name in first}
+    batch: Given = tree_map(lambda *parts: torch.stack(parts), *each)
+    return batch
 
 
 def on_device(given: Given, device: torch.device) -> Given:
     """Return the input where the network is."""
-    return given.to(device) if isinstance(given, Tensor) else {name: part.to(device) for name, part in given.items()}
+    there: Given = tree_map(lambda part: part.to(device), given)
+    return there
 
 
 def count(given: Given) -> int:
     """Return of how many images it is."""
-    return len(given if isinstance(given, Tensor) else next(iter(given.values())))
+    return len(tree_leaves(given)[0])
 
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.

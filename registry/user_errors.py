@@ -121,19 +121,20 @@ _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 
 
 @contextmanager
-def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
-    """Guard the reading of a file from elsewhere: any failure in it becomes an `error` with the file, the reason, the
-    expected form or the next step. Errors for a person pass as they are, and so does a full disk, which is not the
-    file's fault."""
+def foreign(
+    what: str, path: object, error: type[BenchError], expected: str = "", failed: str = "cannot be read"
+) -> Iterator[None]:
+    """Guard what comes from elsewhere, a file or code: any failure in it becomes an `error` with its name, what failed,
+    the reason, the expected form or the next step. Errors for a person pass as they are, and so does a full disk."""
     try:
         yield
     except BenchError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
             raise
         place = f"{what} {shown(path)}".strip()
-        raise error(f"{place} cannot be read ({reason(problem)}). {expected}".rstrip()) from problem
+        raise error(f"{place} {failed} ({reason(problem)}). {expected}".rstrip()) from problem
 
 
 def reason(problem: BaseException) -> str:

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from registry.architectures import factory, its_own_fault, source_code, whole_arch
+from registry.architectures import factory, source_code, whole_arch
 from registry.cards import ModelCard
 from registry.determinism_checks import pictures
 from registry.families.family import Draft
 from registry.files import WeightSources
 from registry.labels import LEAST, LabelSpace, label_space
 from registry.preprocessing import StatedInput
-from registry.user_errors import AnswerError, CardError, shown
+from registry.user_errors import AnswerError, CardError, foreign, shown
 
 PREFIX = "predict:"
 #: Logit of what was not answered, where the answer's is 0: its probability rounds to 0.
@@ -35,7 +35,7 @@ def predicting(arch: str) -> str:
 def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
     """Return a function whose first parameter is called `images`, or the method `predict` of an instance of a class."""
     value: Any = factory(place)
-    with its_own_fault(place, "it cannot be made"):
+    with foreign("arch", f"'python:{place}'", CardError, failed="cannot be made"):
         if isinstance(value, type):
             predicts = hasattr(value, "predict") and not issubclass(value, nn.Module)
             observer: Any = value() if predicts else None
@@ -77,7 +77,7 @@ class Function(nn.Module):
 
     def settle(self, images: Any, place: str, expected: str) -> None:
         """Try a few images, and learn from them whether the function gives probabilities. Raises CardError."""
-        with its_own_fault(place, f"predict failed on {len(images)} images", expected):
+        with foreign("arch", f"'python:{place}'", CardError, expected, f"fails on {len(images)} images"):
             values = self.values(images)
         self.normalised = values.ndim == 2 and are_probabilities(values)
 

@@ -110,9 +110,9 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     ("import sys\nsys.exit('bye')\n", r"sys\.exit\('bye'\)"),
     ("1 / 0\n", "ZeroDivisionError"),
     ("import no_such_module\n", "No module named"),
-    ("def net():\n    raise KeyError('x')\n", "the function failed: KeyError"),
-    ("def net():\n    import sys; sys.exit(3)\n", r"the function failed: its code called sys\.exit\(3\)"),
-    ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
+    ("def net():\n    raise KeyError('x')\n", r"fails \(KeyError"),
+    ("def net():\n    import sys; sys.exit(3)\n", r"fails \(its code called sys\.exit\(3\)"),
+    ("def net(a, b):\n    pass\n", r"fails \(TypeError"),
     ("", "has no function 'net'"),
 ])  # fmt: skip
 def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_path):
