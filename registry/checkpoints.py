@@ -286,7 +286,7 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[Weig
             yield each
 
 
-def unwrapped(key: str, more: frozenset[str] = frozenset()) -> str:
+def unwrapped_key(key: str, more: frozenset[str] = frozenset()) -> str:
     """Return a key without the usual wrapping attributes and those in `more`."""
     while "." in key and key.partition(".")[0] in more.union(_SAID["wrappers"]):
         key = key.partition(".")[2]
@@ -341,7 +341,7 @@ def _sorted_out(
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
     parts = frozenset(part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1])
     beside = dict[str, Tensor]()
-    plain = {name: unwrapped(name, parts) for name in best.state}
+    plain = {name: unwrapped_key(name, parts) for name in best.state}
     for name, tensor in best.state.items():
         if not {name, plain[name], name.removeprefix(best.prefix)} & expected.keys():
             beside[name] = tensor

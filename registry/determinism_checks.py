@@ -71,7 +71,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def changed(module: nn.Module, before: Checksum, now: Checksum) -> str:
+def changed_tensor(module: nn.Module, before: Checksum, now: Checksum) -> str:
     """Return the name of a changed parameter or buffer, or ""."""
     names = list(_tensors(module))
     if len(now) != len(before):
@@ -162,7 +162,7 @@ def check_load(
         if "memory" in str(error).lower():
             raise
         return [Check(name=FORWARD, ok=False, detail=f"at {tuple(images.shape)}: {reason(error)}")]
-    moved = changed(model.module, before, checksum(model.module))
+    moved = changed_tensor(model.module, before, checksum(model.module))
     detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
     return [*rows, Check(name="answering changes nothing", ok=not moved, detail=detail)]
 

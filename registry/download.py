@@ -62,8 +62,7 @@ def send_request(
     **request: Any,
 ) -> int:
     """Send a request, write the body of its answer block by block, and return its status. answered: gets the answer
-    before its body; request: as requests has it (json, headers, auth, allow_redirects). Raises TransferError; errors
-    of `write` pass."""
+    before its body; request: as requests has it (json, headers, ...). Raises TransferError; errors of `write` pass."""
     import requests  # costs more to import than a leaderboard to read
     from urllib3.exceptions import HTTPError
 
@@ -87,8 +86,7 @@ def send_request(
             problem = error
 
     # In a thread of its own: nothing else ends a read from a server that sends a byte now and then.
-    thread = threading.Thread(target=transfer, daemon=True)
-    thread.start()
+    (thread := threading.Thread(target=transfer, daemon=True)).start()
     while thread.is_alive():
         limits.require(began, received)
         thread.join(min(1, limits.seconds / 10))

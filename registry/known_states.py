@@ -52,7 +52,7 @@ def has_own_weights(card: ModelCard) -> bool:
     return not added and bool(card.weights or card.source != "python") and random_seed(card.weights) is None
 
 
-def remember(model: LoadedModel, place: WeightSources) -> None:
+def remember_network(model: LoadedModel, place: WeightSources) -> None:
     """Keep the card of a published network for files of its weights, if the folder can be written to."""
     card, file = model.card, _folder(place) / f"{model.digest}.json"  # one a network: two processes write the same
     if has_own_weights(card) and not file.exists():

@@ -26,7 +26,7 @@ from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources, tensors_in
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
-from registry.known_states import known_card, remember, state_key
+from registry.known_states import known_card, remember_network, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel, Transform
 from registry.preprocessing import (
@@ -154,7 +154,7 @@ def require_once(module: nn.Module, card: ModelCard) -> None:
         values = vars(part) if "normali" in type(part).__name__.lower() else {}
         for field, value in {**values, **dict(part.named_buffers(recurse=False))}.items():
             if FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
-                name = checkpoints.unwrapped(f"{place}.{field}".lstrip("."))
+                name = checkpoints.unwrapped_key(f"{place}.{field}".lstrip("."))
                 if all(map(BEFORE.fullmatch, name.split(".")[:-1])):
                     own[name] = torch.as_tensor(value)
     for names, *statistics in normalising_parts(own) if own else ():
@@ -199,7 +199,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         card=card, module=module.to(device), digest=digest, labels=labels, code=code, transform=transform
     )
     if not bare and card.sha256 is None and builtin_cards().get(card.name) == card:
-        remember(model, place)
+        remember_network(model, place)
     return model
 
 

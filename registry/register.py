@@ -19,7 +19,7 @@ from registry.families.family import Draft, family_of, of_files, repository_fold
 from registry.families.predict import predicting
 from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
-from registry.known_states import known_check, remember
+from registry.known_states import known_check, remember_network
 from registry.labels import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
 from registry.model import LoadedModel
@@ -338,7 +338,7 @@ def _admitted(
 
     def tried(model: LoadedModel) -> Sequence[Check]:
         if published and not any(overrides.values()):
-            remember(model, folder.place)
+            remember_network(model, folder.place)
         return trial(model)
 
     try:

@@ -26,7 +26,7 @@ from registry.determinism_checks import (
     TOLERANCE,
     Check,
     Checksum,
-    changed,
+    changed_tensor,
     check_load,
     checksum,
     distance,
@@ -133,7 +133,7 @@ class TunedModel:
     @property
     def moved(self) -> str:
         """Name a parameter or buffer that has changed since the run began; "" for none."""
-        return "" if self.module is None else changed(self.module, self.state, checksum(self.module))
+        return "" if self.module is None else changed_tensor(self.module, self.state, checksum(self.module))
 
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:

@@ -27,7 +27,7 @@ from benchmark.failures import FAILURES, ModelFailure, StimuliError, failure_lin
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
-from registry.determinism_checks import Checksum, changed, checksum_later, relative_gap
+from registry.determinism_checks import Checksum, changed_tensor, checksum_later, relative_gap
 from registry.files import write_whole
 from registry.labels import label_space
 from registry.model import CROPS_224, Each, Shown
@@ -385,7 +385,9 @@ class InferenceLoop:
             yield
         for loaded, network, sums, largest in arriving:
             try:
-                require_unmoved(loaded.name, changed(cast(torch.nn.Module, network.module), network.state, sums()))
+                require_unmoved(
+                    loaded.name, changed_tensor(cast(torch.nn.Module, network.module), network.state, sums())
+                )
                 if largest:
                     require_replay(loaded.name, float(largest().max()), torch.device(self.device).type)
             except FAILURES as error:

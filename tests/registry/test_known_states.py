@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from registry.cards import builtin_cards
 from registry.files import WeightSources
-from registry.known_states import known_card, known_check, remember, state_key
+from registry.known_states import known_card, known_check, remember_network, state_key
 from registry.loading import load_network
 from registry.model import LoadedModel
 from registry.register import register
@@ -78,8 +78,8 @@ def test_a_published_network_is_known_after_its_first_load(tiny, card, nine, fol
     place, how = folders["place"], {"size": 32, "resize": 40, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
     published = card(None, source="hub", arch="hf_hub:lab/net", name="lab-net", preprocess=how)
     model = LoadedModel(card=published, module=tiny, digest="0" * 64, labels=None)
-    remember(model, place)
-    remember(model, place)
+    remember_network(model, place)
+    remember_network(model, place)
     (file,) = (tmp_path / "known").glob("*")
     assert known_card(state_key(tiny.state_dict()), place) == published
     torch.save(tiny.state_dict(), tmp_path / "net.pth")
