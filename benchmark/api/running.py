@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
-from benchmark.display import counted, duration
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport
 from benchmark.engine.tasks import (
@@ -162,21 +161,6 @@ class RunPlan:
             replace(self, tasks=[task for task in self.tasks if task.suite.name == suite], only=(suite,))
             for suite in sorted(costs, key=lambda name: (costs[name], name))
         ]
-
-    def summary(self) -> str:
-        """Return a line with observers, suites, answers, and the time if nothing is stored."""
-        from benchmark.engine.costs import expected_seconds
-
-        tasks = [task for task in self.tasks if task.plan.blocks]
-        observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
-        answers = sum(task.trials for task in tasks)
-        seconds = 0.0  # unknown for a cluster
-        if self.request.executor != "ray":
-            devices, _ = devices_and_policy(self.request)
-            seconds = expected_seconds(tasks, self.settings, devices[0], processes=len(devices))
-        about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
-        who = f"{counted(len(observers), 'observer')} under {', '.join(suites) or 'no suite'}"
-        return f"{who}: {answers:,} answers{about} if none is stored"
 
     def passes(self) -> dict[str, float]:
         """Return model -> forward passes if nothing is stored; {} for a cluster, which reports its own progress."""

@@ -130,9 +130,12 @@ def _show_plan(prepared: api.RunPlan) -> None:
 
 
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
-    db, planned = prepared.settings.db, any(task.plan.blocks for task in prepared.tasks)
+    db, planned = prepared.settings.db, [task for task in prepared.tasks if task.plan.blocks]
     if planned:
-        echo_line(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
+        names = dict.fromkeys(task.suite.name for task in planned)
+        what = f"{counted(len({task.card.name for task in planned}), 'observer')} under {', '.join(names)}"
+        answers = f"{sum(task.trials for task in planned):,} answers if none is stored"
+        echo_line(f"{prepared.part and f'{prepared.part}: '}writing to {db}: {what}: {answers}", err=True)
     started, report, steps = time.monotonic(), RunReport(), prepared.steps() if planned else [prepared]
     for at, step in enumerate(steps, 1):
         if len(steps) > 1:
@@ -230,11 +233,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
 
 
 @command(api.diff)
-def diff(
-    *,
-    images: Annotated[int, Option("List this many flipped images per suite.", "--images", least=0)] = 20,
-    **asked: Any,
-) -> int:
+def diff(*, images: Annotated[int, Option("List so many flipped images a suite.", least=0)] = 20, **asked: Any) -> int:
     try:
         verdict = api.diff(**asked)
         echo_data(diff_markdown(verdict, images))
@@ -276,9 +275,8 @@ def reproduce(
     told: dict[str, list[str]] = {}  # text -> the numbers that it is about
     for number in again.numbers:
         alone = f"{number.stored.value!r}, " * (len(again.numbers) == 1 and number.equal)
-        told.setdefault(alone + _outcome(number), []).append(
-            f"{number.stored.metric} {number.stored.condition}".strip()
-        )
+        named = f"{number.stored.metric} {number.stored.condition}".strip()
+        told.setdefault(alone + _outcome(number), []).append(named)
     echo_line(f"ran: {again.command}")
     echo_lines(f"{printable(some_of(names, 3))}: {printable(text)}" for text, names in [*told.items()][:MANY])
     if len(told) > MANY:
