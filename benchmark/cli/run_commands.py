@@ -132,8 +132,8 @@ def _show_plan(prepared: api.RunPlan) -> None:
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
     db, planned = prepared.settings.db, [task for task in prepared.tasks if task.plan.blocks]
     if planned:
-        names = dict.fromkeys(task.suite.name for task in planned)
-        what = f"{counted(len({task.card.name for task in planned}), 'observer')} under {', '.join(names)}"
+        under = ", ".join(dict.fromkeys(task.suite.name for task in planned))
+        what = f"{counted(len({task.card.name for task in planned}), 'observer')} under {under}"
         answers = f"{sum(task.trials for task in planned):,} answers if none is stored"
         echo_line(f"{prepared.part and f'{prepared.part}: '}writing to {db}: {what}: {answers}", err=True)
     started, report, steps = time.monotonic(), RunReport(), prepared.steps() if planned else [prepared]
