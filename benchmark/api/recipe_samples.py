@@ -1,6 +1,7 @@
 """Rank and compare recipes over networks and images, from stored trials."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import log10
 from pathlib import Path
@@ -25,9 +26,8 @@ from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifferenc
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
-from benchmark.leaderboard.trial_pools import TrialPool, degrades, pools
+from benchmark.leaderboard.trial_pools import degrades, pools
 from benchmark.observer_trials import trials_of_observers
-from benchmark.settings import Settings
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_pairs, sampled_ratio
 from benchmark.store import IMPORTED, Store
@@ -53,19 +53,23 @@ def compare_recipes(
     b: Annotated[str, Option("Another recipe.")],
     *,
     suite: SuiteName = None,
-    by: str | None = None,
     mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> list[RecipeDifference]:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
-    Networks are paired by source, architecture and seed where all of the smaller recipe have a partner. by: another
-    metric than the headlines."""
+    Networks are paired by source, architecture and seed where all of the smaller recipe have a partner."""
     with leaderboard.reading() as store:
-        return _compared(store, _spaces(leaderboard, store, suite, by), a, b, suite, mixed=mixed)
+        return _compared(store, _spaces(leaderboard, store, suite), a, b, suite, mixed=mixed)
 
 
 def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | None = None) -> list[Space]:
-    return [(summary, _networks(store, summary)) for summary in summaries(rank(leaderboard, suite, by=by))]
+    """Return each label space's headlines with their networks, whose sizes are values, too."""
+    cards, spaces = {row.name: row.card for row in store.observers()}, list[Space]()
+    sizes = {name: {SIZE: log10(card["parameters"])} for name, card in cards.items() if card.get("parameters")}
+    for summary in summaries(rank(leaderboard, suite, by=by)):
+        found = observed_networks(summary, cards)
+        spaces.append((summary, [replace(n, values={**n.values, **sizes.get(n.name, {})}) for n in found]))
+    return spaces
 
 
 def _compared(
@@ -130,20 +134,16 @@ def recipe_power(
     train_hours: Annotated[float, Option("Count so many hours for training a network.", least=0)] = 0.0,
 ) -> Table:
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
-    found = compare_recipes(leaderboard, a, b, suite=suite)
-    rows = {row: _hours(row.a[0], row.sample.suite, leaderboard.settings) for row in found}
-    return recipe_power_table(rows, detect=detect, power=power, training=train_hours)
-
-
-def _hours(name: str, suite: str, settings: Settings) -> float | None:
     from benchmark.engine.costs import expected_seconds
 
-    try:
-        prepared = prepare(RunRequest(models=name, suites=suite), settings)
-        devices, _ = devices_and_policy(prepared.request)
-        return expected_seconds(prepared.tasks, settings, devices[0]) / 3600
-    except BenchError:  # published networks have no card
-        return None
+    hours: dict[RecipeDifference, float | None] = {}
+    for row in compare_recipes(leaderboard, a, b, suite=suite):
+        hours[row] = None
+        with suppress(BenchError):  # published networks have no card
+            prepared = prepare(RunRequest(models=row.a[0], suites=row.sample.suite), leaderboard.settings)
+            devices, _ = devices_and_policy(prepared.request)
+            hours[row] = expected_seconds(prepared.tasks, leaderboard.settings, devices[0]) / 3600
+    return recipe_power_table(hours, detect=detect, power=power, training=train_hours)
 
 
 def doses(
@@ -155,13 +155,6 @@ def doses(
     parameters. Slopes are over networks and images, within lines of architectures; what the networks cannot separate
     is said beside the number."""
     return dose_table([sample for samples in recipes(leaderboard, suite) for sample in samples])
-
-
-def _networks(store: Store, summary: Summary) -> list[Observed]:
-    cards = {row.name: row.card for row in store.observers()}
-    sizes = {name: {SIZE: log10(card["parameters"])} for name, card in cards.items() if card.get("parameters")}
-    found = observed_networks(summary, cards)
-    return [replace(network, values={**network.values, **sizes.get(network.name, {})}) for network in found]
 
 
 def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[HeadlineSample]:
@@ -217,12 +210,10 @@ def transfer(
         if suite and not chosen:
             raise BenchError(f"suite '{suite}' has no degraded images for a transfer matrix.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
-        pooled = [_shown_members(store, pool, leaderboard.filters) for pool in pools(store, chosen, judge)]
+        filters, pooled = leaderboard.filters, []
+        for pool in pools(store, chosen, judge):
+            people = {member.observer for member in pool.members if member.kind == "human"}
+            names = chosen_names(store, {member.observer for member in pool.members}, filters)
+            names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
+            pooled.append(replace(pool, members=tuple(each for each in pool.members if each.observer in names)))
     return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
-
-
-def _shown_members(store: Store, pool: TrialPool, filters: Filters) -> TrialPool:
-    people = {member.observer for member in pool.members if member.kind == "human"}
-    names = chosen_names(store, {member.observer for member in pool.members}, filters)
-    names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
-    return replace(pool, members=tuple(member for member in pool.members if member.observer in names))

@@ -250,7 +250,13 @@ def doctor(
     corruption's time, a network's speed beside a bare loop, and memory."""
     settings = read_settings(db)
     if device:
-        return _check_device(device, model, json_file, settings)
+        from benchmark.api.device_check import device_check
+
+        found = device_check(device, model, settings)
+        print_tables([table_of(found["figures"], f"{found['environment']['gpu'] or device}, {found['network']}")])
+        if json_file:
+            write_whole(json_file, json_text(found))
+        return 1 if any(figure["verdict"] == "FAIL" for figure in found["figures"]) else 0
     marks = set()
     for mark, text in _installed(settings):
         marks.add(mark)
@@ -296,13 +302,3 @@ def _installed(settings: Settings) -> Iterator[tuple[str, str]]:
     ready = sum(not missing_weights(card, settings.place) for card in cards.values())
     yield "ok", f"models    {ready} of {len(cards)} have their weights on disk"
     yield from (("FAIL", f"card      {file}: {broken}") for file, broken in cards.broken.items())
-
-
-def _check_device(device: str, model: str, json_file: Path | None, settings: Settings) -> int:
-    from benchmark.api.device_check import device_check
-
-    found = device_check(device, model, settings)
-    print_tables([table_of(found["figures"], f"{found['environment']['gpu'] or device}, {found['network']}")])
-    if json_file:
-        write_whole(json_file, json_text(found))
-    return 1 if any(figure["verdict"] == "FAIL" for figure in found["figures"]) else 0

@@ -20,23 +20,19 @@ from registry.user_errors import Remedy, completed
 
 #: A proposed command that reads a leaderboard.
 _COMMAND = re.compile(
-    r"`(bench (?:run|rank|verdict|show|compare|power|report|plot|export|import|db|sweep|diff|reproduce)\b[^`]*)`"
+    r"`(bench (?:run|rank|verdict|show|compare|power|report|plot|export|import|db(?! merge)|sweep|diff|reproduce)\b"
+    r"(?![^`]*(?:--db|--help|\.\.\.))[^`]*)`"
 )
 
 
 def echo_line(text: object, *, err: bool = False) -> None:
     """Print a message. The commands that an error or a remark proposes read the leaderboard of this command."""
-    line = _COMMAND.sub(_with_db, str(text)) if err else str(text)
-    click.echo(printable_lines(redacted(line)), err=err)
-
-
-def _with_db(found: re.Match[str]) -> str:
-    words = sys.argv[1:]
+    words, line = sys.argv[1:], str(text)
     given = (word.removeprefix("--db=") for word in words if word.startswith("--db="))
     place = next(given, "") or next((after for word, after in pairwise(words) if word == "--db"), "")
-    if not place or re.search(r"--db|--help|\.\.\.|bench db merge", found[0]):
-        return found[0]
-    return f"`{found[1]} --db {shlex.quote(place)}`"
+    if err and place:
+        line = _COMMAND.sub(lambda found: f"`{found[1]} --db {shlex.quote(place)}`", line)
+    click.echo(printable_lines(redacted(line)), err=err)
 
 
 def echo_lines(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
@@ -69,21 +65,15 @@ def corrected(remedy: Remedy) -> str:
     """Return the command as typed with what it lacked, as a line to paste; "" if nothing is known to help."""
     typed = sys.argv[1:]
     if remedy.instead:
-        words = _replaced(typed, remedy.wrong, remedy.instead)
+        words: list[str] = []
+        for word in typed:  # also one of a comma list or behind "="
+            pieces = (remedy.instead[0] if piece == remedy.wrong else piece for piece in re.split("([,:=])", word))
+            words += remedy.instead if word == remedy.wrong else ["".join(pieces)]
         return "" if words == typed else shlex.join(["bench", *map(redacted, words)])
     if not remedy.lacking and not remedy.before:
         return ""
     line = shlex.join(["bench", *map(redacted, completed(typed, remedy.lacking))])
     return f"{shlex.join(remedy.before)} && {line}" if remedy.before else line
-
-
-def _replaced(typed: Sequence[str], wrong: str, instead: Sequence[str]) -> list[str]:
-    """Return the words of a command with others for a wrong one, also for one of a comma list or behind "="."""
-    words: list[str] = []
-    for word in typed:
-        pieces = (instead[0] if piece == wrong else piece for piece in re.split("([,:=])", word))
-        words += instead if word == wrong else ["".join(pieces)]
-    return words
 
 
 def table_console(*, stderr: bool = False) -> Console:

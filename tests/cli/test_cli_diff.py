@@ -36,6 +36,11 @@ def test_a_network_that_does_not_look_is_named_beside_its_verdict(bench):
     assert said in bench("compare", nets[0], "ideal-*").out
 
 
+def test_flipped_images_are_listed_as_many_as_asked(bench, board):
+    few, all_of_them = (bench("diff", *NETS, "--images", n, "--db", board).out.splitlines() for n in ("0", "99"))
+    assert len(all_of_them) > len(few)
+
+
 def test_nothing_in_common_is_no_verdict(bench, board):
     ended = bench("diff", *NETS, "--suite", "corruption", "--db", board)
     assert ended.code == 3 and "inconclusive: no such score of the base and the new one" in ended.out

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from benchmark import api
-from benchmark.api import submissions
+from benchmark.api import device_check, submissions
 from benchmark.cli import COMMANDS, cli, derive, pages, suites, tables
 from benchmark.cli import data as sets
 from benchmark.cli.derive import _NEEDS, Command
@@ -61,6 +61,7 @@ TOLD = {
     "reproduce": ("condition into suite", "cli/test_cli_provenance.py"),
     "reproduce ": ("metric", "leaderboard/test_boards.py"),
     "models retire": ("undo", "cli/test_cli_model_life.py"),
+    "doctor": ("json_file", "engine/test_device_queue.py"),
     "plot": ("column", "face/test_face_verbs.py"),
     "plot gallery": ("column", "suites/saliency/test_saliency_gallery.py"),
     "ask": ("answers host port", "ask/test_serving.py"),
@@ -69,7 +70,7 @@ TOLD = {
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
     (map_gallery, "gallery"), (suites, "write_package"), (submissions, "attest"), (bundles, "bundle"),
-    *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check", "_check_device")),
+    *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check")), (device_check, "device_check"),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}
 ABOUT |= {"figure", "experiment", "output", "out", "db", "yes", "quiet"}
