@@ -92,14 +92,12 @@ class BoardReport:
     def markdown(self) -> str:
         """Return the report for the page of a change. A submission's texts cannot format, link or mention there."""
         said = {0: "sound", 1: "refused", 3: "a maintainer decides"}[self.exit_code]
-        lines = [f"### Board check: {said}", "", f"{counted(len(self.submissions), 'submission')} checked.", ""]
-        # the alphabet's end is the worst
-        for path, weight, text in sorted(self.findings, key=attrgetter("weight"), reverse=True):
-            lines.append(_DIGEST.sub(r"\1", f"- **{weight}** {markdown_code(path)}: {markdown_text(text)}"))
-        if self.placed:
-            lines += ["", "| network | suite | metric | value | rank |", "|---|---|---|---|---|"]
-            lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in self.placed]
-        return "\n".join(lines) + "\n"
+        worst_first = sorted(self.findings, key=attrgetter("weight"), reverse=True)  # by the alphabet
+        found = [f"- **{weight}** {markdown_code(path)}: {markdown_text(text)}" for path, weight, text in worst_first]
+        rows = [f"| {' | '.join(map(markdown_text, row))} |" for row in self.placed]
+        table = ["| network | suite | metric | value | rank |", "|---|---|---|---|---|", *rows] if rows else []
+        parts = [f"### Board check: {said}"], [f"{counted(len(self.submissions), 'submission')} checked."], found, table
+        return _DIGEST.sub(r"\1", "\n\n".join("\n".join(part) for part in parts if part)) + "\n"
 
     def found(self, path: str, weight: str, *texts: str) -> None:
         """Note findings at a path."""

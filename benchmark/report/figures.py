@@ -311,22 +311,15 @@ def over_training(
     curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, PeopleScore] | None = None
 ) -> Figure:
     """Return the runs of one label space: a panel for each headline, a line for each run."""
-    records = [
-        {key: record[key] for key in TRAINING_FIELDS}
-        for curve in curves
-        for record in table_records(checkpoint_table([curve]))
-    ]
+    rows = (record for curve in curves for record in table_records(checkpoint_table([curve])))
+    records = [{key: row[key] for key in TRAINING_FIELDS} for row in rows]
     runs = list(dict.fromkeys(curve.run for curve in curves))
     shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
     titles = Counter(curve.title for curve in shared.values())
-    inside: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    steps: dict[str, list[int]] = {}
-    for record in records:
-        inside.setdefault((record["title"], record["set"], record["unit"]), []).append(record)
-        steps.setdefault(record["unit"], []).append(int(record["step"]))
 
     def panel(place: tuple[str, str, str], width: int) -> Spec:
-        curve, unit = shared[place], steps[place[2]]
+        curve, unit = shared[place], [int(record["step"]) for record in records if record["unit"] == place[2]]
+        inside = [record for record in records if (record["title"], record["set"], record["unit"]) == place]
         hue, form = look("run", runs, width if len(runs) > 1 else 0)
         x = quantity_axis("step", curve.unit, domain=[min(unit), max(unit)])
         y = quantity_axis("value", "", zero=False, nice=True)
@@ -338,7 +331,7 @@ def over_training(
             drawing.points(25, **at, shape=form),
         ]
         title = {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title
-        return drawing.panel(inside[place], width - 50, 150, layers, title=title)
+        return drawing.panel(inside, width - 50, 150, layers, title=title)
 
     drawn = [(place[0], partial(panel, place)) for place in shared]
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))

@@ -145,19 +145,15 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
     members, called = answers.crowd
     who = "people" if called == "people" else "simulated"
     chosen = most_apart(answers)
-    shape, texture, category = (answers.labels[name] for name in ("shape", "texture", "category"))
-    conflict = (texture != "") & (texture != category) & (shape == category)
-    rows = [
-        {
-            **record,
-            "truth": record["category"] + (f" (texture: {record['texture']})" if conflict[i] else ""),
-            "right": record[f"{who}_right"],
-            "gap": _gap(record, who),
-            "said": record[f"{who}_answers"],
-            "thumbnail": pictures.of(answers.sets.values(), record["image"]),
-        }
-        for i, record in ((i, records[i]) for i in chosen)
-    ]
+    rows = []
+    for record in (records[i] for i in chosen):
+        own = {"right": record[f"{who}_right"], "gap": _gap(record, who), "said": record[f"{who}_answers"]}
+        truth, texture = record["category"], record["texture"]
+        own["truth"] = (
+            f"{truth} (texture: {texture})" if texture not in ("", truth) and record["shape"] == truth else truth
+        )
+        own["thumbnail"] = pictures.of(answers.sets.values(), record["image"])
+        rows.append(record | own)
     groups = {kind: name for name, kinds in GROUPS.items() for kind in kinds}
     shown = {
         "groups": [*GROUPS, IDEAL],
@@ -166,7 +162,7 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
             for name, kind in zip(answers.observers, answers.kinds, strict=True)
         ],
         "words": [printable(word) for word in answers.words],
-        "category": [printable(str(category[i])) for i in chosen],
+        "category": [printable(str(records[i]["category"])) for i in chosen],
         "codes": answers.code[:, chosen].T.tolist(),  # of each image: indices of `words`, `ABSENT` for no answer
     }
     return {

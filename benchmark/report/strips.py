@@ -137,18 +137,11 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
         ends = (max, min) if head.direction == "lower" else (min, max)
         scale = Scale(worst=ends[0](*chance, *values, top), best=ends[1](*chance, *values, top))
         short = short_names(line.observer for line in shown)
-        dots = [
-            Dot(
-                line=line,
-                cell=cell,
-                at=scale.at(cell.value or 0.0),
-                span=scale.span(cell),
-                own=line.observer in own,
-                label=short[line.observer],
-            )
-            for line in shown
-            for cell in (line.cells[head.suite],)
-        ]
+        dots = []
+        for line in shown:
+            cell, name = line.cells[head.suite], line.observer
+            at, span = scale.at(cell.value or 0.0), scale.span(cell)
+            dots.append(Dot(line=line, cell=cell, at=at, span=span, own=name in own, label=short[name]))
         yield Strip(
             head=head,
             page=contents.page_of(head.suite),
