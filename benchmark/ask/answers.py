@@ -77,8 +77,7 @@ class Sent(BaseModel):
 
 @contextmanager
 def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
-    """Open the answers in a folder, new or to be continued. A half-written last line, which no browser saw confirmed,
-    is removed. Raises BenchError if the folder belongs to another plan or another server, or is not readable."""
+    """Open the answers in a folder, new or to be continued. Raises BenchError if it is of another plan or server."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as opened:
         holder = os.open(folder, os.O_RDONLY)
@@ -144,8 +143,8 @@ class Answers:
 
     def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
         """Store the answers in a request (a `Sent` as JSON); return the stored trials, and trial -> reason for refused
-        ones. Raises Refused if the request has another form or the key of another person, and OSError, storing nothing,
-        if the disk is full."""
+        ones. Raises Refused on another form or another person's key, and OSError, storing nothing, if the disk is
+        full."""
         sent = _checked(Sent, data)
         if sent.plan != self.session.plan["id"]:
             raise Refused("another plan: load the page again.")

@@ -11,8 +11,7 @@ from benchmark.ask.session import Session
 
 
 def jatos_study(session: Session, html: str, completion: str) -> bytes:
-    """Return the archive. The same plan is the same study, which a second import updates. completion: if it is a link,
-    JATOS leads there at the end."""
+    """Return the archive; the same plan is the same study. completion: a link at which JATOS ends, or a code."""
     name = f"{session.stimuli.name} session {session.number}"
     folder = re.sub(r"[^\w-]+", "-", name)
     study, component = (str(uuid5(NAMESPACE_URL, f"ask:{session.plan['id']}:{part}")) for part in ("study", "page"))

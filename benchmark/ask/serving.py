@@ -285,11 +285,9 @@ def page(
     session: Session, *, language: str = "en", consent: Path | None = None, debrief: Path | None = None,
     completion: str = "", served: bool = False, datapipe: str = "", jatos: bool = False,
 ) -> str:  # fmt: skip
-    """Build the page as HTML. By default people save their answers as a file.
-
-    consent: Markdown in place of the language's own text; debrief: the same for the text above one's own result;
-    completion: code or link for those who have finished; served: to `bench ask --serve`; datapipe: the experiment of
-    DataPipe that gets the answers; jatos: JATOS serves the page and gets them."""
+    """Build the page as HTML. By default people save their answers as a file. consent, debrief: Markdown in place of
+    the language's texts; completion: for those who have finished; served: to `bench ask --serve`; datapipe: the
+    experiment of DataPipe that gets the answers; jatos: JATOS serves the page and gets them."""
     text, decode = read_language(language), session.stimuli.decode
     practised = [_address(picture(session.practice.decode(at))) for at in range(len(session.practice))]
     if session.categories != GEIRHOS16:  # which every language translates
@@ -332,8 +330,7 @@ def _address(data: bytes) -> str:
 
 
 def render_markdown(text: str, path: Path | None = None) -> str:
-    """Render Markdown (from a file if there is one) as HTML. HTML in the text is escaped, and images are removed.
-    Raises BenchError if the file is not readable."""
+    """Render Markdown (from a file if there is one) as HTML, without its HTML and images. Raises BenchError."""
     from markdown_it import MarkdownIt
 
     if path is not None:
@@ -343,8 +340,7 @@ def render_markdown(text: str, path: Path | None = None) -> str:
 
 
 def read_language(name: str) -> Mapping[str, Any]:
-    """Read the texts of a built-in language, or of a YAML file of the same form (`benchmark/ask/languages`), with its
-    "code". Raises BenchError with the missing text."""
+    """Read the texts of a built-in language, or of a YAML file of the same form, with its "code". Raises BenchError."""
     built_in = name in LANGUAGES
     path = Path(str(_ROOM / "languages" / f"{name}.yaml")) if built_in else Path(name)
     if not built_in and not path.is_file():

@@ -184,8 +184,8 @@ def open_session(
     categories: Sequence[str] = (),
 ) -> Session:  # fmt: skip
     """Build a session of `trials` images: the first has those of `--limit`, the next the following ones. People
-    practise with images of the built-in world, or of an added experiment with others of its own (categories: its own).
-    Raises StimuliError if people cannot answer in the set's label space, or no image is left."""
+    practise with images of the built-in world, or others of an added experiment (categories: its own). Raises
+    StimuliError."""
     if not 2 <= len(categories or GEIRHOS16) <= len(GEIRHOS16) or not (categories or stimuli.space in SIXTEEN):
         expected = f"{' or '.join(sorted(SIXTEEN))}, or in up to {len(GEIRHOS16)} categories of an experiment's YAML"
         raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can answer in {expected}.")

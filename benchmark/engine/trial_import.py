@@ -1,6 +1,5 @@
 """Published trials -> observers in the store, which are scored like networks, without any weights. A new import of an
-experiment from a source replaces its earlier ones. An observer's answers in several files of one import (the sessions
-of a person) count together."""
+experiment from a source replaces its earlier ones; several files of one import count together."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,10 +46,9 @@ def store_trials(
     stated: TableHints = NO_HINTS,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
-    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
-
-    training: recipes of published networks by name; they precede the stored recipe, then the
-    recipe in a name. advance: called with how many of how many pieces are stored."""
+    """Read a file or a folder of trial tables and store every observer's trials. training: recipes of published
+    networks by name, before the stored one and that in a name; advance: called with how many of how many pieces are
+    stored. Raises TrialsError."""
     tables = read_tables(path, stated)
     report = ImportReport(
         sources=tuple(sorted({file.who.source for file in tables.files})),
@@ -162,8 +160,8 @@ def joined_files(files: Sequence[TrialFile]) -> TrialFile:
 
 
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -> tuple[Observation, dict[str, Array]]:
-    """Return one observer's answers to all images of a set, and their columns, in the set's order. whole: the digest of
-    all images that the people of an added experiment answered."""
+    """Return one observer's answers to all images of a set, and their columns. whole: the digest of all images of
+    people."""
     order = np.argsort(file.columns["stimulus"])
     rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}

@@ -1,6 +1,5 @@
 """The catalogue: the sets and published tables that gestaltbench can name. Built-in entries are in `catalogue.yaml`,
-a user's in `stimuli.yaml` in the home folder; one with a built-in name only sets the folder, and the list of its
-images."""
+a user's in `stimuli.yaml` in the home folder, also the folder of a built-in name."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -161,8 +160,7 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
 
 
 def stimuli_folder(name: str, settings: Settings) -> Path | None:
-    """Find the folder of a set: in BENCH_DATA, among fetched sets, or the folder that a user added; None if it is not
-    installed. Raises UnknownName if the catalogue lacks the name."""
+    """Find the folder of an installed set, or None. Raises UnknownName if the catalogue lacks the name."""
     return folder_of(find_entry(name, settings), settings)
 
 

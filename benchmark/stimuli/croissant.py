@@ -13,8 +13,7 @@ from benchmark.version import RELEASED, __version__
 
 
 def croissant(stimuli: Stimuli, entry: Entry | None) -> dict[str, str]:
-    """Return file name -> text of a set's description and of its table of images. entry: of the catalogue, None for the
-    built-in world. The images' archives are left out: Croissant wants their digests, and none is promised for ever."""
+    """Return file name -> text of a set's description and table of images. entry: None for the built-in world."""
     text, names = StringIO(newline=""), ["image", "digest", *stimuli.labels]
     labels = (column.tolist() for column in stimuli.labels.values())
     table = writer(text, lineterminator="\n")

@@ -54,9 +54,8 @@ FORMAT = 1
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """Open a set by name or alias; sets of the built-in world are generated. Images are ordered by category, then
-    name; `whole` is the published count. Raises UnknownName, MissingStimuli (with the command that gets the set) or
-    StimuliError."""
+    """Open a set by name or alias, with images by category, then name; `whole` is the published count. Raises
+    UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
     return generated_set(name) if is_generated(name) else open_folder(*entry_and_folder(name, settings), settings)
 
 
@@ -72,8 +71,7 @@ _PLAIN = {"labels-csv": labelled_images, **dict.fromkeys(("cue-conflict", "sessi
 
 def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
     """List the images of an entry's folder, or of its list of names, by category, then name, without decoding. Raises
-    StimuliError (file or folder, expectation) on an empty folder, an unknown category, a name outside the layout, or
-    two images of one name; MissingStimuli if the set that a list of names is of is not installed."""
+    StimuliError, or MissingStimuli if the set that a list of names is of is not installed."""
     if entry.kind == "names":
         return _named_images(entry, folder, settings)
     if entry.layout == "class-folder":
@@ -106,8 +104,7 @@ def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
 
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
     """Open the images of a listing as a set of an entry, called `name`. n: number of images in the folder. An item's
-    digest covers its image, its mask's or map's files and their settings. Raises StimuliError, also for a damaged
-    manifest."""
+    digest covers its image, its mask's or map's files and their settings. Raises StimuliError."""
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
     digests = items = file_digests(listing.files, listing.folder, settings)
@@ -195,8 +192,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
 
 
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
-    """Return one seed for each stimulus at `index` [n]. It depends on the policy's seed and the item's content only, so
-    it is equal in any order, batch or subset."""
+    """Return a seed for each stimulus at `index` [n], from the policy's seed and the item's content alone."""
     return np.array([seed_of(f"{policy_seed}:{stimuli.items[int(i)]}") for i in index], dtype=np.uint64)
 
 
@@ -298,8 +294,7 @@ class Cells(Mapping[str, Stimuli]):
 
 
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
-    """Open the cells of an entry from `folder`. With `limit` all show the same images: a sample of the images that all
-    cells have. Raises StimuliError."""
+    """Open the cells of an entry; with `limit` a sample of the images that all cells have. Raises StimuliError."""
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is not None:

@@ -348,9 +348,8 @@ def name_experiment(text: str, known: Mapping[str, Experiment] | None = None) ->
 
 
 def experiment_of(path: Path, known: Mapping[str, Experiment] | None = None) -> str:
-    """Name the experiment of a table of trials: by the file name up to its first "_", or by the nearest of two folders
-    that names a known experiment. The published form NAME_OBSERVER_session-1.csv may name a new experiment. Raises
-    TrialsError if no name fits."""
+    """Name the experiment of a table of trials by its file name up to the first "_", or by the nearest of two folders.
+    The published form NAME_OBSERVER_session-1.csv may name a new experiment. Raises TrialsError."""
     known = known or published_experiments()
     stem = _GROUP.sub("", path.stem.lower())
     folders = [folder.name for folder in path.absolute().parents[:2]]
@@ -366,8 +365,7 @@ def experiment_of(path: Path, known: Mapping[str, Experiment] | None = None) -> 
 
 
 def split_eidolon(experiment: str, condition: str, where: str) -> str:
-    """Split texture-vs-shape's table "eidolon" by a condition such as "8-3-10" into the three experiments that it has;
-    others are unchanged. Raises TrialsError."""
+    """Split texture-vs-shape's table "eidolon" by a condition such as "8-3-10" into its three experiments."""
     having = (name for name, own in published_experiments().items() if condition.strip() in own.conditions)
     if name := next(having, "") if experiment == "eidolon" else experiment:
         return name

@@ -63,8 +63,7 @@ Report = Callable[[str], None]
 def get(
     entry: Entry, file: str, url: str | None, target: Path, sha256: str, settings: Settings, report: Report
 ) -> None:  # fmt: skip
-    """Download a file of an entry to `target` from the first source that has all of it; a truncated file or a wrong
-    digest counts as a failure. Raises StimuliError with every source and its problem."""
+    """Download a file of an entry to `target` from the first source that has all of it. Raises StimuliError."""
     places = places_of(file, url, settings.mirror)
     shown: Tick = getattr(report, "tick", lambda _done, _whole: None)
     try:
@@ -78,8 +77,8 @@ def get(
 
 
 def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """Yield the entries of an archive except folders, in order; for use within `foreign`. Raises StimuliError on paths
-    that leave the archive or more than the limits, ReadError if the archive is damaged or truncated."""
+    """Yield the entries of an archive except folders, for use within `foreign`. Raises StimuliError on paths that leave
+    the archive or more than the limits, ReadError if it is damaged or truncated."""
     size = 0
     with open_plain(archive) as file, tarfile.open(fileobj=file) as tar:
         for count, info in enumerate(tar, 1):
@@ -100,11 +99,8 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
 
 
 def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2**34, most_files: int = 500_000) -> int:
-    """Unpack the folder `member` below the archive's top folder (None: everything) and return the number of files.
-
-    Only plain files and folders are created, all below `target`; on any error everything unpacked is removed. Raises
-    StimuliError on an unsafe, damaged or truncated archive, an absent folder or more than the limits; OSError if the
-    disk is full."""
+    """Unpack the folder `member` below the archive's top folder (None: everything) and return the number of files:
+    plain ones below `target`. On any error all is removed. Raises StimuliError; OSError if the disk is full."""
     files, wanted = 0, PurePosixPath(member or "")
     with ExitStack() as undo:
         if not target.exists():
@@ -138,11 +134,9 @@ def require_plain(archive: Path, info: tarfile.TarInfo) -> None:
 def make_folder(
     target: Path, note: str, text: str, fill: Callable[[Path], None], *, replace: bool = False
 ) -> bool:  # fmt: skip
-    """Make `target` unless it exists: `fill` writes everything into a hidden folder beside it, which is then moved.
-
-    note: the file with `text` in a finished folder; fill: called again after an interruption, keeps files; replace:
-    also a folder with another text. Returns whether it is new. Raises StimuliError if `target` is something
-    different."""
+    """Make `target` unless it exists: `fill` writes into a hidden folder beside it, which is then moved. Returns
+    whether it is new. note: the file with `text` in a finished folder; replace: also a folder with another text.
+    Raises StimuliError if `target` is something different."""
     noted = (target / note).read_text(encoding="utf-8") if (target / note).is_file() else None
     if noted == text:
         return False
@@ -206,8 +200,7 @@ def check_name(name: str) -> None:
 
 
 def guess_layout(folder: Path) -> tuple[Layout, str | None]:
-    """Detect the layout of a folder, and the label space if its categories identify one. Raises StimuliError if the
-    folder has neither images nor tables."""
+    """Detect the layout of a folder, and the label space if its categories identify one. Raises StimuliError."""
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
@@ -232,8 +225,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
-    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first; the set is
-    checked.
+    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first.
 
     report: receives a line for each step; only: of a set in several archives those wanted ("noise"). Raises
     UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
@@ -293,8 +285,7 @@ def _obtain(entry: Entry, place: Path, mirrored: Sequence[Path], settings: Setti
 def _unpacked(
     entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
 ) -> Iterator[None]:
-    """Download and unpack an entry's archive. Its digest is recorded if the block succeeds, so that a later download
-    must equal it; the archive is removed if it is not the set."""
+    """Download and unpack an entry's archive; its digest is recorded if the block succeeds, otherwise it is removed."""
     archive = settings.home / "archives" / str(entry.archive)
     expected = entry.sha256 or recorded_digest(archive)
     if not archive.is_file() or mismatch(archive, expected):
@@ -322,11 +313,9 @@ def add(
     columns: Mapping[str, str] = NONE,
     report: Report = lambda _line: None,
 ) -> Entry:
-    """Add a folder, or a list of the images in its folder, as a set. A catalogue name keeps its own role, space and
-    layout; missing values are detected.
-
-    columns: of the list, {"image": "file", "label": "cls"}; report: receives a line for how classes are read and
-    each omission. Raises StimuliError if the folder is not such a set."""
+    """Add a folder, or a list of the images in its folder, as a set. Missing values are detected; a catalogue name
+    keeps its own. columns: of the list, {"image": "file", "label": "cls"}; report: receives lines on how classes are
+    read. Raises StimuliError."""
     place = expanded(folder).resolve()
     entry = entry_of_folder(name, place, role, space, layout, columns)
     check_spelling(place.parent, [str(place)])

@@ -20,8 +20,8 @@ def is_generated(name: str) -> bool:
 
 
 def generated_set(name: str) -> Stimuli:
-    """Open a set of the built-in world. Raises UnknownName with close matches. An item's digest covers its recipe
-    (generator version, condition, seed, position), from which the generator draws equal pixels on every machine."""
+    """Open a set of the built-in world. Raises UnknownName. An item's digest covers its recipe (generator version,
+    condition, seed, position), which decides its pixels."""
     if name not in WORLD_SETS:
         raise unknown_name("stimulus set", name, WORLD_SETS)
     whole = _stimuli(WORLD_SETS[name])

@@ -50,8 +50,7 @@ def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
 
 
 def state_of(path: str | os.PathLike[str]) -> list[int]:
-    """Return size, mtime, ctime and inode, which show a change of a plain file without reading it. Tools may restore
-    size and mtime, but not ctime, nor the inode of a replaced file. Raises OSError."""
+    """Return size, mtime, ctime and inode: tools may restore the first two, but not the others. Raises OSError."""
     state = os.stat(path)  # noqa: PTH116 - a million paths as text, not objects
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a plain file")
@@ -92,16 +91,14 @@ def seed_of(text: str) -> int:
 
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
-    """Return the SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or
-    paths. Digests are remembered in one table per folder in the home folder, if that is writable. Raises
-    StimuliError."""
+    """Return the SHA-256 of every file of a set (names below `folder`, or paths). Those of unchanged files are
+    remembered in the home folder. Raises StimuliError."""
     with _remembered(folder, settings) as known:
         return tuple([_digest(known, str(folder), str(file))[0] for file in files])
 
 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path]) -> list[str]:
-    """Read files of a folder again and correct their remembered digests. Returns the files whose content changed behind
-    an unchanged state. Raises StimuliError."""
+    """Read files again, correct their remembered digests, and return those that changed behind an unchanged state."""
     with _remembered(folder, settings) as known:
         return [str(file) for file in files if _digest(known, str(folder), str(file), again=True)[1]]
 
@@ -181,8 +178,7 @@ class FileImages:
 
 
 def silhouette_mask(images: FileImages, silhouettes: Sequence[Path], index: int) -> NDArray[np.bool_]:
-    """Return HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
-    published images were made from the same photographs at the same size."""
+    """Return HW bool, true on the object, from the silhouette of the i-th image, which matches it pixel by pixel."""
     silhouette = read_rgb(silhouettes[index], images.remedy)
     width, height = images.size(index)
     if silhouette.shape[:2] != (height, width):

@@ -47,9 +47,8 @@ def cues_of(name: str) -> Mapping[str, str]:
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:
-    """Return the exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there
-    are any; otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others:
-    "")."""
+    """Return the exemplars of shape and texture as columns [n]: label columns that end in "_exemplar", otherwise read
+    from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others: "")."""
     columns = exemplar_columns(trials)
     if columns or not len(trials):
         return columns

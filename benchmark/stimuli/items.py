@@ -129,8 +129,7 @@ def shown_images(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tuple[str, Path, dict[str, str]]]:
-    """Yield name, file and labels of an added experiment's images, in `place` or where its YAML says. Raises
-    StimuliError naming the line of the YAML."""
+    """Yield name, file and labels of an added experiment's images. Raises StimuliError naming the line of the YAML."""
     shown = own.stimuli
     assert shown is not None
     folder = place or (Path(own.file).parent / shown.folder).resolve()
@@ -162,8 +161,7 @@ def experiment_images(own: Experiment, place: Path | None = None) -> Iterator[tu
 def _tabled(
     table: Path, folder: Path, columns: Mapping[str, str], where: str
 ) -> Iterator[tuple[str, str, Path, dict[str, str]]]:
-    """Yield place, name, file and labels of each row of a table of the images below a folder. columns: label -> the
-    table's; where: what says so."""
+    """Yield place, name, file and labels of each row of a table of images. columns: label -> the table's column."""
     with foreign("table of images", table, StimuliError):
         (_, *header), *rows = read_frame(table).itertuples()
     columns = {"image": "image", "category": "category", **columns}
@@ -222,11 +220,9 @@ def evenly(n: int, limit: int) -> Sequence[int]:
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
-    """Return the first `limit` positions of a random order: each front part has its share of each level of each
-    column in STRATA to within one image, as far as the columns allow, and equal levels are shown equally often.
-
-    Chance is the digest of each image's name: no file is read, and clean images have the order of their corrupted
-    copies. Raises StimuliError below 1."""
+    """Return the first `limit` positions of a random order: each front part has its share of each level of each column
+    in STRATA to within one image, as far as the columns allow. Chance is the digest of each image's name: no file is
+    read, and clean images have the order of their corrupted copies. Raises StimuliError below 1."""
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
@@ -284,8 +280,7 @@ _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """List a folder of class folders, which may have a million images, or ImageNet's validation images with their
-    list.
+    """List a folder of class folders, or ImageNet's validation images with their list.
 
     The deepest folder that names a class counts; in an unknown label space the first, as in torchvision. An image is
     called by its file name, or "CATEGORY/NAME" if classes share names. Raises StimuliError on no images, an unknown
@@ -382,8 +377,8 @@ def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[
 
 
 def _spellings(entry: Entry, named: Collection[str]) -> Spellings:
-    """Return how folders or lists may name the classes of a set, in order of trial; nothing in an unknown label space.
-    For a set with some of ImageNet's classes, numbers are positions among these and need all of them (`named`)."""
+    """Return how folders or lists may name the classes of a set, in order of trial. For a set with some of ImageNet's
+    classes, numbers are positions among these and need all of them (`named`)."""
     if entry.space in SIXTEEN:
         return {"categories": lambda name: name if name in GEIRHOS16 else ""}
     if entry.space != "imagenet1k":
@@ -402,8 +397,7 @@ def _spellings(entry: Entry, named: Collection[str]) -> Spellings:
 
 
 def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
-    """Return whether a folder must be ImageNet: it has the validation images, or class folders (any of `named`) that
-    are named by classes or by the numbers 0 to 999."""
+    """Return whether a folder has ImageNet's validation images, or class folders named by its classes or 0 to 999."""
     every = {str(number) for number in range(1000)}
     return validation_folder(folder) is not None or any(
         set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))

@@ -82,9 +82,8 @@ def manifest_rows(table: Path) -> "DataFrame":
 def match_manifest(
     table: Path, rows: "DataFrame", names: ImageNames, columns: Mapping[str, str], line: str
 ) -> Manifest | None:
-    """Return the columns of images and classes of a table, as stated in `columns` or by what its rows hold; None if it
-    does not list these images. Raises StimuliError with the command that works (`line` and --columns) if several
-    columns fit."""
+    """Return the columns of images and classes of a table, as stated or by what its rows hold; None if it does not list
+    these images. Raises StimuliError with the command that works (`line` and --columns) if several columns fit."""
     if rows.empty:
         return None
     header = rows.iloc[0].str.lower().tolist()
@@ -120,8 +119,8 @@ def plain_column(name: str) -> str:
 
 
 def one_of(kind: str, names: Sequence[str], usual: re.Pattern[str], where: Path, line: str) -> str:
-    """Return the column of a kind: the only one, or the only one of a usual name; "" without any. Raises StimuliError
-    with the command that works if it is not decided."""
+    """Return the only column of a kind, or the only one of a usual name; "" without any. Raises StimuliError on
+    several."""
     named = [name for name in names if usual.fullmatch(plain_column(name))]
     if len(names) < 2 or len(named) == 1:
         return (named or list(names) or [""])[0]

@@ -62,10 +62,9 @@ def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def make_set(experiment: str, settings: Settings, report: Report, output: Path | None = None) -> Entry:
-    """Make the stimuli of a parametric experiment again and add them as the set `regenerated-EXPERIMENT`.
-
-    output: parent of its folder (default: that of fetched sets). Missing photographs are left out; an interrupted
-    run resumes. Raises UnknownName, or MissingStimuli with the command that helps."""
+    """Make the stimuli of a parametric experiment again and add them as the set `regenerated-EXPERIMENT`. output:
+    parent of its folder. Missing photographs are left out; an interrupted run resumes. Raises UnknownName,
+    MissingStimuli."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     from benchmark.transforms.human import degradation
@@ -127,11 +126,9 @@ def _write_images(
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """Build the stimulus set of one experiment from its trials, without pixels: all images in `files`, by category,
-    then name.
-
-    An image without a digest in the tables has that of its name; `decode` raises StimuliError. Images of the
-    built-in world belong to their generated set. Raises TrialsError if files disagree."""
+    """Build the stimulus set of one experiment from its trials, without pixels, by category, then name. An image
+    without a digest in the tables has that of its name; images of the built-in world belong to their generated set.
+    Raises TrialsError if files disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")

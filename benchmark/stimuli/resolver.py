@@ -29,8 +29,8 @@ Textures = tuple[NDArray[np.uint8], ...]
 
 
 def read_textures(entry: Entry, folder: Path) -> Textures:
-    """Decode every texture of a set: images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8
-    RGB. Pixels depend on them: raises StimuliError if one is missing, no image, or not the published file."""
+    """Decode the images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8 RGB. Raises
+    StimuliError if one is not the published file."""
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
@@ -75,8 +75,7 @@ class Resolver:
         return self._opened[role]
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
-        """Open the cells of a role: "gaussian_noise/3" -> that cell's set, in canonical order, each on first use. With
-        a limit all show the same images. Raises as `find`."""
+        """Open the cells of a role, "gaussian_noise/3" -> its set, each on first use. Raises as `find`."""
         if role not in self._parts:
             self._parts[role] = open_cells(*self._place(role, "cells"), self._settings, self._limit)
         return self._parts[role]
@@ -88,9 +87,8 @@ class Resolver:
         return self._textures[role]
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
-        """Load the named networks that answer in this label space and have installed weights, once each. Loading them
-        before the run lets results that depend on them name their weights. Raises MissingStimuli if one does not load.
-        """
+        """Load the named networks that answer in this label space and have installed weights, once each and before the
+        run, so that results name their weights. Raises MissingStimuli if one does not load."""
         from registry.download import missing_weights
         from registry.loading import load_network  # imports torch, which ranking does not need
 

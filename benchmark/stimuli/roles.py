@@ -36,8 +36,7 @@ def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dic
 
 
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
-    """Open held-out images; for ImageNet those of ImageNet-V2 if there are none, otherwise training images, with a
-    reason in `missing`. Raises MissingStimuli if none is installed."""
+    """Open held-out images; for ImageNet otherwise ImageNet-V2 or training images, with a reason in `missing`."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:

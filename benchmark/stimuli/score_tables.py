@@ -96,10 +96,8 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
 
 
 def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
-    """Read the scores of a table, or of a folder with a known layout.
-
-    source: the publisher if the table names none (None: the file's name); metrics: gestaltbench's own by name, whose
-    range values must respect. Raises ScoresError with file, row and expectation."""
+    """Read the scores of a table, or of a folder with a known layout. source: the publisher if the table names none;
+    metrics: gestaltbench's own by name, whose range values must respect. Raises ScoresError."""
     if path.is_dir():
         # Tables with a row per network: files, or folders of a JSON file per network.
         tables: dict[str, set[str]] = {SOURCE: {*MASKING}}

@@ -48,11 +48,11 @@ def unpack_shards(
     report: Callable[[str], None],
     columns: Mapping[str, str] = NONE,
 ) -> tuple[Path, Mapping[str, str]]:
-    """Unpack the archive `place`, or those in that folder, in the home folder, unless that is done. Return the
-    folder of the images, and the columns that a list there needs; `place` itself if it holds images or no archives.
+    """Unpack the archive `place`, or those in that folder, in the home folder, unless that is done. Return the folder
+    of the images, and the columns that a list there needs; `place` itself if it holds images or no archives.
 
     space: of the set `name`, if the catalogue does not know it; columns: "image" and "label" -> those of a table. Of
-    several splits the validation images are read. An interrupted call starts again. Raises StimuliError."""
+    several splits the validation images are read. Raises StimuliError."""
     known, shards = find_built_in(name), [place] if place.suffix.lower() in KINDS and not place.is_dir() else []
     for kind in KINDS if place.is_dir() else ():
         found = sorted(path for below in ("*", "*/*") for path in place.glob(below + kind))

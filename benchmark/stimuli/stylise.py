@@ -117,9 +117,8 @@ def manifest(
 def conflicting(
     shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], limit: int | None = None, seed: int = 0
 ) -> list[Pairing]:
-    """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png". At most
-    `limit` pairs are spread evenly over pairs of categories and their pictures. Raises StimuliError if there is no
-    pair."""
+    """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png". At most `limit`
+    pairs are spread evenly over pairs of categories and their pictures. Raises StimuliError if there is no pair."""
 
     def shuffled(pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
         return sorted(pictures, key=lambda picture: seed_of(f"{seed}:{picture.digest}:{other}"))

@@ -37,10 +37,9 @@ def decoded_text(data: bytes) -> str:
 
 
 def read_frame(path: Path) -> "DataFrame":
-    """Read a table as text without blanks around fields; its first row may be a header. For use within `foreign`.
-
-    Rows are numbered from 1 as in the file; columns are 0, 1, ...; empty rows are left out. A list without
-    separators has two columns: all up to the last blank, and the rest."""
+    """Read a table as text without blanks around fields; its first row may be a header. For use within `foreign`. Rows
+    are numbered from 1 as in the file, columns 0, 1, ...; empty rows are left out. A list without separators has two
+    columns: all up to the last blank, and the rest."""
     import pandas as pd
 
     text = decoded_text(read_plain(path))

@@ -288,8 +288,7 @@ def _counting(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
 
 
 def _labelled(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
-    """Complete the rows of an added experiment: what the table lacks of category and condition follows from the image,
-    by its name or by the experiment's own images. Raises TrialsError."""
+    """Complete the rows of an added experiment by its images, where the table lacks category and condition."""
     index: dict[str, tuple[str, dict[str, str]]] = {}
     for name, file, labels in experiment_images(added) if added.stimuli and added.stimuli.folder else ():
         for text in (name, PurePath(name).stem, file.name, file.stem):
@@ -338,9 +337,8 @@ def _numbers(path: Path, rows: "DataFrame", name: str, what: str) -> Array:
 
 
 def timely(path: Path, rows: "DataFrame", keep_late: bool) -> tuple["DataFrame", dict[str, tuple[str, ...]]]:
-    """Select the trials of `bench ask` that count, and write the remarks on each person. A late frame excludes a
-    trial, whose image is shown a second time; with `keep_late` the first counts instead. Raises TrialsError if no
-    trial is left."""
+    """Select the trials of `bench ask` that count, and write the remarks on each person. A late frame excludes a trial,
+    whose image is shown again; with `keep_late` the first counts instead. Raises TrialsError."""
     for name in SHOWN:
         first = rows[name].iloc[0]
         _expect(path, rows, name, [first], f"'{first}', as in the first row")

@@ -1,6 +1,5 @@
-"""Cue conflict: does an observer name an object by its shape or by its texture? (Geirhos et al. 2019)
-
-docs/suites/cue-conflict.md has the definition, numbers and deviations."""
+"""Cue conflict: does an observer name an object by its shape or by its texture? (Geirhos et al. 2019) Definition,
+numbers and deviations: docs/suites/cue-conflict.md."""
 
 from dataclasses import replace
 

@@ -1,6 +1,5 @@
 """Frequency cue conflict: the low frequencies of one image with the high ones of another. Which of the two is named?
-
-docs/suites/frequencies.md has the definition, numbers and deviations."""
+Definition, numbers and deviations: docs/suites/frequencies.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -41,8 +41,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 
 
 def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
-    """Return the images of a folder, with the first corresponding ImageNet class as category and their own in
-    `named`."""
+    """Return a folder's images with their first ImageNet class as category, and their own in `named`."""
     known, names = refined_classes()[cue], stimuli.labels["category"].tolist()
     if strange := sorted(set(names) - known.keys()):
         raise StimuliError(

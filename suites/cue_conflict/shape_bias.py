@@ -22,8 +22,7 @@ WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
 
 
 def plan(config: Experiment | None, shelf: Shelf) -> Plan:
-    """Return the conflict set, which must be there, and its companions, which may be missing with a reason; of an added
-    experiment its own images alone."""
+    """Return the conflict set and its companions, which may be missing; or an added experiment's images."""
     if config is not None:
         return Plan((Block(stimuli=shelf.find(config.role), presentation="whole", role=config.role),))
     companions, missing = sets_of(shelf, (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())))
@@ -49,8 +48,7 @@ def follows_texture(trials: Trials) -> Array:
 
 
 def _graded(trials: Trials, categories: Sequence[str] = GEIRHOS16) -> tuple[Array, Array]:
-    """Return the shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0
-    else."""
+    """Return the shape's part of the probability of the two cues on each conflict trial that gives them any."""
     if "probability" not in trials.columns:
         return np.zeros(len(trials)), np.zeros(len(trials))
     place = {name: at for at, name in enumerate(categories)}

@@ -1,5 +1,4 @@
 """Human comparison: does an observer respond to degraded images as people do? (Geirhos et al. 2018, 2020, 2021)
-
 Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
 from functools import partial

@@ -211,10 +211,8 @@ def _overall(averages: Sequence[Averages], metrics: Sequence[str], of: int) -> A
 
 
 def share_of_ceiling(values: Values) -> Floats | None:
-    """Error consistency over its ceiling; None if the ceiling is not above 0.
-
-    If no observer errs, both vary only by the half images, which are the same for all pairs: their ratio would be 1
-    without any spread. Each is therefore divided by the other's next resample."""
+    """Error consistency over its ceiling; None if the ceiling is not above 0. If no observer errs, both vary only by
+    the half images, the same for all pairs: each is then divided by the other's next resample."""
     own, ceiling = values["error_consistency"], values[CEILING]
     if own is None or ceiling is None or ceiling[0] <= 0:
         return None
@@ -248,11 +246,10 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 
 
 def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[Score]:
-    """Return the scores of people as a group: per experiment (condition "kept") and over experiments. trials: of
-    each person.
-
-    Averages are over conditions, unordered pairs of people, experiments; OOD accuracy pools people. The pairs' error
-    consistency is also the ceiling. People who did not see an experiment's common images are left out of it."""
+    """Return the scores of people as a group, per experiment (condition "kept") and over experiments. trials: of each
+    person. Averages are over conditions, unordered pairs of people, experiments; OOD accuracy pools people. The
+    pairs' error consistency is also the ceiling. People who did not see an experiment's common images are left out
+    of it."""
     experiments = shown(config)
     answered = {role for part in trials.values() for role in roles_of(part, experiments)}
     shared = (_group(own, trials) for role, own in experiments.items() if role in answered)

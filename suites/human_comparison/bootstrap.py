@@ -1,6 +1,5 @@
-"""Resample images within conditions and people within experiments, for all pairs of observers at once.
-
-Row 0 of every array is the sample, rows 1..B are the resamples. docs/statistics.md has the methods."""
+"""Resample images within conditions and people within experiments, for all pairs of observers at once. Row 0 of every
+array is the sample, rows 1..B are the resamples. docs/statistics.md has the methods."""
 
 import zlib
 from collections.abc import Mapping
@@ -185,10 +184,8 @@ def _student(df: int, count: int) -> Floats:
 
 
 def pairs_among(pairs: Floats, people: Crowd) -> Floats:
-    """Return the mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN if h = 1.
-
-    A person's contribution is 2 (h - 1) / (h - 2) times the distance of that person's pairs from the mean: the
-    jackknife of a mean over pairs. Two people are one pair, which has no information on other people."""
+    """Return the mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN if h = 1. A person contributes
+    2 (h - 1) / (h - 2) times the distance of their pairs from the mean: the jackknife of a mean over pairs."""
     h = pairs.shape[1]
     if h < 2:
         return np.full(len(pairs), np.nan)

@@ -1,5 +1,4 @@
 """Is a network similar to people, or is blur sufficient? (Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR)
-
 Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, and shared with the plain suite."""
 
 import zlib
@@ -216,8 +215,7 @@ def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
 
 
 def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Score]:
-    """Yield the highest error consistency that any answers to these images can have with these people, by how far their
-    accuracy is from people's."""
+    """Yield the highest error consistency attainable with these people, by how far accuracy is from people's."""
     curves = []
     for each in answers:
         persons = [at for at, name in enumerate(each.observers) if not name.startswith(("own ", "standard "))]

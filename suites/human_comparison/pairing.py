@@ -122,9 +122,9 @@ def _differences(
 def _on_own_images(
     experiment: Experiment, own: Trials, other: Trials | None, people: Sequence[Trials], who: slice
 ) -> dict[str, Difference] | None:
-    """Return metric -> difference of two observers who answered the same images, or of one from people (other: None).
-    Each person, and each pair of people, counts on the images that they saw of these: means over kept conditions, then
-    over people or pairs. None where nobody saw any, or one person is in every pair of people."""
+    """Return metric -> difference of two observers who answered the same images, or of one from people (other: None),
+    each person and pair of people on the images that they saw: means over conditions, then over people or pairs.
+    None where nobody saw any, or one person is in every pair."""
     matched = match([own, *([] if other is None else [other]), *people], every=False)
     shown = matched.present[:, 0] & (experiment.single | np.isin(matched.condition, experiment.averaged))
     columns = {name: getattr(matched, name)[shown] for name in ("right", "present", "role", "condition", "stimulus")}
@@ -250,8 +250,7 @@ def _mean(parts: Sequence[Additions], shared: SharedImages, who: slice) -> Diffe
 
 
 def _added_accuracy(right: Array, second: int | None, people: list[int], saw: Array | None = None) -> Additions:
-    """Return as `added`, of the share of right answers; second None: people's mean share, each person's of the images
-    that they saw."""
+    """Return as `added`, of accuracy; second None: people's mean, each person's on the images that they saw."""
     n, k = len(right), len(people)
     own = right[:, 0].astype(float)
     if second is not None:
@@ -287,8 +286,7 @@ def added(metric: str, right: Array, second: int | None, people: list[int]) -> A
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str, of: int = 1) -> Comparison:
-    """Test a difference; there is no test where nothing varies, but of accuracy: there every image, or cluster of them,
-    is one answer."""
+    """Test a difference, where it varies; of accuracy always, as every image, or cluster of them, is one answer."""
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
     start = Comparison(metric=metric, condition=role, a=a, b=b, difference=gap, n=sum(part.n for part in parts))

@@ -148,8 +148,7 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
 
 
 def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
-    """Return the level at which the profile likelihood of the threshold has fallen by DROP, between it and the edge;
-    None if there is none."""
+    """Return the level between threshold and edge at which the profile likelihood has fallen by DROP, if any."""
     from scipy.optimize import brentq
 
     @cache

@@ -53,8 +53,7 @@ def silent_roles(trials: Trials, experiments: Shown) -> list[str]:
 
 
 def caveats(trials: Trials, experiment: Experiment | None = None) -> tuple[str, ...]:
-    """Return flags if some images were not the published files but regenerated from their sources, or a network has no
-    class for a category of an added experiment."""
+    """Return flags of regenerated stimuli, and of a network that has no class for some categories."""
     made = ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
     return made + unanswerable(experiment, trials)
 

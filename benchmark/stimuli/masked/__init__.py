@@ -64,8 +64,7 @@ READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 
 
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
-    """Detect a layout with masks or maps by the names in a folder, and the label space if the folder shows
-    it."""
+    """Detect a layout with masks or maps by the names in a folder, and the label space if it shows."""
     if (place / "labels.csv").is_file():
         space = space_of(set(label_table(place).get("category", ())))
         if (place / "heatmaps").is_dir():

@@ -38,9 +38,8 @@ def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
 
 
 def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
-    """Yield the images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, or those of
-    train-semi. A mask's classes count from 1 in the order of the edition's WordNet ids; 1000 is ignored. Raises
-    StimuliError."""
+    """Yield the images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, or train-semi.
+    Classes count from 1 in the order of the edition's WordNet ids; 1000 is ignored. Raises StimuliError."""
     root = only_edition(segmented_roots(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
     # The folder's name, the set's name or the number of classes identifies the edition.
@@ -99,9 +98,9 @@ VOC = (False, len(CLASSES), 255)  # 255: outlines and difficult objects
 
 
 def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images of PASCAL VOC whose main object is in the sixteen categories: JPEGImages/, SegmentationClass/
-    (palette PNG) and the longest list in ImageSets/Segmentation/. The mask has every pixel of the main category; void
-    pixels are ignored. Raises StimuliError."""
+    """Yield the images of PASCAL VOC whose main object is in the sixteen categories, by the longest list in
+    ImageSets/Segmentation/. The mask has every pixel of the main category; void pixels are ignored. Raises
+    StimuliError."""
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
     drawn = root / "SegmentationClass"
     lists = (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train"))
@@ -137,9 +136,8 @@ LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 
 def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG. The class is the
-    image's folder if that is a WordNet id, otherwise the one in its XML; the mask is the union of its boxes. Raises
-    StimuliError."""
+    """Yield the images that have boxes in Annotations/**/NAME.xml, by the class of their folder or XML; the mask is the
+    union of its boxes. Raises StimuliError."""
     markups, images = box_folders(folder)
     known = {path.stem: path for path in markups.rglob("*.xml")}
     if not known:
@@ -210,9 +208,8 @@ MOST_BYTES = 2**31  # instances_train2017.json has 450 MB
 
 
 def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images of COCO whose main object (by `area`) is in the sixteen categories, with
-    annotations/instances_SPLIT.json. The mask has every object of the main category; its crowds are ignored except
-    below others. Raises StimuliError."""
+    """Yield the images of COCO whose main object (by `area`) is in the sixteen categories. The mask has every object of
+    the main category; its crowds are ignored except below others. Raises StimuliError."""
     paths = sorted((folder / "annotations").glob("instances_*.json"))
     preferred = [path for path in paths if path.name == PREFERRED] or paths
     path = only_edition(preferred, folder, f"annotations/{PREFERRED} of COCO")

@@ -1,8 +1,6 @@
-"""Random numbers and a sine that come out the same on every machine.
-
-Pixels are part of a stimulus's identity, so nothing here may depend on a library's version or on the processor. Numpy
-promises the raw stream of a bit generator for ever (but not what ``Generator`` makes of it), and IEEE 754 fixes ``+ - *
-/``, ``sqrt`` and ``floor`` to the last bit (but not ``sin`` or ``exp``). Only these are used."""
+"""Random numbers and a sine that come out the same on every machine. Numpy promises the raw stream of a bit generator
+for ever (but not what ``Generator`` makes of it), and IEEE 754 fixes ``+ - * /``, ``sqrt`` and ``floor`` to the last
+bit (but not ``sin`` or ``exp``). Only these are used, as pixels are part of a stimulus's identity."""
 
 from typing import Any
 

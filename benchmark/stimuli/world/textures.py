@@ -1,6 +1,5 @@
-"""The sixteen texture families, one for each class: each maps coordinates, measured in texture cells, to a field in
-[0, 1]. Period, phase, direction and a gentle warp are random. Fields of (64, 64) have mean zero: brightness tells no
-family."""
+"""The sixteen texture families: each maps coordinates, in texture cells, to a field in [0, 1]. Period, phase, direction
+and a gentle warp are random. Fields of (64, 64) have mean zero: brightness tells no family."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
