@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+import numpy as np
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
@@ -161,7 +161,7 @@ def _measured(source: str, table: str, column: str) -> tuple[tuple[str, Reported
 def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield RobustBench's entries as rows. "external": an attack stronger than AutoAttack, where one is known."""
     for path in sorted(folder.glob("*.json")):
-        entry = _table(path, Any)
+        entry = _table(path)
         note = entry.get("footnote")
         remarks = [printable(" ".join(note.split()))] if isinstance(note, str) and note.strip() else []
         remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
@@ -233,9 +233,6 @@ CLEAN = ("baccs.json", "baccs_eps0.1_remaining.json")
 _ATTACK = re.compile(r"waccs_eps(?P<eps>[0-9.]+?)(?:_all|_remaining)?\.json")
 _NOISE = re.compile(r"solomon_(?P<name>.+)_accuracies_.*\.json")
 _CELL = re.compile(r"noise(?P<strength>[0-9.]+)freq(?P<band>\d)")
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Shares = Annotated[list[Share], Field(min_length=CATEGORIES, max_length=CATEGORIES)]
-Answers = Annotated[list[Annotated[int, Field(ge=0, le=1, strict=True)]], Field(min_length=1)]
 
 
 def _read_masking(folder: Path) -> ScoreTables:
@@ -247,47 +244,53 @@ def _read_masking(folder: Path) -> ScoreTables:
     clean: dict[str, float] = {}
     for name in (name for name in names if name not in second):
         path, attack, noise = folder / name, _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
-        if name == MASKING[0]:  # only the mean over categories is used, as their order is not documented
-            total = CATEGORIES * TRIALS
-            # Counting answers keeps equal networks equal; means of rounded shares would separate them.
-            counts = {who: sum(round(x * TRIALS) for x in own) for who, own in _table(path, Shares).items()}
-            rows += ((who, "mean_shape_fraction", count / total, {"n": total}) for who, count in counts.items())
-        elif name in CLEAN:
-            clean = {**_table(path, Share), **clean}
-        elif attack:
-            where = {"condition": f"eps {float(attack['eps']):.4g}"}
-            rows += ((who, "accuracy_after_l2_on_normalised", x, where) for who, x in _table(path, Share).items())
-        elif noise:
-            pools = defaultdict[str, list[int]](list)  # over all noise, without noise, and by band and strength
-            for key, answers in _table(path, Answers).items():
-                if (cell := _CELL.fullmatch(key)) is None:
-                    raise ScoresError(f"{path}, '{key}': expected a name like 'noise0.04freq2'.")
-                band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
-                noisy = ("", band, strength, f"{band}, {strength}")
-                for place in noisy if float(cell["strength"]) else ("without noise",):
-                    pools[place] += answers
-            for place, pool in sorted(pools.items()):
-                low, high = wilson(sum(pool), len(pool))
-                counted = {"low": low, "high": high, "method": "wilson", "n": len(pool), "condition": place}
-                rows.append((noise["name"], "accuracy_in_band_noise", sum(pool) / len(pool), counted))
+        if not (attack or noise or name in (MASKING[0], *CLEAN)):
+            continue
+        table = _table(path)
+        with foreign("table of scores", path, ScoresError, "Expected it as published."):
+            if name == MASKING[0]:  # only the mean over categories is used, as their order is not documented
+                total = CATEGORIES * TRIALS
+                for who, own in table.items():
+                    # Counting answers keeps equal networks equal; means of rounded shares would separate them.
+                    shares = np.array(own, dtype=float).reshape(CATEGORIES)
+                    count = sum(round(share * TRIALS) for share in shares.tolist())
+                    rows.append((who, "mean_shape_fraction", count / total, {"n": total}))
+            elif name in CLEAN:
+                clean = {**{who: float(value) for who, value in table.items()}, **clean}
+            elif attack:
+                where = {"condition": f"eps {float(attack['eps']):.4g}"}
+                rows += ((who, "accuracy_after_l2_on_normalised", float(x), where) for who, x in table.items())
+            elif noise:
+                rows += _by_noise(noise["name"], table)
     rows += ((who, "accuracy_before_attack", value, {}) for who, value in clean.items())
     scores = []
     for who, metric, value, own in rows:
+        if not 0 <= value <= 1:
+            raise ScoresError(f"{folder}, '{who}': {metric} is {value}; expected a share from 0 to 1, as published.")
         score = replace(known_metrics()[SOURCE, metric].score(ObserverName(SOURCE, who), metric, value), **own)
         idle = clean.get(who, 1) < CHANCE
         scores.append(replace(score, remarks=(*score.remarks, GUESSES)) if idle else score)
     return ScoreTables(_once(folder, scores), notes)
 
 
-def _table(path: Path, kind: Any) -> Mapping[str, Any]:
-    """Read an object of values of a type by network or condition. Raises ScoresError on a value that does not fit."""
+def _by_noise(network: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
+    """Yield a network's accuracy over all noise, without noise, and by band and strength."""
+    pools = defaultdict[str, list[int]](list)
+    for key, answers in table.items():
+        if (cell := _CELL.fullmatch(key)) is None:
+            raise ValueError(f"'{key}'; expected a name like 'noise0.04freq2'")
+        band, strength = f"band {cell['band']}", f"strength {float(cell['strength']):g}"
+        for place in ("", band, strength, f"{band}, {strength}") if float(cell["strength"]) else ("without noise",):
+            pools[place] += answers
+    for place, pool in sorted(pools.items()):
+        low, high = wilson(sum(pool), len(pool))
+        counted = {"low": low, "high": high, "method": "wilson", "n": len(pool), "condition": place}
+        yield network, "accuracy_in_band_noise", sum(pool) / len(pool), counted
+
+
+def _table(path: Path) -> Mapping[str, Any]:
+    """Read an object of values by network or condition. Raises ScoresError."""
     table = read_json(path, "table of scores", ScoresError, most=LARGEST)
-    try:
-        TypeAdapter(dict[str, kind]).validate_python(table)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = "".join(f", '{printable(str(part))}'" for part in first["loc"][:1])
-        raise ScoresError(f"{path}{place}: {first['msg']}, as published.") from error
-    if wrong := next((name for name in table if not name.isprintable()), ""):
-        raise ScoresError(f"{path}, '{printable(wrong)}': expected a name in plain text.")
-    return dict(table)
+    if not isinstance(table, dict) or not all(map(str.isprintable, table)):
+        raise ScoresError(f"{path}: expected an object with names in plain text, as published.")
+    return table

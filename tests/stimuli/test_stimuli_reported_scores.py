@@ -127,14 +127,17 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking):
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("sb_scores.json", {"net": [0.5] * 15}, "at least 16 items"),
-    ("baccs.json", {"net": 81.3}, "less than or equal to 1"),
+    ("sb_scores.json", {"net": [0.5] * 15}, "cannot reshape"),
+    ("baccs.json", {"net": "high"}, "could not convert"),
     ("solomon_net_accuracies_2.json", {"noise1": [1]}, "a name like 'noise0.04freq2'"),
-    ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "a valid integer"),
+    ("solomon_net_accuracies_2.json", {"noise0.1freq1": []}, "division by zero|as published"),
 ])  # fmt: skip
 def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
     write(masking, name, json.dumps(content))
     assert name in refused(said, read_scores, masking)
+    write(masking, name, json.dumps({}))
+    write(masking, "baccs.json", json.dumps({"net": 81.3}))
+    refused("'net': accuracy_before_attack is 81.3; expected a share", read_scores, masking)
 
 
 @pytest.fixture
