@@ -59,15 +59,15 @@ class ExperimentAnswers:
 def answers_of(
     experiment: Experiment, name: str, trials: Trials, references: Mapping[str, Trials]
 ) -> ExperimentAnswers:
-    """Return the answers to one experiment, with the people who answered all images that the observer answered. Images
-    that people were not shown are left out."""
+    """Return the answers to one experiment, with the people who answered all images that the observer answered. Of an
+    added experiment, images that people were not shown are left out."""
     role = experiment.role
     own = trials.of(role)
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys, known = set(own.keys.tolist()), {who: set(part.keys.tolist()) for who, part in others.items()}
     seen = [images for who, images in known.items() if who.startswith(PEOPLE)]
     every = set().union(*seen)  # if people saw different images, an image that one did not see is no extra one
-    shown = keys & every if every in seen and keys & every else keys
+    shown = keys & every if experiment.file and every in seen and keys & every else keys
     inside = {who: part for who, part in others.items() if shown <= known[who]}
     start = ExperimentAnswers(
         role=role, observers=(name, *inside), left_out=len(others) - len(inside), unseen=len(keys) - len(shown)

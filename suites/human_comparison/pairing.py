@@ -1,6 +1,7 @@
 """Two observers against the same people, or one against people as a group: differences of the human metrics, with the
 difference in accuracy beside them. Images and people are both random samples (`benchmark.stats.clusters`)."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -10,7 +11,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
-from benchmark.stats.agreement import Matched, expected_consistency, kappa_of, match
+from benchmark.stats.agreement import expected_consistency, kappa_of, match
 from benchmark.stats.clusters import Variance, crossed_variance, variance_of_mean
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
@@ -19,7 +20,7 @@ from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import SHAPE, exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
-from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
+from suites.human_comparison.bootstrap import answered, answers_of
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import coverage_flag, roles_of
 from suites.human_comparison.shown_experiments import BY_ROLE, Shown
@@ -62,9 +63,20 @@ class Difference:
     shapes: Mapping[str, float]  # what the images of each shape that other experiments show too add to the difference
 
 
-#: The factors that images share (the level of each image, [n] each), and the shape of each [n], "" if unknown.
-SharedImages = tuple[tuple[Array, ...], Array]
-#: Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference.
+@dataclass(frozen=True, kw_only=True)
+class SharedAnswers:
+    """Answers to the images of an experiment's kept conditions that the first observer answered: [n, observers]."""
+
+    right: Array
+    present: Array  # whether the observer saw the image
+    condition: Array  # [n] numbers
+    factors: tuple[Array, ...]  # components that images share, [n] each
+    shape: Array  # [n], "" if unknown
+    groups: Sequence[tuple[Array, Array]]  # images [n] bool, and the columns of people who saw them
+    persons: Array  # all columns of people
+
+
+#: Values of the two, and what images [n], images through people [n, k], and people [k] add to the difference.
 Additions = tuple[float, float, Floats, Floats, Floats]
 
 
@@ -98,92 +110,128 @@ def _differences(
     experiment: Experiment, a: Trials, b: Trials | None, references: Mapping[str, Trials]
 ) -> dict[str, Difference] | None:
     """Return metric -> difference; None where there is nothing to compare with."""
-    own, sampled = a.of(experiment.role), slice(None) if _sampled(references) else slice(1)  # no spread of one person
+    own, others = a.of(experiment.role), {}
     if b is not None:
         other = b.of(experiment.role)
-        own, other = own.where(np.isin(own.keys, other.keys)), other.where(np.isin(other.keys, own.keys))
-        references = {**references, OTHER: other}
-    if not len(own):
+        own, others = own.where(np.isin(own.keys, other.keys)), {OTHER: other.where(np.isin(other.keys, own.keys))}
+    answers = _shared(experiment, own, others, references) if len(own) else None
+    if answers is None:
         return None
+    who = slice(None) if _sampled(references) else slice(1)  # no spread of one person
+    found = {
+        metric: _difference(metric, answers, 0, None if b is None else 1, who) for metric in (*AGREEMENT, ACCURACY)
+    }
+    return None if None in found.values() else {metric: each for metric, each in found.items() if each}
+
+
+def _shared(
+    experiment: Experiment, own: Trials, others: Mapping[str, Trials], people: Mapping[str, Trials]
+) -> SharedAnswers | None:
+    """Return the answers of an observer, of others to the same images, and of the people who answered them all; of a
+    partial experiment, of the people who saw any. None without people."""
     if experiment.partial:
-        shown = [references[name].of(experiment.role) for name in sorted(references) if name != OTHER]
-        return _on_own_images(experiment, own, b and other, [x for x in shown if len(x)], sampled)
-    answers = answers_of(experiment, "", own, references)
-    second = answers.observers.index(OTHER) if OTHER in answers.observers else None
-    people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
-    if not answers.kept or len(people) < (3 if b is None else 1) or (b is not None and second is None):
+        shown = [part for name in sorted(people) if len(part := people[name].of(experiment.role))]
+        matched = match([own, *others.values(), *shown], every=False)
+        rows = matched.present[:, 0] & (experiment.single | np.isin(matched.condition, experiment.averaged))
+        right, present, condition, stimulus = (
+            column[rows] for column in (matched.right, matched.present, matched.condition, matched.stimulus)
+        )
+    else:
+        answers = answers_of(experiment, "", own, {**people, **others})
+        if not answers.kept or not others.keys() <= {*answers.observers}:
+            return None
+        places = [answers.observers.index(name) for name in ("", *others)]
+        places += [at for at in range(len(answers.observers)) if at not in places]
+        right = np.concatenate([part.right for part in answers.kept])[:, places]
+        condition = np.repeat([part.condition for part in answers.kept], [len(part.right) for part in answers.kept])
+        present, stimulus = np.ones_like(right), np.concatenate([part.stimuli for part in answers.kept])
+    patterns, at = np.unique(present[:, 1 + len(others) :], axis=1, return_inverse=True)
+    groups = [(seen, np.flatnonzero(at == i) + 1 + len(others)) for i, seen in enumerate(patterns.T) if seen.any()]
+    if not groups:
         return None
-    right, images = [part.right for part in answers.kept], _images(own, answers)
-    additions = {metric: [added(metric, part, second, people) for part in right] for metric in AGREEMENT}
-    additions[ACCURACY] = [_added_accuracy(np.concatenate(right), second, people)]
-    return {metric: _mean(parts, images, sampled) for metric, parts in additions.items()}
+    where = {pair: i for i, pair in enumerate(zip(own["condition"].tolist(), own["stimulus"].tolist(), strict=True))}
+    index = [where[pair] for pair in zip(condition.tolist(), stimulus.tolist(), strict=True)]
+    labels = Trials(columns={name: column[index] for name, column in own.columns.items()})
+    return SharedAnswers(
+        right=right, present=present, condition=np.unique(condition, return_inverse=True)[1],
+        factors=tuple(shared_clusters(METRICS[0], labels).values()),
+        shape=exemplars(labels).get(SHAPE, np.full(len(labels), "")),
+        groups=groups, persons=np.sort(np.concatenate([group for _, group in groups])),
+    )  # fmt: skip
 
 
-def _on_own_images(
-    experiment: Experiment, own: Trials, other: Trials | None, people: Sequence[Trials], who: slice
-) -> dict[str, Difference] | None:
-    """Return metric -> difference of two observers who answered the same images, or of one from people (other: None),
-    each person and pair of people on the images that they saw: means over conditions, then over people or pairs.
-    None where nobody saw any, or one person is in every pair."""
-    matched = match([own, *([] if other is None else [other]), *people], every=False)
-    shown = matched.present[:, 0] & (experiment.single | np.isin(matched.condition, experiment.averaged))
-    columns = {name: getattr(matched, name)[shown] for name in ("right", "present", "role", "condition", "stimulus")}
-    answers = replace(matched, **columns)
-    persons = [
-        at for at in range(2 - (other is None), len(people) + 2 - (other is None)) if answers.present[:, at].any()
-    ]
-    labels = own.where(np.isin(own.keys, own.keys[own.by_key][shown[matched.present[:, 0]]]))
-    images = _factors(Trials(columns={name: column[labels.by_key] for name, column in labels.columns.items()}))
-    differences = {}
-    for metric in (*AGREEMENT, ACCURACY) if persons else ():
-        if metric == ACCURACY:
-            parts = _added_accuracy(answers.right, None if other is None else 1, persons, answers.present)
-        else:
-            each, adds = _with_own(metric, answers, 0, persons)
-            second = _among(metric, answers, persons) if other is None else _second(metric, answers, persons)
-            if second is None:
-                return None
-            value, shares, through, gap = second
-            k = len(persons)
-            parts = each.mean(), value, adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
-        differences[metric] = _mean([parts], images, who)
-    return differences or None
+def _with_people(metric: str, answers: SharedAnswers, one: int) -> tuple[Floats, Floats]:
+    """Return the value of an observer with each of k people, a mean over the conditions that both saw (NaN without
+    any), and what each image adds to it [n, k]."""
+    values, adds = np.full(answers.right.shape[1], np.nan), np.zeros(answers.right.shape)
+    for seen, group in answers.groups:
+        both = seen & answers.present[:, one]
+        conditions = [np.flatnonzero(both & (answers.condition == at)) for at in np.unique(answers.condition[both])]
+        found = [with_each(metric, answers.right[rows, one], answers.right[np.ix_(rows, group)]) for rows in conditions]
+        for rows, (_, share) in zip(conditions, found, strict=True):
+            adds[np.ix_(rows, group)] = share / (len(rows) * len(found))
+        values[group] = np.mean([value for value, _ in found], axis=0) if found else np.nan
+    return values[answers.persons], adds[:, answers.persons]
 
 
-def _with_own(metric: str, answers: Matched, one: int, others: Sequence[int]) -> tuple[Floats, Floats]:
-    """Return the value of one observer with each of k others on the images that both saw, NaN without any, and what
-    each image adds to it [n, k]."""
-    values, adds = np.full(len(others), np.nan), np.zeros((len(answers.right), len(others)))
-    for at, second in enumerate(others):
-        both = answers.present[:, one] & answers.present[:, second]
-        rows = [np.flatnonzero(both & (answers.condition == name)) for name in np.unique(answers.condition[both])]
-        found = [with_each(metric, answers.right[own, one], answers.right[own][:, [second]]) for own in rows]
-        values[at] = np.mean([value[0] for value, _ in found]) if found else np.nan
-        for own, (_, share) in zip(rows, found, strict=True):
-            adds[own, at] = share[:, 0] / (len(own) * len(rows))
-    return values, adds
-
-
-#: The value of the second, what images [n], images through persons [n, k], and people [k] add to it.
-Second = tuple[float, Floats, Floats, Floats]
-
-
-def _second(metric: str, answers: Matched, persons: Sequence[int]) -> Second:
-    """Return the agreement of the second observer with people."""
-    each, adds = _with_own(metric, answers, 1, persons)
-    return float(each.mean()), adds.mean(axis=1), adds, each - each.mean()
-
-
-def _among(metric: str, answers: Matched, persons: Sequence[int]) -> Second | None:
-    """Return the agreement of people with one another; None where no pair is left without one of them."""
+def _among(metric: str, answers: SharedAnswers) -> Additions | None:
+    """Return the agreement of people with one another, twice, and what adds to it; None where no pair is left without
+    one of them."""
+    persons = answers.persons
     k = len(persons)
-    pairs = [_with_own(metric, answers, at, [other for other in persons if other != at]) for at in persons]
-    sums, counts = (np.array([by(values) for values, _ in pairs]) for by in (np.nansum, lambda x: np.isfinite(x).sum()))
-    shares = np.stack([adds.sum(axis=1) for _, adds in pairs], axis=1)
+    pairs = [_with_people(metric, answers, one) for one in persons]
+    values, shares = np.stack([each for each, _ in pairs]), np.stack([adds for _, adds in pairs], axis=1)
+    for one in range(k):  # nobody is a pair
+        values[one, one], shares[:, one, one] = np.nan, 0.0
+    sums, counts, through = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1), shares.sum(axis=2)
     if (rest := counts.sum() / 2 - counts).min() <= 0:
         return None
     value, leverage = float(sums.sum() / counts.sum()), (k - 1) / rest  # the jackknife of a mean over pairs
-    return value, shares.sum(axis=1) / counts.sum(), shares * leverage, (sums - counts * value) * leverage
+    return value, value, through.sum(axis=1) / counts.sum(), through * leverage, (sums - counts * value) * leverage
+
+
+def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who: slice) -> Difference | None:
+    """Return the difference of two observers (columns), or of one from people as a group (b None)."""
+    if metric == ACCURACY:
+        parts = _added_accuracy(answers, b)
+    else:
+        each, adds = _with_people(metric, answers, a)
+        if b is not None:
+            theirs, through = _with_people(metric, answers, b)
+            second: Additions | None = (0.0, theirs.mean(), through.mean(axis=1), through, theirs - theirs.mean())
+        else:
+            second = _among(metric, answers)
+        if second is None:
+            return None
+        _, value, shares, through, gap = second
+        k = len(each)
+        parts = each.mean(), value, adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
+    of_a, of_b, images, persons, people = parts
+    shapes, at = np.unique(answers.shape, return_inverse=True)
+    sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
+    return Difference(
+        a=float(of_a),
+        b=float(of_b),
+        variance=crossed_variance(images, persons[:, who], people[who], answers.factors),
+        n=len(images),
+        shapes={name: total for name, total in sums.items() if name},
+    )
+
+
+def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
+    """Return both accuracies and what adds to their difference; b None: people's mean, of the images that each saw."""
+    people = answers.persons
+    n, k = len(answers.right), len(people)
+    own = answers.right[:, 0].astype(float)
+    if b is not None:
+        other, persons, each = answers.right[:, b].astype(float), np.zeros((n, k)), np.zeros(k)
+    else:
+        theirs, seen = answers.right[:, people].astype(float), answers.present[:, people]
+        each = theirs.sum(axis=0) / seen.sum(axis=0)
+        persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
+        other = each.mean() - n * persons.sum(axis=1)
+    gap = (own - own.mean()) - (other - other.mean())
+    return own.mean(), other.mean(), gap / n, persons, -(each - each.mean()) / k
 
 
 def compare_all(
@@ -191,98 +239,21 @@ def compare_all(
 ) -> list[tuple[str, str, Comparison]]:
     """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`, over the
     experiments in which they and people answered exactly the same images."""
-    parts: dict[tuple[str, str], list[Difference]] = {}
-    sampled = slice(None) if _sampled(references) else slice(1)
+    parts = defaultdict[tuple[str, str], list[Difference]](list)
+    who = slice(None) if _sampled(references) else slice(1)
     for role, experiment in experiments.items():
-        for a, b in combinations(sorted(networks), 2) if experiment.partial else ():
-            if (one := _differences(experiment, networks[a], networks[b], references)) is not None:
-                parts.setdefault((a, b), []).append(one[METRICS[0].name])
-        alike: dict[str, list[str]] = {}
+        alike = defaultdict[str, dict[str, Trials]](dict)
         for name in sorted(networks):
             if answered(own := networks[name].of(role)):
-                alike.setdefault(digest_data(own.keys[own.by_key].tolist()), []).append(name)
-        for names in alike.values():
-            own = networks[names[0]].of(role)
-            answers = answers_of(
-                experiment, names[0], own, {**references, **{name: networks[name] for name in names[1:]}}
-            )
-            place = {name: at for at, name in enumerate(answers.observers)}
-            people = [at for name, at in place.items() if name in references]
-            if not people or not answers.kept:
-                continue
-            images, order = _images(own, answers), range(2, 2 + len(people))
-            for a, b in combinations(names, 2):
-                both = [part.right[:, [place[a], place[b], *people]] for part in answers.kept]
-                additions = [added(METRICS[0].name, right, 1, list(order)) for right in both]
-                parts.setdefault((a, b), []).append(_mean(additions, images, sampled))
-    method = METHOD if _sampled(references) else FIXED
-    of = len(experiments)
-    return [(a, b, _tested(METRICS[0].name, "", own, method, of)) for (a, b), own in parts.items()]
-
-
-def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
-    """Return the shared components of the images of the kept conditions, in the order of the answers."""
-    parts = []
-    for part in answers.kept:
-        shown = own.where((own["condition"] == part.condition) & np.isin(own["stimulus"], part.stimuli))
-        order = np.argsort(shown["stimulus"], kind="stable")
-        parts.append({name: column[order] for name, column in shown.columns.items()})
-    return _factors(Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]}))
-
-
-def _factors(labels: Trials) -> SharedImages:
-    shapes = exemplars(labels).get(SHAPE, np.full(len(labels), ""))
-    return tuple(shared_clusters(METRICS[0], labels).values()), shapes
-
-
-def _mean(parts: Sequence[Additions], shared: SharedImages, who: slice) -> Difference:
-    """Return the mean over the kept conditions; of accuracy over their images."""
-    of_a, of_b, of_images, of_persons, of_people = zip(*parts, strict=True)
-    factors, shape = shared
-    images, persons = (np.concatenate(each) / len(parts) for each in (of_images, of_persons))
-    spread = np.mean(of_people, axis=0)
-    variance = crossed_variance(images, persons[:, who], spread[who], factors)
-    a, b = float(np.mean(of_a)), float(np.mean(of_b))
-    shapes, at = np.unique(shape, return_inverse=True)
-    sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
-    known = {name: total for name, total in sums.items() if name}
-    return Difference(a=a, b=b, variance=variance, n=len(images), shapes=known)
-
-
-def _added_accuracy(right: Array, second: int | None, people: list[int], saw: Array | None = None) -> Additions:
-    """Return as `added`, of accuracy; second None: people's mean, each person's on the images that they saw."""
-    n, k = len(right), len(people)
-    own = right[:, 0].astype(float)
-    if second is not None:
-        other, persons, each = right[:, second].astype(float), np.zeros((n, k)), np.zeros(k)
-    else:
-        theirs, seen = right[:, people].astype(float), np.ones((n, k)) if saw is None else saw[:, people]
-        each = theirs.sum(axis=0) / seen.sum(axis=0)
-        persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
-        other = theirs.mean(axis=1) if saw is None else each.mean() - n * persons.sum(axis=1)
-    a, b = float(own.mean()), float(other.mean())
-    return a, b, ((own - a) - (other - b)) / n, persons, -(each - each.mean()) / k
-
-
-def added(metric: str, right: Array, second: int | None, people: list[int]) -> Additions:
-    """Return what one condition adds; right: [n, observers], a first. second: the column of b, None for people."""
-    n, k = len(right), len(people)
-    each, adds = with_each(metric, right[:, 0], right[:, people])
-    if second is not None:
-        other, theirs = with_each(metric, right[:, second], right[:, people])
-        persons = (adds - theirs) / (n * k)
-        gap = each - other
-        return each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k
-    crowd, pairs, between = right[:, people], np.zeros((k, k)), np.zeros((n, k, k))  # nothing on the diagonal
-    for i in range(k):
-        pairs[i], between[:, i] = with_each(metric, crowd[:, i], crowd)
-        pairs[i, i], between[:, i, i] = 0.0, 0.0
-    own, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
-    through = between.sum(axis=2) / (k - 1)
-    images = (adds.mean(axis=1) - through.mean(axis=1)) / n
-    twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
-    spread = (each - each.mean() - twice * (own - ceiling)) / k
-    return each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread
+                alike[digest_data(own.keys[own.by_key].tolist())][name] = own
+        for group in alike.values():
+            (_, first), *others = group.items()
+            answers = _shared(experiment, first, dict(others), references)
+            for (i, a), (j, b) in combinations(enumerate(group), 2):
+                difference = answers and _difference(METRICS[0].name, answers, i, j, who)
+                parts[a, b] += [difference] if difference else []
+    method, of = METHOD if _sampled(references) else FIXED, len(experiments)
+    return [(a, b, _tested(METRICS[0].name, "", own, method, of)) for (a, b), own in parts.items() if own]
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str, of: int = 1) -> Comparison:

@@ -200,13 +200,16 @@ def test_people_who_saw_other_images_are_compared_on_their_own(make):
 
 
 def test_images_that_no_person_answered_are_not_compared(make):
+    own = replace(BY_ROLE["contrast"], file="contrast.yaml")
     a, b, *others = observers(make, 5, 60)
     parts = people_of([one.where(np.arange(60) < 40) for one in others])
     shown = [one.where(np.arange(60) < 40) for one in (a, b)]
     for second, same in ((b, shown[1]), (None, None)):
-        found, alone = (overall(compare_pair(x, y, parts)) for x, y in ((a, second), (shown[0], same)))
+        found, alone = (
+            overall(compare_pair(x, y, parts, {"contrast": own})) for x, y in ((a, second), (shown[0], same))
+        )
         assert found == alone and found.n == 40 and found.p is not None
-    row = next(row for row in compare(None, a, parts) if (row.metric, row.condition) == ("error_consistency", "kept"))
+    row = next(row for row in compare(own, a, parts) if (row.metric, row.condition) == ("error_consistency", "kept"))
     assert (row.n, row.excluded) == (40, 20) and "people answered 40 of 60 images" in row.flags
     assert suite_of(experiment_from("own", {"categories": ["a", "b"]})).partial
 
