@@ -145,7 +145,7 @@ def shot_noise(images: torch.Tensor, peak: float, draws: Streams) -> Tabled:
 def impulse_noise(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
     """Replace a share of the values, half of them by white and half by black."""
     uniform, white = draws.uniform_and_coin(*images.shape[1:])
-    return torch.where(uniform <= share, white.to(images).mul_(255), images)
+    return torch.where(uniform <= share, white.to(images).mul_(255), images.contiguous())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,9 @@ def corrupted(
     kind = what.dtype
     if kind.is_floating_point and torch.float64 in (kind, levels.dtype):
         kind = widest(levels.device)
-    work = levels.to(kind, memory_format=torch.contiguous_format)
+    # Of stored images PIL takes the layout of files.
+    layout = torch.preserve_format if kind == torch.uint8 else torch.contiguous_format
+    work = levels.to(kind, memory_format=layout)
     out = what.function(work, *constants, *((draws,) if what.random else ()))
     values, place = out if isinstance(out, tuple) else (out, None)
     if values.is_floating_point() and not what.whole:
