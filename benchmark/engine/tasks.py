@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -42,7 +43,8 @@ class Task:
     space: str
     plan: Plan  # empty if the suite does not apply
     reason: str = ""  # why the suite does not apply
-    waiting: bool = False  # whether it would apply with stimuli that are not installed
+    #: How a task without a plan ends. It waits if the suite would apply with stimuli that are not installed.
+    unplanned: Literal["waiting for data", "not applicable"] = "not applicable"
     lacking: tuple[Entry, ...] = ()  # known sets that it asks for and that are not installed
     #: Index in `plan.blocks` -> the chunks of that block that this process shows; None: all. Others show the rest.
     only: Mapping[int, frozenset[int]] | None = None
@@ -51,11 +53,6 @@ class Task:
     def work(self) -> tuple[str, str, str]:
         """Names of the observer, the suite and the space."""
         return self.card.name, self.suite.name, self.space
-
-    @property
-    def unplanned(self) -> Literal["waiting for data", "not applicable"]:
-        """How a task without a plan ends."""
-        return "waiting for data" if self.waiting else "not applicable"
 
     @property
     def shown(self) -> dict[int, Block]:
@@ -93,43 +90,33 @@ def plan_tasks(
     """Plan every card under every suite: one task per label space in which the card can answer and whose stimuli are
     installed, or one with the reason if there is none. wanted: stimulus sets that are preferred in their roles."""
     # Plans of one suite and space are made once, because opening a set reads every file's digest.
-    folder = cache(lambda space: Resolver(space, settings, limit, wanted))
-    plans = dict[tuple[str, str], Plan | MissingStimuli]()
-    lacking = dict[tuple[str, str], tuple[Entry, ...]]()
+    shelves = cache(lambda space: Resolver(space, settings, limit, wanted))
+
+    @cache
+    def planned(number: int, space: str) -> tuple[Plan | MissingStimuli, tuple[Entry, ...]]:
+        suite, shelf = suites[number], shelves(space)
+        shelf.lacking.clear()
+        try:
+            return suite.plan(suite.config, shelf), tuple(shelf.lacking.values())
+        except MissingStimuli as error:
+            return error, tuple(shelf.lacking.values())
+
     tasks: list[Task] = []
-    for card in cards:
-        for suite in suites:
-            spaces, reason = _spaces(card, suite)
-            own, missing, absent, waiting = list[Task](), list[str](), dict[str, Entry](), False
-            for space in spaces:
-                if (suite.name, space) not in plans:
-                    shelf = folder(space)
-                    shelf.lacking.clear()
-                    try:
-                        plans[suite.name, space] = suite.plan(suite.config, shelf)
-                    except MissingStimuli as error:
-                        plans[suite.name, space] = error
-                    lacking[suite.name, space] = tuple(shelf.lacking.values())
-                asked = lacking[suite.name, space]
-                plan = plans[suite.name, space]
-                why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
-                if isinstance(plan, Plan) and not why:
-                    own.append(Task(card=card, suite=suite, space=space, plan=plan, lacking=asked))
-                else:
-                    waiting |= isinstance(plan, MissingStimuli)
-                    absent |= {entry.name: entry for entry in asked}
-                missing.append(why.removesuffix("."))
-            reason, space = "; ".join(missing) or reason, (spaces or suite.spaces)[0]
-            nothing = Task(
-                card=card,
-                suite=suite,
-                space=space,
-                plan=Plan(()),
-                reason=reason,
-                waiting=waiting,
-                lacking=tuple(absent.values()),
-            )
-            tasks += own or [nothing]
+    for card, (number, suite) in product(cards, enumerate(suites)):
+        spaces, reason = _spaces(card, suite)
+        nothing = Task(card=card, suite=suite, space=(spaces or suite.spaces)[0], plan=Plan(()), reason=reason)
+        own, missing, absent = list[Task](), list[str](), dict[str, Entry]()
+        for space in spaces:
+            plan, asked = planned(number, space)
+            why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
+            if isinstance(plan, Plan) and not why:
+                own.append(replace(nothing, space=space, plan=plan, reason="", lacking=asked))
+            elif isinstance(plan, MissingStimuli):
+                nothing = replace(nothing, unplanned="waiting for data")
+            absent |= {entry.name: entry for entry in asked}
+            missing.append(why.removesuffix("."))
+        lacking = tuple(absent.values())
+        tasks += own or [replace(nothing, reason="; ".join(missing) or reason, lacking=lacking)]
     return tasks
 
 
