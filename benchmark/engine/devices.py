@@ -302,18 +302,19 @@ def wait_for(device: torch.device) -> None:
 REPLAYED = 512
 #: Largest relative difference that a precision's rounding explains.
 ROUNDING = {"fp32": TOLERANCE, "tf32": 1e-2, "bf16": 0.1}
-_LARGEST_BATCH = 64
+#: Images that a network is checked with together; a compiled one with its whole batch, for which it is compiled anyway.
+_CHECKED = 8
 
 
 class Unsound(ModelFailure):
     """A network whose answers depend on its batch, on chance or on earlier images."""
 
 
-def require_sound(feed: TunedModel, precision: str) -> None:
+def require_sound(feed: TunedModel, policy: Policy) -> None:
     """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check."""
-    batch = min(feed.tuning.batch, _LARGEST_BATCH)
+    batch = feed.tuning.batch if policy.compile else min(feed.tuning.batch, _CHECKED)
     try:
-        rows = check_load(feed.model, feed.run, batch, ROUNDING[precision])
+        rows = check_load(feed.model, feed.run, batch, ROUNDING[policy.precision])
     except (RuntimeError, MemoryError):  # the run itself handles lack of memory and a failing forward pass
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]

@@ -424,15 +424,18 @@ class InferenceLoop:
         self, jobs: Sequence[Job], index: NDArray[np.int64], make: Callable[..., View], views: Views
     ) -> dict[str, dict[str, Array]]:
         """Return one observer's answers under every suite that asks, by key, without failed work. views: begun ones."""
-        loaded = jobs[0].loaded
+        loaded, answers = jobs[0].loaded, dict[str, dict[str, Array]]()
         network = loaded.observer if isinstance(loaded.observer, TunedModel) else None
-        while True:
+        while job := next((job for job in jobs if not job.failed and job.key not in answers), None):
             try:
                 with working_threads(network.tuning.threads if network else torch.get_num_threads()):
-                    answers = self._columns(jobs, index, make, views)
-                break
-            except RuntimeError as error:  # out of memory: halve the device batch and continue
-                views = {}
+                    answers[job.key] = _columns(job, index, make, views)
+            except FAILURES as error:
+                memory = any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
+                if not isinstance(error, RuntimeError) or not (memory or isinstance(error, torch.OutOfMemoryError)):
+                    job.fail(error)
+                    continue
+                views.clear()  # halve the device batch and continue
                 if loaded.batch == 1:
                     what = f"{loaded.name} does not fit on {self.device} even one image at a time"
                     raise ModelFailure(what) from error
@@ -443,32 +446,6 @@ class InferenceLoop:
         # Gradients are waited for anyway, and they may be taken after the chunk's parameters were summed.
         if network and not (self.queue.ahead and all(job.suite.needs != "gradients" for job in jobs)):
             require_unmoved(loaded.name, network.moved)
-        return answers
-
-    def _columns(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], make: Callable[..., View], views: Views
-    ) -> dict[str, dict[str, Array]]:
-        """Return the answers to one chunk by observation key. Only running out of memory is raised."""
-        answers = dict[str, dict[str, Array]]()
-        for job in jobs:
-            if job.failed:
-                continue
-            try:
-                space = _space(job)
-                if space not in views:
-                    views[space] = make(space=space, batch=job.loaded.batch)
-                kept = job.suite.observe(job.suite.config, views[space])
-                columns = {name: np.asarray(values) for name, values in kept.items()}
-                for name, values in columns.items():
-                    if values.shape[:1] != index.shape:
-                        what = f"suite '{job.suite.name}' returned {values.shape} for column '{name}'"
-                        raise ModelFailure(f"{what} of {len(index)} trials")
-                answers[job.key] = columns
-            except FAILURES as error:
-                memory = any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
-                if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and memory):
-                    raise
-                job.fail(error)
         return answers
 
     def _view(
@@ -498,6 +475,19 @@ class InferenceLoop:
             device=self.device,
             passed=passed,
         )
+
+
+def _columns(job: Job, index: NDArray[np.int64], make: Callable[..., View], views: Views) -> dict[str, Array]:
+    """Return a suite's answers to one chunk, by column."""
+    space = _space(job)
+    if space not in views:
+        views[space] = make(space=space, batch=job.loaded.batch)
+    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, views[space]).items()}
+    for name, values in columns.items():
+        if values.shape[:1] != index.shape:
+            what = f"suite '{job.suite.name}' returned {values.shape} for column '{name}'"
+            raise ModelFailure(f"{what} of {len(index)} trials")
+    return columns
 
 
 def _space(job: Job) -> Space:

@@ -234,7 +234,7 @@ class _Run:
                 with devices.working_threads(setting.threads):
                     tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)
                     loaded.observer, loaded.batch = tuned, setting.batch
-                    require_sound(tuned, self.options.policy.precision)
+                    require_sound(tuned, self.options.policy)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
         self.loop.reporter.expect(loaded.name, sum(trials), passes)
@@ -262,7 +262,17 @@ class _Run:
         identity = network.model.identity if isinstance(network, TunedModel) else network.identity
         keys = [observation_key(identity, block, task.suite, policy, self.loop.codes) for block in blocks]
         # A network that answers otherwise than is stored under its keys gets others, and so on until they are its own.
-        while not self._gives_its_answers(observer, task, keys):
+        # Each request of an endpoint costs money.
+        while isinstance(network, TunedModel) and network.model.card.source != "api":
+            asked = dict(zip(keys, blocks, strict=True))
+            wrong, shown = changed_answers(self.store, self.loop, task, observer, asked, policy.precision)
+            if not wrong:
+                break
+            self.loop.reporter.note(
+                f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of "
+                f"{task.suite.name} were stored (an environment variable, data, a patch or another version of a "
+                "library): these are not used"
+            )
             keys = [digest_data([key, "answers otherwise"]) for key in keys]
         return [
             Observation(
@@ -281,21 +291,6 @@ class _Run:
             )
             for block, key in zip(blocks, keys, strict=True)
         ]
-
-    def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
-        """Return whether the observer still gives the answers that are stored under the keys."""
-        network, precision = observer.observer, self.options.policy.precision
-        if not isinstance(network, TunedModel) or network.model.card.source == "api":
-            return True  # each request of an endpoint costs money
-        blocks = dict(zip(keys, task.plan.blocks, strict=True))
-        wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
-        if wrong:
-            self.loop.reporter.note(
-                f"{observer.name}: answers {wrong} of {shown} images otherwise than when its trials of "
-                f"{task.suite.name} were stored (an environment variable, data, a patch or another version of a "
-                "library): these are not used"
-            )
-        return not wrong
 
     def _finish(self, asked: _AskedTask, scorer: Scorer) -> None:
         """Score a task. A task of a shard is only noted as partial: other shards have the rest of its trials."""
