@@ -1,10 +1,11 @@
 """Random numbers, spectra, filters and grey levels that transforms share. Images are NCHW."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,38 +190,27 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
 # Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border rule.
 #
 # The matrix includes the border rule, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
-# "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "mirror" without it, "zero" adds
-# nothing (a constant border c is `c + filter(image - c)`).
+# "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "constant" adds nothing (a border of c
+# is `c + filter(image - c)`). What follows are numpy's names.
 Floats = NDArray[np.float64]
+_BORDERS: Mapping[str, Any] = {
+    "nearest": {"mode": "edge"},
+    "reflect": {"mode": "symmetric"},
+    "constant": {"mode": "constant", "constant_values": -1},
+}
 
 
 @lru_cache(maxsize=256)
 def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Floats:
     """Build a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5) px, [size, size] float64."""
-    radius = int(truncate * sigma + 0.5)
+    radius, rows = int(truncate * sigma + 0.5), np.arange(size)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
-    out = np.zeros((size, size))
-    rows = np.arange(size)
-    for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
-        columns, inside = folded(rows + offset, size, border)
-        np.add.at(out, (rows[inside], columns[inside]), weight)
+    out, read = np.zeros((size, size)), np.pad(rows, radius, **_BORDERS[border])
+    for i, weight in enumerate(weights):
+        columns = read[i : i + size]
+        out[rows[columns >= 0], columns[columns >= 0]] += weight
     return out
-
-
-def folded(index: NDArray[np.int64], size: int, border: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Map indices beyond the border to those read, with a flag for indices that read anything."""
-    inside = np.ones(index.shape, dtype=bool)
-    if border == "nearest":
-        return np.clip(index, 0, size - 1), inside
-    if border == "reflect":
-        turn = np.mod(index, 2 * size)
-        return np.where(turn < size, turn, 2 * size - 1 - turn), inside
-    if border == "mirror":
-        turn = np.mod(index, max(2 * size - 2, 1))
-        return np.where(turn < size, turn, 2 * size - 2 - turn), inside
-    inside = (index >= 0) & (index < size)
-    return np.where(inside, index, 0), inside
 
 
 BAND = 32  # rows of a filter that are applied at once

@@ -58,7 +58,7 @@ def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch
 
 def low_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """Blur grey images by a Gaussian of `sigma` px, with mean grey beyond the border."""
-    return blur(luminance(images) - BACKGROUND, sigma, "zero") + BACKGROUND
+    return blur(luminance(images) - BACKGROUND, sigma, "constant") + BACKGROUND
 
 
 def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from transform_samples import Given, synthetic
 
-from benchmark.transforms.basics import folded
+from benchmark.transforms.basics import gaussian
 from benchmark.transforms.blur import defocus_blur, disc_kernel
 from benchmark.transforms.corruptions import CORRUPTIONS, corrupted
 
@@ -188,18 +188,12 @@ def test_elastic_transform(severity):
     require_alike(exact("elastic_transform", severity, PIXELS, corners, across, down), theirs, 1e-3)
 
 
-LETTERS = np.array(list("abcd"))
-
-
-@pytest.mark.parametrize(("border", "size", "expected"), [
-    ("nearest", 4, "aaaaabcddddd"), ("reflect", 4, "dcbaabcddcba"), ("mirror", 4, "cdcbabcdcbab"),
-    ("constant", 4, "....abcd...."), ("reflect", 2, "abbaabbaabba"), ("mirror", 2, "abababababab"),
-    ("mirror", 1, "aaaaaaaaaaaa"),
-])  # fmt: skip
-def test_indices_beyond_the_border(border, size, expected):
-    index, inside = folded(np.arange(-4, 8), size, border)
-    read = "".join(np.where(inside, LETTERS[index], "."))
-    assert read == expected and index.min() >= 0 and index.max() < size
+@pytest.mark.parametrize("border", ["nearest", "reflect", "constant"])
+@pytest.mark.parametrize("size", [2, 5, 24])
+def test_a_gaussian_has_scipy_s_borders_however_wide(border, size):
+    line = np.random.default_rng(0).normal(size=size)
+    expected = ndimage.gaussian_filter1d(line, 2.5, mode=border)
+    np.testing.assert_allclose(gaussian(size, 2.5, border) @ line, expected, atol=1e-12)
 
 
 def turned(images):
