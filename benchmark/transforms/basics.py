@@ -190,8 +190,8 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
 # Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border rule.
 #
 # The matrix includes the border rule, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
-# "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "constant" adds nothing (a border of c
-# is `c + filter(image - c)`). What follows are numpy's names.
+# "nearest" repeats the edge, "reflect" mirrors with it (d c b a | a b c d), "constant" adds nothing (a border of c is
+# `c + filter(image - c)`). What follows are numpy's names.
 Floats = NDArray[np.float64]
 _BORDERS: Mapping[str, Any] = {
     "nearest": {"mode": "edge"},
