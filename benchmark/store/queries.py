@@ -86,9 +86,8 @@ def observers(
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     query = sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created)
     asked = (_OBSERVERS[name].in_(values) for name, values in wanted.items() if values is not None)
-    rows = fetched(connection, query.where(*asked))
     # Sorted here, for a server's order of names is that of its language.
-    rows = sorted(rows, key=itemgetter(1))
+    rows = sorted(fetched(connection, query.where(*asked)), key=itemgetter(1))
     return [ObserverRow(**{**row._mapping, "card": parsed(row.card, dict)}) for row in rows]
 
 
