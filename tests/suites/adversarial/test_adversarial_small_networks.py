@@ -285,7 +285,7 @@ def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
 def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
     """Untargeted, the path is theirs point by point (small networks)."""
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
-    problem = world("world-adversarial-0", 10).problem(64, tuned=False)
+    problem = world("world-adversarial-0", 10).problem(24, tuned=False)
     ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd(loss="dlr", steps=20, targets=3))
     attack = theirs.APGDAttack_targeted(
         problem.forward, n_target_classes=3, n_iter=20, norm="Linf", eps=4 / 255, device="cpu"
