@@ -10,9 +10,10 @@ from functools import partial
 
 import pytest
 
-from benchmark import cli
+from benchmark import api, cli
 from benchmark.cli import printing
 from benchmark.cli.printing import print_tables, safe_console
+from benchmark.cli.ranked_boards import _main_boards
 from benchmark.display import printable, printable_lines
 from benchmark.leaderboard.board_model import Cell, Rank
 from benchmark.leaderboard.forms import terminal
@@ -141,6 +142,14 @@ def test_a_board_of_67_networks_takes_80_lines_of_a_terminal_and_is_whole_in_a_p
     assert len(terminal_of_80) == 1 and "net-8" in capsys.readouterr().out  # it fits: no pager
     text = "".join(segment.text for segment in safe_console(width=500).render(terminal([table], 500, narrow=True)))
     assert "cues agree" in text and "more column" not in text and names[5] in text
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_board_of_each_suite(terminal_of_80, bench, board, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.ranked_boards.table_console", printing.table_console)
+    one, other = (replace(each, suite=name) for each in api.rank(api.Selection(board))[:1] for name in ("a", "b"))
+    tables, below = _main_boards([replace(one, rows=one.rows[:1]), one, other])
+    assert tables == [one, other] and below == ["... more tables: bench rank a (1); all: --wide"]
 
 
 @pytest.mark.slow
