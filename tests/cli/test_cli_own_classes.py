@@ -69,7 +69,7 @@ def test_it_enters_by_its_own_space(home):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", ["adversarial", "saliency"])
+@pytest.mark.parametrize("suite", [pytest.param("adversarial", marks=pytest.mark.release), "saliency"])
 def test_it_is_scored_there(suite, home):
     registered(home)
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")

@@ -28,7 +28,7 @@ def runs():
     return json.loads(ended.stdout)
 
 
-@pytest.mark.parametrize("name", ["every corruption", "a queue"])
+@pytest.mark.parametrize("name", [pytest.param("every corruption", marks=pytest.mark.release), "a queue"])
 def test_a_cell_takes_one_copy_and_one_wait(runs, name):
     """Though near-ties are decided again, images are shown again, and parameters are summed."""
     run = runs[name]

@@ -34,7 +34,7 @@ def run(folder, *words):
     return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_command_starts_among_strangers_and_finds_a_factory_beside_them(crowded):
     words = "--arch python:my_nets:make --weights random:0 --mean 0,0,0 --std 1,1,1 --size 32 --resize 32"
     home = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv = {['bench', 'register', 'mine', *words.split()]!r}; "

@@ -128,6 +128,7 @@ def test_an_observer_that_is_here_is_refused_unless_its_answers_are_those_here(d
         assert lost not in {row.key for row in store.observations()}
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("claim", ["name", "answers"])
 def test_another_observer_under_ones_own_name_or_with_ones_own_keys_is_refused(document, board, claim):
     board(document)

@@ -281,7 +281,7 @@ def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
     assert tuple(accumulate(DenseRules(BALLS["l2"]).windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
     """Untargeted, the path is theirs point by point (small networks)."""
     theirs = pytest.importorskip("pyautoattack.autopgd_base")

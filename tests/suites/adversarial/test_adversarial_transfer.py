@@ -95,7 +95,7 @@ def test_a_network_that_cannot_be_loaded_is_a_reason_and_no_crash(tmp_path):
         own_network(tmp_path, b"nothing").networks(["mine"])
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_mask_that_stops_gradients_does_not_stop_what_others_made(target, trials_of):
     masked = trials_of("world-standard-0", run=lambda x: hidden(target, x))
     said = flags(CONFIG, masked)

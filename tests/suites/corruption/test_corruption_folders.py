@@ -51,7 +51,7 @@ def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     assert {row.role for row in found.values()} == {""}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_no_mce_of_images_of_another_size(data, tmp_path):
     """All 75 cells, one of them at 300 px: mCE* says what is wrong with them, and no comparison makes an mCE."""
     from suites.corruption.metrics import alexnet

@@ -63,7 +63,7 @@ def masked_trials(height, centre, spread, n=400, seed=0):
     return table(right)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("height", [3.2, 4.0, 4.5])
 def test_the_interval_of_a_width_of_three_octaves_covers_below_the_weakest_noise_too(height):
     """Of 30 28 or 29 are expected; thresholds below .02 are never a number."""

@@ -129,7 +129,7 @@ def test_a_reader_leans_on_what_it_reads(cue):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_intervals_of_reliance_cover():
     """lost, gained: of images that are right and wrong as they are, the share that is wrong and right when shuffled.
     Of 300 draws at 95 % the share that covers is off by more than .03 once in fifty."""

@@ -82,7 +82,7 @@ def test_a_curve_that_does_not_fit_is_called_poor(make, join):
     assert fitted(make, join, 160 * np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06]), 160).poor
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_interval_covers(make, join):
     rng, hits = np.random.default_rng(2), 0
     for _ in range(40):

@@ -64,9 +64,8 @@ def role_trials(file, role: str) -> Trials:
     return Trials(columns=columns)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.release] * (i > 0)) for i, name in enumerate(ARCHIVES)]
-)
+@pytest.mark.release
+@pytest.mark.parametrize("name", ARCHIVES)
 def test_shape_bias_of_every_observer_is_a_count(unpacked, name):
     pattern, count = ARCHIVES[name]
     files = [file for file in read_tables(unpacked(name, pattern)).files if file.experiment == "cue-conflict"]

@@ -75,7 +75,7 @@ class Blurred(nn.Module):
         return self.module(gaussian_blur(x, [7, 7], [1.0, 1.0]))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_blur_fakes_the_centroid_but_not_the_headline():
     natural = block("natural", 48)
     standard = network("world-standard-0")
