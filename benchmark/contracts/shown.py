@@ -24,20 +24,14 @@ CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, w
 class Stimuli:
     """An ordered set of labelled images."""
 
-    #: Catalogue name.
-    name: str
-    #: SHA-256 over the order, each item's digest and labels (a subset has another).
-    digest: str
-    #: The label space of its labels ("geirhos16", "imagenet1k", "world16").
-    space: str
-    #: Unique image names.
-    ids: tuple[str, ...]
-    #: One content digest per image.
-    items: Sequence[str]
+    name: str  # catalogue name
+    digest: str  # SHA-256 over the order, each item's digest and labels (a subset has another)
+    space: str  # the label space of its labels ("geirhos16", "imagenet1k", "world16")
+    ids: tuple[str, ...]  # unique image names
+    items: Sequence[str]  # one content digest per image
     #: Columns of str, one value per image: always "category"; on cue-conflict sets also "shape" and "texture".
     labels: Mapping[str, Array]
-    #: decode(i): HWC uint8 RGB.
-    decode: Callable[[int], NDArray[np.uint8]]
+    decode: Callable[[int], NDArray[np.uint8]]  # decode(i): HWC uint8 RGB
     #: mask(i): HW bool of the decoded image's size, if the set has object masks.
     mask: Callable[[int], NDArray[np.bool_]] | None = None
     #: ignored(i): HW bool, the pixels that are neither object nor background (disjoint from the mask); None: every
@@ -46,10 +40,8 @@ class Stimuli:
     #: importance(i): HW float32 >= 0, how much people used each pixel, if the set has such maps; only the order
     #: matters.
     importance: Callable[[int], NDArray[np.float32]] | None = None
-    #: Number of images in the complete published set; shown as "n of total" if they differ.
-    whole: int | None = None
-    #: Origin in words: "catalogue", "generated", "added", "trial tables".
-    origin: str = ""
+    whole: int | None = None  # number of images in the complete published set; shown as "n of total" if they differ
+    origin: str = ""  # origin in words: "catalogue", "generated", "added", "trial tables"
     #: Whether it is in random order (`--limit`, `--precision-target`), so that every front part is proportional.
     sampled: bool = False
 
@@ -65,8 +57,7 @@ class Transform:
     name: str
     params: Mapping[str, Any]
     apply: Callable[[torch.Tensor, NDArray[np.uint64]], torch.Tensor]
-    #: `apply` takes and returns images as stored, uint8, without conversion.
-    stored: bool = False
+    stored: bool = False  # `apply` takes and returns images as stored, uint8, without conversion
     #: `apply` computes on the processor, wherever its images are: they are made ahead where a network is elsewhere.
     on_processor: bool = False
 
@@ -76,8 +67,7 @@ class OtherNetwork:
     """Another network than the tested one."""
 
     name: str
-    #: Digest of its weights, preprocessing, labels and code.
-    identity: str
+    identity: str  # digest of its weights, preprocessing, labels and code
     #: load(device): the network there, a `registry.model.LoadedModel`.
     load: Callable[[str], Any] = field(repr=False, compare=False)
 
@@ -90,8 +80,7 @@ class Block:
     condition: str = ""
     transform: Transform | None = None
     presentation: Presentation = "whole"
-    #: The block's role in the suite's trial table ("cue-conflict", "edges", ...).
-    role: str = ""
+    role: str = ""  # the block's role in the suite's trial table ("cue-conflict", "edges", ...)
     #: The other networks whose answers the suite uses on these images (perturbations made on them).
     networks: tuple[OtherNetwork, ...] = ()
 
@@ -101,8 +90,7 @@ class Plan:
     """The blocks that a suite needs."""
 
     blocks: tuple[Block, ...]
-    #: Role -> why its stimuli are missing, and how to get them.
-    missing: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)  # role -> why its stimuli are missing, and how to get them
 
 
 class Shelf(Protocol):

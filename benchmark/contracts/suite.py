@@ -46,21 +46,15 @@ class Score:
     metric: str
     value: float | None
     reason: str = ""
-    #: Bounds of the interval at `level`.
-    low: float | None = None
+    low: float | None = None  # bounds of the interval at `level`
     high: float | None = None
     level: float = 0.95
-    #: Method of the interval.
-    method: str = ""
-    #: Trials that count.
-    n: int = 0
-    #: Trials that do not count.
-    excluded: int = 0
+    method: str = ""  # method of the interval
+    n: int = 0  # trials that count
+    excluded: int = 0  # trials that do not count
     condition: str = ""
-    #: Role of the measured stimuli.
-    role: str = ""
-    #: Short warnings.
-    flags: tuple[str, ...] = ()
+    role: str = ""  # role of the measured stimuli
+    flags: tuple[str, ...] = ()  # short warnings
 
 
 Ratio = Callable[[Trials], tuple[Array, Array]]
@@ -75,14 +69,10 @@ class Metric:
     title: str
     definition: str
     direction: Direction = "higher"
-    #: The role whose trials it measures; "" for all.
-    role: str = ""
-    #: Whether it ranks the board.
-    headline: bool = False
-    #: Value of a uniform guesser.
-    chance: float | None = None
-    #: Whether the suite's default table has a column for it.
-    shown: bool = True
+    role: str = ""  # the role whose trials it measures; "" for all
+    headline: bool = False  # whether it ranks the board
+    chance: float | None = None  # value of a uniform guesser
+    shown: bool = True  # whether the suite's default table has a column for it
     #: Trials -> (numerator [n], denominator [n]), if value = sum(numerator) / sum(denominator) over the trials of
     #: `role`. Intervals, paired tests and rescoring derive from it.
     ratio: Ratio | None = None
@@ -91,20 +81,17 @@ class Metric:
     clusters: ClustersOf | None = None
     #: The lowest and the highest possible value; intervals over people are kept within them.
     bounds: tuple[float, float] | None = None
-    #: Whether it is accuracy on clean images, which a summary shows once for all suites.
-    clean: bool = False
+    clean: bool = False  # whether it is accuracy on clean images, which a summary shows once for all suites
     #: Range of imported values if it differs from `bounds` (inf: unlimited); intervals are not limited to it.
     span: tuple[float, float] | None = None
     #: Whether a verdict on a new model also requires it, as agreement does not show how many answers are correct.
     guard: bool = False
-    #: What is sampled and thus the subject of intervals, unless `clusters` apply.
-    over: str = IMAGES
+    over: str = IMAGES  # what is sampled and thus the subject of intervals, unless `clusters` apply
     #: Condition of the scores of single experiments, one a role, if the value is their plain mean; otherwise "".
     parts: str = ""
     #: "shape" or "texture" if a higher value means more use of that cue; such metrics of all suites are compared.
     cue: str = ""
-    #: Of a share: its value in 100 in plain words, after "People": "go by shape in {} of 100 conflicts".
-    plain: str = ""
+    plain: str = ""  # of a share: its value in 100 in plain words, after "People": "go by shape in {} of 100 conflicts"
 
     def own(self, trials: Trials) -> Trials:
         """Select the trials that it measures."""
@@ -202,27 +189,20 @@ class SuiteFigure:
     #: the first metric; "agreement": error consistency of all pairs of observers, from their trials; "gallery":
     #: pictures kept by `bench plot gallery`.
     kind: FigureKind
-    #: Stem of its files.
-    name: str
+    name: str  # stem of its files
     title: str
-    #: Meaning of the numbers; n, intervals, stimuli and people are added.
-    caption: str = ""
+    caption: str = ""  # meaning of the numbers; n, intervals, stimuli and people are added
     metrics: tuple[str, ...] = ()
     #: Regular expression for the full name of a condition, with named groups. Groups other than `along` and `across`
     #: have a figure for each value ("1": without a part).
     conditions: str = "(?P<condition>.+)"
-    #: Group on the axis: levels of a curve, rows of a strip or matrix.
-    along: str = "condition"
-    #: Group of a matrix's columns, with a panel for each network; "": the networks are the columns.
-    across: str = ""
-    #: Order of the values on the axis, others follow; numbers need none.
-    order: tuple[str, ...] = ()
+    along: str = "condition"  # group on the axis: levels of a curve, rows of a strip or matrix
+    across: str = ""  # group of a matrix's columns, with a panel for each network; "": the networks are the columns
+    order: tuple[str, ...] = ()  # order of the values on the axis, others follow; numbers need none
     #: Titles of the axis of conditions and of that of values; they and `title` may name groups in braces.
     axes: tuple[str, str] = ("", "")
-    #: A dashed value, and its meaning.
-    line: tuple[float, str] | None = None
-    #: The paper of the original figure.
-    source: str = ""
+    line: tuple[float, str] | None = None  # a dashed value, and its meaning
+    source: str = ""  # the paper of the original figure
 
     def __post_init__(self) -> None:
         groups = re.compile(self.conditions).groupindex
@@ -262,11 +242,9 @@ class Suite:
     """A test suite: a frozen value with three plain functions."""
 
     name: str
-    #: Raised whenever scores change.
-    version: int
+    version: int  # raised whenever scores change
     summary: str
-    #: What an observer must offer.
-    needs: Needs
+    needs: Needs  # what an observer must offer
     metrics: tuple[Metric, ...]
     plan: Callable[[Any, Shelf], Plan]
     observe: Callable[[Any, View], Mapping[str, Array]]
@@ -275,8 +253,7 @@ class Suite:
     spaces: tuple[str, ...] = ("geirhos16", "world16")
     #: Category -> the classes of networks (WordNet ids or names) that stand for it, in an experiment's own label space.
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Whether it also runs on sets labelled with a model's own classes.
-    own_space: bool = False
+    own_space: bool = False  # whether it also runs on sets labelled with a model's own classes
     #: Stimulus set name -> role, for trials of people and published networks.
     experiments: Mapping[str, str] = field(default_factory=dict)
     #: Whether people's answers to a part of an experiment's images count, for what both they and a network saw.
@@ -303,12 +280,10 @@ class Suite:
     #: [n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials).
     seen: Callable[[Sequence[str], Trials], Array] | None = None
 
-    #: What the report draws of it; its headline where this is empty.
-    figures: tuple[SuiteFigure, ...] = ()
+    figures: tuple[SuiteFigure, ...] = ()  # what the report draws of it; its headline where this is empty
     #: Another suite -> what is asked of the two headlines over networks: "does shape bias buy robustness?".
     questions: Mapping[str, str] = field(default_factory=dict)
-    #: Publications of its definition: "Authors (year). Title. Venue. arXiv:1811.12231".
-    citations: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()  # publications of its definition: "Authors (year). Title. Venue. arXiv:1811.12231".
 
     @property
     def headline(self) -> Metric:

@@ -20,10 +20,8 @@ from benchmark.contracts.shown import Array
 class Coded:
     """A column of text."""
 
-    #: [k] different texts; some may be unused.
-    words: Array
-    #: [n] each trial's position in `words`, integers of any width.
-    codes: Array
+    words: Array  # [k] different texts; some may be unused
+    codes: Array  # [n] each trial's position in `words`, integers of any width
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -150,16 +148,14 @@ class Observer:
     #: Digest of what decides its answers: weights, preprocessing, labels; for imported observers, the name of their
     #: source.
     identity: str
-    #: The model card as plain data; {} for people.
-    card: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)  # the model card as plain data; {} for people
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """How numbers are computed; part of an observation's identity."""
 
-    #: "cpu", "cuda" or "mps", without an index.
-    device: str = "cpu"
+    device: str = "cpu"  # "cpu", "cuda" or "mps", without an index
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: bool = False
     seed: int = 0
@@ -174,10 +170,8 @@ class Trials:
     lacks is filled with "" (text) or NaN (numbers)."""
 
     columns: Mapping[str, Array]
-    #: Role -> why it has no trials.
-    missing: Mapping[str, str] = field(default_factory=dict)
-    #: Recipe tags of the observer's card.
-    training: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)  # role -> why it has no trials
+    training: tuple[str, ...] = ()  # recipe tags of the observer's card
 
     def __len__(self) -> int:
         return len(next(iter(as_coded(self.columns).values()), ()))
