@@ -6,8 +6,7 @@ from typing import Any
 
 from registry.files import public, redacted
 
-#: Width of a file or a pipe in characters: wider than every table, so that nothing wraps.
-UNBOUNDED = 10_000
+UNBOUNDED = 10_000  # width of a file or a pipe in characters: wider than every table, so that nothing wraps
 
 
 def printable(text: str, kept: str = "") -> str:

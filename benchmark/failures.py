@@ -12,8 +12,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-#: Errors that foreign code may end with. Ctrl-C is the user's own.
-FAILURES = (Exception, SystemExit)
+FAILURES = (Exception, SystemExit)  # errors that foreign code may end with. Ctrl-C is the user's own.
 
 
 def failure_line(error: BaseException) -> str:

@@ -22,8 +22,7 @@ K = TypeVar("K", str, tuple[str, str])
 Shown = tuple[str, frozenset[tuple[str, str]]]  # label space, (role, digest) pairs
 ByRole = dict[str, StoredObservation]  # role -> an imported observer's answers to it
 
-#: Kinds of observers whose answers or scores are imported.
-NOT_RUN = (*IMPORTED_KINDS, "reported")
+NOT_RUN = (*IMPORTED_KINDS, "reported")  # kinds of observers whose answers or scores are imported
 _SHOWN = 6  # names in a line
 
 

@@ -13,8 +13,7 @@ from benchmark.third_party import load_each
 from benchmark.variables import read_settings
 
 GROUP = "bench.suites"
-#: NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide.
-WITHIN = "within-"
+WITHIN = "within-"  # NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide
 
 
 @dataclass(frozen=True)

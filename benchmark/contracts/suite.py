@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
 
 Direction = Literal["higher", "lower", "none"]
-#: Prefix of flags that put the meaning of a number in doubt; `bench rank --flagged-last` uses it.
-DISTRUST = "trust: "
+DISTRUST = "trust: "  # prefix of flags that put the meaning of a number in doubt; `bench rank --flagged-last` uses it
 #: Flags of observers whose answers do not depend on the images: boards do not rank them.
 AT_CHANCE, ONE_ANSWER = f"{DISTRUST}answers at chance", f"{DISTRUST}one answer"
 TOO_FEW = "too few images to tell its answers from chance"
-#: Default of `Metric.over`: most intervals are over other images.
-IMAGES = "images"
+IMAGES = "images"  # default of `Metric.over`: most intervals are over other images
 _ROUNDING = 1e-9
 
 

@@ -135,8 +135,7 @@ def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) ->
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 #: group: several people as one observer (all their trials pooled); simulated: a network in the place of a person
 ObserverKind = Literal["network", "human", "published", "reported", "ideal", "simulated", "group"]
-#: The name of people as a group.
-PEOPLE = "people"
+PEOPLE = "people"  # the name of people as a group
 
 
 @dataclass(frozen=True, kw_only=True)

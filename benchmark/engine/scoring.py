@@ -66,10 +66,8 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
 #: An observer that gives one answer to this share of at least so many trials ignores the images: a standard ResNet-50
 #: answers "knife" to 91 % of published edge images, and to no more than 26 % of all images of any published suite.
 NEARLY_ALL, ENOUGH = 0.9, 20
-#: An observer beats chance if guessing gives as many correct answers with less than this probability.
-GUESSED = 0.05
-#: What it may know at most, with 95 % certainty, to be said to answer at chance.
-KNOWN = 0.25
+GUESSED = 0.05  # an observer beats chance if guessing gives as many correct answers with less than this probability
+KNOWN = 0.25  # what it may know at most, with 95 % certainty, to be said to answer at chance
 #: Names of undegraded conditions in all suites; roles that are judged together only.
 UNDEGRADED, SHAPES = ("", "clean"), ("edges", "silhouettes")
 NO_CONTROLS: Mapping[str, str | None] = MappingProxyType({})

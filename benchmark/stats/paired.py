@@ -23,10 +23,8 @@ from benchmark.stats.differences import Discordant, Restricted, Studentised, Tes
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import indicators, ratio_arrays
 
-#: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
-FEWEST = 10
-#: With fewer clusters of a factor a test, of whatever kind, rejects too rarely in some settings.
-MANY_CLUSTERS = 32
+FEWEST = 10  # fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio
+MANY_CLUSTERS = 32  # with fewer clusters of a factor a test, of whatever kind, rejects too rarely in some settings
 
 
 @dataclass(frozen=True, kw_only=True)

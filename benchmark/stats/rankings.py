@@ -55,14 +55,12 @@ def average_ranks(values: Floats, larger_first: bool) -> Floats:
 
 Method = Literal["spearman", "pearson"]
 
-#: With fewer observers a correlation is stated, but nothing should be read from it.
-FEW = 10
+FEW = 10  # with fewer observers a correlation is stated, but nothing should be read from it
 #: With fewer families there is no interval: of four it covered as little as .92 (`docs/statistics.md`).
 LEAST_FAMILIES = 5
 #: How far z without a family may lie from the estimate's: what is left may be in perfect order, its z infinite.
 FURTHEST = 3.0
-#: An interval beyond both signs of this is [-1.00, 1.00]: no result.
-ALL = 0.995
+ALL = 0.995  # an interval beyond both signs of this is [-1.00, 1.00]: no result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,7 @@ from registry.user_errors import some_of
 TOGETHER = 50  # observations whose chunks are in memory at once
 #: What computing in another order moves: batch size, threads, another processor. Decisions do not move by it.
 _NOISE = {"rtol": 1e-3, "atol": 1e-5}
-#: Fields of a card that say where files lie; what is in them is part of the identity.
-_PLACES = ("weights", "labels")
+_PLACES = ("weights", "labels")  # fields of a card that say where files lie; what is in them is part of the identity
 _SHOWN = 6  # conditions in a line
 Row = Mapping[str, Any]
 

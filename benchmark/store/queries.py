@@ -49,8 +49,7 @@ from benchmark.store.sql import (
 _OBSERVERS, _CARDS, _STIMULI = schema.OBSERVERS.c, schema.REGISTRATIONS.c, schema.STIMULI.c
 _OBSERVED, _CHUNKS, _SETTLED = schema.OBSERVATIONS.c, schema.CHUNKS.c, schema.SETTLED.c
 _SETS, _SCORES, _OUTCOMES = schema.SCORE_SETS.c, schema.SCORES.c, schema.OUTCOMES.c
-#: Whether a score set was not withdrawn.
-_COUNTS = ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)
+_COUNTS = ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)  # whether a score set was not withdrawn
 _STORED = sa.select(sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0)).where(_CHUNKS.observation == _OBSERVED.key)
 #: Observations with fewer trials than they have stimuli, or than settled them.
 _LACKING = (
@@ -59,8 +58,7 @@ _LACKING = (
     .where(_STORED.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
 )
 _CHUNK_RUNS = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()
-#: Why a score is not shown that is not what was stored.
-ALTERED = "altered since it was stored"
+ALTERED = "altered since it was stored"  # why a score is not shown that is not what was stored
 SAID = "scores of '%s' under %s were altered since they were stored: `bench db rescore` makes them again"
 altered_scores = logging.getLogger("benchmark.store.altered")
 #: Places of columns of `scores`: a name takes four times as long to look up in each of 100,000 rows.

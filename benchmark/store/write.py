@@ -26,8 +26,7 @@ from benchmark.store.rows import (
 from benchmark.store.sql import dump, fetched, insert_new, later, sealed, storable, texts
 from registry.files import redacted
 
-#: Columns of every trial table that the store itself fills in.
-RESERVED = ("role", "stimulus")
+RESERVED = ("role", "stimulus")  # columns of every trial table that the store itself fills in
 
 
 def begin_run(connection: sa.Connection, moment: str, command: str, environment: Mapping[str, Any]) -> str:

@@ -11,8 +11,7 @@ from benchmark.contracts import Direction, Suite, Trials
 from benchmark.testing.toys import ToyShelf, ToyView, toy_trials
 from registry.determinism_checks import Check
 
-#: How many transforms of a plan are applied: a corruption sweep has 75.
-TRANSFORMS = 20
+TRANSFORMS = 20  # how many transforms of a plan are applied: a corruption sweep has 75
 
 
 def check_suite(suite: Suite) -> list[Check]:

@@ -24,10 +24,8 @@ PROBED = (
 )
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = ("loss", "margin", "gradient_norm", "repeat_difference", *PROBED)
-#: Of single images, before any attack.
-TRUTHS = ("probabilities", "bounded", "tied", "not_finite")
-#: What is kept of a norm.
-KEPT = ("epsilon", "by", "size", "held", "loss", "margin")
+TRUTHS = ("probabilities", "bounded", "tied", "not_finite")  # of single images, before any attack
+KEPT = ("epsilon", "by", "size", "held", "loss", "margin")  # what is kept of a norm
 #: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
 #: largest difference of their logits on so many images.
 AMBIGUOUS = 10.0
@@ -35,8 +33,7 @@ AMBIGUOUS = 10.0
 #: the two largest probabilities 1e-3).
 NEAR_TIE = 1e-3
 FEW = 8
-#: What is said to have broken an image whose gradient is no number before any attack began.
-NOT_FINITE = "not finite"
+NOT_FINITE = "not finite"  # what is said to have broken an image whose gradient is no number before any attack began
 #: Logits that differ from full precision by no more than this share of the largest are told from it by rounding alone.
 ROUNDING = 1e-3
 

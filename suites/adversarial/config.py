@@ -10,8 +10,7 @@ from benchmark.contracts.declarations import package_data
 NormName = Literal["linf", "l2", "l1"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
 CLOSE = 1 + 1e-6
-#: Length of a gradient of the cross entropy below which products in float32 are lost.
-VANISHING = 1e-30
+VANISHING = 1e-30  # length of a gradient of the cross entropy below which products in float32 are lost
 LossName = Literal["ce", "margin", "dlr"]
 #: last: go on from where the previous stage (or the previous epsilon) ended; clean: from the image; random: from a
 #: uniform draw in the ball.

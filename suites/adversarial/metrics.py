@@ -13,8 +13,7 @@ from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference_budget
 
-#: Key of `Plan.missing` where RobustBench's list is not on disk.
-LISTED = "natural (RobustBench's list)"
+LISTED = "natural (RobustBench's list)"  # key of `Plan.missing` where RobustBench's list is not on disk
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
 #: Budgets with a metric of their own, beside the headline's.

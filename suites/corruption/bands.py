@@ -25,16 +25,13 @@ UNMASKED = "unmasked/0"
 BANDS = tuple(name for name in own_list("bands") if name.startswith("band-"))
 LEVELS = (0.02, 0.04, 0.08, 0.16)
 LOWEST = 1.75  # cycles per image: the centre of band 0; each following is an octave higher
-#: Images of 64 px have no higher bands.
-WORLD_BANDS = 5
+WORLD_BANDS = 5  # images of 64 px have no higher bands
 RESAMPLES, SEED = 300, 0
 #: What a threshold beyond the noise shown is.
 TOO_STRONG = f"<= {LEVELS[0]:g}: the weakest noise shown halves the accuracy"
 TOO_WEAK = f">= {LEVELS[-1]:g}: the strongest noise shown does not halve it"
-#: Octaves: thresholds count as known no better in the fit.
-LEAST_ERROR = 0.05
-#: With thresholds of fewer bands the width is a guess.
-FEW = 3
+LEAST_ERROR = 0.05  # octaves: thresholds count as known no better in the fit
+FEW = 3  # with thresholds of fewer bands the width is a guess
 #: Fourteen people (the authors' analysis of their data): mean and standard deviation over people.
 PEOPLE = {"channel_width": (1.43, 0.54), "channel_centre": (39.13, 2.98)}
 PERSONS = 14

@@ -23,8 +23,7 @@ from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells import CellTable
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
-#: The least probability above 0 that float32 holds: what 0 counts as.
-LEAST = 2.0**-149
+LEAST = 2.0**-149  # the least probability above 0 that float32 holds: what 0 counts as
 MOST_NATS = -log(LEAST)
 #: Confidence was not always kept: such trials have no numbers but the likelihood's.
 NOT_KEPT = (

@@ -20,8 +20,7 @@ from benchmark.transforms.listing import Entries, own_list, plugins
 from suites.corruption.config import SIZE_224
 from suites.corruption.protocols import COMMON, listed, world_list
 
-#: Condition of the images as they are.
-CLEAN = "clean"
+CLEAN = "clean"  # condition of the images as they are
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 FAMILIES = ("noise", "blur", "weather", "digital")
 SEEN = "seen in training"

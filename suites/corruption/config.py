@@ -6,10 +6,8 @@ from typing import Literal
 #: What is asked for the best: the outputs of the classes that a set has, or all.
 Rule = Literal["among", "of_all"]
 ListName = Literal["imagenet-c", "human", "suppression", "bands", "laion-c", "plugins"]
-#: The card whose errors on the same images can stand in for the published ones.
-ALEXNET = "alexnet"
-#: The label space of the built-in world.
-WORLD = "world16"
+ALEXNET = "alexnet"  # the card whose errors on the same images can stand in for the published ones
+WORLD = "world16"  # the label space of the built-in world
 #: Key of `Plan.missing` where a folder's images are of another size than the published ones.
 SIZE_224 = "224 px"
 

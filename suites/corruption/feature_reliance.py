@@ -26,8 +26,7 @@ PAIRS = {
     "shape_colour": "patch-shuffle+grey/8",
     "texture_colour": "bilateral+grey/10",
 }
-#: One image in so many is measured for what a filter takes away: that is the same for every observer.
-MEASURED = 8
+MEASURED = 8  # one image in so many is measured for what a filter takes away: that is the same for every observer
 WINDOW, RADIUS = 15, 15
 LUMINANCE = (0.2125, 0.7154, 0.0721)
 KEPT = ("variance_kept", "power_kept", "gradient_kept")

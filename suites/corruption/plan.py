@@ -12,8 +12,7 @@ from suites.corruption.cells import CLEAN
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
 from suites.corruption.protocols import groups_of, shown_corruptions
 
-#: Images of the built-in world: ten of each category.
-WORLD_IMAGES = 160
+WORLD_IMAGES = 160  # images of the built-in world: ten of each category
 SIDE = 224
 CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic", "square": "square224"}
 

@@ -14,16 +14,14 @@ SHOWN: Mapping[str, Mapping[str, int]] = {
     "geirhos16": {CONFLICT: 320, MASKED: 320},
     "imagenet1k": {MASKED: 320, CLICKED: 320},
 }
-#: Of a space of a model's own classes.
-OWN: Mapping[str, int] = {MASKED: 320}
+OWN: Mapping[str, int] = {MASKED: 320}  # of a space of a model's own classes
 #: The roles that have a board of their own; in the built-in world the natural images alone.
 BOARDS = (NATURAL, MASKED, CONFLICT)
 #: An object this small or large says little of where a map lies: left out of the scores and of the pool.
 SMALLEST, LARGEST = 0.01, 0.95
 #: Map -> what a board calls it.
 REFERENCES = {"sobel": "Sobel edges", "darkness": "darkness", "centre": "blob in the middle", "noise": "noise"}
-#: Side in pixels at which the published scores of ClickMe show its images.
-CLICKME_SIDE = 224
+CLICKME_SIDE = 224  # side in pixels at which the published scores of ClickMe show its images
 #: Columns of an exchange: the evidence of the object, of its ground and of the object's place, and the image that lent
 #: its ground.
 EVIDENCE = ("object_evidence", "ground_evidence", "place_evidence")

@@ -108,8 +108,7 @@ def mean_excess(name: str, *, main: bool = True) -> Ratio:
 
 
 HEADLINE = "object_reliance"
-#: Numbers that hang on the picture that lent its ground, too.
-EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")
+EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")  # numbers that hang on the picture that lent its ground, too
 RATIOS: Mapping[str, Ratio] = {
     HEADLINE: mean(reliance),
     "ranked_reliance": mean(ranked_reliance),

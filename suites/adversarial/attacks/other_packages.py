@@ -30,8 +30,7 @@ from suites.adversarial.attacks.problem import (
 )
 from suites.adversarial.config import AutoAttack, NormName, PluggedIn
 
-#: The packages use one generator per batch: AutoAttack's are of one size on every device, from one seed.
-BATCH = 32
+BATCH = 32  # the packages use one generator per batch: AutoAttack's are of one size on every device, from one seed
 SEED = 0
 ROUNDING = 1.2e-7  # what a float32 pixel of at most 1 may be off by
 ROOM = 1 + 1e-4  # over epsilon: what a float32 sum over many entries may be off by

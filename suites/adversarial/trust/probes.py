@@ -20,13 +20,11 @@ EDGE, HALVINGS = 8 / 255, 6
 PROBES = 2 * (2 * DIRECTIONS + OWN) * len(LENGTHS) + HALVINGS + 4  # plain passes per image that is probed
 #: Images that no attack moved are moved by up to so much first: some gradients hold at the images and nowhere else.
 SHIFT = 2 / 255
-#: Differences below so many roundings of the larger of the two logits say nothing.
-ROUNDINGS = 4
+ROUNDINGS = 4  # differences below so many roundings of the larger of the two logits say nothing
 #: An output lower than the largest by more than so many times the third largest's distance is as good as minus infinity
 #: (classes that are never given), and takes no part in how far two answers are apart.
 NEVER = 30.0
-#: Fewer images do not show that outputs have ends.
-LEAST_IMAGES = 8
+LEAST_IMAGES = 8  # fewer images do not show that outputs have ends
 SEED = 3_000_017
 
 

@@ -14,8 +14,7 @@ from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, RANKED, SMALLEST
 from suites.saliency.maps.gradients import membership, part_size, target_rows
 from suites.saliency.maps.localisation import Flags, Floats, MaskContext, objects
 
-#: Evidence of at most this share of the spread of the logits is rounding: none.
-ROUNDING = 1e-4
+ROUNDING = 1e-4  # evidence of at most this share of the spread of the logits is rounding: none
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
