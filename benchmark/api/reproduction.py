@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import Annotated
 
 from benchmark import plugins
@@ -95,7 +94,6 @@ class Reproduction:
 
     numbers: tuple[NumberAgain, ...]
     command: str
-    db: str = ""  # the fresh leaderboard; "": deleted
 
     @property
     def exit_code(self) -> int:
@@ -111,7 +109,6 @@ def reproduce(
     metric: Annotated[str | None, Option("Use this metric (default: every number of the suite).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
     *,
-    into: Annotated[str | None, Option("Keep the new leaderboard in this file.", metavar="FILE", kind="place")] = None,
     db: Db = None,
     reporter: Reporter | None = None,
     agreed: Agreed = agreed_to,
@@ -123,10 +120,8 @@ def reproduce(
     Returns None if `agreed` refuses the run."""
     settings = read_settings(db)
     origin = _origin(Selection(db), observer, suite, metric, condition)
-    if into and Path(into := read_settings(into).db).exists():
-        raise BenchError(f"'{into}' exists already: name a new file with --into.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
+        fresh = replace(settings, db=f"{folder}/again.db")
         try:
             prepared = prepare(RunRequest(**origin.rerun.arguments), fresh)
         except UnknownName as error:
@@ -144,14 +139,13 @@ def reproduce(
         with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
-    lacking = {**report.ended("not applicable"), **report.failed}.get(f"{observer} under {suite}") or _why(
-        origin, rows, identity
-    )
+    ended = {**report.ended("not applicable"), **report.failed}
+    lacking = ended.get(f"{observer} under {suite}") or _why(origin, rows, identity)
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
     wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]
     numbers = tuple(NumberAgain(stored=row, again=again, reason="" if again else lacking) for row, again in wanted)
-    return Reproduction(numbers=numbers, command=origin.rerun.command, db=into or "")
+    return Reproduction(numbers=numbers, command=origin.rerun.command)
 
 
 def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | None, condition: str | None) -> Provenance:

@@ -281,8 +281,6 @@ def reproduce(
     echo_lines(f"{printable(some_of(names, 3))}: {printable(text)}" for text, names in [*told.items()][:MANY])
     if len(told) > MANY:
         echo_line(f"and {len(told) - MANY} more")
-    if again.db:
-        echo_line(f"the fresh leaderboard: {again.db}")
     return again.exit_code
 
 

@@ -58,7 +58,7 @@ TOLD = {
     "power": ("train_hours", "leaderboard/test_recipe_commands.py"),
     "diff": ("images", "cli/test_cli_diff.py"),
     "compare transfer": ("form", "leaderboard/test_transfer.py"),
-    "reproduce": ("condition into suite", "cli/test_cli_provenance.py"),
+    "reproduce": ("condition suite", "cli/test_cli_provenance.py"),
     "reproduce ": ("metric", "leaderboard/test_boards.py"),
     "models retire": ("undo", "cli/test_cli_model_life.py"),
     "doctor": ("json_file", "engine/test_device_queue.py"),
