@@ -20,15 +20,10 @@ NAMES = ("world-standard-0", "cue-conflict")
 
 
 @pytest.mark.slow
-def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
+def test_a_number_comes_out_again_bit_for_bit(bench, board):
     ended = bench("reproduce", *NAMES, "shape_bias", "-q", "--db", board)
     assert ended.code == 0 and "equal bit for bit" in ended.out, ended.err
-    assert (
-        repr(api.provenance(api.Selection(board), *NAMES)[0].score.value) in ended.out
-        and (tmp_path / "again.db").exists()
-    )
-    again = bench("reproduce", *NAMES, "-q", "--into", "again.db", "--db", board)
-    assert again.code == 1 and "'again.db' exists" in again.err
+    assert repr(api.provenance(api.Selection(board), *NAMES)[0].score.value) in ended.out
 
 
 @pytest.mark.release
