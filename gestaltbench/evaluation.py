@@ -23,7 +23,7 @@ from benchmark.leaderboard.board_tables import observer_tables, score_table
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings, restored
 from gestaltbench import notebook
-from gestaltbench.results import Results
+from gestaltbench.results import Results, python_errors
 from registry.cards import Checkpoint
 from registry.files import expanded
 
@@ -41,6 +41,7 @@ class Evaluation(Results[ScoreRow]):
     report: RunReport  # what failed or does not apply, and why
 
 
+@python_errors()
 def evaluate(
     net: Any,
     suites: Names = "all",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from benchmark.api.options import Names
 from benchmark.cli.printing import safe_console
 from benchmark.display import counted
-from benchmark.failures import UsageError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import DATA, html, rendered, terminal
@@ -26,6 +29,21 @@ LIMIT = 50  # rows of a printed table between two dividers
 #: Rows between two dividers and tables in a notebook, which keeps them in its file.
 CELL_ROWS, CELL_TABLES = 20, 5
 STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbench td {text-align: left}</style>"
+
+
+@contextmanager
+def python_errors(flags: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Name parameters in errors as Python does: "limit=" for "--limit". flags: those called otherwise -> parameter."""
+    try:
+        yield
+    except BenchError as error:
+
+        def named(word: re.Match[str]) -> str:
+            text = word[0]  # a command in it stays as it is
+            return text if text[0] == "`" else f"{flags.get(text, text[2:].replace('-', '_'))}="
+
+        error.args = (re.sub("`[^`]*`|--[a-z-]+", named, str(error)),)
+        raise
 
 
 class Written(str):

@@ -45,7 +45,7 @@ from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own
 from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
 from gestaltbench.notebook import progress
-from gestaltbench.results import RankedBoard, Record, Results, Written, in_rows
+from gestaltbench.results import RankedBoard, Record, Results, Written, in_rows, python_errors
 from registry.cards import ModelCard
 from registry.determinism_checks import Check
 
@@ -61,16 +61,21 @@ VERDICTS = 3  # networks of a run that get one
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
     """Return a verb of `benchmark.api` whose result displays itself."""
 
-    names = {field.name for field in fields(verb)}
+    flags = _flags(verb)
 
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
-        _rename(given, names)
-        return show(verb(*args, **given))
+        _rename(given, flags.values())
+        with python_errors(flags):
+            return show(verb(*args, **given))
 
     face.__doc__ = explained(verb)
     vars(face)["__signature__"] = _signature(verb, show)
     return face
+
+
+def _flags(verb: Callable[..., Any]) -> dict[str, str]:
+    return {flag: field.name for field in fields(verb) for flag in field.flags}
 
 
 def _rename(given: dict[str, Any], names: Collection[str]) -> None:
@@ -97,14 +102,16 @@ FILTERS = tuple(Filters.__annotations__)
 
 def _method(verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]) -> Callable[Concatenate[Any, P], S]:
     """Return a method of `Leaderboard` from a verb of `benchmark.api` that reads one."""
-    filtered = any(field.name in FILTERS for field in fields(verb))
+    flags = _flags(verb)
+    filtered = any(name in FILTERS for name in flags.values())
 
     @wraps(verb)
     def method(self: Any, /, *args: P.args, **given: P.kwargs) -> S:
         if self.filters and not filtered:
             stated = ", ".join(name for name, value in self.filters.lists.items() if value)
             raise UsageError(f"`{verb.__name__}` takes no filters ({stated}): choose with its parameters.")
-        result = show(verb(self, *args, **given))
+        with python_errors(flags):
+            result = show(verb(self, *args, **given))
         if not isinstance(result, Results):
             return result
         again: Any = lambda filters: method(self.where(**filters), *args, **given)  # noqa: E731  # of this very call
