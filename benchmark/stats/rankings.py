@@ -124,7 +124,7 @@ def _coefficient(columns: Floats, method: Method) -> float | None:
     centred = columns - columns.mean(axis=0)
     pair, given = centred[:, :2] / centred[:, :2].std(axis=0), centred[:, 2:]
     # A given variable that does not vary holds nothing constant.
-    left = pair - given @ np.linalg.pinv(given) @ pair
+    left = pair - given @ (np.linalg.pinv(given) @ pair)
     spread = (left**2).mean(axis=0)
     if spread.min() <= 1e-12:
         return None
