@@ -98,14 +98,13 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             table, rows = _grown(folder / f"answers-session-{session.number}.csv", opened)
             people, lines = _grown(folder / "people.jsonl", opened)
             known = {(row["subj"], row["trial"]): row for row in csv.DictReader(rows)}
-            begun = [json.loads(line) for line in lines]
-            keys, ids = [one["key"] for one in begun], [one.get("participant", "") for one in begun]
+            begun = [{"participant": "", **json.loads(line)} for line in lines]
         if not rows:
             _append(table, ",".join(session.plan["columns"]) + "\n")
         os.fsync(holder)  # so that the names of the files are on the disk as well
         yield Answers(
             folder=folder, session=session, token=token, watch=watch, table=table, people=people, known=known,
-            keys=keys, ids=ids,
+            begun=begun,
         )  # fmt: skip
 
 
@@ -121,8 +120,8 @@ class Answers:
     table: int  # open file of the answers
     people: int  # open file of the people
     known: dict[tuple[str, str], Row] = field(repr=False)  # person and trial -> row
-    keys: list[str] = field(repr=False)  # digests of keys, by person
-    ids: list[str] = field(repr=False)  # ids of an address, by person; "" if it had none
+    #: By person: "key", the digest of theirs, and "participant", the id in their address ("" if it had none).
+    begun: list[dict[str, str]] = field(repr=False)
     answered: Counter[str] = field(default_factory=Counter, repr=False)  # trials with an image, by subject
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -134,12 +133,12 @@ class Answers:
         participant = _checked(Begun, data).participant
         key = secrets.token_urlsafe(16)
         with self._lock:
-            if len(self.keys) >= MOST_PEOPLE:
+            if len(self.begun) >= MOST_PEOPLE:
                 raise Refused(f"{MOST_PEOPLE} people have begun, which is the limit.")
-            _append(self.people, json.dumps({"key": _digest(key), "participant": participant}) + "\n")
-            self.keys.append(_digest(key))
-            self.ids.append(participant)
-            return len(self.keys), key
+            person = {"key": _digest(key), "participant": participant}
+            _append(self.people, json.dumps(person) + "\n")
+            self.begun.append(person)
+            return len(self.begun), key
 
     def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
         """Store the answers in a request (a `Sent` as JSON); return the stored trials, and trial -> reason for refused
@@ -148,8 +147,8 @@ class Answers:
         sent = _checked(Sent, data)
         if sent.plan != self.session.plan["id"]:
             raise Refused("another plan: load the page again.")
-        known = 1 <= sent.person <= len(self.keys)
-        if not (known and secrets.compare_digest(self.keys[sent.person - 1], _digest(sent.key))):
+        known = 1 <= sent.person <= len(self.begun)
+        if not (known and secrets.compare_digest(self.begun[sent.person - 1]["key"], _digest(sent.key))):
             raise Refused("no such person, or another's key.")
         if sent.about.keys() != {*self.session.procedure.about}:
             raise Refused("not a question that a person was asked.")
@@ -191,7 +190,8 @@ class Answers:
         }
         mask = REDUCED if answer.reduced and row["mask"] != "none" else row["mask"]
         status = LATE if answer.late_frames else IN_TIME
-        more = {"mask": mask, "misunderstood": str(sent.misunderstood), "participant": self.ids[sent.person - 1]}
+        participant = self.begun[sent.person - 1]["participant"]
+        more = {"mask": mask, "misunderstood": str(sent.misunderstood), "participant": participant}
         return {"rt": "NaN", "status": status, **row, **more, **sent.about}
 
 

@@ -22,7 +22,7 @@ def people_page(answers: Answers) -> str:
         by_person[person].append(row)
     total, chance = answers.session.trials, 1 / len(answers.session.categories)
     rows, seen = "", set[str]()
-    for number, participant in enumerate(ids := list(answers.ids), start=1):
+    for number, participant in enumerate(ids := [one["participant"] for one in answers.begun], start=1):
         answered = by_person[f"subject-{number:02d}"]
         again = participant != "" and participant in seen
         cells = (str(number), participant, *_progress(answered, total, chance, again))

@@ -193,10 +193,10 @@ def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line
 def _webdataset(path: Path) -> Iterator[Packed]:
     """Yield the samples of a tar. A sample is a run of entries with the same name up to the first dot: an image and
     .cls, .json or .txt with its label; or an image in a class folder."""
-    for _, group in groupby(_members(path), key=lambda member: member[0]):
+    for _, group in groupby(_members(path), key=lambda member: member[0].parent / member[0].name.partition(".")[0]):
         members = list(group)
-        images = [(name, data) for _, name, data in members if name.suffix.lower() in SUFFIXES]
-        texts = {name.suffix: data for _, name, data in members if name.suffix.lower() not in SUFFIXES}
+        images = [(name, data) for name, data in members if name.suffix.lower() in SUFFIXES]
+        texts = {name.suffix: data for name, data in members if name.suffix.lower() not in SUFFIXES}
         label = texts.get(".cls", b"").decode() or str(json.loads(texts.get(".json", b"{}")).get("label", ""))
         if not label and not any(wnid_of(name.parent.name) for name, _ in images):
             label = decoded_text(texts.get(".txt", b"")).strip()  # in a class folder it is a caption
@@ -205,8 +205,8 @@ def _webdataset(path: Path) -> Iterator[Packed]:
         yield from ((name.name, label or name.parent.name, data) for name, data in images)
 
 
-def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:
-    """Yield images and labels of a tar: the sample's name, the path, the bytes."""
+def _members(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield images and labels of a tar."""
     for tar, info in entries_of(path, *MOST):
         name = PurePosixPath(info.name)
         require_plain(path, info)
@@ -216,4 +216,4 @@ def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:
                 raise StimuliError(f"{path}: the entry {info.name!r} has {info.size} bytes; refused.")
             file = tar.extractfile(info)
             assert file is not None  # a plain file has content
-            yield str(name.parent / name.name.partition(".")[0]), name, file.read()
+            yield name, file.read()

@@ -2,13 +2,14 @@
 Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
 from functools import partial
+from itertools import chain
 
 from benchmark.contracts import Against, Suite
-from benchmark.contracts.declarations import package_data
+from benchmark.contracts.declarations import declared_figures, package_data
 from benchmark.stimuli.experiments import Experiment, observe, suite_on
 from suites.human_comparison.against_people import compare, people
 from suites.human_comparison.low_pass import LOW_PASS
-from suites.human_comparison.metrics import figures_of, kept, metrics_of
+from suites.human_comparison.metrics import curves, kept, metrics_of
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.score import score
 from suites.human_comparison.shown_experiments import SET_ROLES, plan, shown
@@ -16,7 +17,9 @@ from suites.human_comparison.shown_experiments import SET_ROLES, plan, shown
 
 def suite_of(own: Experiment | None) -> Suite:
     """Return the suite of an added experiment, or of the published ones."""
-    experiments, rule = shown(own), None if own is None else own.rule
+    experiments, declared = shown(own), package_data("suites.human_comparison", "metrics")
+    figures = list(declared_figures(declared["figures"]))
+    figures[1:1] = chain.from_iterable(map(curves, experiments.values()))
     suite = Suite(
         name="human-comparison",
         version=4,
@@ -26,7 +29,7 @@ def suite_of(own: Experiment | None) -> Suite:
         plan=plan,
         observe=observe,
         score=score,
-        config=rule,
+        config=own and own.rule,
         against=Against(
             scores=compare,
             group=people,
@@ -36,8 +39,8 @@ def suite_of(own: Experiment | None) -> Suite:
         experiments=SET_ROLES,
         averaged=partial(kept, experiments=experiments),
         controls={role: one.control for role, one in experiments.items() if one.control is not None},
-        figures=figures_of(experiments),
-        citations=package_data("suites.human_comparison", "metrics")["citations"],
+        figures=tuple(figures),
+        citations=declared["citations"],
         variants={"low-pass": LOW_PASS},
         of_experiment=suite_of,
     )

@@ -33,10 +33,10 @@ from suites.human_comparison.score import coverage_flag, ood_accuracy
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.shown_experiments import plan as plain_plan
 
-SIGMAS = (0, 1, 2, 3, 4, 5)  # standard deviations, px of an image that is 224 px wide
+#: Standard deviation, px of an image that is 224 px wide -> conditions of its scores; of the first also the network's.
+SIGMAS = {0: ("sigma 0", ""), **{sigma: (f"sigma {sigma}",) for sigma in (1, 2, 3, 4, 5)}}
 WIDTH, VERSION = 224, 1
 BLUR = " blur "
-STEP = "sigma {}"  # the condition of a step's scores
 FRONTIER = "frontier {}"
 #: Points of consistency that one of squared accuracy difference costs, along the frontier; below 0: that it is worth.
 PRICES = (100.0, 10.0, 3.0, 1.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -5.0, -10.0, -100.0)
@@ -73,7 +73,8 @@ def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
     shown = plain_plan(None, shelf)
     blurred = (
         replace(block, role=f"{block.role}{BLUR}{sigma}", transform=low_passed(block.transform, sigma))
-        for sigma in SIGMAS[1:]
+        for sigma in SIGMAS
+        if sigma
         for block in shown.blocks
     )
     return Plan((*shown.blocks, *blurred), shown.missing)
@@ -92,11 +93,6 @@ def steps_of(trials: Trials) -> dict[int, Trials]:
     return steps
 
 
-def _conditions(sigma: int) -> tuple[str, ...]:
-    """Conditions of a step's scores; those of the first step are also the network's."""
-    return (STEP.format(sigma), *([""] if sigma == 0 else []))
-
-
 def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
     """Return the scores that need no people: OOD accuracy and shape bias at each step."""
     scores = [Score(metric=KAPPA, value=None, reason=NEEDS_PEOPLE)]
@@ -104,7 +100,7 @@ def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
         if len(conflict) and "texture" in conflict.columns:
             step.append(ratio_score(SHAPE_BIAS, conflict))
-        scores += [replace(each, condition=name) for each in step for name in _conditions(sigma)]
+        scores += [replace(each, condition=name) for each in step for name in SIGMAS[sigma]]
     return scores
 
 
@@ -117,7 +113,8 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     other, both ways), and beyond a blurred standard network; the attainable values."""
     others = {name: own for name, own in references.items() if name not in config.standards}
     standard = next((name for name in config.standards if name in references), "")
-    own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
+    steps = {f"own {sigma}": sigma for sigma in steps_of(trials)}
+    own = dict(zip(steps, steps_of(trials).values(), strict=True))
     theirs = {f"standard {s}": step for s, step in steps_of(references[standard]).items()} if standard else {}
     whole = _answers({**own, **theirs}, others)
     if not whole or "own 0" not in own:
@@ -135,7 +132,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
 
     ladders = _ladders(whole, (*own, *theirs), others)
     for name in own:
-        for condition in _conditions(_sigma(name)):
+        for condition in SIGMAS[steps[name]]:
             add(condition, **ladders[name])
     plain = next(i for i, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
     scores += _frontier(whole, blank)
@@ -145,8 +142,8 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
     add(blurred_consistency=best, blur_gain=best - sharp)
-    sigma = _sigma(max(own, key=lambda name: ladders[name][KAPPA][0]))
-    last = sigma == max(map(_sigma, own))
+    sigma = steps[max(own, key=lambda name: ladders[name][KAPPA][0])]
+    last = sigma == max(steps.values())
     beyond_ladder = f">= {sigma}: consistency is highest at the last step shown" if last else ""
     scores.append(replace(blank, metric="best_sigma", value=None if last else float(sigma), reason=beyond_ladder))
     if len(theirs) < 2:
@@ -158,11 +155,6 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
         against = f"blur alone explains the gain over {standard}"
         scores[plain] = replace(scores[plain], flags=(*scores[plain].flags, against))
     return [*scores[:-1], replace(beyond, flags=(*beyond.flags, against))]
-
-
-def _sigma(name: str) -> int:
-    """Return the step of "own 3" or "standard 3"."""
-    return int(name.split()[1])
 
 
 def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
@@ -209,7 +201,7 @@ def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
     """Return kappa on each half at the step that is best on the other, their mean."""
     values = []
     for chosen, taken in (halves, halves[::-1]):
-        best = max(steps, key=lambda name: (chosen[name][KAPPA][0], -_sigma(name)))
+        best = max(steps, key=lambda name: chosen[name][KAPPA][0])  # of equal ones the first: the least blur
         values.append(taken[best][KAPPA])
     return np.asarray(np.mean(values, axis=0))
 

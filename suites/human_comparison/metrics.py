@@ -10,7 +10,7 @@ from math import log2
 import numpy as np
 
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
-from benchmark.contracts.declarations import declared_figures, declared_metrics, package_data
+from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
@@ -155,14 +155,10 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
     return np.asarray(np.divide(both, np.sqrt(xx * yy), out=r, where=(xx > 0) & (yy > 0)))
 
 
-def figures_of(experiments: Shown) -> tuple[SuiteFigure, ...]:
-    """Return the suite's figures: those of `metrics.yaml`, and curves of each experiment with several conditions."""
-    first, *rest = declared_figures(_DECLARED["figures"])
-    return (first, *(curve for own in experiments.values() if not own.single for curve in _curves(own)), *rest)
-
-
-def _curves(experiment: Experiment) -> Iterator[SuiteFigure]:
-    """Yield the accuracy by level, and the differences between two values of a factor by level."""
+def curves(experiment: Experiment) -> Iterator[SuiteFigure]:
+    """Yield the figures of an experiment: accuracy, and differences between two values of a factor, by level."""
+    if experiment.single:
+        return
     role, count = experiment.role, len(experiment.answers)
     accuracy = SuiteFigure(
         kind="curve",

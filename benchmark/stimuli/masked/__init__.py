@@ -27,9 +27,19 @@ BESIDE = {"masks": ("masks", (".png",)), "clickme": ("heatmaps", (".npy", ".png"
 
 def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield images/ with a mask or a map of each, and labels.csv, or class folders in both."""
-    beside, suffixes = BESIDE[entry.layout]
-    table = entry.layout == "clickme" or (folder / "labels.csv").is_file()
-    for item in (labelled_images if table else _images_in_classes)(entry, folder):
+    (beside, suffixes), items, root = BESIDE[entry.layout], list[Item](), folder / "images"
+    if entry.layout == "clickme" or (folder / "labels.csv").is_file():
+        items += labelled_images(entry, folder)
+    elif root.is_dir():
+        for path in images_below(root):
+            category, *below = path.relative_to(root).parts
+            if not below:
+                raise StimuliError(
+                    f"{path}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME."
+                )
+            check_category(category, entry.space, path)
+            items.append(Item(id="/".join((category, *below)), path=path, labels={"category": category}))
+    for item in items:
         start = folder / beside / item.id
         path = next((start.with_suffix(suffix) for suffix in suffixes if start.with_suffix(suffix).is_file()), None)
         if path is None:
@@ -40,16 +50,6 @@ def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
         drawn = Annotation(mask=partial(anything_drawn, path), files=(path,))
         people = Annotation(importance=partial(graded, path), files=(path,))
         yield replace(item, annotation=drawn if entry.layout == "masks" else people)
-
-
-def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
-    root = folder / "images"
-    for path in images_below(root) if root.is_dir() else ():
-        name = path.relative_to(root)
-        if len(name.parts) == 1:
-            raise StimuliError(f"{path}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME.")
-        check_category(name.parts[0], entry.space, path)
-        yield Item(id=name.as_posix(), path=path, labels={"category": name.parts[0]})
 
 
 #: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.
