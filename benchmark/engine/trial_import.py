@@ -59,15 +59,8 @@ def store_trials(
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
     brought = defaultdict[str, dict[str, tuple[str, str]]](dict)  # source -> key -> experiment and label space
     groups = _by_images(tables.files)
-    files, wholes = [file for group in groups for file in group], dict[str, str]()
-    for own in {file.experiment: file.added for file in files if file.added}.values():
-        whole = _stimuli([file for file in files if file.experiment == own.name])
-        store.put_stimuli(whole)
-        wholes[own.name] = whole.digest
-        people = [group for group in groups if group[0].experiment == own.name and group[0].kind == "human"]
-        if len(people) > 1 and not own.partial:
-            way = f"`partial: true` in {own.file} compares each pair on what both saw"
-            report.notes.append(f"{own.name}: not all people answered the same images; {way}")
+    files = [file for group in groups for file in group]
+    wholes = _whole_experiments(groups, store, report)
     for group in groups:
         stimuli = _stimuli(group)
         store.put_stimuli(stimuli)
@@ -86,18 +79,39 @@ def store_trials(
         names = report.observers.setdefault(file.experiment, [])
         names += [str(file.who)] * (str(file.who) not in names)
     for source, new in brought.items():
-        # Experiments of the source that these tables do not have stay.
-        earlier = (row for row in counting.values() if row.details.get("source") == source)
-        others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
-        if gone := store.put_import(run, source, {*new, *others}):
-            report.replaced += gone
-            experiments = ", ".join(sorted({role for role, _ in new.values()}))
-            report.notes.append(
-                f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
-                "answers do not count any more; import all tables of an experiment together"
-            )
+        _replace_earlier(source, new, counting, store, run, report)
     report.notes += left_out(store, {file.experiment for file in tables.files if not file.added})
     return report
+
+
+def _whole_experiments(groups: Sequence[Sequence[TrialFile]], store: Store, report: ImportReport) -> dict[str, str]:
+    """Return added experiment -> digest of all images that its people answered."""
+    wholes = {}
+    for own in {file.experiment: file.added for group in groups for file in group if file.added}.values():
+        mine = [group for group in groups if group[0].experiment == own.name]
+        whole = _stimuli([file for group in mine for file in group])
+        store.put_stimuli(whole)
+        wholes[own.name] = whole.digest
+        if sum(group[0].kind == "human" for group in mine) > 1 and not own.partial:
+            way = f"`partial: true` in {own.file} compares each pair on what both saw"
+            report.notes.append(f"{own.name}: not all people answered the same images; {way}")
+    return wholes
+
+
+def _replace_earlier(
+    source: str, new: Mapping[str, tuple[str, str]], counting: Mapping[str, Observation], store: Store, run: str,
+    report: ImportReport,
+) -> None:  # fmt: skip
+    # Experiments of the source that these tables do not have stay.
+    earlier = (row for row in counting.values() if row.details.get("source") == source)
+    others = {row.key for row in earlier if (row.role, row.space) not in new.values()}
+    if gone := store.put_import(run, source, {*new, *others}):
+        report.replaced += gone
+        experiments = ", ".join(sorted({role for role, _ in new.values()}))
+        report.notes.append(
+            f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
+            "answers do not count any more; import all tables of an experiment together"
+        )
 
 
 def _stimuli(files: Sequence[TrialFile]) -> Stimuli:

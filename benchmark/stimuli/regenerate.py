@@ -75,17 +75,8 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
         raise MissingStimuli(f"{trials}: no table of trials of '{experiment}'.")
     columns = ([file.columns[x].tolist() for x in ("stimulus", "condition", "category")] for file in files)
     shown = sorted({row for own in columns for row in zip(*own, strict=True)})  # what people were shown, each once
-    folder, there = entry_and_folder(PHOTOGRAPHS, settings)[1], dict[Row, Path]()
-    for row in shown:  # the other million files are not read
-        stem = PurePath(row[0]).stem
-        places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
-        if path := next(filter(Path.is_file, places), None):
-            there[row] = path
-    if not there:
-        raise MissingStimuli(
-            f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
-            f"`bench data add {PHOTOGRAPHS} FOLDER`."
-        )
+    folder = entry_and_folder(PHOTOGRAPHS, settings)[1]
+    there = _photographs(shown, folder)
     paths = tuple(dict.fromkeys(there.values()))
     digests = dict(zip(paths, file_digests(paths, folder, settings), strict=True))
     steps = {condition: degradation(experiment, condition) for _, condition, _ in there}
@@ -110,6 +101,22 @@ def make_set(experiment: str, settings: Settings, report: Report, output: Path |
     part = "" if len(there) == len(shown) else f" ({len(shown)} are published: a part)"
     report(f"{name}: {len(there)} images{part} at {target}")
     return entry
+
+
+def _photographs(shown: Sequence[Row], folder: Path) -> dict[Row, Path]:
+    """Find the photograph of each stimulus; the other million files are not read. Raises MissingStimuli."""
+    there = {}
+    for row in shown:
+        stem = PurePath(row[0]).stem
+        places = (folder / stem.partition("_")[0] / f"{stem}{suffix}" for suffix in SUFFIXES)
+        if path := next(filter(Path.is_file, places), None):
+            there[row] = path
+    if not there:
+        raise MissingStimuli(
+            f"{folder}: none of the {len(shown)} photographs, which are of the ImageNet-1k training set. Add that with "
+            f"`bench data add {PHOTOGRAPHS} FOLDER`."
+        )
+    return there
 
 
 def _write_images(

@@ -53,10 +53,7 @@ def unpack_shards(
 
     space: of the set `name`, if the catalogue does not know it; columns: "image" and "label" -> those of a table. Of
     several splits the validation images are read. Raises StimuliError."""
-    known, shards = find_built_in(name), [place] if place.suffix.lower() in KINDS and not place.is_dir() else []
-    for kind in KINDS if place.is_dir() else ():
-        found = sorted(path for below in ("*", "*/*") for path in place.glob(below + kind))
-        shards = shards or [path for path in found if not path.name.startswith((".", "cache-"))]
+    known, shards = find_built_in(name), _archives(place)
     is_images = known is not None and known.layout != "class-folder"
     if not shards or is_images or (place.is_dir() and next(images_below(place), None)):
         return place, columns
@@ -86,6 +83,15 @@ def unpack_shards(
     read = _webdataset if shards[0].suffix.lower() == ".tar" else rows
     make_folder(target, NOTE, text, partial(_fill, shards, read, ()), replace=True)
     return target, NONE
+
+
+def _archives(place: Path) -> list[Path]:
+    """Return the archive `place`, or those of the first kind in a folder and the folders in it."""
+    if not place.is_dir():
+        return [place] if place.suffix.lower() in KINDS else []
+    found = (sorted([*place.glob(f"*{kind}"), *place.glob(f"*/*{kind}")]) for kind in KINDS)
+    usable = ([path for path in paths if not path.name.startswith((".", "cache-"))] for paths in found)
+    return next(filter(None, usable), [])
 
 
 def _without_top(folder: Path) -> Path:

@@ -31,14 +31,14 @@ def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
     if entry.layout == "clickme" or (folder / "labels.csv").is_file():
         items += labelled_images(entry, folder)
     elif root.is_dir():
-        for path in images_below(root):
-            category, *below = path.relative_to(root).parts
+        for image in images_below(root):
+            category, *below = image.relative_to(root).parts
             if not below:
                 raise StimuliError(
-                    f"{path}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME."
+                    f"{image}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME."
                 )
-            check_category(category, entry.space, path)
-            items.append(Item(id="/".join((category, *below)), path=path, labels={"category": category}))
+            check_category(category, entry.space, image)
+            items.append(Item(id="/".join((category, *below)), path=image, labels={"category": category}))
     for item in items:
         start = folder / beside / item.id
         path = next((start.with_suffix(suffix) for suffix in suffixes if start.with_suffix(suffix).is_file()), None)
