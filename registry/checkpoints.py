@@ -34,7 +34,7 @@ from registry.convert import (
     script_state,
     torch_content,
 )
-from registry.documents import own_table
+from registry.documents import mappings_in, own_table
 from registry.files import absence, digest_state, is_file, tensors_in
 from registry.preprocessing import Normalisation, normalising_parts, stated_in
 from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
@@ -154,8 +154,6 @@ def read_content(path: Path) -> Any:
 
 Tensors = Mapping[str, Tensor]
 Renew = Callable[[State], State]
-#: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
-_LEVELS = 8
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
 _SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|encoder_k|momentum_encoder)(?:$|[._])")
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
@@ -215,23 +213,14 @@ class WeightChoice:
         return "; ".join([self.name or "the whole file", *self.notes, *others, *ignored])
 
 
-def _states_in(
-    content: Any, path: str, levels: int, seen: set[int], parameters: Sequence[str] = ()
-) -> Iterator[tuple[str, State]]:
-    if not isinstance(content, Mapping) or not levels or id(content) in seen:
-        return
-    seen.add(id(content))
-    tensors = {str(name): _local(value) for name, value in content.items() if isinstance(value, Tensor)}
-    if tensors:
-        yield path, tensors
-    for name, inner in content.items():
-        if not isinstance(name, str):
-            continue
-        place = f"{path}.{name}".lstrip(".")
-        yield from _states_in(inner, place, levels - 1, seen, parameters)
+def _states_in(content: Any, parameters: Sequence[str] = ()) -> Iterator[tuple[str, State]]:
+    for place, part in mappings_in(content):
+        if tensors := {str(name): _local(value) for name, value in part.items() if isinstance(value, Tensor)}:
+            yield place, tensors
         # torch_ema's average: the parameters in their order, without names
-        if name == "shadow_params" and isinstance(inner, list) and len(inner) == len(parameters):
-            yield place, dict(zip(parameters, map(_local, inner), strict=True))
+        average = part.get("shadow_params")
+        if isinstance(average, list) and parameters and len(average) == len(parameters):
+            yield f"{place}.shadow_params".lstrip("."), dict(zip(parameters, map(_local, average), strict=True))
 
 
 def _local(tensor: Tensor) -> Tensor:
@@ -300,8 +289,7 @@ def choose_weights(
     state dict with parameters as such; renew: today's spelling of keys; ignore: patterns of keys. Raises
     WeightsError if several networks fit equally well, or a pattern matches no key."""
     parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
-    states = _states_in(content, "", _LEVELS, set(), parameters)
-    states = ((path, state) for path, state in states if key or not _BOOKKEEPING.fullmatch(path))
+    states = [each for each in _states_in(content, parameters) if key or not _BOOKKEEPING.fullmatch(each[0])]
     sets = [candidate for path, state in states for candidate in _sets_in(path, renew(state), expected)]
     sets = list(_with_buffers(sets, expected))
     key = _WRAPPED.sub("", f"{key}.").rstrip(".") if key else None
@@ -382,7 +370,7 @@ def read_weights(
     with foreign("checkpoint", path, WeightsError):
         choice = choose_weights(content, expected, key, renew, ignore)
     if choice is None:
-        places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
+        places = [place or "the whole file" for place, _ in _states_in(content)]
         held = f"keys {_listed(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
         held = f"weights under {_listed(places)}" if places else held
         under = f" under the key '{key}'" if key else f" by name, directly or under {', '.join(WRAPPERS)}"
@@ -391,19 +379,12 @@ def read_weights(
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
 
-def _mappings_in(content: Any, path: str, levels: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place and entries of every mapping inside others, the outermost first."""
-    if isinstance(content, Mapping) and levels:
-        yield path, content
-        for name, value in content.items():
-            steps = value if isinstance(content, StandIn) and isinstance(value, list) else [value]  # of a transform
-            for step in steps:
-                yield from _mappings_in(step, f"{path}.{name}".lstrip("."), levels - 1)
-
-
 def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
     """Return a training script's settings and their place, with a mean and deviation from anywhere in the file."""
-    places = dict(_mappings_in(content, "", 4))
+    places = dict(mappings_in(content))
+    for place, part in [*places.items()]:  # the steps of a transform
+        steps = ((name, step) for name, value in part.items() if isinstance(value, list) for step in value)
+        places |= {f"{place}.{name}": step for name, step in steps if isinstance(step, StandIn)}
     place = next((name for name in ("args", "hyper_parameters") if places.get(name)), "")
     settings = places[place] if place else {}
     found = dict[str, dict[str, Any]]()

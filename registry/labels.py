@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.documents import own_table, read_bytes, read_document, read_json, texts_in
+from registry.documents import mappings_in, own_table, read_bytes, read_document, read_json, texts_in
 from registry.files import digest_data, expanded, is_folder, write_whole
 from registry.user_errors import LabelError, foreign, shown, some_of, unknown_name, unprintable
 
@@ -456,7 +456,6 @@ def write_mapping(classes: ClassList, folder: Path) -> Path:
 
 
 FIELDS = frozenset(own_table("training_words")["classes"])
-_LEVELS = 4  # of nested entries: {"hyper_parameters": {"data": {"class_to_idx": ...}}}
 
 
 def names_in_order(value: Any) -> tuple[str, ...] | None:
@@ -476,21 +475,13 @@ def names_in_order(value: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _entries(content: Any, path: str, levels: int) -> Iterator[tuple[str, Any]]:
-    if not isinstance(content, Mapping) or not levels:
-        return
-    for name, value in content.items():
-        place = f"{path}.{name}".lstrip(".")
-        if str(name).lower() in FIELDS:
-            yield place, value
-        yield from _entries(value, place, levels - 1)
-
-
 def stated_classes(content: Any, origin: str | Path) -> Statement | None:
     """Return the class order that a checkpoint's or configuration's entries state; None if none does. Raises LabelError
     if two entries contradict one another or an order has gaps."""
     found: list[Statement] = []
-    for place, value in _entries(content, "", _LEVELS):
+    parts = ((place, name, value) for place, part in mappings_in(content) for name, value in part.items())
+    entries = ((f"{place}.{name}".lstrip("."), v) for place, name, v in parts if str(name).lower() in FIELDS)
+    for place, value in entries:
         with foreign(f"{place} of", origin, LabelError, "Correct it, or save weights without it and give --labels."):
             names = names_in_order(value)
         # Names that only count say nothing: "LABEL_0", "class 1", "0" at their own places.
