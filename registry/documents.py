@@ -85,8 +85,8 @@ def mappings_in(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         if isinstance(part, Mapping) and levels and id(part) not in seen:
             seen.add(id(part))
             yield place, part
-            inner = [(f"{place}.{name}".lstrip("."), value, levels - 1) for name, value in part.items()]
-            waiting += reversed(inner)
+            named = [(name, value) for name, value in part.items() if isinstance(name, str)]
+            waiting += [(f"{place}.{name}".lstrip("."), value, levels - 1) for name, value in reversed(named)]
 
 
 def texts_in(value: Any) -> Iterator[str]:
