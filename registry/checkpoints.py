@@ -328,11 +328,11 @@ def _sorted_out(
     """Sort the tensors of a set: the network's, statistics of its input, ignored ones, and the rest."""
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
     parts = frozenset(part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1])
-    beside = dict[str, Tensor]()
-    plain = {name: unwrapped_key(name, parts) for name in best.state}
-    for name, tensor in best.state.items():
-        if not {name, plain[name], name.removeprefix(best.prefix)} & expected.keys():
-            beside[name] = tensor
+
+    def is_beside(name: str) -> bool:
+        return not {name, unwrapped_key(name, parts), name.removeprefix(best.prefix)} & expected.keys()
+
+    beside = {name: tensor for name, tensor in best.state.items() if is_beside(name)}
     statistics = {name for names, *_ in normalising_parts(beside) for name in names} if beside else set()
     state, ignored, outside, matched = State(), list[str](), list[str](), set[str]()
     for name, tensor in best.state.items():
