@@ -6,6 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
@@ -15,7 +16,7 @@ from registry.checkpoints import refuse_onnx
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
-from registry.families.family import Draft, family_of, of_files, repository_folder, require_fitting
+from registry.families.family import Draft, family_of, of_files, repository_folder
 from registry.families.predict import predicting
 from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
 from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
@@ -215,17 +216,22 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     return draft, drafted_card(draft, how), [*rows, *lines, *draft.rows]
 
 
-def _of_weights(
+def _options(
     arch: str,
     key: str | None,
     ignore: str | Sequence[str] | None,
     arch_option: Sequence[str],
     output: str | None = None,
+    of_family: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the options of a card. Raises CardError for an option without a value, and for members of families."""
+    """Return the options of a card. Raises CardError for one without a value, or that would be ignored."""
     if (key or ignore or arch_option or output) and family_of(arch) is not None:
         names = "--key, --ignore, --output and --arch-option"
         raise CardError(f"{names} are for plain architectures; {arch} is taken whole.")
+    if "templates" in of_family and arch.partition(":")[0] not in ("hf", "open_clip"):
+        raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
+    if "threshold" in of_family and not is_detector(arch):
+        raise CardError("--threshold is for detectors: torchvision:fasterrcnn_resnet50_fpn, detector:python:...")
     kwargs: dict[str, Any] = {}
     for text in arch_option:
         name, equals, value = text.partition("=")
@@ -237,7 +243,7 @@ def _of_weights(
             kwargs[name] = value  # a word
     patterns = ignore if isinstance(ignore, str) else ",".join(ignore or ())
     options = {"key": key, "ignore": patterns, "output": output, "kwargs": kwargs}
-    return {name: value for name, value in options.items() if value}
+    return {**of_family, **{name: value for name, value in options.items() if value}}
 
 
 def _on_consent(
@@ -270,8 +276,7 @@ def backbone_card(
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
-    given = _of_weights(arch, key, ignore, arch_option)
-    require_fitting(arch, {})
+    given = _options(arch, key, ignore, arch_option)
 
     def described(weights: str | None) -> tuple[ModelCard, list[Check]]:
         draft = Draft(name=name, arch=arch, weights=weights, options=given, bare=True)
@@ -300,16 +305,13 @@ def register(
     verify: Verify | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
+    """Register a network; return its card, as written to `cards_folder`, and the checks that it passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family (see
-    `registry.families`); weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or mapping
-    file; key, ignore: which weights of a file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for
-    the constructor; output: which of several outputs classifies; convert: consent to a new file beside one of another
-    format; options: for families only; trial, verify: as of `admit`; overrides: fields of `Preprocess`.
-
-    Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
-    UnknownName. Nothing is written unless every check holds."""
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family;
+    weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or file; key, ignore: which weights
+    to take, and patterns of keys to leave out; arch_option: NAME=VALUE; output: which output classifies; convert:
+    consent to a new file beside one of another format; options: of families; trial, verify: as of `admit`. Raises
+    CardError, WeightsError, LabelError, UnknownName; nothing is written unless every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     text = str(weights) if weights else None
@@ -320,8 +322,7 @@ def register(
         known, own = of_files(predicting(arch), text)
         if is_url(own) and family_of(known) is not None:
             raise CardError(f"arch '{known}' takes a file of this machine: download {public(str(own))} first.")
-        given = {**(options or {}), **_of_weights(known, key, ignore, arch_option, output)}
-        require_fitting(known, options or {})
+        given = _options(known, key, ignore, arch_option, output, options or {})
         draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=given, rows=rows)
         return _admitted(draft, folder, overrides, trial, verify)
 

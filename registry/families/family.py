@@ -15,7 +15,6 @@ from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
-from registry.heads import is_detector
 from registry.labels import ClassList, label_space, match_name, space_name, write_mapping
 from registry.preprocessing import StatedInput
 from registry.user_errors import CardError, LabelError, WeightsError, shown, some_of
@@ -51,15 +50,6 @@ class Draft:
     files: tuple[Path, ...] = ()  # files written for the card
     bare: bool = False  # only its features are wanted, for a new head
     checkpoint: Checkpoint | None = None  # its place in a training
-
-
-def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
-    """Raise CardError for an option that would be ignored."""
-    kind = arch.partition(":")[0]
-    if "templates" in options and kind not in ("hf", "open_clip"):
-        raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
-    if "threshold" in options and not is_detector(arch):
-        raise CardError("--threshold is for detectors: torchvision:fasterrcnn_resnet50_fpn, detector:python:...")
 
 
 def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
