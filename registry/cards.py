@@ -85,7 +85,7 @@ class Preprocess(_Part):
     def _possible(self) -> Preprocess:
         # With --mean 127 and no --scale 255 a network sees one grey whatever it is shown.
         if min(self.mean) < 0 or max(self.mean) > self.scale:
-            raise ValueError(f"a mean within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)")
+            raise ValueError(f"mean must be within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)")
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self
@@ -274,7 +274,7 @@ def card_of(fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        raise CardError(f"{field_problems(error, ModelCard.model_fields, 'card')[0]}.") from error
+        raise CardError(f"{field_problems(error, ModelCard.model_fields)[0]}.") from error
 
 
 # Model cards as YAML files: the built-in ones and a user's. A file holds one card (a mapping with `name`) or several
@@ -299,7 +299,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        listed = "; ".join(field_problems(error, ModelCard.model_fields, "card")[:10])
+        listed = "; ".join(field_problems(error, ModelCard.model_fields)[:10])
         raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
 
 

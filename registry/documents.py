@@ -156,11 +156,11 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
         raise wrong(field_problems(error, known)[0]) from error
 
 
-def field_problems(error: "ValidationError", known: Iterable[str], whole: str = "") -> list[str]:
-    """Return a text for each problem. known: names of the fields; whole: the data's name, of faults of no field."""
+def field_problems(error: "ValidationError", known: Iterable[str]) -> list[str]:
+    """Return a text for each problem. known: names of the fields."""
     clauses = []
     for problem in error.errors():
-        field = shown(".".join(map(str, problem["loc"])) or whole)
+        field = shown(".".join(map(str, problem["loc"])))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = f"field '{field}': expected: no such field; fields are {', '.join(known)}"

@@ -344,14 +344,6 @@ class Statement:
     where: str
 
 
-def is_class_list(labels: str) -> bool:
-    """Return whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
-    if labels in LABEL_SPACES:
-        return False
-    path = expanded(labels)
-    return path.suffix in (".txt", ".json") or is_folder(path)
-
-
 def _stated_in(file: Path) -> Statement | None:
     """Return the names that a .json (see `names_in_order` and `FIELDS`) or a list of a name a line states."""
     if file.suffix != ".json":
@@ -389,11 +381,11 @@ def read_class_list(labels: str, model: str) -> ClassList:
 def given_labels(labels: str, model: str, folder: Path) -> tuple[str, str]:
     """Return a label space, or the whole path of a mapping file, and a text to report: a list of classes becomes a
     mapping file below `folder`. Raises as `read_class_list`."""
-    if is_class_list(labels):
+    path = expanded(labels)
+    if labels not in LABEL_SPACES and (path.suffix in (".txt", ".json") or is_folder(path)):
         listed = read_class_list(labels, model)
         return str(write_mapping(listed, folder / "labels")), str(listed)
-    is_file = labels.endswith((".yaml", ".yml"))
-    return str(expanded(labels).resolve()) if is_file else labels, ""
+    return str(path.resolve()) if path.suffix in (".yaml", ".yml") else labels, ""
 
 
 def space_name(path: Path, model: str) -> str:

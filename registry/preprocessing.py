@@ -347,8 +347,8 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:
-        problem = field_problems(error, Preprocess.model_fields, "preprocess")[0]
-        raise CardError(f"preprocessing {problem}.") from error
+        problem = field_problems(error, Preprocess.model_fields)[0]
+        raise CardError(f"preprocessing: {problem}.") from error
 
 
 def _require_agreeing(

@@ -26,7 +26,7 @@ BAD = {
     "a name with a slash": (GOOD.replace("mine", "a/b"), "'name'.*letters, digits"),
     "an unknown field": (GOOD + "colour: red\n", "'colour'.*no such field"),
     "a short digest": (GOOD + "sha256: abc\n", "'sha256'.*pattern"),
-    "no input": (GOOD.replace("preprocess: {size: 224, resize: 256}\n", ""), "'card'.*preprocess"),
+    "no input": (GOOD.replace("preprocess: {size: 224, resize: 256}\n", ""), "cannot be used. preprocess: needed"),
     "defaults without a value": ("defaults:\ncards:\n- name: x\n", "'defaults': a mapping of fields"),
     "a date that is none": (GOOD + "paper: 2024-13-45\nyear: 2024-13-45\n", "field 'year'"),
     "nested without end": ("a: " + "[" * 200_000, "20 levels|not valid YAML"),
