@@ -85,7 +85,9 @@ class Preprocess(_Part):
     def _possible(self) -> Preprocess:
         # With --mean 127 and no --scale 255 a network sees one grey whatever it is shown.
         if min(self.mean) < 0 or max(self.mean) > self.scale:
-            raise ValueError(f"mean must be within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)")
+            raise ValueError(
+                f"mean must be within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)"
+            )
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self
