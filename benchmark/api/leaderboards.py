@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from benchmark import plugins
 from benchmark.api.options import KINDS, Filters, Names, Option, joined
@@ -27,10 +27,11 @@ from benchmark.variables import read_settings
 from registry.card_files import stated_cards
 
 if TYPE_CHECKING:
-    from registry.cards import ModelCard
+    pass
 
 #: Between two names: "adversarial(l2,3.0)" is one.
 COMMA = re.compile(r",(?![^(]*\))")
+FED = ("arch", "preprocess")  # fields of a card that decide answers, beside its weights
 #: Filters that leave nobody out.
 EVERYBODY = Filters()
 
@@ -119,24 +120,21 @@ def card_status(store: Store, settings: Settings) -> CardStatus:
     remarks = _remarks(stored, settings) if stored else {}
     in_memory = [row.name for row in observers if row.card.get("source") == "memory" and row.name not in cards]
     remarks |= dict.fromkeys(in_memory, "evaluated in memory: no card loads it again")
-    outdated = {name: remark for name, remark in remarks.items() if remark}
-    return CardStatus(frozenset(retired | (former - cards.keys())), outdated)
+    return CardStatus(frozenset(retired | (former - cards.keys())), remarks)
 
 
 def _remarks(stored: Iterable[ObserverRow], settings: Settings) -> dict[str, str]:
     from registry.cards import read_cards  # pydantic is slow to import, and a board of others' networks has no cards
 
-    cards = read_cards(settings.cards)
-    return {row.name: _remark(row.card, cards[row.name]) for row in stored if row.name in cards}
-
-
-def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
-    if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
-        return f"outdated: of older weights ({stored['sha256'][:12]})"
-    for name, now in today.model_dump(mode="json", include={"arch", "preprocess"}).items():
-        if name in stored and stored[name] != now:
-            return f"outdated: of another {name}"
-    return ""
+    cards, remarks = read_cards(settings.cards), dict[str, str]()
+    for row in (row for row in stored if row.name in cards):
+        today, digest = cards[row.name].model_dump(mode="json", include={"sha256", *FED}), row.card.get("sha256")
+        others = [f"another {name}" for name in FED if name in row.card and row.card[name] != today[name]]
+        if digest and today["sha256"] not in (None, digest):
+            others = [f"older weights ({digest[:12]})"]
+        if others:
+            remarks[row.name] = f"outdated: of {others[0]}"
+    return remarks
 
 
 def current_rows(scores: Sequence[ScoreRow], now: CardStatus, models: Names | None) -> list[ScoreRow]:

@@ -31,6 +31,7 @@ from registry.user_errors import foreign
 #: Guards trials that are damaged, or of a suite that has changed since; takes whose they are.
 _HINT = "A metric is at fault (`bench suites check NAME`), or they are damaged: run them again with another `--db`."
 damaged = partial(foreign, "stored trials of", error=StoreError, expected=_HINT)
+NOTHING = "have no stimuli in common in this leaderboard. `bench show NAME` lists the scores."
 #: Networks behind a plan without observers, evenly over the ranks.
 PLANNED = 12
 
@@ -49,12 +50,8 @@ def compare(
     alone, as one family."""
     tests = _in_common(leaderboard, a, b, suite)
     if not len(tests):
-        raise _nothing(leaderboard, f"'{tests.a}' and '{tests.b}' have")
+        raise BenchError(f"'{tests.a}' and '{tests.b}' {NOTHING}")
     return tests
-
-
-def _nothing(leaderboard: Selection, who: str) -> BenchError:
-    return BenchError(f"{who} no stimuli in common in {leaderboard.settings.db}. `bench show NAME` lists the scores.")
 
 
 def _in_common(leaderboard: Selection, a: str, b: str, suite: str | None) -> Compared:
@@ -96,7 +93,7 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
         with damaged(f"'{a}' or one of '{others}'"):
             tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
-            raise _nothing(leaderboard, f"'{a}' and '{others}' have")
+            raise BenchError(f"'{a}' and '{others}' {NOTHING}")
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
 
 

@@ -141,6 +141,8 @@ def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
             assert shown == str(getattr(gb, name)(*given, db=db, hide=NETS[0], kind="model,ideal")), name
     with pytest.raises(gb.errors.UnknownName, match=r"no filter is called 'recipes'\. Did you mean: recipe\?"):
         leaderboard.rank().where(recipes="stylised")
+    with pytest.raises(gb.errors.BenchError, match=r"^limit= must be at least 1"):  # not --limit
+        gb.run(models=NETS[0], limit=0)
     with pytest.raises(gb.errors.UsageError, match="filters need a leaderboard"):
         gb.suites().where(kind="model")
 
