@@ -15,6 +15,7 @@ from benchmark.api.options import Names
 from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.running import require_possible
 from benchmark.cli.models import print_checks
+from benchmark.cli.progress import reporting
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
 from benchmark.engine.tasks import suites_of
@@ -22,7 +23,6 @@ from benchmark.failures import BenchError
 from benchmark.leaderboard.board_tables import observer_tables, score_table
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings, restored
-from gestaltbench import notebook
 from gestaltbench.results import Results, python_errors
 from registry.cards import Checkpoint
 from registry.files import expanded
@@ -104,7 +104,7 @@ def evaluate(
     folder = expanded(str(check)) if isinstance(check, str | Path) else None
     trial = check_tuned if check is False else partial(registration_checks, folder=folder, settings=settings)
     shown = None if progress is True else api.Silent() if progress is False else progress
-    with notebook.progress(shown) as reporter, training_untouched(), restored("CUBLAS_WORKSPACE_CONFIG"):
+    with reporting(shown, log=False) as reporter, training_untouched(), restored("CUBLAS_WORKSPACE_CONFIG"):
         model, checks = hold(net, preprocess, labels, draft, shelf, device, trial, save)
         if progress is True and step is None:
             print_checks(checks, err=True)

@@ -18,6 +18,7 @@ from benchmark.api.leaderboards import ObserverScores, Selection
 from benchmark.api.options import Filters, Names, explained, fields
 from benchmark.ask import serving
 from benchmark.cli.models import print_checks
+from benchmark.cli.progress import reporting
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.failures import BenchError, UsageError
@@ -44,7 +45,6 @@ from benchmark.variables import read_settings
 from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own
 from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
 from gestaltbench.map_gallery import gallery as draw
-from gestaltbench.notebook import progress
 from gestaltbench.results import RankedBoard, Record, Results, Written, in_rows, python_errors
 from registry.cards import ModelCard
 from registry.determinism_checks import Check
@@ -177,7 +177,7 @@ def _one(draw: Callable[[Sequence[T]], Table]) -> Draw[T]:
 def _run(*args: Any, **given: Any) -> Results[Record]:
     """Run with a bar; return counts, what failed or does not apply, and verdicts on named networks."""
     asked = signature(api.run).bind(*args, **given).arguments
-    with progress(asked.get("reporter")) as reporter:
+    with reporting(asked.get("reporter"), log=False) as reporter:
         report = api.run(*args, **{**given, "reporter": reporter})
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
     waiting = report.ended("waiting for data")

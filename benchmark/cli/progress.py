@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, Task, TextColumn,
 from rich.table import Table
 
 from benchmark import api
-from benchmark.api import RunPlan, Silent
+from benchmark.api import RunPlan
 from benchmark.cli.printing import echo_line, safe_console, table_console
 from benchmark.display import duration
+from benchmark.engine.reporters import Reporter, Silent
 from registry.files import redacted
 
 if TYPE_CHECKING:
@@ -57,13 +60,28 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 
 
 @contextmanager
-def reporting(*, quiet: bool = False, planned: Mapping[str, float] = NOTHING) -> Iterator[Bars | Heartbeat | Silent]:
-    """Yield the reporter of a run: bars in a terminal or notebook, a line a minute elsewhere, nothing with `quiet`.
-
-    planned: observer -> forward passes, if known."""
-    console = safe_console(stderr=True)
-    if quiet:
+def reporting(
+    given: Reporter | None = None, *, quiet: bool = False, log: bool = True, planned: Mapping[str, float] = NOTHING
+) -> Iterator[Reporter]:
+    """Yield the reporter of a run: the `given` one; otherwise a bar in a notebook, bars in a terminal, and elsewhere a
+    line a minute if there is a `log`. planned: observer -> forward passes, if known."""
+    console, python = safe_console(stderr=True), sys.modules.get("IPython")
+    if given is not None:
+        yield given
+    elif quiet:
         yield Silent()
+    elif python is not None and getattr(python.get_ipython(), "kernel", None) is not None:
+
+        def drawn(line: str) -> dict[str, str]:
+            return {"text/plain": line, "text/html": f'<progress value="{bar.share:.3f}"></progress> {escape(line)}'}
+
+        # One output that changes: rich's own bars need ipywidgets in a notebook.
+        bar = Heartbeat(lambda line: shown.update(drawn(line), raw=True), {}, every=1.0)
+        shown = import_module("IPython.display").display(drawn(""), raw=True, display_id=True)
+        try:
+            yield bar
+        finally:
+            shown.update(drawn(""), raw=True)
     elif console.is_terminal:
         bars = Bars(console)
         try:
@@ -71,7 +89,7 @@ def reporting(*, quiet: bool = False, planned: Mapping[str, float] = NOTHING) ->
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(lambda line: echo_line(line, err=True), planned)
+        yield Heartbeat(lambda line: echo_line(line, err=True), planned) if log else Silent()
 
 
 @contextmanager

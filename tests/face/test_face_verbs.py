@@ -13,9 +13,9 @@ from PIL import Image
 import gestaltbench as gb
 import gestaltbench.errors
 from benchmark.api.options import fields
+from benchmark.cli.progress import reporting
 from benchmark.leaderboard.table import table_of
 from benchmark.report import drawing
-from gestaltbench.notebook import progress
 from gestaltbench.results import Results
 
 VERBS = (
@@ -97,7 +97,7 @@ def test_a_run_in_a_notebook_has_a_bar(monkeypatch):
     python = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="a kernel"))
     monkeypatch.setitem(sys.modules, "IPython", python)
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=lambda *_drawn, **_how: shown))
-    with progress() as bar:
+    with reporting() as bar:
         bar.expect("net", 8, 4)
         bar._last -= 2  # two seconds later
         bar.work("net", 1)
