@@ -1,20 +1,13 @@
 """Decoded chunks: in order, at most two ahead, kept on disk, and never another set's or a damaged file's pixels."""
 
 import itertools
-import threading
-from dataclasses import replace
 
-import engine_toys
 import numpy as np
 
-from benchmark.api import Silent
-from benchmark.contracts import CHUNK, Block, Policy, Stimuli
+from benchmark.contracts import CHUNK, Stimuli
 from benchmark.engine import inference
 from benchmark.engine.inference import decoded_chunks
-from benchmark.engine.run import RunOptions, execute_tasks
-from benchmark.engine.tasks import Task
 from benchmark.stimuli.datasets import restrict
-from benchmark.store import open_store
 
 
 class Decode:
@@ -85,25 +78,3 @@ def test_a_full_cache_is_emptied(tmp_path, monkeypatch):
     assert [show(letter) for letter in "ab"] == [{"a"}, {"a", "b"}]
     monkeypatch.setattr(inference, "ALL_BYTES", sum(path.stat().st_size for path in tmp_path.rglob("*.npy")))
     assert [show(letter) for letter in "bc"] == [{"a", "b"}, {"c"}]
-
-
-def test_images_are_decoded_and_resized_by_as_many_threads_as_asked(tmp_path):
-    """Each waits for two others, which would never come to fewer threads; odd sizes are cut by them, too."""
-    together = threading.Barrier(3)
-
-    def decode(index):
-        together.wait(timeout=60)
-        return np.full((40 + index % 3, 50, 3), index, dtype=np.uint8)
-
-    shown = replace(engine_toys.make_stimuli(48), decode=decode)
-    suite = engine_toys.toy_suite((Block(stimuli=shown, presentation="card", role="toys"),))
-    card = engine_toys.network("net", "Readout")
-    answers = []
-    for count in (3, 48):
-        bench = engine_toys.Bench(tmp_path / str(count))
-        task = Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))
-        with open_store(bench.settings.db) as store:
-            how = RunOptions(device="cpu", policy=Policy(), batch=8, decoders=count)
-            assert not execute_tasks([task], store, bench.settings, how, Silent()).failed
-        answers.append(bench.trials("net"))
-    engine_toys.same_trials(*answers)

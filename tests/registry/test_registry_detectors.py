@@ -45,15 +45,6 @@ def test_the_best_box_of_each_class_decides_and_nothing_where_there_is_none():
     assert answers((1, 0.3), threshold=0.5) == pytest.approx([0.3, FLOOR, FLOOR, 0.5])
 
 
-def test_the_gradient_is_that_of_the_score_that_decides():
-    detector = Says((1, 0.5), (1, 0.25), (2, 0.125))
-    logits = BoxAnswers(detector, Boxes(columns=(1, 2), outputs=3, threshold=0.05))(torch.zeros(1, 3, 8, 8))[0]
-    (one,) = torch.autograd.grad(logits[0], detector.gain, retain_graph=True)
-    (two,) = torch.autograd.grad(logits[1], detector.gain)
-    assert one.item() == pytest.approx(0.5 / (0.5 * 0.5))  # d/dg log(sg / (1 - sg)) at g = 1 is 1 / (1 - s)
-    assert two.item() == pytest.approx(1 / (1 - 0.125))
-
-
 def view_of(*found, threshold=0.05):
     """What the engine sees of a detector that always says the same, on three stimuli of the world."""
     space = with_nothing(label_space("world16"))

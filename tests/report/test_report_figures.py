@@ -10,7 +10,6 @@ from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.board_model import Cell, Row
-from benchmark.leaderboard.table import short_number
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
 from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, most_apart, of_truth, read_contents
@@ -195,14 +194,6 @@ def test_confusions_are_counts_of_pairs(answers):
         counts = [((truth == name) & (said == word)).sum() for word in WORDS]
         assert [count for count, _ in cells] == counts
         assert [shade for _, shade in cells] == np.ceil(5 * np.array(counts) / sum(counts)).tolist()
-
-
-def test_difficulty_leaves_the_observer_out(answers):
-    (first,) = differing_images([answers], "p0", Pictures(None))
-    hardest = first["lists"]["Right here, hardest for the others"][0]
-    at = answers.images.tolist().index(hardest["name"])
-    others = answers.right[1:, at][answers.shown[1:, at]]
-    assert answers.right[0, at] and hardest["share"] == short_number(float(others.mean()))
 
 
 def test_people_right_and_networks_wrong_comes_first(answers):

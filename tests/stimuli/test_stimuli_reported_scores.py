@@ -12,31 +12,11 @@ from benchmark.stats import wilson
 from benchmark.stimuli.published_sources import ObserverName
 from benchmark.stimuli.score_tables import ReportedScore, check_names, read_scores
 
-FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
-
 
 def write(folder, name, text):
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def test_a_full_csv_row_keeps_every_field(tmp_path):
-    row = 'a,acc,0.5,0.4,0.6,0.9,200,blurred,lab,corruption,"of own images"\n'
-    (score,) = read_scores(write(tmp_path, "t.csv", FULL + row)).scores
-    assert score == ReportedScore(
-        observer=ObserverName("lab", "a"),
-        metric="acc",
-        value=0.5,
-        low=0.4,
-        high=0.6,
-        level=0.9,
-        method="as reported",
-        n=200,
-        condition="blurred",
-        suite="corruption",
-        remarks=("of own images",),
-    )
 
 
 OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conflict"].metrics}

@@ -48,14 +48,6 @@ def test_a_shelf_notes_what_was_asked_for_and_could_be_fetched(settings, draw):
         assert list(stand_in_flags(missing)) == [flags[i]]
 
 
-def test_an_added_set_plays_its_role(conflict, settings, tmp_path):
-    elsewhere = tmp_path / "mine"
-    conflict.rename(elsewhere)
-    add("my-conflict", elsewhere, settings, role="cue-conflict")
-    stimuli = Resolver("geirhos16", settings).find("cue-conflict")
-    assert stimuli.name == "my-conflict" and stimuli.origin == "added" and stimuli.whole == 8
-
-
 def test_world_sets_are_drawn(settings):
     shelf = Resolver("world16", settings, limit=16)
     stimuli = shelf.find("cue-conflict")

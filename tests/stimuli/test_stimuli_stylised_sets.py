@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from refusals import refused
@@ -19,7 +19,6 @@ from benchmark.cli.data import data
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
-from benchmark.stimuli.image_names import GEIRHOS16, cues_of
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, textured
 from benchmark.variables import read_settings
@@ -273,7 +272,6 @@ def pictures(folder, sizes, suffix=".jpg"):
 
 
 PAINTINGS = [picture(f"/paintings/{i}.jpg") for i in range(37)]
-CATEGORIES = st.dictionaries(st.sampled_from(GEIRHOS16[:5]), st.integers(1, 4), min_size=2, max_size=4)
 
 
 def styles_of(pairings):
@@ -296,26 +294,6 @@ def test_stylised_images_keep_class_and_name():
     assert [pair.place for pair in made] == ["cat/b.png", "dog/b.png"]
     twins = [picture("/c/cat/a.JPEG", "cat"), picture("/c/cat/a.tif", "cat")]
     refused(r"both become 'cat/a\.png'", textured, twins, PAINTINGS)
-
-
-@pytest.mark.slow
-@given(CATEGORIES, CATEGORIES)
-def test_all_pairs_of_different_categories(shapes, textures):
-    assume(len(shapes.keys() | textures.keys()) > 1)
-    made = conflicting(pictures("s", shapes), pictures("t", textures))
-    expected = {
-        f"{s}/{s}{i}-{t}{j}.png"
-        for s, n in shapes.items()
-        for t, m in textures.items()
-        if s != t
-        for i in range(1, n + 1)
-        for j in range(1, m + 1)
-    }
-    places = [pair.place for pair in made]
-    assert set(places) == expected and len(places) == len(expected) and places == sorted(places)
-    for pair in made:
-        cues = cues_of(pair.place.partition("/")[2])
-        assert (cues["shape"], cues["texture"]) == (pair.content.category, pair.style.category)
 
 
 def test_no_pair_of_categories_is_an_error():

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from benchmark import api
 from benchmark.failures import StoreError
 from benchmark.store import db_errors, open_store
-from benchmark.store.connection import Database
-from benchmark.store.db_errors import Broken, Unavailable, retry, server_gone
+from benchmark.store.db_errors import Unavailable, retry, server_gone
 from benchmark.store.location import parse_location
 
 SHOWN = parse_location("postgresql://me:s3cret@host/db").shown
@@ -75,28 +74,6 @@ def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, log
     first, last = logged
     assert "was held by another process for more than 30 s: waiting for it, at most 300 s" in first
     assert last.endswith("results.db can be used again")
-
-
-@pytest.mark.parametrize(
-    "look", [api.db_status, api.check_db, lambda db: open_store(db).vacuum()], ids=["status", "check", "vacuum"]
-)
-def test_upkeep_waits_for_a_connection_that_broke_as_all_else_does(path, look, quick, monkeypatch):
-    with open_store(str(path)) as store:
-        store.begin_run("bench run", {})
-    reads, reading, last = [], Database.reading, 0
-
-    def counted(database):
-        reads.append(database)
-        if len(reads) == last:
-            raise Broken("gone")
-        return reading(database)
-
-    monkeypatch.setattr(Database, "reading", counted)
-    look(str(path))
-    last = len(reads)
-    reads.clear()
-    look(str(path))
-    assert len(reads) == last + 1 and len(quick) == 1
 
 
 @pytest.mark.slow

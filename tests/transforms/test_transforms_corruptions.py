@@ -61,13 +61,6 @@ def test_batch_size_and_order_change_nothing_nor_do_images_change(name, textures
     assert np.mean(alone != whole) < 2e-3  # float32 sums of flat areas in other block sizes
 
 
-@pytest.mark.parametrize("name", ["gaussian_noise", "defocus_blur", "fog"])
-def test_rounding_is_a_switch(name):
-    changes = (corruption(name, 2, quantise=how) for how in ("truncate", "round"))
-    cut, rounded = (as_bytes(change.apply(IMAGES, seeds(6))).astype(int) for change in changes)
-    assert set(np.unique(rounded - cut)) == {0, 1} and 0.3 < (rounded - cut).mean() < 0.7  # half of all fractions
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_stored_images_give_the_same_and_random_ones_follow_the_seed(name, textures):
     change = corruption(name, 3, frost=textures)

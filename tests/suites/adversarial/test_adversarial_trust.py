@@ -110,16 +110,6 @@ def test_slopes_that_contradict_and_slopes_that_say_nothing():
     assert length == f"{CONFIRMED}gradient of another length: the slope is 1e+12 times as steep, on 100% of images"
 
 
-def test_slopes_say_nothing_of_one_image_nor_of_random_networks():
-    assert by_hand(probed=first(1, True, False), gradient_error=np.full(100, 0.9)) == ()
-    assert by_hand(alone_difference=np.ones(100), gradient_error=np.full(100, 0.9)) == (
-        "trust: random: two passes of one image differ (100% of images)",
-    )
-    assert by_hand(gradient_error=np.full(100, 0.9)) == (
-        "trust: masked gradient: not the slope of the answers on 100% of images (median relative error 0.90)",
-    )
-
-
 def test_company_is_told_from_randomness():
     batch = by_hand(company_difference=np.ones(100), repeat_difference=np.ones(100))
     assert batch == ("trust: batch: answers depend on the other images of the batch",)

@@ -1,15 +1,8 @@
 """Cells told from names; the lists against the tables of the code; what training showed."""
 
-import numpy as np
 import pytest
-from corruption_tables import CELLS
 
 from suites.corruption.cells import cells_of, seen_conditions
-
-
-def test_cells_come_in_the_order_of_their_list_whatever_the_order_given():
-    shuffled = np.random.default_rng(0).permutation(CELLS).tolist()
-    assert [cell.condition for cell in cells_of(shuffled)] == list(CELLS)
 
 
 def test_the_list_that_has_all_levels_is_meant():

@@ -1,11 +1,9 @@
 """Folders on disk through the whole program: ImageNet-C's layout, and stylised images beside photographs."""
 
-import shutil
-
 import pytest
 from corruption_tables import write_images
 
-from benchmark.api import RunRequest, Selection, Silent, compare, execute, prepare
+from benchmark.api import RunRequest, Silent, execute, prepare
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.labels import label_space
@@ -49,25 +47,6 @@ def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     assert found["mce", ""].value is None and "severity 3" in found["mce", ""].reason
     assert found["mce_partial", ""].value == 0.0
     assert {row.role for row in found.values()} == {""}
-
-
-@pytest.mark.release
-def test_no_mce_of_images_of_another_size(data, tmp_path):
-    """All 75 cells, one of them at 300 px: mCE* says what is wrong with them, and no comparison makes an mCE."""
-    from suites.corruption.metrics import alexnet
-
-    shutil.rmtree(data / "imagenet-c")
-    for condition in alexnet()[1]:
-        write_images(data / "imagenet-c" / condition, NAMES, 300 if condition == "snow/2" else 224)
-    prepared, found = ran(tmp_path, "corruption:imagenet-c")
-    assert "snow/2" in prepared.tasks[0].plan.missing["224 px"]
-    assert found["mce", ""].value is None and "224 px" in found["mce", ""].reason
-    assert found["mce_partial", ""].flags == ("without 224 px",)
-    db = str(tmp_path / "r.db")
-    rows = compare(Selection(db), "ideal-shape", "ideal-constant", suite="corruption:imagenet-c")
-    made = [row.comparison for row in rows]
-    assert "corruption_accuracy" in {one.metric for one in made if one.difference is not None}
-    assert not [one for one in made if one.metric == "mce" and one.difference is not None]
 
 
 def test_top1_and_top5_on_stylised_images_and_photographs(data, tmp_path):

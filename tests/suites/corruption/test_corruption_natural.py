@@ -94,25 +94,6 @@ def test_right_is_the_best_of_the_sets_outputs_or_of_all(name):
         np.testing.assert_allclose(got["brier"], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_answers_by_hand():
-    groups, table = subset_groups("objectnet"), np.full((4, 1000), 1e-5)
-    table[0, 530] = table[1, 530] = table[2, 0] = table[3, 0] = 0.9  # digital clock twice, tench twice
-    table[2, 409] = 0.05
-    got = columns("objectnet", table, [409, 954, 409, 954])
-    assert groups["alarm_clock"] == (409, 530)
-    assert got["of_all"].tolist() == [True, False, False, False] and got["among"].tolist() == [True, False, True, False]
-    assert got["response"].tolist() == [WNIDS[409], WNIDS[530], WNIDS[0], WNIDS[0]]
-    # Of an answer that is no object of the set: with all other such outputs together.
-    np.testing.assert_allclose(got["confidence"][[0, 2]], [0.9 + 1e-5, 0.9 + 874e-5], rtol=1e-4)
-    np.testing.assert_allclose(got["probability"], [0.9 + 1e-5, 1e-5, 0.05 + 1e-5, 1e-5], rtol=1e-4)
-    # Photographs of the validation set carry their own class, which may be the second of an object.
-    assert columns("objectnet", table, [530, 530, 0, 0])["of_all"].tolist() == [True, True, False, False]
-    certain = np.zeros((2, 1000))
-    certain[:, 0] = 1  # a class that ImageNet-A lacks, and everything else rounds to 0
-    got = columns("imagenet-a", certain, [6, 6], ["na", WNIDS[0]])
-    assert not got["among"].any() and not got["of_all"].any() and got["response"].tolist() == ["na", "na"]
-
-
 def write(folder, places):
     write_images(folder, [f"{place}/{number}.png" for number, place in enumerate(places)])
 

@@ -68,11 +68,6 @@ def test_graded_shape_bias_by_hand():
     assert scores["graded_shape_bias", ""].value == scores["shape_bias", ""].value == pytest.approx(1 / 3)
 
 
-def test_answers_without_probabilities_have_no_graded_shape_bias():
-    score = scored(trials(BY_HAND))["graded_shape_bias", ""]
-    assert score.value is None and "without probabilities" in score.reason
-
-
 @pytest.mark.parametrize(
     "rows",
     [[("bear", "cat", "dog")] * 5, [("na", "cat", "dog")] * 5, [("cat", "cat", "cat")] * 5],
@@ -90,13 +85,6 @@ def test_na_counts_in_every_fraction_but_not_in_the_bias():
     assert with_na["shape_bias", ""].value == pytest.approx(5 / 7)
     assert with_na["shape_fraction", ""].value == pytest.approx(5 / 24)
     assert with_na["neither_fraction", ""].value == pytest.approx(17 / 24)
-
-
-def test_what_was_not_shown_is_a_score_with_its_reason():
-    table = trials(BY_HAND, missing={"edges": "bench data fetch edges"})
-    edges = scored(table)["edges_accuracy", ""]
-    assert (edges.value, edges.reason) == (None, "bench data fetch edges")
-    assert all(score.value is None for score in SUITE.score(None, table.where(np.zeros(len(table), dtype=bool))))
 
 
 def test_who_never_answers_has_no_score_and_so_no_rank():

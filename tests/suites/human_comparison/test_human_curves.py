@@ -138,11 +138,3 @@ def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(mak
     best = profile(np.log10(curve.threshold))
     assert profile(np.log10(curve.low)) - best == pytest.approx(3.8415, abs=0.2)
     assert profile(np.log10(curve.high)) - best == pytest.approx(3.8415, abs=0.2)
-
-
-def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join):
-    """One of sixteen categories is right by chance; .07 of the easy images are missed."""
-    n = 2000
-    right = np.round(n * shares_of(levels(), np.log10(6.0), -6.0, 0.07))
-    curve = fitted(make, join, right, n)
-    assert curve.threshold == pytest.approx(6.0, rel=0.01) and not curve.poor

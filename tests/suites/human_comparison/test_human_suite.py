@@ -145,16 +145,6 @@ def test_nobody_to_compare_with_is_a_reason(make, find, references):
         assert find(scores, metric).value is None and "human-trials" in find(scores, metric).reason
 
 
-def test_people_as_a_group_are_all_pairs(make, find):
-    crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(4)}
-    group = people(None, crowd)
-    pairs = [kappa(bits(i, 60), bits(j, 60)) for i in range(4) for j in range(i)]
-    assert find(group, "error_consistency").value == pytest.approx(np.mean(pairs))
-    alone = find(group, "error_consistency", "contrast", "kept")
-    assert alone.n == 240 and alone.value == find(group, "error_consistency").value
-    assert find(group, "ood_accuracy").value == pytest.approx(np.mean([bits(i, 60).mean() for i in range(4)]))
-
-
 def silenced(trials):
     return replace(trials, columns={**trials.columns, "response": np.full(len(trials), "na")})
 
