@@ -57,15 +57,6 @@ def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
     assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS)
 
 
-@pytest.mark.slow
-def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
-    for index in (1, 2):
-        assert bench(*IDEALS, "--shard", f"{index}/2", "--db", tmp_path / "team.db").code == 0
-    ended = bench("db", "merge", "--into", tmp_path / "team.db")
-    assert (ended.code, ended.err) == (0, "")
-    assert scores(tmp_path / "team.db") == whole(bench, tmp_path, IDEALS)
-
-
 def test_shards_that_cannot_be(bench, tmp_path):
     for text in ("0/3", "4/3", "a/b", ""):
         ended = bench(*IDEALS, "--shard", text, "--db", tmp_path / "x.db")

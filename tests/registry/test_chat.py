@@ -121,15 +121,6 @@ def test_answers_are_read_strictly(asking, model):
     assert network.remark.startswith("9 replies kept, 6 of them no answer (2 refused, 4 none of the options)")
 
 
-def test_refusals_and_other_texts_are_no_answers_and_are_counted(asking, model):
-    refused = {"choices": [{"message": {"content": None, "refusal": "I cannot."}}]}
-    model.replies = {NAMES[3]: (200, refused), NAMES[4]: (400, {"error": {"code": "content_filter"}})}
-    del model.truth[NAMES[5]]
-    network = asking()
-    assert answers(network) == [16 if at in (3, 4, 5) else value for at, value in enumerate(EXPECTED)]
-    assert network.remark == "24 replies kept, 3 of them no answer (2 refused, 1 none of the options)"
-
-
 def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(asking, model):
     network = asking(concurrency=1)
     answers(network, IMAGES[:10])

@@ -61,14 +61,6 @@ def test_the_order_of_the_classes_that_a_checkpoint_states_is_its_label_space(ti
 
 
 @pytest.mark.slow
-def test_a_taken_name(checkpoint, nine, folders):
-    register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
-    for name in ("mine", "resnet50"):
-        with pytest.raises(CardError, match="exists already"):
-            register(name, "timm:test_resnet", checkpoint, labels=nine, **folders)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"weights": "none.pt"}, WeightsError, "is not there"),
     ({"labels": "world16"}, WeightsError, "class count"),

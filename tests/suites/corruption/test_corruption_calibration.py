@@ -6,7 +6,7 @@ from corruption_tables import by_name, table
 
 from benchmark.stats.confidence import calibration_error
 from suites.corruption import SUITE
-from suites.corruption.calibration import MOST_NATS, NOT_KEPT, certainty
+from suites.corruption.calibration import NOT_KEPT, certainty
 
 NAMES = ("ece", "nll", "brier", "selective_accuracy")
 CELLS = ("clean", "fog/1", "fog/2")
@@ -60,20 +60,6 @@ def test_what_was_not_kept_has_its_reason(kept):
         row = found[name, ""]
         assert (row.value is not None) == (name in known)
         assert row.reason == ("" if name in known else NOT_KEPT)
-
-
-def test_bare_decisions_have_no_confidence():
-    """Stored as certain, whatever is answered."""
-    bare = {cell: np.eye(3, dtype=np.float32)[np.arange(40) % 3] for cell in CELLS}
-    found = scored(answered(**bare)[1])
-    assert {found[name, ""].reason for name in NAMES} == {found[f"clean_{name}", ""].reason for name in NAMES}
-    assert found["ece", ""].reason == NOT_KEPT and found["corruption_accuracy", ""].value is not None
-
-
-def test_probabilities_of_zero_are_counted_and_named():
-    wrong = np.tile(np.array([[0, 1, 0]], np.float32), (40, 1))
-    row = scored(answered(clean=wrong)[1])["clean_nll", ""]
-    assert (row.value, row.flags) == (pytest.approx(MOST_NATS), ("40 probabilities of 0 count as 103 nats",))
 
 
 def test_a_truth_that_is_no_category_is_left_out():

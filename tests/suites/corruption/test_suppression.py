@@ -50,14 +50,6 @@ def test_what_was_not_shown_has_no_value():
     assert nothing and all(part.value is None for part in nothing)
 
 
-def test_sixteen_categories_count_images_of_theirs():
-    sixteen = {"clean": [1, 1, 1, 0] + [-1] * 6, "patch-shuffle/8": [1, 0, 0, 1] + [-1] * 6}
-    rest = {name: [-1] * 10 for name in ("bilateral/10", "grey/1")}
-    scores = by_name(score(None, hand(right16={**sixteen, **rest})))
-    assert scores["shape_reliance16", ""].value == pytest.approx(1 / 3)
-    assert scores["accuracy_kept16", "patch-shuffle/8"].value == pytest.approx(2 / 3)
-
-
 def test_what_a_filter_leaves_against_other_libraries():
     ndimage = pytest.importorskip("scipy.ndimage")
     rng = np.random.default_rng(0)

@@ -82,15 +82,6 @@ def test_a_curve_that_does_not_fit_is_called_poor(make, join):
     assert fitted(make, join, 160 * np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06]), 160).poor
 
 
-@pytest.mark.release
-def test_interval_covers(make, join):
-    rng, hits = np.random.default_rng(2), 0
-    for _ in range(40):
-        curve = fit_curve(LOW_PASS, simulate(make, join, "low-pass", 6.0, rng))
-        hits += curve.low <= 6.0 <= curve.high
-    assert hits >= 34
-
-
 def test_rankings_are_by_the_mean_of_three_ranks():
     """Ranks of a: 1, 2, 1; of b: 2, 1, 2; of c, which has no value of one metric, none; accuracy: b, then a and c."""
     names = ("accuracy_difference", "observed_consistency", "error_consistency", "ood_accuracy")

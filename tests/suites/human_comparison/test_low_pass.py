@@ -130,17 +130,3 @@ def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
     assert few.value is None and "too few images" in few.reason
     assert compare(LowPassConfig(), ladder(seen(0.5)), {}) == []
     assert list(steps_of(ladder(seen(0.5), seen(0.5)))) == [0, 1]
-
-
-def test_the_frontier_is_above_every_network():
-    people, seen = world()
-    found = scored(ladder(seen(0.9), seen(0.5)), people)
-    points = [
-        (found["attainable_difference", key].value, score.value)
-        for (metric, key), score in found.items()
-        if metric == "attainable_consistency"
-    ]
-    assert points == sorted(points) and len(points) > 1
-    x, y = zip(*points, strict=True)
-    own = found["accuracy_difference", ""].value, found[KAPPA, ""].value
-    assert np.interp(own[0], x, y) > own[1]
