@@ -21,7 +21,7 @@ from benchmark.api.exports import observer_trials
 from benchmark.api.leaderboards import Selection
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
-from benchmark.leaderboard.board_model import Board, Cell, Row, interval_sentence
+from benchmark.leaderboard.board_model import Board, Cell, Column, Row, interval_sentence
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.reference_scores import images_digest
@@ -170,14 +170,18 @@ def findings(board: Board, db: str, tests: Tests, links: Sequence[Link], ladder:
 def links_of(db: str) -> list[Link]:
     """Shape bias against error consistency, on other images than those of shape bias."""
     (_, links), *_ = api.correlate(api.Selection(db))
-    return [link for link in links if link.x.column.metric == "shape_bias" and link.spearman.n]
+    return [link for link in links if link.x.metric == "shape_bias" and link.spearman.n]
+
+
+def _plain(column: Column) -> str:
+    return column.title.partition(" (")[0].removeprefix(f"{column.suite.partition(',')[0]} ")
 
 
 def _links(links: Sequence[Link]) -> str:
     found = [(link, link.spearman) for link in links]
     told = (
         f"{estimate(Cell(one.value, one.low, one.high))} over {one.n} networks in {one.families} families "
-        f"({link.y.column.title.partition(' (')[0]} on {link.y.title.partition(' (')[2].rstrip(')')})"
+        f"({_plain(link.y)} on {link.y.title.partition(' (')[2].rstrip(')')})"
         for link, one in found
     )
     unclear = all(one.low is None or one.high is None or one.low <= 0 <= one.high for _, one in found)

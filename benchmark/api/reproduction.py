@@ -123,9 +123,9 @@ def reproduce(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=f"{folder}/again.db")
         try:
-            prepared = prepare(RunRequest(**origin.rerun.arguments), fresh)
+            prepared = prepare(RunRequest(**origin.arguments), fresh)
         except UnknownName as error:
-            first = "; ".join(origin.rerun.before)
+            first = "; ".join(origin.before)
             raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
         if not agreed(prepared):
             return None
@@ -135,7 +135,7 @@ def reproduce(
             imported = {row.key for row in source.observations(suite=IMPORTED)}
             with recorded(store, "bench reproduce") as run:
                 store.merge_observations(source, imported & {*source.provenance(origin.score.set_id)["keys"]}, run)
-        report = execute(prepared, reporter or Silent(), origin.rerun.command)
+        report = execute(prepared, reporter or Silent(), origin.command)
         with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
@@ -145,7 +145,7 @@ def reproduce(
     by_key = {same(row): row for row in rows}
     wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]
     numbers = tuple(NumberAgain(stored=row, again=again, reason="" if again else lacking) for row, again in wanted)
-    return Reproduction(numbers=numbers, command=origin.rerun.command)
+    return Reproduction(numbers=numbers, command=origin.command)
 
 
 def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | None, condition: str | None) -> Provenance:
@@ -154,9 +154,9 @@ def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | Non
     if not origins:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
     origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
-    if not origin.rerun.arguments and origin.observer.card.get("source") == "memory":
-        raise BenchError(f"'{observer}' cannot be reproduced: {origin.rerun.before[0]}.")
-    if not origin.rerun.arguments:
+    if not origin.arguments and origin.observer.card.get("source") == "memory":
+        raise BenchError(f"'{observer}' cannot be reproduced: {origin.before[0]}.")
+    if not origin.arguments:
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
     return origin
@@ -169,4 +169,4 @@ def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str])
         return f"the suite's version is no longer {origin.score.version}"
     if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
         return "the stimuli of that name have changed, or others were chosen"
-    return "; ".join(origin.rerun.before) or "the same command did not compute it"
+    return "; ".join(origin.before) or "the same command did not compute it"

@@ -223,7 +223,7 @@ def attest(path: Path, by: str) -> form.Attestation:
     wanted = sampled_trials(digest, (chunk for chunk in document.chunks if chunk.observation in keys))
     with scored_again(path, document) as (db, _):
         for origin in provenance(Selection(db), who.name):
-            request = RunRequest(**{**origin.rerun.arguments, "models": who.name, "device": "auto"})
+            request = RunRequest(**{**origin.arguments, "models": who.name, "device": "auto"})
             plan = prepare(request, replace(read_settings(), db=db))
             if any(card.sha256 != who.card.get("sha256") for card in plan.cards):
                 raise BenchError(

@@ -102,7 +102,7 @@ class Disagreement:
 def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
     """Return how two measures disagree. textures: measures whose high end is texture; their order is reversed."""
     xs, ys = (
-        [-value if side.name in textures else value for value in values]
+        [-value if side.suite in textures else value for value in values]
         for side, values in ((link.x, link.xs), (link.y, link.ys))
     )
     signs = [(xs[i] - xs[j]) * (ys[i] - ys[j]) for i, j in combinations(range(len(xs)), 2)]
@@ -121,7 +121,7 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
     side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
     agreement = replace(correlation_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
     rows: list[tuple[Value, ...]] = []
-    for row in (disagreement(link, cue.textures) for link in cue.links if link.observers and link.y.name != CLEAN):
+    for row in (disagreement(link, cue.textures) for link in cue.links if link.observers and link.y.suite != CLEAN):
         named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in row.apart)
         share = "" if row.share is None else number(row.share, 2)
         rows.append((row.link.x.title, row.link.y.title, len(row.link.observers), share, named))

@@ -44,20 +44,11 @@ class Observed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A headline, or the clean accuracy."""
-
-    name: str
-    title: str  # on a page
-    column: Column
-
-
-@dataclass(frozen=True, kw_only=True)
 class Link:
     """Two variables over the observers that have both."""
 
-    x: Variable
-    y: Variable
+    x: Column  # `suite`: its name (`CLEAN` of clean accuracy); `title`: on a page
+    y: Column
     observers: tuple[Observed, ...]
     xs: tuple[float, ...]  # their values
     ys: tuple[float, ...]
@@ -75,17 +66,15 @@ class Link:
     @property
     def question(self) -> str:
         """What one of the two suites asks of the other; "" where neither does."""
-        ask = self.x.column.questions.get(self.y.name, "")
-        return ask or self.y.column.questions.get(self.x.name, "")
+        return self.x.questions.get(self.y.suite, "") or self.y.questions.get(self.x.suite, "")
 
 
-def variables(summary: Summary) -> tuple[Variable, ...]:
+def variables(summary: Summary) -> tuple[Column, ...]:
     """Return the headlines in their order, then clean accuracy. A published score has its own title, not a suite's."""
-    heads = []
-    for head in summary.headlines:
-        title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
-        heads.append(Variable(name=head.suite, title=title, column=head))
-    return (*heads, *([Variable(name=CLEAN, title="clean accuracy", column=summary.clean)] if summary.clean else []))
+    heads = summary.headlines
+    named = (replace(h, title=h.title if h.suite == h.metric else f"{h.suite} {h.title}") for h in heads)
+    clean = [replace(summary.clean, suite=CLEAN, title="clean accuracy")] if summary.clean else []
+    return (*named, *clean)
 
 
 def observed_networks(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
@@ -131,22 +120,22 @@ def links(summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD) -> t
 class Side(NamedTuple):
     """One of two that are correlated: a variable, its values by observer, why it has none."""
 
-    variable: Variable
+    variable: Column
     values: Values
     reason: str = ""
 
 
-def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
+def _sides(networks: Sequence[Observed], x: Column, y: Column, parts: Parts) -> Iterator[tuple[Side, Side]]:
     """Yield the two, made of different answers. If they share experiments, one of them is its mean over other
     experiments, the same of every observer: those that most have, and the most that any has."""
-    plain = [Side(v, {n.name: n.values[v.name] for n in networks if v.name in n.values}) for v in (x, y)]
-    shared = x.column.experiments & y.column.experiments
+    plain = [Side(v, {n.name: n.values[v.suite] for n in networks if v.suite in n.values}) for v in (x, y)]
+    shared = x.experiments & y.experiments
     if not shared:
         yield plain[0], plain[1]
         return
-    variable, fixed = (x, plain[1]) if x.column.parts else (y, plain[0])
-    own = parts.get(variable.name, {})
-    trusted = {network.name for network in networks if variable.name not in network.distrusted} & own.keys()
+    variable, fixed = (x, plain[1]) if x.parts else (y, plain[0])
+    own = parts.get(variable.suite, {})
+    trusted = {network.name for network in networks if variable.suite not in network.distrusted} & own.keys()
     rest = {n: {role: own[n][role] for role in own[n] if role not in shared} for n in own if n in trusted}
     sets = Counter(frozenset(part) for part in rest.values() if part)
     size = {roles: sum(n for more, n in sets.items() if roles <= more) for roles in sets}
@@ -158,18 +147,18 @@ def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts)
         values = {
             n: fsum(part[role] for role in roles) / len(roles) for n, part in rest.items() if roles <= part.keys()
         }
-        of = f"{len(roles)} of {len(variable.column.experiments)} experiments, without {without}"
+        of = f"{len(roles)} of {len(variable.experiments)} experiments, without {without}"
         title = f"{variable.title.partition(' (')[0]} ({of})"
-        sides.append(Side(replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values))
+        sides.append(Side(replace(variable, suite=f"{variable.suite}, {len(roles)}", title=title), values))
     for side in sides or [Side(variable, {}, f"{SAME_ANSWERS} ({without})")]:
-        yield (side, fixed) if x.column.parts else (fixed, side)
+        yield (side, fixed) if x.parts else (fixed, side)
 
 
 def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     x, y = a.variable, b.variable
     both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
-    odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.name, y.name)))
+    odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.suite, y.suite)))
     link = partial(Link, x=x, y=y, observers=both, xs=xs, ys=ys, distrusted=odd)
     if reason := a.reason or b.reason:
         return link(spearman=Correlation(reason=reason), pearson=Correlation(reason=reason))
@@ -177,7 +166,7 @@ def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     rows, given_clean = zip(both, xs, ys, families, strict=True), None
     held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
-    if held and CLEAN not in (x.name, y.name):
+    if held and CLEAN not in (x.suite, y.suite):
         given, first, second, of = zip(*held, strict=True)
         given_clean = correlation(first, second, of, method="spearman", given=given)
     return link(spearman=spearman, pearson=pearson, partial=given_clean, without=spearman.without)
@@ -202,7 +191,7 @@ def question_sentences(links: Sequence[Link]) -> Iterator[str]:
 
 def by_question(links: Sequence[Link]) -> list[Link]:
     """Return the links that answer a suite's question, in the order of suites and their questions, then the others."""
-    columns = {side.name: side.column for link in links for side in (link.x, link.y)}
+    columns = {side.suite: side for link in links for side in (link.x, link.y)}
     questions = [text for column in columns.values() for text in column.questions.values()]
     return sorted(links, key=lambda link: (not link.question, link.question and questions.index(link.question)))
 
@@ -216,7 +205,7 @@ def link_result(link: Link) -> str:
         return "too few observers to say"
     if rank.low is None or rank.high is None or rank.low <= 0 <= rank.high:
         return "inconclusive"
-    ways = [-1 if side.column.direction == "lower" else 1 for side in (link.x, link.y)]
+    ways = [-1 if side.direction == "lower" else 1 for side in (link.x, link.y)]
     return "they go together" if rank.value * ways[0] * ways[1] > 0 else "they go against each other"
 
 
@@ -237,7 +226,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
         found = (rank, *([link.partial] if given else []), link.pearson)
         left = [value for value in link.without.values() if value is not None]
         without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
-        names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
+        names = (x.suite, y.suite, x.metric, y.metric, x.title, y.title)
         return (*names, *map(correlation_cell, found), without, rank.n, rank.families)
 
     names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -42,15 +42,6 @@ class _Request(BaseModel):
     compile: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rerun:
-    """How to reproduce a number."""
-
-    arguments: Facts = field(default_factory=dict)  # of a run's request; {}: no run reproduces it
-    command: str = ""  # for a shell, without a leaderboard
-    before: tuple[str, ...] = ()  # the steps to do first, a line each
-
-
 def rerun_command(
     score: ScoreRow,
     observer: ObserverRow,
@@ -59,10 +50,10 @@ def rerun_command(
     commands: Mapping[int, str],
     scored: str,
     builtin: bool,
-) -> Rerun:
-    """Return how to reproduce a score. own, others: observations behind it, of its observer and of others; commands: of
-    runs, by number; scored: of the run that computed or imported the score. Raises StoreError if the leaderboard asks
-    for what no run records: another cluster, several models in one name."""
+) -> tuple[Facts, str, list[str]]:
+    """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. own, others:
+    observations behind it, of its observer and of others; commands: of runs, by number; scored: of the run that
+    computed or imported the score. Raises StoreError if the leaderboard asks for what no run records."""
     first = own[0] if own else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
     imported = [observation for observation in others if "policy" not in observation["details"]]
@@ -71,9 +62,9 @@ def rerun_command(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
-        return Rerun(before=(*bring, *given, *(() if own else rests_on)))
+        return {}, "", [*bring, *given, *(() if own else rests_on)]
     if observer.card.get("source") == "memory":
-        return Rerun(before=("it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one",))
+        return {}, "", ["it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one"]
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     request = _checked_request([observer.name, *shown], score.suite, first["details"])
@@ -83,9 +74,8 @@ def rerun_command(
     for name, value in asked.items():
         if name not in ("models", "suites", "compile"):
             words += ["--batch-size" if name == "batch" else f"--{name}", str(value)]
-    model = () if builtin or not observer.card else (_registration(observer),)
-    command = shlex.join([*words, *(["--compile"] * request.compile)])
-    return Rerun(arguments=arguments, command=command, before=(*model, *rests_on))
+    model = [] if builtin or not observer.card else [_registration(observer)]
+    return arguments, shlex.join([*words, *(["--compile"] * request.compile)]), [*model, *rests_on]
 
 
 def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Request:
@@ -140,7 +130,9 @@ class Provenance:
     code: str  # digest of the scoring code
     keys: tuple[str, ...]  # of the observer's own observations
     peers: tuple[str, ...]  # the other observers that the number depends on
-    rerun: Rerun
+    arguments: Facts  # of the request of a run that reproduces it; {}: none does
+    command: str  # of that run, for a shell, without a leaderboard
+    before: Sequence[str]  # the steps to do first, a line each
 
 
 def provenance_of(
@@ -154,6 +146,7 @@ def provenance_of(
         for at, run in facts["runs"].items()
     }
     commands, scored = {at: run["command"] for at, run in runs.items()}, runs[facts["run"]]
+    again = rerun_command(score, observer, own, others, commands, scored["command"], builtin)
     return Provenance(
         score=score,
         title=title,
@@ -165,7 +158,9 @@ def provenance_of(
         code=facts["code"],
         keys=tuple(behind["key"] for behind in own),
         peers=tuple(dict.fromkeys(behind["observer"] for behind in others)),
-        rerun=rerun_command(score, observer, own, others, commands, scored["command"], builtin),
+        arguments=again[0],
+        command=again[1],
+        before=again[2],
     )
 
 
@@ -220,9 +215,9 @@ def _origin(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
     if components := where.get("components"):
         yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in behind.rerun.before)
-    if behind.rerun.command:
-        yield "again", behind.rerun.command
+    yield from (("first", line) for line in behind.before)
+    if behind.command:
+        yield "again", behind.command
 
 
 def _run_line(run: Facts) -> str:
@@ -246,6 +241,6 @@ def provenance_record(behind: Provenance) -> dict[str, Any]:
         "code": behind.code,
         "observations": list(behind.keys),
         "peers": list(behind.peers),
-        "first": list(behind.rerun.before),
-        "command": behind.rerun.command,
+        "first": list(behind.before),
+        "command": behind.command,
     }

@@ -60,10 +60,6 @@ class TransferMatrix:
     columns: tuple[TransferColumn, ...]
     rows: tuple[TransferRow, ...]
 
-    def cell(self, row: TransferRow, column: TransferColumn) -> Cell:
-        """Return the cell of a row in a column."""
-        return row.cells[self.columns.index(column)]
-
 
 def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> TransferMatrix:
     """Return the matrix of one pool, without rows and columns that have no value and columns that only people have.

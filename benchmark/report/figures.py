@@ -237,7 +237,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
     many = len(families) > NAMED
     partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
     places = {head.suite: i for i, head in enumerate(summary.headlines)}
-    at = [places.get(end.name) for end in (link.x, link.y)]
+    at = [places.get(end.suite) for end in (link.x, link.y)]
     people = [None if i is None or apart else contents.people_at(summary, i) for i in at]
     heads = [summary.headlines[i] for i in at if i is not None]
     stimuli = "".join(f" {head.title}: {head.stimuli}." for head in heads if head.stimuli)
@@ -247,7 +247,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         return drawing.scatter(records, titles, looks, people, filled=not apart, width=width, named=contents.labelled)
 
     return Figure(
-        name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
+        name=f"link-{slug(link.x.suite)}-{slug(link.y.suite)}-{slug(summary.space)}",
         title=f"{link.x.title} and {link.y.title}",
         caption=f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
         f"{link.spearman.n} in {link.spearman.families} families: {link_result(link)}. Spearman "

@@ -40,12 +40,12 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     run = ("run", "-m", "m", "-s", "cue-conflict", "--limit", "4", "-q")
     assert bench(*run, "--db", tmp_path / "r.db").code == 0
     (before,) = api.provenance(api.Selection(str(tmp_path / "r.db")), "m", "cue-conflict")
-    (first,) = before.rerun.before
+    (first,) = before.before
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(weights.parent)
     unknown = bench("reproduce", "m", "cue-conflict", "--db", tmp_path / "r.db")
     assert unknown.code == 2 and f"First comes {first}" in unknown.err
-    for command in (first.partition(": ")[2], before.rerun.command):
+    for command in (first.partition(": ")[2], before.command):
         ended = bench(*shlex.split(command)[1:])
         assert ended.code == 0, ended.err
     (after,) = api.provenance(api.Selection("results.db"), "m", "cue-conflict")

@@ -93,7 +93,7 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
     odd = first.cells[name]._replace(flags=("trust: one answer ('cat') for nearly all images",))
     marked = first._replace(cells={**first.cells, name: odd})
     lines = tuple(marked if line is first else line for line in summary.lines)
-    found, whole = ({(x.x.name, x.y.name): x for x in links(one)} for one in (replace(summary, lines=lines), summary))
+    found, whole = ({(x.x.suite, x.y.suite): x for x in links(one)} for one in (replace(summary, lines=lines), summary))
     pair, other = ("cue-conflict", "corruption"), ("corruption", "clean")
     assert first.observer in {one.name for one in whole[pair].observers}
     assert first.observer not in {one.name for one in found[pair].observers}
@@ -104,14 +104,14 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
 
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
     sure = replace(links(summary)[0], spearman=Correlation(value=0.8, low=0.5, high=0.9, n=24, families=12))
-    x, y = (replace(side, column=replace(side.column, direction="lower")) for side in (sure.x, sure.y))
+    x, y = (replace(side, direction="lower") for side in (sure.x, sure.y))
     said = [link_result(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
     together, against = "they go together", "they go against each other"
     assert said == [together, against, against, together]
 
 
 def test_coefficients_equal_an_independent_computation(summary, numbers):
-    found = {(one.x.name, one.y.name): one for one in links(summary)}
+    found = {(one.x.suite, one.y.suite): one for one in links(summary)}
     bias, noise, clean = np.array(list(numbers.values())).T / 1000
     link = found["cue-conflict", "corruption"]
     assert link.spearman.value == pytest.approx(stats.spearmanr(bias, noise)[0], abs=1e-12)
@@ -176,16 +176,16 @@ def circular(score):
 def test_what_shares_answers_is_never_correlated(circular):
     summary, rows, parts = circular
     found = links(summary, parts=experiment_values(summary, rows))
-    own = [link for link in found if "cue-conflict" in (link.x.name, link.y.name)]
-    kappas = [link for link in own if "human" in link.x.name + link.y.name]
+    own = [link for link in found if "cue-conflict" in (link.x.suite, link.y.suite)]
+    kappas = [link for link in own if "human" in link.x.suite + link.y.suite]
     assert [link.spearman.n for link in kappas] == [12, 4]
     bias, edges = ([one[role] for one in parts.values()] for role in ("cue-conflict", "edges"))
     both = [one["edges"] + one["sketch"] for one in parts.values() if "sketch" in one]
     expected = [stats.spearmanr(bias, edges)[0], stats.spearmanr(bias[:4], both)[0]]
     assert [link.spearman.value for link in kappas] == pytest.approx(expected)
-    titles = {link.x.title if "human" in link.x.name else link.y.title for link in kappas}
+    titles = {link.x.title if "human" in link.x.suite else link.y.title for link in kappas}
     assert titles == {f"human-comparison kappa ({n} of 3 experiments, without cue-conflict)" for n in (1, 2)}
-    (refused,) = [link for link in own if "other" in link.x.name + link.y.name]
+    (refused,) = [link for link in own if "other" in link.x.suite + link.y.suite]
     assert refused.spearman.value is None
     assert refused.spearman.reason == "both are made of the same answers (cue-conflict)"
     # without the single experiments nothing can be left out

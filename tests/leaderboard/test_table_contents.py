@@ -13,7 +13,7 @@ from benchmark.leaderboard import unseen_conditions
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
 from benchmark.leaderboard.consistency import comparison_of, kappa_table, shared
-from benchmark.leaderboard.provenance import Rerun, provenance_of, provenance_record, provenance_text
+from benchmark.leaderboard.provenance import provenance_of, provenance_record, provenance_text
 from benchmark.leaderboard.table import number
 from benchmark.store.rows import ObserverRow, StimuliNote
 
@@ -169,11 +169,11 @@ def test_everything_behind_a_number_is_listed(behind):
         60 / 220, "beef", POLICY, ["ideal", "ann"],
     )  # fmt: skip
     assert (record["observations"], record["code"], list(record["stimuli"])) == (["k1", "k2"], "c0de", ["cue"])
-    assert found.rerun.arguments == {**POLICY, "models": "net,ideal", "suites": "cue-conflict", "limit": 8, "batch": 4}
+    assert found.arguments == {**POLICY, "models": "net,ideal", "suites": "cue-conflict", "limit": 8, "batch": 4}
 
 
 def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
-    assert behind(policy={}).rerun == Rerun(before=("bring its trials in, as it was done: bench run -m net",))
+    assert behind(policy={}).before == ["bring its trials in, as it was done: bench run -m net"]
     with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
         behind(policy={**POLICY, "device": "cpu; rm"})
 

@@ -60,7 +60,7 @@ def test_a_run_as_a_transfer_matrix(db):
     columns = {column.degradation: column for column in made.columns}
     assert made.columns[0].title == "clean"
     for name in ("uniform-noise", "salt-and-pepper", "fog"):
-        cell = made.cell(made.rows[1], columns[name])
+        cell = made.rows[1].cells[made.columns.index(columns[name])]
         mine = frame["condition"].str.startswith(f"{name}/")
         assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
         assert cell.source.seen is (name == "salt-and-pepper")
