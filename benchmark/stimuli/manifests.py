@@ -5,7 +5,6 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +54,12 @@ class ImageNames:
         """Return the images that a text names: by its whole path, or by one that agrees from the folder's name on."""
         parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
         known = self.by_name.get(parts[-1]) or self.by_stem.get(parts[-1]) or ()
-        found = []
-        for path in known if len(parts) > 1 else ():
-            own = path.split("/")
-            pairs = zip(reversed(parts[:-1]), reversed([*self.folder.parts, *own[:-1]]), strict=False)
-            shared = 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-            if shared == len(parts) or shared > len(own):
-                found.append(path)
-        return found if len(parts) > 1 else known
+
+        def fits(path: str) -> bool:
+            n = min(len(parts), path.count("/") + 2)  # a list of another machine agrees up to the folder's name
+            return [*self.folder.parts, *path.split("/")][-n:-1] == parts[-n:-1]
+
+        return list(filter(fits, known)) if len(parts) > 1 else known
 
 
 def manifest_tables(folder: Path) -> list[Path]:
