@@ -3,13 +3,10 @@
 import contextlib
 import io
 import sqlite3
-import struct
 import sys
 import traceback
-import zlib
 
 from benchmark.cli import main
-from benchmark.store.codec import MAGIC, encode
 
 #: Values that a column may hold after an accident or an attack, whatever the column's type.
 VALUES = [
@@ -53,7 +50,7 @@ def unseen(text):
 
 def damaged(content, random, path):
     """Write a leaderboard, damaged in one of many ways, to `path`; how it was damaged, in words."""
-    how = random.choice([flipped, cut, foreign, retyped, retyped, retyped, reshaped, recoded, recoded])
+    how = random.choice([flipped, cut, foreign, retyped, retyped, retyped, reshaped])
     path.write_bytes(content)
     how(path, random)
     return how.__name__
@@ -118,26 +115,6 @@ def reshaped(path, random):
         with contextlib.suppress(sqlite3.Error):
             connection.execute(changes[int(random.integers(len(changes)))])
             connection.commit()
-
-
-def recoded(path, random):
-    """Blobs whose checksums hold, of other content."""
-    n = int(random.integers(0, 20))
-    columns = {
-        "response": random.choice(["cat", "dog", ""], n),
-        "probability": random.random((n, int(random.integers(1, 20)))),
-        str(random.choice(["category", "shape", "stimulus", "x", "role"])): random.integers(0, 9, n),
-    }
-    body = random.choice(
-        [b"", b"\x02\x00\x00\x00[]", b"\xff\xff\xff\xff{}", b"\x04\x00\x00\x00[{}]", struct.pack("<I", 4) + b"null"]
-    )
-    packed = zlib.compress(body) if random.random() < 0.7 else random.bytes(30)
-    payloads = [encode(columns), MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed, random.bytes(50), "text", 5]
-    payload = payloads[int(random.integers(len(payloads)))]
-    table, column = (("chunks", "payload"), ("stimuli", "columns"))[int(random.integers(2))]
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"UPDATE {table} SET {column} = ?", (payload,))
-        connection.commit()
 
 
 READERS = [

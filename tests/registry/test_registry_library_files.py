@@ -109,25 +109,6 @@ def imagenet_example(library, name):
     return case
 
 
-def lightning(name, transform, **said):
-    def case(folder):
-        import pytorch_lightning
-
-        class Module(pytorch_lightning.LightningModule):
-            def __init__(self, **said):
-                super().__init__()
-                self.save_hyperparameters()
-                self.model = lively(timm.create_model(name, num_classes=9))
-
-        quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
-        trainer, module = pytorch_lightning.Trainer(accelerator="cpu", **quiet), Module(lr=0.1, **said)
-        trainer.strategy.connect(module)
-        trainer.save_checkpoint(folder / "last.ckpt")
-        return f"timm:{name}", folder / "last.ckpt", shown_to(module.model.eval(), transform)
-
-    return case
-
-
 def saved(build, transform, entries=dict, arch="timm:test_resnet"):
     """A state dict within DataParallel, with further entries."""
 
@@ -196,8 +177,6 @@ HALVED = {"hidden_sizes": [8] * 4, "depths": [1] * 4}
 SMALL = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
 SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2}
 SQUARE, EDGE = {"height": 64, "width": 64}, {"shortest_edge": 64}
-PLAIN = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor(),
-                            transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])  # fmt: skip
 PIXELS, HALVES = (
     [transforms.Resize(resize, transforms.InterpolationMode(how)), transforms.CenterCrop(size), transforms.ToTensor()]
     for resize, how, size in ((183, "bilinear", 160), (256, "bicubic", 224))
@@ -209,28 +188,17 @@ CASES = {
     "timm-vit": timm_folder("test_vit"),
     "timm-convnext": timm_folder("test_convnext"),
     "timm-efficientnet": timm_folder("test_efficientnet"),
-    "timm-stride": timm_folder("test_resnet", output_stride=16),
     "timm-border": timm_folder("test_efficientnet", {"crop_mode": "border", "img_size": 96}),
     "timm-squash": timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6), "crop_pct": 1.0}),
-    "timm-crop": timm_folder("test_resnet", {"crop_pct": 0.8, "interpolation": "bicubic"}, global_pool="max"),
     "script-timm": timm_script("test_resnet"),
-    "script-timm-tag": timm_script("test_convnext.r160_in1k"),
     "script-timm-size": timm_script("test_efficientnet", img_size=128, crop_pct=0.8),
     "script-timm-mean": timm_script("test_resnet", mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
-    "script-timm-one-mean": timm_script("test_resnet", mean=[0.4], std=[0.3], input_size=(3, 96, 96)),
-    "script-timm-filter": timm_script("test_efficientnet", interpolation="nearest"),
     "script-timm-squash": timm_script("test_vit", crop_mode="squash"),
     "script-torchvision": torchvision_script("shufflenet_v2_x0_5", 224, 256),
     "script-torchvision-232": torchvision_script("mnasnet0_5", 224, 232),
-    "script-torchvision-96": torchvision_script("squeezenet1_1", 96, 111, "bicubic"),
     "script-torchvision-ema": torchvision_script("mobilenet_v2", 128, 147, ema=True),
-    "script-torchvision-nearest": torchvision_script("squeezenet1_1", 100, 100, "nearest"),
     "example-torchvision": imagenet_example("torchvision", "shufflenet_v2_x0_5"),
     "example-timm": imagenet_example("timm", "mobilenetv3_small_050"),
-    "lightning": lightning("test_resnet", PLAIN, image_size=64, mean=[0.4, 0.5, 0.6], std=(0.2, 0.3, 0.4)),
-    "lightning-resize": lightning("test_convnext", evaluation(96, 101), img_size=96, resize_size=101),
-    "lightning-bicubic": lightning("test_efficientnet", evaluation(72, 80, "bicubic"), image_size=(72, 72),
-                                   crop_pct=0.9, interpolation="bicubic"),
     "file-of-a-folder": its_file(timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6)})),
     "batch-norm-first": saved(after_batch_norm, PIXELS),
     "convolution-first": saved(after_convolution, PIXELS),
@@ -238,20 +206,15 @@ CASES = {
     "published-again": saved(published, HALVES, arch="timm:tf_efficientnet_lite0"),
     "hf-timm": timm_in_transformers,
     "hf-vit": hf("ViT", "ViT", VIT, size=SQUARE),
-    "hf-deit": hf("DeiT", "DeiT", VIT, size={"height": 71, "width": 71}, crop_size=SQUARE),
-    "hf-beit": hf("Beit", "Beit", VIT, size={"height": 70, "width": 70}, crop_size=SQUARE, do_center_crop=True),
     "hf-dinov2": hf("Dinov2", "Bit", VIT, size={"shortest_edge": 73}, crop_size=SQUARE),
     "hf-clip": hf("CLIP", "CLIP", {"vision_config": VIT}, size=EDGE, crop_size=SQUARE),
     "hf-siglip": hf("Siglip", "Siglip", {"vision_config": VIT}, size=SQUARE),
     "hf-convnext": hf("ConvNext", "ConvNext", HALVED, size=EDGE),
-    "hf-convnext-384": hf("ConvNext", "ConvNext", HALVED),
-    "hf-resnet": hf("ResNet", "ConvNext", {**HALVED, "embedding_size": 8}, size=EDGE),
     "hf-poolformer": hf("PoolFormer", "PoolFormer", HALVED, size=EDGE, crop_size=SQUARE),
     "hf-mobilenet": hf("MobileNetV2", "MobileNetV2", {"depth_multiplier": 0.25}, size={"shortest_edge": 73},
                        crop_size=SQUARE),
     "hf-efficientnet": hf("EfficientNet", "EfficientNet", SMALL, size=SQUARE),
     "hf-swin": hf("Swin", "ViT", SWIN, size=SQUARE),
-    "hf-dinov2-bilinear": hf("Dinov2", "Bit", VIT, size={"shortest_edge": 91}, crop_size=SQUARE, resample=2),
     "hf-vit-levels": hf("ViT", "ViT", VIT, size=SQUARE, do_rescale=False, image_mean=[120] * 3, image_std=[60] * 3),
 }  # fmt: skip
 
