@@ -92,16 +92,9 @@ def as_coded(columns: Mapping[str, Array]) -> Mapping[str, Column]:
     return columns.held if isinstance(columns, Columns) else columns
 
 
-def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """Concatenate tables, columns in order of first mention; no table: {}.
-
-    A column missing from a part is filled with "" (text) or NaN (numbers and flags, which become numbers). Raises
-    ValueError if a column is text in one part and numbers in another, or has several shapes."""
-    return dict(stacked_codes(parts))
-
-
-def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
-    """Concatenate tables as `stacked`, but keep text as codes."""
+def stacked(parts: Sequence[Mapping[str, Column]]) -> Columns:
+    """Concatenate tables, columns in order of first mention. One that a part lacks is filled with "" (text) or NaN
+    (numbers and flags, which become numbers). Raises ValueError if kinds or shapes differ between parts."""
     names = dict.fromkeys(name for part in parts for name in part)
     sizes = [len(next(iter(part.values()), ())) for part in parts]
     return Columns({name: _column(name, [part.get(name) for part in parts], sizes) for name in names})

@@ -163,12 +163,12 @@ def _described(observer: ObserverName) -> dict[str, object]:
 def joined_files(files: Sequence[TrialFile]) -> TrialFile:
     """Join several files into one, with the first answer to each image. One image under eight degradations is eight
     stimuli: "c05/n02134084_5274.png"."""
-    columns = stacked([file.columns for file in files])
-    pairs = list(zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True))
+    joined = stacked([file.columns for file in files])
+    pairs = list(zip(joined["condition"].tolist(), joined["stimulus"].tolist(), strict=True))
     first = dict[tuple[str, str], int]()
     for i, pair in enumerate(pairs):
         first.setdefault(pair, i)
-    columns = {name: values[list(first.values())] for name, values in columns.items()}
+    columns = {name: values[list(first.values())] for name, values in joined.items()}
     columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
     return replace(files[0], columns=columns, remarks=tuple(remark for file in files for remark in file.remarks))
 

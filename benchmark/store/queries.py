@@ -16,7 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
-from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked, stacked_codes
+from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked
 from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode, decode_codes
@@ -559,7 +559,7 @@ def chunk_columns(row: Any) -> Table:
     return columns
 
 
-def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Array]:
+def answers(connection: sa.Connection, key: str, index: Array) -> Columns:
     """Return the stored columns of single images of an observation, by their positions in its set, ascending."""
     query = sa.select(schema.CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.start)
     parts = []
@@ -595,6 +595,6 @@ def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded
 
 def _union(parts: Sequence[Table]) -> Columns:
     try:
-        return stacked_codes(parts)
+        return stacked(parts)
     except ValueError as error:
         raise StoreError(str(error)) from error
