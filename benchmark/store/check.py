@@ -65,7 +65,7 @@ def status(url_or_path: str) -> Status:
         )
 
     with closing(connect(location, write=False, create=False)) as database:
-        return database.look(described)
+        return database.read(described)
 
 
 def _size(connection: sa.Connection) -> int:

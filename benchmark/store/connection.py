@@ -56,6 +56,7 @@ class Database:
     location: Location
     write: bool
     _held: list[sa.Connection] = field(default_factory=list, compare=False, repr=False)  # by `together`
+    _reached: list[bool] = field(default_factory=list, compare=False, repr=False)  # not empty: it was, once
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -73,17 +74,15 @@ class Database:
         arguments = {name: value for name, value in arguments.items() if name not in url.query}
         try:
             # A server may close idle connections between two chunks: look before use.
-            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            event.listen(engine, "connect", lambda *_: self._reached.append(True))
+            return engine
         except ModuleNotFoundError as error:
             raise StoreError(f"{self.location.shown} needs a driver: pip install 'gestaltbench[postgres]'") from error
 
     def read(self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `query` in a reading transaction; wait for an unavailable server."""
         return self._tried(self.reading, lambda connection: query(connection, *args, **kwargs))
-
-    def look(self, query: Callable[[sa.Connection], T]) -> T:
-        """As `read`, while it is opened: a server that was never reached is not waited for."""
-        return self._tried(self.reading, query, opening=True)
 
     def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` as one transaction; wait for an unavailable server and repeat the step. If the server had
@@ -100,7 +99,7 @@ class Database:
             finally:
                 self._held.clear()
 
-    def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T], *, opening: bool = False) -> T:
+    def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T]) -> T:
         if self._held:
             return work(self._held[0])
 
@@ -108,7 +107,7 @@ class Database:
             with transaction() as connection:
                 return work(connection)
 
-        return retry(attempt, self.location.shown, opening=opening)
+        return retry(attempt, self.location.shown, lambda: bool(self._reached))
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -154,6 +153,7 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         # A foreign file's schema calls no functions with side effects.
         connection.execute("PRAGMA trusted_schema=OFF")
+        self._reached.append(True)
         if self.location.path is not None:
             path = str(self.location.path.absolute())
             record.info["file"] = path, _file_number(path)

@@ -29,19 +29,15 @@ class Unavailable(StoreError):
     """A data base that cannot be used at present."""
 
 
-class Broken(Unavailable):
-    """A connection that was made and then broke."""
-
-
-def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
-    """Return the result of `work`; repeat it while the database is unavailable. opening: only if it was reached."""
+def retry(work: Callable[[], T], shown: str, reached: Callable[[], bool] = lambda: True) -> T:
+    """Return the result of `work`; repeat it while the database is unavailable, once it was reached."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:
             result = work()
         except Unavailable as error:
             if pause == _FIRST_PAUSE:
-                if opening and not isinstance(error, Broken):
+                if not reached():
                     raise
                 log.warning("%s: waiting for it, at most %.0f s", error, LONGEST_WAIT)
             if time.monotonic() - start >= LONGEST_WAIT:
@@ -102,9 +98,7 @@ def read_only(shown: str) -> StoreError:
 def _explained(location: Location, error: BaseException, *, broken: bool) -> StoreError:
     text, shown = _in_words(location, error), location.shown
     if location.server is not None and (broken or server_gone(error)):
-        return (Broken if broken else Unavailable)(
-            f"the leaderboard {shown} cannot be used: no connection to its server ({text})"
-        )
+        return Unavailable(f"the leaderboard {shown} cannot be used: no connection to its server ({text})")
     if "readonly database" in text:
         return read_only(shown)
     if "is locked" in text:

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from contextlib import closing
-from functools import partial
 
 import sqlalchemy as sa
 
@@ -11,7 +10,7 @@ from benchmark.display import printable
 from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
-from benchmark.store.db_errors import damaged, no_leaderboard, retry
+from benchmark.store.db_errors import damaged, no_leaderboard
 from benchmark.store.location import Location, parse_location
 from benchmark.store.sql import insert_new, now
 from benchmark.version import __version__
@@ -25,7 +24,16 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
     location = parse_location(str(url_or_path))
     database = connect(location, write=write, create=create)
     try:
-        retry(partial(ensure_tables, database, create=create), location.shown, opening=True)
+        stored = database.read(revision, location)
+        if stored is None:
+            if not (write and create):
+                raise no_leaderboard(location.shown)
+            database.begin_log()
+            database.change(_create_tables, location)
+        elif stored != schema.HEAD:
+            what = "pip install --upgrade gestaltbench" if stored > schema.HEAD else "start a new one with `--db`"
+            made = f"another gestaltbench (schema {stored}; this one, {__version__}, reads {schema.HEAD})"
+            raise StoreError(f"the leaderboard {location.shown} was written by {made}: {what}")
     except BaseException:
         database.close()
         raise
@@ -47,22 +55,7 @@ def is_there(url_or_path: str) -> bool:
     if location.path is not None and not location.path.exists():
         return False
     with closing(connect(location, write=False)) as database:
-        return database.look(partial(revision, location=location)) is not None
-
-
-def ensure_tables(database: Database, *, create: bool = True) -> None:
-    """Make sure that the database has this program's tables. Raises StoreError if it cannot have them."""
-    shown = database.location.shown
-    with database.reading() as connection:
-        stored = revision(connection, database.location)
-    if stored is None:
-        if not (database.write and create):
-            raise no_leaderboard(shown)
-        create_tables(database)
-    elif stored != schema.HEAD:
-        what = "pip install --upgrade gestaltbench" if stored > schema.HEAD else "start a new one with `--db`"
-        read = f"schema {stored}; this one, {__version__}, reads {schema.HEAD}"
-        raise StoreError(f"the leaderboard {shown} was written by another gestaltbench ({read}): {what}")
+        return database.read(revision, location) is not None
 
 
 #: What PostgreSQL has in a leaderboard's schema, extensions' own things left out: (kind, name).
@@ -118,16 +111,14 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
     return number
 
 
-def create_tables(database: Database) -> None:
+def _create_tables(connection: sa.Connection, location: Location) -> None:
     """Make all tables in one transaction: of several processes that try, one makes them."""
-    database.begin_log()
-    with database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        if revision(connection, database.location) is not None:
-            return
-        for tables in (schema.REVISION.metadata, schema.METADATA):
-            tables.create_all(connection)
-        insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
-        facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
-        insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    if revision(connection, location) is not None:
+        return
+    for tables in (schema.REVISION.metadata, schema.METADATA):
+        tables.create_all(connection)
+    insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
+    facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
+    insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
