@@ -119,8 +119,8 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
 def _check_numbers(path: Path, document: Document, suites: Mapping[str, Suite]) -> None:
     """Raise ScoresError for a number that the score cannot have."""
     for score in document.scores:
-        metrics = {metric.name: metric for metric in suites[score.suite].metrics} if score.suite in suites else {}
-        metric = metrics.get(score.metric)
+        known = suites[score.suite].metrics if score.suite in suites else ()
+        metric = next((metric for metric in known if metric.name == score.metric), None)
         outside = metric.outside(score.value) if metric is not None and score.value is not None else ""
         if why := fault(score) or outside:
             raise ScoresError(f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}.")
@@ -129,17 +129,13 @@ def _check_numbers(path: Path, document: Document, suites: Mapping[str, Suite]) 
 def _check_stimuli(store: Store, document: Document) -> None:
     """Raise ScoresError if a stimulus set of the document differs from the stored one."""
     here = {note.digest: note for note in store.stimuli_names()}
-    for theirs in document.stimuli:
-        own = here.get(theirs.digest)
-        if own is None:
-            continue
+    for theirs in (row for row in document.stimuli if row.digest in here):
+        own = here[theirs.digest]
         other = bool(theirs.ids) and not store.stimuli(own.digest).shows(stimuli_of(theirs))
         if other or (own.n, own.space) != (theirs.n, theirs.space):
-            raise ScoresError(
-                f"stimulus set {theirs.digest[:12]} has {own.n} images of {own.space} here and {theirs.n} "
-                f"of {theirs.space} in the document{', with other names or labels' * other}: one of the two is wrong. "
-                "Nothing was imported."
-            )
+            said = [f"{row.n} images of {row.space} {where}" for row, where in ((own, "here"), (theirs, "there"))]
+            what = f"{' and '.join(said)}{', with other names or labels' * other}"
+            raise ScoresError(f"stimulus set {own.digest[:12]} has {what}: one is wrong, and nothing was imported.")
 
 
 def _scores_for(document: Document, suites: Mapping[str, Suite], report: LeaderboardReport) -> list[ExportedScore]:

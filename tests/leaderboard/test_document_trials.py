@@ -180,7 +180,7 @@ def test_labels_that_were_planted_are_found_whoever_comes_first(document, board)
     stimuli = next(row for row in changed["stimuli"] if row["name"] == "world-edges")
     stimuli["labels"]["category"] = stimuli["labels"]["category"][::-1]
     board(document)
-    with pytest.raises(ScoresError, match="with other names or labels: one of the two is wrong"):
+    with pytest.raises(ScoresError, match="with other names or labels: one is wrong"):
         board(changed)
     board(changed, "planted.db")
     with open_store("planted.db") as store, pytest.raises(StoreError, match="has other image names or labels"):

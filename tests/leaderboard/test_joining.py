@@ -144,7 +144,7 @@ HOSTILE = {
     "ends below": lambda plain: plain["scores"][-1].update(value=0.5, low=0.9, high=0.1),
     "identity: String should match": lambda plain: plain["observers"][0].update(identity="no hex"),
     "is 7; it is 0 to 1": lambda plain: plain["scores"][0].update(value=7, low=None, high=None),
-    "one of the two is wrong": lambda plain: plain["stimuli"][0].update(n=5),
+    "one is wrong": lambda plain: plain["stimuli"][0].update(n=5),
 }
 
 
