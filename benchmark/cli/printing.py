@@ -43,7 +43,8 @@ def echo_lines(lines: Iterable[object], before: str = "", *, err: bool = False) 
 
 def echo_data(text: str) -> None:
     """Print a command's data (CSV, YAML, LaTeX, ...) on standard output."""
-    click.echo(printable_lines(text), nl=not text.endswith("\n"))
+    if text:  # "" was written to a file
+        click.echo(printable_lines(text), nl=not text.endswith("\n"))
 
 
 def write_data(pieces: Iterable[str], output: Path | None) -> None:
