@@ -163,11 +163,7 @@ class Codes:
         """Return the digest of functions, classes or objects: their files, and what they hold."""
         key = tuple(map(id, values))
         if key not in self._digests:
-            try:
-                described = self._describe(values, [], ())
-            except RecursionError:  # deeper than anybody writes it
-                described = _printed(values)
-            self._digests[key] = (values, digest_data(described))  # what is kept keeps its id
+            self._digests[key] = (values, digest_data(self._describe(values, [], ())))  # what is kept keeps its id
         return self._digests[key][1]
 
     def _place(self, module: str) -> list[str]:
@@ -251,16 +247,12 @@ class Codes:
             reduced = value.__reduce_ex__(4)
             if isinstance(reduced, tuple):  # what it would be pickled from
                 return [inner(list(part) if isinstance(part, Iterator) else part) for part in reduced]
-        return _printed(value)
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _names(code: CodeType) -> set[str]:
     nested = (item for item in code.co_consts if isinstance(item, CodeType))
     return set(code.co_names).union(*map(_names, nested))
-
-
-def _printed(value: Any) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def code_digest(*values: Any) -> str:
