@@ -336,12 +336,8 @@ class ClassList:
         return f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statement:
-    """Names of the classes in output order, and the place that states them."""
-
-    names: tuple[str, ...]
-    where: str
+#: Names of the classes in output order, and the place that states them.
+Statement = tuple[tuple[str, ...], str]
 
 
 def _stated_in(file: Path) -> Statement | None:
@@ -350,11 +346,11 @@ def _stated_in(file: Path) -> Statement | None:
         content = read_bytes(file, "class list", LabelError)
         with foreign("class list", file, LabelError, "Expected a name a line."):
             lines = content.decode("utf-8-sig").splitlines()
-        return Statement(names=tuple(line.strip() for line in lines if line.strip()), where=file.name)
+        return tuple(line.strip() for line in lines if line.strip()), file.name
     plain = read_json(file, "class list", LabelError, _JSON)
     with foreign("class list", file, LabelError, _JSON):
         names = names_in_order(plain)
-    return stated_classes(plain, file) if names is None else Statement(names=names, where=file.name)
+    return stated_classes(plain, file) if names is None else (names, file.name)
 
 
 def read_class_list(labels: str, model: str) -> ClassList:
@@ -365,7 +361,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     if is_folder(path):
         listed = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     elif (known := _stated_in(path)) is not None:
-        listed = [*known.names]
+        listed = [*known[0]]
     else:
         raise LabelError(f"class list {shown(path)} holds something else. {_JSON}")
     names = [name.strip() for name in listed if name.strip()]
@@ -479,12 +475,12 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
         # Names that only count say nothing: "LABEL_0", "class 1", "0" at their own places.
         plain = [name.lower().removeprefix("label").removeprefix("class").strip("_- ") for name in names or ()]
         if names is not None and plain != [str(i) for i in range(len(names))]:
-            found.append(Statement(names=tuple(name.strip() for name in names), where=place))
+            found.append((tuple(name.strip() for name in names), place))
     for other in found[1:]:
-        if other.names != found[0].names:
-            pairs = enumerate(zip(found[0].names, other.names, strict=False))
+        if other[0] != found[0][0]:
+            pairs = enumerate(zip(found[0][0], other[0], strict=False))
             i = next((i for i, pair in pairs if len({*pair}) > 1), 0)
-            said = (f"output {i} is {shown(each.names[i])[:60]!r} in {each.where}" for each in (found[0], other))
+            said = (f"output {i} is {shown(names[i])[:60]!r} in {where}" for names, where in (found[0], other))
             raise LabelError(f"{shown(origin)} states two orders of its classes: {' and '.join(said)}. Keep one.")
     return found[0] if found else None
 
@@ -495,7 +491,7 @@ def classes_beside(weights: Path) -> Statement | None:
     stems = [f"{weights.stem}.{name}" for name in sorted(FIELDS)] + [weights.stem, *sorted(FIELDS), "config"]
     for file in (weights.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".json", ".txt")):
         known = _stated_in(file) if file.is_file() else None
-        if known is not None and len(known.names) > 1:
+        if known is not None and len(known[0]) > 1:
             return known
     return None
 

@@ -199,8 +199,8 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         beside = None if is_url(draft.weights) else classes_beside(Path(str(draft.weights)))
         stated = stated_classes(choice.content, str(draft.weights)) or beside
         if stated is not None and not draft.bare and "boxes" not in draft.options:
-            labels, text, files = labels_of_names(stated.names, asked, draft.name, folder.cards)
-            rows.append(Check(name="labels", ok=True, detail=f"{text} (stated by {stated.where})"))
+            labels, text, files = labels_of_names(stated[0], asked, draft.name, folder.cards)
+            rows.append(Check(name="labels", ok=True, detail=f"{text} (stated by {stated[1]})"))
             draft = replace(draft, labels=labels, files=(*draft.files, *files))
         elif known is not None and asked is None and not draft.bare and "boxes" not in draft.options:
             draft = replace(draft, labels=known.labels)

@@ -4,15 +4,7 @@ import json
 
 import pytest
 
-from registry.labels import (
-    Statement,
-    built_in_space,
-    classes_beside,
-    label_space,
-    labels_of_names,
-    match_names,
-    stated_classes,
-)
+from registry.labels import built_in_space, classes_beside, label_space, labels_of_names, match_names, stated_classes
 from registry.user_errors import LabelError
 
 ANIMALS = ("bear", "cat", "dog")
@@ -28,7 +20,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_read(form):
-    assert stated_classes(FORMS[form], "net.pt").names == ANIMALS
+    assert stated_classes(FORMS[form], "net.pt")[0] == ANIMALS
 
 
 @pytest.mark.parametrize(
@@ -49,9 +41,9 @@ def test_a_list_beside_the_weights_is_read(tmp_path):
     weights = tmp_path / "net.pt"
     assert classes_beside(weights) is None
     (tmp_path / "labels.txt").write_text("bear\ncat\ndog\n")
-    assert classes_beside(weights) == Statement(names=ANIMALS, where="labels.txt")
+    assert classes_beside(weights) == (ANIMALS, "labels.txt")
     (tmp_path / "net.class_to_idx.json").write_text(json.dumps({"dog": 0, "cat": 1}))
-    assert classes_beside(weights).names == ("dog", "cat")
+    assert classes_beside(weights)[0] == ("dog", "cat")
 
 
 IMAGENET = built_in_space("imagenet1k")
