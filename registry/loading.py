@@ -67,14 +67,11 @@ def labels_of(card: ModelCard) -> LabelSpace:
     return with_nothing(space) if card.may_be_silent else space
 
 
-def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.Module:
-    """Return the card's architecture, with random weights of a seed, or with weights that are to be filled."""
+def _blank(card: ModelCard, labels: LabelSpace, seed: int = 0) -> nn.Module:
+    """Return the card's architecture with random weights of a seed, which a file may fill."""
     boxes, kwargs = card.options.get("boxes"), card.options.get("kwargs")
     outputs = len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
-    if seed is not None:
-        return architectures.build_untrained(card.arch, outputs, seed, kwargs)
-    with torch.random.fork_rng(devices=[]):  # what is drawn here a file fills
-        return architectures.build_network(card.arch, outputs, kwargs)
+    return architectures.build_untrained(card.arch, outputs, seed, kwargs)
 
 
 def brought_transform(card: ModelCard) -> Transform | None:
@@ -128,7 +125,7 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
     if library and seed is None:
         module, code = _pretrained_timm(card, place.caches.hub), ""
     else:
-        module = _blank(card, labels, seed)
+        module = _blank(card, labels, seed or 0)
         code = architectures.source_code(card.arch, module)
     if seed is not None or library or (card.weights is None and card.source == "python"):
         if bare:

@@ -192,7 +192,6 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
         draft,
         source="export",
         weights=str(path.resolve()),
-        labels=draft.labels or "imagenet1k",
         options={},
         stated=StatedInput({"fixed_size": True}, "an exported program"),
     )

@@ -32,7 +32,7 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
     if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(draft.weights).absolute()
-    program, labels = _Program(path, 0, place), draft.labels or "imagenet1k"
+    program = _Program(path, 0, place)
     if (scores := _scores_of(path)) is not None:
         raise WeightsError(
             f"{shown(path)} answers with the number of a class, whose score its last step (ArgMax) drops. --convert "
@@ -43,7 +43,7 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
     if program.side is not None:
         fields |= {"size": program.side, "resize": round(program.side * 256 / 224)}
     stated = StatedInput(fields, f"input '{shown(program.name)}' of {path.name}")
-    return replace(draft, source="onnx", arch="onnx", weights=str(path), labels=labels, options={}, stated=stated)
+    return replace(draft, source="onnx", arch="onnx", weights=str(path), options={}, stated=stated)
 
 
 def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:

@@ -50,8 +50,7 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     arch = PREFIX + whole_arch("python:" + draft.arch.removeprefix(PREFIX)).removeprefix("python:")
     fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     stated = StatedInput(fields, "a function is shown pixels in [0,1]")
-    labels = draft.labels or "imagenet1k"
-    return replace(draft, source="predict", arch=arch, labels=labels, options={}, stated=stated)
+    return replace(draft, source="predict", arch=arch, options={}, stated=stated)
 
 
 def network(card: ModelCard, _place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
