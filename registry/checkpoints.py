@@ -34,8 +34,8 @@ from registry.convert import (
     script_state,
     torch_content,
 )
-from registry.documents import mappings_in, own_table
-from registry.files import absence, digest_state, is_file, tensors_in
+from registry.documents import own_table
+from registry.files import absence, digest_state, is_file, mappings_in, tensors_in
 from registry.preprocessing import Normalisation, normalising_parts, stated_in
 from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
 

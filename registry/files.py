@@ -89,6 +89,18 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
+def mappings_in(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield the place ("args.data") and entries of each mapping inside others, the outermost first, and each once."""
+    waiting, seen = [("", content, 8)], set[int]()
+    while waiting:
+        place, part, levels = waiting.pop()
+        if isinstance(part, Mapping) and levels and id(part) not in seen:
+            seen.add(id(part))
+            yield place, part
+            named = [(name, value) for name, value in part.items() if isinstance(name, str)]
+            waiting += [(f"{place}.{name}".lstrip("."), value, levels - 1) for name, value in reversed(named)]
+
+
 def tensors_in(content: Any) -> Iterator[Tensor]:
     """Yield the tensors in content and its dictionaries and lists."""
     import torch

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.documents import mappings_in, own_table, read_bytes, read_document, read_json, texts_in
-from registry.files import digest_data, expanded, is_folder, write_whole
+from registry.documents import own_table, read_bytes, read_document, read_json, texts_in
+from registry.files import digest_data, expanded, is_folder, mappings_in, write_whole
 from registry.user_errors import LabelError, foreign, shown, some_of, unknown_name, unprintable
 
 if TYPE_CHECKING:
