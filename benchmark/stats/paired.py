@@ -1,7 +1,5 @@
 """Two observers on the stimuli that both answered, or one and people as a group: difference, interval, p, verdict."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +36,7 @@ class _Pairs:
     only_a: int
     only_b: int
 
-    def at(self, keep: Array) -> _Pairs:
+    def at(self, keep: Array) -> "_Pairs":
         """Return the pairs at which `keep` is true."""
         stimulus = self.stimulus[keep]
         factors = tuple(stimulus if labels is self.stimulus else labels[keep] for labels in self.factors)

@@ -1,7 +1,5 @@
 """Connections to a leaderboard, and its transactions."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import stat
@@ -28,7 +26,7 @@ Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 CONNECT = 10  # seconds for a connection to a server, unless the URL says connect_timeout
 
 
-def connect(location: Location, *, write: bool, create: bool = True) -> Database:
+def connect(location: Location, *, write: bool, create: bool = True) -> "Database":
     """Return a data base at a place; nothing is created yet. Raises StoreError if it cannot be opened."""
     path = location.path
     if path is None:
