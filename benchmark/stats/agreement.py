@@ -18,9 +18,7 @@ from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_qu
 Flags = NDArray[np.bool_]
 RESAMPLES, LEVEL = 1000, 0.95
 POINTS = 4001  # between -1 and 1, at which a kappa is tested; 0 is one
-#: Images that the prior holds: both right, only a, only b, neither. Half an image in each of the four cells would pull
-#: towards disagreement.
-PRIOR = (0.5, 0.25, 0.25, 0.5)
+PRIOR = (0.5, 0.25, 0.25, 0.5)  # images: both right, only a, only b, neither; four halves would pull to disagreement
 
 
 @dataclass(frozen=True, kw_only=True)

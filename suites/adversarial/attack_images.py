@@ -29,13 +29,10 @@ KEPT = ("epsilon", "by", "size", "held", "loss", "margin")  # what is kept of a 
 #: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
 #: largest difference of their logits on so many images.
 AMBIGUOUS = 10.0
-#: ... and never below this: answers closer than that are decided on the plain path everywhere (relative difference of
-#: the two largest probabilities 1e-3).
-NEAR_TIE = 1e-3
+NEAR_TIE = 1e-3  # ... and never below this: closer answers are decided on the plain path everywhere
 FEW = 8
 NOT_FINITE = "not finite"  # what is said to have broken an image whose gradient is no number before any attack began
-#: Logits that differ from full precision by no more than this share of the largest are told from it by rounding alone.
-ROUNDING = 1e-3
+ROUNDING = 1e-3  # logits within this share of the largest differ from full precision by rounding alone
 
 
 def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]:

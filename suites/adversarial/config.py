@@ -23,9 +23,7 @@ class Threat:
 
     norm: NormName
     epsilons: tuple[float, ...]
-    # an epsilon that must break any differentiable network; it serves the trust report and is not published (0: not
-    # used)
-    far: float = 0.0
+    far: float = 0.0  # an epsilon that must break any differentiable network, for the trust report alone (0: none)
 
     @property
     def scale(self) -> float:
@@ -140,20 +138,14 @@ class AdversarialConfig:
     stages: tuple[Stage, ...]  # PGD along the whole sweep
     attacks: tuple[Recipe, ...] = ()  # run on the unbroken images, at every epsilon in turn
     check: Square | None = None  # run on images unbroken at the threat's far epsilon
-    # second opinions in Linf on images with an odd gradient, at the reference budget or the largest one that they
-    # survived
-    opinion: tuple[Apgd | Square, ...] = ()
+    opinion: tuple[Apgd | Square, ...] = ()  # in Linf on images with an odd gradient, within what they survived
     far_steps: int = 10  # steps of each stage there
     bisect: int = 0  # rounds of halving between the smallest epsilon that broke an image and the largest that did not
-    # names of further cards on which perturbations are made (cards that do not answer in the label space, have no
-    # weights on disk, or answer exactly like the attacked network are skipped)
-    transfer: tuple[str, ...] = ()
+    transfer: tuple[str, ...] = ()  # further cards on which perturbations are made; those that cannot be are skipped
     images: int | None = None  # at most this number, evenly spaced over the set (None: all)
     listed: bool = False  # use RobustBench's list of images if it is installed
     finish: Finish | None = None  # attack on nearly broken images
-    # an image that keeps more than this share of its margin after the first stage, whose gradient moved it, continues
-    # with the next epsilon at once
-    leap: float = 1.0
+    leap: float = 1.0  # images that keep more of their margin after the first stage go to the next epsilon at once
 
     def threat(self, norm: NormName) -> Threat | None:
         """Return the threat of a norm, if it is attacked."""

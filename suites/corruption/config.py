@@ -21,14 +21,11 @@ class CorruptionConfig:
     corruptions: tuple[str, ...] = ("common",)
     severities: tuple[str, ...] = ()  # levels to show, as the list spells them (none: every level that impairs)
     jpeg85: bool = False  # store each corrupted image as a JPEG of quality 85, as the published folder does
-    # how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or "round" or
-    # "truncate"
+    # how levels are stored, as published: ImageNet-C drops the fraction, the human experiments rounded
     quantise: Literal["published", "round", "truncate"] = "published"
-    # the filter to 256 px before the crop, or "square": both sides to 224 px without a crop
-    resize: Literal["bilinear", "bicubic", "square"] = "bilinear"
+    resize: Literal["bilinear", "bicubic", "square"] = "bilinear"  # to 256 px before the crop; square: 224, no crop
     images: int | None = None  # at most so many, evenly spaced over the set (None: all)
-    # observers whose errors on the same images normalise beside the published ones
-    references: tuple[str, ...] = (ALEXNET,)
+    references: tuple[str, ...] = (ALEXNET,)  # whose errors on the same images normalise beside the published ones
     half_width: float | None = None  # stop a condition once its interval is at most +-so wide (None: show every image)
 
 
@@ -37,8 +34,7 @@ class Folders:
     """A sweep stored on disk as `corruption/severity/class/image`."""
 
     role: str  # of its parts
-    # the folders shown, by name ("all" of them, or the 15 "common" ones of ImageNet-C)
-    corruptions: tuple[str, ...] = ("all",)
+    corruptions: tuple[str, ...] = ("all",)  # the folders shown, by name, "all", or the 15 "common" ones of ImageNet-C
     references: tuple[str, ...] = (ALEXNET,)  # as in `CorruptionConfig`
 
 
