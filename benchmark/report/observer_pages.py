@@ -38,15 +38,14 @@ def observer_pages(
     """Write observers/NAME.html for every observer of the leaderboard. partners: observer -> other observer -> the page
     that compares them; verdicts: observer -> (about, text) of each sentence."""
     measured = {suite.name for suite in contents.suites if suite.against is not None}
+    against = [
+        (board.suite, contents.people(board, board.by), {row.observer for row in (*board.rows, *board.references)})
+        for board in contents.boards
+        if board.suite in measured
+    ]
     curves: dict[str, list[PlacedFigure]] = {}
     for name, known in contents.observers.items():
         runs = list(dict.fromkeys(runs_behind(contents, name)))  # one a suite: alike where it was one command
-        people = [
-            f"{board.suite}: {who.called} ({who.how})"
-            for board in contents.boards
-            if board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references))
-            if (who := contents.people(board, board.by))
-        ]
         step = known.card.get("checkpoint") or {}
         run = str(step.get("run", ""))
         if run and run not in curves:
@@ -64,7 +63,7 @@ def observer_pages(
             ],
             facts=list(_facts(known)),
             compared=partners.get(name, {}),
-            people=people,
+            people=[f"{suite}: {who.called} ({who.how})" for suite, who, names in against if who and name in names],
             step=f"{step.get('unit', 'step')} {step.get('step', '')} of {run}" if run else "",
             curves=curves.get(run, ()),
             runs=runs[:MOST_RUNS],

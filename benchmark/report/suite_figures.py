@@ -149,28 +149,32 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
         ]
         if not records:
             continue
-        order, titles = _order(records, declared), [title.format(**apart) for title in declared.axes]
+        titles = [title.format(**apart) for title in declared.axes]
+        made = Marks(records=records, shown=shown, people=who, order=_order(records, declared), titles=titles)
+        few = share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip()
         rows = [row for name in shown for _, row in held[name]]
-        where = scene.board.sets.get(rows[0].role, "") if rows else ""
-        flags = {flag for row in rows for flag in distrust_flags(row.flags)}
-        caption = (
-            declared.caption,
-            share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip(),
-            f"{where}{'; ' if where else ''}{about(map(cell_of, rows))}{UNDRAWN * (not is_curve)}.",
-            f"{who.called.capitalize()}: {who.how}." if who else "",
-            f"Dashed: {declared.line[1]}." if declared.line else "",
-            f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
-            declared.source,
-        )
-        made = Marks(records=records, shown=shown, people=who, order=order, titles=titles)
         yield Figure(
             name="-".join(map(slug, (declared.name, *list(apart.values())[:1], scene.board.space))),
             title=declared.title.format(**apart),
-            caption=" ".join(filter(None, caption)),
+            caption=" ".join(filter(None, (declared.caption, few, *_told(scene, declared, made, rows)))),
             drawn=partial(draw, scene, declared, made),
             records=records,
             half=is_curve,
         )
+
+
+def _told(scene: FigureBoard, declared: SuiteFigure, made: Marks, rows: Sequence[ScoreRow]) -> Iterator[str]:
+    """Yield what a caption says of the drawn scores."""
+    where = scene.board.sets.get(rows[0].role, "") if rows else ""
+    spread = about(map(cell_of, rows)) + UNDRAWN * (declared.kind != "curve")
+    yield f"{where}{'; ' if where else ''}{spread}."
+    if made.people:
+        yield f"{made.people.called.capitalize()}: {made.people.how}."
+    if declared.line:
+        yield f"Dashed: {declared.line[1]}."
+    if flags := {flag for row in rows for flag in distrust_flags(row.flags)}:
+        yield f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)."
+    yield declared.source
 
 
 def _people_means(
@@ -179,15 +183,12 @@ def _people_means(
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
     bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
     conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
-    for name in (name for name in scene.people if name in held):
-        for words, row in held[name]:
-            _, cells = conditions.setdefault(row.condition, (words, []))
-            cells.append((name, scene.contents.observers[name].kind, cell_of(row)))
-    who, means = None, []
-    for words, cells in conditions.values():
-        if who := people_among(cells, bounds, pooled=False):
-            means.append((words, who.cell))
-    return who, means
+    answered = ((person, one) for person in scene.people for one in held.get(person, ()))
+    for name, (words, row) in answered:
+        cells = conditions.setdefault(row.condition, (words, []))[1]
+        cells.append((name, scene.contents.observers[name].kind, cell_of(row)))
+    found = [(words, people_among(cells, bounds, pooled=False)) for words, cells in conditions.values()]
+    return (found[-1][1] if found else None), [(words, who.cell) for words, who in found if who]
 
 
 def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
@@ -288,9 +289,7 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
 
     def spec(width: int) -> Spec:
-        x, y = (
-            quantity_axis(axis, title, zero=False, nice=True) for axis, title in zip("xy", declared.axes, strict=True)
-        )
+        x, y = (quantity_axis(at, text, zero=False, nice=True) for at, text in zip("xy", declared.axes, strict=True))
         names = list(dict.fromkeys(r["observer"] for r in records))
         hue, form = look("observer", names, width, scene.hues)
         line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
