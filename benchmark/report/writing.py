@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import counted, printable_lines
-from benchmark.failures import BenchError
+from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.forms import csv_lines
 from benchmark.leaderboard.table import short_number
 from registry.files import write_whole
@@ -74,11 +74,11 @@ class Site:
 
 
 def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Site:
-    """Return a new report, or an old one to be written over. Raises BenchError where the folder holds other things."""
+    """Return a new report, or an old one to be written over. Raises UsageError where the folder holds other things."""
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / MARK).is_file():
         what = "is a file or has files that are not of a report, and nothing was written"
-        raise BenchError(f"{folder} {what}: name a new or an empty folder with --out.")
+        raise UsageError(f"{folder} {what}: name a new or an empty folder with --out.")
     site = Site(settings=settings, folder=folder, shared=shared)
     site.file(MARK, "made by bench report; written over by the next one\n")
     for name in ("site.css", "site.js"):
