@@ -57,7 +57,8 @@ def pytest_collection_finish():
 def pytest_ignore_collect(collection_path, config):
     """A file that says at its top level that its tests are slow is not even imported where those are left out."""
     if config.option.markexpr.startswith("not (slow") and collection_path.suffix == ".py":
-        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+        marked = re.search(r"^pytestmark = (\[\s*)?pytest\.mark\.(slow|release)\b", collection_path.read_text(), re.M)
+        return marked and True
     return None
 
 

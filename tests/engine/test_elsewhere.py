@@ -22,7 +22,7 @@ from registry.labels import label_space
 from suites.corruption.protocols import PROTOCOLS
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.release,
     pytest.mark.skipif(
         not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"), reason="torch has no such backend"
     ),
@@ -93,14 +93,12 @@ def both(devices, tmp_path):
     return carried_out
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.release)])
-@pytest.mark.release
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_suite_in_every_precision(both, precision):
     found = both({**ONE, "models": "world-standard-0,world-reader-0", "precision": precision})
     assert {name[1] for name in found} == set(SUITES)
 
 
-@pytest.mark.release
 def test_every_variant_of_the_attacks(both):
     variants = [name for name in VARIANTS["adversarial"] if name != "autoattack" or find_spec("pyautoattack")]
     names = ",".join(f"adversarial:{name}" for name in variants)
@@ -110,7 +108,6 @@ def test_every_variant_of_the_attacks(both):
     assert {name[1] for name in found} == {f"adversarial:{name}" for name in variants}
 
 
-@pytest.mark.release
 def test_every_variant_of_cue_conflict(both):
     names = [f"cue-conflict:{name}" for name in VARIANTS["cue-conflict"]]
     found = both({**ONE, "batch": None, "suites": ",".join(names)})  # the batch is tuned
@@ -125,7 +122,6 @@ def photographs(folder, side=64, count=4):
         Image.fromarray(pixels).save(place, "PNG")
 
 
-@pytest.mark.release
 def test_every_variant_of_the_corruptions(both, tmp_path, monkeypatch, bench):
     """Also those whose images are files."""
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
@@ -190,17 +186,12 @@ def families(bench, tmp_path):
     return made
 
 
-@pytest.mark.release
 def test_every_family(both, families):
     found = both({"models": ",".join(families), "suites": "cue-conflict,saliency", "limit": 2, "batch": 2})
     assert {name[0] for name in found} == set(families) and len(families) >= 5
 
 
-RAY = pytest.param({"executor": "ray", "device": "cpu"}, marks=pytest.mark.release)
-
-
-@pytest.mark.parametrize("how", [{"device": "cpu,cpu"}, RAY], ids=["processes", "ray"])
-@pytest.mark.release
+@pytest.mark.parametrize("how", [{"device": "cpu,cpu"}, {"executor": "ray", "device": "cpu"}], ids=["processes", "ray"])
 def test_every_executor(both, how):
     """Elsewhere by processes and by Ray, on the processor in one process."""
     if "executor" in how:

@@ -9,7 +9,7 @@ from installed_packages import bench_beside
 
 from benchmark.templates import write_package
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 SUITE = """
 from benchmark.contracts import Block, Metric, Plan, Score, Suite
@@ -141,7 +141,6 @@ def ended(tmp_path_factory):
     return dict(zip(COMMANDS, bench_beside(path, tmp_path_factory.mktemp("place"), *COMMANDS), strict=True))
 
 
-@pytest.mark.release
 def test_a_suite_runs_and_ranks_beside_ours(ended):
     ran, ranked = ended[RUN_SUITE], ended["rank -s third-party --by hits"]
     assert ran.returncode == 0, ran.stderr
@@ -151,7 +150,6 @@ def test_a_suite_runs_and_ranks_beside_ours(ended):
     assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout and "1.0000" in ranked.stdout
 
 
-@pytest.mark.release
 def test_a_suite_is_listed_and_checked(ended):
     listed, checked = ended["suites"], ended["suites check third-party"]
     assert listed.returncode == 1
