@@ -194,7 +194,7 @@ class NetworkView(_ChunkOfStimuli):
 
 @dataclass(eq=False, kw_only=True)
 class IdealView(_ChunkOfStimuli):
-    """An ideal observer on one chunk: its categories are all its classes."""
+    """An ideal observer on one chunk: its categories are all its classes, and its logits are its answers."""
 
     observer: IdealObserver
     block: Block
@@ -212,6 +212,16 @@ class IdealView(_ChunkOfStimuli):
     def responses(self) -> Array:
         """[n] category names."""
         return most_probable(self.categories, self.probabilities)
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """One for each category."""
+        return tuple((i,) for i in range(len(self.categories)))
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """[n, categories], the probabilities."""
+        return torch.from_numpy(self.probabilities)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state its needs")
