@@ -27,7 +27,7 @@ from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, change_card, head_file, read_cards, remove_unnamed, select_cards
-from registry.files import conversions, digest_data, expanded, write_whole
+from registry.files import conversions, digest_data, expanded, is_url, write_whole
 from registry.training_runs import SUFFIXES
 from registry.user_errors import BenchError, Remedy, completed
 
@@ -103,6 +103,8 @@ def register(
     known, path = stated(**said), None if weights is None else str(weights)
     if weights is None and (expanded(name).suffix.lower() in FILES or (not arch and expanded(name).exists())):
         name, path = _named_after(name), name  # a file alone
+    elif path and expanded(name).is_file() and not (is_url(path) or expanded(path).exists()):
+        name, path = path, name  # the other way round
     training = tuple(known.pop("training", ()))
     if probe is not None:
         if own or training or (check, verify) != (None, None) or "output" in known:

@@ -56,6 +56,12 @@ def test_what_is_missing_is_one_line(words, says, bench, files):
 
 
 @pytest.mark.slow
+def test_a_file_before_its_name_is_registered(bench, files):
+    assert bench("register", "net.pt", "mine", *TINY.split()).code == 0
+    assert read_cards(files / "home" / "cards")["mine"].arch == "python:registry.world_networks:tiny_resnet"
+
+
+@pytest.mark.slow
 def test_a_run_of_a_path(bench, files):
     say = ("--arch", "timm:test_resnet", "-s", "cue-conflict", "--limit", "2", "--dry-run")
     torch.manual_seed(0)
