@@ -110,7 +110,7 @@ def test_the_experimenters_page_names_who_guesses_or_is_late_and_shows_names_as_
                 body = sent(kept, begun["number"], begun["key"], *given[: 16 if name == "5f0c" else 12])
                 status, reply = request(port, body=body, **head)
                 assert status == 200 and reply.get("completion") == ("C-1" if name == "5f0c" else None)
-        kept.ids[2] = "<script>alert(1)</script>"  # as of a file that somebody has edited
+        kept.begun[2]["participant"] = "<script>alert(1)</script>"  # as of a file that somebody has edited
         status, page = request(port, f"/people?token={kept.watch}", method="GET")
     rows = [re.findall("<td>(.*?)</td>", line) for line in page.splitlines() if line.startswith("<tr><td>")]
     assert status == 200 and "3 people have begun, 1 have answered all 16 trials" in page and "<script" not in page
