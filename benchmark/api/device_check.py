@@ -112,7 +112,7 @@ def _speed(device: str, card: ModelCard, settings: Settings, notes: Path) -> Ite
     with devices.working_threads(tuning.threads):
         feed.run(batches[0])
         bare = _timed(lambda: [feed.run(batch) for batch in batches], device)
-    plain = [Transform(name=f"as it is {i}", params={"i": i}, apply=_same, stored=True) for i in range(cells)]
+    plain = [Transform(name=f"as it is {i}", params={"i": i}, apply=lambda x, _: x, stored=True) for i in range(cells)]
     some = [name for name in CORRUPTIONS if name not in ("frost", "spatter")]
     made = [corruption(some[i % len(some)], 1 + i // len(some) % 5) for i in range(cells)]
     blocks = ([Block(stimuli=stimuli, presentation="crop224", transform=one) for one in each] for each in (plain, made))
@@ -149,10 +149,6 @@ def _loop(device: str, feed: devices.TunedModel, blocks: Sequence[Block]) -> flo
     if failed := loaded.failure or next(iter(loaded.failures.values()), ""):
         raise BenchError(f"'{loaded.name}' fails on {device}: {failed}")
     return seconds
-
-
-def _same(images: torch.Tensor, _seeds: Any) -> torch.Tensor:
-    return images
 
 
 def _timed(work: Callable[[], object], device: str) -> float:
