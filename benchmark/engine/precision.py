@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,16 @@ def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], pre
         again = [answer for _, _, answers in quiet.show(some) for answer in answers]
     if failed := alone.failure or next(iter(alone.failures.values()), ""):
         raise ModelFailure(failed)
-    tables = [_both(store, job, {a.index: a.columns for a in again if a.key == job.key}) for job in some]
-    ours, exact = (Trials(columns=stacked([pair[side].columns for pair in tables])) for side in (0, 1))
+    pairs = list[tuple[Mapping[str, Any], Mapping[str, Any]]]()  # columns of the stored trials, and in float32
+    for job in some:
+        answers = sorted((answer for answer in again if answer.key == job.key), key=attrgetter("index"))
+        columns, trials = stacked([answer.columns for answer in answers]), store.trials((job.key,))
+        shown = np.concatenate([chunk_index(job.block.stimuli, answer.index) for answer in answers])
+        place = {job.block.stimuli.ids[i]: row for row, i in enumerate(shown.tolist())}
+        trials = trials.where(np.isin(trials["stimulus"], [*place]))
+        rows = [place[name] for name in trials["stimulus"].tolist()]
+        pairs.append((trials.columns, {**trials.columns, **{name: values[rows] for name, values in columns.items()}}))
+    ours, exact = (Trials(columns=stacked(side)) for side in zip(*pairs, strict=True))
     agreeing = np.asarray(ours["response"] == exact["response"], dtype=bool) if "response" in ours.columns else None
     same = "" if agreeing is None else f", {100 * agreeing.mean():.2f} % of decisions agree"
     # A shard of a run may have no trials of a headline.
@@ -64,14 +73,3 @@ def _sampled(jobs: Sequence[Job], least: int) -> list[tuple[Job, frozenset[int]]
     count = int(np.searchsorted(np.cumsum(np.array(sizes)[order]), max(least, SHARE * sum(sizes)))) + 1
     chosen = [cells[i] for i in sorted(order[: max(count, len(firsts))])]
     return [(job, frozenset(c for other, c in chosen if other is job)) for job in dict.fromkeys(j for j, _ in chosen)]
-
-
-def _both(store: Store, job: Job, again: Mapping[int, Mapping[str, Any]]) -> tuple[Trials, Trials]:
-    """Return the stored trials of a job's chunks, and the same trials with the columns of `again`."""
-    ids = np.asarray(job.block.stimuli.ids)[np.concatenate([chunk_index(job.block.stimuli, i) for i in sorted(again)])]
-    columns = stacked([again[i] for i in sorted(again)])
-    stored = store.trials((job.key,))
-    ours = stored.where(np.isin(stored["stimulus"], ids))
-    place = {name: i for i, name in enumerate(ids.tolist())}
-    at = [place[name] for name in ours["stimulus"].tolist()]
-    return ours, replace(ours, columns={**ours.columns, **{name: column[at] for name, column in columns.items()}})

@@ -1,7 +1,7 @@
 """Whether a network still gives its stored answers, which an environment variable, a patch or another version of a
 library may change: a seeded sample of their images is answered again before they are served or continued."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import ceil
 
 import numpy as np
@@ -24,34 +24,28 @@ SOME, TIMES = 0.25, 10.0
 MOST = 0.5
 
 
-def sampled_positions(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
-    """Return, for each key, the positions of its block that are shown again: always the same for the same chunks.
-    stored: key -> its block and the stored chunks of it."""
-    index = {
-        key: np.concatenate([chunk_index(block.stimuli, chunk) for chunk in sorted(chunks)])
-        for key, (block, chunks) in stored.items()
-        if chunks
-    }
-    if not index:
-        return {}
-    owner = np.repeat(np.arange(len(index)), list(map(len, index.values())))
-    random = np.random.default_rng(int(digest_data([len(owner), *index])[:16], 16))
-    count = min(len(owner), max(LEAST, ceil(SHARE * len(owner))))
-    chosen = np.sort(random.choice(len(owner), count, replace=False))
-    every = np.concatenate(list(index.values()))
-    parts = {key: every[chosen[owner[chosen] == i]] for i, key in enumerate(index)}
-    return {key: part for key, part in parts.items() if len(part)}
-
-
 def changed_answers(
     store: Store, loop: InferenceLoop, task: Task, loaded: LoadedObserver, blocks: Mapping[str, Block], precision: str
 ) -> tuple[int, int]:
     """Count the images to which the network no longer gives the answer stored under their keys, and the images that it
     was shown again; (0, n) if answers differ only by rounding. A failure is noted on the observer, as in a run."""
+    stored = {
+        key: np.concatenate([chunk_index(block.stimuli, chunk) for chunk in sorted(chunks)])
+        for key, block in blocks.items()
+        if (chunks := store.chunks(key))
+    }
+    if not stored:
+        return 0, 0
+    # Always the same images for the same chunks.
+    owner, whole = np.repeat(np.arange(len(stored)), [*map(len, stored.values())]), np.concatenate([*stored.values()])
+    random = np.random.default_rng(int(digest_data([len(owner), *stored])[:16], 16))
+    count = min(len(owner), max(LEAST, ceil(SHARE * len(owner))))
+    chosen = np.sort(random.choice(len(owner), count, replace=False))
     parts = [np.ones((0, 2), dtype=bool)]
     try:
-        for key, index in sampled_positions({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
-            parts.append(agreement_at(store, loop, task, loaded, (key, blocks[key], index), precision))
+        for i, key in enumerate(stored):
+            if len(index := whole[chosen[owner[chosen] == i]]):
+                parts.append(agreement_at(store, loop, task, loaded, (key, blocks[key], index), precision))
     except FAILURES as error:  # the boundary of one observer's work
         loaded.fail(task.suite.name, task.space, error)
         return 0, 0
