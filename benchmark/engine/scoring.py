@@ -322,12 +322,10 @@ class Scorer:
         return {other: answers for other, answers in peers.items() if other not in names}
 
     def _differences(self, target: ScoreSet, scores: Sequence[Score]) -> Iterator[str]:
-        stored, computed = (
-            {_place(score): score for score in side} for side in (self.store.stored_scores(target), scores)
-        )
+        stored, made = ({_place(score): score for score in side} for side in (self.store.stored_scores(target), scores))
         name = next((row.name for row in self.store.observers() if row.id == target.observer), target.observer)
-        for place in sorted(stored.keys() | computed.keys()):
-            here, again = stored.get(place), computed.get(place)
+        for place in sorted(stored.keys() | made.keys()):
+            here, again = stored.get(place), made.get(place)
             if here is None or again is None or not same_score(here, again):
                 was, now = here.value if here else "not", again.value if again else "not"
                 where = " ".join(filter(None, place[1:]))
@@ -470,12 +468,10 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
             # Each column once, because it is decoded into text whenever it is asked for.
             named = {name: a[name] for name in ("condition", "stimulus", "category")}
             said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
-            for i, j, winner in pairs:
+            for i, j, who in pairs:
                 where = {name: str(column[i]) for name, column in named.items()}
                 answers = {"answer_a": str(said[0][i]), "answer_b": str(said[1][j])}
-                rows.append(
-                    DiscordantTrial(suite=both.suite.name, metric=metric.name, winner=winner, **where, **answers)
-                )
+                rows.append(DiscordantTrial(suite=both.suite.name, metric=metric.name, winner=who, **where, **answers))
     return rows
 
 

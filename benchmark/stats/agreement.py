@@ -133,9 +133,7 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     observed = (yes.T @ yes + no.T @ no) / some
     p = (yes.T @ there) / some  # [i, j]: accuracy of i on the images that j answered, too
     expected = expected_consistency(p, p.T)
-    return AgreementMatrix(
-        observed=observed, expected=expected, kappa=kappa_of(observed, expected), n=n.astype(np.int64)
-    )
+    return AgreementMatrix(observed=observed, expected=expected, kappa=kappa_of(observed, expected), n=n.astype(int))
 
 
 def agreement(

@@ -184,9 +184,7 @@ def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[
         else:
             left_out.append((row, stands))
     headlines, secondary = (adjusted([row for row in kept if _is_headline(row) is head]) for head in (True, False))
-    return Compared(
-        a=a, b=b, headlines=headlines, secondary=secondary, left_out=tuple(left_out), remarks=tuple(remarks)
-    )
+    return Compared(a=a, b=b, headlines=headlines, secondary=secondary, left_out=(*left_out,), remarks=(*remarks,))
 
 
 def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:

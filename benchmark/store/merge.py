@@ -48,10 +48,9 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
     done = Merged(place=source.location.shown)
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
-        ever, here_ever = (
-            {row.id: row for row in queries.observers(side, latest=False)} for side in (connection, target)
-        )
-        current, here_current = ({row.name: row for row in queries.observers(side)} for side in (connection, target))
+        sides = connection, target
+        ever, here_ever = ({row.id: row for row in queries.observers(side, latest=False)} for side in sides)
+        current, here_current = ({row.name: row for row in queries.observers(side)} for side in sides)
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name

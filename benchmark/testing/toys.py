@@ -57,16 +57,12 @@ def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> St
         ids=ids,
         items=tuple(digest_data(name) for name in ids),
         labels={"category": shape, "shape": shape, "texture": texture},
-        decode=_toy_image,
+        decode=lambda i: np.random.default_rng(i).integers(0, 256, (TOY_SIDE, TOY_SIDE, 3)).astype(np.uint8),
         mask=_toy_mask,
         importance=_toy_importance,
         whole=size,
         origin="toy",
     )
-
-
-def _toy_image(index: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(index).integers(0, 256, (TOY_SIDE, TOY_SIDE, 3)).astype(np.uint8)
 
 
 def _toy_mask(index: int) -> NDArray[np.bool_]:

@@ -182,9 +182,7 @@ class CellTable:
         """Return shares of resamples: images drawn with replacement, each with all its cells (Efron 1979). Tables of as
         many images give the same draws, so an observer and its reference are resampled together."""
         n, rng = len(self.images), np.random.default_rng(SEED)
-        hits, counts = (
-            np.hstack([part[what] for what in _WHAT]).astype(np.float32) for part in (self.hits, self.counts)
-        )
+        hits, counts = (np.hstack([own[what] for what in _WHAT]).astype(np.float32) for own in (self.hits, self.counts))
         parts = []
         for size in chunk_sizes(RESAMPLES, n):
             drawn = rng.integers(0, n, size=(size, n))

@@ -31,9 +31,7 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
         sets[ROLE] = replace(own, whole=len(own) if len(natural) == natural.whole else natural.whole)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
-    return Plan(
-        tuple(Block(stimuli=stimuli, presentation="card", role=role) for role, stimuli in sets.items()), missing
-    )
+    return Plan(tuple(Block(stimuli=shown, presentation="card", role=role) for role, shown in sets.items()), missing)
 
 
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:

@@ -131,9 +131,8 @@ RATIOS: Mapping[str, Ratio] = {
     "grad_tv": mean_of("total_variation", masked=False),
     "grad_gini": mean_of("gini", masked=False),
 }
+_DECLARED = package_data("suites.saliency", "metrics")["metrics"]
 METRICS = tuple(
     replace(metric, clusters=exchange_clusters) if metric.name in EXCHANGED else metric
-    for metric in declared_metrics(
-        package_data("suites.saliency", "metrics")["metrics"], RATIOS, clusters=image_clusters
-    )
+    for metric in declared_metrics(_DECLARED, RATIOS, clusters=image_clusters)
 )
