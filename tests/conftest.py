@@ -3,15 +3,17 @@
 import gc
 import os
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from itertools import count
+from tempfile import mkdtemp
 
 # Before numpy and torch are loaded, here and in every process of a test: networks of tests are small, and threads that
 # wait for one another cost more than the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Suites are listed while tests are collected: without what this user added.
-os.environ["BENCH_HOME"] = os.devnull
+# Of what is listed while tests are collected, and of what modules share: nothing of this user's.
+os.environ["BENCH_HOME"] = mkdtemp(prefix="bench-home-")
 
 import pytest
 from hypothesis import settings
@@ -52,6 +54,10 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["BENCH_HOME"], ignore_errors=True)
 
 
 def pytest_ignore_collect(collection_path, config):
