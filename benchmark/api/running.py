@@ -98,8 +98,8 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     return list(first.values())
 
 
-#: Seconds of computing that are worth a second process, which takes some seconds to start.
-LONG_ENOUGH = 20.0
+#: Estimated seconds that are worth a second process: for each suite it imports torch again, and estimates are high.
+LONG_ENOUGH = 60.0
 NO_SUITES = SuiteShelf({}, {})  # of a plan that is not made yet
 
 

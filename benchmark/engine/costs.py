@@ -25,7 +25,8 @@ LONG = 300.0  # seconds of computing from which a run is announced before it sta
 USUAL, FEW_PASSES = 0.003, 100
 TIMED = 40  # tasks with most to do whose networks are timed
 SCORING = 1.0  # seconds to load, check and score for one task
-SHOWING, SHOWN = 100_000_000, 0.005  # operations, and seconds, of decoding and transforming one image, roughly
+SHOWING, SHOWN = 100_000_000, 0.005  # operations, and seconds, of decoding and transforming one photograph, roughly
+PHOTOGRAPH = 224  # pixels of its side
 GUESSING = 1_000_000  # operations of an ideal observer's answer
 
 
@@ -148,7 +149,10 @@ def expected_seconds(
     }
     share = sum(trials) / max(1, sum(task.trials for task in tasks))
     scoring = SCORING * sum(n > 0 for n in trials)
-    return (answering + share * SHOWN * sum(blocks.values())) / processes + scoring
+    # A small image takes its share of a photograph's pixels.
+    size = max((card.preprocess.size for _, card in passes if card.preprocess), default=PHOTOGRAPH)
+    showing = share * SHOWN * min(1.0, (size / PHOTOGRAPH) ** 2) * sum(blocks.values())
+    return (answering + showing) / processes + scoring
 
 
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:

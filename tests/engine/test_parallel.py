@@ -71,6 +71,7 @@ def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypa
 
     db = tmp_path / "a.db"
     assert chosen() == "auto"  # less than a second
+    assert chosen(models="world-standard-0", suites="corruption", limit=None) == "auto"  # seconds: images are small
     monkeypatch.setattr(running, "LONG_ENOUGH", 1e-6)
     assert [chosen(), chosen(device="cpu"), chosen(shard="1/2")] == ["cpu,cpu", "cpu", "auto"]
     api.run(db=str(db), suites="cue-conflict", **MIXED)
