@@ -30,19 +30,18 @@ Tabled = tuple[torch.Tensor, torch.Tensor]
 
 def brightness(images: torch.Tensor, rise: float) -> Tabled:
     """Raise the HSV value by a share of the range at constant hue and saturation: RGB * V' / V."""
-    exact = torch.float64 if images.dtype == torch.float64 else torch.float32
-    return _brightened(rise, images.device, exact), images.amax(dim=1, keepdim=True) * 256 + images
+    return _brightened(rise, images.device), images.amax(dim=1, keepdim=True) * 256 + images
 
 
 @lru_cache(maxsize=32)
-def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _brightened(rise: float, device: torch.device) -> torch.Tensor:
     """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
     # In float64, as published: float32 stores one value in twenty a level lower.
     most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
     raised = np.clip(most + rise, 0, 1)
     ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
     values = np.where(level < most, raised * ratio, raised) * 255
-    return torch.from_numpy(values.ravel()).to(device, dtype)
+    return torch.from_numpy(values.ravel()).to(device, torch.float32)
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
