@@ -168,7 +168,8 @@ class Processes:
         for _ in range(ATTEMPTS):
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=shard_process, args=(theirs, dict(os.environ), work), daemon=True)
-            process.start()
+            with self._lock:  # `start` reads the exit codes of all: a `join` beside it would miss its own
+                process.start()
             self._live[index] = process
             theirs.close()
             if self._ended.is_set():  # while it started
@@ -182,7 +183,8 @@ class Processes:
                         report: RunReport = words[0]
                         return report
                     self._tell(f"{name}: {words[0]}", kind, *words[1:])
-            process.join()
+            with self._lock:
+                process.join()
             code = process.exitcode or 0
             if self._ended.is_set() or code >= 0:
                 raise BenchError(f"the process on {name} ended with code {code}")

@@ -36,7 +36,7 @@ def brightness(images: torch.Tensor, rise: float) -> Tabled:
 @lru_cache(maxsize=32)
 def _brightened(rise: float, device: torch.device) -> torch.Tensor:
     """Return [256 * 256]: largest channel * 256 + level -> grey level before storing."""
-    # In float64, as published: float32 stores one value in twenty a level lower.
+    # Published in float64: a table of float32 stores one value in twenty a level off.
     most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
     raised = np.clip(most + rise, 0, 1)
     ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)

@@ -28,11 +28,13 @@ FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
-def stated_by_processor(folder: Path) -> StatedInput:
-    """Read a folder's preprocessor_config.json with its class's defaults; nothing without one. Raises CardError."""
+def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
+    """Read a folder's preprocessor_config.json with its class's defaults, or only the size. Raises CardError."""
     file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
     if file is None:
-        return StatedInput()
+        side = config.get("image_size")
+        size = {"size": side, "resize": side} if isinstance(side, int) else {}
+        return StatedInput(size, "config.json (no preprocessor_config.json)")
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
     instead = "Register a copy of the folder without it: --size, --resize, --mean and --std say what it is fed."
@@ -136,7 +138,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
         weights=str(files.resolve()) if local else None,
         labels=draft.labels or "imagenet1k",
         options={} if local else {"repository": name},
-        stated=stated_by_processor(files),
+        stated=stated_by_processor(files, config),
     )
     return _asked(plain, templates, files, folder) if towers and not draft.bare else plain
 

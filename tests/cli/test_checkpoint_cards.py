@@ -125,10 +125,11 @@ def test_a_run_of_transformers_is_swept_without_an_architecture(tmp_path, home):
         transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "out" / place)
         torch.save({}, tmp_path / "out" / place / "optimizer.pt")
         torch.save({}, tmp_path / "out" / place / "training_args.bin")
-    cards, lines = swept(tmp_path / "out", arch="", labels=None)
+    own = {"labels": None, "size": None, "resize": None}
+    cards, lines = swept(tmp_path / "out", arch="", **own)
     assert steps(cards) == {"out-checkpoint-2-model": 2, "out-checkpoint-14-model": 14}
     assert {card.labels for card in cards.values()} == {"geirhos16"} and lines == []
-    assert swept(tmp_path / "out", arch="hf", labels=None) == (cards, [])
+    assert swept(tmp_path / "out", arch="hf", **own) == (cards, [])
 
 
 @pytest.mark.slow
