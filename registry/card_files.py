@@ -10,6 +10,11 @@ from registry.user_errors import CardError, shown
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
 
+def card_paths(folder: Path | None) -> list[Path]:
+    """Return the card files of a folder, which may be missing, by name."""
+    return sorted(folder.glob("*.y*ml")) if folder and folder.is_dir() else []
+
+
 def card_entries(path: Path) -> list[dict[str, Any]]:
     """Return the fields of each card of a file, with its defaults; relative paths are relative to the card file."""
     data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
@@ -31,9 +36,8 @@ def card_entries(path: Path) -> list[dict[str, Any]]:
 
 def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
     """Return name -> the fields of each built-in and registered card, unchecked; a file that is no YAML is left out."""
-    folders = [BUILTIN_FOLDER, *([user_folder] if user_folder and user_folder.is_dir() else ())]
     entries: list[dict[str, Any]] = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*.y*ml"))):
+    for path in (*card_paths(BUILTIN_FOLDER), *card_paths(user_folder)):
         with suppress(CardError):
             entries += card_entries(path)
     return {str(fields.get("name")): fields for fields in entries}

@@ -17,7 +17,7 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.card_files import BUILTIN_FOLDER, card_entries
+from registry.card_files import BUILTIN_FOLDER, card_entries, card_paths
 from registry.documents import field_problems, own_table, read_document, texts_in
 from registry.files import file_name, is_url, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
@@ -308,7 +308,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
 @cache
 def builtin_cards() -> Mapping[str, ModelCard]:
     """Return the cards that come with the package, by name, in the order of their files."""
-    cards = [_card(path, fields) for path in sorted(BUILTIN_FOLDER.glob("*.yaml")) for fields in card_entries(path)]
+    cards = [_card(path, fields) for path in card_paths(BUILTIN_FOLDER) for fields in card_entries(path)]
     return {card.name: card for card in cards}
 
 
@@ -317,7 +317,7 @@ def read_cards(user_folder: Path | None) -> CardShelf:
     `broken`; of two cards of one name neither can be chosen."""
     shelf = CardShelf(builtin_cards())
     places = dict.fromkeys(shelf, "the built-in cards")
-    for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
+    for path in card_paths(user_folder):
         try:
             entries = card_entries(path)
         except CardError as error:
