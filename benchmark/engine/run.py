@@ -97,10 +97,10 @@ class _Run:
         """Load, show and store, and then score."""
         answered = [asked for group in self._groups(tasks) for asked in self._show(group)]
         self.report.decoded, codes = self.loop.decoded, self.loop.codes
-        scorers = [Scorer(store=self.store, run=self.run, suite=suite, codes=codes) for suite in suites_of(tasks)]
+        scorers = {s.name: Scorer(store=self.store, run=self.run, suite=s, codes=codes) for s in suites_of(tasks)}
         for asked in answered:
-            self._finish(asked, next(scorer for scorer in scorers if scorer.suite.name == asked.task.suite.name))
-        for scorer in () if self.options.part else scorers:
+            self._finish(asked, scorers[asked.task.suite.name])
+        for scorer in () if self.options.part else scorers.values():
             score_imported(scorer, self.report)
 
     def _groups(self, tasks: Sequence[Task]) -> Iterator[list[LoadedObserver]]:
