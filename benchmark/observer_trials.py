@@ -276,7 +276,7 @@ def imports_by_space(store: Store, observer: str | None = None) -> list[Imported
 
 def observer_trials(store: Store, suite: Suite, who: str, sets: Sets | None = None) -> Trials | None:
     """Return an observer's trials under a suite: imported ones, otherwise those of its newest scores; None without any.
-    sets: the stimulus sets to prefer if there are several, so that two observers are compared on the same images."""
+    Of several stimulus sets, `sets` are preferred, so that two observers are compared on the same images."""
     return trials_of_observers(store, suite, {who: sets or {}}).get(who)
 
 

@@ -31,8 +31,9 @@ def suite_entries() -> Mapping[str, EntryPoint]:
 
 
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
-    """Load every suite, and report those that do not load. pattern: "all", or names separated by commas, variants as
-    NAME:VARIANT: only these are loaded, if all exist; scored: names that limit what is loaded if `pattern` does not."""
+    """Load every suite, and report those that do not load. `pattern` is "all", or names separated by commas, with
+    variants as NAME:VARIANT. Only these are loaded, if all exist. Otherwise the names in `scored` limit what is
+    loaded."""
     entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}

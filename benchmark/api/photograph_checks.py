@@ -1,5 +1,5 @@
-"""What photographs tell of a network when it is registered: whether it is fed, and its classes are ordered, as it was
-trained; and whether it decides as its user's own code."""
+"""Checks of a network on photographs when it is registered. They find whether it gets its training input, whether its
+classes are in the assumed order, and whether it decides as its user's own code."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _answers(inputs: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
 
 def verified(model: LoadedModel, script: str, folder: Path | None, settings: Settings) -> tuple[Certificate, Check]:
     """Compare a network with the user's own model and transform on the same photographs; return the certificate and a
-    line on it. folder: of photographs, otherwise an installed set or the built-in world.
+    line on it. `folder` has photographs; without it, an installed set or the built-in world is used.
 
     Raises CardError for a script that fails, and WeightsError, with the part that differs, if decisions differ."""
     import torch

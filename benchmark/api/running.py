@@ -78,8 +78,8 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
 
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Return cards by name, glob or comma list. "bundled" (the default) means every card whose weights are on disk
-    through gestaltbench or an installed package, untrained networks of its own, and ideal observers; of networks that
-    differ only in their seed, the first."""
+    through gestaltbench or an installed package. It includes gestaltbench's untrained networks and ideal observers.
+    Networks that differ only in their seed appear once, with the first seed."""
     from registry.download import missing_weights
 
     def is_bundled(card: ModelCard) -> bool:

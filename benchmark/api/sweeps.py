@@ -58,8 +58,9 @@ def sweep(
 
     FOLDER may be a run of Lightning or of transformers' Trainer. The cheapest suite runs first. Steps or epochs are
     read from the names (step_1000.pt, epoch=3.ckpt), otherwise from the files. Repeating the command computes what is
-    missing. --follow waits for a folder that does not exist yet and for a file that is still being written: write
-    checkpoints under another name and rename them if you can. Exit code 3 means that a file could not be used."""
+    missing. --follow waits for a folder that does not exist yet. A file that is still being written is read when it is
+    complete: write checkpoints under another name and rename them if you can. Exit code 3 means that a file could not
+    be used."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     swept = TrainingRun(
         folder=expanded(str(folder)),

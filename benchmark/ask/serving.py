@@ -285,9 +285,9 @@ def page(
     session: Session, *, language: str = "en", consent: Path | None = None, debrief: Path | None = None,
     completion: str = "", served: bool = False, datapipe: str = "", jatos: bool = False,
 ) -> str:  # fmt: skip
-    """Build the page as HTML. By default people save their answers as a file. consent, debrief: Markdown in place of
-    the language's texts; completion: for those who have finished; served: to `bench ask --serve`; datapipe: the
-    experiment of DataPipe that gets the answers; jatos: JATOS serves the page and gets them."""
+    """Build the page as HTML. By default people save their answers as a file. `consent` and `debrief` are Markdown in
+    place of the language's texts, `completion` is for those who have finished. The answers go to `bench ask --serve`
+    (`served`), to an experiment of DataPipe (`datapipe`) or to JATOS, which then serves the page (`jatos`)."""
     text, decode = read_language(language), session.stimuli.decode
     practised = [_address(picture(session.practice.decode(at))) for at in range(len(session.practice))]
     if session.categories != GEIRHOS16:  # which every language translates

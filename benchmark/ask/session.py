@@ -204,8 +204,8 @@ def open_session(
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Assign a mask [n] to each image by its labels [n]: in a random order, each takes the mask that its category, of
-    these its condition, of these the set has seen least. Two masks differ by at most one image in each category."""
+    """Assign a mask [n] to each image by its labels [n], in a random order. Each image takes the mask seen least in its
+    category, then in its condition, then in the set. Two masks differ by at most one image in each category."""
     masks, seen = np.zeros(len(category), np.int64), defaultdict[tuple[str, ...], Array](lambda: np.zeros(MASKS))
     for image in chance.permutation(len(category)):
         counts = [seen[()], seen["condition", condition[image]], seen["category", category[image]]]

@@ -98,8 +98,8 @@ def print_tables(
     paged: bool = False,
     below: Iterable[str] = (),
 ) -> None:
-    """Print tables with `limit` rows between two dividers, then lines `below`. apart: print an empty line first;
-    narrow: leave out columns without room; paged: what is longer than the terminal goes through the pager."""
+    """Print tables with `limit` rows between two dividers, then lines `below`. `apart` prints an empty line first,
+    `narrow` leaves out columns without room. `paged` sends output longer than the terminal through the pager."""
     console = table_console()
     if apart:
         console.print()

@@ -63,8 +63,8 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 def reporting(
     given: Reporter | None = None, *, quiet: bool = False, log: bool = True, planned: Mapping[str, float] = NOTHING
 ) -> Iterator[Reporter]:
-    """Yield the reporter of a run: the `given` one; otherwise a bar in a notebook, bars in a terminal, and elsewhere a
-    line a minute if there is a `log`. planned: observer -> forward passes, if known."""
+    """Yield the reporter of a run: the `given` one, or a bar in a notebook, or bars in a terminal. Elsewhere a `log`
+    gets a line a minute. planned: observer -> forward passes, if known."""
     console, python = safe_console(stderr=True), sys.modules.get("IPython")
     if given is not None:
         yield given

@@ -88,8 +88,8 @@ def print_boards(
     **asked: Any,
 ) -> int:
     """Print every board of a suite, and published scores unless the order excludes them. Return the number of tables.
-    near: show only the neighbourhood of these observers; brief: show only headlines; wide: in a terminal, too, show
-    every column, and every table of all suites; paged: use the pager."""
+    `near` shows only the neighbourhood of these observers, `brief` only headlines. `wide` shows every column also in a
+    terminal, and every table of all suites; `paged` uses the pager."""
     boards = api.rank(leaderboard, suite, **asked)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]

@@ -1,5 +1,5 @@
-"""The public types. `Suite.plan` returns blocks, the engine shows each to each observer, `Suite.observe` turns one
-batch (a `View`) into columns per trial, the store keeps them, and `Suite.score` turns stored `Trials` into `Score`s.
+"""The public types. `Suite.plan` returns blocks, and the engine shows each to each observer. `Suite.observe` turns one
+batch (a `View`) into columns per trial, which the store keeps. `Suite.score` turns stored `Trials` into `Score`s.
 `plan` and `score` are pure. Only `observe` uses a model."""
 
 from benchmark.contracts.shown import CHUNK, Array, Block, OtherNetwork, Plan, Presentation, Shelf, Stimuli, Transform

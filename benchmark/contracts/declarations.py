@@ -41,7 +41,7 @@ def declared_figures(declared: tuple[Mapping[str, Any], ...]) -> tuple[SuiteFigu
 
 def declared_suite(package: str, name: str, ratios: Mapping[str, Ratio], **functions: Any) -> Suite:
     """Return the suite that NAME.yaml of a package declares: fields of `Suite`, with `metrics` (name -> fields),
-    `common` (fields of every metric) and `figures`. functions: the fields that are not text or numbers."""
+    `common` (fields of every metric) and `figures`. The `functions` are the fields that are not text or numbers."""
     data = dict(package_data(package, name))
     metrics = declared_metrics(data.pop("metrics"), ratios, **data.pop("common", {}))
     figures = declared_figures(data.pop("figures", ()))

@@ -107,8 +107,8 @@ def _notes(board: Board) -> list[str]:
 
 
 def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
-    """Return the board with people as one row and, of published networks, the best of each recipe and family and the
-    lowest; notes report the hidden rows, and ranks stay. families: observer -> its family."""
+    """Return the board with people as one row. Of published networks it keeps the best of each recipe and family, and
+    the lowest. Notes report the hidden rows, and ranks stay. families: observer -> its family."""
     rows, references, notes = board.rows, board.references, []
     published = [row for row in rows if row.kind in OTHERS]
     if len(published) > FEW_PUBLISHED:

@@ -43,9 +43,10 @@ def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[
 def measures_of(
     boards: Sequence[tuple[Metric, Board]], cards: Cards, shown: Collection[str] | None = None
 ) -> list[CueMeasures]:
-    """Return the measures of the built-in world, and those of photographs, in any label space. boards: of a metric with
-    a `cue`, ranked by it; shown: observers that a filter keeps. Rows are ordered by the measure that most observers
-    have, shown or not: means of ranks over measures of different observers would say little."""
+    """Return the measures of the built-in world, and those of photographs, in any label space. `boards` belong to a
+    metric with a `cue` and are ranked by it, `shown` has the observers that a filter keeps. Rows are ordered by the
+    measure that most observers have, shown or not: means of ranks over measures of different observers would say
+    little."""
     spaces: dict[tuple[str, str], set[str]] = {}
     for metric, board in boards:
         spaces.setdefault((board.suite, metric.name), set()).add(board.space)

@@ -86,8 +86,8 @@ def _filled(form: Any, facts: Mapping[str, Any]) -> Any:
 
 
 def headlines(held: Sequence[SuiteScores], form: str) -> str:
-    """Return the headlines that have a value, once for each stimulus set: as YAML for `.eval_results/` in the
-    repository of one network on Hugging Face, or as the front matter of a model card ("model-index")."""
+    """Return the headlines that have a value, once for each stimulus set. The form is YAML for `.eval_results/` in one
+    network's repository on Hugging Face, or the front matter of a model card ("model-index")."""
     results: dict[str, list[Any]] = defaultdict(list)
     for part in held:
         for row in (row for row in part.rows if row.metric == part.suite.headline.name and not row.condition):

@@ -228,8 +228,8 @@ def terminal(
 
 
 def _narrowed(table: Table, width: int) -> tuple[Table, int, int]:
-    """Return the table with the columns that fit side by side, at least the names, the first number and its n; the
-    characters that names have (0: all that they need); and the number of columns left out."""
+    """Return the table with the columns that fit side by side: at least the names, the first number and its n. Also
+    return the characters that names have (0: all that they need) and the number of columns left out."""
     sizes = {
         at: max(map(cell_len, [*table.fields[at].title.split(), *texts]), default=0) + GAP
         for at, texts in zip(table.visible, shown_texts(table, {}), strict=True)

@@ -46,8 +46,8 @@ class ExportedObserver(StrictModel):
 
 
 class ExportedStimuli(StrictModel):
-    """A stimulus set. n: images that were shown; whole: images of the published set, where it is known; ids, labels:
-    names of the images and columns of their labels, where trials of the set are in the document."""
+    """A stimulus set. `n` images were shown, and the published set has `whole` of them, if that is known. `ids` and
+    `labels` name its images and the columns of their labels if its trials are in the document."""
 
     digest: Digest
     name: str
@@ -77,8 +77,8 @@ class ExportedRun(StrictModel):
 
 
 class ExportedScoreSet(StrictModel):
-    """Scores that were made together. code: digest of the scoring code; stimuli: role -> digest of its set;
-    observations: keys of the trials behind them; runs: those that computed the trials and the scores."""
+    """Scores that were made together. `code` is the digest of the scoring code; stimuli: role -> digest of its set.
+    `observations` are the keys of the trials behind them, `runs` those that computed the trials and the scores."""
 
     id: Whole
     suite: str
@@ -92,8 +92,8 @@ class ExportedScoreSet(StrictModel):
 
 
 class ExportedScore(StrictModel):
-    """One number. value None: there is none, and `reason` says why; low, high: its interval at `level`, made by
-    `method`; n: trials that count; condition "": over all conditions; stimuli: digest of the role's set."""
+    """One number. A value of None has a `reason`. `low` and `high` are its interval at `level`, made by `method`. `n`
+    trials count. The condition "" covers all conditions; `stimuli` is the digest of the role's set."""
 
     observer: str
     suite: str
@@ -117,8 +117,8 @@ class ExportedScore(StrictModel):
 
 
 class ExportedObservation(StrictModel):
-    """An observer's answers to one block: what was asked. transform: JSON text, "" where there is none; n: images of
-    the block; details: how it was run, or from where it was imported ("source")."""
+    """An observer's answers to one block of `n` images. `transform` is JSON text, "" if there is none. `details` record
+    how it was run, or from where it was imported ("source")."""
 
     key: Digest
     observer: str

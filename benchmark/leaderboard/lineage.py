@@ -52,8 +52,8 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
-    """Return a network's line of architectures ("resnet" for resnet50 and resnet101): the family, or the training run,
-    on its card; otherwise a known line in its name or its factory; otherwise the beginning of its name."""
+    """Return a network's line of architectures ("resnet" for resnet50 and resnet101). It comes from the family or the
+    training run on its card, otherwise from its name or factory, otherwise from the beginning of its name."""
     if stated := card.get("family"):
         return str(stated)
     if (checkpoint := card.get("checkpoint")) and isinstance(checkpoint, Mapping):

@@ -51,9 +51,9 @@ def rerun_command(
     scored: str,
     builtin: bool,
 ) -> tuple[Facts, str, list[str]]:
-    """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. own, others:
-    observations behind it, of its observer and of others; commands: of runs, by number; scored: of the run that
-    computed or imported the score. Raises StoreError if the leaderboard asks for what no run records."""
+    """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. `own` and
+    `others` are the observations behind it, of its observer and of others. commands: of runs, by number; scored: the
+    run that computed or imported the score. Raises StoreError if the leaderboard asks for what no run records."""
     first = own[0] if own else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
     imported = [observation for observation in others if "policy" not in observation["details"]]

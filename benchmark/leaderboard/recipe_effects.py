@@ -293,8 +293,9 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
 def recipe_power_table(
     rows: Mapping[RecipeDifference, float | None], *, detect: float, power: float, training: float = 0.0
 ) -> Table:
-    """Return what each comparison sees now, and how many networks a recipe, or images, a difference of `detect` needs.
-    rows: with hours to evaluate a network on these images (None: unknown here); training: hours to train one."""
+    """Return what each comparison detects now, and how many networks a recipe, or images, a difference of `detect`
+    needs. `rows` have the hours to evaluate a network on these images (None: unknown), `training` the hours to train
+    one."""
 
     def values(one: RecipeDifference) -> tuple[Value, ...]:
         found, n, each = one.estimate, one.sample.answers.n, rows[one]

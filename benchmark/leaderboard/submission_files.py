@@ -55,8 +55,8 @@ _OBSERVATION, _IMAGE = "observation", "image"
 
 
 class Submission(Document):
-    """A document of one observer without names of images and trials, which other files have. seals: file -> SHA-256;
-    references: identities of observers whose answers the scores also rest on, such as people."""
+    """A document of one observer without names of images and trials, which other files have. seals: file -> SHA-256.
+    `references` are identities of observers whose answers the scores also depend on, such as people."""
 
     form: Literal["gestaltbench-submission"] = "gestaltbench-submission"  # type: ignore[assignment]
     version: Literal[1] = 1
@@ -67,8 +67,9 @@ class Submission(Document):
 
 
 class Attestation(StrictModel):
-    """Who answered a sample of a submission's trials again, when and with what. submission: SHA-256 of its `run.json`,
-    which decides the sample; agreeing: of its n trials; low, high: 95 % Wilson interval of their share."""
+    """Who answered a sample of a submission's trials again, when and with what. `submission` is the SHA-256 of its
+    `run.json`, which decides the sample. Of its `n` trials, `agreeing` agree; `low` and `high` are the 95 % Wilson
+    interval of their share."""
 
     form: Literal["gestaltbench-attestation"] = "gestaltbench-attestation"
     version: Literal[1] = 1

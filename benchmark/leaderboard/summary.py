@@ -180,8 +180,8 @@ NOTE = "reported by others, not measured here: not ranked, and in no paired test
 def reported_boards(
     rows: Sequence[ScoreRow], sources: Mapping[str, str], suites: Sequence[str] | None = None
 ) -> list[Board]:
-    """Return one table per suite on whose subject the scores are, and per source. rows: stored scores (others than
-    reported ones are skipped); sources: observer -> its source; suites: only of these (None: all, also of none)."""
+    """Return one table per suite on whose subject the scores are, and per source. Of the stored scores `rows`, only
+    reported ones count. sources: observer -> its source; suites: only of these (None: all, also of none)."""
     groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         if row.suite == REPORTED and (suites is None or row.role in suites):

@@ -1,5 +1,5 @@
-"""The one model of tables, for terminal, export and report: a board, a summary, a comparison or a matrix becomes a
-`Table` once, with its intervals, flags and notes; `benchmark.leaderboard.forms` writes any table in any form."""
+"""The one model of tables, for terminal, export and report. A board, a summary, a comparison or a matrix becomes a
+`Table` once, with its intervals, flags and notes. `benchmark.leaderboard.forms` writes any table in any form."""
 
 from __future__ import annotations
 

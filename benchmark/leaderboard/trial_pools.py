@@ -59,9 +59,9 @@ class TrialPool:
 
 
 def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
-    """Return the published experiments, then one pool per label space and collection of sets of each other suite, if
-    it has observers. suites: those with degraded images (`degrades`); judge: the suite whose `seen` decides which
-    published conditions a recipe trains on."""
+    """Return the published experiments, then one pool per label space and collection of sets of each other suite, if it
+    has observers. `suites` have degraded images (`degrades`). The suite `judge` decides by `seen` which published
+    conditions a recipe trains on."""
     shown = [suite for suite in suites if _shows_experiments(suite)]
     collected = [_published(store, shown, judge)] if shown else []
     for suite in suites:
@@ -172,9 +172,9 @@ class TransferColumn:
 
 
 def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
-    """Return the columns of a pool. ways: "default": the published level of each degradation of the 2018 paper,
-    otherwise the level at which people are nearest to half right, otherwise all levels averaged; "levels": every level;
-    or patterns ("uniform-noise/*"). Raises UnknownName if a pattern matches nothing."""
+    """Return the columns of a pool. By "default" these are the published level of each degradation of the 2018 paper,
+    otherwise the level at which people are nearest to half right, otherwise the mean of levels. `ways` may also be
+    "levels" (every level) or patterns ("uniform-noise/*"). Raises UnknownName if a pattern matches nothing."""
     present = _present(pool)
     every = [condition for levels in present.values() for condition in levels]
     columns: list[TransferColumn] = []

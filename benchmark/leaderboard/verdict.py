@@ -194,8 +194,8 @@ def _difference(test: Comparison, other: str, suite: str = "") -> Evidence:
 
 
 def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
-    """Return the parts of the headline that alone may be the worst (ranks not ruled out at 95 %), if they are few: its
-    experiments, or conditions averaged over levels, whose standard error is at most the mean of theirs."""
+    """Return the parts of the headline that may each be the worst (ranks not ruled out at 95 %), if they are few. Parts
+    are its experiments, or conditions averaged over levels, whose standard error is at most the mean of theirs."""
     groups: dict[str, list[tuple[float, float, int]]] = defaultdict(list)  # value, width of its interval, n
     for row in measured.parts:
         value, low, high = cell_of(row)[:3]

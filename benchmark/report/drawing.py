@@ -152,9 +152,9 @@ def legend_room(names: Sequence[str], width: int) -> int:
 def look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None, *, above: bool = False
 ) -> tuple[Spec, Spec]:
-    """Return the colour and shape of a field's values, with one legend for both (width 0: none), beside the drawing or,
-    without room there, above. places: value -> its fixed place in the scales, which are repeated in other pairings
-    after eight. Among observers people are in ink, reported scores among groups are grey diamonds."""
+    """Return the colour and shape of a field's values, with one legend for both (width 0: none). The legend is beside
+    the drawing or, without room, above it. `places` are the fixed places of values in the scales, which are repeated in
+    other pairings after eight. Among observers people are in ink, reported scores among groups are grey diamonds."""
     special = {REPORTED: (QUIET, "diamond")} | ({PEOPLE: (INK, "circle")} if field == "observer" else {})
     colours, shapes = [], []
     for i, value in enumerate(values):
@@ -233,8 +233,9 @@ def dot_panels(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
     people: Mapping[str, PeopleScore] | None = None, width: int = WIDTHS["page"],
 ) -> Spec:  # fmt: skip
-    """Return the rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, names
-    at the first of each row. records: fields observer, group, metric, value, low, high; people: by metric."""
+    """Return the rows of dots with intervals. Each metric (title, chance) has a panel, each observer a row, and names
+    are at the first of each row. The `records` have fields observer, group, metric, value, low and high. `people` are
+    values by metric."""
     inside = {record[field] for record in records for field in ("group", "observer")}
     groups, names = ([name for name in known if name in inside] for known in (GROUPS, order))
     hue, form = look("group", groups, width if len(groups) > 1 else 0, above=True)
@@ -284,8 +285,8 @@ def round_ends(values: Sequence[float], ticks: int = 5) -> tuple[float, float]:
 def free_places(
     points: Sequence[tuple[float, float]], texts: Mapping[int, str], size: tuple[int, int], taken: Sequence[Box] = ()
 ) -> dict[int, tuple[float, float]]:
-    """Return index -> left end and height of the label of that point, within the drawing and over no point, no other
-    label and nothing that is taken; none for points whose labels have no room. All in px from the left and the top."""
+    """Return index -> left end and height of the label of that point, within the drawing and over no point, other label
+    or occupied place. Labels without room are left out. All are in px from the left and the top."""
     taken = [*taken, *((x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points)]
     found: dict[int, tuple[float, float]] = {}
     for i, text in texts.items():
@@ -334,9 +335,9 @@ def scatter(
     people: Sequence[PeopleScore | None] = (None, None), *, filled: bool = True, width: int = WIDTHS["half"],
     named: Collection[str] = (), joined: bool = False,
 ) -> Spec:  # fmt: skip
-    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high). looks:
-    from `look`; people: what they have along x and y; named: observers that are labelled first; joined: a line for each
-    colour through the means."""
+    """Return a point for each observer at (x, y), with its intervals, if any (x_low, x_high, y_low, y_high). `looks`
+    come from `look`, `people` are their values along x and y. `named` observers are labelled first; `joined` draws a
+    line for each colour through the means."""
     colour, form = looks
     families = colour["scale"]["domain"]
     across = width - 80 - (legend_room(families, width) if colour["legend"] else 0)

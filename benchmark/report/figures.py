@@ -141,8 +141,8 @@ def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) ->
 
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:
-    """Return the leaderboard in one figure: a row for each headline, from chance to people or the best possible value,
-    networks as dots, people as a band, own networks by name; None without a value."""
+    """Return the leaderboard in one figure, or None without a value. Each headline is a row, from chance to people or
+    the best possible value. Networks are dots, people a band, and own networks are named."""
     strips = list(strips_of(contents, summary, contents.labelled))
     records = [
         {"suite": one.head.suite, "headline": one.head.title, "observer": dot.line.observer, "own": dot.own}

@@ -38,8 +38,8 @@ BESIDE = {"_stimuli": "image", "_masks": "object"}
 
 
 class Pictures:
-    """Small pictures of stimuli, drawn when a page asks for them: of sets that are drawn by the program, or whose
-    licence lets others show them and whose files are on this disk."""
+    """Small pictures of stimuli, drawn when a page asks for them. The set must be drawn by gestaltbench, or be on this
+    disk with a licence that lets others show it."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
