@@ -250,7 +250,7 @@ def _listen() -> None:
 
 def source_code(arch: str, module: nn.Module) -> str:
     """Return the digest of the code of a Python factory and of every class in the network that it made, with all local
-    files that they import; an installed factory counts by its package's version. "" for the architectures of libraries
+    files that they import. An installed factory counts by its package's version. The architectures of libraries have ""
     (their versions are in the environment row)."""
     kind, name = split_arch(arch)
     if kind != "python":

@@ -181,8 +181,8 @@ class WeightSet:
 
     @property
     def role(self) -> int:
-        """Return 0 for averages over training (EMA, SWA, a mean teacher), 2 for weights that authors do not evaluate if
-        they have others (a student, plain weights beside an average, MoCo's keys), otherwise 1."""
+        """Return 0 for averages over training (EMA, SWA, a mean teacher). Return 2 for weights that authors do not
+        evaluate if they have others (a student, plain weights beside an average, MoCo's keys). Return 1 otherwise."""
         return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
 
     @property
@@ -285,9 +285,9 @@ def unwrapped_key(key: str, more: frozenset[str] = frozenset()) -> str:
 def choose_weights(
     content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
-    """Choose the network's weights from a checkpoint's content; None if it has none (under `key`). expected: its
-    state dict with parameters as such; renew: today's spelling of keys; ignore: patterns of keys. Raises
-    WeightsError if several networks fit equally well, or a pattern matches no key."""
+    """Choose the network's weights from a checkpoint's content; None if it has none (under `key`). `expected` is its
+    state dict with parameters as such, `renew` today's spelling of keys, `ignore` patterns of keys. Raises WeightsError
+    if several networks fit equally well, or a pattern matches no key."""
     parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
     states = [each for each in _states_in(content, parameters) if key or not _BOOKKEEPING.fullmatch(each[0])]
     sets = [candidate for path, state in states for candidate in _sets_in(path, renew(state), expected)]

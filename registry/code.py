@@ -52,8 +52,9 @@ def source_file(module: str) -> Path | None:
 
 
 class _SourceCode(ast.NodeTransformer):
-    """What is executed of a file: text without imports, docstrings, annotations and code for type checkers; imports as
-    (bound name, module, name in it); whether importing it does more than define."""
+    """The code of a file that is executed: text without imports, docstrings, annotations and code for type checkers.
+    Imports are (bound name, module, name in it). It is also recorded whether importing the file does more than
+    define."""
 
     def __init__(self, content: bytes, package: str = "") -> None:
         self.package, self.imports, self.effects = package, set[tuple[str, str, str]](), False

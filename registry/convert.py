@@ -1,6 +1,6 @@
 """Files and folders that are taken on consent: what each holds, written to a new file beside it.
 
-No code of a file runs: of a pickle no class is imported, and every name outside a short list is replaced by an inert
+No code of a file runs. Of a pickle no class is imported, and every name outside a short list is replaced by an inert
 stand-in, which keeps the state that it is given."""
 
 import io

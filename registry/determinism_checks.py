@@ -57,7 +57,7 @@ _SPREAD = -7046029254386353131
 
 def placed_sum(flat: Tensor) -> Tensor:
     """Return the sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow,
-    computed where they are: another value anywhere changes it, and so do values that change places."""
+    computed where they are. Another value anywhere changes it, and so do values that change places."""
     total = torch.zeros((), dtype=torch.int64, device=flat.device)
     bits = flat.view(torch.int32 if flat.element_size() % 4 == 0 else torch.uint8)
     for at in range(0, len(bits), _PIECE):
@@ -126,7 +126,7 @@ def pictures(count: int, side: int) -> Tensor:
 
 def distance(one: Tensor, other: Tensor) -> float:
     """Return the largest difference of two batches of logits beyond rounding, relative to the largest of them less the
-    middle of its image: neither a constant on all logits nor a class that is never given hides one."""
+    middle of its image. Neither a constant on all logits nor a class that is never given hides a difference."""
     return float(relative_gap(one, other))
 
 
@@ -149,9 +149,9 @@ def logit_range(values: Tensor) -> Tensor:
 def check_load(
     model: LoadedModel, run: Run | None = None, batch: int = _IMAGES, tolerance: float = TOLERANCE
 ) -> list[Check]:
-    """Check evaluation mode, logits, one answer whenever and with whomever an image is shown, and an unchanged
-    state. run: the form of the network that will be used, in batches of `batch`; tolerance: relative. Failures are
-    rows; only running out of memory is raised."""
+    """Check evaluation mode, logits, one answer in every batch and order, and an unchanged state. `run` is the form of
+    the network that will be used, in batches of `batch`; `tolerance` is relative. Failures are rows; only running out
+    of memory is raised."""
     images, before = probe(model), checksum(model.module)
     try:
         with torch.inference_mode():

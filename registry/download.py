@@ -152,8 +152,8 @@ def fetch_whole(
     report: Callable[[str], None] = lambda _line: None,
     tick: Tick = lambda _done, _whole: None,
 ) -> None:
-    """Put a file at `target` from the first source that has all of it; an interrupted download is continued. sha256:
-    its digest or the beginning of it, if known; report: receives each source and its fault. Raises TransferError
+    """Put a file at `target` from the first source that has all of it; an interrupted download is continued. `sha256`
+    is its digest or the beginning of it, if known. `report` receives each source and its fault. Raises TransferError
     with each source and its reason."""
     failures = []
     room = target.with_name(f".{target.name}.part")
@@ -232,10 +232,10 @@ def local_path(url: str, folder: Path) -> Path:
 
 
 def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
-    """Return the file of `url` in `folder`, downloaded unless it exists. sha256: the expected digest; without it, the
-    one that the file's name carries (NAME-0676ba61.pth), otherwise the one that was recorded at first use
-    (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its reason), a page instead of the
-    file, or another digest."""
+    """Return the file of `url` in `folder`, downloaded unless it exists. `sha256` is the expected digest. Without it,
+    the digest in the file's name counts (NAME-0676ba61.pth), otherwise the one recorded at first use (`first_use`), if
+    any. Raises WeightsError if nothing is reachable (each place with its reason), or if a page or another digest
+    arrives."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
     digest = sha256 or (mark.group(1) if mark else "") or recorded_digest(target)

@@ -1,5 +1,5 @@
-"""What answers above a network: a classifier fitted to its features, and the rule by which a detector's boxes answer:
-the category of the best box among those asked for, and no answer ("na") below the threshold."""
+"""Two heads above a network: a classifier fitted to its features, and the rule by which a detector's boxes answer. That
+rule gives the category of the best box among those asked for, and no answer ("na") below the threshold."""
 
 from __future__ import annotations
 

@@ -117,8 +117,9 @@ def unwrapped(net: Any) -> Any:
 
 
 def copied(original: nn.Module) -> nn.Module:
-    """Return a copy of a network in evaluation mode and float32, that shares no memory with it and calls no hooks but
-    those of torch.nn.utils (weight norm, pruning), which make its weights. Shards are gathered: a call of all ranks."""
+    """Return a copy of a network in evaluation mode and float32. It shares no memory with the network and calls no
+    hooks except those of torch.nn.utils (weight norm, pruning), which make its weights. Shards are gathered: a call of
+    all ranks."""
     memo, sharded = dict[int, Any](), fsdp.FullyShardedDataParallel
     whole = isinstance(original, sharded)
     with torch.no_grad(), sharded.summon_full_params(original, writeback=False) if whole else nullcontext():

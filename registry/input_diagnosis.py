@@ -1,5 +1,5 @@
-"""Whether a network is fed as it was trained and its classes are in the order that is assumed, from photographs whose
-classes are known: the first batch norm, the class orders of the same logits, and a dozen other inputs.
+"""A diagnosis of a network's input and class order from photographs whose classes are known. It uses the first batch
+norm, the class orders of the same logits, and a dozen other inputs.
 
 What no 64 photographs show (crop, filter, sizes within a fifth) is not tried."""
 
@@ -189,8 +189,8 @@ class FedPhotographs:
 
 def solve_input(module: nn.Module, x: Tensor) -> tuple[Triple, Triple] | None:
     """Return the mean and deviation per channel under which pixels x [n, 3, h, w] in [0, 1] have the running statistics
-    of the first batch norm; None unless that norm follows a convolution of the pixels. The convolution is linear, so
-    the moments of its output follow from those of each channel's part alone."""
+    of the first batch norm. Return None unless that norm follows a convolution of the pixels. The convolution is
+    linear, so the moments of its output follow from those of each channel's part alone."""
     conv = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
     reached = first_norm_input(module, x)
     if conv is None or reached is None or conv.in_channels != 3 or conv.groups != 1:
@@ -307,9 +307,9 @@ def _better_input(
     known: tuple[NDArray[np.float64], NDArray[np.bool_]],
     divergence: float | None,
 ) -> list[Finding]:
-    """Return the input, of a dozen, under which the right classes are significantly more probable. The first
-    photographs are a race: inputs that are behind after them are dropped. divergence: that of the first batch norm as
-    fed; other normalisations are tried unless it fits, and only those that fit it better."""
+    """Return the input, of a dozen, under which the correct classes are significantly more probable. The first
+    photographs are a race: inputs that are behind after them are dropped. `divergence` is that of the first batch norm
+    with the present input. Other normalisations are tried unless it fits, and only those that fit it better."""
     as_fed, (logs, right), n = shown.model.preprocess, known, len(targets)
     others = {"BGR": as_fed.model_copy(update={"channels": "rgb" if as_fed.channels == "bgr" else "bgr"})}
     if divergence is None or divergence > ODD:

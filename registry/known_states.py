@@ -1,5 +1,5 @@
-"""Published networks, known by their tensors in whatever file these are: those of the cards that come with the program
-(known_states.yaml), and those that were loaded on this machine."""
+"""Published networks, known by their tensors in whatever file these are. They are those of the cards that come with
+gestaltbench (known_states.yaml), and those that were loaded on this machine."""
 
 import json
 from collections.abc import Mapping

@@ -55,10 +55,10 @@ class LabelSpace:
         return tuple(self.groupings)
 
     def grouping(self, space: str, categories: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Grouping:
-        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it. categories: of a space
-        that is not built in, category -> the classes (WordNet ids or names) that stand for it beside the one of its
+        """Return the grouping onto `space`. Raises LabelError if the classes do not cover it. A space that is not built
+        in has `categories`: category -> the classes (WordNet ids or names) that stand for it beside the one of its
         name. Kinds of a WordNet id stand for it, too; of several categories the most special has a class. A category
-        without any class here is left out."""
+        without a class is left out."""
         if space not in self.groupings:
             places = _places(self.words) | _places(self.classes)
             found = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}
@@ -116,8 +116,8 @@ def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
 @cache
 def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
     """Return the groups of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet",
-    "laion-c"): class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are correct
-    for it; empty for every other set."""
+    "laion-c"); empty for every other set. A group maps a class (a WordNet id, ObjectNet's folder or a super-class) to
+    the ImageNet-1k outputs that are correct for it."""
     table, (wnids, _) = own_table("label_spaces/natural").get(name, []), imagenet1k()
     if isinstance(table, dict):
         return {folder: _outputs(items) for folder, items in table.items()}
@@ -355,7 +355,7 @@ def _stated_in(file: Path) -> Statement | None:
 
 def read_class_list(labels: str, model: str) -> ClassList:
     """Read the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
-    names are in the order of torchvision's `ImageFolder`. model: names the space if the file does not. Raises
+    names are in the order of torchvision's `ImageFolder`. Without a name in the file, `model` names the space. Raises
     LabelError for another kind of file, and for a repeated name."""
     path = expanded(labels)
     if is_folder(path):
@@ -523,8 +523,9 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
 
 
 def _compared(names: Sequence[str], labels: str) -> tuple[float, str, str]:
-    """Return the share of names that are those of a label space's classes at their outputs, a text about it, and in
-    words the first class that both have at different outputs, or a different number of classes; "" without one."""
+    """Return the share of names that are those of a label space's classes at their outputs, and a text about it. The
+    text names the first class that both have at different outputs, or a different number of classes; it is "" without a
+    difference."""
     space = label_space(labels)
     if len(space.classes) != len(names):
         return 0.0, "", f"it has {len(space.classes)} classes, and {len(names)} are named"

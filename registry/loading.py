@@ -85,8 +85,8 @@ def brought_transform(card: ModelCard) -> Transform | None:
 def stated_weights(
     card: ModelCard, place: WeightSources, *, bare: bool = False
 ) -> tuple[WeightChoice, ModelCard | None]:
-    """Return the weights of the card's checkpoint that are taken, and the card of the published network that they are
-    of, if it is known. bare: of the network without its classifier. Raises WeightsError as `load_network`."""
+    """Return the weights chosen from the card's checkpoint, and the card of the published network that they belong to,
+    if it is known. `bare` means the network without its classifier. Raises WeightsError as `load_network`."""
     module = _blank(card, labels_of(card))
     choice, _ = _weights(card, place, module)
     own = {name: choice.state.get(name, tensor).to(tensor.dtype) for name, tensor in module.state_dict().items()}
@@ -306,8 +306,8 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 def _renamed(
     misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], str] | None:
-    """Return the weights under the network's names, and in words which those are: where one module has another name, or
-    all tensors match in the order in which they were made. None where neither holds."""
+    """Return the weights under the network's names, and a text on them. It works if one module has another name, or if
+    all tensors match in the order in which they were made. Otherwise return None."""
     if misfit.shapes or not misfit.missing:
         return None
     ours, theirs = ({name.rpartition(".")[0] for name in names} for names in (misfit.missing, misfit.strange))

@@ -221,8 +221,8 @@ def present(
 
 
 def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
-    """Return a mask or graded map [h, w] of an image as the network sees it, by the same geometry: bool by the nearest
-    neighbour, numbers as float32, always by the bilinear filter, so that no value leaves their range."""
+    """Return a mask or graded map [h, w] of an image by the geometry of the network's input. A bool mask uses the
+    nearest neighbour. Numbers become float32, always by the bilinear filter, so that no value leaves their range."""
     how, flags = preprocess, plane.dtype == np.bool_
     whole: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
     shown = _presented(whole, how, presentation, "nearest" if flags else "bilinear")
@@ -267,9 +267,9 @@ class LoadedModel:
         return digest_data({**parts, **chosen, "arch": arch, "kwargs": kwargs, "code": self.code})
 
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Shown:
-        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry; a list of
-        single ones for a transform of its own that is shown different sizes. The memory is laid out channels-last, as
-        the pixels were."""
+        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry. A transform of
+        its own that is shown different sizes gives a list of single ones. The memory is laid out channels-last, as the
+        pixels were."""
         shown = present(images, self.preprocess, presentation, each)
         if len({image.shape for image in shown}) > 1:
             return [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in shown]
@@ -390,8 +390,8 @@ def fold_batch_norm(
     answer: Answer = lambda module, x: module(x),
 ) -> tuple[nn.Module, torch.memory_format] | None:
     """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and
-    images; None if nothing could be folded, or the copy's logits on `example` (what `answer` takes) differ by more than
-    1e-4 of the largest. layouts: the first that runs and agrees is taken."""
+    images. Return None if nothing could be folded, or if the copy's logits on `example` (what `answer` takes) differ by
+    more than 1e-4 of the largest. Of the `layouts`, the first that runs and agrees is taken."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
     pairs, logits = _foldable(module, example, answer)

@@ -262,9 +262,9 @@ def _unstated(size: int, fixed: bool) -> StatedInput:
 
 
 def stated_input(arch: str, side: int | None = None, *, own_weights: bool = False) -> StatedInput:
-    """Return the input that an architecture's library states; no fields if it states none. side: in pixels, if the
-    network is built for another size; own_weights: of the user, which the library's default does not describe unless
-    the name has a tag (timm:NAME.TAG)."""
+    """Return the input that an architecture's library states; no fields if it states none. `side` is in pixels, if the
+    network is built for another size. The library's default does not describe `own_weights` of the user, unless the
+    name has a tag (timm:NAME.TAG)."""
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":

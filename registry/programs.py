@@ -81,7 +81,7 @@ def require_proof(
     runtime: str, module: str, path: Path, side: int, place: WeightSources, files: tuple[str, int]
 ) -> None:
     """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
-    this machine. runtime: the package that runs it; module: where `prove(path, side)` is; files: their digest and
+    this machine. `runtime` is the package that runs it, `module` has `prove(path, side)`. `files` are their digest and
     bytes. Raises WeightsError."""
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files

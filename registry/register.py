@@ -66,9 +66,9 @@ def admit(
     trial: Trial = lambda _model: (),
     verify: Verify | None = None,
 ) -> tuple[ModelCard, list[Check]]:
-    """Return the card as it was written, and `rows` with the checks that the network passed. size_is_stated: whether it
-    is known if the network accepts other sizes; otherwise it is tried; trial: reports more on the loaded network;
-    verify: compares it with other code. Raises WeightsError if a check fails, as `load_network`, as `trial` and as
+    """Return the card as it was written, and `rows` with the checks that the network passed. If `size_is_stated`, it is
+    known whether the network accepts other sizes; otherwise they are tried. `trial` reports more on the loaded network,
+    and `verify` compares it with other code. Raises WeightsError if a check fails, as `load_network`, as `trial` and as
     `verify`; nothing is written then."""
     model = load_network(draft, folder.place)
     model, checks = checked(model, rows, folder, size_is_stated=size_is_stated, trial=trial)

@@ -42,9 +42,9 @@ _SECOND = -7723592293110705685
 
 
 class TemplateReader(nn.Module):
-    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers,
-    by category; seed: of its noise; blur: in cells; early, late: of the noise on its input, as a share of the grey
-    range, and on its correlations."""
+    """One simulated person. `templates` [EXEMPLARS, 16, 16] uint8 hold the share of each cell that a silhouette covers,
+    by category. `seed` is the seed of its noise, `blur` is in cells. `early` and `late` noise are on its input, as a
+    share of the grey range, and on its correlations."""
 
     templates: Tensor
     luminance: Tensor

@@ -66,8 +66,8 @@ def _like_weights(paths: Iterable[Path]) -> list[Path]:
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
-    """Return the step of each checkpoint, or its epoch: as its name says it, otherwise the folders within `folder`,
-    otherwise the file. unit None: steps if most known positions are steps."""
+    """Return the step of each checkpoint, or its epoch. It comes from the checkpoint's name, otherwise from the folders
+    within `folder`, otherwise from the file. unit None: steps if most known positions are steps."""
     said: dict[Path, Mapping[Unit, int]] = {}
     left_out: dict[Path, str] = {}
     for path in paths:

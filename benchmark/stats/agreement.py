@@ -109,9 +109,9 @@ def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
 
 
 def copy_probability(better: Array | float, other: Array | float, observed: Array | float) -> Floats:
-    """Return the probability, elementwise, with which the other observer takes over right and wrong of the better one
-    instead of answering on its own, from both accuracies and c_obs; negative: it takes over the opposite. NaN if the
-    better one is always right or always wrong."""
+    """Return the probability, elementwise, with which the other observer copies the correctness of the better one
+    instead of answering independently. It follows from both accuracies and c_obs; if it is negative, the other takes
+    the opposite. NaN if the better one is always correct or always incorrect."""
     together, room = observed - expected_consistency(better, other), np.asarray(2 * better * (1 - better))
     return np.asarray(np.divide(together, room, out=np.full(room.shape, np.nan), where=room > 1e-12))
 
@@ -141,9 +141,9 @@ def agreement(
 ) -> Agreement:
     """Return the kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no
     agreement beyond chance, both from one score test. clusters: shared components of images, [n] each: images are
-    weighted so that kappa has its two-way cluster-robust variance. strata: [n] conditions (None: one); every number but
-    the counts is a mean over them, because pooled conditions of different difficulty make independent observers
-    agree."""
+    weighted so that kappa has its two-way cluster-robust variance. strata: [n] conditions (None: one). Every number
+    except the counts is a mean over strata, because pooled conditions of different difficulty make independent
+    observers agree."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table=table, reason="no image in common")

@@ -47,9 +47,9 @@ def decided(start: Comparison, test: Test, method: str, data: str = "") -> Compa
 
 def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
     """Return the comparisons of one family with `p_holm`, and intervals and verdicts that depend on it. Each interval
-    has the level at which Holm's procedure tests its row, 1 - (1 - level) / (rows left at its step; after the first
-    retained row: that row's level), so it excludes 0 exactly if p_holm < 1 - level, and covers at least `level` for its
-    own row."""
+    has the level at which Holm's procedure tests its row: 1 - (1 - level) / (rows left at its step). After the first
+    retained row it keeps that row's level. So it excludes 0 exactly if p_holm < 1 - level, and covers at least `level`
+    for its own row."""
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
     family = list(comparisons)
     pvalues = np.array([comparisons[i].p for i in at], dtype=float)

@@ -92,8 +92,9 @@ def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
 def pooled_estimate(
     parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float | None, float | None]:
-    """Return (value, low, high) of the mean of estimates of several tables: a t interval over images, all trials of one
-    together, within the bounds; no interval (None) from a single image. images: [n] of each table, whole numbers."""
+    """Return (value, low, high) of the mean of estimates of several tables. The interval is a t interval over images,
+    all trials of one together, within the bounds; None from a single image. images: [n] of each table, whole
+    numbers."""
     value, bias = (float(np.mean([getattr(part, name) for part in parts])) for name in ("value", "bias"))
     at = np.concatenate(images)
     _, place = np.unique(at, return_inverse=True)

@@ -151,8 +151,8 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> NetworkAnswers 
 def from_pairs(
     names: Sequence[str], tests: Iterable[tuple[str, str, Comparison]], single: Floats
 ) -> ImageVariance | None:
-    """Return how values vary over images (and people), from tests of every two networks and the standard error of each
-    value, single [m]; None unless every two have a t test."""
+    """Return how values vary over images (and people). Tests of every two networks and the standard error of each
+    value, single [m], determine it; None unless every two have a t test."""
     paired, degrees = np.zeros((len(names), len(names))), list[float]()
     for a, b, row in tests:
         if isinstance(row.test, Studentised):

@@ -19,9 +19,9 @@ def confidence_sequence(
     successes: ArrayLike, n: ArrayLike, level: float = 0.95, size: int | None = None
 ) -> tuple[Any, Any]:
     """Return (low, high) after `successes` of `n` samples, in [0, 1]: floats for numbers, arrays for arrays; n = 0: (0,
-    1). With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping. size
-    None: samples are independent, the truth is the source's p. size N: samples are those of a set of N without
-    replacement, in random order; the truth is the proportion in the set. 0 <= successes <= n (<= size)."""
+    1). With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping.
+    Without a `size`, samples are independent, and the truth is the source's p. With `size` N they come from a set of N
+    without replacement, in random order, and the truth is the proportion in the set. 0 <= successes <= n (<= size)."""
     k, m = (counts.astype(np.int64) for counts in np.broadcast_arrays(successes, n))
     bound = -log(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)

@@ -321,8 +321,8 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
 def list_cells(
     entry: Entry, cells: Sequence[CellFolder], failed: Callable[[CellFolder, StimuliError], None] | None = None
 ) -> dict[str, Listing]:
-    """List the images of each cell; cells with equal names and classes share one copy. failed: receives a cell that
-    cannot be listed and its error, and the cell is left out. Without it the error is raised."""
+    """List the images of each cell; cells with equal names and classes share one copy. A cell that cannot be listed
+    goes to `failed` with its error, and is left out. Without `failed` the error is raised."""
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:

@@ -279,8 +279,8 @@ def _spelled_all(value: Any) -> Any:
 
 
 def observe(own: object, view: View) -> Mapping[str, Array]:
-    """Return the answer [n] and the probability of every category of an experiment [n, categories], 0 of those that the
-    network cannot answer; of the label space's if there is no experiment."""
+    """Return the answer [n] and the probability of every category [n, categories] of the experiment, or of the label
+    space if there is no experiment. Categories that the network cannot answer have probability 0."""
     probability = view.probabilities
     if isinstance(own, Experiment) and len(view.categories) != len(own.answers):
         place = {category: at for at, category in enumerate(view.categories)}

@@ -60,7 +60,7 @@ def exemplars(trials: Trials) -> dict[str, Array]:
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
     """Return the factors that the images `stimulus` [n] share: factor -> level [n]; empty if images are independent.
-    elsewhere: include the shape if every image has one, as other experiments may show the same shape."""
+    With `elsewhere`, the shape is included if every image has one, as other experiments may show the same shape."""
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
     columns = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}

@@ -220,7 +220,7 @@ def evenly(n: int, limit: int) -> Sequence[int]:
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
-    """Return the first `limit` positions of a random order: each front part has its share of each level of each column
+    """Return the first `limit` positions of a random order. Each front part has its share of each level of each column
     in STRATA to within one image, as far as the columns allow. Chance is the digest of each image's name: no file is
     read, and clean images have the order of their corrupted copies. Raises StimuliError below 1."""
     n = len(ids)
@@ -248,8 +248,8 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
 
 
 def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: int, n: int) -> int:
-    """Choose the position of the m-th cell of n to show. strata: for each label column the level of each cell, and for
-    each level its total and shown images; first: the chance of each cell's next image."""
+    """Choose the position of the m-th cell of n to show. `strata` have for each label column the level of each cell,
+    and for each level its total and shown images. `first` is the chance of each cell's next image."""
     ahead = [(n * seen - m * size)[level] for level, size, seen in strata]
     # Cells that keep every level within its share, if there are any; among these, the one due first.
     beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
@@ -329,8 +329,8 @@ def image_names(folder: Path) -> ImageNames:
 
 
 def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
-    """Find the list of a folder's images with their classes: `table`, or, where there are no class folders, a text file
-    in the folder or beside it; None if there is none. Raises StimuliError with a command that works (`line` and what
+    """Find the list of a folder's images with their classes; None if there is none. It is `table`, or, without class
+    folders, a text file in the folder or beside it. Raises StimuliError with a command that works (`line` and what
     decides) if several tables or columns fit."""
     flat, names, found = validation_folder(folder), image_names(folder), list[Manifest]()
     is_asked, tops = bool(table or columns), {path.partition("/")[0] for path in names.paths if "/" in path}

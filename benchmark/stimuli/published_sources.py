@@ -68,8 +68,8 @@ def published_network(observer: ObserverName) -> tuple[tuple[str, ...], str]:
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """Name the source of each table below `root` (a folder, or a table itself): by the nearest folder named like a
-    published collection, otherwise by the one collection whose contents `root` has, otherwise by the name of `root`."""
+    """Name the source of each table below `root` (a folder, or a table itself). It is the nearest folder named like a
+    published collection, otherwise the one collection whose contents `root` has, otherwise the name of `root`."""
     parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
     held = [name for name, known in known_sources().items() if any(part.startswith(known.holds) for part in parts)]
     place = root.resolve()

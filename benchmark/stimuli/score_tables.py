@@ -96,8 +96,8 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
 
 
 def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
-    """Read the scores of a table, or of a folder with a known layout. source: the publisher if the table names none;
-    metrics: gestaltbench's own by name, whose range values must respect. Raises ScoresError."""
+    """Read the scores of a table, or of a folder with a known layout. `source` is the publisher if the table names
+    none. `metrics` are gestaltbench's own by name, whose range values must respect. Raises ScoresError."""
     if path.is_dir():
         # Tables with a row per network: files, or folders of a JSON file per network.
         tables: dict[str, set[str]] = {SOURCE: {*MASKING}}
@@ -178,7 +178,7 @@ def shipped_scores() -> ScoreTables:
 
 
 def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:
-    """Raise UnknownName for an unknown suite or variant, and ScoresError for a metric with the name of one of
+    """Raise UnknownName for an unknown suite or variant. Raise ScoresError for a metric with the name of one of
     gestaltbench's own, unless `same` declares them equal. suites: name -> names of its metrics."""
     ours = {metric: name for name, metrics in suites.items() for metric in metrics}
     for score in scores:

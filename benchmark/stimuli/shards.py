@@ -197,8 +197,8 @@ def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line
 
 
 def _webdataset(path: Path) -> Iterator[Packed]:
-    """Yield the samples of a tar. A sample is a run of entries with the same name up to the first dot: an image and
-    .cls, .json or .txt with its label; or an image in a class folder."""
+    """Yield the samples of a tar. A sample is a run of entries with the same name up to the first dot: an image, and
+    its label in a .cls, .json or .txt. An image in a class folder is a sample, too."""
     for _, group in groupby(_members(path), key=lambda member: member[0].parent / member[0].name.partition(".")[0]):
         members = list(group)
         images = [(name, data) for name, data in members if name.suffix.lower() in SUFFIXES]

@@ -96,8 +96,9 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
 def manifest(
     order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
-    """Write as JSON everything that decides the images: equal text, equal images. generator: the painter by field
-    (name, version, weights, ...); styles: all that could be chosen; whole: number of images without a limit."""
+    """Write as JSON everything that decides the images: equal text, equal images. `generator` is the painter by field
+    (name, version, weights, ...), `styles` are all that could be chosen. `whole` is the number of images without a
+    limit."""
     digests = sorted(picture.digest for picture in styles)
     table = {
         "format": FORMAT,
@@ -268,7 +269,8 @@ class StylePainter:
 
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """Paint the central square (side: `crop` x the shorter side) of [h, w, 3] uint8 RGB as [size, size, 3] uint8.
-        strength in [0, 1] interpolates linearly between the style vector of the image (0) and the given one (1)."""
+        The `strength` in [0, 1] interpolates linearly between the style vector of the image (0) and the given one
+        (1)."""
         side = int(self.transform.get_inputs()[0].shape[1])
         content = central_square(image, crop, side)
         if strength < 1:

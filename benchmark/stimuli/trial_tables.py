@@ -87,8 +87,8 @@ class TableHints:
     known: Mapping[str, Experiment] = field(default_factory=published_experiments)  # by name, added ones among them
 
     def added(self, path: Path, shown: str = "", asked: bool = False) -> Experiment | None:
-        """Return the added experiment of a table: the stated one, or the one that the table or its path names. asked:
-        by `bench ask`, whose tables do not read as the YAML says of others."""
+        """Return the added experiment of a table: the stated one, or the one that the table or its path names. Tables
+        of `bench ask` (`asked`) do not read as the YAML describes others."""
         name = name_experiment(self.experiment or shown, self.known)
         with suppress(TrialsError):
             name = name or experiment_of(path, self.known)

@@ -333,8 +333,8 @@ def latest_scores(
     observers: Collection[str] | None = None,
     conditions: Collection[str] | None = None,
 ) -> list[ScoreRow]:
-    """Return, for each (observer name, suite, label space, stimuli) and the name's current observer, the scores of the
-    newest set of the newest version, ordered by name. conditions: ("",) leaves out scores per category."""
+    """Return the scores of the newest set of the newest version, ordered by name, for each (observer name, suite, label
+    space, stimuli) and the name's current observer. The `conditions` ("",) leave out scores per category."""
     ordered = _grouped_sets(connection, suite, observers)
     details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
     policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}

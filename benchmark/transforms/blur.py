@@ -51,8 +51,8 @@ def opencv_module() -> Any:
 @lru_cache(maxsize=8)
 def disc_kernel(radius: int, softness: float) -> NDArray[np.float32]:
     """Build the published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px. If the disc
-    touches the grid's edge, the blur mirrors weight back, so the kernels of radius 8 and 10 sum to 1.013 and 1.011:
-    images become that much brighter, as in the published set."""
+    touches the grid's edge, the blur mirrors weight back. The kernels of radius 8 and 10 sum to 1.013 and 1.011: images
+    become that much brighter, as in the published set."""
     reach, taps = (8, 3) if radius <= 8 else (radius, 5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask: NDArray[np.float32] = (x**2 + y**2 <= radius**2).astype(np.float32)
@@ -159,8 +159,9 @@ def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draw
 
 
 def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
-    """Return the source of each pixel's value after one pass, [n, H * W]. steps [n, H - 2 delta, W - 2 delta, 2]:
-    columns and rows to move by, for the visited pixels in raster order (rows and columns delta + 1 to size - delta)."""
+    """Return the source of each pixel's value after one pass, [n, H * W]. The `steps` [n, H - 2 delta, W - 2 delta, 2]
+    are columns and rows to move by, for the visited pixels in raster order (rows and columns delta + 1 to size -
+    delta)."""
     count, total = len(steps), height * width
     inside = (slice(None), slice(delta + 1, height - delta + 1), slice(delta + 1, width - delta + 1))
     further = (steps[..., 1] * width).add_(steps[..., 0])

@@ -181,8 +181,8 @@ def corrupted(
     what: Corruption, levels: torch.Tensor, constants: Sequence[Any], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
     """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
-    fraction. draws: for a random corruption; half: added before storing, 0.5 to round. Levels in float64 are processed
-    in float64."""
+    fraction. A random corruption gets `draws`. `half` is added before storing, 0.5 to round. Levels in float64 are
+    processed in float64."""
     kind = what.dtype
     if kind.is_floating_point and torch.float64 in (kind, levels.dtype):
         kind = widest(levels.device)

@@ -19,7 +19,7 @@ VERSION = 1
 
 
 def masked(name: str, level: float, *, whole: bool = False) -> Transform:
-    """Reduce images to grey at a fifth of the contrast around a mean of .449 (whole: leave them unchanged) and add
+    """Reduce images to grey at a fifth of the contrast around a mean of .449 (`whole` leaves them unchanged). Then add
     noise of one octave, equal in the channels, with standard deviation `level` in every band."""
     params = {"level": level, "centre": CENTRES.get(name, 0.0), "whole": whole, "version": VERSION}
     return Transform(

@@ -18,10 +18,10 @@ VERSION = 1
 
 
 def rearranged(name: str) -> Transform:
-    """Rearrange dark objects on a light background and show them black on white in the middle. "whole"; "fragmented":
-    the lower half is moved down from the cut; "frankenstein": the lower half is mirrored about the middle of the cut,
-    so that the outline is closed; "inverted": upside down. An object with an arrangement beyond the frame is reduced in
-    all of them."""
+    """Rearrange dark objects on a light background and show them black on white in the middle. "whole" changes nothing
+    else, "inverted" turns them upside down. "fragmented" moves the lower half down from the cut; "frankenstein" mirrors
+    it about the middle of the cut, so that the outline is closed. An object with an arrangement beyond the frame is
+    reduced in all of them."""
     return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
 
 

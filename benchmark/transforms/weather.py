@@ -24,9 +24,9 @@ def snow(
     kept: float,
     draws: Streams,
 ) -> torch.Tensor:
-    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. flakes: mean and sd of the normal
-    field behind them; zoom: their size; threshold: lower values become 0; motion: radius and sigma, px; kept: share of
-    the image that is not whitened."""
+    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. `flakes` are mean and sd of the
+    normal field behind them, `zoom` their size; values below `threshold` become 0. `motion` has radius and sigma in px.
+    `kept` is the share of the image that is not whitened."""
     height, width = images.shape[-2:]
     field = draws.normal(1, height, width).to(images) * flakes[1] + flakes[0]
     layer = enlarged(field, zoom)
@@ -69,9 +69,9 @@ def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> 
 
 
 def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
-    """Generate clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid. uniforms [n, side**2 -
-    1] in the order of the published loop: per level squares, then the two sets of diamonds. As published, noise has the
-    amplitude w**2, not w, so each level decays by decay**2."""
+    """Generate clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid. The `uniforms` [n,
+    side**2 - 1] are in the order of the published loop: per level squares, then the two sets of diamonds. As published,
+    noise has the amplitude w**2, not w, so each level decays by decay**2."""
     grid = uniforms.new_zeros((len(uniforms), side, side))
     step, wobble, used = side, 100.0, 0
     while step >= 2:
@@ -108,8 +108,8 @@ def spatter(
     mud: bool,
     draws: Streams,
 ) -> torch.Tensor:
-    """Cover parts of the image. field: mean and sd of a normal field, blurred by `smooth` px, which is liquid above
-    `threshold`; strength: opacity of water, or the softness of mud's edge in px."""
+    """Cover parts of the image. `field` is mean and sd of a normal field, blurred by `smooth` px, which is liquid above
+    `threshold`. `strength` is the opacity of water, or the softness of mud's edge in px."""
     height, width = images.shape[-2:]
     normals = draws.normal(1, height, width).to(images)
     liquid = blur(normals * field[1] + field[0], smooth, "nearest")

@@ -80,8 +80,8 @@ def family_of(arch: str) -> ModuleType | None:
     weights.
 
     `describe(draft, folder, place)` completes the draft from the model's files and writes files for the card to
-    `folder`; `network(card, place, outputs, bare=)` the network with so many outputs, or bare: with features, and the
-    digest of what computes besides weights. Both raise CardError, WeightsError, LabelError."""
+    `folder`. `network(card, place, outputs, bare=)` returns the network with so many outputs, or bare (with features),
+    and the digest of what computes besides weights. Both raise CardError, WeightsError, LabelError."""
     module = FAMILIES.get(arch.partition(":")[0])
     return None if module is None else import_module(module)
 
@@ -107,8 +107,8 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
     """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for
-    the hub) that it has: from the mirror, otherwise from the Hugging Face hub. Raises CardError for another form of
-    name, WeightsError if the repository can be had nowhere."""
+    the hub) that it has. The mirror is tried first, then the Hugging Face hub. Raises CardError for another form of
+    name, WeightsError if no place has the repository."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(f"'{shown(repository)[:200]}' is neither a folder here nor ORG/NAME[@REVISION] of the hub.")
     name, _, revision = repository.partition("@")
@@ -146,8 +146,8 @@ def labels_of_folders(
     classes: Sequence[str], space: str | None, place: Path, folder: Path
 ) -> tuple[str, tuple[int, ...], list[Path]]:
     """Return the label space of class folders in any order (a name or a mapping file below `folder`), the place in
-    `classes` of each output's class, and the files written. space: that it must be; place: of the folders. Raises
-    LabelError if the classes of `space` are others."""
+    `classes` of each output's class, and the files written. `space` is the required label space, `place` the folders'
+    place. Raises LabelError if the classes of `space` are others."""
     if space:
         require_classes(classes, space)
     for name in (space,) if space else ("imagenet1k", "geirhos16"):

@@ -92,8 +92,8 @@ def _without_choice(path: Path, scores: str) -> Path:
 
 
 class _Program(nn.Module):
-    """A file as a network. outputs: how many classes it has; size: of the images that are to be shown; side, batch: the
-    size and number of images that it takes, None for any; last: channels come last; normalised: its outputs are
+    """A file as a network. It has `outputs` classes and takes images of `size`. `side` and `batch` are the size and
+    number of images that it takes, None for any. With `last` channels come last; if `normalised`, its outputs are
     probabilities."""
 
     contents: Tensor

@@ -1,5 +1,5 @@
-"""Zero-shot image-text models of open_clip: "open_clip:ARCH" with weights TAG, FILE or "random:SEED";
-"open_clip:FOLDER" with open_clip_config.json; or "open_clip:ORG/NAME" of the hub."""
+"""Zero-shot image-text models of open_clip. The forms are "open_clip:ARCH" with weights TAG, FILE or "random:SEED",
+"open_clip:FOLDER" with open_clip_config.json, and "open_clip:ORG/NAME" of the hub."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

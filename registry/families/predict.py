@@ -1,5 +1,5 @@
-"""Functions that only decide, of a Python file or module: `predict(images)` of [n, 3, h, w] float32 in [0,1] returns
-[n] labels ("na" or -1: no answer), or [n, classes] probabilities (rows of at least 0 that sum to 1) or logits."""
+"""Functions that only decide, of a Python file or module. `predict(images)` of [n, 3, h, w] float32 in [0,1] returns
+[n] labels ("na" or -1: no answer), probabilities [n, classes] (rows of at least 0 that sum to 1), or logits."""
 
 import inspect
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""What zero-shot image-text models share, whichever library has their towers: templates, class vectors that a text
-tower made once and a file keeps, and logits of an image's vector with them."""
+"""The parts that zero-shot image-text models share in every library: templates, class vectors that a text tower made
+once and a file keeps, and logits of an image's vector with them."""
 
 import json
 from collections.abc import Callable
@@ -106,8 +106,8 @@ def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
     """Return the draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
-    choice: of templates ("80"); model: both towers, with `logit_scale` and perhaps `logit_bias`; encode: maps texts to
-    [n, d]. Raises CardError."""
+    `choice` names templates ("80"). `model` has both towers, with `logit_scale` and perhaps `logit_bias`; `encode` maps
+    texts to [n, d]. Raises CardError."""
     choice = choice or "80"
     chosen, names = templates_of(choice), class_names(label_space(str(draft.labels)))
     texts = [template.replace("{}", name) for name in names for template in chosen]

@@ -1,6 +1,6 @@
-"""Random numbers and a sine that come out the same on every machine. Numpy promises the raw stream of a bit generator
-for ever (but not what ``Generator`` makes of it), and IEEE 754 fixes ``+ - * /``, ``sqrt`` and ``floor`` to the last
-bit (but not ``sin`` or ``exp``). Only these are used, as pixels are part of a stimulus's identity."""
+"""Random numbers and a sine that are equal on every machine. Numpy promises the raw stream of a bit generator for ever
+(but not what ``Generator`` makes of it). IEEE 754 fixes ``+ - * /``, ``sqrt`` and ``floor`` to the last bit (but not
+``sin`` or ``exp``). Only these are used, as pixels are part of a stimulus's identity."""
 
 from typing import Any
 
