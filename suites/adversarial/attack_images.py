@@ -178,7 +178,7 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
 
 def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:
     """Return the tuned network, the network as it was loaded (both images -> logits [n, categories]), and the map from
-    outputs [n, classes] to these logits: the pre-image of outputs that are none."""
+    outputs [n, classes] to these logits. Outputs that are not logits are mapped by their pre-image."""
     pick = per_category(view.outputs)
     inverse = probes.preimage(view.logits) if all(len(columns) == 1 for columns in view.outputs) else lambda z: z
 

@@ -1,4 +1,4 @@
-"""Threat models and attacks are data. Epsilon is in [0,1] pixel units of the network's own input crop: an L2 ball of
+"""Threat models and attacks are data. Epsilon is in [0,1] pixel units of the network's own input crop. An L2 ball of
 one radius is a smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
 
 from collections.abc import Mapping
@@ -58,8 +58,8 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Apgd:
-    """Auto-PGD (Croce & Hein 2020): no step size to choose. targets 0: untargeted; k: once towards each of the k
-    classes that the clean image is most nearly taken for, every time from a random point."""
+    """Auto-PGD (Croce & Hein 2020) has no step size to choose. With `targets` 0 it is untargeted. With k it goes once
+    towards each of the k classes that the clean image is most nearly taken for, every time from a random point."""
 
     loss: LossName
     steps: int = 100

@@ -44,9 +44,9 @@ def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
 
 
 def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the remaining texture and edges of a grey image [h, w], relative to the original: mean variance in windows
-    of 15 px, share of spectral power beyond 15 cycles per image, and the correlation of gradients, mean over x and y.
-    NaN if the original has none."""
+    """Return the remaining texture and edges of a grey image [h, w], relative to the original; NaN if the original has
+    none. They are the mean variance in windows of 15 px, the share of spectral power beyond 15 cycles per image, and
+    the correlation of gradients, mean over x and y."""
 
     def variance(grey: NDArray[np.float64]) -> float:
         side = min(WINDOW, *grey.shape)
@@ -72,8 +72,8 @@ def _right(trials: Trials, sixteen: bool) -> Array:
 
 
 def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
-    """Return the fall from one condition ("": none) to another as a part of the right answers to the images as they
-    are: both are of the same images, so that their difference is taken image by image."""
+    """Return the fall from one condition ("": none) to another as a share of the correct answers to the clean images.
+    Both have the same images, so the difference is taken image by image."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         condition, right = trials["condition"], _right(trials, sixteen)

@@ -39,8 +39,9 @@ def super_classes() -> dict[str, tuple[str, ...]]:
 
 
 def observe(_config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
-    """Return columns [n]: response: the super-class with the largest mean probability over its classes, or the image's
-    own label where it is that (a class of it, or its name); probability: that mean of the image's super-class."""
+    """Return columns [n]. `response` is the super-class with the largest mean probability over its classes, or the
+    image's own label if it is that (a class of it, or its name). `probability` is that mean of the image's
+    super-class."""
     groups, place = super_classes(), {name: at for at, name in enumerate(view.categories)}
     means = np.zeros((len(view.index), len(groups)), dtype=np.float32)
     number: dict[str, int] = {}

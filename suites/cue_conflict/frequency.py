@@ -44,9 +44,9 @@ class Hybrids:
 
 
 def hybrids(source: Stimuli, cycles: float) -> Stimuli:
-    """Combine each image of a set with the high frequencies of an image of another category: the next in the order of
-    their digests, so that pairs follow only from the set. Columns shape (= category): the low frequencies' category;
-    texture: the high ones'. Raises MissingStimuli if all images have one category."""
+    """Combine each image of a set with the high frequencies of an image of another category. That is the next in the
+    order of their digests, so that pairs follow only from the set. Columns are `shape` (= category), the low
+    frequencies' category, and `texture`, the high ones'. Raises MissingStimuli if all images have one category."""
     category, n = source.labels["category"].tolist(), len(source)
     if len(set(category)) < 2:
         raise MissingStimuli(f"the images of '{source.name}' are all of one category: no two are in conflict")

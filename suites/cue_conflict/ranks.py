@@ -71,8 +71,8 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
 
 
 def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
-    """Return 1 / rank of the best of each row's members among all columns of logits [n, classes], equal ones sharing
-    the mean of their places: [n] float32, NaN where there are none."""
+    """Return 1 / rank of the best of each row's members among all columns of logits [n, classes]: [n] float32, NaN
+    without members. Equal logits share the mean of their places."""
     ranks = np.full(len(logits), np.nan, dtype=np.float32)
     for row, (values, own) in enumerate(zip(logits, members, strict=True)):
         if len(own):

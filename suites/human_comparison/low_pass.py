@@ -109,8 +109,8 @@ Ladders = Mapping[str, Mapping[str, Floats]]
 
 
 def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """Return the agreement with people at each step, at the best one (chosen on one half of the images, measured on the
-    other, both ways), and beyond a blurred standard network; the attainable values."""
+    """Return the agreement with people at each step, at the best one, and beyond a blurred standard network, and the
+    attainable values. The best step is chosen on one half of the images and measured on the other, both ways."""
     others = {name: own for name, own in references.items() if name not in config.standards}
     standard = next((name for name in config.standards if name in references), "")
     steps = {f"own {sigma}": sigma for sigma in steps_of(trials)}

@@ -115,8 +115,8 @@ MARGINS = ("margin_consistency", "margin_corrected")
 
 
 def margin_draws(trials: Trials, answers: ExperimentAnswers) -> dict[str, Floats | None]:
-    """`MARGINS`, each a mean over the kept conditions [1 + B]; {} if margins are unknown or a condition has no spread;
-    None for the corrected one if people's answers cannot be distinguished from noise."""
+    """Return `MARGINS`, each a mean over the kept conditions [1 + B]. The result is {} if margins are unknown or a
+    condition has no spread. The corrected margin is None if people's answers cannot be distinguished from noise."""
     if "margin" not in trials.columns or not answers.kept:
         return {}
     draws, most = [], []

@@ -27,8 +27,8 @@ from suites.human_comparison.shown_experiments import BY_ROLE, Shown
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
-    """Return the values of one observer with each of k others [k], and n times the contribution of each image to
-    them [n, k], which sum to 0 over images. one: [n], others: [n, k], bool: correct answers."""
+    """Return the values of one observer with each of k others [k], and n times the contribution of each image to them
+    [n, k], which sum to 0 over images. The correct answers, bool, are `one` [n] and `others` [n, k]."""
     x, y = one.astype(float)[:, None], others.astype(float)
     p, q = x.mean(axis=0), y.mean(axis=0)
     if metric == "accuracy_difference":
@@ -83,8 +83,9 @@ Additions = tuple[float, float, Floats, Floats, Floats]
 def compare_pair(
     a: Trials, b: Trials | None, references: Mapping[str, Trials], experiments: Shown = BY_ROLE
 ) -> list[Comparison]:
-    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both
-    answered, on their common images against the same people. b None: people as a group, whose value is the ceiling."""
+    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
+    The two are compared on their common images against the same people. b None: people as a group, whose value is the
+    ceiling."""
     shown = [experiments[role] for role in roles_of(a, experiments)]
     by_role = {own.role: parts for own in shown if (parts := _differences(own, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
@@ -161,8 +162,8 @@ def _shared(
 
 
 def _with_people(metric: str, answers: SharedAnswers, one: int) -> tuple[Floats, Floats]:
-    """Return the value of an observer with each of k people, a mean over the conditions that both saw (NaN without
-    any), and what each image adds to it [n, k]."""
+    """Return the value of an observer with each of k people, and the contribution of each image to it [n, k]. The value
+    is a mean over the conditions that both saw (NaN without any)."""
     values, adds = np.full(answers.right.shape[1], np.nan), np.zeros(answers.right.shape)
     for seen, group in answers.groups:
         both = seen & answers.present[:, one]
@@ -237,8 +238,8 @@ def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
 def compare_all(
     networks: Mapping[str, Trials], references: Mapping[str, Trials], experiments: Shown = BY_ROLE
 ) -> list[tuple[str, str, Comparison]]:
-    """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`, over the
-    experiments in which they and people answered exactly the same images."""
+    """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`. Experiments
+    count if the two networks and people answered exactly the same images."""
     parts = defaultdict[tuple[str, str], list[Difference]](list)
     who = slice(None) if _sampled(references) else slice(1)
     for role, experiment in experiments.items():

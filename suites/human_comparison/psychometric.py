@@ -1,5 +1,5 @@
-"""Accuracy against level: a curve p(x) = g + (1 - g - l) / (1 + exp(-s (x - m))) (Wichmann & Hill 2001, equation 1,
-with a logistic core; g guessing, l lapses), and the level at which it crosses one half."""
+"""Accuracy against level as a curve, and the level at which it crosses one half. The curve is p(x) = g + (1 - g - l) /
+(1 + exp(-s (x - m))) (Wichmann & Hill 2001, equation 1, with a logistic core; g guessing, l lapses)."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -136,8 +136,8 @@ def _beside_answers(experiment: Experiment, trials: Trials) -> Iterator[Score]:
 
 
 def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator[Score]:
-    """Yield the entropy (bits) and largest share of the answers in one condition ("all" where there is one only):
-    under strong noise networks fall back on one category (Geirhos et al. 2018, section 4 and figure 4)."""
+    """Yield the entropy (bits) and largest share of the answers in one condition ("all" if there is only one). Under
+    strong noise networks fall back on one category (Geirhos et al. 2018, section 4 and figure 4)."""
     said = Counter(trials["response"].tolist())
     counts = np.array([said[category] for category in experiment.answers])
     total, silent, condition = int(counts.sum()), said[NO_ANSWER], condition or "all"

@@ -24,9 +24,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Map:
     """A way to make a map. make(forward, images, targets, seeds) -> [n, h, w], finite and >= 0, array or tensor.
 
-    forward: [n, 3, h, w] tensor in [0,1] -> logits [n, classes], differentiable; images: a few at a time; targets: [n,
-    classes] bool, the outputs of each image's category; seeds: [n] uint64, an image's own, for whatever is drawn. A map
-    that is zero or not finite is excluded and counted, as the suite's own is."""
+    `forward` maps a tensor [n, 3, h, w] in [0,1] to logits [n, classes] and is differentiable; `images` are a few at a
+    time. `targets` [n, classes] bool are the outputs of each image's category. `seeds` [n] uint64 are an image's own,
+    for random numbers. A map that is zero or not finite is excluded and counted, as the suite's own is."""
 
     title: str
     definition: str

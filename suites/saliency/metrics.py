@@ -48,8 +48,8 @@ def stored(trials: Trials, column: str) -> Array:
 
 
 def reliance(trials: Trials) -> Array:
-    """Return [n] (O - P) / (|O| + |P|): O the object's contribution to the margin of its category, P that of another
-    image's outline at the same position and size (`exchange`); 0 if only the background changes the margin."""
+    """Return [n] (O - P) / (|O| + |P|); 0 if only the background changes the margin. O is the object's contribution to
+    the margin of its category, P that of another image's outline at the same position and size (`exchange`)."""
     of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_place)
 
@@ -80,8 +80,8 @@ def names_object(trials: Trials) -> Array:
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
-    """Return the mean of values [n] over the images that count: with a defined value and (masked) an object that covers
-    between 1 % and 95 %; main: only the main role, if a table holds several."""
+    """Return the mean of values [n] over the images that count. These have a defined value and (masked) an object that
+    covers between 1 % and 95 %; with `main` only the main role counts, if a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         own = values(trials)

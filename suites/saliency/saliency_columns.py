@@ -22,8 +22,8 @@ from suites.saliency.maps.references import alignment, human_map, logit, referen
 
 
 def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
-    """Return the answer [n] and, per image, every metric of the gradient; on the main sets also the evidence of object
-    and ground and the metrics of reference maps; on images with people's clicks the agreement with them."""
+    """Return the answer [n] and, per image, every metric of the gradient. The main sets also have the evidence of
+    object and ground and the metrics of reference maps; images with people's clicks have the agreement with them."""
     # A few images at a time: what has to be in memory at once does not grow with the chunk.
     size = min(view.batch, gradients.part_size(view.images.device))
     parts = [slice(start, start + size) for start in range(0, len(view.index), size)]

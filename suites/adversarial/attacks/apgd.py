@@ -138,7 +138,7 @@ Rules = DenseRules | SparseRules
 
 
 def nearest_inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta: every entry of
+    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta. Every entry of
     delta is shortened by one threshold, the least that leaves a sum of epsilon, and cut to its room in the box."""
     flat, base = delta.flatten(1), origin.flatten(1)
     length = flat.abs()

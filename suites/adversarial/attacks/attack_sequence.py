@@ -1,5 +1,5 @@
-"""All attacks in one norm, from the cheapest to the dearest: PGD along the whole sweep, FGSM, then every further attack
-on what those before left standing, at every epsilon, small to large."""
+"""The sequence of all attacks in one norm, from the cheapest to the dearest. PGD along the whole sweep comes first,
+then FGSM. Every further attack gets the images that those before did not break, at every epsilon, small to large."""
 
 from dataclasses import dataclass
 from pkgutil import resolve_name

@@ -153,8 +153,8 @@ KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
 def transferred(
     problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
 ) -> tuple[NDArray[np.bool_], int]:
-    """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image,
-    and the forward passes of the attacked network for each image. z: its logits at the images."""
+    """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image.
+    Also return the forward passes of the attacked network for each image. z: its logits at the images."""
     some = slice(0, 8)
     with torch.no_grad():
         apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]
@@ -185,8 +185,8 @@ def surrogate(network: OtherNetwork, space: str, categories: tuple[str, ...], de
 
 
 def crafted(forward: Forward, images: Tensor, labels: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return points within Linf epsilon of the images that raise another network's cross entropy: after one whole step
-    (FGSM), and after `STEPS` steps of epsilon / STEPS along the signs of the summed gradients."""
+    """Return points within Linf epsilon of the images that raise another network's cross entropy. One is made by one
+    whole step (FGSM), one by `STEPS` steps of epsilon / STEPS along the signs of the summed gradients."""
     bound = torch.full((len(images),), epsilon, device=images.device)
     low, high = (images - wide(bound)).clamp_min(0.0), (images + wide(bound)).clamp_max(1.0)
     gathered, point, fast = torch.zeros_like(images), images, images

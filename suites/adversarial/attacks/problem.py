@@ -47,8 +47,8 @@ LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr":
 
 @dataclass(kw_only=True)
 class GradientTrace:
-    """The last gradient of the margin (the most likely wrong class over the right one) along which PGD moved each of
-    some images, in the attack's own batch, at budgets up to `within`."""
+    """The last gradient of the margin (the most likely incorrect class over the correct one) along which PGD moved each
+    of some images. It was taken in the attack's own batch, at budgets up to `within`."""
 
     wanted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # [n] images
     within: float = 0.0  # the largest budget
@@ -181,8 +181,8 @@ def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
 
 
 def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
-    """Return the map from logits [n, classes] to [n, categories], with outputs[c] the columns of category c: several
-    become the log of their mean exponential, up to one constant per image that of the mean probability."""
+    """Return the map from logits [n, classes] to [n, categories], with outputs[c] the columns of category c. Several
+    columns become the log of their mean exponential: up to one constant per image, the log of the mean probability."""
     if all(len(columns) == 1 for columns in outputs):
         single = [int(columns[0]) for columns in outputs]
         return lambda z: z[:, single]
@@ -202,8 +202,8 @@ SPARSITY = 0.01  # share of the entries that one L1 step moves
 
 @dataclass(frozen=True, kw_only=True)
 class Ball:
-    """One norm. direction(gradient): the steepest ascent of unit norm; project(delta, epsilon): onto the ball;
-    draw(shape, generator): uniform in the unit ball, one image [c, h, w] on the CPU; size(delta): [n]."""
+    """One norm. `direction(gradient)` is the steepest ascent of unit norm, `project(delta, epsilon)` projects onto the
+    ball. `draw(shape, generator)` is uniform in the unit ball, one image [c, h, w] on the CPU; `size(delta)` is [n]."""
 
     direction: Callable[[Tensor], Tensor]
     project: Callable[[Tensor, Tensor], Tensor]

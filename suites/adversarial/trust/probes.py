@@ -165,8 +165,8 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
-    """Return [2, rows]: distance of an image's logits in a batch with its own copy from those in a batch with the next
-    image of the chunk, and from those of the copy. See `answers_apart`."""
+    """Return [2, rows]: distances of an image's logits in a batch with its own copy. The first is to those in a batch
+    with the next image of the chunk, the second to those of the copy. See `answers_apart`."""
     apart = np.zeros((2, len(rows)))
     for place, row in enumerate(rows.tolist()):
         image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
@@ -215,9 +215,9 @@ def preimage(logits: Tensor) -> Forward:
 
 
 def ends(logits: Tensor) -> tuple[float, float] | None:
-    """Return the lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all
-    are inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the
-    other (within 2 % of the usual distance between an image's largest and middle output)."""
+    """Return the lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's. They are 0 and
+    1 if all outputs are inside. Otherwise they are the extremes, if most outputs are next to one and most images'
+    largest output next to the other (within 2 % of the usual distance between an image's largest and middle output)."""
     if bool(in_unit_range(logits).all()):
         return 0.0, 1.0
     # Logarithms of probabilities are logits, although they end at 0 and may be clipped below.

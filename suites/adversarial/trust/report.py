@@ -122,8 +122,8 @@ def preprocessing(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Yield what is odd about gradients of the cross entropy and outputs: gradients that are zero or nearly so, also
-    because the loss is zero in float32, though the margin's may be correct; outputs whose pre-image is attacked."""
+    """Yield remarks on gradients of the cross entropy and on outputs. Gradients may be zero or nearly so, also because
+    the loss is zero in float32, though the margin's may be correct. Outputs may be attacked by their pre-image."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
     flat = share_of((c["loss"] == 0) & small)
     if share_of(zero) > ZERO_GRADIENT:

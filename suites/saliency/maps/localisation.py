@@ -1,5 +1,6 @@
-"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]: one value per image in float64, NaN if its
-map is zero or not finite, or its mask empty or full. valid: the pixels [n, h, w] that count (None: every one)."""
+"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]. Each image has one value in float64, NaN if
+its map is zero or not finite, or its mask empty or full. `valid` are the pixels [n, h, w] that count (None: every
+one)."""
 
 from dataclasses import dataclass, replace
 
@@ -44,8 +45,9 @@ def _mean_ranks(values: Array) -> Floats:
 
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
-    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
-    object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `pixel_ranks`; masks: [k, p]."""
+    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947). It is the probability
+    that an object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `pixel_ranks`; masks: [k,
+    p]."""
     sizes = masks.sum(axis=1)[None] if valid is None else valid.reshape(ranks.shape) @ masks.T
     return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 
@@ -59,8 +61,8 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
 def mean_auc_of_others(
     ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
 ) -> Floats:
-    """Return [n] mean AUC of each map against the masks of other categories, NaN without any: the value of its
-    position. ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]."""
+    """Return [n] mean AUC of each map against the masks of other categories, NaN without any. It is the value of the
+    map's position alone. ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     total = np.where(other, areas, 0.0).sum(axis=1)
@@ -75,8 +77,9 @@ def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def mass_columns(maps: Array, masks: Flags, valid: Flags | None = None) -> dict[str, Floats]:
-    """Return, from the share of the map's mass on the object, mass_ratio [n]: over the object's area share (1 by
-    chance, at most 1 / area); and skill [n]: (mass - area) / (1 - area) (0 by chance, 1 with all mass on it)."""
+    """Return columns from the share of the map's mass on the object. `mass_ratio` [n] divides it by the object's area
+    share (1 by chance, at most 1 / area). `skill` [n] is (mass - area) / (1 - area) (0 by chance, 1 with all mass on
+    it)."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, area = maps.reshape(len(maps), -1).astype(np.float64), area_share(masks, valid)
     share = _ratio(np.where(masks.reshape(flat.shape), flat, 0.0).sum(axis=1), flat.sum(axis=1))

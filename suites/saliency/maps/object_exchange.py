@@ -18,8 +18,8 @@ ROUNDING = 1e-4  # evidence of at most this share of the spread of the logits is
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
-    """Return columns [n]: the evidence for the object's category that object, ground and place carry, in logits, and
-    object and place in ranks; and the name of the image that it exchanged with (NaN, "": none)."""
+    """Return columns [n] of the evidence for the object's category: that of object, ground and place in logits, and of
+    object and place in ranks. Another column names the image that it exchanged with (NaN, "": none)."""
     evidence: Floats = np.full((len(EVIDENCE) + len(RANKED), len(view.index)), np.nan)
     pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
