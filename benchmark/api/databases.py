@@ -12,7 +12,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import ended_parts, lacking_parts, named_parts
 from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
-from benchmark.store import Merged, Status, Store, open_store, status
+from benchmark.store import Merged, Status, Store, database_status, open_store
 from benchmark.store.location import parse_location, same_place
 from benchmark.variables import read_settings
 
@@ -101,7 +101,7 @@ class _Source:
 
 def db_status(db: Db = None) -> Status:
     """Show schema version, size and contents."""
-    return status(read_settings(db).db)
+    return database_status(read_settings(db).db)
 
 
 def check_db(db: Db = None, *, rescore: Annotated[bool, Option("Also recompute the scores.")] = False) -> list[str]:

@@ -2,7 +2,7 @@
 current one."""
 
 from benchmark.store.check import Status as Status
-from benchmark.store.check import status as status
+from benchmark.store.check import database_status as database_status
 from benchmark.store.merge import Merged as Merged
 from benchmark.store.rows import IMPORTED as IMPORTED
 from benchmark.store.rows import IMPORTED_KINDS as IMPORTED_KINDS

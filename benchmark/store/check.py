@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -16,7 +16,7 @@ from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, no_leaderboard, retry
 from benchmark.store.location import parse_location
-from benchmark.store.queries import chunk_columns, incomplete, scores_digest, trials_digest
+from benchmark.store.queries import chunk_columns, incomplete, newest_imports, scores_digest, trials_digest
 from benchmark.store.rows import fault
 from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
 from benchmark.store.versions import revision
@@ -39,7 +39,7 @@ class Status:
     incomplete: int  # observations that lack trials
 
 
-def status(url_or_path: str) -> Status:
+def database_status(url_or_path: str) -> Status:
     """Describe a leaderboard of any version without changing it. Raises StoreError."""
     location = parse_location(url_or_path)
 
@@ -76,7 +76,7 @@ def _size(connection: sa.Connection) -> int:
     return int(pages) * int(page)
 
 
-def vacuum(database: Database) -> tuple[int, int]:
+def free_space(database: Database) -> tuple[int, int]:
     """Return unused space to the disk, and refresh the statistics of the query planner; bytes before and after."""
     sqlite = database.location.server is None
     steps = ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
@@ -103,7 +103,11 @@ def problems(connection: sa.Connection) -> list[str]:
         if table is not schema.SCORES:  # what a score set's digest binds
             rows = map(partial(row_problems, table), all_rows(connection, table))
             kinds[table.name] = chain.from_iterable(rows)
-    kinds |= {"score set": _score_sets(connection), "trials without scores": iter(dict.fromkeys(_unscored(connection)))}
+    kinds |= {
+        "import": _lost_imports(connection),
+        "score set": _score_sets(connection),
+        "trials without scores": iter(dict.fromkeys(_unscored(connection))),
+    }
     for what, lines in kinds.items():
         faults += islice(lines, _SHOWN)
         if more := sum(1 for _ in lines):
@@ -112,7 +116,8 @@ def problems(connection: sa.Connection) -> list[str]:
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:
-    """Yield repeated keys, and references to missing rows: a copy of a table may have lost its constraints."""
+    """Yield repeated keys, references to missing rows (a copy of a table may have lost its constraints), and trials
+    that two chunks claim."""
     for table in schema.METADATA.sorted_tables:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
@@ -124,6 +129,13 @@ def rules(connection: sa.Connection) -> Iterator[str]:
             query = sa.select(sa.func.count()).select_from(table.join(target, owner == child, isouter=True))
             if n := int(connection.execute(query.where(child.is_not(None), owner.is_(None))).scalar_one()):
                 yield f"{table.name}.{child.name}: {n} rows refer to {key.column.table.name} that are not there"
+    chunks = schema.CHUNKS.c
+    before = sa.func.max(chunks.start + chunks.n).over(
+        partition_by=chunks.observation, order_by=chunks.position, rows=(None, -1)
+    )
+    ends = sa.select(chunks.observation, chunks.position, chunks.start, before.label("before")).subquery()
+    for row in connection.execute(sa.select(ends).where(ends.c.start < ends.c.before)):
+        yield f"chunk {row.position} of observation {row.observation}: an earlier chunk has its trials, too"
 
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
@@ -162,6 +174,15 @@ _JSON: dict[str, dict[str, type]] = {
     "imports": {"observations": list},
     "score_sets": {"stimuli": dict, "observations": list},
 }
+
+
+def _lost_imports(connection: sa.Connection) -> Iterator[str]:
+    """Yield the newest imports whose observations are gone."""
+    here = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
+    with suppress(ValueError):  # what is no list of texts is named with its row
+        for name, row in newest_imports(connection).items():
+            if lost := {*texts(row.observations)} - here:
+                yield f"import of '{name}': {len(lost)} of its observations are not there"
 
 
 def _score_sets(connection: sa.Connection) -> Iterator[str]:

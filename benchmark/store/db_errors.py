@@ -1,6 +1,7 @@
 """Translate a driver's error into the problem, its place and the remedy; wait for an unavailable server."""
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -114,4 +115,4 @@ def _explained(location: Location, error: BaseException, *, broken: bool) -> Sto
 def _in_words(location: Location, error: BaseException) -> str:
     """A driver's words in one line; a driver may quote the URL that it was given."""
     text, password = " ".join(str(error).split()), location.server and location.server.password
-    return text.replace(str(password), "***") if password else text
+    return re.sub(rf"(?<!\w){re.escape(str(password))}(?!\w)", "***", text) if password else text

@@ -15,7 +15,7 @@ from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database
 from benchmark.store.rows import IMPORTED_KINDS, ObserverRow
-from benchmark.store.sql import batches, fetched, fetched_of, insert_new, now, sealed, texts
+from benchmark.store.sql import batches, dump, fetched, fetched_of, insert_new, now, sealed, texts
 from benchmark.store.write import put_import, withdraw
 from registry.user_errors import some_of
 
@@ -39,12 +39,8 @@ class Merged:
     conflicts: list[str] = field(default_factory=list)  # skipped contents, a line each
 
 
-def merge(target: sa.Connection, sources: Iterable[Database]) -> list[Merged]:
-    """Copy all rows of `sources`, which are only read: all, or none if one of them is damaged. Raises StoreError."""
-    return [_merge(source, target) for source in sources]
-
-
-def _merge(source: Database, target: sa.Connection) -> Merged:
+def merge_leaderboard(target: sa.Connection, source: Database) -> Merged:
+    """Copy all rows of `source`, which is only read. Raises StoreError if it is damaged."""
     done = Merged(place=source.location.shown)
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
@@ -58,25 +54,22 @@ def _merge(source: Database, target: sa.Connection) -> Merged:
             if here_current[name].id not in ever and current[name].id not in here_ever
         }
         done.conflicts += _other_observers(current, here_current, strangers, done.place)
-        for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
-            _copy(connection, target, table)
         coming = {row.id for row in ever.values() if row.name not in strangers}
         # The trials of a stranger come under its other name, if it has one (`bench models rename` gives it one).
         named = {(row.kind, row.identity): row.id for row in ever.values() if row.id in coming}
         alike = ((row.id, named.get((row.kind, row.identity))) for row in ever.values())
         owners = {number: number if number in coming else other for number, other in alike if other}
-        _copy(connection, target, schema.OBSERVERS, id=coming)
+        copy = _Copy(source=connection, target=target, done=done, owners=owners)
+        for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
+            copy.rows(table)
+        copy.rows(schema.OBSERVERS, id=coming)
         # The card of an observer that is known here stays.
-        _copy(connection, target, schema.REGISTRATIONS, observer=coming - {row.id for row in here_current.values()})
-        wanted = (row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in owners)
-        done.conflicts += _copy_trials(connection, target, wanted, owners, done)
-        done.conflicts += _other_imports(queries.newest_imports(connection), queries.newest_imports(target), done.place)
-        _copy(connection, target, schema.IMPORTS)
-        withdraw(target, now())
+        copy.rows(schema.REGISTRATIONS, observer=coming - {row.id for row in here_current.values()})
+        copy.trials(row for row in all_rows(connection, schema.OBSERVATIONS) if row.observer in owners)
+        copy.imports()
         # Scores of imported observers are made anew: they rest on all imports.
-        networks = {number: owners[number] for number in owners if ever[number].kind not in IMPORTED_KINDS}
-        _copy_scores(connection, target, networks, done)
-        _copy(connection, target, schema.OUTCOMES, owners, observer={None, *owners})
+        copy.scores({number for number in owners if ever[number].kind not in IMPORTED_KINDS})
+        copy.rows(schema.OUTCOMES, observer={None, *owners})
     return done
 
 
@@ -86,10 +79,12 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
     with source.reading() as connection:
         rows = list(fetched_of(connection, sa.select(observed), observed.c.key, keys))
         owners = {row.observer for row in rows}
-        _copy(connection, target, schema.OBSERVERS, id=owners)
-        _copy(connection, target, schema.REGISTRATIONS, observer=owners)
-        _copy(connection, target, schema.STIMULI, digest={row.stimuli for row in rows})
-        _copy_trials(connection, target, rows, {}, Merged(place=source.location.shown), run)
+        copy = _Copy(source=connection, target=target, done=Merged(place=source.location.shown))
+        copy.rows(schema.OBSERVERS, id=owners)
+        copy.rows(schema.REGISTRATIONS, observer=owners)
+        copy.rows(schema.STIMULI, digest={row.stimuli for row in rows})
+        copy.run = run
+        copy.trials(rows)
         counting = queries.imported_keys(target).keys()
         ours = {name: {*texts(row.observations)} & counting for name, row in queries.newest_imports(target).items()}
         for name, row in queries.newest_imports(connection).items():
@@ -119,84 +114,108 @@ def _other_observers(
                 )
 
 
-def _other_imports(theirs: Mapping[str, Any], ours: Mapping[str, Any], place: str) -> Iterator[str]:
-    for name in sorted(theirs.keys() & ours.keys()):
-        if {*texts(theirs[name].observations)} != {*texts(ours[name].observations)}:
-            yield (
-                f"other trials of '{name}' were imported in {place} than here: the newer import counts. "
-                "`bench import trials` of all its tables decides"
-            )
-
-
-def _copy(
-    source: sa.Connection,
-    target: sa.Connection,
-    table: sa.Table,
-    owners: Mapping[str, str] | None = None,
-    **wanted: Collection[str | None],
-) -> None:
-    """Insert the new rows of a table. owners: as in `_insert`; wanted: column -> the values with which a row comes."""
-    rows = (row for row in all_rows(source, table) if all(row._mapping[name] in wanted[name] for name in wanted))
-    for page in batches(rows, 1 if table is schema.STIMULI else 200):
-        _insert(target, table, page, owners or {})
-
-
-def _insert(
-    target: sa.Connection, table: sa.Table, rows: Iterable[Any], owners: Mapping[str, str], run: str | None = None
-) -> list[Row]:
-    """Insert a source's rows and return them. owners: observer's id there -> here; run: that they become part of."""
-    new: list[Row] = []
-    for row in rows:
-        _refuse(row_problems(table, row))
-        plain = dict(row._mapping)
-        moved = plain | ({"run": run} if run else {})
-        if plain.get("observer") in owners:
-            moved["observer"] = owners[plain["observer"]]
-        new.append(plain if moved == plain else sealed(table, moved))
-    insert_new(target, table, new)
-    return new
-
-
 def _refuse(problems: Iterable[str]) -> None:
     for line in problems:
         raise StoreError(f"nothing is merged, for a leaderboard is damaged: {line}. `bench db check` lists faults")
 
 
-def _copy_trials(
-    source: sa.Connection,
-    target: sa.Connection,
-    wanted: Iterable[Any],
-    owners: Mapping[str, str],
-    done: Merged,
-    run: str | None = None,
-) -> list[str]:
-    """Insert observations with chunks and settlements; skip those answered otherwise here, with a line on each."""
-    table, settled, differing = schema.OBSERVATIONS.c, schema.SETTLED, defaultdict[tuple[str, str], list[str]](list)
-    for some in batches(wanted, TOGETHER):
-        rows = {row.key: row for row in some}
-        known = {key for (key,) in fetched_of(target, sa.select(table.key), table.key, rows)}
-        _insert(target, schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known), owners, run)
-        done.observations += len(rows.keys() - known)
-        theirs, ours = _chunks(source, rows), _chunks(target, rows)
-        for key, row in list(rows.items()):
-            both = [(chunk, ours[key][position]) for position, chunk in theirs[key].items() if position in ours[key]]
-            differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
-            if differ:
-                block = f"{row.role} {row.condition}".strip()
-                differing[row.observer, row.suite].append(f"{block} {differ} of {compared}")
-                del rows[key]
-        new = [row for key in rows for position, row in theirs[key].items() if position not in ours[key]]
-        _insert(target, schema.CHUNKS, new, {}, run)
-        _insert(target, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows), {}, run)
-        done.trials += sum(row.n for row in new)
-        done.known += sum(row.n for key in theirs for row in theirs[key].values()) - sum(row.n for row in new)
-    names = dict(fetched(source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
-    return [
-        f"'{names[observer]}' under {suite}: {done.place} answers the same trials otherwise "
-        f"({some_of(blocks, _SHOWN)}): those that are here stay. "
-        "Either a machine computes otherwise, or the network does not answer twice alike"
-        for (observer, suite), blocks in differing.items()
-    ]
+@dataclass(kw_only=True)
+class _Copy:
+    """Copies rows of one leaderboard into another."""
+
+    source: sa.Connection
+    target: sa.Connection
+    done: Merged
+    owners: Mapping[str, str] = field(default_factory=dict)  # observer's id there -> here
+    run: str | None = None  # of which rows become part
+
+    def rows(self, table: sa.Table, **wanted: Collection[str | None]) -> None:
+        """Insert the new rows of a table. wanted: column -> the values with which a row comes."""
+        rows = (
+            row for row in all_rows(self.source, table) if all(row._mapping[name] in wanted[name] for name in wanted)
+        )
+        for page in batches(rows, 1 if table is schema.STIMULI else 200):
+            self.insert(table, page)
+
+    def insert(self, table: sa.Table, rows: Iterable[Any], **changed: Any) -> list[Row]:
+        """Insert checked rows and return them."""
+        new: list[Row] = []
+        for row in rows:
+            _refuse(row_problems(table, row))
+            plain = dict(row._mapping)
+            moved = plain | ({"run": self.run} if self.run else {}) | changed
+            if plain.get("observer") in self.owners:
+                moved["observer"] = self.owners[plain["observer"]]
+            new.append(plain if moved == plain else sealed(table, moved))
+        insert_new(self.target, table, new)
+        return new
+
+    def trials(self, wanted: Iterable[Any]) -> None:
+        """Insert observations with chunks and settlements; skip those answered otherwise here, with a line on each."""
+        table, settled, done = schema.OBSERVATIONS.c, schema.SETTLED, self.done
+        differing = defaultdict[tuple[str, str], list[str]](list)
+        for some in batches(wanted, TOGETHER):
+            rows = {row.key: row for row in some}
+            known = {key for (key,) in fetched_of(self.target, sa.select(table.key), table.key, rows)}
+            self.insert(schema.OBSERVATIONS, (row for key, row in rows.items() if key not in known))
+            done.observations += len(rows.keys() - known)
+            theirs, ours = _chunks(self.source, rows), _chunks(self.target, rows)
+            for key, row in list(rows.items()):
+                both = [
+                    (chunk, ours[key][position]) for position, chunk in theirs[key].items() if position in ours[key]
+                ]
+                differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
+                if differ:
+                    block = f"{row.role} {row.condition}".strip()
+                    differing[row.observer, row.suite].append(f"{block} {differ} of {compared}")
+                    del rows[key]
+            new = [row for key in rows for position, row in theirs[key].items() if position not in ours[key]]
+            self.insert(schema.CHUNKS, new)
+            self.insert(settled, fetched_of(self.source, sa.select(settled), settled.c.observation, rows))
+            done.trials += sum(row.n for row in new)
+            done.known += sum(row.n for key in theirs for row in theirs[key].values()) - sum(row.n for row in new)
+        names = dict(fetched(self.source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
+        done.conflicts += (
+            f"'{names[observer]}' under {suite}: {done.place} answers the same trials otherwise "
+            f"({some_of(blocks, _SHOWN)}): those that are here stay. "
+            "Either a machine computes otherwise, or the network does not answer twice alike"
+            for (observer, suite), blocks in differing.items()
+        )
+
+    def imports(self) -> None:
+        """Insert imports with those of their observations that came; scores that rest on others are withdrawn."""
+        theirs, ours = queries.newest_imports(self.source), queries.newest_imports(self.target)
+        for name in sorted(theirs.keys() & ours.keys()):
+            if {*texts(theirs[name].observations)} != {*texts(ours[name].observations)}:
+                self.done.conflicts.append(
+                    f"other trials of '{name}' were imported in {self.done.place} than here: the newer import counts. "
+                    "`bench import trials` of all its tables decides"
+                )
+        here = {*self.target.scalars(sa.select(schema.OBSERVATIONS.c.key))}
+        for row in all_rows(self.source, schema.IMPORTS):
+            kept = [key for key in texts(row.observations) if key in here]
+            self.insert(schema.IMPORTS, [row], observations=dump(kept))
+        withdraw(self.target, now())
+
+    def scores(self, observers: Collection[str]) -> None:
+        """Insert the score sets of these observers, unless the target has them or holds other trials."""
+        table = schema.SCORE_SETS
+        parts = ("observer", "suite", "version", "space", "stimuli", "observations")
+        known = {*map(tuple, fetched(self.target, sa.select(*(table.c[name] for name in parts))))}
+        for row in (row for row in all_rows(self.source, table) if row.observer in observers):
+            if tuple({**row._mapping, "observer": self.owners[row.observer]}[name] for name in parts) in known:
+                continue
+            scores, keys = queries.stored_scores(self.source, row.id), texts(row.observations)
+            if queries.scores_digest(scores) != row.scores:
+                _refuse([f"score set {row.id}: its scores are not those that were stored"])
+            if row.trials and queries.trials_digest(self.target, keys) != row.trials:
+                if queries.trials_digest(self.source, keys) != row.trials:
+                    lost = f"score set {row.id} ({row.suite}) of {self.done.place} is left out"
+                    self.done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
+                continue
+            (moved,) = self.insert(table, [row])
+            insert_new(self.target, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
+            self.done.scores += 1
 
 
 def _chunks(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[int, Any]]:
@@ -224,26 +243,3 @@ def _differing(there: Any, here: Any) -> int:
         same = np.isclose(a, b, equal_nan=True, **_NOISE) if numbers else a == b
         other |= ~same.reshape(len(b), -1).all(axis=1)
     return int(other.sum())
-
-
-def _copy_scores(source: sa.Connection, target: sa.Connection, owners: Mapping[str, str], done: Merged) -> None:
-    """Insert the score sets of these observers, if the target has none of the same and holds exactly their trials."""
-    table = schema.SCORE_SETS
-    parts = ("observer", "suite", "version", "space", "stimuli", "observations")
-    known = {*map(tuple, fetched(target, sa.select(*(table.c[name] for name in parts))))}
-    for row in all_rows(source, table):
-        if row.observer not in owners:
-            continue
-        if tuple({**row._mapping, "observer": owners[row.observer]}[name] for name in parts) in known:
-            continue
-        scores, keys = queries.stored_scores(source, row.id), texts(row.observations)
-        if queries.scores_digest(scores) != row.scores:
-            _refuse([f"score set {row.id}: its scores are not those that were stored"])
-        if row.trials and queries.trials_digest(target, keys) != row.trials:
-            if queries.trials_digest(source, keys) != row.trials:
-                lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
-                done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
-            continue
-        (moved,) = _insert(target, table, [row], owners)
-        insert_new(target, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
-        done.scores += 1

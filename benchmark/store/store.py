@@ -139,7 +139,9 @@ class Store:
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
         """Copy all new contents of other leaderboards, opened one by one, or nothing; differences are skipped."""
-        return self._database.change(lambda here: merge.merge(here, (other._database for other in others())))
+        return self._database.change(
+            lambda here: [merge.merge_leaderboard(here, other._database) for other in others()]
+        )
 
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
         """Copy these observations of another leaderboard, with all that they rest on, as work of `run`."""
@@ -147,7 +149,7 @@ class Store:
 
     def vacuum(self) -> tuple[int, int]:
         """Give unused room back to the disk and return the bytes before and after."""
-        return check.vacuum(self._database)
+        return check.free_space(self._database)
 
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 

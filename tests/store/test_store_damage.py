@@ -13,7 +13,7 @@ from benchmark import api
 from benchmark.failures import StoreError
 from benchmark.store import open_store, schema
 from benchmark.store.queries import scores_digest
-from benchmark.store.sql import row_digest
+from benchmark.store.sql import row_digest, sealed
 
 HOSTILE_JSON = "[" * 100_000 + "]" * 100_000
 
@@ -48,13 +48,20 @@ def damaged(sound, tmp_path):
     return damage
 
 
-def resealed(connection, table, where, **changes):
-    """Change a row and its seal, as one does who means harm."""
+def resealed(connection, table, **changes):
+    """Change a row and its seal, or add a row like it under another key, as one does who means harm."""
     connection.row_factory = sqlite3.Row
-    row = dict(connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchone()) | changes
-    row["checksum"] = row_digest(schema.METADATA.tables[table], row)
-    names = ", ".join(f'"{name}" = :{name}' for name in row)
-    connection.execute(f"UPDATE {table} SET {names} WHERE {where}", row)
+    row = dict(connection.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchone() or {}) | changes
+    row = sealed(schema.METADATA.tables[table], row)
+    names = ", ".join(f'"{name}"' for name in row)
+    connection.execute(
+        f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", (*row.values(),)
+    )
+
+
+def lost_import(connection):
+    (run,) = connection.execute("SELECT id FROM runs").fetchone()
+    resealed(connection, "imports", source="tables", run=run, created="2026", observations='["gone"]')
 
 
 SWAPPED = """
@@ -90,8 +97,11 @@ DAMAGES = {
     "an altered name": ("UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
         r"observers \w+: its content is not what its id says"),
     "a view in the place of a table": (ENDLESS, "is damaged: .*the view 'scores' is none"),
-    "deep JSON": (lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
+    "deep JSON": (lambda connection: resealed(connection, "observations", details=HOSTILE_JSON),
         r"observations \w+: JSON that is nested too deeply"),
+    "a chunk over another one": (lambda connection: resealed(connection, "chunks", position=1, start=5),
+        r"chunk 1 of observation \w+: an earlier chunk has its trials, too"),
+    "an import whose observations are gone": (lost_import, "import of 'tables': 1 of its observations are not there"),
     "a schema that it is not": ("UPDATE alembic_version SET version_num = '0003'", "another gestaltbench .schema 0003"),
     "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmark.store import schema
-from benchmark.store.check import status
+from benchmark.store.check import database_status
 from benchmark.store.schema import HEAD
 
 
@@ -23,7 +23,7 @@ def filled(store, made):
 
 
 def test_status(filled, url):
-    found = status(url)
+    found = database_status(url)
     assert (found.revision, found.newest) == (HEAD, HEAD)
     wanted = {"runs": 1, "observers": 1, "stimuli": 1, "observations": 2, "chunks": 4, "trials": 14}
     assert wanted.items() <= found.counts.items()
