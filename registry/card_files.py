@@ -1,21 +1,65 @@
-"""Card files as plain data: what the cards of today state, before pydantic, slow to import, checks it."""
+"""Card files as plain data: what the cards of today state, before pydantic, slow to import, checks it.
 
+A file holds one card (a mapping with `name`), or several under `cards:`, which inherit the fields of `defaults:`."""
+
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from registry.documents import read_document
 from registry.user_errors import CardError, shown
 
-BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
+_BUILTIN = Path(__file__).parent / "cards_builtin"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+#: Name of a card -> its file and fields.
+Entries = dict[str, tuple[Path, dict[str, Any]]]
 
 
-def card_paths(folder: Path | None) -> list[Path]:
-    """Return the card files of a folder, which may be missing, by name."""
-    return sorted(folder.glob("*.y*ml")) if folder and folder.is_dir() else []
+def named_cards(user_folder: Path | None) -> tuple[Entries, dict[str, CardError]]:
+    """Return the built-in cards and those in `user_folder`, which may be missing, by name and unchecked; and the errors
+    of those that cannot be taken. A card without a valid name has its file's; a name that is given twice is nobody's.
+    """
+    broken = dict[str, CardError]()
+    files = user_folder.glob("*.y*ml") if user_folder and user_folder.is_dir() else ()
+    return _add(dict(_builtin_entries()), broken, files), broken
 
 
-def card_entries(path: Path) -> list[dict[str, Any]]:
+def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
+    """Return name -> the fields of each built-in and registered card, unchecked."""
+    return {name: fields for name, (_, fields) in named_cards(user_folder)[0].items()}
+
+
+@cache
+def _builtin_entries() -> Mapping[str, tuple[Path, dict[str, Any]]]:
+    return _add({}, {}, _BUILTIN.glob("*.yaml"))
+
+
+def _add(entries: Entries, broken: dict[str, CardError], files: Iterable[Path]) -> Entries:
+    twice = set[str]()
+    for path in sorted(files):
+        try:
+            cards = _cards_in(path)
+        except CardError as error:
+            broken.setdefault(shown(path.stem), error)
+            continue
+        for fields in cards:
+            name = fields.get("name")
+            name = name if isinstance(name, str) and NAME.fullmatch(name) else shown(path.stem)
+            if name in entries:
+                twice.add(name)
+                other = entries[name][0]
+                places = f"by {shown(path)} and by {'the built-in cards' if other.parent == _BUILTIN else shown(other)}"
+                text = f"the model name '{name}' is taken twice: {places}. Rename or remove one of them."
+                broken.setdefault(name, CardError(text))
+            else:
+                entries[name] = path, fields
+    return {name: entry for name, entry in entries.items() if name not in twice}
+
+
+def _cards_in(path: Path) -> list[dict[str, Any]]:
     """Return the fields of each card of a file, with its defaults; relative paths are relative to the card file."""
     data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
@@ -32,12 +76,3 @@ def card_entries(path: Path) -> list[dict[str, Any]]:
             if isinstance(labels, str) and labels.endswith((".yaml", ".yml")):
                 fields["labels"] = str((path.parent / labels).resolve())
     return every
-
-
-def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
-    """Return name -> the fields of each built-in and registered card, unchecked; a file that is no YAML is left out."""
-    entries: list[dict[str, Any]] = []
-    for path in (*card_paths(BUILTIN_FOLDER), *card_paths(user_folder)):
-        with suppress(CardError):
-            entries += card_entries(path)
-    return {str(fields.get("name")): fields for fields in entries}

@@ -1,6 +1,4 @@
-"""Model cards describe models before they are loaded.
-
-`registry.cards` reads and writes them. Importing this module imports neither torch nor timm."""
+"""Model cards describe models before they are loaded. Importing this module imports neither torch nor timm."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -17,7 +15,7 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.card_files import BUILTIN_FOLDER, card_entries, card_paths
+from registry.card_files import NAME, named_cards
 from registry.documents import field_problems, own_table, read_document, texts_in
 from registry.files import file_name, is_url, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
@@ -38,7 +36,6 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 #: A network with this recipe tag stands for a person: others are held against it, and it is never ranked.
 SIMULATED = "simulated-person"
 TAKEN = ("chance", "people")  # names of reference rows
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 #: Longer texts are no names or notes; paths and URLs stay far below.
 LONGEST = 4000
 
@@ -55,9 +52,23 @@ _LARGEST = 4096
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    #: Fields that are stored only where they differ from their defaults: identities from before there were any stay.
+    RARE: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_rare(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: type(self).model_fields[name].default for name in self.RARE}
+        return {
+            name: value
+            for name, value in plain(self).items()
+            if name not in usual or getattr(self, name) != usual[name]
+        }
+
 
 class Preprocess(_Part):
     """How pixels in [0,1] become the network's input: `(channels(x) * scale - mean) / std`."""
+
+    RARE = ("resize_mode", "fill", "margin")
 
     size: int = Field(gt=0, le=4096)  # side of the square input, in pixels
     resize: int = Field(gt=0, le=8192)  # side to which natural images are scaled before the centre crop
@@ -73,13 +84,6 @@ class Preprocess(_Part):
     fill: tuple[Level, Level, Level] = (0, 0, 0)
     # How half of an odd rest beside the crop is rounded: to the even pixel (torchvision, timm) or down (transformers).
     margin: Margin = "nearest"
-
-    @model_serializer(mode="wrap")
-    def _without_usual(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The rule of most networks is left out: the identity of models from before there were others stays."""
-        fields: dict[str, Any] = plain(self)
-        usual = {"resize_mode": "shortest", "fill": (0, 0, 0), "margin": "nearest"}
-        return {name: value for name, value in fields.items() if getattr(self, name) != usual.get(name)}
 
     @model_validator(mode="after")
     def _possible(self) -> Preprocess:
@@ -141,6 +145,8 @@ class InputCheck(_Part):
 class ModelCard(_Part):
     """A card describes a model: its origin, preprocessing, label space and authors."""
 
+    RARE = ("checkpoint", "verified", "tried")
+
     name: str
     source: Source
     # "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
@@ -179,12 +185,6 @@ class ModelCard(_Part):
         """Return the address of its weights, logins included: never store or show it."""
         kept = self._address
         return kept if kept is not None and public(kept) == self.weights else self.weights
-
-    @model_serializer(mode="wrap")
-    def _without_rare(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Stored cards leave out what most models do not have."""
-        rare = {"checkpoint": self.checkpoint, "verified": self.verified, "tried": self.tried}
-        return {name: value for name, value in plain(self).items() if rare.get(name, True)}
 
     @property
     def simulated(self) -> bool:
@@ -271,71 +271,37 @@ def _shapes(value: Any) -> bool:
     return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
 
 
-def card_of(fields: Mapping[str, Any]) -> ModelCard:
-    """Return the card of these fields. Raises CardError for the first that does not fit."""
+def card_of(fields: Mapping[str, Any], origin: str = "") -> ModelCard:
+    """Return the card of these fields. origin: begins the message. Raises CardError for those that do not fit."""
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        raise CardError(f"{field_problems(error, ModelCard.model_fields)[0]}.") from error
-
-
-# Model cards as YAML files: the built-in ones and a user's. A file holds one card (a mapping with `name`) or several
-# (`cards:` with optional `defaults:`, which every card of the file inherits).
+        problems = field_problems(error, ModelCard.model_fields)[:10]
+        raise CardError(f"{origin}{'; '.join(problems)}.") from error
 
 
 class CardShelf(dict[str, ModelCard]):
-    """Cards by name. `broken`: name of a card that could not be read -> its error."""
+    """Cards by name. `broken`: name of a card that could not be taken -> its error."""
 
-    def __init__(self, cards: Mapping[str, ModelCard]) -> None:
-        super().__init__(cards)
-        self.broken: dict[str, CardError] = {}
-
-
-def _called(path: Path, fields: Mapping[str, Any]) -> str:
-    """Return a name for a card that may be unusable: its own if that is valid, otherwise its file's."""
-    name = fields.get("name")
-    return name if isinstance(name, str) and NAME.fullmatch(name) else shown(path.stem)
-
-
-def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
-    try:
-        return ModelCard.model_validate(fields)
-    except ValidationError as error:
-        listed = "; ".join(field_problems(error, ModelCard.model_fields)[:10])
-        raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
+    broken: dict[str, CardError]
 
 
 @cache
 def builtin_cards() -> Mapping[str, ModelCard]:
     """Return the cards that come with the package, by name, in the order of their files."""
-    cards = [_card(path, fields) for path in card_paths(BUILTIN_FOLDER) for fields in card_entries(path)]
-    return {card.name: card for card in cards}
+    return {name: card_of(fields) for name, (_, fields) in named_cards(None)[0].items()}
 
 
 def read_cards(user_folder: Path | None) -> CardShelf:
-    """Read built-in cards and those in `user_folder`, which may be missing. What cannot be read is listed in
-    `broken`; of two cards of one name neither can be chosen."""
-    shelf = CardShelf(builtin_cards())
-    places = dict.fromkeys(shelf, "the built-in cards")
-    for path in card_paths(user_folder):
+    """Read built-in cards and those in `user_folder`, which may be missing, as `named_cards` takes them."""
+    shelf = CardShelf()
+    entries, shelf.broken = named_cards(user_folder)
+    for name, (path, fields) in entries.items():
         try:
-            entries = card_entries(path)
+            origin = f"card '{name}' in {shown(path)} cannot be used. "
+            shelf[name] = builtin_cards().get(name) or card_of(fields, origin)
         except CardError as error:
-            shelf.broken.setdefault(shown(path.stem), error)
-            continue
-        for fields in entries:
-            name = _called(path, fields)
-            try:
-                card = _card(path, fields)
-            except CardError as error:
-                shelf.broken.setdefault(shown(path.stem) if name in shelf else name, error)
-                continue
-            if name in places:
-                shelf.pop(name, None)
-                taken = f"by {shown(path)} and by {places[name]}. Rename or remove one of them."
-                shelf.broken.setdefault(name, CardError(f"the model name '{name}' is taken twice: {taken}"))
-            else:
-                places[name], shelf[name] = shown(path), card
+            shelf.broken.setdefault(name, error)
     return shelf
 
 

@@ -1,11 +1,13 @@
 """A network in memory: what it is fed, whose observer it is, and a training around it that goes on undisturbed."""
 
 import copy
+import inspect
 import json
 import random
 import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,6 @@ import gestaltbench as gb
 from benchmark.engine.untouched import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
-from registry.card_files import BUILTIN_FOLDER
 from registry.code import code_digest
 from registry.families.family import Draft
 from registry.in_memory import copied, hold
@@ -39,7 +40,7 @@ NAMES = ["cat", "dog", "car", "bird"]
 
 def world(number=0):
     net = TinyResNet(16)
-    folder = BUILTIN_FOLDER.with_name("world_checkpoints")
+    folder = Path(inspect.getfile(TinyResNet)).with_name("world_checkpoints")
     net.load_state_dict(load_file(folder / f"world-standard-{number}.safetensors"))
     return net
 
