@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
@@ -58,22 +58,22 @@ class LabelSpace:
         """Return the grouping onto `space`. Raises LabelError if the classes do not cover it. A space that is not built
         in has `categories`: category -> the classes (WordNet ids or names) that stand for it beside the one of its
         name. Kinds of a WordNet id stand for it, too; of several categories the most special has a class. A category
-        without a class is left out."""
-        if space not in self.groupings:
-            places = _places(self.words) | _places(self.classes)
-            found = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}
-            taken = {output for outputs in found.values() for output in outputs}
-            wanted = {k: found[c] for c, own in categories.items() for k in own if k in hypernyms()}
-            for output, wnid in enumerate(self.classes) if wanted else ():
-                if output not in taken and (above := _lineage(wnid) & wanted.keys()):
-                    wanted[max(above, key=lambda k: (len(_lineage(k)), k))].append(output)
-            if known := {category: tuple(outputs) for category, outputs in found.items() if outputs}:
-                nothing = self.groupings[self.name].nothing
-                indices = tuple(map(tuple, known.values()))
-                return Grouping(space=space, categories=tuple(known), indices=indices, nothing=nothing)
+        without any class here is left out."""
+        if space in self.groupings:
+            return self.groupings[space]
+        places = _places(self.words) | _places(self.classes)
+        outputs = {c: [places[k] for k in dict.fromkeys((c, *own)) if k in places] for c, own in categories.items()}
+        taken = {output for each in outputs.values() for output in each}
+        wanted = {k: outputs[c] for c, own in categories.items() for k in own if k in hypernyms()}
+        for output, wnid in enumerate(self.classes) if wanted else ():
+            if output not in taken and (above := _lineage(wnid) & wanted.keys()):
+                wanted[max(above, key=lambda k: (len(_lineage(k)), k))].append(output)
+        known = {category: tuple(each) for category, each in outputs.items() if each}
+        if not known:
             answers = ", ".join(self.answers)
             raise LabelError(f"label space '{self.name}' cannot answer in '{space}'; it answers in {answers}.")
-        return self.groupings[space]
+        nothing = self.groupings[self.name].nothing
+        return Grouping(space=space, categories=tuple(known), indices=tuple(known.values()), nothing=nothing)
 
     @cached_property
     def digest(self) -> str:
@@ -90,21 +90,27 @@ def with_nothing(space: LabelSpace) -> LabelSpace:
     return LabelSpace(name=space.name, classes=(*space.classes, "nothing"), groupings=groupings, words=words)
 
 
+def _places(classes: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(classes)}
+
+
 def _single(space: str, categories: Sequence[str], places: Mapping[str, int]) -> Grouping:
     """Return the grouping in which every category has one output. places: category -> output."""
     return Grouping(space=space, categories=tuple(categories), indices=tuple((places[c],) for c in categories))
 
 
-def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
-    """Return the label space of these classes, with the groupings onto all others that they cover."""
-    own = _single(name, classes, _places(classes))
-    return LabelSpace(
-        name=name, classes=tuple(classes), groupings={name: own, **by_classes(classes)}, words=tuple(words)
-    )
-
-
-def _places(classes: Sequence[str]) -> dict[str, int]:
-    return {name: index for index, name in enumerate(classes)}
+def _space(name: str, classes: Sequence[str], words: Sequence[str] = ()) -> LabelSpace:
+    """Return the label space of classes (WordNet ids or names), which answers in all others that they cover wholly."""
+    (wnids, _), groups, places = imagenet1k(), geirhos_groups(), _places(classes)
+    groupings = {name: _single(name, classes, places)}
+    if places.keys() >= {*wnids}:
+        groupings["imagenet1k"] = _single("imagenet1k", wnids, places)
+    if all(wnids[i] in places for members in groups.values() for i in members):
+        outputs = tuple(tuple(places[wnids[i]] for i in members) for members in groups.values())
+        groupings["geirhos16"] = Grouping(space="geirhos16", categories=tuple(groups), indices=outputs)
+    elif places.keys() >= groups.keys():
+        groupings["geirhos16"] = _single("geirhos16", tuple(groups), places)
+    return LabelSpace(name=name, classes=tuple(classes), groupings=groupings, words=tuple(words))
 
 
 @cache
@@ -152,18 +158,6 @@ def imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return wnids, words
 
 
-def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
-    """Return the known label spaces that a list of classes (WordNet ids or category names) covers wholly."""
-    (wnids, _), groups, place = imagenet1k(), geirhos_groups(), _places(classes)
-    spaces = {"imagenet1k": _single("imagenet1k", wnids, place)} if place.keys() >= {*wnids} else {}
-    if all(wnids[i] in place for members in groups.values() for i in members):
-        outputs = tuple(tuple(place[wnids[i]] for i in members) for members in groups.values())
-        spaces["geirhos16"] = Grouping(space="geirhos16", categories=tuple(groups), indices=outputs)
-    elif place.keys() >= groups.keys():
-        spaces["geirhos16"] = _single("geirhos16", tuple(groups), place)
-    return spaces
-
-
 @cache
 def built_in_space(name: str) -> LabelSpace:
     """Return the label space of one of `LABEL_SPACES`."""
@@ -209,61 +203,61 @@ _FORM = "expected `classes:` (a list in output order, or a label space's name) a
 
 def read_mapping(path: Path) -> LabelSpace:
     """Read a mapping file. Raises LabelError naming file, field and expected form."""
-    data = read_document(path, "mapping file", LabelError)
-
-    def wrong(problem: str) -> LabelError:
-        return LabelError(f"mapping file {path}: {problem}.")
-
+    data, where = read_document(path, "mapping file", LabelError), f"mapping file {path}"
     if not isinstance(data, dict) or "classes" not in data:
-        raise wrong(_FORM)
-    if odd := next((text for text in texts_in(data) if unprintable(text)), ""):
-        raise wrong(f"{shown(odd)[:80]!r} holds the control character {unprintable(odd)!r}; class names are plain text")
+        raise LabelError(f"{where}: {_FORM}.")
     if strange := sorted(str(key) for key in data if key not in ("name", "classes", "space", "groups")):
-        raise wrong(f"no field is called {', '.join(strange)[:300]}; {_FORM}")
+        raise LabelError(f"{where}: no field is called {shown(', '.join(strange)[:300])}; {_FORM}.")
+    _require_printable(texts_in(data), where)
     value = data["classes"]
     if isinstance(value, str) and value in LABEL_SPACES:
         classes, words = built_in_space(value).classes, built_in_space(value).words
     elif isinstance(value, list) and value:
         classes = words = tuple(str(item) for item in value)
-        if twice := sorted(name for name, times in Counter(classes).items() if times > 1):
-            raise wrong(f"classes listed twice: {', '.join(twice[:5])[:300]}")
+        if twice := [name for name, times in Counter(classes).items() if times > 1]:
+            raise LabelError(f"{where}: classes listed twice: {', '.join(twice[:5])[:300]}.")
     else:
-        raise wrong(f"field 'classes': {_FORM}, found {value!r:.60}")
+        raise LabelError(f"{where}: field 'classes': {_FORM}, found {value!r:.60}.")
     name = str(data.get("name") or path.stem)
     if name in LABEL_SPACES:
-        raise wrong(f"'{name}' is a built-in label space; choose another name")
+        raise LabelError(f"{where}: '{name}' is a built-in label space; choose another name.")
     space = _space(name, classes, words)
     if "groups" not in data:
         return space
-    grouping = _grouping(name, data, _places(words) | _places(classes), len(classes), wrong)
+    grouping = _grouping(data, space, where)
     return replace(space, groupings={**space.groupings, grouping.space: grouping})
 
 
-def _grouping(
-    name: str, data: dict[str, Any], places: dict[str, int], count: int, wrong: Callable[[str], LabelError]
-) -> Grouping:
-    """Return the field `groups` of a mapping file of `count` classes. places: class or word -> output."""
-    raw, known = data["groups"], tuple(geirhos_groups())
+def _grouping(data: dict[str, Any], own: LabelSpace, where: str) -> Grouping:
+    """Return the field `groups` of a mapping file. own: the space of its classes."""
+    raw, known, places = data["groups"], tuple(geirhos_groups()), _places(own.words) | _places(own.classes)
     if not isinstance(raw, dict) or not raw or not all(isinstance(each, list) and each for each in raw.values()):
-        raise wrong("field 'groups': expected category -> list of outputs")
-    taken: set[int] = set()
-    groups: dict[str, tuple[int, ...]] = {}
-    for category, members in ((str(key), value) for key, value in raw.items()):
+        raise LabelError(f"{where}: field 'groups': expected category -> list of outputs.")
+    taken = set[int]()
+    groups = dict[str, tuple[int, ...]]()
+    for category, members in raw.items():
         outputs = [member if isinstance(member, int) else places.get(str(member), -1) for member in members]
         for member, output in zip(members, outputs, strict=True):
-            if not 0 <= output < count or output in taken:
-                is_output = f"is not an output (an index from 0 to {count - 1} or a class), or is in two groups"
-                raise wrong(f"group '{category:.80}': {member!r:.80} {is_output}")
+            if not 0 <= output < len(own.classes) or output in taken:
+                expected = f"an output (an index from 0 to {len(own.classes) - 1} or a class), or is in two groups"
+                raise LabelError(f"{where}: group '{category!s:.80}': {member!r:.80} is not {expected}.")
             taken.add(output)
-        groups[category] = tuple(outputs)
+        groups[str(category)] = tuple(outputs)
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
-    if space in ("", name):
-        raise wrong("field 'space': expected geirhos16, world16, or another name than the file's")
+    if space in ("", own.name):
+        raise LabelError(f"{where}: field 'space': expected geirhos16, world16, or another name than the file's.")
     if space in ("geirhos16", "world16"):
-        if odd := set(known) ^ set(groups):
-            raise wrong(f"'{space}' has the categories {', '.join(known)}; these do not fit: {', '.join(sorted(odd))}")
+        if odd := sorted(set(known) ^ set(groups)):
+            categories = f"'{space}' has the categories {', '.join(known)}"
+            raise LabelError(f"{where}: {categories}; these do not fit: {', '.join(odd)}.")
         groups = {category: groups[category] for category in known}
     return Grouping(space=space, categories=tuple(groups), indices=tuple(groups.values()))
+
+
+def _require_printable(names: Iterable[str], where: str) -> None:
+    if odd := next(filter(unprintable, names), ""):
+        control = f"{shown(odd)[:80]!r} holds the control character {unprintable(odd)!r}"
+        raise LabelError(f"{where}: {control}; class names are plain text.")
 
 
 #: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
@@ -321,27 +315,8 @@ _JSON = "Expected names in output order, name -> index or index -> name, alone o
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassList:
-    """Classes in output order under the name of their space."""
-
-    name: str
-    classes: tuple[str, ...]
-    matched: tuple[str, ...]  # WordNet id, category or "" of each
-
-    def __str__(self) -> str:
-        lost = [name for name, match in zip(self.classes, self.matched, strict=True) if not match]
-        known = len(self.classes) - len(lost)
-        text = f"{len(self.classes)} classes as the space '{self.name}'; {known} are WordNet or geirhos16 classes"
-        return f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
-
-
-#: Names of the classes in output order, and the place that states them.
-Statement = tuple[tuple[str, ...], str]
-
-
-def _stated_in(file: Path) -> Statement | None:
-    """Return the names that a .json (see `names_in_order` and `FIELDS`) or a list of a name a line states."""
+def _stated_in(file: Path) -> tuple[tuple[str, ...], str] | None:
+    """Return the names that a .json (see `names_in_order`, `FIELDS`) or a list of a name a line states, and where."""
     if file.suffix != ".json":
         content = read_bytes(file, "class list", LabelError)
         with foreign("class list", file, LabelError, "Expected a name a line."):
@@ -353,25 +328,24 @@ def _stated_in(file: Path) -> Statement | None:
     return stated_classes(plain, file) if names is None else (names, file.name)
 
 
-def read_class_list(labels: str, model: str) -> ClassList:
-    """Read the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
-    names are in the order of torchvision's `ImageFolder`. Without a name in the file, `model` names the space. Raises
-    LabelError for another kind of file, and for a repeated name."""
-    path = expanded(labels)
+def read_class_list(path: Path) -> tuple[str, ...]:
+    """Return the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
+    names are in the order of torchvision's `ImageFolder`. Raises LabelError for another kind of file, and for a
+    repeated name."""
+    where = f"class list {shown(path)}"
     if is_folder(path):
         listed = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     elif (known := _stated_in(path)) is not None:
         listed = [*known[0]]
     else:
-        raise LabelError(f"class list {shown(path)} holds something else. {_JSON}")
-    names = [name.strip() for name in listed if name.strip()]
-    if odd := next((name for name in names if unprintable(name)), ""):
-        raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
+        raise LabelError(f"{where} holds something else. {_JSON}")
+    names = tuple(name.strip() for name in listed if name.strip())
+    _require_printable(names, where)
     if len(names) < 2:
-        raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
+        raise LabelError(f"{where}: expected at least two names, found {len(names)}.")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
-    return ClassList(name=space_name(path, model), classes=tuple(names), matched=match_names(names))
+        raise LabelError(f"{where}: listed twice: {', '.join(twice[:5])[:300]}.")
+    return names
 
 
 def given_labels(labels: str, model: str, folder: Path) -> tuple[str, str]:
@@ -379,8 +353,8 @@ def given_labels(labels: str, model: str, folder: Path) -> tuple[str, str]:
     mapping file below `folder`. Raises as `read_class_list`."""
     path = expanded(labels)
     if labels not in LABEL_SPACES and (path.suffix in (".txt", ".json") or is_folder(path)):
-        listed = read_class_list(labels, model)
-        return str(write_mapping(listed, folder / "labels")), str(listed)
+        file, text = write_mapping(space_name(path, model), read_class_list(path), folder / "labels")
+        return str(file), text
     return str(path.resolve()) if path.suffix in (".yaml", ".yml") else labels, ""
 
 
@@ -428,19 +402,24 @@ def _wnids_by_spelling() -> Mapping[str, tuple[str, ...]]:
     return {**known, **{_plain(name): (name,) for name in geirhos_groups()}}
 
 
-def write_mapping(classes: ClassList, folder: Path) -> Path:
-    """Write the mapping file of a class list to `folder`; its name has its digest. Names stay as given, for folders
-    carry them; only a list that covers ImageNet becomes its WordNet ids."""
-    spaces = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
-    names = classes.matched if "imagenet1k" in spaces else classes.classes
-    content: dict[str, Any] = {"name": classes.name, "classes": list(names)}
-    if "geirhos16" in spaces and "imagenet1k" not in spaces:
-        grouping = spaces["geirhos16"]
-        members = zip(grouping.categories, grouping.indices, strict=True)
-        content |= {"space": "geirhos16", "groups": {name: list(outputs) for name, outputs in members}}
-    path = folder / f"{classes.name}-{digest_data(content)[:12]}.yaml"
+def write_mapping(
+    name: str, classes: Sequence[str], folder: Path, matched: Sequence[str] | None = None
+) -> tuple[Path, str]:
+    """Write the mapping file of classes in output order to `folder`; return it, and a text about the classes. Its name
+    has its digest. Names stay as given, for folders carry them; only a list that covers ImageNet becomes its WordNet
+    ids. matched: as of `match_names`, where repeated names had to be told apart."""
+    matched = matched or match_names(classes)
+    groupings = _space(name, [match or own for own, match in zip(classes, matched, strict=True)]).groupings
+    content: dict[str, Any] = {"name": name, "classes": [*(matched if "imagenet1k" in groupings else classes)]}
+    if "geirhos16" in groupings and "imagenet1k" not in groupings:
+        members = zip(groupings["geirhos16"].categories, groupings["geirhos16"].indices, strict=True)
+        content |= {"space": "geirhos16", "groups": {category: [*outputs] for category, outputs in members}}
+    path = folder / f"{name}-{digest_data(content)[:12]}.yaml"
     write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return path
+    lost = [own for own, match in zip(classes, matched, strict=True) if not match]
+    known = f"{len(classes) - len(lost)} are WordNet or geirhos16 classes"
+    text = f"{len(classes)} classes as the space '{name}'; {known}"
+    return path, f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
 
 
 FIELDS = frozenset(own_table("training_words")["classes"])
@@ -463,10 +442,10 @@ def names_in_order(value: Any) -> tuple[str, ...] | None:
     return None
 
 
-def stated_classes(content: Any, origin: str | Path) -> Statement | None:
+def stated_classes(content: Any, origin: str | Path) -> tuple[tuple[str, ...], str] | None:
     """Return the class order that a checkpoint's or configuration's entries state; None if none does. Raises LabelError
     if two entries contradict one another or an order has gaps."""
-    found: list[Statement] = []
+    found = list[tuple[tuple[str, ...], str]]()
     parts = ((place, name, value) for place, part in mappings_in(content) for name, value in part.items())
     entries = ((f"{place}.{name}".lstrip("."), v) for place, name, v in parts if str(name).lower() in FIELDS)
     for place, value in entries:
@@ -485,7 +464,7 @@ def stated_classes(content: Any, origin: str | Path) -> Statement | None:
     return found[0] if found else None
 
 
-def classes_beside(weights: Path) -> Statement | None:
+def classes_beside(weights: Path) -> tuple[tuple[str, ...], str] | None:
     """Return the class order of a list beside the weights ("class_to_idx.json", "labels.txt"); None without one. A list
     under the weights' own name ("net.classes.txt", "net.json") is first, config.json last."""
     stems = [f"{weights.stem}.{name}" for name in sorted(FIELDS)] + [weights.stem, *sorted(FIELDS), "config"]
@@ -517,9 +496,8 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
         raise LabelError(f"its {len(names)} outputs have no names ({names[0]}, ...): name them with --labels{hint}.")
     counts = Counter(names)
     single = tuple(name if counts[name] == 1 else f"{name} ({i})" for i, name in enumerate(names))
-    listed = ClassList(name=f"{model}-classes", classes=single, matched=match_names(names))
-    file = write_mapping(listed, folder / "labels")
-    return str(file), str(listed), [file]
+    file, text = write_mapping(f"{model}-classes", single, folder / "labels", match_names(names))
+    return str(file), text, [file]
 
 
 def _compared(names: Sequence[str], labels: str) -> tuple[float, str, str]:

@@ -15,7 +15,7 @@ from registry.determinism_checks import Check
 from registry.documents import read_json
 from registry.download import fetch_whole
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
-from registry.labels import ClassList, label_space, match_name, space_name, write_mapping
+from registry.labels import label_space, space_name, write_mapping
 from registry.preprocessing import StatedInput
 from registry.user_errors import CardError, LabelError, WeightsError, shown, some_of
 
@@ -154,8 +154,7 @@ def labels_of_folders(
         own = label_space(name).classes
         if set(own) == set(classes):
             return name, tuple(map(classes.index, own)), []
-    listed = ClassList(name=space_name(place, "own"), classes=tuple(classes), matched=tuple(map(match_name, classes)))
-    file = write_mapping(listed, folder / "labels")
+    file, _ = write_mapping(space_name(place, "own"), classes, folder / "labels")
     return str(file), tuple(range(len(classes))), [file]
 
 

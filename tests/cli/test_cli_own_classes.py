@@ -15,7 +15,7 @@ from benchmark import api
 from benchmark.cli import cli
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.labels import built_in_space, geirhos_groups, label_space, read_class_list, write_mapping
+from registry.labels import built_in_space, geirhos_groups, given_labels, label_space, read_class_list, space_name
 from registry.user_errors import LabelError
 
 CLASSES = ("anemone", "beetle", "cup")
@@ -84,11 +84,11 @@ def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"2": "cup", "10": "k", **{str(i): f"c{i}" for i in (9, 0, 1)}}))
     with pytest.raises(LabelError, match="its indices are not 0, 1, 2"):
-        read_class_list(str(path), "net")
+        read_class_list(path)
     path.write_text(json.dumps({str(i): f"c{i}" for i in (10, 2, *range(2), *range(3, 10))}))
-    assert read_class_list(str(path), "net").classes == tuple(f"c{i}" for i in range(11))
+    assert read_class_list(path) == tuple(f"c{i}" for i in range(11))
     path.write_text(json.dumps(["b", "a"]))
-    assert read_class_list(str(path), "net").classes == ("b", "a")
+    assert read_class_list(path) == ("b", "a")
 
 
 def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
@@ -97,12 +97,11 @@ def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
         save(tmp_path / "mine" / "train" / name / "a.png", pixels)
     (tmp_path / "mine" / "train" / ".cache").mkdir()
     (tmp_path / "mine" / "train" / "note.txt").write_text("")
-    found = read_class_list(str(tmp_path / "mine" / "train"), "net")
-    assert found.classes == ("Zebra", "anemone", "c10", "c9", "cup")
-    assert found.name == "mine"  # "train" says nothing
+    classes, place = ("Zebra", "anemone", "c10", "c9", "cup"), tmp_path / "mine" / "train"
+    assert read_class_list(place) == classes
+    assert space_name(place, "net") == "mine"  # "train" says nothing
     shutil.rmtree(tmp_path / "mine" / "train" / ".cache")
-    folder = torchvision.datasets.ImageFolder(tmp_path / "mine" / "train")
-    assert found.classes == tuple(folder.classes)
+    assert classes == tuple(torchvision.datasets.ImageFolder(place).classes)
 
 
 @pytest.mark.slow
@@ -110,12 +109,11 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
     imagenet = built_in_space("imagenet1k")
     order = list(reversed(imagenet.classes))
     (tmp_path / "labels.json").write_text(json.dumps({str(i): name for i, name in enumerate(order)}))
-    whole = label_space(str(write_mapping(read_class_list(str(tmp_path / "labels.json"), "net"), tmp_path)))
+    whole = label_space(given_labels(str(tmp_path / "labels.json"), "net", tmp_path)[0])
     assert (whole.name, whole.classes) == ("net", tuple(order))
     sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]
     (tmp_path / "mine.txt").write_text("\n".join(sixteen))
-    path = write_mapping(read_class_list(str(tmp_path / "mine.txt"), "net"), tmp_path / "labels")
-    space = label_space(str(path))
+    space = label_space(given_labels(str(tmp_path / "mine.txt"), "net", tmp_path)[0])
     assert set(space.answers) == {"mine", "geirhos16"}
     assert space.grouping("geirhos16").indices == tuple((15 - i,) for i in range(16))
 
@@ -128,5 +126,5 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
 def test_a_list_that_cannot_be_used(name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(LabelError, match=message) as caught:
-        read_class_list(str(tmp_path / name), "net")
+        read_class_list(tmp_path / name)
     assert str(caught.value).isprintable()
