@@ -86,8 +86,7 @@ def hold(
     twin, draft = _known(own.module, digests, draft, shelf)
     how, lines = preprocessing.settled_input(draft.arch, {}, draft.stated, None)
     model = _loaded(own, drafted_card(draft, how), digests[0], transform)
-    size_is_stated = "fixed_size" in draft.stated.fields
-    model, checks = checked(model, [*draft.rows, *lines], shelf, size_is_stated=size_is_stated, trial=trial)
+    model, checks = checked(model, [*draft.rows, *lines], shelf, trial)
     model = _registered(model, twin, draft, checks, shelf)
     is_new = save and model.card.name not in read_cards(shelf.cards)
     return _saved(model, checks, shelf, own) if is_new else model, checks
@@ -305,7 +304,7 @@ def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Obj
         state = model.module.state_dict()
         write_whole(file, save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
     card = card.model_copy(update={"source": "file", "weights": str(file.resolve())})
-    return replace(model, card=admit(card, checks, shelf, size_is_stated=True)[0])
+    return replace(model, card=admit(card, checks, shelf)[0])
 
 
 def _known(

@@ -29,8 +29,6 @@ from registry.user_errors import BenchError, CardError, WeightsError, shown
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
-
-
 #: A conversion may give what needs another: other names, a stem of one channel.
 _MOST_CONVERSIONS = 3
 
@@ -38,6 +36,16 @@ _MOST_CONVERSIONS = 3
 Trial = Callable[[LoadedModel], Sequence[Check]]
 #: Compares a loaded network with its user's own code.
 Verify = Callable[[LoadedModel], tuple[Certificate, Check]]
+
+
+class Given(Overrides, total=False):
+    """What a user says of a checkpoint: its preprocessing, and which weights are taken."""
+
+    key: str | None  # of one of several networks in the file
+    ignore: str | Sequence[str] | None  # patterns of keys that are left out
+    arch_option: Sequence[str]  # NAME=VALUE
+    output: str | None  # which output classifies
+    convert: bool  # consent to a new file beside one of another format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +69,13 @@ def admit(
     draft: ModelCard,
     rows: Iterable[Check],
     folder: CardFolder,
-    *,
-    size_is_stated: bool,
     trial: Trial = lambda _model: (),
     verify: Verify | None = None,
 ) -> tuple[ModelCard, list[Check]]:
-    """Return the card as it was written, and `rows` with the checks that the network passed. If `size_is_stated`, it is
-    known whether the network accepts other sizes; otherwise they are tried. `trial` reports more on the loaded network,
-    and `verify` compares it with other code. Raises WeightsError if a check fails, as `load_network`, as `trial` and as
-    `verify`; nothing is written then."""
-    model = load_network(draft, folder.place)
-    model, checks = checked(model, rows, folder, size_is_stated=size_is_stated, trial=trial)
+    """Return the card as it was written, and `rows` with the checks that the network passed. trial: reports more on the
+    loaded network; verify: compares it with other code. Raises WeightsError if a check fails, as `load_network`, as
+    `trial` and as `verify`; nothing is written then."""
+    model, checks = checked(load_network(draft, folder.place), rows, folder, trial)
     certificate = None
     if verify is not None:
         certificate, row = verify(model)
@@ -85,16 +89,12 @@ def admit(
 
 
 def checked(
-    model: LoadedModel,
-    rows: Iterable[Check],
-    folder: CardFolder,
-    *,
-    size_is_stated: bool,
-    trial: Trial = lambda _model: (),
+    model: LoadedModel, rows: Iterable[Check], folder: CardFolder, trial: Trial = lambda _model: ()
 ) -> tuple[LoadedModel, list[Check]]:
     """Return a loaded network, its card with what was tried, and `rows` with its checks. Raises as `admit`."""
-    if not size_is_stated and takes_only_its_size(model):
-        how = model.preprocess.model_copy(update={"fixed_size": True})
+    how = model.preprocess
+    if "fixed_size" not in how.model_fields_set and takes_only_its_size(model):
+        how = how.model_copy(update={"fixed_size": True})
         model = replace(model, card=model.card.model_copy(update={"preprocess": how}))
     checks = [*rows]
     known = partial(known_check, place=folder.place)
@@ -175,16 +175,15 @@ def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
     return cards.card_of({**same, **fields})
 
 
-def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[Draft, ModelCard, list[Check]]:
+def _described(draft: Draft, folder: CardFolder, given: Given) -> tuple[Draft, ModelCard, list[Check]]:
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
+    overrides = _overrides(given)
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
         how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
         return draft, drafted_card(draft, how), [*draft.rows, *lines]
-    asked = draft.labels
-    is_named = bool(draft.arch)
-    draft = _located(draft, folder.place)
-    normalisation, trained = None, StatedInput()
+    asked, is_named = draft.labels, bool(draft.arch)
+    draft, normalisation, trained = _located(draft, folder.place), None, StatedInput()
     rows = [] if is_named else [Check(name="arch", ok=True, detail=f"{draft.arch}, as its file states")]
     side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
     usual = {**preprocessing.USUAL, "size": side, "resize": side}
@@ -216,24 +215,21 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     return draft, drafted_card(draft, how), [*rows, *lines, *draft.rows]
 
 
-def _options(
-    arch: str,
-    key: str | None,
-    ignore: str | Sequence[str] | None,
-    arch_option: Sequence[str],
-    output: str | None = None,
-    of_family: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
+def _overrides(given: Given) -> Overrides:
+    return cast(Overrides, {name: value for name, value in given.items() if name in Overrides.__annotations__})
+
+
+def _options(arch: str, given: Given, of_family: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """Return the options of a card. Raises CardError for one without a value, or that would be ignored."""
-    if (key or ignore or arch_option or output) and family_of(arch) is not None:
+    if family_of(arch) is not None and any(map(given.get, ("key", "ignore", "arch_option", "output"))):
         names = "--key, --ignore, --output and --arch-option"
         raise CardError(f"{names} are for plain architectures; {arch} is taken whole.")
     if "templates" in of_family and arch.partition(":")[0] not in ("hf", "open_clip"):
         raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
     if "threshold" in of_family and not is_detector(arch):
         raise CardError("--threshold is for detectors: torchvision:fasterrcnn_resnet50_fpn, detector:python:...")
-    kwargs: dict[str, Any] = {}
-    for text in arch_option:
+    kwargs = dict[str, Any]()
+    for text in given.get("arch_option", ()):
         name, equals, value = text.partition("=")
         if not equals:
             raise CardError(f"--arch-option '{shown(text)}': expected NAME=VALUE, such as img_size=384.")
@@ -241,13 +237,14 @@ def _options(
             kwargs[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             kwargs[name] = value  # a word
-    patterns = ignore if isinstance(ignore, str) else ",".join(ignore or ())
-    options = {"key": key, "ignore": patterns, "output": output, "kwargs": kwargs}
+    ignore = given.get("ignore") or ""
+    patterns = ignore if isinstance(ignore, str) else ",".join(ignore)
+    options = {"key": given.get("key"), "ignore": patterns, "output": given.get("output"), "kwargs": kwargs}
     return {**of_family, **{name: value for name, value in options.items() if value}}
 
 
 def _on_consent(
-    take: Callable[[str | None], tuple[ModelCard, list[Check]]], weights: str | None, *, convert: bool
+    take: Callable[[str | None], tuple[ModelCard, list[Check]]], weights: str | None, given: Given
 ) -> tuple[ModelCard, list[Check]]:
     """Return what `take` makes of the weights; with consent, of the file that a refusal offers to write instead."""
     rows = list[Check]()
@@ -256,33 +253,24 @@ def _on_consent(
             card, checks = take(weights)
             return card, [*rows, *checks]
         except BenchError as error:
-            if not convert or error.remedy.write is None or len(rows) > _MOST_CONVERSIONS:
+            if not given.get("convert") or error.remedy.write is None or len(rows) > _MOST_CONVERSIONS:
                 raise
             former, weights = weights, str(error.remedy.write())
             rows.append(Check(name="converted", ok=True, detail=f"{shown(weights)}, written from {shown(former)}"))
 
 
 def backbone_card(
-    name: str,
-    arch: str,
-    weights: str | None,
-    *,
-    shelf: CardFolder,
-    key: str | None = None,
-    ignore: str | Sequence[str] | None = None,
-    arch_option: Sequence[str] = (),
-    convert: bool = False,
-    **overrides: Unpack[Overrides],
+    name: str, arch: str, weights: str | None, *, shelf: CardFolder, **given: Unpack[Given]
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
-    given = _options(arch, key, ignore, arch_option)
+    options = _options(arch, given)
 
     def described(weights: str | None) -> tuple[ModelCard, list[Check]]:
-        draft = Draft(name=name, arch=arch, weights=weights, options=given, bare=True)
-        return _described(draft, shelf, overrides)[1:]
+        draft = Draft(name=name, arch=arch, weights=weights, options=options, bare=True)
+        return _described(draft, shelf, given)[1:]
 
-    return _on_consent(described, weights, convert=convert)
+    return _on_consent(described, weights, given)
 
 
 def register(
@@ -294,57 +282,42 @@ def register(
     place: WeightSources,
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
-    key: str | None = None,
-    ignore: str | Sequence[str] | None = None,
-    arch_option: Sequence[str] = (),
-    output: str | None = None,
-    convert: bool = False,
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
     trial: Trial = lambda _model: (),
     verify: Verify | None = None,
-    **overrides: Unpack[Overrides],
+    **given: Unpack[Given],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network; return its card, as written to `cards_folder`, and the checks that it passed.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family;
-    weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or file; key, ignore: which weights
-    to take, and patterns of keys to leave out; arch_option: NAME=VALUE; output: which output classifies; convert:
-    consent to a new file beside one of another format; options: of families; trial, verify: as of `admit`. Raises
-    CardError, WeightsError, LabelError, UnknownName; nothing is written unless every check holds."""
+    weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or file; options: of families;
+    trial, verify: as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written unless
+    every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     text = str(weights) if weights else None
     space, listed = (None, "") if labels is None else given_labels(str(labels), name, cards_folder)
     rows = (Check(name="labels", ok=True, detail=listed),) if listed else ()
 
+    def tried(model: LoadedModel) -> Sequence[Check]:
+        if model.card.source in ("timm", "torchvision", "hub") and not any(_overrides(given).values()):
+            remember_network(model, place)
+        return trial(model)
+
     def admitted(text: str | None) -> tuple[ModelCard, list[Check]]:
         known, own = of_files(predicting(arch), text)
         if is_url(own) and family_of(known) is not None:
             raise CardError(f"arch '{known}' takes a file of this machine: download {public(str(own))} first.")
-        given = _options(known, key, ignore, arch_option, output, options or {})
-        draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=given, rows=rows)
-        return _admitted(draft, folder, overrides, trial, verify)
+        chosen = _options(known, given, options or {})
+        draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=chosen, rows=rows)
+        draft, card, checks = _described(draft, folder, given)
+        try:
+            return admit(card, checks, folder, tried, verify)
+        except BaseException:  # what was written for it is gone again
+            cards.remove_unnamed(draft.files, folder.cards)
+            raise
 
     # A download is kept only if it turns out to be a network.
     with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
-        return _on_consent(admitted, text, convert=convert)
-
-
-def _admitted(
-    draft: Draft, folder: CardFolder, overrides: Overrides, trial: Trial, verify: Verify | None
-) -> tuple[ModelCard, list[Check]]:
-    draft, card, checks = _described(draft, folder, overrides)
-    published = draft.source in ("timm", "torchvision", "hub")
-
-    def tried(model: LoadedModel) -> Sequence[Check]:
-        if published and not any(overrides.values()):
-            remember_network(model, folder.place)
-        return trial(model)
-
-    try:
-        is_stated = "fixed_size" in {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-        return admit(card, checks, folder, size_is_stated=is_stated, trial=tried, verify=verify)
-    except BaseException:  # what was written for it is gone again
-        cards.remove_unnamed(draft.files, folder.cards)
-        raise
+        return _on_consent(admitted, text, given)

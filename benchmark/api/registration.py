@@ -251,8 +251,7 @@ def _fit_probe(
     }
     draft = own.model_copy(update=new)
     try:
-        is_stated = name != own.name or draft.preprocess is None or draft.preprocess.fixed_size
-        return admit(draft, [*rows, *findings], folder, size_is_stated=is_stated)
+        return admit(draft, [*rows, *findings], folder)
     except BaseException:
         remove_unnamed([file], settings.cards)
         raise
