@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from benchmark.api.exports import document
 from benchmark.api.leaderboard_import import LeaderboardReport, import_document
 from benchmark.api.leaderboards import Selection
 from benchmark.api.options import Option
+from benchmark.api.registration import one_card
 from benchmark.api.reproduction import provenance
 from benchmark.api.running import RunPlan, RunRequest, devices_and_policy, prepare
 from benchmark.api.verdicts import verdict
@@ -32,16 +33,9 @@ from benchmark.contracts import CHUNK
 from benchmark.engine.reporters import Silent
 from benchmark.failures import BenchError, ScoresError, UsageError
 from benchmark.identity import environment_record
+from benchmark.leaderboard import leaderboard_document as documents
 from benchmark.leaderboard import submission_files as form
-from benchmark.leaderboard.leaderboard_document import (
-    Document,
-    ExportedChunk,
-    ExportedObservation,
-    ExportedObserver,
-    ExportedStimuli,
-    checked_document,
-    checked_part,
-)
+from benchmark.leaderboard.leaderboard_document import Document, ExportedObservation, ExportedObserver, ExportedStimuli
 from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import sample, subset
@@ -84,8 +78,8 @@ class BoardFolder:
         """Digest -> stimulus set of the board's own files."""
         read = partial(read_json, what="stimulus set", error=ScoresError, most=form.INFLATED)
         files = sorted((self.folder / SETS).glob("*.json"))
-        stated = ((path.stem, checked_part(ExportedStimuli, path, read(path))) for path in files)
-        return {name: stimuli for name, stimuli in stated if name == stimuli.digest}
+        stated = {path.stem: documents.checked_part(ExportedStimuli, path, read(path)) for path in files}
+        return {name: stimuli for name, stimuli in stated.items() if name == stimuli.digest}
 
     def sets(self, rows: Sequence[ExportedStimuli]) -> dict[str, ExportedStimuli]:
         """Return digest -> stated stimulus sets as the board's files have them, or as this program draws them."""
@@ -108,10 +102,8 @@ class BoardFolder:
         shown = [row for _, part in parts for row in part.stimuli]
         sets = self.sets(shown)
         if other := next((row for row in shown if row.digest not in sets), None):
-            raise ScoresError(
-                f"'{other.name}' ({other.digest[:12]}, {other.n} images) is not the stimulus set of that name here, or "
-                "another one under a known name."
-            )
+            what = f"'{other.name}' ({other.digest[:12]}, {other.n} images)"
+            raise ScoresError(f"{what} is not the stimulus set of that name here, or another one under a known name.")
         plain = {
             **{name: getattr(stated, name) for name in ("program", "runs", "score_sets", "scores")},
             "stimuli": tuple(sets.values()),
@@ -119,7 +111,7 @@ class BoardFolder:
             "observations": tuple(row for _, part in parts for row in part.observations),
             "chunks": tuple(chunk for place, part in parts for chunk in form.read_chunks(place, part, sets)),
         }
-        return checked_document(path, plain)
+        return documents.checked_document(path, plain)
 
 
 @contextmanager
@@ -159,8 +151,8 @@ def submit(
     """Write a network's submission to a board: card, trials, scores, run and verdict.
 
     The folder is results/OWNER__NAME/WEIGHTS. It holds no path, host or secret of this machine, and the same
-    leaderboard gives the same bytes. The scores are first made again from the trials; if they differ, nothing is
-    written. --retract adds a note to a submission, which stays visible.
+    leaderboard gives the same bytes. Nothing is written unless the trials give the scores again. A retracted submission
+    stays visible.
 
     Returns the folder."""
     to = Path(to)
@@ -183,13 +175,12 @@ def submit(
         raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {form.LARGEST / 1e6:.1f} MB.")
     for stale in path.glob(f"{form.TRIALS}/*.parquet"):
         stale.unlink()
-    known = BoardFolder(to).sets(held.stimuli)
-    for each in held.stimuli:
-        if each.ids and each.digest not in known:
-            write_whole(to / SETS / f"{each.digest}.json", form.plain_json(each.model_dump(mode="json")))
-    for place, part in {path: files, **{to / REFERENCES / digest: others[digest] for digest in others}}.items():
-        for name, content in part.items():
-            write_whole(place / name, content)
+    known, places = BoardFolder(to).sets(held.stimuli), {path: files}
+    places |= {to / REFERENCES / digest: part for digest, part in others.items()}
+    new = [each for each in held.stimuli if each.ids and each.digest not in known]
+    places[to / SETS] = {f"{each.digest}.json": form.plain_json(each.model_dump(mode="json")) for each in new}
+    for place, name, content in ((place, *file) for place, part in places.items() for file in part.items()):
+        write_whole(place / name, content)
     return path
 
 
@@ -200,37 +191,32 @@ def verdict_of_scores(db: str, who: ExportedObserver) -> str:
     return replace(found, sentences=sentences).to("markdown")
 
 
-def sampled_trials(digest: str, chunks: Iterable[ExportedChunk]) -> dict[str, list[int]]:
-    """Return observation -> positions that are answered again. A submission's digest decides them, not its owner."""
-    order = attrgetter("observation", "index")
-    trials = [(each.observation, each.index * CHUNK + i) for each in sorted(chunks, key=order) for i in range(each.n)]
-    count, chosen = min(form.SAMPLE, len(trials)), defaultdict[str, list[int]](list)
-    for i in sorted(np.random.default_rng(int(digest[:16], 16)).choice(len(trials), count, replace=False).tolist()):
-        chosen[trials[i][0]].append(trials[i][1])
-    return chosen
-
-
-def attest(path: Path, by: str) -> form.Attestation:
+def attest(path: Path, by: str | None) -> form.Attestation:
     """Answer a seeded sample of a submission's trials again from its weights, and write what `by` attests beside it."""
     path = Path(path).resolve()
-    stated, digest, same = form.read_submission(path), digest_file(path / form.RUN), list[bool]()
-    if not form.OWNER.fullmatch(by) or by.lower() == stated.owner.lower():
-        raise UsageError(f"--by is '{by}': expected a name of letters, digits, '.' and '-', and not the owner's.")
+    stated, digest = form.read_submission(path), digest_file(path / form.RUN)
+    if by is None or not form.OWNER.fullmatch(by) or by.lower() == stated.owner.lower():
+        raise UsageError("--submission needs --by NAME, who attests: letters, digits, '.', '-', and not the owner's.")
     (who,) = stated.observers
     if who.kind != "network" or not stated.observations:
         raise BenchError(f"{path.name[:12]} has no trials of a network to answer again.")
-    document, keys = BoardFolder(path.parents[2]).document(path, stated), {row.key for row in stated.observations}
-    wanted = sampled_trials(digest, (chunk for chunk in document.chunks if chunk.observation in keys))
+    document, settings = BoardFolder(path.parents[2]).document(path, stated), read_settings()
+    if one_card(who.name, settings).sha256 != who.card.get("sha256"):
+        raise BenchError(f"'{who.name}' has other weights than {path.parent.name}: `bench register` takes these.")
+    # The submission's digest decides which trials are answered again, not its owner.
+    order, own = attrgetter("observation", "index"), {row.key: row for row in stated.observations}
+    chunks = sorted((chunk for chunk in document.chunks if chunk.observation in own), key=order)
+    trials = [(each.observation, each.index * CHUNK + i) for each in chunks for i in range(each.n)]
+    draw, wanted = np.random.default_rng(int(digest[:16], 16)), defaultdict[str, list[int]](list)
+    for i in sorted(draw.choice(len(trials), min(form.SAMPLE, len(trials)), replace=False).tolist()):
+        wanted[trials[i][0]].append(trials[i][1])
     with scored_again(path, document) as (db, _):
+        work = []
         for origin in provenance(Selection(db), who.name):
             request = RunRequest(**{**origin.arguments, "models": who.name, "device": "auto"})
-            plan = prepare(request, replace(read_settings(), db=db))
-            if any(card.sha256 != who.card.get("sha256") for card in plan.cards):
-                raise BenchError(
-                    f"'{who.name}' has other weights than {path.parent.name}: `bench register` takes these."
-                )
-            own = [row for row in stated.observations if row.key in origin.keys and row.key in wanted]
-            same += _answered(plan, [(row, wanted.pop(row.key)) for row in own])
+            rows = [(own[key], wanted.pop(key)) for key in own if key in origin.keys and key in wanted]
+            work.append((prepare(request, replace(settings, db=db)), rows))
+        same = _answered(work, db)
     low, high = wilson(sum(same), len(same))
     found = form.Attestation(
         submission=digest,
@@ -251,33 +237,32 @@ def attest(path: Path, by: str) -> form.Attestation:
     return found
 
 
-def _answered(plan: RunPlan, wanted: Iterable[tuple[ExportedObservation, list[int]]]) -> list[bool]:
-    """Return whether the planned network gives its stored answer at each position of the observations."""
+def _answered(work: Sequence[tuple[RunPlan, list[tuple[ExportedObservation, list[int]]]]], db: str) -> list[bool]:
+    """Return whether the network of the plans gives its stored answer at each position of their observations."""
     from benchmark.engine.device_choice import Tuning, cores
     from benchmark.engine.devices import TunedModel
     from benchmark.engine.inference import InferenceLoop, LoadedObserver
     from benchmark.engine.stored_answers import agreement_at
     from registry.loading import load_network
 
-    devices, policy = devices_and_policy(plan.request)
-    network = load_network(plan.cards[0], plan.settings.place, device=devices[0])
+    (device, *_), _ = devices_and_policy(RunRequest())
+    settings, found = work[0][0].settings, list[bool]()
+    network = load_network(work[0][0].cards[0], settings.place, device=device)
     feed = TunedModel(model=network, tuning=Tuning(1, cores()), run=network.forward)
     loaded = LoadedObserver(name=network.card.name, observer=feed)
-    loop = InferenceLoop(
-        seed=policy.seed, device=devices[0], reporter=Silent(), cache=plan.settings.decoded, decoders=cores()
-    )
-    blocks = {
-        (block.role, block.condition, block.stimuli.digest, task.space): (task, block)
-        for task in plan.tasks
-        for block in task.plan.blocks
-    }
-    found = []
-    with open_store(plan.settings.db, write=False) as store:
-        for row, positions in wanted:
-            shown = (row.role, row.condition, row.stimuli, row.space)
-            if shown not in blocks:
-                raise BenchError(f"{row.suite} does not show '{row.role} {row.condition}' ({row.stimuli[:12]}) here.")
-            task, block = blocks[shown]
-            asked = row.key, block, np.array(positions)
-            found += agreement_at(store, loop, task, loaded, asked, policy.precision)[:, 0].tolist()
+    with open_store(db, write=False) as store:
+        for plan, wanted in work:
+            _, policy = devices_and_policy(plan.request)
+            cache, seed = settings.decoded, policy.seed
+            loop = InferenceLoop(seed=seed, device=device, reporter=Silent(), cache=cache, decoders=cores())
+            each = ((task, block) for task in plan.tasks for block in task.plan.blocks)
+            blocks = {(b.role, b.condition, b.stimuli.digest, task.space): (task, b) for task, b in each}
+            for row, positions in wanted:
+                shown = (row.role, row.condition, row.stimuli, row.space)
+                if shown not in blocks:
+                    what = f"'{row.role} {row.condition}' ({row.stimuli[:12]})"
+                    raise BenchError(f"{row.suite} does not show {what} here.")
+                task, block = blocks[shown]
+                asked = row.key, block, np.array(positions)
+                found += agreement_at(store, loop, task, loaded, asked, policy.precision)[:, 0].tolist()
     return found

@@ -117,9 +117,14 @@ def command(
         text = show.__doc__ or next(verb.__doc__ for verb in verbs)
         text = (text or "").partition("\n\n    Returns ")[0]  # a Python return value is not for a terminal
         options = {field.name: field.option for field in known.values()}
-        reads = any("leaderboard" in signature(verb).parameters for verb in verbs)
-        callback = _on_leaderboard(show) if reads else show
         title = name or show.__name__.replace("_", "-")
+
+        def on_leaderboard(db: str | None, **given: Any) -> int | None:
+            filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
+            return show(leaderboard=Selection(db).where(**filters), **given)
+
+        reads = any("leaderboard" in signature(verb).parameters for verb in verbs)
+        callback = on_leaderboard if reads else show
         return Command(title, callback=callback, params=parameters, help=text, parts=parts, options=options)
 
     return derived
@@ -127,20 +132,7 @@ def command(
 
 def result_of(verb: Callable[..., R], name: str = "") -> Callable[[Callable[[R], int | None]], Command]:
     """Make a command from the function that prints a verb's result."""
-    return lambda show: command(verb, name=name or verb.__name__)(lambda **asked: show(result(verb, asked)))
-
-
-def result(verb: Callable[..., R], asked: Mapping[str, Any]) -> R:
-    """Return a verb's result. Tests of options put another function in its place."""
-    return verb(**asked)
-
-
-def _on_leaderboard(show: Callable[..., int | None]) -> Callable[..., int | None]:
-    def called(db: str | None, **given: Any) -> int | None:
-        filters = {name: given.pop(name) for name in Filters.__annotations__ if name in given}
-        return show(leaderboard=Selection(db).where(**filters), **given)
-
-    return called
+    return lambda show: command(verb, name=name or verb.__name__)(lambda **asked: show(verb(**asked)))
 
 
 def parameter(field: VerbParameter) -> click.Parameter:

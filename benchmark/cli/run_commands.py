@@ -260,7 +260,7 @@ def reproduce(
     if submission is not None:
         from benchmark.api import submissions
 
-        found = submissions.attest(submission, by or "")
+        found = submissions.attest(submission, by)
         shares = f"{found.agreeing} of {found.n} answers are those stored [{found.low:.3f}, {found.high:.3f}]"
         echo_line(f"{shares}: {submission / ATTESTATIONS / found.by}.json")
         return 0 if found.low >= SURE else 1

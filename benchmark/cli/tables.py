@@ -13,7 +13,7 @@ import click
 from benchmark import api
 from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option
-from benchmark.cli.derive import Command, command, result
+from benchmark.cli.derive import Command, command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
@@ -147,7 +147,7 @@ def _tables_of(verb: Callable[..., R], empty: str = "") -> Callable[[Callable[[R
 
     def derived(draw: Callable[[R], Iterable[Table]]) -> Command:
         def show(form: Form = None, output: Output = None, **asked: Any) -> None:
-            _give(draw(result(verb, asked)), form, output, empty)
+            _give(draw(verb(**asked)), form, output, empty)
 
         return command(verb, name=verb.__name__)(show)
 

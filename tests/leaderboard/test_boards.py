@@ -494,8 +494,9 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
         git(begun, "switch", "-q", "main")
     assert {key: code for key, (code, _) in ended.items() if code} == {("check", "Check"): 1}, ended
     assert "no place of a submission" in (tmp_path / "summary.md").read_text()
-    with pytest.raises(BenchError, match="and not the owner's"):
-        attest(next(begun.glob("results/*/*")), "Anna")
+    for by in (None, "", "Anna"):
+        with pytest.raises(BenchError, match=r"needs --by NAME, .*, and not the owner's"):
+            attest(next(begun.glob("results/*/*")), by)
     branch = git(begun.parent / "origin.git", "show", "--stat", "--format=%an", "rerun-7")
     assert branch.startswith("bo") and "attestations/bo.json" in branch
     assert "rescored<td" in (tmp_path / "site" / "submissions.html").read_text()

@@ -7,14 +7,14 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark import api
-from benchmark.cli import derive, tables
+from benchmark.cli import tables
 from benchmark.leaderboard.dose_effects import dose_table
 from benchmark.leaderboard.recipe_claims import RecipeClaim, TriedClaim, tried
 from benchmark.leaderboard.recipe_effects import compared_recipes, recipe_power_table
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, verb_cells):
     """What the verbs are asked for: simulated networks answer."""
     right = np.random.default_rng(8).random((80, 6)) < [0.4, 0.42, 0.41, 0.7, 0.71, 0.69]
     names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
@@ -28,9 +28,9 @@ def asked(monkeypatch):
             return result
 
         monkeypatch.setattr(api, name, called)
+        for cell in verb_cells(getattr(tables, name).callback) if name in ("doses", "claims") else ():
+            monkeypatch.setattr(cell, "cell_contents", called)
 
-    for module in (derive, tables):  # commands that are derived whole have their verbs at hand
-        monkeypatch.setattr(module, "result", lambda verb, given: getattr(api, verb.__name__)(**given))
     claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
     verb("recipes", [[made]])
     verb("compare_recipes", found)
